@@ -1,0 +1,46 @@
+import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
+import type { VmFiles } from "../host/filenames.ts";
+import type { ProcessIdentity } from "../host/process-identity.ts";
+import type { Deadline } from "../util/deadline.ts";
+
+/** What a backend can do. Code asks for a feature, never for a backend's name. */
+export interface BackendFeatures {
+  readonly snapshots: boolean;
+  readonly pause: boolean;
+  readonly gdb: boolean;
+}
+
+export interface LaunchOptions {
+  readonly deadline: Deadline;
+  /** "owner": the VMM dies with this process */
+  readonly lifetime: Lifetime;
+}
+
+/** How a VMM process ended, as its monitor wrote it down. */
+export interface VmmExit {
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** the last lines it wrote to stderr, bounded */
+  readonly stderr: string;
+}
+
+/** A launched machine: the VMM's process identity and a promise of its end (only for the process that launched it). */
+export interface LaunchedMachine {
+  readonly vmm: ProcessIdentity;
+  /** resolves when the VMM has ended, never rejects */
+  readonly exited: Promise<VmmExit>;
+}
+
+/** One kind of VMM. Stateless: all it needs is the spec and the files of the sandbox. */
+export interface Backend {
+  readonly name: BackendName;
+  readonly features: BackendFeatures;
+  /**
+   * Starts the VMM and resolves as soon as its process exists; the sockets of {@link VmFiles} come up right after
+   * (connecting is retried on directory events, and stops when `exited` resolves).
+   * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, TIMEOUT
+   */
+  launch(spec: MachineSpec, files: VmFiles, options: LaunchOptions): Promise<LaunchedMachine>;
+  /** Asks the VMM to end at once through its control socket. Resolves when the request was accepted. */
+  quit(files: VmFiles, deadline: Deadline): Promise<void>;
+}

@@ -1,0 +1,63 @@
+/** Types of what will be launched, resolved from what the user asked. Data only: everything here survives JSON. */
+
+export type Arch = "x86_64" | "aarch64";
+export type BackendName = "firecracker" | "qemu";
+export type MachineType = "microvm" | "q35" | "virt";
+export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
+export type NetworkMode = "open" | "off";
+export type Lifetime = "owner" | "detached";
+
+/** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */
+export interface DiskSpec {
+  /** "smolvm-base", "smolvm-upper", "smolvm-root", or "extra-0" ... for the user's own; at most 20 bytes (virtio-blk) */
+  readonly serial: string;
+  /** absolute path on the host */
+  readonly path: string;
+  readonly format: "raw" | "qcow2";
+  readonly readOnly: boolean;
+}
+
+/** What the agent is told after a boot (PROTOCOL.md, Configure). */
+export interface GuestNetwork {
+  readonly interface: string;
+  /** e.g. "10.0.2.15/24" */
+  readonly address: string;
+  readonly gateway: string;
+  readonly dns: readonly string[];
+  readonly mtu?: number;
+}
+
+/** The machine to launch. Frozen, serialisable; nothing optional that a backend would have to guess. */
+export interface MachineSpec {
+  readonly backend: BackendName;
+  readonly arch: Arch;
+  readonly machine: MachineType;
+  readonly accelerator: Accelerator;
+  readonly vcpuCount: number;
+  readonly memSizeMib: number;
+  readonly kernelPath: string;
+  readonly initrdPath: string | undefined;
+  /** the user's additions to the kernel command line */
+  readonly bootArgs: string;
+  readonly disks: readonly DiskSpec[];
+  readonly network: NetworkMode;
+  /** session ports (virtio-serial); one more, number 0, is kept for stop and the supervisor */
+  readonly sessionPorts: number;
+}
+
+/** Everything about one sandbox, as kept in the store. */
+export interface VmSpec {
+  readonly machine: MachineSpec;
+  /** image reference as the user gave it, e.g. "debian", or "" when kernelPath/rootfsPath were given */
+  readonly image: string;
+  /** content address of the image, or "" */
+  readonly imageDigest: string;
+  readonly diskSizeMib: number;
+  readonly hostname: string;
+  readonly guestNetwork: GuestNetwork | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  readonly workdir: string | undefined;
+  readonly user: string | undefined;
+  readonly lifetime: Lifetime;
+  readonly bootTimeoutMs: number;
+}

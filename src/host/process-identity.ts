@@ -1,0 +1,68 @@
+import { readFileSync } from "node:fs";
+
+/** What names a process for good: a pid alone is reused. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Linux: start time in clock ticks since boot (proc(5), field 22); elsewhere "" (unknown) */
+  readonly startTime: string;
+  /** the host kernel's boot id; elsewhere "" */
+  readonly bootId: string;
+}
+
+let cachedBootId: string | undefined;
+
+/** The host kernel's boot id, or "" where there is none. */
+export function hostBootId(): string {
+  if (cachedBootId === undefined) {
+    try {
+      cachedBootId = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+    } catch {
+      cachedBootId = ""; // not Linux
+    }
+  }
+  return cachedBootId;
+}
+
+/** State letter and start time of a process from /proc/PID/stat, or undefined if there is none. */
+function procStat(pid: number): { state: string; startTime: string } | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch {
+    return undefined;
+  }
+  // The command name (field 2) may hold spaces and parentheses: fields start after the last ')'.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
+}
+
+/** The identity of a running process. */
+export function identify(pid: number): ProcessIdentity {
+  return { pid, startTime: procStat(pid)?.startTime ?? "", bootId: hostBootId() };
+}
+
+/** True if exactly that process still runs (a zombie does not). */
+export function isAlive(identity: ProcessIdentity): boolean {
+  if (identity.pid <= 0 || identity.bootId !== hostBootId()) return false;
+  if (identity.bootId !== "") {
+    const stat = procStat(identity.pid);
+    return stat !== undefined && stat.startTime === identity.startTime && !"ZX".includes(stat.state);
+  }
+  try {
+    process.kill(identity.pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Sends a signal if exactly that process still runs. Returns whether it was sent. */
+export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  if (!isAlive(identity)) return false;
+  try {
+    process.kill(identity.pid, signal);
+    return true;
+  } catch {
+    return false; // it ended in between
+  }
+}

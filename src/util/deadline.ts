@@ -1,0 +1,100 @@
+import { SmolVMError } from "../errors.ts";
+
+/**
+ * One limit for a whole operation: a time and/or the caller's AbortSignal. Made once at the public call
+ * and handed to every slow step, so that steps share the time that is left.
+ */
+export class Deadline {
+  /** aborted when the time is over or the caller aborted */
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number | undefined;
+  readonly #startedAt = performance.now();
+  readonly #caller: AbortSignal | undefined;
+  readonly #what: string;
+  readonly #option: string;
+
+  private constructor(what: string, option: string, timeoutMs?: number, caller?: AbortSignal) {
+    this.#what = what;
+    this.#option = option;
+    this.timeoutMs = timeoutMs;
+    this.#caller = caller;
+    const signals: AbortSignal[] = [];
+    if (caller) signals.push(caller);
+    // AbortSignal.timeout does not keep the process alive and takes at most 2^32-1 ms.
+    if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) {
+      signals.push(AbortSignal.timeout(Math.min(Math.max(0, Math.ceil(timeoutMs)), 2 ** 31 - 1)));
+    }
+    this.signal = signals.length === 1 ? signals[0]! : AbortSignal.any(signals);
+  }
+
+  /**
+   * @param what the operation in the user's words, for the error ("starting sandbox 'box'")
+   * @param limits `timeoutMs` in milliseconds (absent: no limit), `signal` the caller's, `option` the name of the option to raise
+   */
+  static of(
+    what: string,
+    limits: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined; option?: string } = {},
+  ): Deadline {
+    return new Deadline(what, limits.option ?? "timeoutMs", limits.timeoutMs, limits.signal);
+  }
+
+  /** Milliseconds that are left: Infinity without a limit, 0 when it is over. */
+  get remainingMs(): number {
+    if (this.timeoutMs === undefined) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.timeoutMs - (performance.now() - this.#startedAt));
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  get expired(): boolean {
+    return this.signal.aborted;
+  }
+
+  /** The error for a deadline that is over: ABORTED if the caller aborted, else TIMEOUT, naming the option to raise. */
+  error(): SmolVMError {
+    if (this.#caller?.aborted) {
+      return new SmolVMError("ABORTED", `${this.#what} was aborted`, { cause: this.#caller.reason });
+    }
+    return new SmolVMError("TIMEOUT", `${this.#what} did not finish within ${this.timeoutMs} ms`, {
+      hint: `Raise ${this.#option} if the host is slow.`,
+      details: { timeoutMs: this.timeoutMs },
+    });
+  }
+
+  /** Throws {@link error} when the time is over. */
+  check(): void {
+    if (this.signal.aborted) throw this.error();
+  }
+
+  /** Settles as `promise` does, or rejects with {@link error} when the time is over first. The promise itself goes on. */
+  async race<T>(promise: Promise<T>): Promise<T> {
+    this.check();
+    let onAbort: (() => void) | undefined;
+    const over = new Promise<never>((_, reject) => {
+      onAbort = () => reject(this.error());
+      this.signal.addEventListener("abort", onAbort, { once: true });
+    });
+    try {
+      return await Promise.race([promise, over]);
+    } finally {
+      this.signal.removeEventListener("abort", onAbort!);
+      promise.catch(() => {}); // its late failure was given up on
+    }
+  }
+
+  /** Waits `ms` milliseconds, or rejects when the time is over first. */
+  async sleep(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await this.race(
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, ms);
+        }),
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
