@@ -42,9 +42,13 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
 
 function socketPath(path: string): string {
   if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
-    throw new SmolVMError("CONFIG_INVALID", `the socket path '${path}' is longer than ${SOCKET_PATH_MAX} bytes`, {
-      hint: "Set XDG_RUNTIME_DIR or SMOLVM_HOME to a shorter directory.",
-    });
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `the socket path '${path}' is longer than ${SOCKET_PATH_MAX} bytes`,
+      {
+        hint: "Set XDG_RUNTIME_DIR or SMOLVM_HOME to a shorter directory.",
+      },
+    );
   }
   return path;
 }

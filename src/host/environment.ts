@@ -1,0 +1,43 @@
+/** The variables of the environment that mean something to smolvm. An empty variable counts as unset. */
+export interface Environment {
+  /** `SMOLVM_HOME`: one directory for data, cache and (by hash) sockets */
+  readonly home: string | undefined;
+  /** `SMOLVM_BACKEND`: auto, firecracker or qemu */
+  readonly backend: string | undefined;
+  /** `SMOLVM_LOG`: log level */
+  readonly log: string | undefined;
+  /** `SMOLVM_QEMU`: path of the qemu-system binary to use */
+  readonly qemu: string | undefined;
+  /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
+  readonly firecracker: string | undefined;
+  /** `PATH`, the search path of programs */
+  readonly path: string | undefined;
+  /** `HOME` (Windows: `USERPROFILE`) */
+  readonly userHome: string | undefined;
+  readonly xdgDataHome: string | undefined;
+  readonly xdgCacheHome: string | undefined;
+  readonly xdgRuntimeDir: string | undefined;
+  /** Windows: `LOCALAPPDATA` */
+  readonly localAppData: string | undefined;
+}
+
+/** The one place that reads environment variables. Pure: takes them as they are. */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
+  const get = (name: string): string | undefined => {
+    const value = env[name];
+    return value === undefined || value.trim() === "" ? undefined : value;
+  };
+  return {
+    home: get("SMOLVM_HOME"),
+    backend: get("SMOLVM_BACKEND"),
+    log: get("SMOLVM_LOG"),
+    qemu: get("SMOLVM_QEMU"),
+    firecracker: get("SMOLVM_FIRECRACKER"),
+    path: get("PATH") ?? get("Path"),
+    userHome: get("HOME") ?? get("USERPROFILE"),
+    xdgDataHome: get("XDG_DATA_HOME"),
+    xdgCacheHome: get("XDG_CACHE_HOME"),
+    xdgRuntimeDir: get("XDG_RUNTIME_DIR"),
+    localAppData: get("LOCALAPPDATA"),
+  };
+}

@@ -1,0 +1,35 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+
+/**
+ * The absolute path of an executable, or undefined. A name with a slash is taken as a path; else `searchPath`
+ * (PATH's syntax) and then `extra` directories are searched. Spawns nothing.
+ */
+export function findProgram(
+  name: string,
+  searchPath: string | undefined,
+  extra: readonly string[] = [],
+  platform: NodeJS.Platform = process.platform,
+): string | undefined {
+  const names = platform === "win32" && !/\.exe$/i.test(name) ? [`${name}.exe`] : [name];
+  if (name.includes("/") || (platform === "win32" && name.includes("\\"))) {
+    return [name, ...names].map((path) => resolve(path)).find(isExecutable);
+  }
+  for (const directory of [...(searchPath ?? "").split(delimiter), ...extra]) {
+    if (directory === "") continue; // an empty entry would mean the working directory
+    for (const candidate of names) {
+      const path = join(directory, candidate);
+      if (isExecutable(path)) return resolve(path);
+    }
+  }
+  return undefined;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,174 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { constants } from "node:os";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { nativeProgram } from "./native.ts";
+import { identify, type ProcessIdentity } from "./process-identity.ts";
+import { lastLines } from "./run.ts";
+
+export interface LaunchRequest {
+  /** the program (absolute path) and its arguments */
+  readonly argv: readonly string[];
+  /** file for the program's stdout (the guest's console), kept bounded; its older half is FILE.1 */
+  readonly console: string;
+  /** file for the program's stderr, kept bounded in the same way */
+  readonly stderr: string;
+  /** JSON file that says how the program ended */
+  readonly exit: string;
+  /** true: the program dies with this process, even if that is killed */
+  readonly dieWithParent: boolean;
+  readonly deadline: Deadline;
+  /** which monitor; default: the native one where it is built, else Node */
+  readonly monitor?: "native" | "node";
+}
+
+/** How a launched program ended. */
+export interface LaunchedExit {
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** the last lines of its stderr, bounded */
+  readonly stderr: string;
+}
+
+/** A program that runs under its monitor. */
+export interface LaunchedProgram {
+  readonly program: ProcessIdentity;
+  readonly monitor: ProcessIdentity;
+  /** resolves when the program has ended, never rejects; it does not keep this process alive */
+  readonly exited: Promise<LaunchedExit>;
+}
+
+/** Most bytes of a console that are kept: the current file and the one before it, half each. */
+export const CONSOLE_MAX_BYTES: number = 1024 * 1024;
+const STDERR_TAIL_LINES = 20;
+const STDERR_TAIL_CHARS = 4_000;
+
+/**
+ * Starts a long-running program as a session of its own, under a monitor process that keeps its output files bounded
+ * and writes down how it ended. Resolves when the program's process exists (its exec may still fail: see `exited`).
+ * @throws SmolVMError HOST_FAILED, TIMEOUT, ABORTED
+ */
+export async function launchProgram(request: LaunchRequest): Promise<LaunchedProgram> {
+  const { deadline } = request;
+  deadline.check();
+  rmSync(request.exit, { force: true }); // a former run's end is not this one's
+  const child = spawnMonitor(request);
+  const monitorEnded = new Promise<void>((resolve) => {
+    child.once("close", () => resolve());
+    child.once("error", () => resolve());
+  });
+  try {
+    const pid = await deadline.race(readPid(child, request.argv));
+    child.unref();
+    return {
+      program: identify(pid),
+      monitor: identify(child.pid!),
+      exited: monitorEnded.then(() => readExit(request)),
+    };
+  } catch (error) {
+    child.kill("SIGKILL"); // the program dies with its monitor
+    throw error;
+  }
+}
+
+/** How the program ended, from the files its monitor left; an end that was not written down has neither code nor signal. */
+export function readExit(files: { readonly exit: string; readonly stderr: string }): LaunchedExit {
+  let end: { code?: unknown; signal?: unknown } = {};
+  try {
+    end = JSON.parse(readFileSync(files.exit, "utf8"));
+  } catch {
+    // the monitor itself was killed
+  }
+  return {
+    code: typeof end.code === "number" ? end.code : undefined,
+    signal: typeof end.signal === "number" ? signalName(end.signal) : undefined,
+    stderr: readTail(files.stderr),
+  };
+}
+
+function spawnMonitor(request: LaunchRequest): ChildProcess {
+  const native = request.monitor === "node" ? undefined : nativeProgram("monitor");
+  if (native === undefined && request.monitor === "native") {
+    throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
+      hint: "Run scripts/build-native.sh",
+    });
+  }
+  const args = [
+    "run",
+    ...["--console", request.console, "--stderr", request.stderr],
+    ...["--max-bytes", String(CONSOLE_MAX_BYTES), "--exit", request.exit],
+    ...(request.dieWithParent ? ["--die-with-parent"] : []),
+    "--",
+    ...request.argv,
+  ];
+  if (native !== undefined) {
+    return spawn(native, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  }
+  const script = fileURLToPath(new URL(`./monitor${extname(import.meta.url)}`, import.meta.url));
+  // The Node monitor has no parent-death signal: it watches the pipe that is its stdin instead.
+  const stdin = request.dieWithParent ? "pipe" : "ignore";
+  const child = spawn(process.execPath, ["--no-warnings", script, ...args], {
+    stdio: [stdin, "pipe", "pipe"],
+    detached: true,
+    windowsHide: true,
+  });
+  child.stdin?.on("error", () => {}); // it ended: `exited` tells
+  (child.stdin as { unref?: () => void } | null)?.unref?.();
+  return child;
+}
+
+/** The one line that a monitor prints: `{"pid":N}`. */
+function readPid(child: ChildProcess, argv: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let out = "";
+    let err = "";
+    const fail = (why: string, cause?: unknown): void =>
+      reject(
+        new SmolVMError("HOST_FAILED", `'${argv[0]}' could not be started: ${why}`, {
+          details: { argv: [...argv] },
+          cause,
+        }),
+      );
+    child.stdout?.on("data", (chunk: Buffer) => {
+      out = (out + chunk.toString("latin1")).slice(0, 1_000);
+      if (!out.includes("\n")) return;
+      const pid = parsePid(out);
+      if (pid === undefined) fail(`its monitor said '${out.trim()}'`);
+      else resolve(pid);
+    });
+    child.stderr?.on("data", (chunk: Buffer) => {
+      err = (err + chunk.toString("utf8")).slice(-STDERR_TAIL_CHARS);
+    });
+    child.once("error", (error) => fail(error.message, error));
+    child.once("close", (code, signal) => {
+      fail(lastLines(err, STDERR_TAIL_LINES, 1_000) || `its monitor ended at once (${signal ?? code})`);
+    });
+  });
+}
+
+function parsePid(line: string): number | undefined {
+  try {
+    const pid = (JSON.parse(line) as { pid?: unknown }).pid;
+    return typeof pid === "number" && pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readTail(path: string): string {
+  for (const file of [path, `${path}.1`]) {
+    if (!existsSync(file)) continue;
+    const tail = lastLines(readFileSync(file, "utf8"), STDERR_TAIL_LINES, STDERR_TAIL_CHARS);
+    if (tail !== "") return tail; // right after a rotation the newer file is empty
+  }
+  return "";
+}
+
+/** "SIGKILL" for 9. */
+function signalName(number: number): string {
+  const entry = Object.entries(constants.signals).find(([, value]) => value === number);
+  return entry?.[0] ?? `signal ${number}`;
+}

@@ -1,0 +1,123 @@
+/**
+ * The monitor program in Node, for hosts that have no native one (macOS): the same command line, run as a process of
+ * its own by launch.ts. With --die-with-parent its stdin is a pipe from its parent, and the pipe's end means the
+ * parent's death; a monitor that is itself killed cannot take its program with it here (no parent-death signal).
+ *
+ *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] -- PROGRAM ARGS...
+ */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { constants } from "node:os";
+
+const STDERR_MAX_BYTES = 64 * 1024;
+
+interface MonitorArguments {
+  readonly console: string;
+  readonly stderr: string;
+  readonly exit: string;
+  readonly maxBytes: number;
+  readonly dieWithParent: boolean;
+  readonly argv: readonly string[];
+}
+
+/** Reads the monitor's command line, or says what is wrong with it. */
+function parseArguments(args: readonly string[]): MonitorArguments {
+  const options = new Map<string, string>();
+  let dieWithParent = false;
+  if (args[0] !== "run") throw new Error(`unknown command '${args[0]}'`);
+  for (let i = 1; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === "--die-with-parent") dieWithParent = true;
+    else if (arg === "--") return finish(args.slice(i + 1));
+    else options.set(arg, args[++i] ?? "");
+  }
+  return finish([]);
+
+  function finish(argv: readonly string[]): MonitorArguments {
+    const need = (name: string): string => {
+      const value = options.get(name);
+      if (!value) throw new Error(`${name} is missing`);
+      return value;
+    };
+    if (argv.length === 0) throw new Error("no program after --");
+    return {
+      console: need("--console"),
+      stderr: need("--stderr"),
+      exit: need("--exit"),
+      maxBytes: Number(need("--max-bytes")),
+      dieWithParent,
+      argv,
+    };
+  }
+}
+
+/** A file that never holds more than half its bound: then it becomes FILE.1, and a new one begins. */
+class BoundedFile {
+  readonly #path: string;
+  readonly #half: number;
+  #fd: number;
+  #size = 0;
+
+  constructor(path: string, maxBytes: number) {
+    this.#path = path;
+    this.#half = Math.max(1, Math.floor(maxBytes / 2));
+    this.#fd = openSync(path, "w", 0o600);
+  }
+
+  write(chunk: Uint8Array): void {
+    if (this.#size > 0 && this.#size + chunk.length > this.#half) {
+      closeSync(this.#fd);
+      renameSync(this.#path, `${this.#path}.1`);
+      this.#fd = openSync(this.#path, "w", 0o600);
+      this.#size = 0;
+    }
+    const part = chunk.subarray(-this.#half);
+    writeSync(this.#fd, part);
+    this.#size += part.length;
+  }
+}
+
+function main(): void {
+  const options = parseArguments(process.argv.slice(2));
+  const consoleFile = new BoundedFile(options.console, options.maxBytes);
+  const stderrFile = new BoundedFile(options.stderr, STDERR_MAX_BYTES);
+  // Not detached: the program stays in our session, and signals to our group reach both.
+  const child = spawn(options.argv[0]!, options.argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+  child.once("error", (error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 127;
+    process.stdin.destroy();
+  });
+  child.once("spawn", () => {
+    writeSync(1, `${JSON.stringify({ pid: child.pid })}\n`);
+    closeSync(1);
+    closeSync(2);
+    child.stdout.on("data", (chunk: Buffer) => consoleFile.write(chunk));
+    child.stderr.on("data", (chunk: Buffer) => stderrFile.write(chunk));
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+      process.on(signal, () => child.kill(signal));
+    if (options.dieWithParent) {
+      process.stdin.on("end", () => child.kill("SIGKILL"));
+      process.stdin.on("error", () => child.kill("SIGKILL"));
+      process.stdin.resume();
+    }
+    child.once("close", (code, signal) => {
+      const end = {
+        pid: child.pid,
+        code,
+        signal: signal === null ? null : (constants.signals[signal] ?? null),
+        at_ms: Date.now(),
+      };
+      writeFileSync(`${options.exit}.tmp`, `${JSON.stringify(end)}\n`, { mode: 0o600 });
+      renameSync(`${options.exit}.tmp`, options.exit);
+      process.exit(0);
+    });
+  });
+}
+
+try {
+  main();
+} catch (error) {
+  process.stderr.write(`monitor: ${(error as Error).message}\n`);
+  process.exit(2);
+}

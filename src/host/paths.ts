@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync, type Stats, statSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { SmolVMError } from "../errors.ts";
+import { type Environment, readEnvironment } from "./environment.ts";
+
+/** Where things live. */
+export interface Paths {
+  /** the store, sandboxes and images: what must not be lost */
+  readonly dataDir: string;
+  /** what can be made again */
+  readonly cacheDir: string;
+  /** sockets and locks: short, private, may be gone after a reboot */
+  readonly runtimeDir: string;
+}
+
+/** The user whose directories they are. */
+export interface PathUser {
+  readonly uid: number;
+  readonly homedir: string;
+  readonly tmpdir: string;
+}
+
+/**
+ * Where things live: under `SMOLVM_HOME` if it is set, else by the XDG base directories (macOS: ~/Library; Windows:
+ * %LOCALAPPDATA%). Sockets go to `$XDG_RUNTIME_DIR/smolvm`, else to a directory in /run (root) or /tmp that a hash of
+ * the data directory names; with `SMOLVM_HOME` always to a hashed one, so that homes never share sockets. Pure.
+ */
+export function resolvePaths(env: Environment, platform: NodeJS.Platform, user: PathUser): Paths {
+  const { dataDir, cacheDir } = dataAndCache(env, platform, user);
+  // 40 bits: the name only has to tell one user's few homes apart; the owner is checked.
+  const hash = createHash("sha256").update(dataDir).digest("hex").slice(0, 10);
+  return { dataDir, cacheDir, runtimeDir: runtime(env, platform, user, hash) };
+}
+
+function dataAndCache(
+  env: Environment,
+  platform: NodeJS.Platform,
+  user: PathUser,
+): Omit<Paths, "runtimeDir"> {
+  if (env.home !== undefined) {
+    const home = resolve(env.home);
+    return { dataDir: home, cacheDir: join(home, "cache") };
+  }
+  if (platform === "darwin") {
+    return {
+      dataDir: join(user.homedir, "Library", "Application Support", "smolvm"),
+      cacheDir: join(user.homedir, "Library", "Caches", "smolvm"),
+    };
+  }
+  if (platform === "win32") {
+    const local = join(env.localAppData ?? join(user.homedir, "AppData", "Local"), "smolvm");
+    return { dataDir: local, cacheDir: join(local, "cache") };
+  }
+  // The XDG specification: relative values are to be ignored.
+  const xdg = (value: string | undefined, fallback: string): string =>
+    join(value !== undefined && isAbsolute(value) ? value : join(user.homedir, fallback), "smolvm");
+  return { dataDir: xdg(env.xdgDataHome, ".local/share"), cacheDir: xdg(env.xdgCacheHome, ".cache") };
+}
+
+function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, hash: string): string {
+  if (platform === "win32") return join(user.tmpdir, `smolvm-${hash}`);
+  // macOS: os.tmpdir() is private to the user but 50 bytes long already, which leaves too little of 104.
+  const shared = user.uid === 0 && platform === "linux" ? "/run" : "/tmp";
+  const session = platform === "linux" ? env.xdgRuntimeDir : undefined;
+  if (session !== undefined && isAbsolute(session)) {
+    return join(session, env.home === undefined ? "smolvm" : `smolvm-${hash}`);
+  }
+  return join(shared, shared === "/run" ? `smolvm-${hash}` : `smolvm-${user.uid}-${hash}`);
+}
+
+/** {@link resolvePaths} for this process, from its environment and user. */
+export function processPaths(): Paths {
+  return resolvePaths(readEnvironment(process.env), process.platform, {
+    uid: process.getuid?.() ?? -1,
+    homedir: homedir(),
+    tmpdir: tmpdir(),
+  });
+}
+
+/** Creates the three directories, private (0700), and checks that they are ours. */
+export function ensurePaths(paths: Paths): void {
+  // Data may be a link to a larger disk; the sockets' directory lies where others could plant a link.
+  ensurePrivateDir(paths.dataDir, { allowLink: true });
+  ensurePrivateDir(paths.cacheDir, { allowLink: true });
+  ensurePrivateDir(paths.runtimeDir);
+}
+
+/**
+ * Makes a directory that only this user may enter, or checks that it is one. A directory of ours that others may read
+ * is closed to them; one that is not ours, or that everyone may write, is refused: others could have put things into it.
+ * @throws SmolVMError HOST_FAILED
+ */
+export function ensurePrivateDir(directory: string, options: { allowLink?: boolean } = {}): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new SmolVMError(
+      "HOST_FAILED",
+      `the directory '${directory}' cannot be made: ${(error as Error).message}`,
+      {
+        hint: "Set SMOLVM_HOME to a directory that you may write.",
+        cause: error,
+      },
+    );
+  }
+  if (process.platform === "win32") return; // the profile's directories are private there
+  const stat = options.allowLink ? statSync(directory) : lstatSync(directory);
+  const refusal = refuseDirectory(stat, process.getuid?.() ?? -1);
+  if (refusal !== undefined) {
+    throw new SmolVMError("HOST_FAILED", `the directory '${directory}' ${refusal}`, {
+      hint: "Remove it, or set SMOLVM_HOME (and XDG_RUNTIME_DIR) to directories of your own.",
+      details: { directory, uid: stat.uid, mode: (stat.mode & 0o7777).toString(8) },
+    });
+  }
+  if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700);
+}
+
+/** Why a directory must not be used by `uid`, or undefined. Pure. */
+export function refuseDirectory(
+  stat: Pick<Stats, "uid" | "mode" | "isDirectory">,
+  uid: number,
+): string | undefined {
+  if (!stat.isDirectory()) return "is not a directory (or is a symbolic link)";
+  if (stat.uid !== uid) return `belongs to another user (uid ${stat.uid})`;
+  if ((stat.mode & 0o002) !== 0)
+    return `may be written by everyone (mode ${(stat.mode & 0o777).toString(8)})`;
+  return undefined;
+}
