@@ -1,7 +1,7 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 // unit: pure and fast, never spawns, listens or needs root. integration: real sockets, processes and VMs.
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       { test: { name: "unit", include: ["tests/unit/**/*.test.ts"] } },
@@ -17,3 +17,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;

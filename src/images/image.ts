@@ -1,5 +1,10 @@
 import type { Arch } from "../config/spec.ts";
 
+export type { OnProgress, Progress } from "../config/progress.ts";
+
+/** File systems that a base may have. */
+export type RootfsFormat = "squashfs" | "erofs" | "ext4";
+
 /** An image in the store, ready to boot. Paths are absolute and immutable (content-addressed). */
 export interface Image {
   readonly name: string;
@@ -7,24 +12,29 @@ export interface Image {
   /** sha256 (hex) over the manifest's content hashes */
   readonly digest: string;
   readonly rootfsPath: string;
-  readonly rootfsFormat: "squashfs" | "erofs" | "ext4";
+  readonly rootfsFormat: RootfsFormat;
+  /** vmlinux (x86_64) or Image (aarch64) */
   readonly kernelPath: string;
   /** e.g. "6.1.0-56-cloud-amd64" */
   readonly kernelVersion: string;
-  readonly initrdPath: string;
+  /** the kernel's modules that an initramfs may need */
+  readonly modules: readonly KernelModule[];
   /** Android sparse image of an empty ext4: the start of every writable disk */
   readonly seedPath: string;
+  /** what its files take on the host's disk */
   readonly sizeBytes: number;
   /** ISO 8601 */
   readonly createdAt: string;
 }
 
-/** Progress of something slow: one stage at a time. */
-export interface Progress {
-  /** e.g. "rootfs" */
-  readonly stage: string;
-  readonly message: string;
-  /** 0..1 where it is known */
-  readonly fraction?: number;
+/** One loadable module of a kernel. */
+export interface KernelModule {
+  /** as the kernel names it, with underscores, e.g. "virtio_blk" */
+  readonly name: string;
+  /** absolute path of the .ko file */
+  readonly path: string;
+  /** sha256 (hex) of the file */
+  readonly sha256: string;
+  /** names of the modules it needs directly */
+  readonly depends: readonly string[];
 }
-export type OnProgress = (progress: Progress) => void;

@@ -1,0 +1,67 @@
+import type { OnProgress } from "./progress.ts";
+import type { Accelerator, Arch, Lifetime, NetworkMode } from "./spec.ts";
+
+/** A guest port to be reached on the host while the sandbox runs. */
+export interface PortForward {
+  /** TCP port in the guest, 1-65535 */
+  guestPort: number;
+  /** TCP port on the host; default: any free one */
+  hostPort?: number;
+  /** address to listen on; default 127.0.0.1 */
+  hostAddress?: string;
+}
+
+/** What a user may ask of a sandbox. Unknown keys are rejected. */
+export interface VMConfig {
+  /** lower-case letters, digits, `-` and `_`, at most 64; default: a generated one */
+  name?: string;
+  /** `auto` (default), `firecracker` or `qemu`; over `SMOLVM_BACKEND` */
+  backend?: string;
+  /** image in the store; default `debian` */
+  image?: string;
+  /** default: the host's */
+  arch?: Arch;
+  /** 1-32; default 1 */
+  vcpuCount?: number;
+  /** 128-16384 `MiB`; default 512 */
+  memSizeMib?: number;
+  /** size of the sandbox's writable disk, 64-1048576 `MiB`; sparse on the host; default 2048 */
+  diskSizeMib?: number;
+  /** environment of every command; a command's own `env` goes over it */
+  env?: Record<string, string>;
+  /** working directory of every command, absolute; default: the user's home */
+  workdir?: string;
+  /** guest user of every command: name, uid, `name:group` or `uid:gid`; default root */
+  user?: string;
+  /** default: the sandbox's name */
+  hostname?: string;
+  /** `open` (default): outgoing connections by user-mode networking; `off`: no network card */
+  network?: NetworkMode | { mode: NetworkMode };
+  /** QEMU machine; default `auto`: microvm on x86_64, virt on aarch64 */
+  qemuMachine?: "auto" | "microvm" | "q35";
+  /** default `auto`: the fastest this host can really run */
+  accelerator?: "auto" | Accelerator;
+  /** a kernel of one's own: vmlinux or bzImage (x86_64), Image (aarch64) */
+  kernelPath?: string;
+  /** an initramfs of one's own; it must start smolvm's agent */
+  initrdPath?: string;
+  /** a root file system of one's own: squashfs, erofs or ext4 image, used read-only under a writable overlay */
+  rootfsPath?: string;
+  /** appended to the kernel command line */
+  bootArgs?: string;
+  /** forwarded while this process owns the sandbox */
+  ports?: readonly PortForward[];
+  /** free names and values to find sandboxes by */
+  labels?: Record<string, string>;
+  /** `owner` (default): the sandbox dies with this process; `detached`: it outlives it */
+  lifetime?: Lifetime;
+  /** told about each stage of what is slow */
+  onProgress?: OnProgress;
+}
+
+/** Limits of one slow call. */
+export interface Limits {
+  /** `ms`; what is not done by then fails with TIMEOUT */
+  timeoutMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+}

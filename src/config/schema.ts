@@ -1,0 +1,148 @@
+import { isAbsolute } from "node:path";
+import { SmolVMError } from "../errors.ts";
+import { nearest } from "../util/nearest.ts";
+import {
+  all,
+  anyText,
+  type Check,
+  functionValue,
+  invalidOption,
+  matching,
+  oneOf,
+  record,
+  text,
+  wholeNumber,
+} from "./checks.ts";
+import type { PortForward, VMConfig } from "./options.ts";
+
+/** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
+export const NAME_PATTERN: RegExp = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
+const HOSTNAME_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/;
+
+const portNumber = wholeNumber(1, 65535);
+const hostPath = all(text, (value) => (isAbsolute(value as string) ? undefined : "is not an absolute path"));
+const guestPath = all(text, matching(/^\//, "is not an absolute path"));
+const oneLine = all(anyText, matching(/^[^\r\n]*$/, "is more than one line"));
+
+const CHECKS: Record<keyof VMConfig, Check> = {
+  name: matching(
+    NAME_PATTERN,
+    "is not a name: 1 to 64 of a-z, 0-9, - and _, beginning and ending with a letter or digit",
+  ),
+  backend: (value) => (typeof value === "string" ? undefined : "is not a string"),
+  image: text,
+  arch: oneOf("x86_64", "aarch64"),
+  vcpuCount: wholeNumber(1, 32),
+  memSizeMib: wholeNumber(128, 16384),
+  diskSizeMib: wholeNumber(64, 1048576),
+  env: record(all(text, matching(/^[^=]*$/, "holds a '='")), anyText),
+  workdir: guestPath,
+  user: text,
+  hostname: matching(HOSTNAME_PATTERN, "is not a host name of at most 64 characters"),
+  network: checkNetwork,
+  qemuMachine: oneOf("auto", "microvm", "q35"),
+  accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
+  kernelPath: hostPath,
+  initrdPath: hostPath,
+  rootfsPath: hostPath,
+  bootArgs: oneLine,
+  ports: checkPorts,
+  labels: record(
+    matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, "is not a label name"),
+    all(anyText, matching(/^.{0,256}$/s, "is longer than 256 characters")),
+  ),
+  lifetime: oneOf("owner", "detached"),
+  onProgress: functionValue,
+};
+
+/** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
+const NOT_BUILT: Record<string, string> = {
+  diskMode: "every sandbox has a disk of its own for now",
+  networkRateLimitMbps: "rate limits come with the network policy",
+  qemuNetwork: "QEMU sandboxes use user-mode networking for now",
+  isolation: "jails come with the Firecracker backend",
+  extraDrives: "give files with vm.files.upload for now",
+  ttlMs: "it needs the supervisor, which is not built yet",
+  template: "every start boots cold for now",
+  mounts: "copy files with vm.files.upload for now",
+  os: "guests are Linux",
+};
+
+/**
+ * Checks what a user asked for and returns it as a VMConfig.
+ * @throws SmolVMError CONFIG_INVALID naming the option, what was given and what is accepted; NOT_SUPPORTED for what later versions bring
+ */
+export function parseConfig(input: unknown = {}): VMConfig {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) {
+    throw invalidOption("options", input, "is not an object");
+  }
+  for (const [option, value] of Object.entries(input)) {
+    if (!Object.hasOwn(CHECKS, option)) throw unknownOption(option);
+    if (value === undefined) continue;
+    if (option === "network" && isPolicy(value)) throw policyNotBuilt();
+    const problem = CHECKS[option as keyof VMConfig](value);
+    if (problem) throw invalidOption(option, value, problem);
+  }
+  return input as VMConfig;
+}
+
+function unknownOption(option: string): SmolVMError {
+  const later = Object.hasOwn(NOT_BUILT, option) ? NOT_BUILT[option] : undefined;
+  if (later) {
+    return new SmolVMError("NOT_SUPPORTED", `the option '${option}' is not built yet: ${later}`, {
+      details: { option },
+    });
+  }
+  const known = nearest(option, Object.keys(CHECKS));
+  return new SmolVMError("CONFIG_INVALID", `unknown option '${option}'`, {
+    hint: known ? `Did you mean '${known}'?` : `Known options: ${Object.keys(CHECKS).join(", ")}.`,
+    details: { option },
+  });
+}
+
+function isPolicy(network: unknown): boolean {
+  if (network === "restricted") return true;
+  if (typeof network !== "object" || network === null) return false;
+  const policy = network as Record<string, unknown>;
+  return "allow" in policy || "deny" in policy || "unfiltered" in policy || policy.mode === "restricted";
+}
+
+function policyNotBuilt(): SmolVMError {
+  return new SmolVMError("NOT_SUPPORTED", "network policies (restricted, allow, deny) are not built yet", {
+    hint: 'Use network: "off" for no network at all, or "open".',
+    details: { option: "network" },
+  });
+}
+
+function checkNetwork(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return oneOf("open", "off")(value);
+  const extra = Object.keys(value).find((key) => key !== "mode");
+  if (extra) return `has the unknown key '${extra}'`;
+  return oneOf("open", "off")((value as { mode?: unknown }).mode);
+}
+
+function checkPorts(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return "is not an array";
+  if (value.length > 64) return "has more than 64 entries";
+  const guest = new Set<number>();
+  const host = new Set<number>();
+  for (const forward of value as PortForward[]) {
+    if (typeof forward !== "object" || forward === null) return "has an entry that is not an object";
+    for (const key of Object.keys(forward)) {
+      if (!["guestPort", "hostPort", "hostAddress"].includes(key))
+        return `has an entry with the unknown key '${key}'`;
+    }
+    const problem =
+      portNumber(forward.guestPort) ??
+      (forward.hostPort === undefined ? undefined : portNumber(forward.hostPort));
+    if (problem) return `has a port that ${problem}`;
+    if (forward.hostAddress !== undefined && text(forward.hostAddress))
+      return "has an entry without a host address";
+    if (guest.has(forward.guestPort)) return `forwards guest port ${forward.guestPort} twice`;
+    if (forward.hostPort !== undefined && host.has(forward.hostPort))
+      return `uses host port ${forward.hostPort} twice`;
+    guest.add(forward.guestPort);
+    if (forward.hostPort !== undefined) host.add(forward.hostPort);
+  }
+  return undefined;
+}

@@ -1,0 +1,14 @@
+export type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+export type {
+  GuestProcess,
+  ProcessExit,
+  ProcessInfo,
+  RunOptions,
+  RunResult,
+  SpawnOptions,
+} from "./agent/types.ts";
+export type { Limits, PortForward, VMConfig } from "./config/options.ts";
+export type { OnProgress, Progress } from "./config/progress.ts";
+export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
+export { type ListFilter, type Ports, type Processes, type ShellOptions, SmolVM } from "./smolvm.ts";
+export type { VMInfo } from "./vm/info.ts";

@@ -1,0 +1,359 @@
+import type { Duplex } from "node:stream";
+import { attachProcess, listProcesses, runCommand, signalProcess, spawnProcess } from "./agent/exec.ts";
+import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+import { GuestFiles } from "./agent/files.ts";
+import type { AgentSession } from "./agent/session.ts";
+import type { GuestProcess, ProcessInfo, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
+import { resolveBackend } from "./backends/select.ts";
+import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
+import type { Limits, VMConfig } from "./config/options.ts";
+import { parseConfig } from "./config/schema.ts";
+import type { VmSpec } from "./config/spec.ts";
+import type { VmState } from "./store/states.ts";
+import type { VmRecord } from "./store/vms.ts";
+import { Deadline } from "./util/deadline.ts";
+import { Channel } from "./vm/channel.ts";
+import { readLog } from "./vm/console.ts";
+import { filesOf, type Home, openHome } from "./vm/home.ts";
+import { describe, type VMInfo } from "./vm/info.ts";
+import { generatedName, newId } from "./vm/names.ts";
+import { discardNow, recover, recoverAll } from "./vm/recover.ts";
+
+/** Which sandboxes to list: those that match everything given. */
+export interface ListFilter {
+  readonly state?: VmState;
+  /** label names and the values they must have */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Options of {@link SmolVM.shell}. */
+export interface ShellOptions extends Limits {
+  /** terminal size; default 80 x 24 */
+  cols?: number;
+  rows?: number;
+  cwd?: string;
+  env?: Record<string, string>;
+  user?: string;
+}
+
+/** Guest ports that this process makes reachable on the host. */
+export interface Ports {
+  /**
+   * Listens on the host and carries each connection to `guestPort` in the guest over the agent's channel,
+   * so it works with `network: "off"` too. Ends with `close()`, with the sandbox, or with this process.
+   * @throws SmolVMError PORT_IN_USE, VM_STATE
+   */
+  expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
+  /** those that are open now */
+  list(): ExposedPort[];
+}
+
+/** Guest processes that smolvm started, by whichever host process. */
+export interface Processes {
+  list(limits?: Limits): Promise<ProcessInfo[]>;
+  /** Attaches to a detached process: what it printed lately, then what it prints from now on. */
+  attach(id: number): GuestProcess;
+  /** Signals the process group of a process, or with `tree` everything that it started. Default SIGTERM. */
+  kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
+}
+
+/** Sandboxes that die with this process: forgotten on the host when it exits in an orderly way. */
+const owned = new Map<string, Home>();
+
+/**
+ * A sandbox: a disposable microVM that runs untrusted code.
+ *
+ * `new SmolVM(options)` checks the options and nothing else; `start()`, or the first `run()`, brings the sandbox into
+ * being. `SmolVM.create(options)` does both, and `await using` deletes it at the end of the scope.
+ */
+export class SmolVM implements AsyncDisposable {
+  /** internal id; also the name of its directories */
+  readonly id: string;
+  readonly name: string;
+  readonly files: GuestFiles;
+  readonly ports: Ports;
+  readonly processes: Processes;
+
+  readonly #home: Home;
+  readonly #channel: Channel;
+  /** what to create the sandbox from, until it exists */
+  #config: VMConfig | undefined;
+  /** one bring-up at a time: concurrent first runs share it */
+  #bringUp: Promise<void> | undefined;
+  #defaults: Pick<VmSpec, "env" | "workdir" | "user"> | undefined;
+  readonly #exposed = new Set<ExposedPort>();
+
+  /**
+   * @param options see {@link VMConfig}
+   * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED, BACKEND_UNSUPPORTED
+   */
+  constructor(options?: VMConfig);
+  /** @internal */
+  constructor(options: VMConfig | undefined, existing: VmRecord);
+  constructor(options: VMConfig = {}, existing?: VmRecord) {
+    if (!existing) {
+      this.#config = parseConfig(options);
+      resolveBackend(this.#config.backend);
+    }
+    this.id = existing?.id ?? newId();
+    this.name = existing?.name ?? options.name ?? generatedName();
+    this.#home = openHome();
+    this.#channel = new Channel(this.#home, this.id);
+    this.files = new GuestFiles((deadline) => this.#session(deadline));
+    this.ports = {
+      expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
+      list: () => [...this.#exposed],
+    };
+    this.processes = {
+      list: async (limits = {}) => listProcesses(await this.#limited("listing processes", limits)),
+      attach: (id) => attachProcess(this.#limited("attaching to a process", {}), id),
+      kill: async (id, signal = "SIGTERM", killOptions = {}) =>
+        signalProcess(await this.#limited("signalling a process", killOptions), id, signal, killOptions),
+    };
+  }
+
+  /**
+   * Creates and starts a sandbox.
+   * @param options see {@link VMConfig}; `timeoutMs` (default 60,000 ms) and `signal` limit the whole call
+   * @throws SmolVMError CONFIG_INVALID, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT, NO_SPACE, VM_NAME_TAKEN
+   */
+  static async create(options: VMConfig & Limits = {}): Promise<SmolVM> {
+    const { timeoutMs, signal, ...config } = options;
+    const vm = new SmolVM(config);
+    try {
+      await vm.start({ timeoutMs, signal });
+    } catch (error) {
+      await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
+    return vm;
+  }
+
+  /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND */
+  static async get(idOrName: string): Promise<SmolVM> {
+    return new SmolVM(undefined, openHome().store.vms.get(idOrName));
+  }
+
+  /** All sandboxes of this user, oldest first, in the state that they really are in. */
+  static async list(filter: ListFilter = {}): Promise<VMInfo[]> {
+    const records = await recoverAll(openHome());
+    const wanted = Object.entries(filter.labels ?? {});
+    return records
+      .filter((record) => filter.state === undefined || record.state === filter.state)
+      .filter((record) => wanted.every(([name, value]) => record.labels[name] === value))
+      .map((record) => describe(record, Date.now()));
+  }
+
+  /**
+   * Boots the sandbox, creating it first if this object has not yet. Starting what runs is fine.
+   * @param limits `timeoutMs` default 60,000 ms
+   * @throws SmolVMError as {@link SmolVM.create}
+   */
+  async start(limits: Limits = {}): Promise<void> {
+    const deadline = Deadline.of(`starting sandbox '${this.name}'`, {
+      timeoutMs: BOOT_TIMEOUT_MS,
+      ...given(limits),
+    });
+    if (!this.#bringUp) {
+      const record = this.#home.store.vms.find(this.id);
+      if (record && (await recover(this.#home, record)).state === "running") return;
+    }
+    await this.#start(deadline);
+  }
+
+  /**
+   * Stops it in order: its processes are ended, its disk is synced and kept. Stopping what is stopped is fine.
+   * @throws SmolVMError VM_BUSY, VM_NOT_FOUND
+   */
+  async stop(limits: Limits = {}): Promise<void> {
+    const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
+    const { stopVm } = await import("./vm/stop.ts");
+    await this.#closePorts();
+    await this.#channel.close();
+    await recover(this.#home, this.#record());
+    await stopVm(this.#home, this.id, deadline);
+  }
+
+  /**
+   * Removes it with its disk. Deleting what was never started or is deleted already is fine.
+   * @param options `force` (default true for a sandbox that dies with this process, else false): kill it if it runs
+   * @throws SmolVMError VM_STATE, VM_BUSY
+   */
+  async delete(options: { force?: boolean } & Limits = {}): Promise<void> {
+    await this.#bringUp?.catch(() => {});
+    await this.#closePorts();
+    const record = this.#home.store.vms.find(this.id);
+    if (record) {
+      const force = options.force ?? record.spec.lifetime === "owner";
+      const { removeVm } = await import("./vm/remove.ts");
+      const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
+      if (force) await this.#channel.close();
+      await removeVm(this.#home, this.id, { force }, deadline);
+    }
+    await this.#channel.close();
+    owned.delete(this.id);
+  }
+
+  /** At the end of an `await using` scope: deletes a sandbox that this process owns, lets go of any other. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const record = this.#home.store.vms.find(this.id);
+    if (owned.has(this.id) || record?.spec.lifetime !== "detached") await this.delete({ force: true });
+    else {
+      await this.#closePorts();
+      await this.#channel.close();
+    }
+  }
+
+  /** What is known about it now. @throws SmolVMError VM_NOT_FOUND before it was created and after it was deleted */
+  async info(): Promise<VMInfo> {
+    return describe(await recover(this.#home, this.#record()), Date.now());
+  }
+
+  /**
+   * The guest's console, as far as it is kept (about 1 MiB), as text.
+   * @param options `tailLines`: only that many last lines
+   */
+  async logs(options: { tailLines?: number } = {}): Promise<string> {
+    this.#record();
+    const text = readLog(filesOf(this.#home, this.id).console);
+    if (options.tailLines === undefined) return text;
+    const lines = text.split("\n");
+    const end = lines.at(-1) === "" ? lines.length - 1 : lines.length;
+    return lines.slice(Math.max(0, end - options.tailLines)).join("\n");
+  }
+
+  /**
+   * Runs a command to its end. A string goes to the guest's `/bin/sh -c`, an array is executed as it is.
+   * A sandbox that was never started is started first. A non-zero exit is a result, not an error.
+   * @throws SmolVMError RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, RUN_FAILED (with `check`), COMMAND_NOT_FOUND,
+   *   AGENT_LOST, OUTCOME_UNKNOWN, VM_STATE
+   */
+  async run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const session = await this.#limited(`running a command in sandbox '${this.name}'`, {
+      signal: options.signal,
+    });
+    return runCommand(session, command, this.#withDefaults(options));
+  }
+
+  /**
+   * Starts a command and gives its process at once: a promise of its exit and an async iterable of its output.
+   * See {@link run} for the command, {@link GuestProcess} for the rest.
+   */
+  spawn(command: string | readonly string[], options: SpawnOptions = {}): GuestProcess {
+    const session = this.#limited(`starting a process in sandbox '${this.name}'`, { signal: options.signal });
+    return spawnProcess(session, command, () => this.#withDefaults(options));
+  }
+
+  /** An interactive login shell on a terminal in the guest: bash where there is one, else sh. */
+  shell(options: ShellOptions = {}): GuestProcess {
+    const { cols = 80, rows = 24, ...rest } = options;
+    const login = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi";
+    return this.spawn(["/bin/sh", "-c", login], { ...rest, pty: { cols, rows } });
+  }
+
+  /**
+   * A TCP connection to a port in the guest, over the agent's channel (the guest needs no network for it).
+   * @throws SmolVMError CONNECTION_REFUSED, VM_STATE
+   */
+  async connect(guestPort: number, limits: Limits = {}): Promise<Duplex> {
+    const { forward } = await import("./agent/forward.ts");
+    const deadline = Deadline.of(`connecting to guest port ${guestPort}`, limits);
+    return forward(await this.#session(deadline), { port: guestPort }, { deadline });
+  }
+
+  #record(): VmRecord {
+    return this.#home.store.vms.get(this.id);
+  }
+
+  #limited(what: string, limits: Limits): Promise<AgentSession> {
+    return this.#session(Deadline.of(what, limits));
+  }
+
+  /** The session to the agent; a sandbox that was never started is started for it. */
+  async #session(deadline: Deadline): Promise<AgentSession> {
+    if (this.#bringUp) await this.#bringUp;
+    else if (this.#config || this.#home.store.vms.find(this.id)?.state === "created") {
+      await this.#start(
+        Deadline.of(`starting sandbox '${this.name}'`, {
+          timeoutMs: BOOT_TIMEOUT_MS,
+          signal: deadline.signal,
+        }),
+      );
+    }
+    return this.#channel.session(deadline);
+  }
+
+  async #start(deadline: Deadline): Promise<void> {
+    this.#bringUp ??= this.#bringUpNow(deadline).finally(() => {
+      this.#bringUp = undefined;
+    });
+    await this.#bringUp;
+  }
+
+  async #bringUpNow(deadline: Deadline): Promise<void> {
+    const onProgress = this.#config?.onProgress;
+    const ports = this.#config?.ports ?? [];
+    if (this.#config) {
+      const { createVm } = await import("./vm/create.ts");
+      const record = await createVm(this.#home, this.#config, this, deadline);
+      if (record.spec.lifetime === "owner") own(this.id, this.#home);
+      this.#config = undefined;
+    }
+    const { startVm } = await import("./vm/start.ts");
+    const started = await startVm(this.#home, this.id, deadline, onProgress);
+    this.#channel.adopt(started.session, started.lease);
+    for (const { guestPort, ...where } of ports) await this.#expose(guestPort, where);
+  }
+
+  /** The sandbox's own env, workdir and user, under what a command asks for. */
+  #withDefaults<T extends CommandDefaults>(options: T): T {
+    this.#defaults ??= this.#record().spec;
+    const { env, workdir, user } = this.#defaults;
+    return {
+      ...options,
+      cwd: options.cwd ?? workdir,
+      user: options.user ?? user,
+      env: { ...env, ...options.env },
+    };
+  }
+
+  async #expose(guestPort: number, options: ExposeOptions = {}): Promise<ExposedPort> {
+    const { expose } = await import("./agent/expose.ts");
+    await this.#limited(`exposing guest port ${guestPort}`, {}); // fails now if it does not run
+    const port = await expose(
+      () => this.#limited(`forwarding to guest port ${guestPort}`, {}),
+      guestPort,
+      options,
+    );
+    this.#exposed.add(port);
+    return port;
+  }
+
+  async #closePorts(): Promise<void> {
+    for (const port of this.#exposed) await port.close();
+    this.#exposed.clear();
+  }
+}
+
+interface CommandDefaults {
+  env?: Record<string, string> | undefined;
+  cwd?: string | undefined;
+  user?: string | undefined;
+}
+
+/** Options that were given: an explicit undefined does not hide a default. */
+function given(limits: Limits): Limits {
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+}
+
+/** Remembers to remove an owned sandbox when this process exits in an orderly way. A killed one is cleaned up by the next command. */
+function own(id: string, home: Home): void {
+  if (owned.size === 0 && !exitHooked) {
+    exitHooked = true;
+    process.once("exit", () => {
+      for (const [vmId, vmHome] of owned) discardNow(vmHome, vmId);
+    });
+  }
+  owned.set(id, home);
+}
+let exitHooked = false;

@@ -1,0 +1,93 @@
+import type { DatabaseSync } from "node:sqlite";
+import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { transaction } from "./database.ts";
+
+export interface Lease {
+  readonly port: number;
+  /** the last holder died without giving it back: the guest may not have noticed yet */
+  readonly takenOver: boolean;
+}
+
+/**
+ * Session ports of the sandboxes: which process uses which, and who waits. A port serves one process at a time;
+ * the lease of a dead process is taken over. Waiters are served in the order in which they came.
+ */
+export class ChannelLeases {
+  readonly #database: DatabaseSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Queues this process for a port of the sandbox. Returns its ticket. */
+  enqueue(vmId: string): number {
+    const me = JSON.stringify(identify(process.pid));
+    const { lastInsertRowid } = this.#database
+      .prepare("INSERT INTO channel_waiters (vm_id, holder) VALUES (?, ?)")
+      .run(vmId, me);
+    return Number(lastInsertRowid);
+  }
+
+  /** Leaves the queue without a port. */
+  withdraw(ticket: number): void {
+    this.#database.prepare("DELETE FROM channel_waiters WHERE ticket = ?").run(ticket);
+  }
+
+  /** Takes a free port of 1..ports if it is this ticket's turn, and leaves the queue. */
+  tryAcquire(vmId: string, ticket: number, ports: number): Lease | undefined {
+    return transaction(this.#database, () => {
+      const waiters = this.#database
+        .prepare("SELECT ticket, holder FROM channel_waiters WHERE vm_id = ? AND ticket < ? ORDER BY ticket")
+        .all(vmId, ticket);
+      let ahead = 0;
+      for (const waiter of waiters) {
+        if (isAlive(JSON.parse(String(waiter.holder)))) ahead++;
+        else this.withdraw(Number(waiter.ticket));
+      }
+      const held = new Map(this.#leases(vmId).map((lease) => [lease.port, lease.holder]));
+      const free: Lease[] = [];
+      for (let port = 1; port <= ports; port++) {
+        const holder = held.get(port);
+        if (!holder) free.push({ port, takenOver: false });
+        else if (!isAlive(holder)) free.push({ port, takenOver: true });
+      }
+      // Clean ports first: a taken-over one may need the guest to notice that its last user is gone.
+      free.sort((a, b) => Number(a.takenOver) - Number(b.takenOver));
+      const lease = free[ahead]; // the ones before belong to those who came first
+      if (!lease) return undefined;
+      this.withdraw(ticket);
+      this.#database
+        .prepare("INSERT OR REPLACE INTO channel_leases (vm_id, port, holder) VALUES (?, ?, ?)")
+        .run(vmId, lease.port, JSON.stringify(identify(process.pid)));
+      return lease;
+    });
+  }
+
+  release(vmId: string, port: number): void {
+    this.#database.prepare("DELETE FROM channel_leases WHERE vm_id = ? AND port = ?").run(vmId, port);
+  }
+
+  /** Forgets all leases and waiters of a sandbox: its machine is gone. */
+  clear(vmId: string): void {
+    this.#database.prepare("DELETE FROM channel_leases WHERE vm_id = ?").run(vmId);
+  }
+
+  /** Pids of the processes that hold ports, for messages. */
+  holders(vmId: string): number[] {
+    return this.#leases(vmId).map((lease) => lease.holder.pid);
+  }
+
+  /** True if somebody waits for a port of this sandbox. */
+  hasWaiters(vmId: string): boolean {
+    return (
+      this.#database.prepare("SELECT 1 FROM channel_waiters WHERE vm_id = ? LIMIT 1").get(vmId) !== undefined
+    );
+  }
+
+  #leases(vmId: string): { port: number; holder: ProcessIdentity }[] {
+    return this.#database
+      .prepare("SELECT port, holder FROM channel_leases WHERE vm_id = ?")
+      .all(vmId)
+      .map((row) => ({ port: Number(row.port), holder: JSON.parse(String(row.holder)) as ProcessIdentity }));
+  }
+}

@@ -1,0 +1,30 @@
+/** The store's schema, one step per entry. Numbered by position; never edited once released, only added to. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE vms (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    spec TEXT NOT NULL,              -- VmSpec, JSON
+    labels TEXT NOT NULL,            -- JSON object
+    created_at INTEGER NOT NULL,     -- ms since the epoch
+    started_at INTEGER,
+    vmm TEXT,                        -- ProcessIdentity, JSON, of the launched VMM
+    owner TEXT,                      -- ProcessIdentity, JSON: the process it dies with (lifetime "owner")
+    error TEXT,                      -- {code, message}, JSON
+    lock TEXT                        -- ProcessIdentity, JSON: who is changing it now
+  ) STRICT;
+  CREATE TABLE channel_leases (
+    vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    port INTEGER NOT NULL,
+    holder TEXT NOT NULL,            -- ProcessIdentity, JSON
+    PRIMARY KEY (vm_id, port)
+  ) STRICT;
+  CREATE TABLE channel_waiters (
+    ticket INTEGER PRIMARY KEY AUTOINCREMENT,  -- first come, first served
+    vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    holder TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX channel_waiters_vm ON channel_waiters (vm_id, ticket);
+  `,
+];

@@ -1,0 +1,13 @@
+/** The life of a sandbox. `starting`, `stopping` and `deleting` are only seen while somebody works on it, or died doing so. */
+export type VmState = "created" | "starting" | "running" | "stopping" | "stopped" | "error" | "deleting";
+
+/** Which states may follow which. */
+export const TRANSITIONS: Readonly<Record<VmState, readonly VmState[]>> = {
+  created: ["starting", "deleting"],
+  starting: ["running", "error", "deleting"],
+  running: ["stopping", "stopped", "error", "deleting"],
+  stopping: ["stopped", "error", "deleting"],
+  stopped: ["starting", "deleting"],
+  error: ["starting", "stopping", "stopped", "deleting"],
+  deleting: ["deleting"],
+};

@@ -1,0 +1,168 @@
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { VmSpec } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { transaction } from "./database.ts";
+import { TRANSITIONS, type VmState } from "./states.ts";
+
+/** What went wrong with a sandbox, as kept with it. */
+export interface VmFault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** One sandbox as the store knows it: a hint, never proof. Whether its VMM lives is asked of the host. */
+export interface VmRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly state: VmState;
+  readonly spec: VmSpec;
+  readonly labels: Readonly<Record<string, string>>;
+  /** ms since the epoch */
+  readonly createdAt: number;
+  readonly startedAt: number | undefined;
+  readonly vmm: ProcessIdentity | undefined;
+  readonly owner: ProcessIdentity | undefined;
+  readonly error: VmFault | undefined;
+}
+
+/** What a transition may change besides the state. `undefined` keeps, `null` clears. */
+export interface VmPatch {
+  readonly startedAt?: number;
+  readonly vmm?: ProcessIdentity | null;
+  readonly error?: VmFault | null;
+}
+
+type Row = Record<string, SQLOutputValue>;
+
+/** The sandboxes in the store. */
+export class VmTable {
+  readonly #database: DatabaseSync;
+  readonly #find: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#find = database.prepare("SELECT * FROM vms WHERE name = ?1 OR id = ?1");
+  }
+
+  /** Adds a record. @throws SmolVMError VM_NAME_TAKEN */
+  insert(record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">): VmRecord {
+    return transaction(this.#database, () => {
+      if (this.find(record.name)) {
+        throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${record.name}' exists`, {
+          hint: `Choose another name, or remove it: smolvm rm ${record.name}`,
+        });
+      }
+      this.#database
+        .prepare(
+          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner) VALUES (?, ?, 'created', ?, ?, ?, ?)",
+        )
+        .run(
+          record.id,
+          record.name,
+          JSON.stringify(record.spec),
+          JSON.stringify(record.labels),
+          Date.now(),
+          record.owner ? JSON.stringify(record.owner) : null,
+        );
+      return this.get(record.id);
+    });
+  }
+
+  find(idOrName: string): VmRecord | undefined {
+    const row = this.#find.get(idOrName);
+    return row && toRecord(row);
+  }
+
+  /** @throws SmolVMError VM_NOT_FOUND */
+  get(idOrName: string): VmRecord {
+    const record = this.find(idOrName);
+    if (record) return record;
+    throw new SmolVMError("VM_NOT_FOUND", `there is no sandbox '${idOrName}'`, {
+      hint: "List them: smolvm ls",
+    });
+  }
+
+  list(): VmRecord[] {
+    return this.#database.prepare("SELECT * FROM vms ORDER BY created_at, id").all().map(toRecord);
+  }
+
+  /**
+   * Moves a sandbox to another state, in one transaction, if the transition table allows it.
+   * @throws SmolVMError VM_STATE, VM_NOT_FOUND
+   */
+  transition(id: string, to: VmState, patch: VmPatch = {}): VmRecord {
+    return transaction(this.#database, () => {
+      const record = this.get(id);
+      if (!TRANSITIONS[record.state].includes(to)) {
+        throw new SmolVMError(
+          "VM_STATE",
+          `sandbox '${record.name}' is ${record.state}; it cannot become ${to}`,
+          {
+            details: { state: record.state, wanted: to },
+          },
+        );
+      }
+      this.#database
+        .prepare("UPDATE vms SET state = ?, started_at = ?, vmm = ?, error = ? WHERE id = ?")
+        .run(
+          to,
+          patch.startedAt ?? record.startedAt ?? null,
+          json(patch.vmm, record.vmm),
+          json(patch.error, record.error),
+          id,
+        );
+      return this.get(id);
+    });
+  }
+
+  /** Records the VMM of a machine that is being started. */
+  setVmm(id: string, vmm: ProcessIdentity): void {
+    this.#database.prepare("UPDATE vms SET vmm = ? WHERE id = ?").run(JSON.stringify(vmm), id);
+  }
+
+  remove(id: string): void {
+    this.#database.prepare("DELETE FROM vms WHERE id = ?").run(id);
+  }
+
+  /** Takes the lock of a sandbox for this process; a dead holder's lock is taken over. Returns the holder if it is another. */
+  tryLock(id: string): ProcessIdentity | undefined {
+    return transaction(this.#database, () => {
+      const row = this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id);
+      const holder = parse<ProcessIdentity>(row?.lock);
+      if (holder && isAlive(holder)) return holder;
+      this.#database
+        .prepare("UPDATE vms SET lock = ? WHERE id = ?")
+        .run(JSON.stringify(identify(process.pid)), id);
+      return undefined;
+    });
+  }
+
+  unlock(id: string): void {
+    this.#database.prepare("UPDATE vms SET lock = NULL WHERE id = ?").run(id);
+  }
+}
+
+function json(change: unknown, current: unknown): string | null {
+  const value = change === undefined ? current : change;
+  return value === undefined || value === null ? null : JSON.stringify(value);
+}
+
+function parse<T>(value: SQLOutputValue | undefined): T | undefined {
+  return typeof value === "string" ? (JSON.parse(value) as T) : undefined;
+}
+
+function toRecord(row: Row): VmRecord {
+  return {
+    id: String(row.id),
+    name: String(row.name),
+    state: row.state as VmState,
+    spec: parse<VmSpec>(row.spec)!,
+    labels: parse<Record<string, string>>(row.labels)!,
+    createdAt: Number(row.created_at),
+    startedAt: row.started_at === null ? undefined : Number(row.started_at),
+    vmm: parse(row.vmm),
+    owner: parse(row.owner),
+    error: parse(row.error),
+  };
+}

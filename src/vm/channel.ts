@@ -1,0 +1,139 @@
+import type { Endpoint } from "../agent/endpoint.ts";
+import { AgentSession } from "../agent/session.ts";
+import { CHANNEL_WAIT_MS, HELLO_TIMEOUT_MS } from "../config/defaults.ts";
+import { SmolVMError } from "../errors.ts";
+import type { Lease } from "../store/leases.ts";
+import { Deadline } from "../util/deadline.ts";
+import { filesOf, type Home } from "./home.ts";
+import { recover } from "./recover.ts";
+
+/** Between looks at the queue: the store has no way to call back, and a port is held for milliseconds mostly. */
+const QUEUE_POLL_MS = 5;
+/** How often an idle channel looks whether another process waits for its port. */
+const IDLE_CHECK_MS = 250;
+/** After a holder was killed: time for the guest to notice that the host side of the port is gone. */
+const TAKE_OVER_PAUSE_MS = 30;
+
+/** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. */
+export function endpointOf(home: Home, id: string, port: number): Endpoint {
+  return { kind: "unix", path: filesOf(home, id).channel(port) };
+}
+
+/**
+ * This process's way to the agent of one sandbox: a leased session port and the session on it, made when first
+ * needed, shared by everything this process does, and given back when it is idle and others wait.
+ */
+export class Channel {
+  readonly #home: Home;
+  readonly #id: string;
+  #current: Promise<AgentSession> | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  constructor(home: Home, id: string) {
+    this.#home = home;
+    this.#id = id;
+  }
+
+  /**
+   * The session to the guest's agent.
+   * @throws SmolVMError VM_STATE with the exact start command, CHANNEL_BUSY naming the holders, AGENT_LOST, AGENT_VERSION
+   */
+  session(deadline: Deadline): Promise<AgentSession> {
+    // Not awaited before it is stored: concurrent callers share one session.
+    this.#current ??= this.#connect(deadline).catch((error) => {
+      this.#current = undefined;
+      throw error;
+    });
+    return this.#current;
+  }
+
+  /** Takes over a session that was made while starting the machine. */
+  adopt(session: AgentSession, lease: Lease): void {
+    this.#current = Promise.resolve(session);
+    this.#watch(session, lease);
+  }
+
+  /** Closes the session, if there is one, and gives the port back. */
+  async close(): Promise<void> {
+    const current = this.#current;
+    this.#current = undefined;
+    clearInterval(this.#idleTimer);
+    const session = await current?.catch(() => undefined);
+    await session?.close();
+    await session?.ended;
+  }
+
+  async #connect(deadline: Deadline): Promise<AgentSession> {
+    const record = await recover(this.#home, this.#home.store.vms.get(this.#id));
+    if (record.state !== "running") {
+      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is ${record.state}, not running`, {
+        hint: `Start it: smolvm start ${record.name}`,
+        details: { state: record.state, error: record.error },
+      });
+    }
+    const lease = await acquireLease(this.#home, record.id, record.spec.machine.sessionPorts, deadline);
+    try {
+      if (lease.takenOver) await deadline.sleep(TAKE_OVER_PAUSE_MS);
+      const hello = Deadline.of(`connecting to sandbox '${record.name}'`, {
+        timeoutMs: Math.min(HELLO_TIMEOUT_MS, deadline.remainingMs),
+        signal: deadline.signal,
+      });
+      const session = await AgentSession.connect(endpointOf(this.#home, record.id, lease.port), {
+        deadline: hello,
+      });
+      this.#watch(session, lease);
+      return session;
+    } catch (error) {
+      this.#home.store.leases.release(record.id, lease.port);
+      throw error;
+    }
+  }
+
+  #watch(session: AgentSession, lease: Lease): void {
+    void session.ended.then(() => {
+      clearInterval(this.#idleTimer);
+      this.#current = undefined;
+      this.#home.store.leases.release(this.#id, lease.port);
+    });
+    this.#idleTimer = setInterval(() => {
+      if (session.idle && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
+    }, IDLE_CHECK_MS);
+    this.#idleTimer.unref();
+  }
+}
+
+/** Waits in line for a session port. @throws SmolVMError CHANNEL_BUSY naming the processes that hold the ports */
+async function acquireLease(home: Home, id: string, ports: number, deadline: Deadline): Promise<Lease> {
+  const { leases } = home.store;
+  const ticket = leases.enqueue(id);
+  const until = performance.now() + Math.min(CHANNEL_WAIT_MS, deadline.remainingMs);
+  try {
+    for (;;) {
+      const lease = leases.tryAcquire(id, ticket, ports);
+      if (lease) return lease;
+      if (performance.now() >= until) {
+        const holders = leases.holders(id);
+        throw new SmolVMError(
+          "CHANNEL_BUSY",
+          `all ${ports} session ports are in use, by the processes ${holders.join(", ")}`,
+          {
+            hint: "Wait until one of them has finished, or run several commands from one process.",
+            details: { holders },
+          },
+        );
+      }
+      await deadline.sleep(QUEUE_POLL_MS);
+    }
+  } catch (error) {
+    leases.withdraw(ticket);
+    throw error;
+  }
+}
+
+/** Leases a session port of a machine that was just launched: nobody else can hold one. */
+export function firstLease(home: Home, id: string, ports: number): Lease {
+  home.store.leases.clear(id);
+  const lease = home.store.leases.tryAcquire(id, home.store.leases.enqueue(id), ports);
+  if (!lease) throw new SmolVMError("INTERNAL", "a machine that was just launched has no free session port");
+  return lease;
+}

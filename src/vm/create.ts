@@ -1,0 +1,44 @@
+import { mkdirSync, rmSync } from "node:fs";
+import type { VMConfig } from "../config/options.ts";
+import { identify } from "../host/process-identity.ts";
+import { writeDiskFromSeed } from "../images/seed.ts";
+import type { VmRecord } from "../store/vms.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { UndoStack } from "../util/undo-stack.ts";
+import { filesOf, type Home } from "./home.ts";
+import { resolveVm } from "./resolve.ts";
+
+/**
+ * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
+ * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, NO_SPACE, CONFIG_INVALID
+ */
+export async function createVm(
+  home: Home,
+  config: VMConfig,
+  { id, name }: { id: string; name: string },
+  deadline: Deadline,
+): Promise<VmRecord> {
+  const files = filesOf(home, id);
+  const { spec, seedPath } = await resolveVm(home, config, { id, name, files }, deadline);
+  deadline.check();
+
+  const undo = new UndoStack();
+  try {
+    const record = home.store.vms.insert({
+      id,
+      name,
+      spec,
+      labels: config.labels ?? {},
+      owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
+    });
+    undo.push("record", () => home.store.vms.remove(id));
+    undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
+    mkdirSync(files.dir, { recursive: true, mode: 0o700 });
+    await writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    undo.commit();
+    return record;
+  } catch (error) {
+    await undo.rollback();
+    throw error;
+  }
+}

@@ -1,0 +1,77 @@
+import type { Accelerator, Arch, BackendName, Lifetime, MachineType, NetworkMode } from "../config/spec.ts";
+import type { VmState } from "../store/states.ts";
+import type { VmFault, VmRecord } from "../store/vms.ts";
+
+/** What is known about a sandbox. */
+export interface VMInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly state: VmState;
+  /** image reference, or "custom" for a root file system of one's own */
+  readonly image: string;
+  readonly imageDigest: string | undefined;
+  readonly arch: Arch;
+  readonly backend: BackendName;
+  readonly machine: MachineType;
+  readonly accelerator: Accelerator;
+  /** "hardware" virtualization, or "emulated": much slower, and outside QEMU's security guarantee */
+  readonly speed: "hardware" | "emulated";
+  readonly isolation: { readonly tier: "process"; readonly note: string };
+  readonly vcpuCount: number;
+  readonly memSizeMib: number;
+  readonly diskSizeMib: number;
+  readonly network: { readonly mode: NetworkMode; readonly note: string };
+  readonly lifetime: Lifetime;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  readonly startedAt: string | undefined;
+  readonly uptimeMs: number | undefined;
+  /** process id of its virtual machine monitor */
+  readonly pid: number | undefined;
+  readonly error: VmFault | undefined;
+}
+
+/** Says what each network mode reaches, for info, doctor and docs. */
+export const NETWORK_NOTES: Readonly<Record<NetworkMode, string>> = {
+  off: "no network card",
+  open: "user-mode networking: reaches whatever this host's user reaches, private networks and the host's own services (at 10.0.2.2) included, until network policies are built",
+};
+
+const EMULATED_NOTE =
+  "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";
+const HARDWARE_NOTE = "a QEMU process of this user with a seccomp filter; jails are not built yet";
+
+/** The public view of a record. Pure, but for the clock that is given. */
+export function describe(record: VmRecord, now: number): VMInfo {
+  const { spec } = record;
+  const { machine } = spec;
+  const running = record.state === "running";
+  const emulated = machine.accelerator === "tcg";
+  return {
+    id: record.id,
+    name: record.name,
+    state: record.state,
+    image: spec.image || "custom",
+    imageDigest: spec.imageDigest || undefined,
+    arch: machine.arch,
+    backend: machine.backend,
+    machine: machine.machine,
+    accelerator: machine.accelerator,
+    speed: emulated ? "emulated" : "hardware",
+    isolation: { tier: "process", note: emulated ? EMULATED_NOTE : HARDWARE_NOTE },
+    vcpuCount: machine.vcpuCount,
+    memSizeMib: machine.memSizeMib,
+    diskSizeMib: spec.diskSizeMib,
+    network: { mode: machine.network, note: NETWORK_NOTES[machine.network] },
+    lifetime: spec.lifetime,
+    hostname: spec.hostname,
+    labels: record.labels,
+    createdAt: new Date(record.createdAt).toISOString(),
+    startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
+    uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
+    pid: running ? record.vmm?.pid : undefined,
+    error: record.state === "error" ? record.error : undefined,
+  };
+}

@@ -1,0 +1,92 @@
+import { rmSync } from "node:fs";
+import { isAlive, signalProcess } from "../host/process-identity.ts";
+import type { VmRecord } from "../store/vms.ts";
+import { filesOf, type Home } from "./home.ts";
+import { explainEnd, killVmm } from "./vmm-process.ts";
+
+/**
+ * Brings one record in line with the host: what it says is a hint, what runs is the truth. Does nothing while another
+ * living process is changing the sandbox. Returns the record as it is now (state "deleting" if it was removed).
+ */
+export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
+  const ownerDied = record.owner !== undefined && !isAlive(record.owner);
+  const settled = record.state === "created" || record.state === "stopped" || record.state === "error";
+  if (!ownerDied && settled) return record;
+  if (!ownerDied && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
+
+  const { vms } = home.store;
+  if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
+  try {
+    const now = vms.find(record.id);
+    if (!now) return record;
+    if (ownerDied || now.state === "deleting") return await discard(home, now);
+    return await settle(home, now);
+  } finally {
+    vms.unlock(record.id);
+  }
+}
+
+/** A machine that ended on its own, or whose starter or stopper died in the middle. */
+async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
+  const { vms, leases } = home.store;
+  const alive = record.vmm !== undefined && isAlive(record.vmm);
+  switch (record.state) {
+    case "running": {
+      if (alive) return record;
+      leases.clear(record.id);
+      const end = explainEnd(filesOf(home, record.id));
+      if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });
+      return vms.transition(record.id, "error", {
+        vmm: null,
+        error: { code: "AGENT_LOST", message: `sandbox '${record.name}' crashed: ${end.message}` },
+      });
+    }
+    case "starting":
+      if (record.vmm) await killVmm(record.vmm);
+      return vms.transition(record.id, "error", {
+        vmm: null,
+        error: {
+          code: "BOOT_FAILED",
+          message: `the process that was starting sandbox '${record.name}' died`,
+        },
+      });
+    case "stopping":
+      if (record.vmm) await killVmm(record.vmm);
+      return vms.transition(record.id, "stopped", { vmm: null });
+    default:
+      return record;
+  }
+}
+
+/** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
+export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
+  const deleting = home.store.vms.transition(record.id, "deleting");
+  if (record.vmm) await killVmm(record.vmm);
+  const files = filesOf(home, record.id);
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.dir, { recursive: true, force: true });
+  home.store.vms.remove(record.id);
+  return deleting;
+}
+
+/** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */
+export function discardNow(home: Home, id: string): void {
+  const record = home.store.vms.find(id);
+  if (!record) return;
+  if (record.vmm) signalProcess(record.vmm, "SIGKILL");
+  const files = filesOf(home, id);
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.dir, { recursive: true, force: true });
+  home.store.vms.remove(id);
+}
+
+/** Reconciles all sandboxes of the home; returns those that are left. */
+export async function recoverAll(home: Home): Promise<VmRecord[]> {
+  const left: VmRecord[] = [];
+  for (const record of home.store.vms.list()) {
+    await recover(home, record);
+    const now = home.store.vms.find(record.id);
+    if (now) left.push(now);
+  }
+  return left;
+}

@@ -1,0 +1,27 @@
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import type { Home } from "./home.ts";
+import { withLock } from "./lock.ts";
+import { discard } from "./recover.ts";
+
+/**
+ * Removes a sandbox with its disk. A running one is killed, if `force` is set.
+ * @throws SmolVMError VM_STATE for a running one without `force`, VM_NOT_FOUND, VM_BUSY
+ */
+export async function removeVm(
+  home: Home,
+  id: string,
+  options: { force: boolean },
+  deadline: Deadline,
+): Promise<void> {
+  await withLock(home, id, deadline, async () => {
+    const record = home.store.vms.get(id);
+    if (record.state === "running" && !options.force) {
+      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is running`, {
+        hint: `Stop it first (smolvm stop ${record.name}), or remove it anyway: smolvm rm -f ${record.name}`,
+        details: { state: record.state },
+      });
+    }
+    await discard(home, record);
+  });
+}

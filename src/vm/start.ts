@@ -1,0 +1,148 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
+import { configure } from "../agent/machine.ts";
+import { AgentSession } from "../agent/session.ts";
+import type { Backend, LaunchedMachine, VmmExit } from "../backends/backend.ts";
+import { backendOf } from "../backends/registry.ts";
+import type { OnProgress } from "../config/progress.ts";
+import { isSmolVMError, SmolVMError } from "../errors.ts";
+import type { VmFiles } from "../host/filenames.ts";
+import type { Lease } from "../store/leases.ts";
+import type { VmRecord } from "../store/vms.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { bootError } from "./boot-report.ts";
+import { endpointOf, firstLease } from "./channel.ts";
+import { readLog } from "./console.ts";
+import { filesOf, type Home } from "./home.ts";
+import { withLock } from "./lock.ts";
+import { killVmm } from "./vmm-process.ts";
+
+export interface Started {
+  readonly record: VmRecord;
+  readonly session: AgentSession;
+  readonly lease: Lease;
+}
+
+/**
+ * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
+ * @throws SmolVMError VM_STATE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY
+ */
+export async function startVm(
+  home: Home,
+  id: string,
+  deadline: Deadline,
+  onProgress?: OnProgress,
+): Promise<Started> {
+  return withLock(home, id, deadline, async () => {
+    const record = home.store.vms.get(id);
+    if (record.state === "running") {
+      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is running already`, {
+        details: { state: "running" },
+      });
+    }
+    home.store.vms.transition(id, "starting", { error: null, vmm: null });
+    try {
+      return await boot(home, record, deadline, onProgress);
+    } catch (error) {
+      home.store.leases.clear(id);
+      const { code, message } = isSmolVMError(error)
+        ? error
+        : new SmolVMError("INTERNAL", (error as Error).message);
+      home.store.vms.transition(id, "error", { vmm: null, error: { code, message } });
+      throw error;
+    }
+  });
+}
+
+async function boot(
+  home: Home,
+  record: VmRecord,
+  deadline: Deadline,
+  onProgress?: OnProgress,
+): Promise<Started> {
+  const files = filesOf(home, record.id);
+  const backend: Backend = backendOf(record.spec.machine.backend);
+  onProgress?.({ stage: "launch", message: `starting ${record.spec.machine.backend}` });
+  clearLastRun(files);
+  const launched = await backend.launch(record.spec.machine, files, {
+    deadline,
+    lifetime: record.spec.lifetime,
+  });
+  try {
+    home.store.vms.setVmm(record.id, launched.vmm);
+    const lease = firstLease(home, record.id, record.spec.machine.sessionPorts);
+    onProgress?.({ stage: "boot", message: "waiting for the guest" });
+    const session = await reachAgent(home, record, lease, launched, files, deadline);
+    onProgress?.({ stage: "configure", message: "giving the guest its identity" });
+    await giveIdentity(session, record, deadline);
+    const running = home.store.vms.transition(record.id, "running", {
+      startedAt: Date.now(),
+      vmm: launched.vmm,
+    });
+    return { record: running, session, lease };
+  } catch (error) {
+    await killVmm(launched.vmm);
+    throw error;
+  }
+}
+
+/** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */
+function clearLastRun(files: VmFiles): void {
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
+  for (const path of [files.exit, files.console, `${files.console}.1`, files.vmmLog, `${files.vmmLog}.1`]) {
+    rmSync(path, { force: true });
+  }
+}
+
+/** Connects to the agent as soon as it answers; a VMM that ends first is noticed at once. */
+async function reachAgent(
+  home: Home,
+  record: VmRecord,
+  lease: Lease,
+  launched: LaunchedMachine,
+  files: VmFiles,
+  deadline: Deadline,
+): Promise<AgentSession> {
+  const giveUp = new AbortController();
+  const evidence = (exit: VmmExit | undefined): SmolVMError =>
+    bootError({
+      name: record.name,
+      console: readLog(files.console),
+      exit,
+      timeoutMs: deadline.timeoutMs ?? 0,
+      emulated: record.spec.machine.accelerator === "tcg",
+    });
+  const ended = launched.exited.then((exit) => {
+    throw evidence(exit);
+  });
+  try {
+    return await Promise.race([
+      AgentSession.connect(endpointOf(home, record.id, lease.port), { deadline, signal: giveUp.signal }),
+      ended,
+    ]);
+  } catch (error) {
+    if (isSmolVMError(error, "TIMEOUT")) throw evidence(undefined);
+    throw error;
+  } finally {
+    ended.catch(() => {}); // it ends some day; only while booting that is a failure
+    giveUp.abort();
+  }
+}
+
+async function giveIdentity(session: AgentSession, record: VmRecord, deadline: Deadline): Promise<void> {
+  const { spec } = record;
+  await configure(
+    session,
+    {
+      entropy: randomBytes(64),
+      clockMs: Date.now(),
+      hostname: spec.hostname,
+      // The same over all starts of this sandbox, different from every other's.
+      machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
+      network: spec.guestNetwork,
+      diskBytes: spec.diskSizeMib * 1024 * 1024,
+    },
+    deadline,
+  );
+}

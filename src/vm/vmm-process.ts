@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import type { VmFiles } from "../host/filenames.ts";
+import { isAlive, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
+import { tailOfLog } from "./console.ts";
+
+/** How a VMM ended, from what its monitor wrote down. */
+export type VmmEnd = { readonly kind: "stopped" } | { readonly kind: "crashed"; readonly message: string };
+
+/** Waits until the process has ended, at most `timeoutMs`. Returns whether it has. */
+export async function waitForExit(vmm: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  const until = performance.now() + timeoutMs;
+  // Node can wait for children only, and this may be anybody's process: look often at first, then less.
+  for (let pause = 1; isAlive(vmm); pause = Math.min(pause * 2, 25)) {
+    if (performance.now() > until) return false;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+  return true;
+}
+
+/** Kills the VMM at once and waits until it is gone. */
+export async function killVmm(vmm: ProcessIdentity): Promise<boolean> {
+  signalProcess(vmm, "SIGKILL");
+  return waitForExit(vmm, 10_000);
+}
+
+/**
+ * Why a VMM that is not there any more has ended: a clean exit after the agent's goodbye was a stop, all else a crash.
+ * (The guest could print the goodbye itself; then it only mislabels its own end.)
+ */
+export function explainEnd(files: VmFiles): VmmEnd {
+  let exit: { code?: number | null; signal?: number | string | null };
+  try {
+    exit = JSON.parse(readFileSync(files.exit, "utf8"));
+  } catch {
+    return {
+      kind: "crashed",
+      message: "its machine was killed together with its monitor, or the host restarted",
+    };
+  }
+  if (exit.signal !== null && exit.signal !== undefined) {
+    return { kind: "crashed", message: `its machine was killed by signal ${exit.signal}` };
+  }
+  if (exit.code !== 0) {
+    const said = tailOfLog(files.vmmLog, 3).join(" ");
+    return {
+      kind: "crashed",
+      message: `its machine exited with code ${exit.code}${said ? `: ${said}` : ""}`,
+    };
+  }
+  if (tailOfLog(files.console, 20).some((line) => line.includes("smolvm-agent: goodbye")))
+    return { kind: "stopped" };
+  return { kind: "crashed", message: "the guest ended without a goodbye (a kernel panic, or a reset)" };
+}

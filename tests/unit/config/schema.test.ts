@@ -1,0 +1,92 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../../src/config/schema.ts";
+import type { SmolVMError } from "../../../src/errors.ts";
+
+function refusal(options: unknown): { code: string; message: string; hint: string | undefined } {
+  try {
+    parseConfig(options);
+  } catch (error) {
+    const { code, message, hint } = error as SmolVMError;
+    return { code, message, hint };
+  }
+  throw new Error(`accepted: ${JSON.stringify(options)}`);
+}
+
+describe("options", () => {
+  test("nothing at all is acceptable", () => {
+    expect(parseConfig()).toEqual({});
+    expect(parseConfig({ image: undefined })).toEqual({ image: undefined });
+  });
+
+  test.each([
+    [{ vcpuCount: 0 }, "vcpuCount: 0 is less than 1"],
+    [{ vcpuCount: 33 }, "vcpuCount: 33 is more than 32"],
+    [{ vcpuCount: 1.5 }, "vcpuCount: 1.5 is not a whole number"],
+    [{ memSizeMib: 127 }, "memSizeMib: 127 is less than 128"],
+    [{ memSizeMib: 16385 }, "memSizeMib: 16385 is more than 16384"],
+    [
+      { name: "A" },
+      'name: "A" is not a name: 1 to 64 of a-z, 0-9, - and _, beginning and ending with a letter or digit',
+    ],
+    [{ workdir: "work" }, 'workdir: "work" is not an absolute path'],
+    [{ kernelPath: "vmlinux" }, 'kernelPath: "vmlinux" is not an absolute path'],
+    [{ arch: "arm" }, 'arch: "arm" is not one of x86_64, aarch64'],
+    [{ network: "closed" }, 'network: "closed" is not one of open, off'],
+    [{ env: { "A=B": "x" } }, "env: {\"A=B\":\"x\"} has the name 'A=B', which holds a '='"],
+    [{ env: { A: 1 } }, "env: {\"A\":1} has 'A', whose value is not a string"],
+    [{ env: { A: "x\0" } }, 'env: {"A":"x\\u0000"} has \'A\', whose value contains a NUL character'],
+    [{ bootArgs: "a\nb" }, 'bootArgs: "a\\nb" is more than one line'],
+    [{ ports: [{ guestPort: 0 }] }, 'ports: [{"guestPort":0}] has a port that is less than 1'],
+    [
+      { ports: [{ guestPort: 80 }, { guestPort: 80 }] },
+      'ports: [{"guestPort":80},{"guestPort":80}] forwards guest port 80 twice',
+    ],
+    [
+      {
+        ports: [
+          { guestPort: 80, hostPort: 8080 },
+          { guestPort: 81, hostPort: 8080 },
+        ],
+      },
+      'ports: [{"guestPort":80,"hostPort":8080},{"guestPort":81,"hostPort":8080}] uses host port 8080 twice',
+    ],
+    ["debian", 'options: "debian" is not an object'],
+  ])("%j is refused in the user's words", (options, message) => {
+    expect(refusal(options)).toMatchObject({ code: "CONFIG_INVALID", message });
+  });
+
+  test("an unknown option is refused with the nearest known one", () => {
+    expect(refusal({ memorySizeMib: 512 })).toEqual({
+      code: "CONFIG_INVALID",
+      message: "unknown option 'memorySizeMib'",
+      hint: "Did you mean 'memSizeMib'?",
+    });
+    expect(refusal({ zzzzzzzzzz: 1 }).hint).toMatch(/^Known options: name, backend, /);
+    expect(refusal({ constructor: 1 }).code).toBe("CONFIG_INVALID");
+  });
+
+  test.each([["mounts"], ["os"], ["template"], ["isolation"], ["diskMode"]])(
+    "%s, which a later version brings, is refused and not ignored",
+    (option) => {
+      expect(refusal({ [option]: "x" })).toMatchObject({ code: "NOT_SUPPORTED" });
+    },
+  );
+
+  test.each([["restricted"], [{ mode: "restricted" }], [{ mode: "open", allow: ["a.example"] }]])(
+    "the network policy %j is refused and not ignored",
+    (network) => {
+      expect(refusal({ network }).code).toBe("NOT_SUPPORTED");
+    },
+  );
+
+  test.each([["a"], ["a-b"], ["a".repeat(64)], ["0_0"]])("the name %s is accepted", (name) => {
+    expect(parseConfig({ name })).toEqual({ name });
+  });
+
+  test.each([[""], ["-a"], ["a-"], ["a".repeat(65)], ["a b"], ["../x"], [7]])(
+    "the name %j is refused",
+    (name) => {
+      expect(refusal({ name }).code).toBe("CONFIG_INVALID");
+    },
+  );
+});

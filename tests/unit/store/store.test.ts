@@ -1,0 +1,116 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { VmSpec } from "../../../src/config/spec.ts";
+import { identify } from "../../../src/host/process-identity.ts";
+import { openStore, type Store } from "../../../src/store/store.ts";
+
+let directory: string;
+let store: Store;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "smolvm-store-"));
+  store = openStore(directory);
+});
+afterEach(() => {
+  store.close();
+  rmSync(directory, { recursive: true });
+});
+
+const spec = { image: "debian" } as VmSpec;
+const dead = { pid: 2 ** 22 - 1, startTime: "1", bootId: "an earlier boot" };
+
+function add(name: string, id: string = name): void {
+  store.vms.insert({ id, name, spec, labels: {}, owner: undefined });
+}
+
+describe("sandboxes", () => {
+  test("are found by name and by id", () => {
+    add("box", "0123456789ab");
+    expect(store.vms.get("box").id).toBe("0123456789ab");
+    expect(store.vms.get("0123456789ab").name).toBe("box");
+    expect(() => store.vms.get("bix")).toThrow("there is no sandbox 'bix'");
+  });
+
+  test("never share a name", () => {
+    add("box", "1");
+    expect(() => add("box", "2")).toThrow(expect.objectContaining({ code: "VM_NAME_TAKEN" }));
+    expect(store.vms.list()).toHaveLength(1);
+  });
+
+  test("change state only as the table of transitions says", () => {
+    add("box");
+    expect(() => store.vms.transition("box", "running")).toThrow(
+      expect.objectContaining({ code: "VM_STATE" }),
+    );
+    store.vms.transition("box", "starting");
+    const running = store.vms.transition("box", "running", { startedAt: 5, vmm: dead });
+    expect(running).toMatchObject({ state: "running", startedAt: 5, vmm: dead });
+    expect(store.vms.transition("box", "stopped", { vmm: null }).vmm).toBeUndefined();
+  });
+
+  test("are locked by one living process; a dead one's lock is taken over", () => {
+    add("box");
+    expect(store.vms.tryLock("box")).toBeUndefined();
+    expect(store.vms.tryLock("box")).toEqual(identify(process.pid));
+    store.vms.unlock("box");
+    new DatabaseSync(join(directory, "store.db"))
+      .prepare("UPDATE vms SET lock = ?")
+      .run(JSON.stringify(dead));
+    expect(store.vms.tryLock("box")).toBeUndefined();
+  });
+});
+
+describe("session ports", () => {
+  const acquire = (ticket: number, ports = 2) => store.leases.tryAcquire("box", ticket, ports);
+  beforeEach(() => add("box"));
+
+  test("are each leased once and can be had again after their release", () => {
+    expect(acquire(store.leases.enqueue("box"))).toEqual({ port: 1, takenOver: false });
+    expect(acquire(store.leases.enqueue("box"))).toEqual({ port: 2, takenOver: false });
+    const third = store.leases.enqueue("box");
+    expect(acquire(third)).toBeUndefined();
+    expect(store.leases.hasWaiters("box")).toBe(true);
+    store.leases.release("box", 1);
+    expect(acquire(third)).toEqual({ port: 1, takenOver: false });
+    expect(store.leases.hasWaiters("box")).toBe(false);
+  });
+
+  test("go to those who wait in the order in which they came", () => {
+    acquire(store.leases.enqueue("box"), 1);
+    const first = store.leases.enqueue("box");
+    const second = store.leases.enqueue("box");
+    store.leases.release("box", 1);
+    expect(acquire(second, 1)).toBeUndefined();
+    expect(acquire(first, 1)).toMatchObject({ port: 1 });
+  });
+
+  test("of a dead process are taken over, and a dead waiter is passed over", () => {
+    acquire(store.leases.enqueue("box"), 1);
+    store.leases.enqueue("box");
+    const database = new DatabaseSync(join(directory, "store.db"));
+    database.exec(`UPDATE channel_leases SET holder = '${JSON.stringify(dead)}'`);
+    database.exec(`UPDATE channel_waiters SET holder = '${JSON.stringify(dead)}'`);
+    expect(acquire(store.leases.enqueue("box"), 1)).toEqual({ port: 1, takenOver: true });
+  });
+});
+
+describe("the store's file", () => {
+  test("that a newer version wrote is refused and left as it is", () => {
+    new DatabaseSync(join(directory, "store.db")).exec("PRAGMA user_version = 999");
+    expect(() => openStore(directory)).toThrow(expect.objectContaining({ code: "STORE_INVALID" }));
+    const version = new DatabaseSync(join(directory, "store.db")).prepare("PRAGMA user_version").get();
+    expect(version).toEqual({ user_version: 999 });
+  });
+
+  test("that is damaged is refused and left as it is", () => {
+    const other = mkdtempSync(join(tmpdir(), "smolvm-store-"));
+    const garbage = "this is no database, ".repeat(100);
+    writeFileSync(join(other, "store.db"), garbage);
+    expect(() => openStore(other)).toThrow(expect.objectContaining({ code: "STORE_INVALID" }));
+    expect(readFileSync(join(other, "store.db"), "utf8")).toBe(garbage);
+    rmSync(other, { recursive: true });
+  });
+});
