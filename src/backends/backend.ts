@@ -1,4 +1,5 @@
 import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
+import type { Environment } from "../host/environment.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 import type { Deadline } from "../util/deadline.ts";
@@ -27,8 +28,15 @@ export interface VmmExit {
 /** A launched machine: the VMM's process identity and a promise of its end (only for the process that launched it). */
 export interface LaunchedMachine {
   readonly vmm: ProcessIdentity;
-  /** resolves when the VMM has ended, never rejects */
+  /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/wait-end.ts does) */
   readonly exited: Promise<VmmExit>;
+}
+
+/** What a backend needs to know of the host and user that it runs for. */
+export interface BackendHost {
+  /** where answers that are slow to get are kept (versions, the TSC's frequency) */
+  readonly cacheDir: string;
+  readonly env: Environment;
 }
 
 /** One kind of VMM. Stateless: all it needs is the spec and the files of the sandbox. */
@@ -37,8 +45,8 @@ export interface Backend {
   readonly features: BackendFeatures;
   /**
    * Starts the VMM and resolves as soon as its process exists; the sockets of {@link VmFiles} come up right after
-   * (connecting is retried on directory events, and stops when `exited` resolves).
-   * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, TIMEOUT
+   * (connecting is retried on directory events, and stops when `exited` resolves: vmm-exit.ts makes the error then).
+   * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, KVM_UNAVAILABLE, NOT_SUPPORTED, TIMEOUT
    */
   launch(spec: MachineSpec, files: VmFiles, options: LaunchOptions): Promise<LaunchedMachine>;
   /** Asks the VMM to end at once through its control socket. Resolves when the request was accepted. */

@@ -25,7 +25,7 @@ export interface Environment {
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
   const get = (name: string): string | undefined => {
     const value = env[name];
-    return value === undefined || value.trim() === "" ? undefined : value;
+    return value === undefined || value === "" ? undefined : value;
   };
   return {
     home: get("SMOLVM_HOME"),

@@ -1,0 +1,75 @@
+import type { Accelerator, Arch } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { KvmFacts } from "../../host/kvm.ts";
+
+/** What decides which accelerators can run. */
+export interface AcceleratorFacts {
+  readonly platform: NodeJS.Platform;
+  readonly hostArch: Arch | undefined;
+  readonly kvm: KvmFacts;
+  /** what the QEMU binary was built with; undefined: not asked */
+  readonly built: readonly Accelerator[] | undefined;
+}
+
+/** Why an accelerator cannot run a guest of that architecture here; undefined if it can. Pure. */
+export function acceleratorRefusal(
+  accelerator: Accelerator,
+  arch: Arch,
+  facts: AcceleratorFacts,
+): { readonly reason: string; readonly hint: string | undefined } | undefined {
+  if (accelerator === "tcg") return notBuilt(accelerator, facts);
+  const needs = ({ kvm: "linux", hvf: "darwin", whpx: "win32" } as const)[accelerator];
+  if (facts.platform !== needs) {
+    return { reason: `${accelerator} exists on ${PLATFORM_NAMES[needs]} only`, hint: USE_AUTO };
+  }
+  if (facts.hostArch !== arch) {
+    return { reason: `${accelerator} runs only guests of the host's own architecture`, hint: USE_AUTO };
+  }
+  if (accelerator === "kvm" && facts.kvm.state !== "usable") {
+    return { reason: facts.kvm.detail, hint: facts.kvm.fix };
+  }
+  return notBuilt(accelerator, facts);
+}
+
+/**
+ * The accelerator to use: the one asked for if it can run, or for "auto" the host's own, else emulation. Pure.
+ * @throws SmolVMError KVM_UNAVAILABLE, BACKEND_UNAVAILABLE: the one asked for cannot run here
+ */
+export function chooseAccelerator(
+  requested: "auto" | Accelerator,
+  arch: Arch,
+  facts: AcceleratorFacts,
+): Accelerator {
+  if (requested === "auto") {
+    const hardware = (["kvm", "hvf", "whpx"] as const).find(
+      (name) => acceleratorRefusal(name, arch, facts) === undefined,
+    );
+    return hardware ?? "tcg";
+  }
+  const refusal = acceleratorRefusal(requested, arch, facts);
+  if (refusal === undefined) return requested;
+  const details = { accelerator: requested, arch, reason: refusal.reason };
+  if (requested === "kvm" && facts.platform === "linux" && facts.hostArch === arch) {
+    throw new SmolVMError("KVM_UNAVAILABLE", `KVM support not detected: ${refusal.reason}`, {
+      hint: refusal.hint,
+      details: { ...details, kvm: facts.kvm.state },
+    });
+  }
+  throw new SmolVMError(
+    "BACKEND_UNAVAILABLE",
+    `accelerator '${requested}' cannot run ${arch} guests on this host: ${refusal.reason}`,
+    { hint: refusal.hint, details },
+  );
+}
+
+const USE_AUTO = 'Use accelerator "auto", which takes the best one that runs here.';
+
+const PLATFORM_NAMES = { linux: "Linux", darwin: "macOS", win32: "Windows" } as const;
+
+function notBuilt(accelerator: Accelerator, facts: AcceleratorFacts) {
+  if (facts.built === undefined || facts.built.includes(accelerator)) return undefined;
+  return {
+    reason: `this QEMU was built without ${accelerator}`,
+    hint: "Install your distribution's full QEMU package, or point SMOLVM_QEMU to another one.",
+  };
+}

@@ -1,0 +1,198 @@
+import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
+import { kernelArgs } from "./kernel-args.ts";
+import { qemuOption } from "./option.ts";
+
+/** Where QEMU listens: a Unix socket, or loopback TCP on hosts without them. */
+export type SocketAddress =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+export interface QemuEndpoints {
+  /** QMP */
+  readonly control: SocketAddress;
+  /** the channel's sockets; index 0 is kept for stop and the supervisor */
+  readonly channels: readonly SocketAddress[];
+}
+
+/** What the argv depends on besides the machine. */
+export interface QemuHostFacts {
+  readonly platform: NodeJS.Platform;
+  /** the host's TSC frequency in kHz; undefined: unknown or not x86 */
+  readonly tscKhz: number | undefined;
+  /** this QEMU can put itself into its seccomp sandbox (Linux builds with seccomp) */
+  readonly sandbox: boolean;
+}
+
+/**
+ * QEMU's own seccomp filter. spawn=deny also forbids what would start programs (exec: migration, ifup scripts);
+ * elevateprivileges=deny forbids set*id: so -runas cannot be used with it.
+ */
+export const SANDBOX_OPTIONS = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/**
+ * QEMU's default translation buffer is 1 GiB of the host's memory. What a Python start touches fits into an eighth;
+ * a program that needs more is translated again now and then.
+ */
+const TCG_BUFFER_MIB = 128;
+
+/** Arm's virt machine with its devices below 4 GiB has at most this much room for memory. */
+const VIRT_LOW_MEMORY_MAX_MIB = 3_072;
+
+/** GICv2, the interrupt controller that every HVF offers, serves at most 8 CPUs. */
+const GICV2_MAX_CPUS = 8;
+
+/**
+ * QEMU's arguments for a machine, without the program's name. Pure: the same spec on the same kind of host gives the
+ * same arguments (templates depend on it). The guest's console is QEMU's stdout.
+ */
+export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: QemuHostFacts): string[] {
+  const bus = spec.machine === "q35" ? "pci" : "device";
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...sandboxArgs(host),
+    ...machineArgs(spec, host),
+    ...["-m", `${spec.memSizeMib}M`, "-smp", String(spec.vcpuCount)],
+    ...["-kernel", spec.kernelPath],
+    ...(spec.initrdPath === undefined ? [] : ["-initrd", spec.initrdPath]),
+    "-append",
+    kernelArgs({
+      arch: spec.arch,
+      accelerator: spec.accelerator,
+      tscKhz: host.tscKhz,
+      ports: endpoints.channels.length,
+      bootArgs: spec.bootArgs,
+    }),
+    // signal=off: a Ctrl-C byte on stdin is none of QEMU's business.
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ...["-chardev", chardev("qmp", endpoints.control), "-mon", "chardev=qmp,mode=control"],
+    ...channelArgs(endpoints.channels, bus),
+    ...spec.disks.flatMap((disk, index) => diskArgs(disk, `disk${index}`, bus)),
+    ...networkArgs(spec, bus),
+    ...["-object", "rng-builtin,id=rng", "-device", `virtio-rng-${bus},rng=rng`],
+  ];
+}
+
+function sandboxArgs(host: QemuHostFacts): string[] {
+  return host.platform === "linux" && host.sandbox ? ["-sandbox", SANDBOX_OPTIONS] : [];
+}
+
+function machineArgs(spec: MachineSpec, host: QemuHostFacts): string[] {
+  return [
+    ...["-machine", machineType(spec)],
+    ...[
+      "-accel",
+      spec.accelerator === "tcg" ? qemuOption("tcg", { "tb-size": TCG_BUFFER_MIB }) : accel(spec),
+    ],
+    ...["-cpu", cpuModel(spec, host)],
+  ];
+}
+
+function machineType(spec: MachineSpec): string {
+  switch (spec.machine) {
+    case "microvm":
+      // acpi: the distribution's kernels find virtio-mmio devices by ACPI only. The PIT and PIC stay: under emulation
+      // a guest without them may never get its first timer tick.
+      return qemuOption("microvm", { acpi: true, rtc: false, "x-option-roms": false });
+    case "q35":
+      return qemuOption("q35", {
+        smm: false,
+        vmport: false,
+        sata: false,
+        smbus: false,
+        usb: false,
+        graphics: false,
+      });
+    case "virt":
+      return qemuOption("virt", {
+        "gic-version": gicVersion(spec),
+        highmem: spec.memSizeMib > VIRT_LOW_MEMORY_MAX_MIB,
+      });
+  }
+}
+
+function gicVersion(spec: MachineSpec): string {
+  if (spec.accelerator === "kvm") return "host";
+  if (spec.accelerator === "hvf") return spec.vcpuCount <= GICV2_MAX_CPUS ? "2" : "3";
+  return "3";
+}
+
+function accel(spec: MachineSpec): string {
+  // WHPX cannot emulate the interrupt controller in the kernel for every guest.
+  return spec.accelerator === "whpx" ? "whpx,kernel-irqchip=off" : spec.accelerator;
+}
+
+function cpuModel(spec: MachineSpec, _host: QemuHostFacts): string {
+  if (spec.accelerator === "kvm" || spec.accelerator === "hvf") return "host";
+  // Emulated pointer authentication with its own algorithm takes about half of an arm64 boot.
+  return spec.arch === "aarch64" && spec.accelerator === "tcg" ? "max,pauth-impdef=on" : "max";
+}
+
+function chardev(id: string, address: SocketAddress): string {
+  const where =
+    address.kind === "unix"
+      ? { path: address.path }
+      : { host: address.host, port: address.port, ipv6: false };
+  return qemuOption("socket", { id, ...where, server: true, wait: false });
+}
+
+function channelArgs(channels: readonly SocketAddress[], bus: string): string[] {
+  if (channels.length === 0) return [];
+  return [
+    // Port numbers begin at 1 (0 is for a virtio console); the driver sets up queues for max_ports of them.
+    ...["-device", `virtio-serial-${bus},id=serial,max_ports=${channels.length + 1}`],
+    ...channels.flatMap((address, index) => [
+      ...["-chardev", chardev(`channel${index}`, address)],
+      "-device",
+      qemuOption("virtserialport", {
+        bus: "serial.0",
+        nr: index + 1,
+        chardev: `channel${index}`,
+        name: `smolvm.${index}`,
+      }),
+    ]),
+  ];
+}
+
+function diskArgs(disk: DiskSpec, id: string, bus: string): string[] {
+  const access = { "read-only": disk.readOnly, "auto-read-only": false };
+  return [
+    "-blockdev",
+    qemuOption("", {
+      "node-name": `${id}-file`,
+      driver: "file",
+      filename: disk.path,
+      ...access,
+      // What the guest discards is given back to the host's file system: disks stay sparse.
+      discard: disk.readOnly ? undefined : "unmap",
+    }),
+    "-blockdev",
+    qemuOption("", {
+      "node-name": id,
+      driver: disk.format,
+      file: `${id}-file`,
+      ...access,
+      discard: disk.readOnly ? undefined : "unmap",
+    }),
+    "-device",
+    qemuOption(`virtio-blk-${bus}`, { drive: id, serial: disk.serial }),
+  ];
+}
+
+function networkArgs(spec: MachineSpec, bus: string): string[] {
+  if (spec.network === "off") return [];
+  // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.
+  return [
+    ...["-netdev", "user,id=net,ipv6=off"],
+    ...[
+      "-device",
+      qemuOption(`virtio-net-${bus}`, {
+        netdev: "net",
+        mac: GUEST_MAC,
+        romfile: bus === "pci" ? "" : undefined,
+      }),
+    ],
+  ];
+}
+
+/** Locally administered; every sandbox has a network of its own, so all may have the same one. */
+const GUEST_MAC = "52:54:00:73:6d:6c";

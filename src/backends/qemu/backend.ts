@@ -1,0 +1,72 @@
+import type { MachineSpec } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { tscKhz } from "../../host/facts.ts";
+import type { VmFiles } from "../../host/filenames.ts";
+import { launchProgram } from "../../host/launch.ts";
+import { ensurePrivateDir } from "../../host/paths.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { Backend, BackendFeatures, BackendHost, LaunchedMachine, LaunchOptions } from "../backend.ts";
+import { type QemuEndpoints, qemuArgs, type SocketAddress } from "./args.ts";
+import { locateQemu, qemuMissing } from "./locate.ts";
+import { probeQemu } from "./probe.ts";
+import { QmpClient } from "./qmp-client.ts";
+
+const FEATURES: BackendFeatures = { snapshots: false, pause: false, gdb: false };
+
+/** The QEMU backend for a host. */
+export function qemuBackend(host: BackendHost): Backend {
+  return {
+    name: "qemu",
+    features: FEATURES,
+    launch: (spec, files, options) => launchQemu(spec, files, options, host),
+    quit: quitQemu,
+  };
+}
+
+async function launchQemu(
+  spec: MachineSpec,
+  files: VmFiles,
+  options: LaunchOptions,
+  host: BackendHost,
+): Promise<LaunchedMachine> {
+  if (process.platform === "win32") {
+    throw new SmolVMError("NOT_SUPPORTED", "starting sandboxes on Windows hosts is not built yet", {
+      hint: "Run smolvm inside WSL 2.",
+    });
+  }
+  const program = locateQemu(spec.arch, host.env);
+  if (program === undefined) throw qemuMissing(spec.arch, host.env);
+  const [probe, khz] = await Promise.all([
+    probeQemu(program, host.cacheDir),
+    spec.accelerator === "tcg" && spec.arch === "x86_64" ? tscKhz(host.cacheDir) : undefined,
+  ]);
+  ensurePrivateDir(files.runtimeDir);
+  const facts = { platform: process.platform, tscKhz: khz, sandbox: probe.sandbox };
+  const launched = await launchProgram({
+    argv: [program, ...qemuArgs(spec, unixEndpoints(spec, files), facts)],
+    console: files.console,
+    stderr: files.vmmLog,
+    exit: files.exit,
+    dieWithParent: options.lifetime === "owner",
+    deadline: options.deadline,
+  });
+  return { vmm: launched.program, exited: launched.exited };
+}
+
+/** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */
+function unixEndpoints(spec: MachineSpec, files: VmFiles): QemuEndpoints {
+  const unix = (path: string): SocketAddress => ({ kind: "unix", path });
+  return {
+    control: unix(files.control),
+    channels: Array.from({ length: spec.sessionPorts + 1 }, (_, port) => unix(files.channel(port))),
+  };
+}
+
+async function quitQemu(files: VmFiles, deadline: Deadline): Promise<void> {
+  const client = await QmpClient.connect({ kind: "unix", path: files.control }, deadline);
+  try {
+    await client.quit(deadline);
+  } finally {
+    client.close();
+  }
+}

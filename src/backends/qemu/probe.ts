@@ -1,0 +1,145 @@
+import { createHash } from "node:crypto";
+import { realpathSync, statSync } from "node:fs";
+import type { Accelerator, Arch, MachineType } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { cachedJson } from "../../host/cached-json.ts";
+import { runProgram } from "../../host/run.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { SANDBOX_OPTIONS } from "./args.ts";
+
+/** What a QEMU binary is and can do, as it says itself. */
+export interface QemuProbe {
+  /** "7.2.22" */
+  readonly version: string;
+  /** the distribution's package, e.g. "Debian 1:7.2+dfsg-7+deb12u18", or "" */
+  readonly package: string;
+  /** the architecture of its guests, in QEMU's name */
+  readonly target: string;
+  readonly machines: readonly MachineType[];
+  /** accelerators that were compiled in; whether the host can run them is another question */
+  readonly accelerators: readonly Accelerator[];
+  /** its seccomp sandbox can be switched on */
+  readonly sandbox: boolean;
+}
+
+/** Slow hosts need far more than a second for a first start (cold cache, virus scanners). */
+const PROBE_TIMEOUT_MS = 15_000;
+
+const COMMANDS = [
+  { execute: "qmp_capabilities" },
+  { execute: "query-version", id: "version" },
+  { execute: "query-target", id: "target" },
+  { execute: "query-machines", id: "machines" },
+  { execute: "qom-list-types", arguments: { implements: "accel" }, id: "accels" },
+  { execute: "quit" },
+];
+
+/**
+ * Asks a QEMU binary over QMP what it is. The answer is kept in `cacheDir` for as long as the file stays the same, so
+ * that starting a sandbox does not pay for it.
+ * @throws SmolVMError BACKEND_UNAVAILABLE (it does not run), TIMEOUT
+ */
+export async function probeQemu(path: string, cacheDir: string): Promise<QemuProbe> {
+  const real = realpathSync(path);
+  const stat = statSync(real);
+  const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
+  const name = createHash("sha256").update(real).digest("hex").slice(0, 10);
+  return await cachedJson(`${cacheDir}/qemu-${name}.json`, key, isQemuProbe, () => ask(path));
+}
+
+async function ask(path: string): Promise<QemuProbe> {
+  const platformArgs = process.platform === "linux" ? ["-sandbox", SANDBOX_OPTIONS] : [];
+  let answer = await run(path, platformArgs);
+  let sandbox = platformArgs.length > 0;
+  if (answer.probe === undefined && sandbox) {
+    answer = await run(path, []); // a build without seccomp refuses the option
+    sandbox = false;
+  }
+  if (answer.probe === undefined) {
+    throw new SmolVMError("BACKEND_UNAVAILABLE", `${path} does not run: ${answer.why}`, {
+      hint: `See what it says: ${path} --version`,
+      details: { path },
+    });
+  }
+  return { ...answer.probe, sandbox };
+}
+
+async function run(
+  path: string,
+  extra: readonly string[],
+): Promise<{ probe?: Omit<QemuProbe, "sandbox">; why: string }> {
+  const result = await runProgram(
+    [
+      path,
+      "-M",
+      "none",
+      "-S",
+      "-nodefaults",
+      "-no-user-config",
+      "-display",
+      "none",
+      "-qmp",
+      "stdio",
+      ...extra,
+    ],
+    {
+      deadline: Deadline.of(`asking ${path} for its version`, { timeoutMs: PROBE_TIMEOUT_MS }),
+      stdin: COMMANDS.map((command) => `${JSON.stringify(command)}\n`).join(""),
+      maxOutputBytes: 4 * 1024 * 1024,
+      check: false,
+    },
+  );
+  const probe = result.code === 0 ? readAnswers(result.stdout) : undefined;
+  const why = result.stderr.trim().split("\n").at(-1) || `exit ${result.signal ?? result.code}`;
+  return probe === undefined ? { why } : { probe, why };
+}
+
+/** Reads the probe's QMP answers; undefined if they are not all there. Pure. */
+export function readAnswers(output: string): Omit<QemuProbe, "sandbox"> | undefined {
+  const answers = new Map<string, unknown>();
+  for (const line of output.split("\n")) {
+    if (line.trim() === "") continue;
+    try {
+      const message = JSON.parse(line) as { id?: unknown; return?: unknown };
+      if (typeof message.id === "string") answers.set(message.id, message.return);
+    } catch {
+      return undefined;
+    }
+  }
+  const version = answers.get("version") as { qemu?: Record<string, number>; package?: string } | undefined;
+  const target = (answers.get("target") as { arch?: string } | undefined)?.arch;
+  if (version?.qemu === undefined || target === undefined) return undefined;
+  const names = (id: string): string[] =>
+    ((answers.get(id) as { name?: string; alias?: string }[] | undefined) ?? []).flatMap((entry) =>
+      [entry.name, entry.alias].filter((name) => name !== undefined),
+    );
+  const machines = new Set(names("machines"));
+  const accelerators = new Set(names("accels"));
+  return {
+    version: [version.qemu.major, version.qemu.minor, version.qemu.micro].join("."),
+    package: version.package ?? "",
+    target,
+    machines: (["microvm", "q35", "virt"] as const).filter((name) => machines.has(name)),
+    accelerators: (["kvm", "hvf", "whpx", "tcg"] as const).filter((name) =>
+      accelerators.has(`${name}-accel`),
+    ),
+  };
+}
+
+function isQemuProbe(value: unknown): value is QemuProbe {
+  const probe = value as Partial<QemuProbe> | null;
+  return (
+    typeof probe === "object" &&
+    typeof probe?.version === "string" &&
+    typeof probe.package === "string" &&
+    typeof probe.target === "string" &&
+    Array.isArray(probe.machines) &&
+    Array.isArray(probe.accelerators) &&
+    typeof probe.sandbox === "boolean"
+  );
+}
+
+/** QEMU's name for an architecture's system emulator: "qemu-system-x86_64". Pure. */
+export function qemuProgram(arch: Arch): string {
+  return `qemu-system-${arch}`;
+}

@@ -1,0 +1,144 @@
+import { createConnection, type Socket } from "node:net";
+import { SmolVMError } from "../../errors.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { SocketAddress } from "./args.ts";
+import { encodeCommand, QmpDecoder, type QmpMessage } from "./qmp-codec.ts";
+
+interface Waiting {
+  readonly command: string;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: SmolVMError) => void;
+}
+
+/**
+ * One conversation with QEMU's control socket. QEMU serves one client at a time and lets others wait without a word:
+ * connect, act, close; every step has a deadline.
+ */
+export class QmpClient {
+  readonly #socket: Socket;
+  readonly #decoder = new QmpDecoder();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Set<(name: string, data: unknown) => void>();
+  #nextId = 1;
+  #ended: SmolVMError | undefined;
+  #onGreeting: ((version: string) => void) | undefined;
+  #onLost: ((error: SmolVMError) => void) | undefined;
+  /** "7.2.22" */
+  version = "";
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("error", (error) => this.#end(connectionLost(error)));
+    socket.on("close", () => this.#end(connectionLost()));
+  }
+
+  /**
+   * Connects, reads the greeting and negotiates capabilities.
+   * @throws SmolVMError VMM_FAILED (nothing listens, or it is not QMP), TIMEOUT (another client holds it), ABORTED
+   */
+  static async connect(address: SocketAddress, deadline: Deadline): Promise<QmpClient> {
+    deadline.check();
+    const socket = createConnection(
+      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
+    );
+    const client = new QmpClient(socket);
+    try {
+      const greeting = new Promise<string>((resolve, reject) => {
+        client.#onGreeting = resolve;
+        client.#onLost = reject;
+      });
+      client.version = await deadline.race(greeting);
+      await client.execute("qmp_capabilities", undefined, deadline);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Sends a command and waits for its answer.
+   * @throws SmolVMError VMM_FAILED (QEMU refused it, or the connection ended), TIMEOUT, ABORTED
+   */
+  async execute(
+    command: string,
+    args: Readonly<Record<string, unknown>> | undefined,
+    deadline: Deadline,
+  ): Promise<unknown> {
+    if (this.#ended) throw this.#ended;
+    const id = this.#nextId++;
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { command, resolve, reject });
+    });
+    this.#socket.write(encodeCommand(id, command, args));
+    try {
+      return await deadline.race(answer);
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Hears QEMU's events from now on. Returns how to stop. */
+  onEvent(listener: (name: string, data: unknown) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** QEMU's run state: "running", "paused", "shutdown", "internal-error" ... */
+  async queryStatus(deadline: Deadline): Promise<string> {
+    const answer = (await this.execute("query-status", undefined, deadline)) as { status?: unknown } | null;
+    return String(answer?.status ?? "");
+  }
+
+  /** Ends QEMU at once. An end of the connection is as good as an answer. */
+  async quit(deadline: Deadline): Promise<void> {
+    try {
+      await this.execute("quit", undefined, deadline);
+    } catch (error) {
+      if (this.#ended === undefined || error !== this.#ended) throw error;
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const message of this.#decoder.push(chunk)) this.#dispatch(message);
+    } catch (error) {
+      this.#end(error as SmolVMError);
+      this.#socket.destroy();
+    }
+  }
+
+  #dispatch(message: QmpMessage): void {
+    if (message.kind === "greeting") this.#onGreeting?.(message.version);
+    else if (message.kind === "event")
+      for (const listener of this.#listeners) listener(message.name, message.data);
+    else {
+      const waiting = message.id === undefined ? undefined : this.#waiting.get(message.id);
+      if (message.kind === "return") waiting?.resolve(message.value);
+      else waiting?.reject(refused(waiting.command, message));
+    }
+  }
+
+  #end(error: SmolVMError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#onLost?.(error);
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+  }
+}
+
+function connectionLost(cause?: Error): SmolVMError {
+  const why = cause === undefined ? "it closed the connection" : cause.message;
+  return new SmolVMError("VMM_FAILED", `QEMU's control socket does not answer: ${why}`, { cause });
+}
+
+function refused(command: string, answer: { class: string; description: string }): SmolVMError {
+  return new SmolVMError("VMM_FAILED", `QEMU refused '${command}': ${answer.description}`, {
+    details: { command, class: answer.class },
+  });
+}

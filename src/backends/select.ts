@@ -1,0 +1,163 @@
+import type { Arch, BackendName } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import { readEnvironment } from "../host/environment.ts";
+import { hostArch } from "../host/facts.ts";
+import { installHint } from "../host/install-hint.ts";
+import { processPaths } from "../host/paths.ts";
+import type { Backend, BackendHost } from "./backend.ts";
+import {
+  BACKEND_AUTO,
+  BACKEND_FIRECRACKER,
+  BACKEND_QEMU,
+  type BackendRequest,
+  parseBackend,
+  platformBackend,
+  resolveBackendFrom,
+} from "./names.ts";
+import { qemuBackend } from "./qemu/backend.ts";
+import { locateQemu, qemuMissing } from "./qemu/locate.ts";
+import { probeQemu } from "./qemu/probe.ts";
+
+/** One backend and whether it can run here. */
+export interface BackendCandidate {
+  readonly name: BackendName;
+  readonly usable: boolean;
+  /** why it can, or why it cannot */
+  readonly reason: string;
+  /** what would make it usable, ending in a command */
+  readonly hint?: string;
+}
+
+/** The choice of a backend, with its reasons. */
+export interface BackendSelection {
+  readonly backend: BackendName;
+  /** what was asked for, by argument or environment; "auto" if nothing was */
+  readonly requested: BackendRequest;
+  /** in the order in which they were considered */
+  readonly candidates: readonly BackendCandidate[];
+}
+
+export interface SelectOptions {
+  /** the guest's architecture; default the host's */
+  readonly arch?: Arch;
+  /** default: this process's environment and directories */
+  readonly host?: BackendHost;
+  readonly platform?: NodeJS.Platform;
+}
+
+/**
+ * The backend's name by argument, then `SMOLVM_BACKEND`, then the platform (macOS: qemu, others: firecracker).
+ * It looks at nothing else: whether that backend can run is {@link selectBackend}'s question.
+ * @throws SmolVMError BACKEND_UNSUPPORTED
+ */
+export function resolveBackend(requested?: string): BackendName {
+  return resolveBackendFrom(requested, readEnvironment(process.env).backend, process.platform);
+}
+
+/**
+ * The backend to use, and why. What was asked for is that one or an error; "auto" is the platform's backend where it
+ * can run, else qemu. Starts no process, except to ask a QEMU that it has not seen before what it is.
+ * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE
+ */
+export async function selectBackend(
+  requested?: string,
+  options: SelectOptions = {},
+): Promise<BackendSelection> {
+  const host = options.host ?? processHost();
+  const platform = options.platform ?? process.platform;
+  const request = parseBackend(requested, host.env.backend);
+  const names = request === BACKEND_AUTO ? autoOrder(platform) : [request];
+  const candidates = await Promise.all(
+    names.map((name) =>
+      name === BACKEND_QEMU ? qemuCandidate(options.arch, host) : firecrackerCandidate(platform),
+    ),
+  );
+  return decide(request, candidates);
+}
+
+/** The backend of a name. */
+export function getBackend(name: BackendName, host: BackendHost = processHost()): Backend {
+  if (name === BACKEND_QEMU) return qemuBackend(host);
+  throw unavailable([firecrackerCandidate(process.platform)]);
+}
+
+/** The first that can run, or the error that says why none can. Pure. */
+export function decide(requested: BackendRequest, candidates: readonly BackendCandidate[]): BackendSelection {
+  const chosen = candidates.find((candidate) => candidate.usable);
+  if (chosen === undefined) throw unavailable(candidates);
+  return { backend: chosen.name, requested, candidates };
+}
+
+/** Backends in the order in which "auto" takes them. Pure. */
+export function autoOrder(platform: NodeJS.Platform): readonly BackendName[] {
+  // There is no Firecracker for Windows: asking for the seeds' answer there would only ever fail.
+  if (platform === "win32" || platformBackend(platform) === BACKEND_QEMU) return [BACKEND_QEMU];
+  return [BACKEND_FIRECRACKER, BACKEND_QEMU];
+}
+
+function unavailable(candidates: readonly BackendCandidate[]): SmolVMError {
+  const [first] = candidates;
+  const message =
+    candidates.length === 1 && first !== undefined
+      ? `backend '${first.name}' cannot run on this host: ${first.reason}`
+      : `no backend can run on this host: ${candidates.map(({ name, reason }) => `${name}: ${reason}`).join("; ")}`;
+  // The recommended path is the first that the user can do something about; "use qemu" is no help when qemu failed too.
+  return new SmolVMError("BACKEND_UNAVAILABLE", message, {
+    hint:
+      candidates.length === 1
+        ? first?.hint
+        : candidates.find(({ hint }) => hint !== undefined && hint !== USE_QEMU)?.hint,
+    details: { candidates },
+  });
+}
+
+function firecrackerCandidate(platform: NodeJS.Platform): BackendCandidate {
+  if (platform !== "linux") {
+    return {
+      name: BACKEND_FIRECRACKER,
+      usable: false,
+      reason: "Firecracker runs on Linux with KVM only",
+      hint: USE_QEMU,
+    };
+  }
+  return {
+    name: BACKEND_FIRECRACKER,
+    usable: false,
+    reason: "it is not built yet in this version of smolvm",
+    hint: USE_QEMU,
+  };
+}
+
+const USE_QEMU = 'Use backend "qemu" (or "auto"): export SMOLVM_BACKEND=qemu';
+
+async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promise<BackendCandidate> {
+  const arch = wanted ?? hostArch() ?? "x86_64";
+  const path = locateQemu(arch, host.env);
+  if (path === undefined) {
+    const { message, hint } = qemuMissing(arch, host.env);
+    return { name: BACKEND_QEMU, usable: false, reason: message, ...(hint === undefined ? {} : { hint }) };
+  }
+  try {
+    const probe = await probeQemu(path, host.cacheDir);
+    if (probe.target !== arch) {
+      return {
+        name: BACKEND_QEMU,
+        usable: false,
+        reason: `${path} runs ${probe.target} guests, not ${arch}`,
+        hint:
+          host.env.qemu === undefined
+            ? installHint(`qemu-${arch}`)
+            : "Unset SMOLVM_QEMU, or set it to a directory.",
+      };
+    }
+    return { name: BACKEND_QEMU, usable: true, reason: `QEMU ${probe.version} at ${path}` };
+  } catch (error) {
+    if (!(error instanceof SmolVMError)) throw error;
+    const { message, hint } = error;
+    return { name: BACKEND_QEMU, usable: false, reason: message, ...(hint === undefined ? {} : { hint }) };
+  }
+}
+
+function processHost(): BackendHost {
+  return { cacheDir: processPaths().cacheDir, env: readEnvironment(process.env) };
+}
