@@ -1,5 +1,4 @@
 import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
-import type { Environment } from "../host/environment.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 import type { Deadline } from "../util/deadline.ts";
@@ -30,13 +29,6 @@ export interface LaunchedMachine {
   readonly vmm: ProcessIdentity;
   /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/wait-end.ts does) */
   readonly exited: Promise<VmmExit>;
-}
-
-/** What a backend needs to know of the host and user that it runs for. */
-export interface BackendHost {
-  /** where answers that are slow to get are kept (versions, the TSC's frequency) */
-  readonly cacheDir: string;
-  readonly env: Environment;
 }
 
 /** One kind of VMM. Stateless: all it needs is the spec and the files of the sandbox. */

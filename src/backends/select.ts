@@ -3,8 +3,7 @@ import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import { installHint } from "../host/install-hint.ts";
-import { processPaths } from "../host/paths.ts";
-import type { Backend, BackendHost } from "./backend.ts";
+import { type BackendHost, processHost } from "./host.ts";
 import {
   BACKEND_AUTO,
   BACKEND_FIRECRACKER,
@@ -14,7 +13,6 @@ import {
   platformBackend,
   resolveBackendFrom,
 } from "./names.ts";
-import { qemuBackend } from "./qemu/backend.ts";
 import { locateQemu, qemuMissing } from "./qemu/locate.ts";
 import { probeQemu } from "./qemu/probe.ts";
 
@@ -75,12 +73,6 @@ export async function selectBackend(
   return decide(request, candidates);
 }
 
-/** The backend of a name. */
-export function getBackend(name: BackendName, host: BackendHost = processHost()): Backend {
-  if (name === BACKEND_QEMU) return qemuBackend(host);
-  throw unavailable([firecrackerCandidate(process.platform)]);
-}
-
 /** The first that can run, or the error that says why none can. Pure. */
 export function decide(requested: BackendRequest, candidates: readonly BackendCandidate[]): BackendSelection {
   const chosen = candidates.find((candidate) => candidate.usable);
@@ -95,7 +87,8 @@ export function autoOrder(platform: NodeJS.Platform): readonly BackendName[] {
   return [BACKEND_FIRECRACKER, BACKEND_QEMU];
 }
 
-function unavailable(candidates: readonly BackendCandidate[]): SmolVMError {
+/** The error for backends that cannot run, with each one's reason. Pure. */
+export function unavailable(candidates: readonly BackendCandidate[]): SmolVMError {
   const [first] = candidates;
   const message =
     candidates.length === 1 && first !== undefined
@@ -111,7 +104,8 @@ function unavailable(candidates: readonly BackendCandidate[]): SmolVMError {
   });
 }
 
-function firecrackerCandidate(platform: NodeJS.Platform): BackendCandidate {
+/** Whether Firecracker can run. */
+export function firecrackerCandidate(platform: NodeJS.Platform): BackendCandidate {
   if (platform !== "linux") {
     return {
       name: BACKEND_FIRECRACKER,
@@ -156,8 +150,4 @@ async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promi
     const { message, hint } = error;
     return { name: BACKEND_QEMU, usable: false, reason: message, ...(hint === undefined ? {} : { hint }) };
   }
-}
-
-function processHost(): BackendHost {
-  return { cacheDir: processPaths().cacheDir, env: readEnvironment(process.env) };
 }
