@@ -1,0 +1,48 @@
+import { SmolVMError } from "../../errors.ts";
+import type { CommandSpec } from "../command.ts";
+
+/** The words of one command line, sorted by {@link parseArguments}. Values are still the text that was typed. */
+export class Arguments {
+  readonly operands: readonly string[];
+  /** the guest's command line; empty when none was given */
+  readonly trailing: readonly string[];
+  readonly #spec: CommandSpec;
+  readonly #values: ReadonlyMap<string, readonly string[]>;
+
+  constructor(
+    spec: CommandSpec,
+    operands: readonly string[],
+    trailing: readonly string[],
+    values: ReadonlyMap<string, readonly string[]>,
+  ) {
+    this.#spec = spec;
+    this.operands = operands;
+    this.trailing = trailing;
+    this.#values = values;
+  }
+
+  /** Whether the flag was given. */
+  flag(name: string): boolean {
+    return this.#of(name) !== undefined;
+  }
+
+  /** The option's value, or undefined. */
+  value(name: string): string | undefined {
+    return this.#of(name)?.[0];
+  }
+
+  /** All values of an option that may be repeated, in the order typed. */
+  values(name: string): readonly string[] {
+    return this.#of(name) ?? [];
+  }
+
+  #of(name: string): readonly string[] | undefined {
+    if (!this.#spec.options.some((option) => option.name === name)) {
+      throw new SmolVMError(
+        "INTERNAL",
+        `'${this.#spec.name}' reads the option --${name}, which it does not declare`,
+      );
+    }
+    return this.#values.get(name);
+  }
+}

@@ -1,0 +1,36 @@
+import { SmolVMError } from "../../errors.ts";
+
+/** One side of `cp`: a path on this machine or in a sandbox. */
+export type CopyPath =
+  | { readonly kind: "host"; readonly path: string }
+  | { readonly kind: "guest"; readonly name: string; readonly path: string };
+
+/**
+ * Reads `PATH` or `NAME:PATH`. What begins with `/`, `./` or `../` is a path on this machine, whatever colons
+ * follow; so is `C:\...` (one letter, then a backslash or slash). Pure.
+ * @throws SmolVMError USAGE, NOT_SUPPORTED
+ */
+export function parseCopyPath(text: string): CopyPath {
+  if (text === "-") {
+    throw new SmolVMError("NOT_SUPPORTED", "cp: '-' (a tar stream) is not built yet", {
+      hint: "Copy a directory, or pipe through tar in the sandbox: smolvm exec NAME -- tar -C /dir -c . > dir.tar",
+    });
+  }
+  const colon = text.indexOf(":");
+  const isHost = colon < 0 || /^[./]/.test(text) || /^[A-Za-z]:[\\/]/.test(text);
+  if (isHost) {
+    if (text === "") throw new SmolVMError("USAGE", "cp: a path is empty");
+    return { kind: "host", path: text };
+  }
+  const name = text.slice(0, colon);
+  const path = text.slice(colon + 1);
+  if (name === "") {
+    throw new SmolVMError("USAGE", `cp: '${text}' names no sandbox`, { hint: "Write NAME:/path/in/sandbox" });
+  }
+  if (!path.startsWith("/")) {
+    throw new SmolVMError("USAGE", `cp: '${text}': a path in a sandbox is absolute`, {
+      hint: `Write ${name}:/${path}`,
+    });
+  }
+  return { kind: "guest", name, path };
+}

@@ -1,0 +1,56 @@
+import type { OptionSpec } from "../command.ts";
+
+/** On every command. */
+export const COMMON_OPTIONS: readonly OptionSpec[] = [
+  { name: "json", help: "print the result as one JSON object" },
+  { name: "quiet", short: "q", help: "no progress and no notes" },
+  { name: "verbose", help: "more about errors: code, details, stack" },
+  { name: "help", short: "h", help: "this help" },
+];
+
+/** What a new sandbox is like; `run` and `create` have them. */
+export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
+  { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
+  { name: "image", value: "IMAGE", help: "image to boot (default: debian)" },
+  { name: "cpus", value: "N", help: "virtual CPUs, 1-32 (default: 1)" },
+  { name: "memory", short: "m", value: "SIZE", help: "memory, 128M-16G (default: 512M)" },
+  { name: "disk", value: "SIZE", help: "writable disk (default: 2G; takes space as it fills)" },
+  { name: "network", value: "MODE", help: "open (default): outgoing connections; off: no network card" },
+  {
+    name: "env",
+    short: "e",
+    value: "K=V",
+    repeat: true,
+    help: "environment of every command; K alone: your value",
+  },
+  { name: "workdir", short: "w", value: "DIR", help: "working directory of every command" },
+  { name: "user", short: "u", value: "USER", help: "user of every command (default: root)" },
+  {
+    name: "label",
+    short: "l",
+    value: "K=V",
+    repeat: true,
+    help: "label to find it by: smolvm ls --label K=V",
+  },
+  {
+    name: "publish",
+    short: "p",
+    value: "HOST:GUEST",
+    repeat: true,
+    help: "forward a host port while it runs",
+  },
+  { name: "backend", value: "NAME", help: "auto (default), qemu or firecracker" },
+  { name: "arch", value: "ARCH", help: "x86_64 or aarch64 (default: this machine's)" },
+  { name: "machine", value: "TYPE", help: "QEMU machine: auto (default), microvm or q35" },
+  { name: "accelerator", value: "NAME", help: "auto (default), kvm, hvf, whpx or tcg (emulation)" },
+  { name: "kernel", value: "FILE", help: "a kernel of your own" },
+  { name: "initrd", value: "FILE", help: "an initramfs of your own" },
+  { name: "rootfs", value: "FILE", help: "a root file system of your own" },
+];
+
+/** How a guest command is run; `run` and `exec` have them. */
+export const COMMAND_OPTIONS: readonly OptionSpec[] = [
+  { name: "interactive", short: "i", help: "forward stdin from a terminal (elsewhere it always is)" },
+  { name: "tty", short: "t", help: "a real terminal: full-screen programs, colours, Ctrl-C to the guest" },
+  { name: "timeout", value: "TIME", help: "kill the command after that time, e.g. 2s (exit code 124)" },
+];

@@ -1,0 +1,91 @@
+import { resolve } from "node:path";
+import type { VMConfig } from "../../config/options.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { Arguments } from "./arguments.ts";
+import { parseEnv, parseLabels } from "./pairs.ts";
+import { parsePortForwards } from "./port.ts";
+import { parseSizeMib } from "./size.ts";
+
+/** The flag by which each option of the library is given, to speak in the words that were typed. */
+const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
+  name: "--name",
+  backend: "--backend",
+  image: "--image",
+  arch: "--arch",
+  vcpuCount: "--cpus",
+  memSizeMib: "--memory",
+  diskSizeMib: "--disk",
+  env: "--env",
+  workdir: "--workdir",
+  user: "--user",
+  network: "--network",
+  qemuMachine: "--machine",
+  accelerator: "--accelerator",
+  kernelPath: "--kernel",
+  initrdPath: "--initrd",
+  rootfsPath: "--rootfs",
+  labels: "--label",
+  ports: "-p",
+};
+
+/**
+ * The library's options for what SANDBOX_OPTIONS say. Values are read here, and judged by the library.
+ * @throws SmolVMError USAGE
+ */
+export function sandboxConfig(
+  args: Arguments,
+  caller: NodeJS.ProcessEnv,
+): { config: VMConfig; unsetEnv: readonly string[] } {
+  const config: VMConfig = {};
+  const give = <K extends keyof VMConfig>(option: K, value: VMConfig[K] | undefined): void => {
+    if (value !== undefined) config[option] = value;
+  };
+  const size = (flag: string): number | undefined => {
+    const text = args.value(flag);
+    return text === undefined ? undefined : parseSizeMib(`--${flag}`, text);
+  };
+  const file = (flag: string): string | undefined => {
+    const path = args.value(flag);
+    return path === undefined ? undefined : resolve(path);
+  };
+  const { env, unset } = parseEnv(args.values("env"), caller);
+  const cpus = args.value("cpus");
+  if (cpus !== undefined && !/^\d{1,9}$/.test(cpus)) {
+    throw new SmolVMError("USAGE", `--cpus: '${cpus}' is not a whole number`, { hint: "Write --cpus 2" });
+  }
+
+  give("name", args.value("name"));
+  give("backend", args.value("backend"));
+  give("image", args.value("image"));
+  give("arch", args.value("arch") as VMConfig["arch"]);
+  give("vcpuCount", cpus === undefined ? undefined : Number(cpus));
+  give("memSizeMib", size("memory"));
+  give("diskSizeMib", size("disk"));
+  if (args.values("env").length > 0) give("env", env);
+  give("workdir", args.value("workdir"));
+  give("user", args.value("user"));
+  give("network", args.value("network") as VMConfig["network"]);
+  give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
+  give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
+  give("kernelPath", file("kernel"));
+  give("initrdPath", file("initrd"));
+  give("rootfsPath", file("rootfs"));
+  if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
+  if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
+  return { config, unsetEnv: unset };
+}
+
+/** The same error in the words of the command line: `memSizeMib: 64 is less than 128` becomes `--memory: 64M is ...`. Pure. */
+export function inWordsOfFlags(error: unknown): unknown {
+  if (!(error instanceof SmolVMError)) return error;
+  const option = error.details.option;
+  const flag = typeof option === "string" ? FLAG_OF_OPTION[option] : undefined;
+  if (flag === undefined || !error.message.startsWith(`${option}: `)) return error;
+  let said = error.message.slice(`${option}: `.length);
+  if (/Mib$/.test(option as string)) said = said.replace(/\b\d+\b/g, "$&M");
+  return new SmolVMError(error.code, `${flag}: ${said}`, {
+    hint: error.hint,
+    details: error.details,
+    cause: error.cause,
+  });
+}

@@ -1,0 +1,54 @@
+import type { Arguments } from "./args/arguments.ts";
+import type { Io } from "./io.ts";
+
+/** One option of a command, as data: the parser and the help are made from it. */
+export interface OptionSpec {
+  /** long name without its dashes */
+  readonly name: string;
+  /** one letter */
+  readonly short?: string;
+  /** placeholder of its value, e.g. "SIZE"; absent: the option is a flag */
+  readonly value?: string;
+  /** may be given more than once */
+  readonly repeat?: true;
+  readonly help: string;
+  /** not shown in the help: known only to be answered better than "unknown option" */
+  readonly hidden?: true;
+}
+
+/** A command's words, as data. */
+export interface CommandSpec {
+  /** as typed, e.g. "image build" */
+  readonly name: string;
+  /** the rest of the usage line, e.g. "[OPTIONS] NAME" */
+  readonly usage: string;
+  /** least and most operands (`trailing` words not counted); what they are called in errors */
+  readonly operands: { readonly min: number; readonly max: number; readonly what: string };
+  /**
+   * A command line for the guest follows the operands: from its first word on nothing is smolvm's any more.
+   * Absent: options may stand anywhere.
+   */
+  readonly trailing?: true;
+  readonly options: readonly OptionSpec[];
+  /** "guest": the guest's exit code is passed through and smolvm's own failures are 125; "plain": 0, 1, 2 */
+  readonly exit: "guest" | "plain";
+  /** paragraphs under the options */
+  readonly notes?: readonly string[];
+  /** command lines that work as they stand */
+  readonly examples: readonly string[];
+}
+
+/** What a command found or did. `data` is the JSON result; `text` what a person sees on stdout, made only when needed. */
+export interface Outcome {
+  readonly data: unknown;
+  readonly text?: () => string;
+  /** the command has printed its result itself */
+  readonly printed?: true;
+  /** default 0 */
+  readonly exitCode?: number;
+}
+
+export interface Command {
+  readonly spec: CommandSpec;
+  run(io: Io, args: Arguments): Promise<Outcome>;
+}

@@ -1,0 +1,68 @@
+import type { Limits, VMConfig } from "../../config/options.ts";
+import { SmolVMError } from "../../errors.ts";
+import { SmolVM } from "../../smolvm.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { parseDurationMs } from "../args/duration.ts";
+import { COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
+import { usage } from "../args/parse.ts";
+import { sandboxConfig } from "../args/sandbox-config.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { noteUnset } from "./run.ts";
+
+const spec: CommandSpec = {
+  name: "create",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 1, what: "nothing" },
+  options: [
+    ...SANDBOX_OPTIONS.map((option) =>
+      option.name === "publish" ? { ...option, hidden: true as const } : option,
+    ),
+    { name: "start", help: "start it too" },
+    { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: ["Prints the sandbox's name. It outlives this command; start it with: smolvm start NAME"],
+  examples: [
+    "smolvm create --name box --start",
+    "smolvm create --image debian --cpus 2 --memory 2G --disk 10G",
+  ],
+};
+
+async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const extra = args.operands[0];
+  if (extra !== undefined) {
+    throw usage(
+      spec,
+      `unexpected argument '${extra}'`,
+      `Write: smolvm create --name ${extra} (or --image ${extra})`,
+    );
+  }
+  if (args.values("publish").length > 0) {
+    throw new SmolVMError(
+      "NOT_SUPPORTED",
+      "create -p is not built yet: nothing would stay to forward the port",
+      {
+        hint: "Forward it while a command of yours runs: smolvm port NAME GUEST --host-port HOST",
+      },
+    );
+  }
+  const { config, unsetEnv } = sandboxConfig(args, io.env);
+  const timeout = args.value("timeout");
+  noteUnset(io, unsetEnv);
+  const options: VMConfig & Limits = {
+    ...config,
+    lifetime: "detached",
+    onProgress: io.onProgress,
+    signal: io.interrupts.signal,
+    ...(timeout === undefined ? {} : { timeoutMs: parseDurationMs("--timeout", timeout) }),
+  };
+  const vm = args.flag("start") ? await SmolVM.create(options) : await SmolVM.define(options);
+  const info = await vm.info();
+  await vm[Symbol.asyncDispose]();
+  if (info.state === "created") io.note(`Start it with: smolvm start ${info.name}`);
+  return { data: info, text: () => `${info.name}\n` };
+}
+
+export const create: Command = { spec, run: createCommand };

@@ -1,0 +1,28 @@
+import { renderDoctor, runDoctor } from "../../doctor/index.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+
+const spec: CommandSpec = {
+  name: "doctor",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  options: [
+    { name: "backend", value: "NAME", help: "check for that backend: auto (default), qemu or firecracker" },
+    { name: "strict", help: "warnings fail too" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: [
+    "Each line that is not good is followed by the exact command that fixes it. Exit code 1 if a check fails.",
+  ],
+  examples: ["smolvm doctor", "smolvm doctor --backend qemu", "smolvm doctor --json --strict"],
+};
+
+async function doctorCommand(_io: Io, args: Arguments): Promise<Outcome> {
+  const report = await runDoctor({ backend: args.value("backend"), strict: args.flag("strict") });
+  return { data: report, text: () => renderDoctor(report), exitCode: report.summary.ok ? 0 : 1 };
+}
+
+export const doctor: Command = { spec, run: doctorCommand };

@@ -1,0 +1,75 @@
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { SmolVM } from "../../smolvm.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMAND_OPTIONS, COMMON_OPTIONS } from "../args/options.ts";
+import { parseEnv } from "../args/pairs.ts";
+import { usage } from "../args/parse.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
+
+const spec: CommandSpec = {
+  name: "exec",
+  usage: "[OPTIONS] NAME [--] COMMAND [ARGUMENT...]",
+  operands: { min: 1, max: 1, what: "the sandbox's name" },
+  trailing: true,
+  options: [
+    {
+      name: "env",
+      short: "e",
+      value: "K=V",
+      repeat: true,
+      help: "environment variable; K alone: your value",
+    },
+    { name: "workdir", short: "w", value: "DIR", help: "working directory" },
+    { name: "user", short: "u", value: "USER", help: "user: name, uid, name:group or uid:gid" },
+    ...COMMAND_OPTIONS,
+    ...COMMON_OPTIONS,
+  ],
+  exit: "guest",
+  notes: ["The command is executed as it is; for a shell write: sh -c '...'."],
+  examples: [
+    "smolvm exec box -- ls -la /",
+    "smolvm exec --timeout 10s --workdir /srv box -- make test",
+    "smolvm exec -it box -- python3",
+    "tar -c . | smolvm exec box -- tar -x -C /srv",
+  ],
+};
+
+async function execCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const options = await commandOptions(io, args, spec);
+  const name = args.operands[0]!;
+  if (args.trailing.length === 0) {
+    throw usage(
+      spec,
+      "the command is missing",
+      `Say what to run: smolvm exec ${name} -- ls (or smolvm shell ${name})`,
+    );
+  }
+  const { env, unset } = parseEnv(args.values("env"), io.env);
+  for (const variable of unset)
+    io.note(`note: ${variable} is not set here, so --env ${variable} sets nothing`);
+  const vm = await SmolVM.get(name);
+  const all = { ...options, env, cwd: args.value("workdir"), user: args.value("user") };
+  try {
+    return await runGuestCommand(vm, args.trailing, all, io);
+  } catch (error) {
+    throw withShellHint(error, name, args.trailing);
+  } finally {
+    await vm[Symbol.asyncDispose]();
+  }
+}
+
+/** `exec box 'ls -la'` looks for a program named "ls -la": say what was most likely meant. */
+function withShellHint(error: unknown, name: string, command: readonly string[]): unknown {
+  const line = command[0]!;
+  if (!isSmolVMError(error, "COMMAND_NOT_FOUND") || command.length > 1 || !/[\s|&;<>$]/.test(line))
+    return error;
+  return new SmolVMError(error.code, error.message, {
+    hint: `For a shell line write: smolvm exec ${name} -- sh -c '${line.replaceAll("'", "'\\''")}'`,
+    details: error.details,
+    cause: error,
+  });
+}
+
+export const exec: Command = { spec, run: execCommand };

@@ -1,0 +1,132 @@
+import type { Command } from "../command.ts";
+
+/** A command in the overview; its module is loaded when it is used, because loading costs start-up time. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+export interface CommandGroup {
+  readonly title: string;
+  readonly commands: readonly CommandEntry[];
+}
+
+/** Every command, in the order of the overview. A name of two words is a command of a group (`image ls`). */
+export const COMMAND_GROUPS: readonly CommandGroup[] = [
+  {
+    title: "Run something",
+    commands: [
+      {
+        name: "run",
+        summary: "Run a command in a new sandbox, then delete the sandbox",
+        load: async () => (await import("./run.ts")).run,
+      },
+      {
+        name: "exec",
+        summary: "Run a command in a running sandbox",
+        load: async () => (await import("./exec.ts")).exec,
+      },
+      {
+        name: "shell",
+        summary: "Open a login shell in a running sandbox",
+        load: async () => (await import("./shell.ts")).shell,
+      },
+    ],
+  },
+  {
+    title: "Sandboxes",
+    commands: [
+      {
+        name: "create",
+        summary: "Create a sandbox that stays until it is removed",
+        load: async () => (await import("./create.ts")).create,
+      },
+      {
+        name: "start",
+        summary: "Start sandboxes",
+        load: async () => (await import("./start.ts")).start,
+      },
+      {
+        name: "stop",
+        summary: "Stop sandboxes; their disks are kept",
+        load: async () => (await import("./stop.ts")).stop,
+      },
+      {
+        name: "rm",
+        summary: "Remove sandboxes and their disks",
+        load: async () => (await import("./rm.ts")).rm,
+      },
+      {
+        name: "ls",
+        summary: "List sandboxes",
+        load: async () => (await import("./ls.ts")).ls,
+      },
+      {
+        name: "info",
+        summary: "Show everything about a sandbox",
+        load: async () => (await import("./info.ts")).info,
+      },
+      {
+        name: "logs",
+        summary: "Show a sandbox's console",
+        load: async () => (await import("./logs.ts")).logs,
+      },
+      {
+        name: "cp",
+        summary: "Copy files into or out of a sandbox",
+        load: async () => (await import("./cp.ts")).cp,
+      },
+      {
+        name: "port",
+        summary: "Reach a port of a sandbox from this machine",
+        load: async () => (await import("./port.ts")).port,
+      },
+    ],
+  },
+  {
+    title: "Images",
+    commands: [
+      {
+        name: "image ls",
+        summary: "List images",
+        load: async () => (await import("./image-ls.ts")).imageLs,
+      },
+      {
+        name: "image build",
+        summary: "Build an image",
+        load: async () => (await import("./image-build.ts")).imageBuild,
+      },
+      {
+        name: "image inspect",
+        summary: "Show everything about an image",
+        load: async () => (await import("./image-inspect.ts")).imageInspect,
+      },
+      {
+        name: "image rm",
+        summary: "Remove images",
+        load: async () => (await import("./image-rm.ts")).imageRm,
+      },
+    ],
+  },
+  {
+    title: "This machine",
+    commands: [
+      {
+        name: "doctor",
+        summary: "Check what this machine can run, and how to fix what is missing",
+        load: async () => (await import("./doctor.ts")).doctor,
+      },
+      {
+        name: "version",
+        summary: "Show the version",
+        load: async () => (await import("./version.ts")).version,
+      },
+    ],
+  },
+];
+
+/** All commands by name. */
+export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map(
+  COMMAND_GROUPS.flatMap((group) => group.commands.map((command) => [command.name, command] as const)),
+);

@@ -1,0 +1,61 @@
+import { SmolVM } from "../../smolvm.ts";
+import type { VMInfo } from "../../vm/info.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { forEachName } from "../each.ts";
+import type { Io } from "../io.ts";
+import { renderFields } from "../render/table.ts";
+import { formatMib, formatUptime } from "../render/units.ts";
+
+const spec: CommandSpec = {
+  name: "info",
+  usage: "[OPTIONS] NAME...",
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name" },
+  options: COMMON_OPTIONS,
+  exit: "plain",
+  notes: ["With --json and one name `data` is an object, with more an array."],
+  examples: ["smolvm info box", "smolvm info --json box"],
+};
+
+async function infoCommand(_io: Io, args: Arguments): Promise<Outcome> {
+  const infos = await forEachName(args.operands, async (name) => await (await SmolVM.get(name)).info());
+  return {
+    data: infos.length === 1 ? infos[0] : infos,
+    text: () => infos.map(sandboxFields).join("\n"),
+  };
+}
+
+/** Everything about one sandbox, a line each. Pure. */
+export function sandboxFields(info: VMInfo): string {
+  const labels = Object.entries(info.labels).map(([name, value]) => `${name}=${value}`);
+  return renderFields([
+    ["name", info.name],
+    ["id", info.id],
+    ["state", info.state],
+    ["error", info.error && `${info.error.message} (${info.error.code})`],
+    [
+      "image",
+      info.imageDigest === undefined ? info.image : `${info.image} (${info.imageDigest.slice(0, 12)})`,
+    ],
+    ["backend", `${info.backend}, ${info.machine} machine, ${info.arch}`],
+    [
+      "accelerator",
+      `${info.accelerator} (${info.speed === "hardware" ? "hardware virtualization" : "emulated"})`,
+    ],
+    ["isolation", `${info.isolation.tier}: ${info.isolation.note}`],
+    ["cpus", String(info.vcpuCount)],
+    ["memory", formatMib(info.memSizeMib)],
+    ["disk", formatMib(info.diskSizeMib)],
+    ["network", `${info.network.mode}: ${info.network.note}`],
+    ["hostname", info.hostname],
+    ["lifetime", info.lifetime],
+    ["labels", labels.length === 0 ? undefined : labels.join(", ")],
+    ["created", info.createdAt],
+    ["started", info.startedAt],
+    ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
+    ["pid", info.pid === undefined ? undefined : String(info.pid)],
+  ]);
+}
+
+export const info: Command = { spec, run: infoCommand };

@@ -1,0 +1,74 @@
+import { SmolVMError } from "../../errors.ts";
+import { type ListFilter, SmolVM } from "../../smolvm.ts";
+import { TRANSITIONS, type VmState } from "../../store/states.ts";
+import { nearest } from "../../util/nearest.ts";
+import type { VMInfo } from "../../vm/info.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import { parseLabels } from "../args/pairs.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { renderTable } from "../render/table.ts";
+import { formatMib, formatUptime } from "../render/units.ts";
+
+const spec: CommandSpec = {
+  name: "ls",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  options: [
+    { name: "state", value: "STATE", help: "only those in that state: created, running, stopped, error" },
+    { name: "label", short: "l", value: "K=V", repeat: true, help: "only those with that label" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: ["With --quiet only the names, one a line."],
+  examples: ["smolvm ls", "smolvm ls --state running --label team=web", "smolvm rm -f $(smolvm ls -q)"],
+};
+
+async function lsCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const filter: ListFilter = {
+    ...(args.value("state") === undefined ? {} : { state: parseState(args.value("state")!) }),
+    labels: parseLabels(args.values("label")),
+  };
+  const infos = await SmolVM.list(filter);
+  return {
+    data: infos,
+    text: () => (io.quiet ? infos.map((info) => `${info.name}\n`).join("") : sandboxTable(infos)),
+  };
+}
+
+function parseState(text: string): VmState {
+  const states = Object.keys(TRANSITIONS) as VmState[];
+  const state = states.find((known) => known === text);
+  if (state) return state;
+  const near = nearest(text, states);
+  throw new SmolVMError("USAGE", `--state: '${text}' is not a state`, {
+    hint: near ? `Did you mean --state ${near}?` : `States: ${states.join(", ")}`,
+  });
+}
+
+/** The table of sandboxes. Pure. */
+export function sandboxTable(infos: readonly VMInfo[]): string {
+  return renderTable(
+    [
+      { head: "NAME" },
+      { head: "STATE" },
+      { head: "IMAGE" },
+      { head: "BACKEND" },
+      { head: "UPTIME", align: "right" },
+      { head: "MEMORY", align: "right" },
+      { head: "PORTS" },
+    ],
+    infos.map((info) => [
+      info.name,
+      info.state,
+      info.image,
+      info.backend,
+      info.uptimeMs === undefined ? "-" : formatUptime(info.uptimeMs),
+      formatMib(info.memSizeMib),
+      "-",
+    ]),
+  );
+}
+
+export const ls: Command = { spec, run: lsCommand };

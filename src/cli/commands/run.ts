@@ -1,0 +1,68 @@
+import type { VMConfig } from "../../config/options.ts";
+import { SmolVM } from "../../smolvm.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
+import { usage } from "../args/parse.ts";
+import { sandboxConfig } from "../args/sandbox-config.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
+
+const spec: CommandSpec = {
+  name: "run",
+  usage: "[OPTIONS] [--] COMMAND [ARGUMENT...]",
+  operands: { min: 0, max: 0, what: "the command" },
+  trailing: true,
+  options: [...SANDBOX_OPTIONS, ...COMMAND_OPTIONS, ...COMMON_OPTIONS],
+  exit: "guest",
+  notes: [
+    "The sandbox is new, lives as long as the command, and is deleted with everything in it. The command is executed as it is; for a shell write: sh -c '...'. With -t and no command you get a login shell.",
+  ],
+  examples: [
+    "smolvm run -- echo hello",
+    "smolvm run --network off --memory 1G -- python3 -c 'print(6*7)'",
+    "smolvm run -it",
+    "cat script.py | smolvm run -- python3 -",
+  ],
+};
+
+async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const options = await commandOptions(io, args, spec);
+  const { config, unsetEnv } = sandboxConfig(args, io.env);
+  if (args.trailing.length === 0 && !options.tty) {
+    throw usage(
+      spec,
+      "the command is missing",
+      "Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell)",
+    );
+  }
+  noteUnset(io, unsetEnv);
+  const vm = await SmolVM.create({
+    ...config,
+    lifetime: "owner",
+    onProgress: io.onProgress,
+    signal: io.interrupts.signal,
+  } satisfies VMConfig & { signal: AbortSignal });
+  let outcome: Outcome;
+  try {
+    io.endProgress();
+    for (const forward of vm.ports.list()) {
+      io.note(
+        `forwarding ${forward.hostAddress}:${forward.hostPort} -> port ${forward.guestPort} of the sandbox`,
+      );
+    }
+    outcome = await runGuestCommand(vm, args.trailing, options, io);
+  } catch (error) {
+    await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
+    throw error;
+  }
+  await vm.delete({ force: true });
+  return outcome;
+}
+
+/** `--env NAME` of a variable that is not set here is left out, as Docker does, but not silently. */
+export function noteUnset(io: Io, names: readonly string[]): void {
+  for (const name of names) io.note(`note: ${name} is not set here, so --env ${name} sets nothing`);
+}
+
+export const run: Command = { spec, run: runCommand };

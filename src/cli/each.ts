@@ -1,0 +1,44 @@
+import { type ErrorCode, isSmolVMError, SmolVMError } from "../errors.ts";
+import { asSmolVMError } from "./render/json.ts";
+
+/** What became of one of several things that a command was given. */
+export interface Failure {
+  readonly name: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/**
+ * Does the same to each name, in order; a failing one does not keep the others from their turn. Interrupts do.
+ * @returns what `act` returned for each
+ * @throws SmolVMError the failure itself if there was one name, else one that lists all failures
+ */
+export async function forEachName<T>(
+  names: readonly string[],
+  act: (name: string) => Promise<T>,
+): Promise<T[]> {
+  const done: T[] = [];
+  const failed: Failure[] = [];
+  for (const name of new Set(names)) {
+    try {
+      done.push(await act(name));
+    } catch (error) {
+      if (names.length === 1 || isSmolVMError(error, "ABORTED")) throw error;
+      const known = asSmolVMError(error);
+      failed.push({ name, code: known.code, message: known.message, hint: known.hint ?? null });
+    }
+  }
+  if (failed.length === 0) return done;
+  const lines = failed.flatMap(({ message, hint }) => [
+    `  ${message}`,
+    ...(hint === null ? [] : [`    ${hint}`]),
+  ]);
+  throw new SmolVMError(
+    failed[0]!.code,
+    `${failed.length} of ${new Set(names).size} failed:\n${lines.join("\n")}`,
+    {
+      details: { failed, done },
+    },
+  );
+}

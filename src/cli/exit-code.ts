@@ -1,0 +1,41 @@
+import { isSmolVMError } from "../errors.ts";
+import type { CommandSpec } from "./command.ts";
+import { type EndSignal, signalExitCode } from "./terminal/interrupts.ts";
+import { OutputClosed } from "./terminal/output.ts";
+
+/** As timeout(1), env(1) and Docker have them. */
+export const EXIT_TIMEOUT = 124;
+export const EXIT_SMOLVM_FAILED = 125;
+export const EXIT_NOT_EXECUTABLE = 126;
+export const EXIT_NOT_FOUND = 127;
+/** 128 + SIGPIPE: what a program shows that wrote to a reader that has gone. */
+const EXIT_OUTPUT_CLOSED = 141;
+
+/** The exit code of a guest command that ended. */
+export function guestExitCode(exit: { exitCode: number; signal: string | undefined }): number {
+  return exit.signal === undefined ? exit.exitCode : signalExitCode(exit.signal);
+}
+
+/**
+ * The exit code for a command that failed. Pure.
+ * @param interrupted the signal that the user sent meanwhile, if any
+ */
+export function failureExitCode(
+  spec: Pick<CommandSpec, "exit"> | undefined,
+  error: unknown,
+  interrupted: EndSignal | undefined,
+): number {
+  if (error instanceof OutputClosed) return EXIT_OUTPUT_CLOSED;
+  if (interrupted && isAborted(error)) return signalExitCode(interrupted);
+  if (spec?.exit === "guest") {
+    if (isSmolVMError(error, "RUN_TIMEOUT")) return EXIT_TIMEOUT;
+    if (isSmolVMError(error, "COMMAND_NOT_EXECUTABLE")) return EXIT_NOT_EXECUTABLE;
+    if (isSmolVMError(error, "COMMAND_NOT_FOUND")) return EXIT_NOT_FOUND;
+    return EXIT_SMOLVM_FAILED;
+  }
+  return isSmolVMError(error, "USAGE") ? 2 : 1;
+}
+
+function isAborted(error: unknown): boolean {
+  return isSmolVMError(error, "ABORTED") || isSmolVMError(error, "RUN_ABORTED");
+}

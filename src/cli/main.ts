@@ -1,0 +1,190 @@
+import { SmolVMError } from "../errors.ts";
+import { nearest } from "../util/nearest.ts";
+import { parseArguments } from "./args/parse.ts";
+import { inWordsOfFlags } from "./args/sandbox-config.ts";
+import type { CommandSpec, Outcome } from "./command.ts";
+import { COMMANDS, type CommandEntry } from "./commands/index.ts";
+import { failureExitCode } from "./exit-code.ts";
+import type { Io } from "./io.ts";
+import { failureEnvelope, successEnvelope } from "./render/json.ts";
+import { paintFor } from "./render/paint.ts";
+import { ProgressDisplay } from "./render/progress.ts";
+import { Interrupts } from "./terminal/interrupts.ts";
+import { type Output, OutputClosed, openOutput } from "./terminal/output.ts";
+
+/** Options that may also stand before the command's name. */
+const LEADING = new Set(["--json", "--quiet", "-q", "--verbose"]);
+
+/**
+ * Runs one command line and returns the exit code. Everything that is printed besides the guest's own output
+ * is printed here: the result on stdout, errors on stderr, or one JSON object.
+ * @param words what follows `smolvm`
+ */
+export async function main(words: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const stdout = openOutput(1);
+  const stderr = openOutput(2);
+  const interrupts = new Interrupts();
+  const said = new Said(words, env);
+  let name = "";
+  let spec: CommandSpec | undefined;
+  const progress = new ProgressDisplay({
+    isTTY: stderr.isTTY,
+    columns: () => process.stderr.columns ?? 80,
+    write: (text) => void stderr.write(text).catch(() => {}),
+    now: () => performance.now(),
+  });
+  try {
+    const line = splitCommand(words);
+    name = line.name;
+    if (line.help !== undefined) {
+      const { helpOutcome } = await import("./commands/help.ts");
+      return await finish(await helpOutcome(line.help), "help");
+    }
+    const command = await line.entry.load();
+    spec = command.spec;
+    const args = parseArguments(spec, line.words);
+    said.exactly({ json: args.flag("json"), quiet: args.flag("quiet"), verbose: args.flag("verbose") });
+    if (args.flag("help")) {
+      const { helpOutcome } = await import("./commands/help.ts");
+      return await finish(await helpOutcome(line.name), "help");
+    }
+    interrupts.listen();
+    return await finish(await command.run(makeIo(), args), line.name);
+  } catch (error) {
+    return await fail(error);
+  }
+
+  function makeIo(): Io {
+    const quiet = said.quiet;
+    return {
+      stdout,
+      stderr,
+      env,
+      interrupts,
+      json: said.json,
+      quiet,
+      verbose: said.verbose,
+      onProgress: (stage) => {
+        if (!quiet) progress.update(stage);
+      },
+      endProgress: () => progress.end(),
+      note: (text) => {
+        progress.end();
+        if (!quiet) void stderr.write(`${text}\n`).catch(() => {});
+      },
+    };
+  }
+
+  async function finish(outcome: Outcome, command: string): Promise<number> {
+    progress.end();
+    if (outcome.printed) return outcome.exitCode ?? 0;
+    if (said.json) await stdout.write(`${JSON.stringify(successEnvelope(command, outcome.data))}\n`);
+    else if (outcome.text) await stdout.write(outcome.text());
+    return outcome.exitCode ?? 0;
+  }
+
+  async function fail(thrown: unknown): Promise<number> {
+    progress.end();
+    const error = inWordsOfFlags(thrown);
+    const exitCode = failureExitCode(spec, error, interrupts.received);
+    if (error instanceof OutputClosed) return exitCode;
+    const { renderError } = await import("./render/error.ts");
+    await print(
+      said.json ? stdout : stderr,
+      said.json
+        ? `${JSON.stringify(failureEnvelope(name, error))}\n`
+        : renderError(error, { paint: paintFor(stderr.isTTY, env), verbose: said.verbose }),
+    );
+    return exitCode;
+  }
+}
+
+/** Prints; a reader that has gone is no reason to fail differently. */
+async function print(output: Output, text: string): Promise<void> {
+  try {
+    await output.write(text);
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) throw error;
+  }
+}
+
+/** What the user said about output: guessed from the words until they are parsed, because parsing may be what fails. */
+class Said {
+  json: boolean;
+  quiet: boolean;
+  verbose: boolean;
+
+  constructor(words: readonly string[], env: NodeJS.ProcessEnv) {
+    const end = words.indexOf("--");
+    const own = end < 0 ? words : words.slice(0, end);
+    this.json = own.includes("--json");
+    this.quiet = own.includes("--quiet");
+    this.verbose = own.includes("--verbose") || env.SMOLVM_LOG === "debug";
+  }
+
+  exactly(flags: { json: boolean; quiet: boolean; verbose: boolean }): void {
+    this.json = flags.json;
+    this.quiet = flags.quiet;
+    this.verbose = flags.verbose || process.env.SMOLVM_LOG === "debug";
+  }
+}
+
+type CommandLine =
+  | { readonly name: string; readonly help: string }
+  | {
+      readonly name: string;
+      readonly help?: undefined;
+      readonly entry: CommandEntry;
+      readonly words: readonly string[];
+    };
+
+/** Finds the command in the words. @throws SmolVMError USAGE */
+function splitCommand(words: readonly string[]): CommandLine {
+  let at = 0;
+  while (LEADING.has(words[at] ?? "")) at++;
+  const leading = words.slice(0, at);
+  const first = words[at];
+  if (first === undefined || first === "--help" || first === "-h") return { name: "help", help: "" };
+  if (first === "--version" || first === "-V") {
+    return { name: "version", entry: COMMANDS.get("version")!, words: leading };
+  }
+  if (first === "help")
+    return {
+      name: "help",
+      help: words
+        .slice(at + 1)
+        .filter((word) => !word.startsWith("-"))
+        .join(" "),
+    };
+  if (first.startsWith("-")) {
+    throw new SmolVMError("USAGE", `unknown option '${first}'`, {
+      hint: "Options stand behind the command: smolvm COMMAND [OPTIONS]. See: smolvm help",
+    });
+  }
+  const entry = COMMANDS.get(first);
+  if (entry) return { name: first, entry, words: [...leading, ...words.slice(at + 1)] };
+  return groupCommand(first, leading, words.slice(at + 1)) ?? unknownCommand(first, [...COMMANDS.keys()]);
+}
+
+function groupCommand(
+  group: string,
+  leading: readonly string[],
+  rest: readonly string[],
+): CommandLine | undefined {
+  const members = [...COMMANDS.keys()].filter((name) => name.startsWith(`${group} `));
+  if (members.length === 0) return undefined;
+  const at = rest.findIndex((word) => !LEADING.has(word));
+  const second = at < 0 ? undefined : rest[at];
+  if (second === undefined || second === "--help" || second === "-h") return { name: "help", help: group };
+  const name = `${group} ${second}`;
+  const entry = COMMANDS.get(name);
+  if (!entry) return unknownCommand(name, members);
+  return { name, entry, words: [...leading, ...rest.slice(0, at), ...rest.slice(at + 1)] };
+}
+
+function unknownCommand(name: string, known: readonly string[]): never {
+  const near = nearest(name, known);
+  throw new SmolVMError("USAGE", `unknown command '${name}'`, {
+    hint: near ? `Did you mean: smolvm ${near}` : "See all commands: smolvm help",
+  });
+}

@@ -1,0 +1,64 @@
+import type { CommandSpec, OptionSpec } from "../command.ts";
+
+/** A line of the overview: a command and what it does. */
+export interface CommandLine {
+  readonly name: string;
+  readonly summary: string;
+}
+
+/** The help of one command. Pure. */
+export function renderCommandHelp(spec: CommandSpec, summary: string): string {
+  const parts = [`${summary}\n\nUsage: smolvm ${spec.name} ${spec.usage}\n`];
+  const own = spec.options.filter((option) => !option.hidden);
+  if (own.length > 0)
+    parts.push(`Options:\n${columns(own.map((option) => [optionWords(option), option.help]))}`);
+  for (const note of spec.notes ?? []) parts.push(`${wrap(note, "", 100)}\n`);
+  if (spec.examples.length > 0)
+    parts.push(`Examples:\n${spec.examples.map((line) => `  ${line}\n`).join("")}`);
+  return parts.join("\n");
+}
+
+/** The overview: what `smolvm` and `smolvm help` print, or that of a group such as `image`. Pure. */
+export function renderOverview(options: {
+  readonly usage: string;
+  readonly summary: string;
+  readonly groups: readonly { readonly title: string; readonly commands: readonly CommandLine[] }[];
+  readonly foot: string;
+}): string {
+  const widest = Math.max(
+    ...options.groups.flatMap((group) => group.commands.map((command) => command.name.length)),
+  );
+  const groups = options.groups.map(
+    (group) =>
+      `${group.title}:\n${columns(
+        group.commands.map((command) => [command.name, command.summary] as const),
+        widest,
+      )}`,
+  );
+  return [`${options.summary}\n\nUsage: ${options.usage}\n`, ...groups, options.foot].join("\n");
+}
+
+function optionWords(option: OptionSpec): string {
+  const short = option.short === undefined ? "    " : `-${option.short}, `;
+  const value = option.value === undefined ? "" : ` ${option.value}`;
+  return `${short}--${option.name}${value}`;
+}
+
+function columns(rows: readonly (readonly [string, string])[], atLeast = 0): string {
+  const widest = Math.max(atLeast, ...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(widest)}  ${right}\n`).join("");
+}
+
+/** Breaks text at spaces, at most `width` characters a line. */
+function wrap(text: string, indent: string, width: number): string {
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of text.split(" ")) {
+    if (line.length + word.length + 1 > width && line.trim() !== "") {
+      lines.push(line.trimEnd());
+      line = indent;
+    }
+    line += `${word} `;
+  }
+  return [...lines, line.trimEnd()].join("\n");
+}

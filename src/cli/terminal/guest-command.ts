@@ -1,0 +1,85 @@
+import type { SmolVM } from "../../smolvm.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { parseDurationMs } from "../args/duration.ts";
+import { usage } from "../args/parse.ts";
+import type { CommandSpec, Outcome } from "../command.ts";
+import { guestExitCode } from "../exit-code.ts";
+import type { Io } from "../io.ts";
+import { wantsStdin } from "./stdin.ts";
+import { streamProcess } from "./stream-process.ts";
+
+/** How a command is to be run in the guest. */
+export interface GuestCommandOptions {
+  readonly tty: boolean;
+  readonly interactive: boolean;
+  readonly timeoutMs: number | undefined;
+  /** over the sandbox's own */
+  readonly env?: Record<string, string>;
+  readonly cwd?: string | undefined;
+  readonly user?: string | undefined;
+}
+
+/**
+ * Reads COMMAND_OPTIONS, and checks that there is a terminal where one is asked for: before anything is made.
+ * @throws SmolVMError USAGE
+ */
+export async function commandOptions(
+  io: Io,
+  args: Arguments,
+  spec: CommandSpec,
+): Promise<GuestCommandOptions> {
+  const tty = args.flag("tty");
+  if (tty && io.json) {
+    throw usage(
+      spec,
+      "-t and --json exclude each other",
+      "A terminal session has no result to print: leave one out.",
+    );
+  }
+  if (tty) {
+    const { requireTerminal } = await import("./session.ts");
+    requireTerminal("-t", "Leave -t out: output and input are streamed without it too.");
+  }
+  const timeout = args.value("timeout");
+  return {
+    tty,
+    interactive: args.flag("interactive"),
+    timeoutMs: timeout === undefined ? undefined : parseDurationMs("--timeout", timeout),
+  };
+}
+
+/** Runs a command in a sandbox that runs, joined to our streams or terminal, or collected for --json. */
+export async function runGuestCommand(
+  vm: SmolVM,
+  command: readonly string[],
+  options: GuestCommandOptions,
+  io: Io,
+): Promise<Outcome> {
+  const { tty, interactive, ...common } = options;
+  if (tty) {
+    const { terminalSession, terminalSize } = await import("./session.ts");
+    const env = { ...terminalEnv(io.env), ...options.env };
+    const pty = terminalSize();
+    const guest =
+      command.length === 0
+        ? vm.shell({ ...common, ...pty, env })
+        : vm.spawn(command, { ...common, pty, env });
+    return passed(await terminalSession(guest, io));
+  }
+  const stdin = wantsStdin(interactive);
+  if (io.json) {
+    const { collectGuestCommand } = await import("./collect.ts");
+    return await collectGuestCommand(vm, command, { ...common, stdin }, io);
+  }
+  const guest = vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
+  return passed(await streamProcess(guest, io, stdin));
+}
+
+function passed(exit: { exitCode: number; signal: string | undefined }): Outcome {
+  return { data: null, exitCode: guestExitCode(exit) };
+}
+
+/** The kind of terminal is the one fact about ours that the guest needs. */
+function terminalEnv(env: NodeJS.ProcessEnv): Record<string, string> {
+  return { TERM: env.TERM || "xterm-256color" };
+}

@@ -1,0 +1,77 @@
+import { constants, fstatSync, openSync } from "node:fs";
+import { Socket } from "node:net";
+
+/** The reader of our stdout or stderr has gone (EPIPE). Not an error to report: the program just ends. */
+export class OutputClosed extends Error {
+  override readonly name = "OutputClosed";
+}
+
+/** Where bytes for the user go. */
+export interface Output {
+  readonly isTTY: boolean;
+  /**
+   * Resolves when the bytes have been handed on, so that a slow reader slows the writer down.
+   * @throws OutputClosed once the reader has gone
+   */
+  write(data: Uint8Array | string): Promise<void>;
+}
+
+interface Sink {
+  write(data: Uint8Array | string, done: (error?: Error | null) => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+}
+
+/**
+ * Opens file descriptor 1 or 2 for writing. Node writes to pipes synchronously, so a reader that pauses (`| less`)
+ * would stop timers and signals too: `--timeout` could not fire. Making the descriptor itself non-blocking would
+ * break other programs that share it. So a pipe is opened once more through /proc, which gives an
+ * open file description of our own that may be non-blocking; where that is impossible, Node's stream does.
+ */
+export function openOutput(fd: 1 | 2): Output {
+  return new SinkOutput(openPipe(fd) ?? (fd === 1 ? process.stdout : process.stderr));
+}
+
+function openPipe(fd: 1 | 2): Socket | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    if (!fstatSync(fd).isFIFO()) return undefined;
+    const own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    return new Socket({ fd: own, readable: false, writable: true });
+  } catch {
+    return undefined; // another user's pipe, or no /proc
+  }
+}
+
+class SinkOutput implements Output {
+  readonly isTTY: boolean;
+  readonly #sink: Sink;
+  #failure: Error | undefined;
+
+  constructor(sink: Sink & { isTTY?: boolean }) {
+    this.#sink = sink;
+    this.isTTY = sink.isTTY === true;
+    sink.on("error", (error) => {
+      this.#failure ??= asOutputClosed(error);
+    });
+  }
+
+  write(data: Uint8Array | string): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (data.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#sink.write(data, (error) => {
+        if (!error) return resolve();
+        this.#failure ??= asOutputClosed(error);
+        reject(this.#failure);
+      });
+    });
+  }
+}
+
+function asOutputClosed(error: Error): Error {
+  const code = (error as NodeJS.ErrnoException).code;
+  // ERR_STREAM_DESTROYED follows an EPIPE that was already reported; EIO is a terminal that hung up.
+  return code === "EPIPE" || code === "ERR_STREAM_DESTROYED" || code === "EIO"
+    ? new OutputClosed("the reader of the output has gone", { cause: error })
+    : error;
+}

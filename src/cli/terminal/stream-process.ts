@@ -1,0 +1,38 @@
+import type { GuestProcess, ProcessExit } from "../../agent/types.ts";
+import type { Io } from "../io.ts";
+import { type EndSignal, signalExitCode } from "./interrupts.ts";
+import { forwardStdin } from "./stdin.ts";
+
+/** After a polite signal that was not the user's own Ctrl-C, how long a command has before it is killed. */
+const TERM_GRACE_MS = 5_000;
+
+/**
+ * Joins a guest command to our own stdout, stderr and (if `stdin`) stdin, byte for byte, until it ends.
+ * A slow reader of ours slows the command down. Ctrl-C goes to the command, a second one kills it, a third ends us.
+ * @throws SmolVMError as the command's result does; OutputClosed when our reader has gone
+ */
+export async function streamProcess(process: GuestProcess, io: Io, stdin: boolean): Promise<ProcessExit> {
+  const release = io.interrupts.handle(passSignals(process));
+  const stopStdin = stdin ? forwardStdin(process.stdin) : undefined;
+  // Looked at below; without this an earlier failure of the loop would leave it unhandled.
+  process.result.catch(() => {});
+  try {
+    for await (const { stream, data } of process) await io[stream].write(data);
+    return await process.result;
+  } finally {
+    stopStdin?.();
+    release();
+  }
+}
+
+/** Hands signals on: the first as it is, the second as SIGKILL, the third ends this program. */
+function passSignals(process: GuestProcess): (signal: EndSignal) => void {
+  let count = 0;
+  const kill = (signal: NodeJS.Signals): void => void process.kill(signal).catch(() => {}); // it has just ended
+  return (signal) => {
+    count++;
+    if (count > 2) globalThis.process.exit(signalExitCode(signal));
+    kill(count === 1 ? signal : "SIGKILL");
+    if (count === 1 && signal !== "SIGINT") setTimeout(() => kill("SIGKILL"), TERM_GRACE_MS).unref();
+  };
+}

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { parseCopyPath } from "../../../../src/cli/args/copy-path.ts";
+import { copyTarget, type PathKind } from "../../../../src/cli/args/copy-target.ts";
+
+describe("a side of cp", () => {
+  test.each([
+    ["box:/etc/hosts", { kind: "guest", name: "box", path: "/etc/hosts" }],
+    ["box:/a:b", { kind: "guest", name: "box", path: "/a:b" }],
+    ["file", { kind: "host", path: "file" }],
+    ["./a:b", { kind: "host", path: "./a:b" }],
+    ["../a:b", { kind: "host", path: "../a:b" }],
+    ["/a:b", { kind: "host", path: "/a:b" }],
+    ["C:\\temp", { kind: "host", path: "C:\\temp" }],
+    [".", { kind: "host", path: "." }],
+  ])("%j is %j", (text, path) => {
+    expect(parseCopyPath(text)).toEqual(path);
+  });
+
+  test.each([
+    ["box:etc/hosts", /absolute/],
+    ["box:", /absolute/],
+    [":/etc", /names no sandbox/],
+    ["-", /tar stream.*not built/],
+    ["", /empty/],
+  ])("%j is refused", (text, message) => {
+    expect(() => parseCopyPath(text)).toThrow(message);
+  });
+});
+
+describe("where a copy goes", () => {
+  const target = (source: string, sourceKind: PathKind, to: string, toKind: PathKind): string =>
+    copyTarget({ path: source, kind: sourceKind }, { path: to, kind: toKind }, { source, target: to });
+
+  test.each<[string, PathKind, string, PathKind, string]>([
+    ["a.txt", "file", "/root", "directory", "/root/a.txt"],
+    ["x/a.txt", "file", "/root/", "directory", "/root/a.txt"],
+    ["a.txt", "file", "/root/b.txt", undefined, "/root/b.txt"],
+    ["a.txt", "file", "/root/b.txt", "file", "/root/b.txt"],
+    ["src", "directory", "/srv", "directory", "/srv/src"],
+    ["src/", "directory", "/srv", "directory", "/srv/src"],
+    ["src/.", "directory", "/srv", "directory", "/srv"],
+    [".", "directory", "/srv", "directory", "/srv"],
+    ["..", "directory", "/srv", "directory", "/srv"],
+    ["/", "directory", "out", "directory", "out"],
+    ["src", "directory", "/srv/new", undefined, "/srv/new"],
+    ["src", "directory", "/srv/new/", undefined, "/srv/new/"],
+    ["src/.", "directory", "/srv/new", undefined, "/srv/new"],
+    ["/etc/hosts", "file", ".", "directory", "./hosts"],
+    ["/etc/hosts", "file", "/", "directory", "/hosts"],
+  ])("%s (%s) to %s (%s) is %s", (source, sourceKind, to, toKind, result) => {
+    expect(target(source, sourceKind, to, toKind)).toBe(result);
+  });
+
+  test.each<[string, PathKind, string, PathKind, string]>([
+    ["nope", undefined, "/root", "directory", "nope does not exist"],
+    ["/dev/sda", "other", "/root", "directory", "/dev/sda is neither a file nor a directory"],
+    ["a.txt/", "file", "/root", "directory", "a.txt/ is a file, not a directory"],
+    ["a.txt", "file", "/new/", undefined, "the directory /new/ does not exist"],
+    ["a.txt", "file", "/b.txt/", "file", "/b.txt/ is a file, not a directory"],
+    ["src", "directory", "/b.txt", "file", "/b.txt is a file, not a directory"],
+  ])("%s (%s) to %s (%s) is refused: %s", (source, sourceKind, to, toKind, message) => {
+    expect(() => target(source, sourceKind, to, toKind)).toThrow(message);
+  });
+});
