@@ -1,0 +1,151 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { OnProgress } from "../config/progress.ts";
+import type { Arch } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { Apt, DEBIAN_MIRROR } from "./apt.ts";
+import { acquireLock } from "./build-lock.ts";
+import type { Image } from "./image.ts";
+import { prepareKernel } from "./kernel.ts";
+import { type ImageDirs, imageLayout } from "./layout.ts";
+import { findRecipe, type Recipe } from "./recipe.ts";
+import { makeSeed } from "./seed.ts";
+import { addImage, readImage } from "./store.ts";
+import { requireTools } from "./tools.ts";
+
+export interface BuildOptions {
+  readonly arch: Arch;
+  readonly deadline: Deadline;
+  /** stages: wait, packages, kernel, rootfs, disk, store */
+  readonly onProgress?: OnProgress | undefined;
+  /** build even if an image of this recipe is there (to take in newer packages) */
+  readonly force?: boolean | undefined;
+  /** address of a Debian archive; default {@link DEBIAN_MIRROR} */
+  readonly mirror?: string | undefined;
+}
+
+/** An image that was built, or was there already. */
+export interface BuildResult {
+  readonly image: Image;
+  /** false: an image of the same recipe was there and nothing was done */
+  readonly built: boolean;
+}
+
+/**
+ * Builds an image by name and puts it into the store. One build at a time: a second process waits and, if it wanted the
+ * same, uses what the first one built. What an interrupted build left behind is removed first.
+ * @throws SmolVMError IMAGE_NOT_FOUND (no such recipe), NOT_SUPPORTED, DEPENDENCY_MISSING, IMAGE_BUILD_FAILED, NO_SPACE,
+ *   TIMEOUT, ABORTED
+ */
+export async function buildImage(dirs: ImageDirs, name: string, options: BuildOptions): Promise<BuildResult> {
+  const { arch, deadline } = options;
+  const recipe = findRecipe(name, arch);
+  const mirror = options.mirror ?? DEBIAN_MIRROR;
+  const recipeKey = createHash("sha256")
+    .update(JSON.stringify([recipe.key, arch, mirror]))
+    .digest("hex");
+  const existing = async (): Promise<Image | undefined> => {
+    const found = await readImage(dirs, name, arch).catch(() => undefined); // a damaged one is built again
+    return found?.manifest.recipe === recipeKey ? found.image : undefined;
+  };
+
+  const before = await existing();
+  if (before !== undefined && !options.force) return { image: before, built: false };
+  requireTools(recipe.tools);
+
+  let waited = false;
+  const layout = imageLayout(dirs);
+  const release = await acquireLock(layout.buildLock, deadline, (holder) => {
+    waited = true;
+    options.onProgress?.({ stage: "wait", message: `another process builds an image (pid ${holder.pid})` });
+  });
+  try {
+    const now = await existing();
+    if (now !== undefined && (!options.force || (waited && now.createdAt !== before?.createdAt))) {
+      return { image: now, built: false };
+    }
+    await removeLeftovers(layout.work);
+    const workDir = join(layout.work, randomBytes(8).toString("hex"));
+    await mkdir(workDir, { recursive: true, mode: 0o700 });
+    try {
+      const image = await cook(dirs, workDir, { ...options, name, recipe, recipeKey, mirror });
+      return { image, built: true };
+    } catch (error) {
+      throw noSpace(error, workDir);
+    } finally {
+      await rm(workDir, { recursive: true, force: true });
+    }
+  } finally {
+    await release();
+  }
+}
+
+async function cook(
+  dirs: ImageDirs,
+  workDir: string,
+  options: BuildOptions & { name: string; recipe: Recipe; recipeKey: string; mirror: string },
+): Promise<Image> {
+  const { arch, deadline, mirror, recipe } = options;
+  const progress = (stage: string, message: string): void => options.onProgress?.({ stage, message });
+  const target = join(workDir, "image");
+  await mkdir(target);
+
+  progress("packages", `reading the package lists of ${mirror}`);
+  const apt = await Apt.open(join(workDir, "apt"), { arch, mirror, deadline });
+
+  progress("kernel", "downloading and unpacking Debian's cloud kernel");
+  const kernel = await prepareKernel(apt, arch, workDir, target);
+
+  progress("rootfs", recipe.message);
+  const packages = await recipe.buildRootfs({
+    apt,
+    arch,
+    mirror,
+    deadline,
+    workDir,
+    target: join(target, recipe.rootfsFile),
+    onLine: (line) => progress("rootfs", line),
+  });
+
+  progress("disk", "making the empty disk");
+  const seedFile = "seed.simg";
+  await makeSeed(workDir, join(target, seedFile), deadline);
+
+  progress("store", "hashing and storing");
+  deadline.check();
+  const { image } = await addImage(dirs, target, {
+    name: options.name,
+    arch,
+    recipe: options.recipeKey,
+    rootfs: { file: recipe.rootfsFile, format: recipe.rootfsFormat },
+    kernel: {
+      file: kernel.file,
+      version: kernel.version,
+      packageName: kernel.packageName,
+      packageVersion: kernel.packageVersion,
+    },
+    seed: { file: seedFile },
+    modules: kernel.modules,
+    packages,
+  });
+  return image;
+}
+
+/** Only called under the lock: nothing in there belongs to a running build. */
+async function removeLeftovers(work: string): Promise<void> {
+  for (const name of await readdir(work).catch(() => [])) {
+    await rm(join(work, name), { recursive: true, force: true });
+  }
+}
+
+function noSpace(error: unknown, workDir: string): unknown {
+  const text =
+    error instanceof Error ? `${error.message} ${(error as NodeJS.ErrnoException).code ?? ""}` : "";
+  if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i.test(text)) return error;
+  return new SmolVMError("NO_SPACE", "no space left to build the image: about 1 GiB is needed", {
+    hint: `Free some space (df -h '${workDir}' /tmp), then run the build again.`,
+    cause: error,
+  });
+}

@@ -1,0 +1,42 @@
+import { join } from "node:path";
+import type { Arch } from "../config/spec.ts";
+
+/** Where images are kept. */
+export interface ImageDirs {
+  /** the user's cache directory (host/paths.ts) */
+  readonly cacheDir: string;
+}
+
+/** Every file of the image store, named in this one place. Pure. */
+export interface ImageLayout {
+  readonly root: string;
+  /** directory of one image, by its digest: immutable once it has that name */
+  readonly image: (digest: string) => string;
+  /** which digest a name stands for: JSON {digest} */
+  readonly ref: (name: string, arch: Arch) => string;
+  readonly refs: string;
+  /** work in progress; whatever is here without a running build is rubbish */
+  readonly work: string;
+  readonly buildLock: string;
+  /** initramfs archives, by what is in them */
+  readonly initrds: string;
+  /** kernels unpacked from a user's own files, by the sha256 of these */
+  readonly kernels: string;
+}
+
+export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
+  const root = join(cacheDir, "images");
+  const refs = join(root, "refs");
+  return {
+    root,
+    refs,
+    image: (digest) => join(root, "sha256", digest),
+    ref: (name, arch) => join(refs, `${name}.${arch}.json`),
+    work: join(root, "work"),
+    buildLock: join(root, "build.lock"),
+    initrds: join(cacheDir, "initrd"),
+    kernels: join(cacheDir, "kernels"),
+  };
+}
+
+export const MANIFEST_FILE = "manifest.json";

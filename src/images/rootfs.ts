@@ -1,0 +1,140 @@
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import type { Arch } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { aptSources, DEBIAN_SUITE, debianArch, requireKeyring } from "./apt.ts";
+import { requireTools, runTool } from "./tools.ts";
+
+/** A Debian package and its version, as it is in an image. */
+export interface PackageVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** What the default image holds beyond Debian's minimum. */
+export const DEBIAN_PACKAGES: readonly string[] = [
+  "bash",
+  "coreutils",
+  "python3",
+  "curl",
+  "ca-certificates",
+  "git",
+  "procps",
+  "iproute2",
+];
+
+/** Bytes of a squashfs block: what the guest unpacks at least, to read one byte. See ARCHITECTURE.md for the measurement. */
+const SQUASHFS_BLOCK_BYTES = 128 * 1024;
+
+export interface RootfsOptions {
+  readonly arch: Arch;
+  readonly mirror: string;
+  /** seconds since 1970: the newest time that a file may have */
+  readonly sourceDateEpoch: number;
+  readonly deadline: Deadline;
+  /** told mmdebstrap's own progress lines */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Builds the root file system of Debian with mmdebstrap into a squashfs file. As root directly, as an ordinary user in a
+ * user namespace; the file is the same.
+ * @returns the packages in it
+ * @throws SmolVMError DEPENDENCY_MISSING, IMAGE_BUILD_FAILED
+ */
+export async function buildDebianRootfs(
+  workDir: string,
+  target: string,
+  options: RootfsOptions,
+): Promise<PackageVersion[]> {
+  requireTools(["mmdebstrap", "tar2sqfs", "tar"]);
+  await requireKeyring();
+  const { deadline } = options;
+  const tarball = join(workDir, "rootfs.tar");
+  const asRoot = process.getuid?.() === 0;
+  try {
+    await runTool("mmdebstrap", mmdebstrapArgs(tarball, { ...options, mode: asRoot ? "root" : "unshare" }), {
+      deadline,
+      env: { SOURCE_DATE_EPOCH: String(options.sourceDateEpoch) },
+      ...(options.onLine === undefined ? {} : { onStderr: lines(options.onLine) }),
+    });
+  } catch (error) {
+    throw asRoot ? error : withUserHint(error);
+  }
+  await tarToSquashfs(tarball, target, deadline);
+  const status = await runTool("tar", ["-xOf", tarball, "./var/lib/dpkg/status"], { deadline });
+  return parsePackages(status.stdout);
+}
+
+/** The arguments of mmdebstrap for the default image. Pure. */
+export function mmdebstrapArgs(
+  tarball: string,
+  { arch, mirror, mode }: Pick<RootfsOptions, "arch" | "mirror"> & { mode: "root" | "unshare" },
+): string[] {
+  return [
+    `--mode=${mode}`,
+    "--variant=minbase",
+    "--format=tar",
+    `--architectures=${debianArch(arch)}`,
+    `--include=${DEBIAN_PACKAGES.join(",")}`,
+    // Manual pages, translations and documents stay out, now and when the guest installs something; licences stay in.
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    // A guest installs packages without recommendations and without a terminal to ask on.
+    '--aptopt=APT::Install-Recommends "false"',
+    // mmdebstrap copies these two from the host; the agent writes its own.
+    '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+    DEBIAN_SUITE,
+    tarball,
+    ...aptSources(mirror),
+  ];
+}
+
+/** Packs a tar file as squashfs: owners, modes and times are the tar's, the order of files too. */
+export async function tarToSquashfs(tarball: string, target: string, deadline: Deadline): Promise<void> {
+  requireTools(["tar2sqfs"]);
+  const file = await open(tarball, "r");
+  try {
+    await runTool("tar2sqfs", ["-q", "-f", "-s", "-c", "zstd", "-b", String(SQUASHFS_BLOCK_BYTES), target], {
+      deadline,
+      stdin: file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false }),
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Installed packages from dpkg's status file, sorted by name. Pure. */
+export function parsePackages(status: string): PackageVersion[] {
+  return status
+    .split("\n\n")
+    .map((stanza) => ({
+      name: /^Package: (.+)$/m.exec(stanza)?.[1] ?? "",
+      version: /^Version: (.+)$/m.exec(stanza)?.[1] ?? "",
+    }))
+    .filter((entry) => entry.name !== "")
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Splits a stream of bytes into lines; what has no line end yet waits. */
+function lines(onLine: (line: string) => void): (chunk: Uint8Array) => void {
+  let rest = "";
+  return (chunk) => {
+    const parts = (rest + Buffer.from(chunk).toString("utf8")).split(/[\r\n]+/);
+    rest = (parts.pop() ?? "").slice(-4096);
+    for (const line of parts) if (line !== "") onLine(line);
+  };
+}
+
+function withUserHint(error: unknown): unknown {
+  if (!(error instanceof SmolVMError) || error.code !== "IMAGE_BUILD_FAILED") return error;
+  return new SmolVMError(error.code, error.message, {
+    hint: "Without root, mmdebstrap needs user namespaces: sudo apt-get install -y uidmap, and a range for you in /etc/subuid and /etc/subgid (sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER)",
+    details: error.details,
+    cause: error,
+  });
+}

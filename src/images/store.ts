@@ -1,0 +1,230 @@
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Arch } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import type { Image } from "./image.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
+import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
+import { checkImageName } from "./reference.ts";
+
+/**
+ * The image that a name stands for.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, NOT_SUPPORTED, CONFIG_INVALID
+ */
+export async function resolveImage(dirs: ImageDirs, name: string, arch: Arch): Promise<Image> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw notFound(name, arch);
+  return found.image;
+}
+
+/** An image and all that its manifest says. */
+export interface StoredImage {
+  readonly image: Image;
+  readonly manifest: Manifest;
+}
+
+/** The image of that name, or undefined. */
+export async function readImage(dirs: ImageDirs, name: string, arch: Arch): Promise<StoredImage | undefined> {
+  const layout = imageLayout(dirs);
+  const digest = await readRef(layout.ref(checkImageName(name), arch));
+  if (digest === undefined) return undefined;
+  const dir = layout.image(digest);
+  const path = join(dir, MANIFEST_FILE);
+  const text = await readText(path);
+  if (text === undefined) return undefined; // the cache was cleared by hand
+  const manifest = parseManifest(text, path);
+  return { image: { ...toImage(manifest, digest, dir), name }, manifest };
+}
+
+/** All images, sorted by name and architecture. */
+export async function listImages(dirs: ImageDirs): Promise<Image[]> {
+  const images: Image[] = [];
+  for (const { name, arch } of await listRefs(dirs)) {
+    const found = await readImage(dirs, name, arch);
+    if (found !== undefined) images.push(found.image);
+  }
+  return images.sort((a, b) => (`${a.name} ${a.arch}` < `${b.name} ${b.arch}` ? -1 : 1));
+}
+
+/** What {@link inspectImage} tells. */
+export interface ImageInspection extends StoredImage {
+  /** only with `verify` */
+  readonly verified: boolean | undefined;
+}
+
+/**
+ * Everything about an image; with `verify` all its files are read and compared with the recorded hashes.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID (details.files: what differs or is missing)
+ */
+export async function inspectImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  { verify = false }: { verify?: boolean } = {},
+): Promise<ImageInspection> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw notFound(name, arch);
+  if (verify) await verifyImage(found, imageLayout(dirs).image(found.image.digest));
+  return { ...found, verified: verify ? true : undefined };
+}
+
+/** Whether something uses an image: which sandboxes, by their names. */
+export type ImageUsers = (digest: string) => readonly string[] | Promise<readonly string[]>;
+
+/**
+ * Removes an image, and its files if no other name stands for them.
+ * @param users asked first: an image that a sandbox uses is not removed
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_IN_USE
+ */
+export async function removeImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  users: ImageUsers,
+): Promise<Image> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw notFound(name, arch);
+  const { digest } = found.image;
+  const usedBy = await users(digest);
+  if (usedBy.length > 0) {
+    throw new SmolVMError("IMAGE_IN_USE", `the image '${name}' is used by ${usedBy.join(", ")}`, {
+      hint: `Delete them first: smolvm rm ${usedBy.join(" ")}`,
+      details: { image: name, arch, usedBy },
+    });
+  }
+  await rm(imageLayout(dirs).ref(name, arch), { force: true });
+  await removeUnnamed(dirs, digest);
+  return found.image;
+}
+
+/**
+ * Takes a finished build in: its directory gets its final name, then the reference points at it. An image of the same
+ * content that is there already is kept.
+ * @param dir with all files of the manifest but manifest.json; on the same file system as the store
+ */
+export async function addImage(
+  dirs: ImageDirs,
+  dir: string,
+  draft: Omit<Manifest, "files" | "version" | "createdAt">,
+): Promise<StoredImage> {
+  const layout = imageLayout(dirs);
+  const paths = [
+    draft.rootfs.file,
+    draft.kernel.file,
+    draft.seed.file,
+    ...draft.modules.map((module) => module.file),
+  ];
+  const manifest: Manifest = {
+    version: 1,
+    ...draft,
+    createdAt: new Date().toISOString(),
+    files: await describeFiles(dir, paths),
+  };
+  const digest = manifestDigest(manifest);
+  const final = layout.image(digest);
+  await writeDurably(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  await mkdir(dirname(final), { recursive: true, mode: 0o700 });
+  if ((await readText(join(final, MANIFEST_FILE))) === undefined) {
+    await rm(final, { recursive: true, force: true }); // a directory without its manifest
+    await rename(dir, final);
+  } else {
+    // Same content: only the manifest may tell newer things (time, recipe).
+    await rename(join(dir, MANIFEST_FILE), join(final, MANIFEST_FILE));
+    await rm(dir, { recursive: true, force: true });
+  }
+  await mkdir(layout.refs, { recursive: true, mode: 0o700 });
+  await writeDurably(layout.ref(draft.name, draft.arch), `${JSON.stringify({ digest })}\n`);
+  return { image: toImage(manifest, digest, final), manifest };
+}
+
+/**
+ * Removes images that no name stands for any more and nothing uses.
+ * @returns their digests
+ */
+export async function pruneImages(dirs: ImageDirs, users: ImageUsers): Promise<string[]> {
+  const layout = imageLayout(dirs);
+  const removed: string[] = [];
+  for (const digest of await readdir(dirname(layout.image("x"))).catch(() => [])) {
+    if ((await users(digest)).length > 0) continue;
+    if (await removeUnnamed(dirs, digest)) removed.push(digest);
+  }
+  return removed;
+}
+
+async function removeUnnamed(dirs: ImageDirs, digest: string): Promise<boolean> {
+  const layout = imageLayout(dirs);
+  for (const { name, arch } of await listRefs(dirs)) {
+    if ((await readRef(layout.ref(name, arch))) === digest) return false;
+  }
+  await rm(layout.image(digest), { recursive: true, force: true });
+  return true;
+}
+
+async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: Arch }[]> {
+  const names = await readdir(imageLayout(dirs).refs).catch(() => []);
+  return names.flatMap((file) => {
+    const match = /^(.+)\.(x86_64|aarch64)\.json$/.exec(file);
+    return match ? [{ name: match[1]!, arch: match[2] as Arch }] : [];
+  });
+}
+
+async function readRef(path: string): Promise<string | undefined> {
+  const text = await readText(path);
+  if (text === undefined) return undefined;
+  try {
+    const { digest } = JSON.parse(text) as { digest?: unknown };
+    if (typeof digest === "string" && /^[0-9a-f]{64}$/.test(digest)) return digest;
+  } catch {
+    // told below
+  }
+  throw new SmolVMError("IMAGE_INVALID", `the image reference '${path}' is damaged`, {
+    hint: `Remove it and build the image again: rm '${path}'`,
+  });
+}
+
+async function verifyImage({ manifest, image }: StoredImage, dir: string): Promise<void> {
+  const wrong: string[] = [];
+  for (const file of manifest.files) {
+    const [now] = await describeFiles(dir, [file.path]).catch(() => []);
+    if (now?.sha256 !== file.sha256)
+      wrong.push(`${file.path} ${now === undefined ? "is missing" : "has changed"}`);
+  }
+  if (manifestDigest(manifest) !== image.digest) wrong.push(`${MANIFEST_FILE} has changed`);
+  if (wrong.length === 0) return;
+  throw new SmolVMError("IMAGE_INVALID", `the image '${image.name}' is damaged: ${wrong.join(", ")}`, {
+    hint: `Build it again: smolvm image build ${image.name} --force`,
+    details: { image: image.name, arch: image.arch, files: wrong },
+  });
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new SmolVMError("HOST_FAILED", `'${path}' cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Temporary file, sync, rename: the file is whole or not there. */
+async function writeDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+function notFound(name: string, arch: Arch): SmolVMError {
+  return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
+    hint: `Build it: smolvm image build ${name} --arch ${arch}`,
+    details: { image: name, arch },
+  });
+}
