@@ -52,3 +52,39 @@ export function toRow(
   };
   return { ...row, met: met(row) };
 }
+
+/** A row with the samples that it was made from. */
+export interface Measurement {
+  readonly row: Row;
+  readonly samples: Samples;
+}
+
+/** Takes `n` pairs of samples, ours and the floor in turn (and in turn which comes first), after one warm-up pair. */
+export async function interleave(
+  n: number,
+  ours: () => Promise<number>,
+  floor: () => Promise<number>,
+): Promise<Samples> {
+  const samples = { ours: [] as number[], floor: [] as number[] };
+  await floor();
+  await ours();
+  for (let i = 0; i < n; i++) {
+    if (i % 2 === 0) samples.floor.push(await floor());
+    samples.ours.push(await ours());
+    if (i % 2 === 1) samples.floor.push(await floor());
+  }
+  return samples;
+}
+
+/** How long `act` takes, in `ms`. */
+export async function timed(act: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await act();
+  return performance.now() - start;
+}
+
+/** Throws unless the output is what the command must print: a wrong answer has no speed. */
+export function checkOutput(text: string, expected: string): void {
+  if (text !== expected)
+    throw new Error(`expected ${JSON.stringify(expected)}, got ${JSON.stringify(text.slice(0, 200))}`);
+}

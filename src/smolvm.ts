@@ -7,6 +7,7 @@ import type { GuestProcess, ProcessInfo, RunOptions, RunResult, SpawnOptions } f
 import { resolveBackend } from "./backends/select.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
+import type { OnProgress } from "./config/progress.ts";
 import { parseConfig } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import type { VmState } from "./store/states.ts";
@@ -26,14 +27,20 @@ export interface ListFilter {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+/** Options of {@link SmolVM.start}. */
+export interface StartOptions extends Limits {
+  /** told about each stage; default what the sandbox was created with */
+  onProgress?: OnProgress | undefined;
+}
+
 /** Options of {@link SmolVM.shell}. */
 export interface ShellOptions extends Limits {
   /** terminal size; default 80 x 24 */
   cols?: number;
   rows?: number;
-  cwd?: string;
-  env?: Record<string, string>;
-  user?: string;
+  cwd?: string | undefined;
+  env?: Record<string, string> | undefined;
+  user?: string | undefined;
 }
 
 /** Guest ports that this process makes reachable on the host. */
@@ -129,6 +136,17 @@ export class SmolVM implements AsyncDisposable {
     return vm;
   }
 
+  /**
+   * Creates a sandbox without starting it; `start()` or the first `run()` does. Its lifetime is "detached" unless told otherwise.
+   * @throws SmolVMError as {@link SmolVM.create}, but for the boot
+   */
+  static async define(options: VMConfig & Limits = {}): Promise<SmolVM> {
+    const { timeoutMs, signal, ...config } = options;
+    const vm = new SmolVM({ lifetime: "detached", ...config });
+    await vm.#make(Deadline.of(`creating sandbox '${vm.name}'`, { timeoutMs, signal }));
+    return vm;
+  }
+
   /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND */
   static async get(idOrName: string): Promise<SmolVM> {
     return new SmolVM(undefined, openHome().store.vms.get(idOrName));
@@ -149,7 +167,7 @@ export class SmolVM implements AsyncDisposable {
    * @param limits `timeoutMs` default 60,000 ms
    * @throws SmolVMError as {@link SmolVM.create}
    */
-  async start(limits: Limits = {}): Promise<void> {
+  async start(limits: StartOptions = {}): Promise<void> {
     const deadline = Deadline.of(`starting sandbox '${this.name}'`, {
       timeoutMs: BOOT_TIMEOUT_MS,
       ...given(limits),
@@ -158,7 +176,7 @@ export class SmolVM implements AsyncDisposable {
       const record = this.#home.store.vms.find(this.id);
       if (record && (await recover(this.#home, record)).state === "running") return;
     }
-    await this.#start(deadline);
+    await this.#start(deadline, limits.onProgress);
   }
 
   /**
@@ -283,26 +301,29 @@ export class SmolVM implements AsyncDisposable {
     return this.#channel.session(deadline);
   }
 
-  async #start(deadline: Deadline): Promise<void> {
-    this.#bringUp ??= this.#bringUpNow(deadline).finally(() => {
+  async #start(deadline: Deadline, onProgress = this.#config?.onProgress): Promise<void> {
+    this.#bringUp ??= this.#bringUpNow(deadline, onProgress).finally(() => {
       this.#bringUp = undefined;
     });
     await this.#bringUp;
   }
 
-  async #bringUpNow(deadline: Deadline): Promise<void> {
-    const onProgress = this.#config?.onProgress;
+  async #bringUpNow(deadline: Deadline, onProgress: OnProgress | undefined): Promise<void> {
     const ports = this.#config?.ports ?? [];
-    if (this.#config) {
-      const { createVm } = await import("./vm/create.ts");
-      const record = await createVm(this.#home, this.#config, this, deadline);
-      if (record.spec.lifetime === "owner") own(this.id, this.#home);
-      this.#config = undefined;
-    }
+    await this.#make(deadline);
     const { startVm } = await import("./vm/start.ts");
     const started = await startVm(this.#home, this.id, deadline, onProgress);
     this.#channel.adopt(started.session, started.lease);
     for (const { guestPort, ...where } of ports) await this.#expose(guestPort, where);
+  }
+
+  /** Creates the sandbox, if this object has not yet. */
+  async #make(deadline: Deadline): Promise<void> {
+    if (!this.#config) return;
+    const { createVm } = await import("./vm/create.ts");
+    const record = await createVm(this.#home, this.#config, this, deadline);
+    if (record.spec.lifetime === "owner") own(this.id, this.#home);
+    this.#config = undefined;
   }
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
@@ -336,7 +357,7 @@ export class SmolVM implements AsyncDisposable {
 }
 
 interface CommandDefaults {
-  env?: Record<string, string> | undefined;
+  env?: Readonly<Record<string, string | undefined>> | undefined;
   cwd?: string | undefined;
   user?: string | undefined;
 }

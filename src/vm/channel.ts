@@ -96,7 +96,7 @@ export class Channel {
       this.#home.store.leases.release(this.#id, lease.port);
     });
     this.#idleTimer = setInterval(() => {
-      if (session.idle && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
+      if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
     }, IDLE_CHECK_MS);
     this.#idleTimer.unref();
   }

@@ -19,7 +19,7 @@ export async function createVm(
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
-  const { spec, seedPath } = await resolveVm(home, config, { id, name, files }, deadline);
+  const { spec, seedPath } = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
 
   const undo = new UndoStack();

@@ -104,7 +104,6 @@ async function reachAgent(
   files: VmFiles,
   deadline: Deadline,
 ): Promise<AgentSession> {
-  const giveUp = new AbortController();
   const evidence = (exit: VmmExit | undefined): SmolVMError =>
     bootError({
       name: record.name,
@@ -118,7 +117,11 @@ async function reachAgent(
   });
   try {
     return await Promise.race([
-      AgentSession.connect(endpointOf(home, record.id, lease.port), { deadline, signal: giveUp.signal }),
+      AgentSession.connect(endpointOf(home, record.id, lease.port), {
+        deadline,
+        exited: launched.exited,
+        fresh: true,
+      }),
       ended,
     ]);
   } catch (error) {
@@ -126,7 +129,6 @@ async function reachAgent(
     throw error;
   } finally {
     ended.catch(() => {}); // it ends some day; only while booting that is a failure
-    giveUp.abort();
   }
 }
 

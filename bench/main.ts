@@ -1,0 +1,75 @@
+/**
+ * Measures rows of the performance goals against a floor in the same run, interleaved.
+ *
+ *   npm run bench -- --rows 1,3,6,8 [--n 10] [--json] [--out FILE]
+ *
+ * Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { cliStart } from "./rows/cli-start.ts";
+import { coldCreate } from "./rows/cold-create.ts";
+import { throughput } from "./rows/throughput.ts";
+import { warmRun } from "./rows/warm-run.ts";
+import type { Measurement } from "./stats.ts";
+
+const ROWS: Record<string, (n: number | undefined) => Promise<Measurement[]>> = {
+  "1": coldCreate,
+  "3": warmRun,
+  "6": throughput,
+  "8": cliStart,
+};
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: "string", default: Object.keys(ROWS).join(",") },
+    n: { type: "string" },
+    json: { type: "boolean", default: false },
+    out: { type: "string" },
+  },
+});
+
+const rows = values.rows.split(",");
+const unknown = rows.find((row) => !(row in ROWS));
+if (unknown !== undefined) {
+  console.error(`error: there is no row ${unknown}; rows: ${Object.keys(ROWS).join(", ")}`);
+  process.exit(2);
+}
+
+// A home of its own, so that nothing of the user's is touched; images come from the user's cache.
+const home = mkdtempSync(join(tmpdir(), "smb-"));
+process.env.XDG_DATA_HOME = join(home, "data");
+process.env.XDG_RUNTIME_DIR = join(home, "run");
+mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+
+const measured: Measurement[] = [];
+try {
+  for (const row of rows) {
+    for (const measurement of await ROWS[row]!(values.n === undefined ? undefined : Number(values.n))) {
+      measured.push(measurement);
+      const { name, unit, ours, floor, ratio, p95, p99, n, goal, met } = measurement.row;
+      if (values.json) console.log(JSON.stringify(measurement.row));
+      else {
+        const [a, b, c, d] = [ours, floor, p95, p99].map((value) => value.toFixed(1));
+        console.log(`${row}  ${name}: ${a} ${unit}, floor ${b}, ratio ${ratio.toFixed(3)}`);
+        console.log(`   p95 ${c}, p99 ${d}, n ${n}; goal ${goal}: ${met ? "met" : "NOT met"}`);
+      }
+    }
+  }
+} finally {
+  rmSync(home, { recursive: true, force: true });
+}
+
+const out =
+  values.out ?? join(import.meta.dirname, "results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
+mkdirSync(dirname(out), { recursive: true });
+const machine = {
+  cpu: cpus()[0]?.model,
+  cores: cpus().length,
+  node: process.version,
+  platform: process.platform,
+};
+writeFileSync(out, JSON.stringify({ machine, measured }, undefined, 1));
+console.error(`raw samples: ${out}`);

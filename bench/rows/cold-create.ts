@@ -1,0 +1,49 @@
+import { readFileSync } from "node:fs";
+import { SmolVM } from "../../src/index.ts";
+import { coldStart } from "../floor.ts";
+import { socketInArgv } from "../sockets.ts";
+import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
+
+const OPTIONS = { backend: "qemu", network: "off" } as const;
+
+/** Row 1: cold create -> first checked output, against the same VMM, kernel, agent and image driven by hand. */
+export async function coldCreate(n: number = 10): Promise<Measurement[]> {
+  // A sandbox of ours that was stopped lends its machine to the floor: same argv, same disks, same sockets.
+  await using model = await SmolVM.create({ ...OPTIONS, lifetime: "detached" });
+  const { pid } = await model.info();
+  const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  await model.stop();
+  const socket = socketInArgv(argv, 1);
+
+  const floor = async (): Promise<number> => {
+    const start = performance.now();
+    const { text, vmm } = await coldStart(argv, socket);
+    const took = performance.now() - start;
+    checkOutput(text, "hi\n");
+    const gone = new Promise((resolve) => vmm.once("exit", resolve));
+    vmm.kill("SIGKILL");
+    await gone;
+    return took;
+  };
+  const ours = async (): Promise<number> => {
+    let vm: SmolVM | undefined;
+    const took = await timed(async () => {
+      vm = await SmolVM.create(OPTIONS);
+      checkOutput((await vm.run("echo hi")).stdout, "hi\n");
+    });
+    await vm!.delete();
+    return took;
+  };
+  const samples = await interleave(n, ours, floor);
+  await model.delete({ force: true });
+  return [
+    {
+      samples,
+      row: toRow(
+        { row: "1", name: "cold create -> first output", unit: "ms", goal: "<= 1.10 x floor" },
+        samples,
+        ({ ratio }) => ratio <= 1.1,
+      ),
+    },
+  ];
+}

@@ -1,0 +1,26 @@
+import { SmolVM } from "../../src/index.ts";
+import { RawAgent } from "../floor.ts";
+import { channelSocket } from "../sockets.ts";
+import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
+
+/** Row 3: a warm `run("echo hi")`, against the same command over another session port of the same machine. */
+export async function warmRun(n: number = 300): Promise<Measurement[]> {
+  await using vm = await SmolVM.create({ backend: "qemu", network: "off" });
+  const raw = await RawAgent.connect(await channelSocket(vm, 4));
+  const samples = await interleave(
+    n,
+    () => timed(async () => checkOutput((await vm.run("echo hi")).stdout, "hi\n")),
+    () => timed(async () => checkOutput((await raw.run("echo hi")).text, "hi\n")),
+  );
+  raw.close();
+  return [
+    {
+      samples,
+      row: toRow(
+        { row: "3", name: "warm run", unit: "ms", goal: "p50 <= 1.2 x floor, p99 <= 3 x p50" },
+        samples,
+        ({ ratio, p50, p99 }) => ratio <= 1.2 && p99 <= 3 * p50,
+      ),
+    },
+  ];
+}

@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import { chooseHardware } from "../backends/hardware.ts";
+import { selectBackend } from "../backends/select.ts";
+import {
+  BOOT_TIMEOUT_MS,
+  DEFAULT_DISK_SIZE_MIB,
+  DEFAULT_IMAGE,
+  DEFAULT_MEM_SIZE_MIB,
+  DEFAULT_VCPU_COUNT,
+  SESSION_PORTS,
+} from "../config/defaults.ts";
+import type { VMConfig } from "../config/options.ts";
+import type { Arch, DiskSpec, NetworkMode, VmSpec } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import { hostArch } from "../host/facts.ts";
+import type { VmFiles } from "../host/filenames.ts";
+import { nativeDir } from "../host/native.ts";
+import { prepareInitrd } from "../images/initramfs.ts";
+import { resolveImage } from "../images/store.ts";
+import { guestNetwork } from "../network/plan.ts";
+import type { Deadline } from "../util/deadline.ts";
+import type { Home } from "./home.ts";
+
+/** The spec of a sandbox that is to be made, and the seed that its disk starts from. */
+export interface ResolvedVm {
+  readonly spec: VmSpec;
+  readonly seedPath: string;
+}
+
+/**
+ * Turns options, environment, host and image into the spec: nothing below asks the environment or guesses a default.
+ * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, IMAGE_NOT_FOUND, IMAGE_INVALID
+ */
+export async function resolveVm(
+  home: Home,
+  config: VMConfig,
+  vm: { readonly name: string; readonly files: VmFiles },
+  deadline: Deadline,
+): Promise<ResolvedVm> {
+  const arch = config.arch ?? requireHostArch();
+  const { backend } = await selectBackend(config.backend, { arch });
+  const { machine, accelerator } = await chooseHardware({
+    arch,
+    accelerator: config.accelerator ?? "auto",
+    machine: config.qemuMachine ?? "auto",
+  });
+  const network = networkMode(config.network);
+  const image = await resolveImage(home.paths, config.image ?? DEFAULT_IMAGE, arch);
+  deadline.check();
+  const initrdPath = await prepareInitrd(home.paths, image.modules, {
+    machine,
+    nic: network !== "off",
+    rootfsFormat: image.rootfsFormat,
+    overlay: true,
+    agentPath: join(nativeDir(), `agent-${arch}`),
+  });
+  const disks: DiskSpec[] = [
+    { serial: "smolvm-base", path: image.rootfsPath, format: "raw", readOnly: true },
+    { serial: "smolvm-upper", path: vm.files.upper, format: "raw", readOnly: false },
+  ];
+  return {
+    seedPath: image.seedPath,
+    spec: {
+      machine: {
+        backend,
+        arch,
+        machine,
+        accelerator,
+        vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
+        memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
+        kernelPath: image.kernelPath,
+        initrdPath,
+        bootArgs: config.bootArgs ?? "",
+        disks,
+        network,
+        sessionPorts: SESSION_PORTS,
+      },
+      image: image.name,
+      imageDigest: image.digest,
+      diskSizeMib: config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB,
+      hostname: config.hostname ?? vm.name,
+      guestNetwork: guestNetwork(network),
+      env: config.env ?? {},
+      workdir: config.workdir,
+      user: config.user,
+      lifetime: config.lifetime ?? "owner",
+      bootTimeoutMs: BOOT_TIMEOUT_MS,
+    },
+  };
+}
+
+function requireHostArch(): Arch {
+  const arch = hostArch();
+  if (arch) return arch;
+  throw new SmolVMError("BACKEND_UNAVAILABLE", `there is no guest for this host's architecture (${process.arch})`, {
+    hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
+  });
+}
+
+function networkMode(network: VMConfig["network"]): NetworkMode {
+  return typeof network === "object" ? network.mode : (network ?? "open");
+}

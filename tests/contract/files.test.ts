@@ -1,0 +1,82 @@
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SmolVM } from "../../src/index.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
+import { useTempHome } from "../helpers/home.ts";
+
+useTempHome();
+
+describe.each(BACKENDS)("files on %s", (backend) => {
+  let vm: SmolVM;
+  let local: string;
+  beforeAll(async () => {
+    local = mkdtempSync(join(tmpdir(), "smolvm-files-"));
+    vm = await SmolVM.create(small(backend));
+  });
+  afterAll(async () => {
+    await vm.delete({ force: true });
+    rmSync(local, { recursive: true });
+  });
+
+  test("make the round trip byte for byte", async () => {
+    const content = randomBytes(4096);
+    await vm.files.write("/root/blob", content);
+    const { stdout } = await vm.run(["sha256sum", "/root/blob"]);
+    expect(stdout.slice(0, 64)).toBe(createHash("sha256").update(content).digest("hex"));
+    expect(Buffer.compare(await vm.files.read("/root/blob"), content)).toBe(0);
+    await vm.files.write("/root/text", "grüße\n");
+    expect(await vm.files.readText("/root/text")).toBe("grüße\n");
+  });
+
+  test("are listed, made, renamed and removed", async () => {
+    await vm.files.mkdir("/root/tree/deep", { parents: true });
+    await vm.files.write("/root/tree/a", "1");
+    expect((await vm.files.list("/root/tree")).map((entry) => entry.path).sort()).toEqual(["a", "deep"]);
+    await vm.files.rename("/root/tree/a", "/root/tree/b");
+    expect(await vm.files.exists("/root/tree/a")).toBe(false);
+    expect(await vm.files.stat("/root/tree/b")).toMatchObject({ type: "file", size: 1 });
+    await expect(vm.files.remove("/root/tree")).rejects.toMatchObject({ code: "FILE_TYPE" });
+    await vm.files.remove("/root/tree", { recursive: true });
+    await expect(vm.files.read("/root/tree/b")).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+  });
+
+  test("that are directories keep contents, modes, times and links both ways", async () => {
+    const source = join(local, "source");
+    mkdirSync(join(source, "sub"), { recursive: true });
+    writeFileSync(join(source, "sub", "program"), "#!/bin/sh\necho ran\n");
+    chmodSync(join(source, "sub", "program"), 0o755);
+    writeFileSync(join(source, "data"), randomBytes(300_000));
+    utimesSync(join(source, "data"), 1_600_000_000, 1_600_000_000);
+    symlinkSync("sub/program", join(source, "link"));
+    await vm.files.upload(source, "/root/copy");
+    expect((await vm.run("/root/copy/link; stat -c '%a %Y' /root/copy/data")).stdout).toBe(
+      "ran\n644 1600000000\n",
+    );
+    const back = join(local, "back");
+    await vm.files.download("/root/copy", back);
+    expect(Buffer.compare(readFileSync(join(back, "data")), readFileSync(join(source, "data")))).toBe(0);
+    expect(statSync(join(back, "sub", "program")).mode & 0o777).toBe(0o755);
+    expect(statSync(join(back, "data")).mtimeMs).toBe(1_600_000_000_000);
+  });
+
+  test("belong to the user they are written as, who may not write everywhere", async () => {
+    await vm.files.write("/tmp/theirs", "x", { user: "nobody" });
+    expect((await vm.run("stat -c %U /tmp/theirs")).stdout).toBe("nobody\n");
+    await expect(vm.files.write("/etc/theirs", "x", { user: "nobody" })).rejects.toMatchObject({
+      code: "FILE_PERMISSION",
+    });
+  });
+});

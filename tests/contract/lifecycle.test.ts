@@ -1,0 +1,141 @@
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, test } from "vitest";
+import { isSmolVMError, SmolVM } from "../../src/index.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
+import { leftovers, useTempHome } from "../helpers/home.ts";
+import { until } from "../helpers/wait.ts";
+
+const home = useTempHome();
+
+describe.each(BACKENDS)("a sandbox on %s", (backend) => {
+  afterEach(async () => {
+    for (const { name } of await SmolVM.list()) await (await SmolVM.get(name)).delete({ force: true });
+  });
+
+  test("runs a command inside a kernel of its own and leaves nothing when its scope ends", async () => {
+    {
+      await using vm = await SmolVM.create(small(backend));
+      const result = await vm.run("python3 -c 'print(6*7)' && uname -n");
+      expect(result).toMatchObject({ exitCode: 0, ok: true, stderr: "" });
+      expect(result.stdout).toBe(`42\n${vm.name}\n`);
+      expect(await vm.info()).toMatchObject({
+        state: "running",
+        backend,
+        lifetime: "owner",
+        image: "debian",
+      });
+    }
+    expect(await SmolVM.list()).toEqual([]);
+    expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
+  });
+
+  test("is made and started by its first run, once, however many run at the same time", async () => {
+    await using vm = new SmolVM(small(backend));
+    const results = await Promise.all(["a", "b", "c"].map((word) => vm.run(["echo", word])));
+    expect(results.map((result) => result.stdout)).toEqual(["a\n", "b\n", "c\n"]);
+    expect(await SmolVM.list()).toHaveLength(1);
+  });
+
+  test("keeps its disk and its machine id over stop and start, and says so in its states", async () => {
+    await using vm = await SmolVM.create(small(backend, { name: "keeper" }));
+    await vm.run("echo kept > /root/file; cp /etc/machine-id /root/id");
+    await vm.stop();
+    expect((await vm.info()).state).toBe("stopped");
+    await vm.stop(); // again is fine
+    await expect(vm.run("true")).rejects.toMatchObject({
+      code: "VM_STATE",
+      hint: "Start it: smolvm start keeper",
+    });
+    await vm.start();
+    const { stdout } = await vm.run("cat /root/file; cmp /etc/machine-id /root/id && echo same");
+    expect(stdout).toBe("kept\nsame\n");
+    await vm.start(); // again is fine
+  });
+
+  test("that was killed from outside is found crashed, and can be started again with its synced files", async () => {
+    await using vm = await SmolVM.create(small(backend));
+    await vm.run("echo synced > /root/file; sync");
+    const { pid } = await vm.info();
+    process.kill(pid!, "SIGKILL");
+    await until("the crash is noticed", async () => (await vm.info()).state === "error");
+    expect((await vm.info()).error?.message).toMatch(/crashed/);
+    await vm.start();
+    expect((await vm.run("cat /root/file")).stdout).toBe("synced\n");
+  });
+
+  test("that powers itself off is found stopped, not crashed", async () => {
+    await using vm = await SmolVM.create(small(backend, { lifetime: "detached" }));
+    await vm.run("kill -TERM 1", { timeoutMs: 20_000 }).catch(() => {});
+    await until("it has stopped", async () => (await vm.info()).state === "stopped");
+    await vm.delete();
+  });
+
+  test("is refused a second time under the same name", async () => {
+    await using first = await SmolVM.create(small(backend, { name: "twin" }));
+    await expect(SmolVM.create(small(backend, { name: "twin" }))).rejects.toMatchObject({
+      code: "VM_NAME_TAKEN",
+    });
+    expect((await first.run("echo untouched")).stdout).toBe("untouched\n");
+  });
+
+  test("that runs is removed only by force, and what is gone is not found", async () => {
+    const vm = await SmolVM.create(small(backend, { lifetime: "detached" }));
+    await expect(vm.delete()).rejects.toMatchObject({ code: "VM_STATE" });
+    await vm.delete({ force: true });
+    await vm.delete(); // again is fine
+    await expect(SmolVM.get(vm.name)).rejects.toMatchObject({ code: "VM_NOT_FOUND" });
+    await expect(vm.info()).rejects.toMatchObject({ code: "VM_NOT_FOUND" });
+  });
+
+  test("has the cores, memory, disk and names that were asked for", async () => {
+    await using vm = await SmolVM.create(
+      small(backend, {
+        vcpuCount: 2,
+        memSizeMib: 384,
+        diskSizeMib: 4096,
+        hostname: "box.example",
+        env: { GREETING: "hello" },
+        workdir: "/tmp",
+        labels: { team: "blue" },
+      }),
+    );
+    const { stdout } = await vm.run(
+      "nproc; awk '/MemTotal/{print int($2/1024)}' /proc/meminfo; df --output=size -BM / | tail -1 | tr -dc 0-9; echo; hostname; echo $GREETING; pwd",
+    );
+    const [cores, memory, disk, hostname, greeting, directory] = stdout.split("\n");
+    expect(cores).toBe("2");
+    expect(Number(memory)).toBeGreaterThan(256);
+    expect(Number(memory)).toBeLessThanOrEqual(384);
+    expect(Number(disk)).toBeGreaterThan(3600);
+    expect(Number(disk)).toBeLessThanOrEqual(4096);
+    expect([hostname, greeting, directory]).toEqual(["box.example", "hello", "/tmp"]);
+    expect((await SmolVM.list({ labels: { team: "blue" } })).map((info) => info.name)).toEqual([vm.name]);
+    expect(await SmolVM.list({ labels: { team: "red" } })).toEqual([]);
+  });
+
+  test("whose disk is full gets an error of its own and stays usable", async () => {
+    await using vm = await SmolVM.create(small(backend, { diskSizeMib: 64 }));
+    const full = await vm.run("dd if=/dev/zero of=/root/big bs=1M count=200");
+    expect(full.exitCode).toBe(1);
+    expect(full.stderr).toContain("No space left on device");
+    await expect(vm.files.write("/root/more", Buffer.alloc(1 << 20))).rejects.toMatchObject({
+      code: "NO_SPACE",
+    });
+    expect((await vm.run("rm /root/big && echo fine > /root/small && cat /root/small")).stdout).toBe(
+      "fine\n",
+    );
+  });
+
+  test("that cannot boot says at which stage, with the console's end, and leaves nothing", async () => {
+    const attempt = SmolVM.create(
+      small(backend, { bootArgs: "rdinit=/nowhere init=/nowhere", timeoutMs: 60_000 } as never),
+    );
+    const error = await attempt.catch((reason: unknown) => reason);
+    expect(isSmolVMError(error, "BOOT_FAILED")).toBe(true);
+    expect((error as { details: { console: string[] } }).details.console.join("\n")).toContain(
+      "Kernel panic",
+    );
+    expect(await SmolVM.list()).toEqual([]);
+    expect(existsSync(home)).toBe(true);
+  });
+});

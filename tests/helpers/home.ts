@@ -1,0 +1,53 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect } from "vitest";
+
+/**
+ * Gives this test file a home of its own (store, sandboxes, sockets) and checks at the end that nothing is left in
+ * it and that no process of it runs. Images come from the user's cache: they are immutable, and made once.
+ */
+export function useTempHome(): string {
+  const home = mkdtempSync(join(tmpdir(), "smt-"));
+  process.env.XDG_DATA_HOME = join(home, "data");
+  process.env.XDG_RUNTIME_DIR = join(home, "run");
+  mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+  delete process.env.SMOLVM_HOME;
+  delete process.env.SMOLVM_BACKEND;
+  afterAll(() => {
+    expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
+    rmSync(home, { recursive: true, force: true });
+  });
+  return home;
+}
+
+/** What of a home is still there: processes that name it, directories of sandboxes, sockets. */
+export function leftovers(home: string): { processes: string[]; directories: string[]; sockets: string[] } {
+  return {
+    processes: processesNaming(home),
+    directories: entries(join(home, "data", "smolvm", "vms")),
+    sockets: entries(join(home, "run", "smolvm")),
+  };
+}
+
+/** Command lines of running processes that contain `text`. */
+export function processesNaming(text: string): string[] {
+  const found: string[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      if (line.includes(text) && Number(pid) !== process.pid) found.push(`${pid} ${line}`);
+    } catch {
+      // it ended while we looked
+    }
+  }
+  return found;
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // was never made
+  }
+}
