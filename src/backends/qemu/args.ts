@@ -91,8 +91,8 @@ function machineType(spec: MachineSpec): string {
   switch (spec.machine) {
     case "microvm":
       // acpi: the distribution's kernels find virtio-mmio devices by ACPI only. The PIT and PIC stay: under emulation
-      // a guest without them may never get its first timer tick.
-      return qemuOption("microvm", { acpi: true, rtc: false, "x-option-roms": false });
+      // a guest without them may never get its first timer tick. Without an RTC the kernel waits a second for one, twice.
+      return qemuOption("microvm", { acpi: true, rtc: true, "x-option-roms": false });
     case "q35":
       return qemuOption("q35", {
         smm: false,

@@ -1,0 +1,49 @@
+import type { BackendSelection } from "../backends/select.ts";
+import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
+import type { Environment } from "../host/environment.ts";
+import type { KvmFacts } from "../host/kvm.ts";
+import type { Paths } from "../host/paths.ts";
+
+export type CheckStatus = "pass" | "warn" | "fail";
+
+/** What one check found. */
+export interface CheckResult {
+  /** e.g. "KVM support" */
+  readonly name: string;
+  readonly status: CheckStatus;
+  /** what is so, in a few words */
+  readonly detail: string;
+  /** what to do, with the exact command; only for what is not good */
+  readonly fix?: string;
+}
+
+/** What several checks need, found out once. */
+export interface DoctorContext {
+  readonly env: Environment;
+  readonly paths: Paths;
+  readonly platform: NodeJS.Platform;
+  /** the guests' architecture: the host's, or x86_64 on a host that we have no name for */
+  readonly arch: Arch;
+  readonly hostArch: Arch | undefined;
+  readonly kvm: KvmFacts;
+  /** the backend that will be used, or that was asked for if none can */
+  readonly backend: BackendName;
+  readonly selection: BackendSelection | { readonly error: Error & { hint?: string | undefined } };
+  /** the accelerator that QEMU would use; undefined: QEMU cannot be used */
+  readonly accelerator: Accelerator | undefined;
+}
+
+/** One thing that doctor looks at; undefined: it does not apply here. */
+export type Check = (context: DoctorContext) => CheckResult | undefined | Promise<CheckResult | undefined>;
+
+export function pass(name: string, detail: string): CheckResult {
+  return { name, status: "pass", detail };
+}
+
+export function warn(name: string, detail: string, fix?: string): CheckResult {
+  return { name, status: "warn", detail, ...(fix === undefined ? {} : { fix }) };
+}
+
+export function fail(name: string, detail: string, fix?: string): CheckResult {
+  return { name, status: "fail", detail, ...(fix === undefined ? {} : { fix }) };
+}

@@ -1,0 +1,97 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { join } from "node:path";
+import { DEFAULT_IMAGE } from "../../config/defaults.ts";
+import { isSmolVMError } from "../../errors.ts";
+import { diskSpace } from "../../host/facts.ts";
+import { vmFiles } from "../../host/filenames.ts";
+import { nativeDir, nativeProgram } from "../../host/native.ts";
+import { ensurePaths } from "../../host/paths.ts";
+import { listImages } from "../../images/store.ts";
+import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
+
+const GIB = 1024 ** 3;
+/** Room for the default image while it is built, and for the disks of a few sandboxes. */
+const DISK_WANTED_BYTES = 2 * GIB;
+
+/** The default image with its kernel. */
+export const image: Check = async ({ paths, arch }) => {
+  const name = "Image";
+  const build = `smolvm image build ${DEFAULT_IMAGE}`;
+  try {
+    const images = await listImages({ cacheDir: paths.cacheDir });
+    const found = images.find((entry) => entry.name === DEFAULT_IMAGE && entry.arch === arch);
+    if (found === undefined) return warn(name, `the default image '${DEFAULT_IMAGE}' is not built`, build);
+    return pass(
+      name,
+      `${DEFAULT_IMAGE} (kernel ${found.kernelVersion}, ${Math.round(found.sizeBytes / 1024 ** 2)} MiB)`,
+    );
+  } catch (error) {
+    if (isSmolVMError(error)) return fail(name, error.message, error.hint ?? build);
+    throw error;
+  }
+};
+
+/** The static programs that the package ships: the guest's agent, and the host's monitor on Linux. */
+export const nativePrograms: Check = ({ arch, platform }) => {
+  const name = "Native programs";
+  const fix = "From a checkout: scripts/build-native.sh. Else install the package again: npm install smolvm";
+  if (!existsSync(join(nativeDir(), `agent-${arch}`)))
+    return fail(name, `the agent for ${arch} guests is missing`, fix);
+  if (platform === "linux" && nativeProgram("monitor") === undefined) {
+    return warn(name, "agent; the monitor is missing, and a slower one takes its place", fix);
+  }
+  return pass(name, platform === "linux" ? "agent, monitor" : "agent");
+};
+
+/** Room for images and the sandboxes' disks. */
+export const disk: Check = ({ paths }) => {
+  const { freeBytes } = diskSpace(nearestExisting(paths.dataDir));
+  const detail = `${(freeBytes / GIB).toFixed(1)} GiB free in ${paths.dataDir}`;
+  if (freeBytes >= DISK_WANTED_BYTES) return pass("Disk space", detail);
+  return warn("Disk space", detail, "Free some space, or set SMOLVM_HOME to a larger disk.");
+};
+
+/** The directories of the data, the cache and the sockets: ours, private, and short enough for sockets. */
+export const directories: Check = ({ paths, platform, env }) => {
+  const name = "Directories";
+  try {
+    ensurePaths(paths);
+    for (const path of Object.values(paths)) accessSync(path, constants.W_OK);
+    vmFiles(paths.dataDir, paths.runtimeDir, "x".repeat(ID_LENGTH)).channel(31);
+  } catch (error) {
+    if (isSmolVMError(error)) return fail(name, error.message, error.hint);
+    return fail(name, (error as Error).message, "Set SMOLVM_HOME to a directory that you may write.");
+  }
+  return (
+    lingering(paths.runtimeDir, platform, env.userHome) ?? pass(name, `${paths.dataDir}, ${paths.runtimeDir}`)
+  );
+};
+
+/** Characters of a sandbox's id, which its socket paths hold. */
+const ID_LENGTH = 16;
+
+/** /run/user/UID goes away with the user's last session, and with it the sockets of sandboxes that still run. */
+function lingering(
+  runtimeDir: string,
+  platform: NodeJS.Platform,
+  userHome: string | undefined,
+): CheckResult | undefined {
+  const user = /^\/run\/user\/\d+\//.test(runtimeDir) ? userHome?.split("/").at(-1) : undefined;
+  if (platform !== "linux" || user === undefined || !existsSync("/run/systemd/system")) return undefined;
+  if (existsSync(`/var/lib/systemd/linger/${user}`)) return undefined;
+  return warn(
+    "Directories",
+    `${runtimeDir} goes away when you log out, and detached sandboxes become unreachable`,
+    "loginctl enable-linger",
+  );
+}
+
+function nearestExisting(path: string): string {
+  let current = path;
+  while (!existsSync(current)) {
+    const parent = join(current, "..");
+    if (parent === current) break;
+    current = parent;
+  }
+  return current;
+}
