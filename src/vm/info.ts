@@ -1,4 +1,5 @@
 import type { Accelerator, Arch, BackendName, Lifetime, MachineType, NetworkMode } from "../config/spec.ts";
+import { networkNote } from "../network/plan.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmFault, VmRecord } from "../store/vms.ts";
 
@@ -33,12 +34,6 @@ export interface VMInfo {
   readonly error: VmFault | undefined;
 }
 
-/** Says what each network mode reaches, for info, doctor and docs. */
-export const NETWORK_NOTES: Readonly<Record<NetworkMode, string>> = {
-  off: "no network card",
-  open: "user-mode networking: reaches whatever this host's user reaches, private networks and the host's own services (at 10.0.2.2) included, until network policies are built",
-};
-
 const EMULATED_NOTE =
   "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";
 const HARDWARE_NOTE = "a QEMU process of this user with a seccomp filter; jails are not built yet";
@@ -64,7 +59,7 @@ export function describe(record: VmRecord, now: number): VMInfo {
     vcpuCount: machine.vcpuCount,
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,
-    network: { mode: machine.network, note: NETWORK_NOTES[machine.network] },
+    network: { mode: machine.network, note: networkNote(machine.network) },
     lifetime: spec.lifetime,
     hostname: spec.hostname,
     labels: record.labels,

@@ -92,9 +92,13 @@ export async function resolveVm(
 function requireHostArch(): Arch {
   const arch = hostArch();
   if (arch) return arch;
-  throw new SmolVMError("BACKEND_UNAVAILABLE", `there is no guest for this host's architecture (${process.arch})`, {
-    hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
-  });
+  throw new SmolVMError(
+    "BACKEND_UNAVAILABLE",
+    `there is no guest for this host's architecture (${process.arch})`,
+    {
+      hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
+    },
+  );
 }
 
 function networkMode(network: VMConfig["network"]): NetworkMode {

@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { NAME_PATTERN } from "../../../src/config/schema.ts";
+import type { VmSpec } from "../../../src/config/spec.ts";
+import type { VmRecord } from "../../../src/store/vms.ts";
+import { describe as view } from "../../../src/vm/info.ts";
+import { generatedName, newId } from "../../../src/vm/names.ts";
+
+const record = {
+  id: "0123456789ab",
+  name: "box",
+  state: "running",
+  labels: { team: "blue" },
+  createdAt: 1_000,
+  startedAt: 2_000,
+  vmm: { pid: 42, startTime: "7", bootId: "b" },
+  owner: undefined,
+  error: undefined,
+  spec: {
+    machine: { backend: "qemu", arch: "x86_64", machine: "microvm", accelerator: "tcg", network: "open" },
+    image: "debian",
+    imageDigest: "abc",
+    diskSizeMib: 2048,
+  } as unknown as VmSpec,
+} satisfies VmRecord;
+
+test("a running sandbox tells its pid, its uptime and what protects the host from it", () => {
+  const info = view(record, 5_000);
+  expect(info).toMatchObject({
+    pid: 42,
+    uptimeMs: 3_000,
+    speed: "emulated",
+    createdAt: "1970-01-01T00:00:01.000Z",
+  });
+  expect(info.isolation.note).toContain("outside QEMU's security guarantee");
+  expect(info.network.note).toContain("host");
+});
+
+test("one that does not run has no pid and no uptime, and keeps its fault only in the state error", () => {
+  const fault = { code: "AGENT_LOST", message: "crashed" };
+  expect(view({ ...record, state: "stopped", error: fault }, 5_000)).toMatchObject({
+    pid: undefined,
+    uptimeMs: undefined,
+    error: undefined,
+  });
+  expect(view({ ...record, state: "error", error: fault }, 5_000).error).toEqual(fault);
+});
+
+test("generated names and ids are acceptable and do not repeat", () => {
+  const names = Array.from({ length: 50 }, generatedName);
+  for (const name of names) expect(name).toMatch(NAME_PATTERN);
+  expect(new Set(Array.from({ length: 1000 }, newId)).size).toBe(1000);
+});
