@@ -1,0 +1,86 @@
+/**
+ * The import table: which part of src/ may import which. Imports go down only, and siblings (backends, agent, network,
+ * images, store) never import each other: vm/ joins them. tests/unit/layers.test.ts is the judge; it fails on an import
+ * that is not allowed here, and on an entry here that nothing uses any more.
+ *
+ * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "agent/terminal.ts".
+ */
+export interface Layer {
+  /** what it may import */
+  readonly imports: readonly string[];
+  /** what it may import types from, besides */
+  readonly types: readonly string[];
+}
+
+export const LAYERS: Readonly<Record<string, Layer>> = {
+  // entries of the package
+  index: { imports: ["smolvm", "errors"], types: ["agent", "config", "vm"] },
+  backends_entry: { imports: ["backends"], types: [] },
+  layers: { imports: [], types: [] },
+
+  // what people and programs use
+  cli: {
+    imports: [
+      "smolvm",
+      "doctor",
+      "errors",
+      "util",
+      // the image commands: images have no facade of their own
+      "images",
+      "config/defaults.ts",
+      "host/facts.ts",
+      "host/paths.ts",
+      // tables and pure functions that are shown as they are
+      "agent/terminal.ts",
+      "store/states.ts",
+    ],
+    types: ["agent", "config", "vm"],
+  },
+  doctor: { imports: ["backends", "network", "images", "config", "host", "errors"], types: [] },
+  smolvm: { imports: ["vm", "agent", "backends", "config", "util"], types: ["store"] },
+
+  // the verbs of a sandbox
+  vm: {
+    imports: ["backends", "agent", "network", "images", "store", "config", "host", "util", "errors"],
+    types: [],
+  },
+
+  // siblings
+  backends: { imports: ["host", "util", "errors"], types: ["config"] },
+  agent: { imports: ["util", "errors"], types: [] },
+  network: { imports: [], types: ["config"] },
+  images: { imports: ["host", "util", "errors"], types: ["config"] },
+  store: { imports: ["host", "errors"], types: ["config"] },
+
+  // the ground
+  config: { imports: ["util", "errors"], types: [] },
+  host: { imports: ["util", "errors"], types: ["config"] },
+  util: { imports: ["errors"], types: [] },
+  errors: { imports: [], types: [] },
+};
+
+/** The only part that may start processes. */
+export const SPAWNING_LAYER = "host";
+
+/**
+ * Files that decide and do nothing: they import no node: module but node:buffer, and values only from each other.
+ * An entry that ends in a slash is a whole directory.
+ */
+export const PURE: readonly string[] = [
+  "errors.ts",
+  "layers.ts",
+  "agent/violation.ts",
+  "agent/wire/",
+  "backends/names.ts",
+  "backends/qemu/accel.ts",
+  "backends/qemu/args.ts",
+  "backends/qemu/kernel-args.ts",
+  "backends/qemu/machine.ts",
+  "backends/qemu/option.ts",
+  "backends/qemu/qmp-codec.ts",
+  "backends/vmm-exit.ts",
+  "config/spec.ts",
+  "doctor/render.ts",
+  "host/environment.ts",
+  "network/plan.ts",
+];
