@@ -11,11 +11,6 @@ export const EXIT_NOT_FOUND = 127;
 /** 128 + SIGPIPE: what a program shows that wrote to a reader that has gone. */
 const EXIT_OUTPUT_CLOSED = 141;
 
-/** The exit code of a guest command that ended. */
-export function guestExitCode(exit: { exitCode: number; signal: string | undefined }): number {
-  return exit.signal === undefined ? exit.exitCode : signalExitCode(exit.signal);
-}
-
 /**
  * The exit code for a command that failed. Pure.
  * @param interrupted the signal that the user sent meanwhile, if any

@@ -3,6 +3,7 @@ import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { hasColour } from "../render/paint.ts";
 
 const spec: CommandSpec = {
   name: "doctor",
@@ -20,9 +21,10 @@ const spec: CommandSpec = {
   examples: ["smolvm doctor", "smolvm doctor --backend qemu", "smolvm doctor --json --strict"],
 };
 
-async function doctorCommand(_io: Io, args: Arguments): Promise<Outcome> {
+async function doctorCommand(io: Io, args: Arguments): Promise<Outcome> {
   const report = await runDoctor({ backend: args.value("backend"), strict: args.flag("strict") });
-  return { data: report, text: () => renderDoctor(report), exitCode: report.summary.ok ? 0 : 1 };
+  const color = hasColour(io.stdout.isTTY, io.env);
+  return { data: report, text: () => renderDoctor(report, { color }), exitCode: report.summary.ok ? 0 : 1 };
 }
 
 export const doctor: Command = { spec, run: doctorCommand };

@@ -14,9 +14,9 @@ export interface CollectedRun {
 }
 
 /** The JSON form of a result. Pure. */
-export function collectedRun(result: RunResult, exitCode: number): CollectedRun {
+export function collectedRun(result: RunResult): CollectedRun {
   return {
-    exitCode,
+    exitCode: result.exitCode,
     signal: result.signal ?? null,
     ...output("stdout", result.stdoutBytes),
     ...output("stderr", result.stderrBytes),

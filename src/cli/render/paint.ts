@@ -23,7 +23,12 @@ export const COLOURS: Paint = {
 };
 export const PLAIN: Paint = { red: plain, green: plain, yellow: plain, dim: plain, bold: plain };
 
-/** Colours only on a terminal that has them, and never against NO_COLOR (no-color.org: any value that is not empty). Pure. */
+/** Whether to colour: on a terminal that can, and never against NO_COLOR (no-color.org: any value that is not empty). Pure. */
+export function hasColour(isTTY: boolean, env: NodeJS.ProcessEnv): boolean {
+  return isTTY && !env.NO_COLOR && env.TERM !== "dumb";
+}
+
+/** The paint for such a terminal. Pure. */
 export function paintFor(isTTY: boolean, env: NodeJS.ProcessEnv): Paint {
-  return isTTY && !env.NO_COLOR && env.TERM !== "dumb" ? COLOURS : PLAIN;
+  return hasColour(isTTY, env) ? COLOURS : PLAIN;
 }

@@ -1,3 +1,4 @@
+import { escapeTerminal } from "../../agent/terminal.ts";
 import type { Progress } from "../../config/progress.ts";
 
 /** Stages quicker than this are not worth a line that would only flicker. */
@@ -9,7 +10,7 @@ const REDRAW_MS = 100;
 /** One line that says what is being done and for how long. Pure. */
 export function progressLine(progress: Progress, elapsedMs: number, columns: number): string {
   const percent = progress.fraction === undefined ? "" : ` ${Math.floor(progress.fraction * 100)}%`;
-  const line = `${progress.message}${percent} (${(elapsedMs / 1000).toFixed(1)} s)`;
+  const line = `${escapeTerminal(progress.message)}${percent} (${(elapsedMs / 1000).toFixed(1)} s)`;
   return line.length < columns ? line : line.slice(0, Math.max(0, columns - 1));
 }
 
@@ -73,7 +74,7 @@ export class ProgressDisplay {
       write(`\r${progressLine(this.#progress, elapsed, columns())}\x1b[K`);
     } else if (!this.#announced && now() - this.#stageAt >= PLAIN_AFTER_MS) {
       this.#announced = true;
-      write(`${this.#progress.message} ...\n`);
+      write(`${escapeTerminal(this.#progress.message)} ...\n`);
     }
   }
 }

@@ -1,7 +1,6 @@
 import type { RunOptions } from "../../agent/types.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import type { Outcome } from "../command.ts";
-import { guestExitCode } from "../exit-code.ts";
 import type { Io } from "../io.ts";
 import { collectedRun } from "../render/collected.ts";
 
@@ -19,8 +18,7 @@ export async function collectGuestCommand(
       ...(stdin ? { stdin: process.stdin } : {}),
       signal: io.interrupts.signal,
     });
-    const exitCode = guestExitCode(result);
-    return { data: collectedRun(result, exitCode), exitCode };
+    return { data: collectedRun(result), exitCode: result.exitCode };
   } finally {
     if (stdin) process.stdin.destroy();
   }

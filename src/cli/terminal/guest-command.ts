@@ -1,9 +1,9 @@
+import type { ProcessExit } from "../../agent/types.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { parseDurationMs } from "../args/duration.ts";
 import { usage } from "../args/parse.ts";
 import type { CommandSpec, Outcome } from "../command.ts";
-import { guestExitCode } from "../exit-code.ts";
 import type { Io } from "../io.ts";
 import { wantsStdin } from "./stdin.ts";
 import { streamProcess } from "./stream-process.ts";
@@ -75,8 +75,8 @@ export async function runGuestCommand(
   return passed(await streamProcess(guest, io, stdin));
 }
 
-function passed(exit: { exitCode: number; signal: string | undefined }): Outcome {
-  return { data: null, exitCode: guestExitCode(exit) };
+function passed({ exitCode }: ProcessExit): Outcome {
+  return { data: null, exitCode };
 }
 
 /** The kind of terminal is the one fact about ours that the guest needs. */

@@ -105,5 +105,5 @@ async function hangUp(guest: GuestProcess, signal: EndSignal): Promise<ProcessEx
   await Promise.race([told.catch(() => {}), patience]);
   clearTimeout(timer);
   if (signal === "SIGHUP" && process.stdout.destroyed) throw new OutputClosed("the terminal has gone");
-  return { exitCode: signalExitCode(signal), signal: undefined, durationMs: 0, dropped: 0 };
+  return { exitCode: signalExitCode(signal), signal: undefined, durationMs: 0 };
 }

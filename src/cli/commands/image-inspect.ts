@@ -1,0 +1,60 @@
+import { processPaths } from "../../host/paths.ts";
+import { type ImageInspection, inspectImage } from "../../images/store.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { ARCH_OPTION, parseArch } from "../args/image.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { renderFields } from "../render/table.ts";
+import { formatBytes } from "../render/units.ts";
+import { imageData } from "./image-ls.ts";
+
+const spec: CommandSpec = {
+  name: "image inspect",
+  usage: "[OPTIONS] NAME",
+  operands: { min: 1, max: 1, what: "the image's name" },
+  options: [
+    ARCH_OPTION,
+    { name: "verify", help: "read all files and compare their hashes" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: ["With --json also every package with its version."],
+  examples: ["smolvm image inspect debian", "smolvm image inspect --verify debian"],
+};
+
+async function imageInspectCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const verify = args.flag("verify");
+  if (verify) io.onProgress({ stage: "verify", message: "comparing hashes" });
+  const inspection = await inspectImage(processPaths(), args.operands[0]!, parseArch(args.value("arch")), {
+    verify,
+  });
+  const { image, manifest, verified } = inspection;
+  return {
+    data: {
+      ...imageData(image),
+      packages: manifest.packages,
+      files: manifest.files,
+      verified: verified ?? null,
+    },
+    text: () => imageFields(inspection),
+  };
+}
+
+/** Everything about an image but its long lists. Pure. */
+export function imageFields({ image, manifest, verified }: ImageInspection): string {
+  return renderFields([
+    ["name", image.name],
+    ["arch", image.arch],
+    ["digest", image.digest],
+    ["created", image.createdAt],
+    ["size", formatBytes(image.sizeBytes)],
+    ["root file system", `${image.rootfsPath} (${image.rootfsFormat})`],
+    ["kernel", `${image.kernelVersion} (${manifest.kernel.packageName} ${manifest.kernel.packageVersion})`],
+    ["kernel file", image.kernelPath],
+    ["packages", String(manifest.packages.length)],
+    ["verified", verified ? "all files are as they were built" : undefined],
+  ]);
+}
+
+export const imageInspect: Command = { spec, run: imageInspectCommand };

@@ -1,0 +1,37 @@
+import { processPaths } from "../../host/paths.ts";
+import { inspectImage, removeImage } from "../../images/store.ts";
+import { SmolVM } from "../../smolvm.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { ARCH_OPTION, parseArch } from "../args/image.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { forEachName } from "../each.ts";
+import type { Io } from "../io.ts";
+
+const spec: CommandSpec = {
+  name: "image rm",
+  usage: "[OPTIONS] NAME...",
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the image's name" },
+  options: [ARCH_OPTION, { name: "dry-run", help: "only print what would be removed" }, ...COMMON_OPTIONS],
+  exit: "plain",
+  notes: ["An image that a sandbox uses is not removed. Prints the names."],
+  examples: ["smolvm image rm debian"],
+};
+
+async function imageRmCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const arch = parseArch(args.value("arch"));
+  const dryRun = args.flag("dry-run");
+  const dirs = processPaths();
+  const users = async (digest: string): Promise<string[]> =>
+    (await SmolVM.list()).filter((info) => info.imageDigest === digest).map((info) => info.name);
+  const removed = await forEachName(args.operands, async (name) => {
+    const image = dryRun
+      ? (await inspectImage(dirs, name, arch)).image
+      : await removeImage(dirs, name, arch, users);
+    return { name, arch, digest: image.digest, sizeBytes: image.sizeBytes, removed: !dryRun };
+  });
+  if (dryRun) io.note("Would be removed:");
+  return { data: removed, text: () => removed.map((image) => `${image.name}\n`).join("") };
+}
+
+export const imageRm: Command = { spec, run: imageRmCommand };

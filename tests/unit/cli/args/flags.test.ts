@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import { SANDBOX_OPTIONS } from "../../../../src/cli/args/options.ts";
+import { parseArguments } from "../../../../src/cli/args/parse.ts";
+import { inWordsOfFlags, sandboxConfig } from "../../../../src/cli/args/sandbox-config.ts";
+import { parseConfig } from "../../../../src/config/schema.ts";
+import { SmolVMError } from "../../../../src/errors.ts";
+
+function config(...words: string[]): unknown {
+  const args = parseArguments(
+    {
+      name: "create",
+      usage: "",
+      operands: { min: 0, max: 0, what: "" },
+      options: SANDBOX_OPTIONS,
+      exit: "plain",
+      examples: [],
+    },
+    words,
+  );
+  return sandboxConfig(args, { CALLER: "mine" }).config;
+}
+
+/** What the user reads when the library refuses. */
+function refusal(...words: string[]): string {
+  try {
+    parseConfig(config(...words));
+  } catch (error) {
+    return (inWordsOfFlags(error) as SmolVMError).message;
+  }
+  return "accepted";
+}
+
+test("flags become the library's options", () => {
+  expect(
+    config(
+      ...["--name", "box", "--backend", "qemu", "--image", "debian", "--arch", "x86_64", "--cpus", "2"],
+      ...["--memory", "1G", "--disk", "10G", "--network", "off", "-e", "A=1", "-e", "CALLER", "-w", "/srv"],
+      ...["-u", "nobody", "-l", "team=web", "-p", "8080:80", "--machine", "q35", "--accelerator", "tcg"],
+      ...["--kernel", "/k", "--initrd", "/i", "--rootfs", "/r"],
+    ),
+  ).toEqual({
+    name: "box",
+    backend: "qemu",
+    image: "debian",
+    arch: "x86_64",
+    vcpuCount: 2,
+    memSizeMib: 1024,
+    diskSizeMib: 10240,
+    network: "off",
+    env: { A: "1", CALLER: "mine" },
+    workdir: "/srv",
+    user: "nobody",
+    labels: { team: "web" },
+    ports: [{ guestPort: 80, hostPort: 8080 }],
+    qemuMachine: "q35",
+    accelerator: "tcg",
+    kernelPath: "/k",
+    initrdPath: "/i",
+    rootfsPath: "/r",
+  });
+});
+
+test("what was not given is left to the library's defaults", () => {
+  expect(config()).toEqual({});
+});
+
+test("files are taken from where the user stands", () => {
+  expect(config("--kernel", "vmlinux")).toEqual({ kernelPath: `${process.cwd()}/vmlinux` });
+});
+
+test("the library's refusals speak of flags, with the units that were typed", () => {
+  expect(refusal("--memory", "64M")).toMatchInlineSnapshot(`"--memory: 64M is less than 128M"`);
+  expect(refusal("--cpus", "33")).toMatchInlineSnapshot(`"--cpus: 33 is more than 32"`);
+  expect(refusal("--network", "closed")).toMatchInlineSnapshot(
+    `"--network: "closed" is not one of open, off"`,
+  );
+  expect(refusal("--machine", "pc")).toMatchInlineSnapshot(
+    `"--machine: "pc" is not one of auto, microvm, q35"`,
+  );
+  expect(refusal("--workdir", "srv")).toMatchInlineSnapshot(`"--workdir: "srv" is not an absolute path"`);
+  expect(refusal("--name", "My Box")).toMatchInlineSnapshot(
+    `"--name: "My Box" is not a name: 1 to 64 of a-z, 0-9, - and _, beginning and ending with a letter or digit"`,
+  );
+});
+
+test("any other error is left as it is", () => {
+  const other = new SmolVMError("NO_SPACE", "full");
+  expect(inWordsOfFlags(other)).toBe(other);
+  expect(() => config("--cpus", "two")).toThrow("--cpus: 'two' is not a whole number");
+});
