@@ -47,7 +47,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 
   // siblings
   backends: { imports: ["host", "util", "errors"], types: ["config"] },
-  agent: { imports: ["util", "errors"], types: [] },
+  agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
   images: { imports: ["host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "errors"], types: ["config"] },

@@ -74,7 +74,9 @@ describe("the import table", () => {
       const used = (entry: string, typeOnly: boolean): boolean =>
         edges.some((edge) => edge.typeOnly === typeOnly && allows([entry], edge.to));
       return [
-        ...layer.imports.filter((entry) => !used(entry, false)).map((entry) => `${from} -> ${entry}`),
+        ...layer.imports
+          .filter((entry) => !used(entry, false) && !used(entry, true))
+          .map((entry) => `${from} -> ${entry}`),
         ...layer.types.filter((entry) => !used(entry, true)).map((entry) => `${from} -> types of ${entry}`),
       ];
     });

@@ -1,0 +1,150 @@
+import { describe, expect, test } from "vitest";
+import { type QemuEndpoints, type QemuHostFacts, qemuArgs } from "../../../../src/backends/qemu/args.ts";
+import type { MachineSpec } from "../../../../src/config/spec.ts";
+
+const SPEC: MachineSpec = {
+  backend: "qemu",
+  arch: "x86_64",
+  machine: "microvm",
+  accelerator: "tcg",
+  vcpuCount: 1,
+  memSizeMib: 512,
+  kernelPath: "/images/vmlinux",
+  initrdPath: "/cache/initrd.cpio",
+  bootArgs: "",
+  disks: [
+    { serial: "smolvm-base", path: "/images/rootfs.squashfs", format: "raw", readOnly: true },
+    { serial: "smolvm-upper", path: "/vms/box/upper.img", format: "raw", readOnly: false },
+  ],
+  network: "open",
+  sessionPorts: 1,
+};
+
+const UNIX: QemuEndpoints = {
+  control: { kind: "unix", path: "/run/smolvm/box/ctl" },
+  channels: [
+    { kind: "unix", path: "/run/smolvm/box/ch0" },
+    { kind: "unix", path: "/run/smolvm/box/ch1" },
+  ],
+};
+const TCP: QemuEndpoints = {
+  control: { kind: "tcp", host: "127.0.0.1", port: 40_000 },
+  channels: [
+    { kind: "tcp", host: "127.0.0.1", port: 40_001 },
+    { kind: "tcp", host: "127.0.0.1", port: 40_002 },
+  ],
+};
+const LINUX: QemuHostFacts = { platform: "linux", tscKhz: 2_400_000, sandbox: true };
+const MAC: QemuHostFacts = { platform: "darwin", tscKhz: undefined, sandbox: false };
+const WINDOWS: QemuHostFacts = { platform: "win32", tscKhz: undefined, sandbox: false };
+
+/** One option a line, as one would write it by hand. */
+function lines(args: readonly string[]): string[] {
+  const result: string[] = [];
+  for (const arg of args) {
+    if (arg.startsWith("-") || result.length === 0) result.push(arg);
+    else result.push(`${result.pop()} ${arg}`);
+  }
+  return result;
+}
+
+describe("QEMU's arguments on Linux", () => {
+  test("an emulated x86_64 guest", () => {
+    expect(lines(qemuArgs(SPEC, UNIX, LINUX))).toMatchSnapshot();
+  });
+
+  test("an x86_64 guest under KVM", () => {
+    expect(lines(qemuArgs({ ...SPEC, accelerator: "kvm", vcpuCount: 4 }, UNIX, LINUX))).toMatchSnapshot();
+  });
+
+  test("the q35 machine, whose devices are on PCI", () => {
+    expect(lines(qemuArgs({ ...SPEC, machine: "q35" }, UNIX, LINUX))).toMatchSnapshot();
+  });
+
+  test("an emulated aarch64 guest", () => {
+    const spec: MachineSpec = { ...SPEC, arch: "aarch64", machine: "virt" };
+    expect(lines(qemuArgs(spec, UNIX, LINUX))).toMatchSnapshot();
+  });
+
+  test("an aarch64 guest under KVM", () => {
+    const spec: MachineSpec = { ...SPEC, arch: "aarch64", machine: "virt", accelerator: "kvm" };
+    expect(lines(qemuArgs(spec, UNIX, { ...LINUX, tscKhz: undefined }))).toMatchSnapshot();
+  });
+});
+
+describe("QEMU's arguments on macOS", () => {
+  test("an aarch64 guest under HVF", () => {
+    const spec: MachineSpec = { ...SPEC, arch: "aarch64", machine: "virt", accelerator: "hvf" };
+    expect(lines(qemuArgs(spec, UNIX, MAC))).toMatchSnapshot();
+  });
+
+  test("an emulated x86_64 guest", () => {
+    expect(lines(qemuArgs(SPEC, UNIX, MAC))).toMatchSnapshot();
+  });
+});
+
+describe("QEMU's arguments on Windows", () => {
+  test("an x86_64 guest under WHPX listens on loopback TCP", () => {
+    const spec: MachineSpec = {
+      ...SPEC,
+      machine: "q35",
+      accelerator: "whpx",
+      kernelPath: "C:\\images\\vmlinux",
+      initrdPath: "C:\\cache\\initrd.cpio",
+      disks: [{ serial: "smolvm-base", path: "C:\\images\\a, b.img", format: "raw", readOnly: true }],
+    };
+    expect(lines(qemuArgs(spec, TCP, WINDOWS))).toMatchSnapshot();
+  });
+});
+
+describe("what the arguments depend on", () => {
+  const text = (spec: Partial<MachineSpec>, host: Partial<QemuHostFacts> = {}): string =>
+    qemuArgs({ ...SPEC, ...spec }, UNIX, { ...LINUX, ...host }).join(" ");
+
+  test("the same spec on the same host gives the same arguments", () => {
+    expect(qemuArgs(SPEC, UNIX, LINUX)).toEqual(
+      qemuArgs(structuredClone(SPEC), structuredClone(UNIX), LINUX),
+    );
+  });
+
+  test("network off means no network card at all", () => {
+    expect(text({ network: "off" })).not.toMatch(/netdev|virtio-net/);
+  });
+
+  test("nothing ever listens for the guest on the host", () => {
+    expect(text({})).not.toMatch(/hostfwd|guestfwd|smb=/);
+  });
+
+  test("without seccomp in QEMU the option is left out", () => {
+    expect(text({}, { sandbox: false })).not.toContain("-sandbox");
+  });
+
+  test("channel number n is the guest's port n + 1, and the kernel is told how many there are", () => {
+    const args = text({});
+    expect(args).toContain("nr=1,chardev=channel0");
+    expect(args).toContain("nr=2,chardev=channel1");
+    expect(args).toContain("smolvm.ports=2");
+    expect(args).toContain("max_ports=3");
+  });
+
+  test("a comma in a path stays part of the path", () => {
+    const disks = [{ serial: "extra-0", path: "/a,locking=off", format: "qcow2", readOnly: false }] as const;
+    expect(text({ disks })).toContain("filename=/a,,locking=off,");
+  });
+
+  test("a machine without an initrd has no -initrd", () => {
+    expect(text({ initrdPath: undefined })).not.toContain("-initrd");
+  });
+
+  test("an aarch64 guest with more memory than fits below 4 GiB uses high memory", () => {
+    const virt = { arch: "aarch64", machine: "virt" } as const;
+    expect(text({ ...virt, memSizeMib: 3_072 })).toContain("highmem=off");
+    expect(text({ ...virt, memSizeMib: 3_073 })).toContain("highmem=on");
+  });
+
+  test("under HVF more than eight CPUs need the newer interrupt controller", () => {
+    const virt = { arch: "aarch64", machine: "virt", accelerator: "hvf" } as const;
+    expect(text({ ...virt, vcpuCount: 8 })).toContain("gic-version=2");
+    expect(text({ ...virt, vcpuCount: 9 })).toContain("gic-version=3");
+  });
+});

@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import { chooseMachine } from "../../../../src/backends/qemu/machine.ts";
+
+test("auto is microvm for x86_64 guests and virt for aarch64 guests", () => {
+  expect(chooseMachine("auto", "x86_64")).toBe("microvm");
+  expect(chooseMachine("auto", "aarch64")).toBe("virt");
+});
+
+test("an x86_64 guest may ask for either machine", () => {
+  expect(chooseMachine("q35", "x86_64")).toBe("q35");
+  expect(chooseMachine("microvm", "x86_64")).toBe("microvm");
+});
+
+test("an aarch64 guest on an x86_64 machine is refused in the words of the option", () => {
+  expect(() => chooseMachine("q35", "aarch64")).toThrow(
+    "qemuMachine 'q35' is for x86_64 guests, and arch is aarch64",
+  );
+});

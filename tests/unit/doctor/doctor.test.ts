@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+import type { BackendSelection } from "../../../src/backends/select.ts";
+import { type CheckResult, type DoctorContext, fail, pass, warn } from "../../../src/doctor/check.ts";
+import { backend, kvm } from "../../../src/doctor/checks/backend.ts";
+import { nodeResult, platform } from "../../../src/doctor/checks/platform.ts";
+import { olderThan } from "../../../src/doctor/checks/qemu.ts";
+import { accelerator, speed } from "../../../src/doctor/checks/speed.ts";
+import { renderDoctor } from "../../../src/doctor/render.ts";
+import { type DoctorReport, summarize } from "../../../src/doctor/run-doctor.ts";
+import { SmolVMError } from "../../../src/errors.ts";
+import { readEnvironment } from "../../../src/host/environment.ts";
+
+const QEMU: BackendSelection = {
+  backend: "qemu",
+  requested: "qemu",
+  candidates: [{ name: "qemu", usable: true, reason: "QEMU 9.0.0 at /usr/bin/qemu-system-x86_64" }],
+};
+const NO_KVM = { state: "absent", detail: "/dev/kvm does not exist", fix: "lsmod | grep kvm" } as const;
+
+const context = (change: Partial<DoctorContext> = {}): DoctorContext => ({
+  env: readEnvironment({}),
+  paths: { dataDir: "/d", cacheDir: "/c", runtimeDir: "/r" },
+  platform: "linux",
+  arch: "x86_64",
+  hostArch: "x86_64",
+  kvm: { state: "usable", detail: "enabled", fix: undefined },
+  backend: "qemu",
+  selection: QEMU,
+  accelerator: "kvm",
+  ...change,
+});
+
+const report = (checks: CheckResult[], strict = false): DoctorReport => ({
+  backend_requested: "auto",
+  backend_resolved: "qemu",
+  system: "linux",
+  arch: "x86_64",
+  checks,
+  summary: summarize(checks, strict),
+});
+
+describe("doctor's checks", () => {
+  test("a backend that was asked for and runs is good", () => {
+    expect(backend(context())).toEqual(pass("Backend", "qemu"));
+  });
+
+  test("a backend that auto fell back to is a warning that says why", () => {
+    const selection: BackendSelection = {
+      ...QEMU,
+      requested: "auto",
+      candidates: [{ name: "firecracker", usable: false, reason: "no KVM" }, ...QEMU.candidates],
+    };
+    expect(backend(context({ selection }))).toEqual(
+      warn("Backend", "qemu (firecracker: no KVM)", "To choose it on purpose: export SMOLVM_BACKEND=qemu"),
+    );
+  });
+
+  test("no usable backend is a failure with the error's own hint", () => {
+    const error = new SmolVMError("BACKEND_UNAVAILABLE", "none", { hint: "apt" });
+    expect(backend(context({ selection: { error } }))).toEqual(fail("Backend", "none", "apt"));
+  });
+
+  test("missing KVM fails Firecracker and only slows QEMU down", () => {
+    expect(kvm(context({ kvm: NO_KVM }))).toMatchObject({ status: "warn", fix: "lsmod | grep kvm" });
+    expect(kvm(context({ kvm: NO_KVM, backend: "firecracker" }))).toMatchObject({ status: "fail" });
+    expect(kvm(context())).toEqual(pass("KVM support", "enabled"));
+    expect(kvm(context({ platform: "darwin" }))).toBeUndefined();
+  });
+
+  test("emulation is named with its reason and its price", () => {
+    const emulated = context({ accelerator: "tcg", kvm: NO_KVM });
+    expect(accelerator(emulated)).toEqual(pass("Accelerator", "tcg (/dev/kvm does not exist)"));
+    expect(speed(emulated)).toMatchObject({ status: "warn", fix: "lsmod | grep kvm" });
+    expect(speed(context())).toEqual(pass("Speed", "hardware"));
+  });
+
+  test("a platform that sandboxes cannot run on fails", () => {
+    expect(platform(context())).toEqual(pass("Platform", "linux (x86_64)"));
+    expect(platform(context({ platform: "win32" }))).toMatchObject({ status: "fail" });
+  });
+
+  test.each([
+    ["22.18.0", "pass"],
+    ["22.17.9", "fail"],
+    ["24.0.0", "pass"],
+    ["20.20.0", "fail"],
+  ])("Node %s is a %s", (version, status) => {
+    expect(nodeResult(version).status).toBe(status);
+  });
+
+  test("versions are compared by their numbers", () => {
+    expect(olderThan("7.2.22", "10.0")).toBe(true);
+    expect(olderThan("9.0.4", "9.0.4")).toBe(false);
+    expect(olderThan("6.2", "6.2.0")).toBe(false);
+  });
+});
+
+describe("doctor's verdict", () => {
+  const mixed = [pass("A", "a"), warn("B", "b", "do b"), pass("C", "c")];
+
+  test("warnings are fine, unless strict", () => {
+    expect(summarize(mixed, false)).toEqual({ failures: 0, warnings: 1, ok: true, strict: false });
+    expect(summarize(mixed, true)).toEqual({ failures: 0, warnings: 1, ok: false, strict: true });
+  });
+
+  test("a failure is never fine", () => {
+    expect(summarize([fail("A", "a")], false)).toMatchObject({ failures: 1, ok: false });
+  });
+});
+
+describe("doctor's lines", () => {
+  test("each thing has a mark, and what is not good its fix below", () => {
+    expect(
+      renderDoctor(report([pass("Platform", "linux"), warn("B", "b", "do b"), fail("C", "c", "do c")])),
+    ).toMatchInlineSnapshot(`
+      "✅ Platform: linux
+      ⚠️  B: b
+         fix: do b
+      ❌ C: c
+         fix: do c
+
+      1 failure, 1 warning: not ready: fix the failures first.
+      "
+    `);
+  });
+
+  test("a good host is told so in one line", () => {
+    expect(renderDoctor(report([pass("Platform", "linux")]))).toBe(
+      "✅ Platform: linux\n\nEverything is ready.\n",
+    );
+  });
+
+  test("colours are only there when asked for", () => {
+    const checks = [warn("B", "b", "do b")];
+    expect(renderDoctor(report(checks))).not.toContain("\u001b");
+    expect(renderDoctor(report(checks), { color: true })).toContain("\u001b[36m");
+  });
+});
