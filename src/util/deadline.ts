@@ -52,6 +52,12 @@ export class Deadline {
     return this.signal.aborted;
   }
 
+  /** What is left, as the limits of a call further down: the remaining time and the caller's own signal. */
+  get limits(): { timeoutMs: number | undefined; signal: AbortSignal | undefined } {
+    const { remainingMs } = this;
+    return { timeoutMs: Number.isFinite(remainingMs) ? remainingMs : undefined, signal: this.#caller };
+  }
+
   /** The error for a deadline that is over: ABORTED if the caller aborted, else TIMEOUT, naming the option to raise. */
   error(): SmolVMError {
     if (this.#caller?.aborted) {

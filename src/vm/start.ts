@@ -145,6 +145,6 @@ async function giveIdentity(session: AgentSession, record: VmRecord, deadline: D
       network: spec.guestNetwork,
       diskBytes: spec.diskSizeMib * 1024 * 1024,
     },
-    deadline,
+    deadline.limits,
   );
 }

@@ -64,7 +64,7 @@ async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Prom
   try {
     const session = await AgentSession.connect(endpointOf(home, record.id, 0), { deadline });
     try {
-      await shutdown(session, { graceMs: STOP_GRACE_MS }, deadline);
+      await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
       return true;
     } finally {
       await session.close();
