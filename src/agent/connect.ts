@@ -1,0 +1,250 @@
+import { randomBytes } from "node:crypto";
+import { watch } from "node:fs";
+import { connect as connectSocket, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { checkVersion, encodeHello, FLUSH_BYTES, HelloScan } from "./wire/hello.ts";
+import { type HelloAck, NONCE_BYTES } from "./wire/messages.ts";
+
+/** Options of {@link AgentSession.connect}. */
+export interface ConnectOptions {
+  /** the limit for everything until the agent has answered */
+  readonly deadline: Deadline;
+  /** resolves when the machine behind the endpoint is gone, so that waiting is pointless */
+  readonly exited?: Promise<unknown> | undefined;
+  /**
+   * The machine was just booted or restored and nobody has used this endpoint yet: an agent that is silent is still booting,
+   * so the channel is not flushed. Default false.
+   */
+  readonly fresh?: boolean | undefined;
+  /** how this program calls itself to the agent; default "smolvm" */
+  readonly client?: string | undefined;
+}
+
+/** A socket on which the agent has answered the hello. */
+export interface Connected {
+  readonly socket: Socket;
+  readonly ack: HelloAck;
+  /** bytes that came after the answer */
+  readonly rest: Buffer;
+}
+
+/** When a silent agent is asked again, in ms; doubles each time. */
+const HELLO_RETRY_MS = 1000;
+/** A new socket is looked for at least this often, in ms, should a directory event have been missed. */
+const LOOK_AGAIN_MS = 250;
+/** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
+const MAX_BACKOFF_MS = 200;
+
+/** Connects to the endpoint and exchanges hellos; retries both until the deadline. */
+export async function connectAgent(endpoint: Endpoint, options: ConnectOptions): Promise<Connected> {
+  const { deadline } = options;
+  deadline.check();
+  const stop = new AbortController();
+  const exited = options.exited?.then(() => {
+    throw new SmolVMError("AGENT_LOST", "the machine ended before its agent answered", {
+      hint: "See the sandbox's console for what happened: smolvm logs NAME",
+    });
+  });
+  const attempt = connectUntil(endpoint, options, stop.signal);
+  // A connection that comes after giving up is dropped by `stop`.
+  try {
+    return await deadline.race(exited ? Promise.race([attempt, exited as Promise<never>]) : attempt);
+  } finally {
+    stop.abort();
+    attempt.catch(() => {});
+  }
+}
+
+async function connectUntil(
+  endpoint: Endpoint,
+  options: ConnectOptions,
+  signal: AbortSignal,
+): Promise<Connected> {
+  const arrival = endpoint.kind === "unix" ? new Arrival(endpoint.path) : undefined;
+  try {
+    let backoffMs = 1;
+    for (;;) {
+      let socket: Socket | undefined;
+      try {
+        socket = await dial(endpoint, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code === "ENOENT" && arrival !== undefined) {
+          await arrival.next(signal);
+          continue;
+        }
+        if (code !== "ECONNREFUSED" && code !== "EAGAIN" && code !== "ECONNRESET" && code !== "EPIPE") {
+          throw new SmolVMError(
+            "HOST_FAILED",
+            `the sandbox's channel cannot be reached: ${(error as Error).message}`,
+            {
+              details: { errno: code },
+              cause: error,
+            },
+          );
+        }
+      }
+      if (socket !== undefined) {
+        const connected = await greet(socket, endpoint, options, signal);
+        if (connected !== undefined) return connected;
+      }
+      await pause(backoffMs, signal);
+      backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
+    }
+  } finally {
+    arrival?.close();
+  }
+}
+
+function dial(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket =
+      endpoint.kind === "unix"
+        ? connectSocket({ path: endpoint.path })
+        : connectSocket({ host: endpoint.host, port: endpoint.port, noDelay: true });
+    const onAbort = (): void => {
+      socket.destroy();
+      reject(new Error("given up"));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const settle = (): void => signal.removeEventListener("abort", onAbort);
+    socket.once("error", (error) => {
+      settle();
+      reject(error);
+    });
+    socket.once("connect", () => {
+      settle();
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+    if (signal.aborted) onAbort();
+  });
+}
+
+/** Says hello until the agent answers. Undefined if the other end hung up first: that is tried again with a new connection. */
+function greet(
+  socket: Socket,
+  endpoint: Endpoint,
+  options: ConnectOptions,
+  signal: AbortSignal,
+): Promise<Connected | undefined> {
+  return new Promise((resolve, reject) => {
+    let nonce = randomBytes(NONCE_BYTES);
+    const scan = new HelloScan(nonce);
+    const client = options.client ?? "smolvm";
+    let retryMs = HELLO_RETRY_MS;
+    let timer: NodeJS.Timeout | undefined;
+
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      socket.off("data", onData).off("error", onHangUp).off("close", onHangUp);
+      socket.pause();
+    };
+    const onAbort = (): void => {
+      settle();
+      socket.destroy();
+      resolve(undefined);
+    };
+    const onHangUp = (): void => {
+      settle();
+      socket.on("error", () => {}); // a late one has nothing to add
+      socket.destroy();
+      resolve(undefined);
+    };
+    const onData = (chunk: Buffer): void => {
+      try {
+        const found = scan.push(chunk);
+        if (found === undefined) return;
+        settle();
+        checkVersion(found.ack);
+        resolve({ socket, ack: found.ack, rest: found.rest });
+      } catch (error) {
+        settle();
+        socket.destroy();
+        reject(error);
+      }
+    };
+    const askAgain = (): void => {
+      timer = setTimeout(askAgain, retryMs);
+      retryMs *= 2;
+      // Only when the last one is gone: a guest that reads nothing must not make the queue grow.
+      if (options.fresh === true || socket.writableLength > 0) return;
+      nonce = randomBytes(NONCE_BYTES);
+      scan.expect(nonce);
+      socket.write(Buffer.concat([Buffer.alloc(FLUSH_BYTES), encodeHello(nonce, client)]));
+    };
+
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.on("data", onData).on("error", onHangUp).on("close", onHangUp);
+    if (endpoint.kind === "tcp") socket.write(`${endpoint.token}\n`);
+    socket.write(encodeHello(nonce, client));
+    timer = setTimeout(askAgain, retryMs);
+    if (signal.aborted) onAbort();
+  });
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      if (signal.aborted) reject(new Error("given up"));
+      else resolve();
+    }
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });
+}
+
+/** Tells when something happens in the directory where a socket is awaited. */
+class Arrival {
+  readonly #path: string;
+  #watcher: ReturnType<typeof watch> | undefined;
+  #seen = false;
+  #wake: (() => void) | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Resolves at the next event in the directory, or after a while. The first call returns at once, watching from now on. */
+  async next(signal: AbortSignal): Promise<void> {
+    if (this.#watcher === undefined && this.#watch()) return; // it may have come just before
+    if (!this.#seen) {
+      const waited = new AbortController();
+      this.#wake = () => waited.abort();
+      try {
+        await pause(LOOK_AGAIN_MS, AbortSignal.any([signal, waited.signal]));
+      } catch (error) {
+        if (signal.aborted) throw error;
+      }
+      this.#wake = undefined;
+    }
+    this.#seen = false;
+  }
+
+  #watch(): boolean {
+    try {
+      const watcher = watch(dirname(this.#path), { persistent: false }, () => {
+        this.#seen = true;
+        this.#wake?.();
+      });
+      watcher.on("error", () => this.close()); // looking again every LOOK_AGAIN_MS remains
+      this.#watcher = watcher;
+      return true;
+    } catch {
+      return false; // no such directory yet, or no watches left: look again every LOOK_AGAIN_MS
+    }
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+}

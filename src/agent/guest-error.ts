@@ -1,0 +1,93 @@
+import { type ErrorCode, SmolVMError } from "../errors.ts";
+import { escapeTerminal } from "./terminal.ts";
+import { GuestErrorCode as Code, type GuestError } from "./wire/messages.ts";
+
+/** Longest sentence of the guest that is repeated in an error. */
+const MAX_MESSAGE = 300;
+
+interface Meaning {
+  readonly code: ErrorCode;
+  /** how it reads after "… failed: " */
+  readonly text: string;
+  readonly hint?: string;
+}
+
+const UNKNOWN: Meaning = { code: "FILE_FAILED", text: "an input or output error" };
+
+const COMMON: Record<number, Meaning> = {
+  [Code.INVALID]: { code: "CONFIG_INVALID", text: "the guest found the request invalid" },
+  [Code.NOT_FOUND]: { code: "FILE_NOT_FOUND", text: "no such file or directory in the guest" },
+  [Code.EXISTS]: { code: "FILE_EXISTS", text: "it exists in the guest" },
+  [Code.NOT_DIRECTORY]: { code: "FILE_TYPE", text: "not a directory" },
+  [Code.IS_DIRECTORY]: { code: "FILE_TYPE", text: "it is a directory" },
+  [Code.NOT_EMPTY]: {
+    code: "FILE_EXISTS",
+    text: "the directory is not empty",
+    hint: "Remove it with its content: files.remove(path, { recursive: true })",
+  },
+  [Code.PERMISSION]: { code: "FILE_PERMISSION", text: "permission denied in the guest" },
+  [Code.NO_SPACE]: {
+    code: "NO_SPACE",
+    text: "the sandbox's disk is full",
+    hint: "Remove files in the sandbox, or create it with a larger diskSizeMib.",
+  },
+  [Code.IO]: UNKNOWN,
+  [Code.UNSUPPORTED]: { code: "NOT_SUPPORTED", text: "the guest's agent does not support it" },
+  [Code.CANCELLED]: { code: "ABORTED", text: "it was cancelled" },
+  [Code.LIMIT]: {
+    code: "VM_BUSY",
+    text: "the guest's agent has too many requests open",
+    hint: "Wait for some of them to finish.",
+  },
+  [Code.NOT_EXECUTABLE]: { code: "COMMAND_NOT_EXECUTABLE", text: "it cannot be executed" },
+  [Code.TOO_LONG]: {
+    code: "ARGUMENTS_TOO_LONG",
+    text: "the arguments and environment are longer than the guest's kernel accepts",
+    hint: "Write the data to a file with files.write, or send it through stdin.",
+  },
+  [Code.REFUSED]: { code: "CONNECTION_REFUSED", text: "nothing listens there in the guest" },
+  [Code.UNREACHABLE]: { code: "CONNECTION_REFUSED", text: "it cannot be reached from the guest" },
+  [Code.NO_USER]: { code: "CONFIG_INVALID", text: "the guest has no such user or group" },
+  [Code.BUSY]: { code: "VM_BUSY", text: "it is in use by another session" },
+};
+
+const EXEC: Record<number, Meaning> = {
+  [Code.NOT_FOUND]: {
+    code: "COMMAND_NOT_FOUND",
+    text: "the guest has no such program",
+    hint: "Give its full path, install it in the image, or pass a string to run it through the guest's shell.",
+  },
+  [Code.BAD_CWD]: { code: "FILE_NOT_FOUND", text: "its working directory cannot be entered" },
+};
+
+const PROCESS: Record<number, Meaning> = {
+  [Code.NOT_FOUND]: {
+    code: "PROCESS_NOT_FOUND",
+    text: "the sandbox has no such process",
+    hint: "See what runs: processes.list()",
+  },
+};
+
+/** Which words and codes an error gets. */
+export type ErrorContext = "exec" | "process" | "file" | "machine" | "forward";
+
+/**
+ * The SmolVMError for a request that the guest refused or failed. Pure. The guest's own words are escaped, cut, and kept apart.
+ *
+ * @param what the request in the user's words, e.g. "reading '/etc/x'"
+ */
+export function guestError(
+  error: GuestError,
+  context: ErrorContext,
+  what: string,
+  details: Record<string, unknown> = {},
+): SmolVMError {
+  const special =
+    context === "exec" ? EXEC[error.code] : context === "process" ? PROCESS[error.code] : undefined;
+  const meaning = special ?? COMMON[error.code] ?? UNKNOWN;
+  const said = escapeTerminal(error.message, MAX_MESSAGE);
+  return new SmolVMError(meaning.code, `${what} failed: ${meaning.text}${said === "" ? "" : ` (${said})`}`, {
+    hint: meaning.hint,
+    details: { ...details, guestCode: error.code, errno: error.errno, guestMessage: said },
+  });
+}

@@ -1,0 +1,152 @@
+import type { GuestNetwork } from "../config/spec.ts";
+import { Deadline } from "../util/deadline.ts";
+import { call } from "./call.ts";
+import type { AgentSession } from "./session.ts";
+import { escapeTerminal } from "./terminal.ts";
+import type { Limits } from "./types.ts";
+import { violation } from "./violation.ts";
+import type { Info, Result } from "./wire/messages.ts";
+
+/** What the guest says of itself. Strings are escaped for terminals. */
+export interface MachineInfo {
+  readonly agent: string;
+  readonly kernel: string;
+  readonly bootId: string;
+  readonly uptimeMs: number;
+  readonly memTotalBytes: number;
+  readonly memAvailableBytes: number;
+  readonly diskTotalBytes: number;
+  readonly diskFreeBytes: number;
+  readonly hostname: string;
+  /** the guest's wall clock */
+  readonly clock: Date;
+  /** processes that the agent started and that run */
+  readonly processes: number;
+}
+
+/** What a guest is told after a boot or a restore. Absent members are left as they are. */
+export interface MachineIdentity {
+  /** bytes for the kernel's entropy pool, at most 512 */
+  readonly entropy?: Uint8Array | undefined;
+  /** wall clock to set, in ms since 1970 */
+  readonly clockMs?: number | undefined;
+  readonly hostname?: string | undefined;
+  /** 32 hex digits */
+  readonly machineId?: string | undefined;
+  readonly network?: GuestNetwork | undefined;
+  /** size of the writable disk, to grow its file system to */
+  readonly diskBytes?: number | undefined;
+}
+
+function machineInfo(info: Info | undefined): MachineInfo {
+  if (info === undefined) throw violation("an answer without the machine's info");
+  const { uptimeMs, memTotalBytes, memAvailableBytes, diskTotalBytes, diskFreeBytes, processes } = info;
+  return {
+    agent: escapeTerminal(info.agent, 64),
+    kernel: escapeTerminal(info.kernel, 256),
+    bootId: escapeTerminal(info.bootId, 64),
+    hostname: escapeTerminal(info.hostname, 256),
+    clock: new Date(info.clockS * 1000 + Math.floor(info.clockNs / 1e6)),
+    uptimeMs,
+    memTotalBytes,
+    memAvailableBytes,
+    diskTotalBytes,
+    diskFreeBytes,
+    processes,
+  };
+}
+
+/**
+ * Gives the guest its identity: entropy, clock, hostname, machine id, network, disk size. Idempotent; sent before anything else
+ * after a boot or a restore.
+ *
+ * @throws SmolVMError FILE_FAILED or NO_SPACE for what the guest could not apply, TIMEOUT, ABORTED, AGENT_LOST, OUTCOME_UNKNOWN
+ */
+export async function configure(
+  session: AgentSession,
+  identity: MachineIdentity,
+  limits: Limits = {},
+): Promise<MachineInfo> {
+  const { entropy, clockMs, hostname, machineId, network, diskBytes } = identity;
+  const bytes = (value: string | undefined): Buffer | undefined =>
+    value === undefined ? undefined : Buffer.from(value);
+  const what = "configuring the sandbox";
+  const result = await call(
+    session,
+    {
+      what,
+      effects: true,
+      context: "machine",
+      open: {
+        configure: {
+          entropy,
+          clockS: clockMs === undefined ? undefined : Math.floor(clockMs / 1000),
+          clockNs: clockMs === undefined ? undefined : Math.floor(clockMs % 1000) * 1_000_000,
+          hostname: bytes(hostname),
+          machineId: bytes(machineId),
+          network:
+            network === undefined
+              ? undefined
+              : {
+                  interface: Buffer.from(network.interface),
+                  address: Buffer.from(network.address),
+                  gateway: Buffer.from(network.gateway),
+                  dns: network.dns.map((server) => Buffer.from(server)),
+                  mtu: network.mtu,
+                },
+          diskBytes,
+        },
+      },
+    },
+    Deadline.of(what, limits),
+  );
+  return machineInfo(result.info);
+}
+
+/**
+ * Asks the guest about itself.
+ *
+ * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL
+ */
+export async function info(session: AgentSession, limits: Limits = {}): Promise<MachineInfo> {
+  const request = { what: "asking the sandbox about itself", effects: false, context: "machine" } as const;
+  const result: Result = await call(
+    session,
+    { ...request, open: { info: {} } },
+    Deadline.of(request.what, limits),
+  );
+  return machineInfo(result.info);
+}
+
+/**
+ * Resolves when the guest has written all its file systems to their disks.
+ *
+ * @throws SmolVMError FILE_FAILED, TIMEOUT, ABORTED, AGENT_LOST
+ */
+export async function sync(session: AgentSession, limits: Limits = {}): Promise<void> {
+  const request = { what: "syncing the sandbox's disks", effects: false, context: "machine" } as const;
+  await call(session, { ...request, open: { sync: {} } }, Deadline.of(request.what, limits));
+}
+
+/** Options of {@link shutdown}. */
+export interface ShutdownOptions extends Limits {
+  /** time between SIGTERM and SIGKILL to all processes, in ms. Default 500 */
+  graceMs?: number | undefined;
+}
+
+/**
+ * Stops the guest: processes end, disks are synced and unmounted, the guest says goodbye and its machine restarts (which ends
+ * the VMM). Resolves at the goodbye; the session is over then.
+ *
+ * @throws SmolVMError AGENT_LOST if the channel ended without a goodbye, TIMEOUT, ABORTED, or what the guest's refusal means
+ */
+export async function shutdown(session: AgentSession, options: ShutdownOptions = {}): Promise<void> {
+  const what = "stopping the sandbox";
+  const open = { shutdown: { graceMs: options.graceMs } };
+  try {
+    await call(session, { what, effects: false, context: "machine", open }, Deadline.of(what, options));
+  } catch (error) {
+    // Its answer is the goodbye, which ends the session and with it the call; anything else is a failure.
+    if (session.end?.reason !== "goodbye") throw error;
+  }
+}

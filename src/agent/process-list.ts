@@ -1,0 +1,97 @@
+import { Deadline } from "../util/deadline.ts";
+import { call } from "./call.ts";
+import { processExit } from "./run-result.ts";
+import type { AgentSession } from "./session.ts";
+import { signalNumber } from "./signals.ts";
+import { escapeTerminal } from "./terminal.ts";
+import type { Limits, ProcessInfo } from "./types.ts";
+import { violation } from "./violation.ts";
+import { Process } from "./wire/messages.ts";
+import { RecordDecoder } from "./wire/records.ts";
+import { decode } from "./wire/schema.ts";
+
+/** Most bytes of a process list that are taken from a guest. */
+const MAX_LIST_BYTES = 16 * 1024 * 1024;
+
+function text(bytes: Uint8Array): string {
+  return escapeTerminal(Buffer.from(bytes).toString("utf8"));
+}
+
+function processInfo(process: Process): ProcessInfo {
+  const exit = process.running ? undefined : processExit(process, 0);
+  return {
+    id: process.process,
+    pid: process.pid,
+    argv: process.argv.map(text),
+    running: process.running,
+    exitCode: exit?.exitCode,
+    signal: exit?.signal,
+    detached: process.detached,
+    pty: process.pty,
+    startedAt: new Date(process.startedS * 1000),
+    user: text(process.user),
+  };
+}
+
+/**
+ * The processes that the agent started, of all sessions: what runs, and the last 64 detached ones that have finished.
+ *
+ * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL
+ */
+export async function listProcesses(session: AgentSession, limits: Limits = {}): Promise<ProcessInfo[]> {
+  const list: ProcessInfo[] = [];
+  let bytes = 0;
+  const records = new RecordDecoder((record) => {
+    list.push(processInfo(decode(Process, record)));
+  });
+  const what = "listing the sandbox's processes";
+  await call(
+    session,
+    { open: { processList: {} }, what, effects: false, context: "process" },
+    Deadline.of(what, limits),
+    {
+      data(piece, stream) {
+        bytes += piece.length;
+        if (bytes > MAX_LIST_BYTES) throw violation(`a process list of more than ${MAX_LIST_BYTES} bytes`);
+        records.push(piece);
+        stream.grant(1, piece.length);
+      },
+    },
+  );
+  if (!records.atBoundary) throw violation("a process list that ends inside a record");
+  return list;
+}
+
+/** Options of {@link signalProcess}. */
+export interface SignalOptions extends Limits {
+  /** everything it started, rather than its process group alone. Default false */
+  tree?: boolean | undefined;
+}
+
+/**
+ * Sends a signal to a process by the agent's number for it.
+ *
+ * @param id from {@link ProcessInfo} or {@link GuestProcess}
+ * @param signal name or number; default "SIGTERM"
+ * @throws SmolVMError PROCESS_NOT_FOUND, CONFIG_INVALID, TIMEOUT, ABORTED, AGENT_LOST, OUTCOME_UNKNOWN
+ */
+export async function signalProcess(
+  session: AgentSession,
+  id: number,
+  signal: NodeJS.Signals | number = "SIGTERM",
+  options: SignalOptions = {},
+): Promise<void> {
+  const number = signalNumber(signal);
+  const what = `sending ${signal} to process ${id}`;
+  await call(
+    session,
+    {
+      open: { processSignal: { process: id, signal: number, tree: options.tree ?? false } },
+      what,
+      effects: true,
+      context: "process",
+      details: { process: id },
+    },
+    Deadline.of(what, options),
+  );
+}

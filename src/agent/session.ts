@@ -1,0 +1,257 @@
+import type { Socket } from "node:net";
+import type { Deadline } from "../util/deadline.ts";
+import { type ConnectOptions, connectAgent } from "./connect.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { Outbox } from "./outbox.ts";
+import { interruptedError, type SessionEnd } from "./session-end.ts";
+import { AgentStream, type GuestChannel, type StreamHandler, type StreamRequest } from "./stream.ts";
+import { escapeTerminal } from "./terminal.ts";
+import { violation } from "./violation.ts";
+import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "./wire/frame.ts";
+import { Goodbye, type HelloAck } from "./wire/messages.ts";
+import { decode } from "./wire/schema.ts";
+
+/** A guest that lets this many bytes pile up unread while it sends PINGs is cut off. */
+const MAX_PONG_BACKLOG = 4 * 1024 * 1024;
+/** How long {@link AgentSession.close} waits for queued bytes to leave, in ms. */
+const CLOSE_MS = 1000;
+
+const PING_BYTES = 8;
+
+/**
+ * One conversation with a guest's agent over one socket: any number of requests at once, each a stream with its own credit.
+ * Whatever the guest sends, memory stays bounded by the open streams' windows; a broken rule ends the session.
+ * While no stream is open, the session does not keep the process alive.
+ */
+export class AgentSession {
+  /** what the agent said of itself */
+  readonly hello: HelloAck;
+  /** resolves when the session is over, and never rejects */
+  readonly ended: Promise<SessionEnd>;
+  #end: SessionEnd | undefined;
+  #resolveEnded: (end: SessionEnd) => void = () => {};
+  readonly #socket: Socket;
+  readonly #outbox: Outbox;
+  readonly #decoder: FrameDecoder;
+  readonly #streams = new Map<number, AgentStream>();
+  /** opened here while MAX_STREAMS were open in the guest */
+  readonly #queue: AgentStream[] = [];
+  readonly #waitingForRoom = new Set<AgentStream>();
+  readonly #pings = new Map<string, () => void>();
+  #nextId = 1;
+  #nextPing = 0;
+  #closing: Promise<void> | undefined;
+
+  private constructor(socket: Socket, hello: HelloAck, rest: Buffer) {
+    this.#socket = socket;
+    this.hello = hello;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    this.#outbox = new Outbox(socket);
+    this.#outbox.onRoom = () => this.#pumpWaiting();
+    this.#decoder = new FrameDecoder("guest", {
+      frame: (stream, type, flags, payload) => this.#frame(stream, type, flags, payload),
+      data: (stream, channel, piece) => this.#stream(stream).data(channel as GuestChannel, piece),
+    });
+    let failure: unknown;
+    socket.on("error", (error) => {
+      failure = error;
+    });
+    socket.on("close", () =>
+      this.#finish({ reason: "lost", message: "the channel to the guest ended", cause: failure }),
+    );
+    socket.on("data", (chunk) => this.#receive(chunk as Buffer));
+    socket.unref();
+    if (rest.length > 0) this.#receive(rest);
+    socket.resume();
+  }
+
+  /**
+   * Connects, retrying until the socket is there and the agent answers, and agrees on a version.
+   *
+   * @throws SmolVMError TIMEOUT or ABORTED by the deadline, AGENT_VERSION, AGENT_PROTOCOL, AGENT_LOST when `options.exited`
+   *   resolves first, HOST_FAILED when the socket cannot be used
+   */
+  static async connect(endpoint: Endpoint, options: ConnectOptions): Promise<AgentSession> {
+    const { socket, ack, rest } = await connectAgent(endpoint, options);
+    return new AgentSession(socket, ack, rest);
+  }
+
+  /** How the session ended, or undefined while it lives. */
+  get end(): SessionEnd | undefined {
+    return this.#end;
+  }
+
+  /** Streams that are open or wait to be opened. */
+  get streamCount(): number {
+    return this.#streams.size + this.#queue.length;
+  }
+
+  /** No stream is open: nobody would miss this session. */
+  get idle(): boolean {
+    return this.streamCount === 0;
+  }
+
+  /**
+   * Opens a stream. Beyond 512 at once, it waits in order for another to end.
+   *
+   * @throws SmolVMError AGENT_LOST if the session is over
+   */
+  open(request: StreamRequest, handler: StreamHandler): AgentStream {
+    if (this.#end !== undefined || this.#closing !== undefined) {
+      const end = this.#end ?? { reason: "closed", message: "the session was closed", cause: undefined };
+      throw interruptedError(end, { what: request.what, dispatched: false, effects: request.effects });
+    }
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream = new AgentStream(id, this.#link, request, handler);
+    if (this.streamCount === 0) this.#socket.ref();
+    if (this.#streams.size < MAX_STREAMS) {
+      this.#streams.set(id, stream);
+      stream.begin();
+    } else {
+      this.#queue.push(stream);
+    }
+    return stream;
+  }
+
+  readonly #link = {
+    write: (bytes: Uint8Array): void => this.#outbox.write(bytes),
+    roomy: (): boolean => this.#outbox.roomy(),
+    waitForRoom: (stream: AgentStream): void => {
+      this.#waitingForRoom.add(stream);
+    },
+    flushed: (): Promise<void> => this.#outbox.flushed(),
+    over: (stream: AgentStream): void => this.#over(stream),
+  };
+
+  /**
+   * Measures a round trip, in milliseconds.
+   *
+   * @throws SmolVMError AGENT_LOST when the session ends, TIMEOUT or ABORTED by the deadline
+   */
+  async ping(deadline?: Deadline): Promise<number> {
+    const what = "a ping of the guest's agent";
+    const lost = (end: SessionEnd) => interruptedError(end, { what, dispatched: true, effects: false });
+    if (this.#end !== undefined) throw lost(this.#end);
+    const payload = Buffer.alloc(PING_BYTES);
+    payload.writeUInt32LE(this.#nextPing++ >>> 0, 0);
+    const key = payload.toString("latin1");
+    const startedAt = performance.now();
+    const answered = new Promise<void>((resolve) => this.#pings.set(key, resolve));
+    this.#outbox.write(encodeFrame(0, FrameType.PING, 0, payload));
+    const answer = Promise.race([
+      answered,
+      this.ended.then((end) => {
+        throw lost(end);
+      }),
+    ]);
+    await (deadline ? deadline.race(answer) : answer);
+    return performance.now() - startedAt;
+  }
+
+  /** Ends the session: what is queued is sent first (for at most a second). The guest kills what the session started, except detached processes. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#end !== undefined) return;
+    const closed = new Promise<void>((resolve) => this.#socket.once("close", () => resolve()));
+    this.#outbox.flush();
+    this.#finish({ reason: "closed", message: "the session was closed", cause: undefined }, "gently");
+    const timer = setTimeout(() => this.#socket.destroy(), CLOSE_MS);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#end !== undefined) return;
+    try {
+      this.#decoder.push(chunk);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#finish({ reason: "protocol", message, cause: error });
+      return;
+    }
+    // Credit that was granted while reading leaves now, not a turn later.
+    this.#outbox.flush();
+  }
+
+  #stream(id: number): AgentStream {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) throw violation(`a frame for stream ${id}, which is not open`);
+    return stream;
+  }
+
+  #frame(id: number, type: number, flags: number, payload: Buffer): void {
+    if (id !== 0) {
+      this.#stream(id).frame(type, flags, payload);
+      return;
+    }
+    switch (type) {
+      case FrameType.PING:
+        if (this.#outbox.queuedBytes > MAX_PONG_BACKLOG) throw violation("PINGs whose answers are not read");
+        this.#outbox.write(encodeFrame(0, FrameType.PONG, 0, payload));
+        return;
+      case FrameType.PONG: {
+        const key = payload.toString("latin1");
+        const resolve = this.#pings.get(key);
+        if (resolve === undefined) throw violation("a PONG without a PING");
+        this.#pings.delete(key);
+        resolve();
+        return;
+      }
+      case FrameType.GOODBYE: {
+        const reason = escapeTerminal(decode(Goodbye, payload).reason, 64);
+        this.#finish({
+          reason: "goodbye",
+          message: `the sandbox was stopped${reason === "" ? "" : ` (${reason})`}`,
+          cause: undefined,
+        });
+        return;
+      }
+      default:
+        throw violation("a second answer to the hello");
+    }
+  }
+
+  #over(stream: AgentStream): void {
+    this.#waitingForRoom.delete(stream);
+    if (this.#streams.delete(stream.id)) {
+      const next = this.#end === undefined ? this.#queue.shift() : undefined;
+      if (next !== undefined) {
+        this.#streams.set(next.id, next);
+        next.begin();
+      }
+    } else {
+      const at = this.#queue.indexOf(stream);
+      if (at >= 0) this.#queue.splice(at, 1);
+    }
+    if (this.streamCount === 0 && this.#end === undefined) this.#socket.unref();
+  }
+
+  #pumpWaiting(): void {
+    // Each stream gets one go, in the order of waiting; who has more to send waits again, behind the others.
+    for (const stream of [...this.#waitingForRoom]) {
+      if (!this.#outbox.roomy()) return;
+      this.#waitingForRoom.delete(stream);
+      stream.pump();
+    }
+  }
+
+  #finish(end: SessionEnd, how: "at once" | "gently" = "at once"): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    if (how === "gently") this.#socket.end(() => this.#socket.destroy());
+    else this.#socket.destroy();
+    this.#outbox.close();
+    this.#waitingForRoom.clear();
+    for (const stream of [...this.#streams.values(), ...this.#queue]) stream.lose(end);
+    this.#streams.clear();
+    this.#queue.length = 0;
+    this.#resolveEnded(end);
+  }
+}

@@ -1,0 +1,68 @@
+import { SmolVMError } from "../errors.ts";
+
+// Linux's numbers on x86 and ARM (signal(7)); the host's own may differ (macOS).
+const NAMES = [
+  "",
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGILL",
+  "SIGTRAP",
+  "SIGABRT",
+  "SIGBUS",
+  "SIGFPE",
+  "SIGKILL",
+  "SIGUSR1",
+  "SIGSEGV",
+  "SIGUSR2",
+  "SIGPIPE",
+  "SIGALRM",
+  "SIGTERM",
+  "SIGSTKFLT",
+  "SIGCHLD",
+  "SIGCONT",
+  "SIGSTOP",
+  "SIGTSTP",
+  "SIGTTIN",
+  "SIGTTOU",
+  "SIGURG",
+  "SIGXCPU",
+  "SIGXFSZ",
+  "SIGVTALRM",
+  "SIGPROF",
+  "SIGWINCH",
+  "SIGIO",
+  "SIGPWR",
+  "SIGSYS",
+];
+
+/** Highest signal number of Linux (SIGRTMAX). */
+const MAX_SIGNAL = 64;
+const FIRST_REAL_TIME = 34;
+
+/** The name of a guest's signal: "SIGKILL", or "SIGRTMIN+n" for real-time ones. Any number from the guest gets one. */
+export function signalName(number: number): string {
+  const name = NAMES[number];
+  if (name) return name;
+  if (number >= FIRST_REAL_TIME && number <= MAX_SIGNAL) return `SIGRTMIN+${number - FIRST_REAL_TIME}`;
+  return `SIG${number}`;
+}
+
+/**
+ * The guest's number of a signal given by name ("SIGTERM", "TERM", "term") or number (1 to 64).
+ *
+ * @throws SmolVMError CONFIG_INVALID for anything else
+ */
+export function signalNumber(signal: string | number): number {
+  if (typeof signal === "number") {
+    if (Number.isInteger(signal) && signal >= 1 && signal <= MAX_SIGNAL) return signal;
+  } else {
+    const upper = signal.toUpperCase();
+    const number = NAMES.indexOf(upper.startsWith("SIG") ? upper : `SIG${upper}`);
+    if (number > 0) return number;
+    if (/^\d{1,2}$/.test(signal)) return signalNumber(Number(signal));
+  }
+  throw new SmolVMError("CONFIG_INVALID", `'${signal}' is not a signal`, {
+    hint: "Use a name such as SIGTERM, SIGINT or SIGKILL, or a number from 1 to 64.",
+  });
+}

@@ -1,0 +1,498 @@
+import { message, type Schema } from "./schema.ts";
+
+/*
+ * Every message of PROTOCOL.md, section 3, as a type and a schema of the same name. Decoded numbers, bytes, strings and
+ * booleans are always there (0, empty, false when absent); sub-messages are undefined when absent.
+ */
+
+/** Lowest and highest protocol version that this library speaks. */
+export const MIN_VERSION = 1;
+export const MAX_VERSION = 1;
+
+/** Length of a session's nonce, in bytes. */
+export const NONCE_BYTES = 16;
+
+// biome-ignore lint/complexity/noBannedTypes: an empty message has no fields
+export type Empty = {};
+export const Empty: Schema<Empty> = message("Empty", []);
+
+// --- the session
+
+export interface Hello {
+  minVersion: number;
+  maxVersion: number;
+  nonce: Uint8Array;
+  client: string;
+}
+export const Hello: Schema<Hello> = message("Hello", [
+  [1, "minVersion", "uint32"],
+  [2, "maxVersion", "uint32"],
+  [3, "nonce", "bytes"],
+  [4, "client", "string"],
+]);
+
+export interface HelloAck {
+  version: number;
+  nonce: Uint8Array;
+  /** the agent's version, e.g. "0.1.0" */
+  agent: string;
+  /** the guest kernel's boot id */
+  bootId: string;
+  /** Configure was done since boot */
+  configured: boolean;
+}
+export const HelloAck: Schema<HelloAck> = message("HelloAck", [
+  [1, "version", "uint32"],
+  [2, "nonce", "bytes"],
+  [3, "agent", "string"],
+  [4, "bootId", "string"],
+  [5, "configured", "bool"],
+]);
+
+export interface Goodbye {
+  reason: string;
+}
+export const Goodbye: Schema<Goodbye> = message("Goodbye", [[1, "reason", "string"]]);
+
+// --- processes
+
+export interface Size {
+  cols: number;
+  rows: number;
+}
+export const Size: Schema<Size> = message("Size", [
+  [1, "cols", "uint32"],
+  [2, "rows", "uint32"],
+]);
+
+export interface Control {
+  signal: number;
+  resize: Size | undefined;
+}
+export const Control: Schema<Control> = message("Control", [
+  [1, "signal", "uint32"],
+  [2, "resize", Size],
+]);
+
+export interface Exec {
+  argv: Uint8Array[];
+  shell: Uint8Array;
+  env: Uint8Array[];
+  cwd: Uint8Array;
+  user: Uint8Array;
+  pty: Size | undefined;
+  detached: boolean;
+  stdin: boolean;
+}
+export const Exec: Schema<Exec> = message("Exec", [
+  [1, "argv", "bytes", "repeated"],
+  [2, "shell", "bytes"],
+  [3, "env", "bytes", "repeated"],
+  [4, "cwd", "bytes"],
+  [5, "user", "bytes"],
+  [6, "pty", Size],
+  [7, "detached", "bool"],
+  [8, "stdin", "bool"],
+]);
+
+export interface Attach {
+  process: number;
+}
+export const Attach: Schema<Attach> = message("Attach", [[1, "process", "uint32"]]);
+
+export interface ProcessSignal {
+  process: number;
+  signal: number;
+  tree: boolean;
+}
+export const ProcessSignal: Schema<ProcessSignal> = message("ProcessSignal", [
+  [1, "process", "uint32"],
+  [2, "signal", "uint32"],
+  [3, "tree", "bool"],
+]);
+
+export interface Process {
+  process: number;
+  pid: number;
+  argv: Uint8Array[];
+  running: boolean;
+  exitCode: number;
+  signal: number;
+  detached: boolean;
+  pty: boolean;
+  /** seconds since 1970 */
+  startedS: number;
+  user: Uint8Array;
+}
+export const Process: Schema<Process> = message("Process", [
+  [1, "process", "uint32"],
+  [2, "pid", "uint32"],
+  [3, "argv", "bytes", "repeated"],
+  [4, "running", "bool"],
+  [5, "exitCode", "uint32"],
+  [6, "signal", "uint32"],
+  [7, "detached", "bool"],
+  [8, "pty", "bool"],
+  [9, "startedS", "uint64"],
+  [10, "user", "bytes"],
+]);
+
+// --- files
+
+/** FileInfo.type */
+export const FileType = { file: 1, directory: 2, symlink: 3, other: 4 } as const;
+
+export interface FileInfo {
+  path: Uint8Array;
+  type: number;
+  mode: number;
+  size: number;
+  mtimeS: number;
+  mtimeNs: number;
+  uid: number;
+  gid: number;
+  target: Uint8Array;
+}
+export const FileInfo: Schema<FileInfo> = message("FileInfo", [
+  [1, "path", "bytes"],
+  [2, "type", "uint32"],
+  [3, "mode", "uint32"],
+  [4, "size", "uint64"],
+  [5, "mtimeS", "uint64"],
+  [6, "mtimeNs", "uint32"],
+  [7, "uid", "uint32"],
+  [8, "gid", "uint32"],
+  [9, "target", "bytes"],
+]);
+
+export interface FileRead {
+  path: Uint8Array;
+  offset: number;
+  length: number;
+  user: Uint8Array;
+}
+export const FileRead: Schema<FileRead> = message("FileRead", [
+  [1, "path", "bytes"],
+  [2, "offset", "uint64"],
+  [3, "length", "uint64"],
+  [4, "user", "bytes"],
+]);
+
+export interface FileWrite {
+  path: Uint8Array;
+  mode: number;
+  parents: boolean;
+  mtimeS: number;
+  mtimeNs: number;
+  exclusive: boolean;
+  user: Uint8Array;
+  append: boolean;
+}
+export const FileWrite: Schema<FileWrite> = message("FileWrite", [
+  [1, "path", "bytes"],
+  [2, "mode", "uint32"],
+  [3, "parents", "bool"],
+  [4, "mtimeS", "uint64"],
+  [5, "mtimeNs", "uint32"],
+  [6, "exclusive", "bool"],
+  [7, "user", "bytes"],
+  [8, "append", "bool"],
+]);
+
+export interface Stat {
+  path: Uint8Array;
+  follow: boolean;
+  user: Uint8Array;
+}
+export const Stat: Schema<Stat> = message("Stat", [
+  [1, "path", "bytes"],
+  [2, "follow", "bool"],
+  [3, "user", "bytes"],
+]);
+
+export interface List {
+  path: Uint8Array;
+  user: Uint8Array;
+}
+export const List: Schema<List> = message("List", [
+  [1, "path", "bytes"],
+  [2, "user", "bytes"],
+]);
+
+export interface Mkdir {
+  path: Uint8Array;
+  parents: boolean;
+  mode: number;
+  user: Uint8Array;
+}
+export const Mkdir: Schema<Mkdir> = message("Mkdir", [
+  [1, "path", "bytes"],
+  [2, "parents", "bool"],
+  [3, "mode", "uint32"],
+  [4, "user", "bytes"],
+]);
+
+export interface Remove {
+  path: Uint8Array;
+  recursive: boolean;
+  force: boolean;
+  user: Uint8Array;
+}
+export const Remove: Schema<Remove> = message("Remove", [
+  [1, "path", "bytes"],
+  [2, "recursive", "bool"],
+  [3, "force", "bool"],
+  [4, "user", "bytes"],
+]);
+
+export interface Rename {
+  from: Uint8Array;
+  to: Uint8Array;
+  replace: boolean;
+  user: Uint8Array;
+}
+export const Rename: Schema<Rename> = message("Rename", [
+  [1, "from", "bytes"],
+  [2, "to", "bytes"],
+  [3, "replace", "bool"],
+  [4, "user", "bytes"],
+]);
+
+export interface TreeRead {
+  path: Uint8Array;
+  user: Uint8Array;
+}
+export const TreeRead: Schema<TreeRead> = message("TreeRead", [
+  [1, "path", "bytes"],
+  [2, "user", "bytes"],
+]);
+
+export interface TreeWrite {
+  path: Uint8Array;
+  user: Uint8Array;
+  keepOwner: boolean;
+}
+export const TreeWrite: Schema<TreeWrite> = message("TreeWrite", [
+  [1, "path", "bytes"],
+  [2, "user", "bytes"],
+  [3, "keepOwner", "bool"],
+]);
+
+export interface TreeRecord {
+  entry: FileInfo | undefined;
+  data: Uint8Array;
+  end: boolean;
+}
+export const TreeRecord: Schema<TreeRecord> = message("TreeRecord", [
+  [1, "entry", FileInfo],
+  [2, "data", "bytes"],
+  [3, "end", "bool"],
+]);
+
+// --- the machine
+
+export interface Forward {
+  host: Uint8Array;
+  port: number;
+  unix: Uint8Array;
+}
+export const Forward: Schema<Forward> = message("Forward", [
+  [1, "host", "bytes"],
+  [2, "port", "uint32"],
+  [3, "unix", "bytes"],
+]);
+
+export interface Shutdown {
+  graceMs: number;
+}
+export const Shutdown: Schema<Shutdown> = message("Shutdown", [[1, "graceMs", "uint32"]]);
+
+export interface Network {
+  interface: Uint8Array;
+  address: Uint8Array;
+  gateway: Uint8Array;
+  dns: Uint8Array[];
+  mtu: number;
+  ipv6Address: Uint8Array;
+  ipv6Gateway: Uint8Array;
+}
+export const Network: Schema<Network> = message("Network", [
+  [1, "interface", "bytes"],
+  [2, "address", "bytes"],
+  [3, "gateway", "bytes"],
+  [4, "dns", "bytes", "repeated"],
+  [5, "mtu", "uint32"],
+  [6, "ipv6Address", "bytes"],
+  [7, "ipv6Gateway", "bytes"],
+]);
+
+export interface Configure {
+  entropy: Uint8Array;
+  clockS: number;
+  clockNs: number;
+  hostname: Uint8Array;
+  machineId: Uint8Array;
+  network: Network | undefined;
+  diskBytes: number;
+}
+export const Configure: Schema<Configure> = message("Configure", [
+  [1, "entropy", "bytes"],
+  [2, "clockS", "uint64"],
+  [3, "clockNs", "uint32"],
+  [4, "hostname", "bytes"],
+  [5, "machineId", "bytes"],
+  [6, "network", Network],
+  [7, "diskBytes", "uint64"],
+]);
+
+export interface Info {
+  agent: string;
+  kernel: string;
+  bootId: string;
+  uptimeMs: number;
+  memTotalBytes: number;
+  memAvailableBytes: number;
+  diskTotalBytes: number;
+  diskFreeBytes: number;
+  hostname: string;
+  clockS: number;
+  clockNs: number;
+  processes: number;
+}
+export const Info: Schema<Info> = message("Info", [
+  [1, "agent", "string"],
+  [2, "kernel", "string"],
+  [3, "bootId", "string"],
+  [4, "uptimeMs", "uint64"],
+  [5, "memTotalBytes", "uint64"],
+  [6, "memAvailableBytes", "uint64"],
+  [7, "diskTotalBytes", "uint64"],
+  [8, "diskFreeBytes", "uint64"],
+  [9, "hostname", "string"],
+  [10, "clockS", "uint64"],
+  [11, "clockNs", "uint32"],
+  [12, "processes", "uint32"],
+]);
+
+// --- requests and answers
+
+/** A request: exactly one of the members other than `window`. */
+export interface Open {
+  exec: Exec | undefined;
+  attach: Attach | undefined;
+  processList: Empty | undefined;
+  processSignal: ProcessSignal | undefined;
+  fileRead: FileRead | undefined;
+  fileWrite: FileWrite | undefined;
+  stat: Stat | undefined;
+  list: List | undefined;
+  mkdir: Mkdir | undefined;
+  remove: Remove | undefined;
+  rename: Rename | undefined;
+  treeRead: TreeRead | undefined;
+  treeWrite: TreeWrite | undefined;
+  forward: Forward | undefined;
+  sync: Empty | undefined;
+  shutdown: Shutdown | undefined;
+  configure: Configure | undefined;
+  info: Empty | undefined;
+  reserved: Empty | undefined;
+  window: number;
+}
+export const Open: Schema<Open> = message("Open", [
+  [1, "exec", Exec],
+  [2, "attach", Attach],
+  [3, "processList", Empty],
+  [4, "processSignal", ProcessSignal],
+  [5, "fileRead", FileRead],
+  [6, "fileWrite", FileWrite],
+  [7, "stat", Stat],
+  [8, "list", List],
+  [9, "mkdir", Mkdir],
+  [10, "remove", Remove],
+  [11, "rename", Rename],
+  [12, "treeRead", TreeRead],
+  [13, "treeWrite", TreeWrite],
+  [14, "forward", Forward],
+  [15, "sync", Empty],
+  [16, "shutdown", Shutdown],
+  [17, "configure", Configure],
+  [18, "info", Empty],
+  [19, "reserved", Empty],
+  [30, "window", "uint32"],
+]);
+
+/** Name of a request, as the member of {@link Open}. */
+export type RequestName = Exclude<keyof Open, "window" | "reserved">;
+
+export interface Opened {
+  process: number;
+  pid: number;
+  file: FileInfo | undefined;
+}
+export const Opened: Schema<Opened> = message("Opened", [
+  [1, "process", "uint32"],
+  [2, "pid", "uint32"],
+  [3, "file", FileInfo],
+]);
+
+/** Why the guest refused or failed a request. */
+export interface GuestError {
+  code: number;
+  message: string;
+  /** Linux errno, 0 if none */
+  errno: number;
+}
+export const GuestError: Schema<GuestError> = message("Error", [
+  [1, "code", "uint32"],
+  [2, "message", "string"],
+  [3, "errno", "uint32"],
+]);
+
+/** Error.code */
+export const GuestErrorCode = {
+  INVALID: 1,
+  NOT_FOUND: 2,
+  EXISTS: 3,
+  NOT_DIRECTORY: 4,
+  IS_DIRECTORY: 5,
+  NOT_EMPTY: 6,
+  PERMISSION: 7,
+  NO_SPACE: 8,
+  IO: 9,
+  UNSUPPORTED: 10,
+  CANCELLED: 11,
+  LIMIT: 12,
+  NOT_EXECUTABLE: 13,
+  TOO_LONG: 14,
+  REFUSED: 15,
+  UNREACHABLE: 16,
+  NO_USER: 17,
+  BUSY: 18,
+  BAD_CWD: 19,
+} as const;
+
+export interface Result {
+  error: GuestError | undefined;
+  exitCode: number;
+  signal: number;
+  dropped: number;
+  file: FileInfo | undefined;
+  process: number;
+  pid: number;
+  info: Info | undefined;
+  entries: number;
+  bytes: number;
+}
+export const Result: Schema<Result> = message("Result", [
+  [1, "error", GuestError],
+  [2, "exitCode", "uint32"],
+  [3, "signal", "uint32"],
+  [4, "dropped", "uint64"],
+  [5, "file", FileInfo],
+  [6, "process", "uint32"],
+  [7, "pid", "uint32"],
+  [8, "info", Info],
+  [9, "entries", "uint64"],
+  [10, "bytes", "uint64"],
+]);
