@@ -1,0 +1,49 @@
+//! Finds the machine's disks: the host names each by the serial number of its virtio-blk device.
+
+use std::ffi::{CStr, CString};
+
+use crate::sys;
+
+/// Device nodes of the disks that are there.
+#[derive(Default)]
+pub struct Disks {
+    pub base: Option<CString>,
+    pub upper: Option<CString>,
+    pub root: Option<CString>,
+}
+
+pub fn find() -> Disks {
+    let mut disks = Disks::default();
+    // SAFETY: opendir and readdir on a constant path; the entries are read before the next call.
+    unsafe {
+        let dir = libc::opendir(c"/sys/block".as_ptr());
+        if dir.is_null() {
+            return disks;
+        }
+        loop {
+            let entry = libc::readdir(dir);
+            if entry.is_null() {
+                break;
+            }
+            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_bytes();
+            if name.starts_with(b"vd") {
+                disks.add(name);
+            }
+        }
+        libc::closedir(dir);
+    }
+    disks
+}
+
+impl Disks {
+    fn add(&mut self, name: &[u8]) {
+        let serial = sys::read_file(&crate::configure::path(&[b"/sys/block/", name, b"/serial"]), 64);
+        let node = Some(crate::configure::path(&[b"/dev/", name]));
+        match serial.unwrap_or_default().trim_ascii() {
+            b"smolvm-base" => self.base = node,
+            b"smolvm-upper" => self.upper = node,
+            b"smolvm-root" => self.root = node,
+            _ => {}
+        }
+    }
+}

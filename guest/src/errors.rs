@@ -1,0 +1,33 @@
+//! Linux error numbers as the protocol's codes.
+
+use crate::messages::{code, Failure};
+use crate::sys::Errno;
+
+/// The protocol's code for an error number.
+pub fn code_of(errno: Errno) -> u32 {
+    match errno.0 {
+        libc::ENOENT => code::NOT_FOUND,
+        libc::EEXIST => code::EXISTS,
+        libc::ENOTDIR => code::NOT_DIRECTORY,
+        libc::EISDIR => code::IS_DIRECTORY,
+        libc::ENOTEMPTY => code::NOT_EMPTY,
+        libc::EACCES | libc::EPERM | libc::EROFS => code::PERMISSION,
+        libc::ENOSPC | libc::EDQUOT => code::NO_SPACE,
+        libc::EINVAL | libc::ENAMETOOLONG | libc::ELOOP => code::INVALID,
+        libc::ENOSYS | libc::EOPNOTSUPP => code::UNSUPPORTED,
+        libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN => code::LIMIT,
+        libc::E2BIG => code::TOO_LONG,
+        libc::ECONNREFUSED => code::REFUSED,
+        libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ETIMEDOUT => code::UNREACHABLE,
+        libc::EBUSY | libc::ETXTBSY => code::BUSY,
+        _ => code::IO,
+    }
+}
+
+/// A failure that says what was done, and why it did not work.
+pub fn failure(what: &[u8], errno: Errno) -> Failure {
+    let mut message = what.to_vec();
+    message.extend_from_slice(b": ");
+    message.extend_from_slice(errno.text().as_bytes());
+    Failure { code: code_of(errno), message, errno: errno.0 }
+}

@@ -1,0 +1,156 @@
+//! epoll with stale-event protection. Everything is edge-triggered: a port whose host is away reports HUP without
+//! end, and level-triggered epoll would spin on it.
+
+use crate::sys::{check, Errno, Fd, Res};
+
+/// What a descriptor belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    Signals,
+    DeviceNodes,
+    Mounts,
+    Listener(usize),
+    Session(usize),
+    /// a task's way in (channel 0)
+    Sink(usize),
+    /// a task's output: task, 0 for channel 1 or 1 for channel 2
+    Source(usize, usize),
+    /// the exec status or result pipe of a task
+    Status(usize),
+    /// output that a finished command's background children still write
+    Orphan(usize),
+}
+
+/// Names one registration; outlives it without harm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Token(u64);
+
+struct Slot {
+    generation: u32,
+    target: Option<Target>,
+}
+
+/// Events that came with one wait.
+pub struct Event {
+    pub target: Target,
+    pub readable: bool,
+    pub writable: bool,
+    /// the other side has gone (EPOLLHUP or EPOLLERR)
+    pub hangup: bool,
+}
+
+pub struct Poller {
+    epoll: Fd,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    events: [libc::epoll_event; 64],
+    pending: usize,
+    next: usize,
+}
+
+pub const IN: u32 = libc::EPOLLIN as u32;
+pub const OUT: u32 = libc::EPOLLOUT as u32;
+pub const PRI: u32 = libc::EPOLLPRI as u32;
+const HANGUP: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
+
+impl Poller {
+    pub fn new() -> Res<Poller> {
+        // SAFETY: plain call.
+        let epoll = Fd::own(check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?);
+        Ok(Poller {
+            epoll,
+            slots: Vec::new(),
+            free: Vec::new(),
+            events: [libc::epoll_event { events: 0, u64: 0 }; 64],
+            pending: 0,
+            next: 0,
+        })
+    }
+
+    /// Watches `fd`, edge-triggered.
+    pub fn add(&mut self, fd: &Fd, interest: u32, target: Target) -> Res<Token> {
+        let index = match self.free.pop() {
+            Some(index) => index as usize,
+            None => {
+                self.slots.push(Slot { generation: 0, target: None });
+                self.slots.len() - 1
+            }
+        };
+        let token = Token(u64::from(self.slots[index].generation) << 32 | index as u64);
+        let mut event = libc::epoll_event { events: interest | libc::EPOLLET as u32, u64: token.0 };
+        // SAFETY: the event lives through the call.
+        match check(unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_ADD, fd.raw(), &mut event) }) {
+            Ok(_) => {
+                self.slots[index].target = Some(target);
+                Ok(token)
+            }
+            Err(error) => {
+                self.free.push(index as u32);
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a registration whose descriptor is about to be closed (closing it removes it from epoll).
+    pub fn forget(&mut self, token: Token) {
+        let slot = &mut self.slots[token.0 as u32 as usize];
+        if slot.generation == (token.0 >> 32) as u32 && slot.target.is_some() {
+            slot.target = None;
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(token.0 as u32);
+        }
+    }
+
+    /// Stops watching a descriptor that stays open.
+    pub fn remove(&mut self, fd: &Fd) {
+        // SAFETY: plain call; one that is not watched is fine.
+        unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_DEL, fd.raw(), std::ptr::null_mut()) };
+    }
+
+    /// Waits for events, at most `timeout_ms` (-1: for ever).
+    pub fn wait(&mut self, timeout_ms: i32) -> Res<()> {
+        self.next = 0;
+        self.pending = 0;
+        let max = self.events.len() as i32;
+        // SAFETY: the array holds `max` events.
+        match check(unsafe { libc::epoll_wait(self.epoll.raw(), self.events.as_mut_ptr(), max, timeout_ms) }) {
+            Ok(n) => self.pending = n as usize,
+            Err(Errno(libc::EINTR)) => {}
+            Err(error) => return Err(error),
+        }
+        // Children that ended come first: their last output and their result then leave in one write.
+        for i in 1..self.pending {
+            if self.target(self.events[i].u64) == Some(Target::Signals) {
+                self.events.swap(0, i);
+            }
+        }
+        Ok(())
+    }
+
+    fn target(&self, token: u64) -> Option<Target> {
+        let slot = self.slots.get(token as u32 as usize)?;
+        if slot.generation == (token >> 32) as u32 {
+            slot.target
+        } else {
+            None
+        }
+    }
+
+    /// The next event of the last wait whose registration still exists.
+    pub fn next_event(&mut self) -> Option<Event> {
+        while self.next < self.pending {
+            let event = self.events[self.next];
+            self.next += 1;
+            let (bits, token) = (event.events, event.u64);
+            if let Some(target) = self.target(token) {
+                return Some(Event {
+                    target,
+                    readable: bits & (IN | PRI | HANGUP) != 0,
+                    writable: bits & (OUT | HANGUP) != 0,
+                    hangup: bits & HANGUP != 0,
+                });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,140 @@
+//! Where sessions come from: virtio-serial ports as their device nodes appear, or connections on a listening socket.
+
+use std::ffi::{CStr, CString};
+
+use crate::agent::Agent;
+use crate::poller::{Target, IN};
+use crate::session::Peer;
+use crate::sys::{self, check, Fd, Res};
+use crate::text::decimal;
+
+/// Ports of one machine (a virtio-serial bus has 31).
+pub const MAX_PORTS: u32 = 31;
+
+/// The ports whose device nodes have not been opened yet.
+pub struct Ports {
+    missing: Vec<u32>,
+    watch: Option<Fd>,
+}
+
+/// A listening socket.
+pub struct Listener {
+    fd: Fd,
+    max_sessions: usize,
+}
+
+fn node(port: u32) -> CString {
+    // Port numbers begin at 1: number 0 is kept for a console.
+    CString::new([b"/dev/vport0p", decimal(port.into()).as_bytes()].concat()).unwrap_or_default()
+}
+
+impl Agent {
+    /// Opens the ports 1 to `count`, now or when their nodes appear.
+    pub fn open_ports(&mut self, count: u32) -> Res<()> {
+        // SAFETY: plain calls.
+        let watch = Fd::own(check(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })?);
+        check(unsafe { libc::inotify_add_watch(watch.raw(), c"/dev".as_ptr(), libc::IN_CREATE) })?;
+        self.poller.add(&watch, IN, Target::DeviceNodes)?;
+        self.ports = Some(Ports { missing: (1..=count.min(MAX_PORTS)).collect(), watch: Some(watch) });
+        // What appeared before the watch.
+        self.on_device_nodes();
+        Ok(())
+    }
+
+    /// Something appeared in /dev.
+    pub fn on_device_nodes(&mut self) {
+        let Some(mut ports) = self.ports.take() else { return };
+        if let Some(watch) = &ports.watch {
+            let mut events = [0u8; 4096];
+            while sys::read(watch.raw(), &mut events).is_ok_and(|n| n > 0) {}
+        }
+        let mut missing = Vec::new();
+        for port in ports.missing {
+            match sys::open(&node(port), libc::O_RDWR | libc::O_NONBLOCK) {
+                Ok(fd) => self.add_session(fd, Peer::Port),
+                // Not there yet, or its driver is not ready: the next event comes.
+                Err(_) => missing.push(port),
+            }
+        }
+        ports.missing = missing;
+        if ports.missing.is_empty() {
+            ports.watch = None;
+        }
+        self.ports = Some(ports);
+    }
+
+    fn listen(&mut self, fd: Fd, max_sessions: usize) -> Res<()> {
+        // SAFETY: plain call.
+        check(unsafe { libc::listen(fd.raw(), 16) })?;
+        self.poller.add(&fd, IN, Target::Listener(self.listeners.len()))?;
+        self.listeners.push(Listener { fd, max_sessions });
+        Ok(())
+    }
+
+    /// Listens on a vsock port for the host.
+    pub fn listen_vsock(&mut self, port: u32) -> Res<()> {
+        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: the address is plain data, filled in before use.
+        let fd = unsafe {
+            let fd = Fd::own(check(libc::socket(libc::AF_VSOCK, kind, 0))?);
+            let mut address: libc::sockaddr_vm = std::mem::zeroed();
+            address.svm_family = libc::AF_VSOCK as u16;
+            address.svm_cid = libc::VMADDR_CID_ANY;
+            address.svm_port = port;
+            let length = std::mem::size_of::<libc::sockaddr_vm>() as u32;
+            check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
+            fd
+        };
+        self.listen(fd, 8)
+    }
+
+    /// Listens on a Unix socket (tests).
+    pub fn listen_unix(&mut self, path: &CStr) -> Res<()> {
+        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        let bytes = path.to_bytes();
+        // SAFETY: the address is plain data, filled in before use.
+        let fd = unsafe {
+            let fd = Fd::own(check(libc::socket(libc::AF_UNIX, kind, 0))?);
+            let mut address: libc::sockaddr_un = std::mem::zeroed();
+            if bytes.len() >= address.sun_path.len() {
+                return Err(sys::Errno(libc::ENAMETOOLONG));
+            }
+            address.sun_family = libc::AF_UNIX as u16;
+            for (to, &from) in address.sun_path.iter_mut().zip(bytes) {
+                *to = from as libc::c_char;
+            }
+            // Left behind by an agent that was killed.
+            libc::unlink(path.as_ptr());
+            let length = std::mem::size_of::<libc::sockaddr_un>() as u32;
+            check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
+            fd
+        };
+        self.listen(fd, 16)
+    }
+
+    /// Connections wait.
+    pub fn on_connection(&mut self, index: usize) {
+        while let Some(listener) = self.listeners.get(index) {
+            let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            // SAFETY: no address is asked for.
+            let accepted = check(unsafe {
+                libc::accept4(listener.fd.raw(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
+            });
+            match accepted {
+                // One too many is closed at once: its host learns it from the end of the stream.
+                Ok(fd) if self.sessions.len() >= listener.max_sessions => drop(Fd::own(fd)),
+                Ok(fd) => self.add_session(Fd::own(fd), Peer::Socket),
+                Err(sys::Errno(libc::ECONNABORTED)) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// True if nobody has the host side of the port open.
+pub fn is_hung_up(fd: &Fd) -> bool {
+    let mut poll = libc::pollfd { fd: fd.raw(), events: 0, revents: 0 };
+    // SAFETY: one entry, no waiting.
+    unsafe { libc::poll(&mut poll, 1, 0) };
+    poll.revents & libc::POLLHUP != 0
+}

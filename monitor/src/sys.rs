@@ -1,0 +1,70 @@
+//! The few system calls that the standard library lacks.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The calling thread's last error number.
+pub fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Turns a C return value into a result with the error number.
+pub fn check(value: libc::c_int) -> Result<libc::c_int, i32> {
+    if value < 0 {
+        Err(errno())
+    } else {
+        Ok(value)
+    }
+}
+
+/// A pipe: (read end, write end), both closed on exec.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), i32> {
+    let mut fds = [0; 2];
+    // SAFETY: the array holds two descriptors, which become ours.
+    unsafe {
+        check(libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC))?;
+        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
+    }
+}
+
+/// read(2), repeated when a signal interrupts it.
+pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize, i32> {
+    loop {
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::read(fd, buf.as_mut_ptr().cast(), buf.len()) };
+        if n >= 0 {
+            return Ok(n as usize);
+        }
+        match errno() {
+            libc::EINTR => {}
+            other => return Err(other),
+        }
+    }
+}
+
+/// Reads of this descriptor no longer wait.
+pub fn set_nonblocking(fd: RawFd) -> Result<(), i32> {
+    // SAFETY: plain call.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
+}
+
+fn clock(id: libc::clockid_t) -> (u64, u64) {
+    // SAFETY: plain out parameter.
+    unsafe {
+        let mut now: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(id, &mut now);
+        (now.tv_sec as u64, now.tv_nsec as u64)
+    }
+}
+
+/// Nanoseconds of the raw monotonic clock.
+#[cfg(target_arch = "x86_64")]
+pub fn monotonic_raw_ns() -> u64 {
+    let (s, ns) = clock(libc::CLOCK_MONOTONIC_RAW);
+    s * 1_000_000_000 + ns
+}
+
+/// Milliseconds since 1970.
+pub fn wall_ms() -> u64 {
+    let (s, ns) = clock(libc::CLOCK_REALTIME);
+    s * 1000 + ns / 1_000_000
+}

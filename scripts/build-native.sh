@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Builds the native programs into native/: the guest agent and the host-side monitor, static, for x86-64 and ARM64.
+#
+# With rustup the musl targets are used (and installed where they are missing); the linker is Rust's own, so that no
+# cross compiler is needed. Without rustup (Debian's rustc-web, cargo-web and libstd-rust-web-dev) the programs are
+# linked statically against glibc, for this machine's architecture, and for the other one if its parts are there.
+#
+#   scripts/build-native.sh            both architectures
+#   scripts/build-native.sh x86_64     only that one
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'build-native: %s\n' "$*"; }
+die() {
+  printf 'build-native: %s\n' "$*" >&2
+  exit 1
+}
+
+if [ -d "$HOME/.cargo/bin" ]; then PATH="$PATH:$HOME/.cargo/bin"; fi
+host_arch=$(uname -m)
+[ "$host_arch" = arm64 ] && host_arch=aarch64
+if [ "$#" -gt 0 ]; then arches=("$@"); else arches=(x86_64 aarch64); fi
+
+if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+  die "cargo and rustc are needed. On Debian 12: apt-get install rustc-web cargo-web libstd-rust-web-dev gcc libc6-dev; elsewhere: https://rustup.rs"
+fi
+
+# The stamp holds everything the programs are made of; when it is unchanged there is nothing to do.
+fingerprint() {
+  {
+    rustc --version
+    find Cargo.toml Cargo.lock guest monitor scripts/build-native.sh -type f \
+      \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  } | sha256sum | cut -d' ' -f1
+}
+
+wanted=$(fingerprint)
+mkdir -p native
+
+up_to_date() {
+  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
+}
+
+has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }
+
+# A build in the target that fits best. Sets `target` and exports what cargo needs; fails if there is none.
+choose_target() {
+  local arch=$1
+  target="$arch-unknown-linux-musl"
+  local variable
+  variable=$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
+  if ! has_target "$target" && command -v rustup >/dev/null; then
+    say "installing the Rust target $target"
+    rustup target add "$target" >/dev/null
+  fi
+  if has_target "$target"; then
+    if find "$(rustc --print sysroot)/lib/rustlib" -path '*/bin/rust-lld' | grep -q .; then
+      export "CARGO_TARGET_${variable}_LINKER=rust-lld"
+      export "CARGO_TARGET_${variable}_RUSTFLAGS=-C linker-flavor=ld.lld -C link-self-contained=yes"
+    elif [ "$arch" != "$host_arch" ]; then
+      command -v "$arch-linux-gnu-gcc" >/dev/null || return 1
+      export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
+    fi
+    return 0
+  fi
+  target="$arch-unknown-linux-gnu"
+  variable=$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
+  has_target "$target" || return 1
+  export "CARGO_TARGET_${variable}_RUSTFLAGS=-C target-feature=+crt-static -C relocation-model=static"
+  if [ "$arch" != "$host_arch" ]; then
+    command -v "$arch-linux-gnu-gcc" >/dev/null || return 1
+    export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
+  fi
+}
+
+# Copies by rename: a running program keeps its file.
+install_program() {
+  cp "$1" "$2.new"
+  chmod 755 "$2.new"
+  mv -f "$2.new" "$2"
+}
+
+for arch in "${arches[@]}"; do
+  case $arch in x86_64 | aarch64) ;; *) die "there is no agent for '$arch' (x86_64 or aarch64)" ;; esac
+  if up_to_date "$arch"; then
+    say "native/agent-$arch and native/monitor-$arch are up to date"
+    continue
+  fi
+  if ! choose_target "$arch"; then
+    if [ "$arch" = "$host_arch" ]; then
+      die "rustc has no target for $arch. On Debian 12: apt-get install libstd-rust-web-dev"
+    fi
+    say "skipping $arch: this rustc has no target for it (rustup would install one); $host_arch is complete without it"
+    continue
+  fi
+  say "building for $target"
+  cargo build --quiet --release --locked --target "$target" -p smolvm-agent -p smolvm-monitor
+  out="${CARGO_TARGET_DIR:-target}/$target/release"
+  install_program "$out/smolvm-agent" "native/agent-$arch"
+  install_program "$out/smolvm-monitor" "native/monitor-$arch"
+  printf '%s\n' "$wanted" >"native/.stamp-$arch"
+  say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes"
+done
