@@ -1,4 +1,5 @@
 import { violation } from "../violation.ts";
+import { putVarint, varintLength } from "./wire.ts";
 
 /** Longest record of a list or tree, in bytes. */
 export const MAX_RECORD = 65_536;
@@ -69,4 +70,13 @@ export class RecordDecoder {
     this.#partialBytes = 0;
     this.#onRecord(record);
   }
+}
+
+/** A record with its length before it. */
+export function encodeRecord(record: Uint8Array): Buffer {
+  const prefix = varintLength(record.length);
+  const bytes = Buffer.allocUnsafe(prefix + record.length);
+  putVarint(bytes, record.length, 0);
+  bytes.set(record, prefix);
+  return bytes;
 }

@@ -1,0 +1,70 @@
+import { frame, header, hex, TYPE } from "./bytes.ts";
+import type { Vector } from "./vector.ts";
+
+function bad(name: string, direction: "host" | "guest", bytes: string, error: string): Vector {
+  return { name, direction, layer: "frames", bytes: hex(bytes), frames: [], error };
+}
+
+/** Headers that break a rule. Their payload is never needed to see it. */
+export const BAD_FRAMES: readonly Vector[] = [
+  bad("DATA of 65,537 bytes", "guest", header(65_537, 1, TYPE.DATA, 1), "length above 65,536"),
+  bad("a length of 4 GiB", "guest", header(0xffff_ffff, 1, TYPE.DATA, 1), "length above 65,536"),
+  bad("the MAGIC where a frame is due", "guest", "ffffffff 736d6f6c 766d2d61", "length above 65,536"),
+  bad("type 0: the zeros of a flush", "host", "00".repeat(12), "unknown type"),
+  bad("type 14", "guest", header(0, 1, 14), "unknown type"),
+  bad("type 255", "host", header(0, 1, 255), "unknown type"),
+  bad("OPEN from the guest", "guest", header(0, 2, TYPE.OPEN), "direction"),
+  bad("HELLO from the guest", "guest", header(0, 0, TYPE.HELLO), "direction"),
+  bad("RESET from the guest", "guest", header(0, 1, TYPE.RESET), "direction"),
+  bad("CONTROL from the guest", "guest", header(0, 1, TYPE.CONTROL), "direction"),
+  bad("RESULT from the host", "host", header(0, 1, TYPE.RESULT), "direction"),
+  bad("OPENED from the host", "host", header(0, 1, TYPE.OPENED), "direction"),
+  bad("GOODBYE from the host", "host", header(0, 0, TYPE.GOODBYE), "direction"),
+  bad("HELLO_ACK from the host", "host", header(0, 0, TYPE.HELLO_ACK), "direction"),
+  bad("DATA on stream 0", "guest", header(1, 0, TYPE.DATA, 1), "stream 0"),
+  bad("RESULT on stream 0", "guest", header(0, 0, TYPE.RESULT), "stream 0"),
+  bad("OPEN of stream 0", "host", header(0, 0, TYPE.OPEN), "stream 0"),
+  bad("PING on stream 1", "guest", header(0, 1, TYPE.PING), "not stream 0"),
+  bad("GOODBYE on stream 1", "guest", header(0, 1, TYPE.GOODBYE), "not stream 0"),
+  bad("HELLO on stream 1", "host", header(0, 1, TYPE.HELLO), "not stream 0"),
+  bad("an even stream", "guest", header(1, 2, TYPE.DATA, 1), "even streams are reserved"),
+  bad("OPEN of an even stream", "host", header(0, 4, TYPE.OPEN), "even streams are reserved"),
+  bad("DATA from the guest on channel 0", "guest", header(1, 1, TYPE.DATA, 0), "channel"),
+  bad("DATA from the guest on channel 3", "guest", header(1, 1, TYPE.DATA, 3), "channel"),
+  bad("DATA from the host on channel 1", "host", header(1, 1, TYPE.DATA, 1), "channel"),
+  bad("END from the guest on channel 0", "guest", header(0, 1, TYPE.END, 0), "channel"),
+  bad("END from the host on channel 2", "host", header(0, 1, TYPE.END, 2), "channel"),
+  bad("WINDOW from the guest for channel 1", "guest", header(4, 1, TYPE.WINDOW, 1), "channel"),
+  bad("WINDOW from the host for channel 0", "host", header(4, 1, TYPE.WINDOW, 0), "channel"),
+  bad("RESULT with a flag", "guest", header(0, 1, TYPE.RESULT, 1), "flags"),
+  bad("OPEN with an unknown flag", "host", header(0, 1, TYPE.OPEN, 2), "flags"),
+  bad("PING with a flag", "host", header(0, 0, TYPE.PING, 1), "flags"),
+  bad("reserved bits, low byte", "guest", header(1, 1, TYPE.DATA, 1, 1), "reserved"),
+  bad("reserved bits, high byte", "host", header(1, 1, TYPE.DATA, 0, 0x8000), "reserved"),
+  bad("empty DATA", "guest", header(0, 1, TYPE.DATA, 1), "DATA holds at least 1 byte"),
+  bad("empty DATA from the host", "host", header(0, 1, TYPE.DATA, 0), "DATA holds at least 1 byte"),
+  bad("WINDOW of 3 bytes", "guest", header(3, 1, TYPE.WINDOW), "WINDOW holds 4 bytes"),
+  bad("WINDOW of 5 bytes", "host", header(5, 1, TYPE.WINDOW, 1), "WINDOW holds 4 bytes"),
+  bad("END with a payload", "guest", header(1, 1, TYPE.END, 1), "END is empty"),
+  bad("RESET with a payload", "host", header(1, 1, TYPE.RESET), "RESET is empty"),
+  bad("PING of 65 bytes", "host", header(65, 0, TYPE.PING), "PING holds at most 64 bytes"),
+  bad("PONG of 65 bytes", "guest", header(65, 0, TYPE.PONG), "PONG holds at most 64 bytes"),
+  bad("HELLO of 1,025 bytes", "host", header(1025, 0, TYPE.HELLO), "HELLO holds at most 1,024 bytes"),
+  bad(
+    "HELLO_ACK of 1,025 bytes",
+    "guest",
+    header(1025, 0, TYPE.HELLO_ACK),
+    "HELLO_ACK holds at most 1,024 bytes",
+  ),
+  {
+    name: "good frames before a bad one are good",
+    direction: "guest",
+    layer: "frames",
+    bytes: hex(frame("DATA", 1, "6869", 1), frame("END", 1, "", 1), header(0, 1, 0)),
+    frames: [
+      { stream: 1, type: "DATA", flags: 1, payload: "6869" },
+      { stream: 1, type: "END", flags: 1, payload: "" },
+    ],
+    error: "unknown type",
+  },
+];

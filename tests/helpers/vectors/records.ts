@@ -1,0 +1,117 @@
+import { bytes, hex, number, record, text } from "./bytes.ts";
+import type { Message, Vector } from "./vector.ts";
+
+function tree(name: string, content: string, records: readonly Message[], canonical = true): Vector {
+  return {
+    name,
+    direction: "guest",
+    layer: "records",
+    record: "TreeRecord",
+    bytes: hex(content),
+    ...(canonical ? { canonical: true } : {}),
+    records,
+  };
+}
+
+function refused(name: string, content: string, error: string, records: readonly Message[] = []): Vector {
+  return {
+    name,
+    direction: "guest",
+    layer: "records",
+    record: "TreeRecord",
+    bytes: hex(content),
+    records,
+    error,
+  };
+}
+
+const root = record(bytes(1, hex(number(2, 2), number(3, 0o755))));
+const ROOT: Message = { entry: { type: 2, mode: 493 } };
+
+/** The content of channels that carry records. Only their form: what a tree may hold is checked a layer above. */
+export const RECORDS: readonly Vector[] = [
+  tree(
+    "a tree: a directory, a file in two pieces, a symlink",
+    hex(
+      "07 0a 05 10 02 18 ed03",
+      record(bytes(1, hex(bytes(1, text("a")), number(2, 1), number(3, 0o644), number(4, 5)))),
+      "05 12 03 68656c",
+      "04 12 02 6c6f",
+      "02 18 01",
+      record(bytes(1, hex(bytes(1, text("l")), number(2, 3), number(3, 0o777), bytes(9, text("a"))))),
+    ),
+    [
+      ROOT,
+      { entry: { path: text("a"), type: 1, mode: 420, size: 5 } },
+      { data: "68656c" },
+      { data: "6c6f" },
+      { end: true },
+      { entry: { path: text("l"), type: 3, mode: 511, target: text("a") } },
+    ],
+  ),
+  tree(
+    "an empty file",
+    hex(root, record(bytes(1, hex(bytes(1, text("e")), number(2, 1), number(3, 0o600)))), "02 18 01"),
+    [ROOT, { entry: { path: text("e"), type: 1, mode: 384 } }, { end: true }],
+  ),
+  tree("a piece of 300 bytes: a length of two bytes", hex("af02 12 ac02", "78".repeat(300)), [
+    { data: "78".repeat(300) },
+  ]),
+  tree("nothing", "", []),
+  tree("a name that is not UTF-8", record(bytes(1, hex(bytes(1, "ff2e"), number(2, 2)))), [
+    { entry: { path: "ff2e", type: 2 } },
+  ]),
+  tree("an empty record is an empty message", "00", [{}], false),
+  tree("a padded length", "82 00 18 01", [{ end: true }], false),
+  tree("unknown fields are skipped", hex(record(hex("18 01", number(9, 1)))), [{ end: true }], false),
+  tree("a record that is not complete yet gives nothing", hex(root, "05 12 03 68"), [ROOT], false),
+  refused("a record of 65,537 bytes", "81 80 04", "record too long"),
+  refused("a length of four bytes", "80 80 80 01", "record too long"),
+  refused("a length of four bytes that is 2", "82 80 80 00", "record too long"),
+  refused("a broken record after a good one", hex(root, "02 18 80"), "ends in a varint", [ROOT]),
+  refused("a record with a fixed32", hex("05 15 00000000"), "wire type 5"),
+  {
+    name: "list: two entries",
+    direction: "guest",
+    layer: "records",
+    record: "FileInfo",
+    canonical: true,
+    bytes: hex("0c 0a 01 61 10 01 18 a403 20 05 28 02", "08 0a 02 2e2e 10 02 30 01"),
+    records: [
+      { path: text("a"), type: 1, mode: 420, size: 5, mtime_s: 2 },
+      { path: text(".."), type: 2, mtime_ns: 1 },
+    ],
+  },
+  {
+    name: "process_list: one that runs, one that has ended",
+    direction: "guest",
+    layer: "records",
+    record: "Process",
+    canonical: true,
+    bytes: hex(
+      record(
+        hex(
+          number(1, 1),
+          number(2, 321),
+          bytes(3, text("sleep")),
+          bytes(3, text("9")),
+          "2001",
+          number(9, 1_763_800_000),
+          bytes(10, text("root")),
+        ),
+      ),
+      record(hex(number(1, 2), number(2, 322), bytes(3, ""), number(5, 3), number(6, 15), "3801", "4001")),
+    ),
+    records: [
+      {
+        process: 1,
+        pid: 321,
+        argv: [text("sleep"), text("9")],
+        running: true,
+        started_s: 1_763_800_000,
+        user: text("root"),
+      },
+      { process: 2, pid: 322, argv: [""], exit_code: 3, signal: 15, detached: true, pty: true },
+    ],
+  },
+];
