@@ -1,8 +1,11 @@
 import { enableCompileCache } from "node:module";
+import { join } from "node:path";
+import { processPaths } from "../host/paths.ts";
 
 /** Prepares the process, runs the command line and exits with its code. The only place that sets the exit code. */
 export async function startUp(): Promise<void> {
-  enableCompileCache();
+  // In the user's own directory: Node's default is in the shared /tmp, where others could plant code.
+  enableCompileCache(join(processPaths().cacheDir, "compile"));
   silenceSqliteWarning();
   const { main } = await import("./main.ts");
   const exitCode = await main(process.argv.slice(2));

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { packageVersion } from "../package-version.ts";
 
 const spec: CommandSpec = {
   name: "version",
@@ -12,9 +12,7 @@ const spec: CommandSpec = {
 };
 
 async function versionCommand(): Promise<Outcome> {
-  // Three levels up both from src/cli/commands and from dist/cli/commands.
-  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  const { version } = JSON.parse(manifest) as { version: string };
+  const version = packageVersion();
   const data = { version, node: process.versions.node, platform: process.platform, arch: process.arch };
   return { data, text: () => `smolvm ${version}\n` };
 }

@@ -55,23 +55,25 @@ export async function runGuestCommand(
   options: GuestCommandOptions,
   io: Io,
 ): Promise<Outcome> {
-  const { tty, interactive, ...common } = options;
+  const { tty, interactive, ...rest } = options;
+  // Until the command runs Ctrl-C gives up; from then on it goes to the command.
+  const common = { ...rest, signal: io.interrupts.signal };
   if (tty) {
     const { terminalSession, terminalSize } = await import("./session.ts");
     const env = { ...terminalEnv(io.env), ...options.env };
     const pty = terminalSize();
-    const guest =
-      command.length === 0
-        ? vm.shell({ ...common, ...pty, env })
-        : vm.spawn(command, { ...common, pty, env });
+    const shell = command.length === 0;
+    const guest = shell
+      ? await vm.shell({ ...common, ...pty, env })
+      : await vm.spawn(command, { ...common, pty, env });
     return passed(await terminalSession(guest, io));
   }
   const stdin = wantsStdin(interactive);
   if (io.json) {
     const { collectGuestCommand } = await import("./collect.ts");
-    return await collectGuestCommand(vm, command, { ...common, stdin }, io);
+    return await collectGuestCommand(vm, command, { ...common, stdin });
   }
-  const guest = vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
+  const guest = await vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
   return passed(await streamProcess(guest, io, stdin));
 }
 

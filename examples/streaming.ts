@@ -1,0 +1,28 @@
+// Output as it comes, input while it runs, and a signal: a process as a stream of chunks.
+import { SmolVM } from "smolvm";
+
+await using vm = await SmolVM.create({ network: "off" });
+
+const guest = await vm.spawn([
+  "sh",
+  "-c",
+  'while read line; do echo "guest got: $line"; done; echo done >&2',
+]);
+guest.stdin.write("one\n");
+guest.stdin.end("two\n");
+
+for await (const { stream, data } of guest) {
+  process.stdout.write(`${stream}: ${Buffer.from(data)}`);
+}
+console.log("exit code", (await guest.result).exitCode);
+
+const sleeper = await vm.spawn(["sleep", "1000"]);
+await sleeper.kill("SIGTERM");
+console.log("ended by", (await sleeper.result).signal);
+
+// Output:
+// stdout: guest got: one
+// stdout: guest got: two
+// stderr: done
+// exit code 0
+// ended by SIGTERM
