@@ -4,12 +4,13 @@ import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
 import { GuestFiles } from "./agent/files.ts";
 import type { AgentSession } from "./agent/session.ts";
 import type { GuestProcess, ProcessInfo, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
-import { resolveBackend } from "./backends/select.ts";
+import { parseBackend } from "./backends/names.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
 import { parseConfig } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
+import { readEnvironment } from "./host/environment.ts";
 import type { VmState } from "./store/states.ts";
 import type { VmRecord } from "./store/vms.ts";
 import { Deadline } from "./util/deadline.ts";
@@ -36,8 +37,8 @@ export interface StartOptions extends Limits {
 /** Options of {@link SmolVM.shell}. */
 export interface ShellOptions extends Limits {
   /** terminal size; default 80 x 24 */
-  cols?: number;
-  rows?: number;
+  cols?: number | undefined;
+  rows?: number | undefined;
   cwd?: string | undefined;
   env?: Record<string, string> | undefined;
   user?: string | undefined;
@@ -100,7 +101,7 @@ export class SmolVM implements AsyncDisposable {
   constructor(options: VMConfig = {}, existing?: VmRecord) {
     if (!existing) {
       this.#config = parseConfig(options);
-      resolveBackend(this.#config.backend);
+      parseBackend(this.#config.backend, readEnvironment(process.env).backend);
     }
     this.id = existing?.id ?? newId();
     this.name = existing?.name ?? options.name ?? generatedName();
