@@ -3,22 +3,18 @@ import { SmolVM } from "smolvm";
 
 await using vm = await SmolVM.create({ network: "off" });
 
-const guest = await vm.spawn([
-  "sh",
-  "-c",
-  'while read line; do echo "guest got: $line"; done; echo done >&2',
-]);
+const guest = vm.spawn(["sh", "-c", 'while read line; do echo "guest got: $line"; done; echo done >&2']);
 guest.stdin.write("one\n");
 guest.stdin.end("two\n");
 
 for await (const { stream, data } of guest) {
   process.stdout.write(`${stream}: ${Buffer.from(data)}`);
 }
-console.log("exit code", (await guest.result).exitCode);
+console.log("exit code", (await guest).exitCode);
 
-const sleeper = await vm.spawn(["sleep", "1000"]);
+const sleeper = vm.spawn(["sleep", "1000"]);
 await sleeper.kill("SIGTERM");
-console.log("ended by", (await sleeper.result).signal);
+console.log("ended by", (await sleeper).signal);
 
 // Output:
 // stdout: guest got: one

@@ -4,7 +4,7 @@ import { SmolVM } from "smolvm";
 await using vm = await SmolVM.create({ network: "off" });
 
 await vm.files.write("/srv/index.html", "<h1>served from a microVM</h1>\n");
-const server = await vm.spawn("python3 -u -m http.server 8000 --directory /srv", { stdin: "ignore" });
+const server = vm.spawn("python3 -u -m http.server 8000 --directory /srv", { stdin: "ignore" });
 for await (const { data } of server) {
   if (Buffer.from(data).includes("Serving HTTP")) break; // it listens now
 }

@@ -63,9 +63,7 @@ export async function runGuestCommand(
     const env = { ...terminalEnv(io.env), ...options.env };
     const pty = terminalSize();
     const shell = command.length === 0;
-    const guest = shell
-      ? await vm.shell({ ...common, ...pty, env })
-      : await vm.spawn(command, { ...common, pty, env });
+    const guest = shell ? vm.shell({ ...common, ...pty, env }) : vm.spawn(command, { ...common, pty, env });
     return passed(await terminalSession(guest, io));
   }
   const stdin = wantsStdin(interactive);
@@ -73,7 +71,7 @@ export async function runGuestCommand(
     const { collectGuestCommand } = await import("./collect.ts");
     return await collectGuestCommand(vm, command, { ...common, stdin });
   }
-  const guest = await vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
+  const guest = vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
   return passed(await streamProcess(guest, io, stdin));
 }
 

@@ -35,6 +35,7 @@ export function terminalSize(): TerminalSize {
  * Keys go to the guest as they are, Ctrl-C included. The terminal is put back whatever happens.
  */
 export async function terminalSession(guest: GuestProcess, io: Io): Promise<ProcessExit> {
+  await guest.started; // until then an interrupt aborts the start
   const stdin = process.stdin as ReadStream;
   const stdout = process.stdout as WriteStream;
   const modes = new TerminalModes();
@@ -61,7 +62,6 @@ export async function terminalSession(guest: GuestProcess, io: Io): Promise<Proc
   };
   const release = io.interrupts.handle(left);
 
-  guest.result.catch(() => {});
   guest.stdin.on("error", () => {}); // typed after the end
   process.on("exit", restore);
   stdin.setRawMode(true);

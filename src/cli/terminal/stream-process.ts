@@ -12,10 +12,9 @@ const TERM_GRACE_MS = 5_000;
  * @throws SmolVMError as the command's result does; OutputClosed when our reader has gone
  */
 export async function streamProcess(process: GuestProcess, io: Io, stdin: boolean): Promise<ProcessExit> {
+  await process.started; // until then an interrupt aborts the start
   const release = io.interrupts.handle(passSignals(process));
   const stopStdin = stdin ? forwardStdin(process.stdin) : undefined;
-  // Looked at below; without this an earlier failure of the loop would leave it unhandled.
-  process.result.catch(() => {});
   try {
     for await (const { stream, data } of process) await io[stream].write(data);
     return await process.result;
