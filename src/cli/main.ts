@@ -1,7 +1,7 @@
 import { SmolVMError } from "../errors.ts";
 import { nearest } from "../util/nearest.ts";
 import { parseArguments } from "./args/parse.ts";
-import { inWordsOfFlags } from "./args/sandbox-config.ts";
+import { inWordsOfFlags } from "./args/words.ts";
 import type { CommandSpec, Outcome } from "./command.ts";
 import { COMMANDS, type CommandEntry } from "./commands/index.ts";
 import { failureExitCode } from "./exit-code.ts";

@@ -6,28 +6,6 @@ import { parseEnv, parseLabels } from "./pairs.ts";
 import { parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
 
-/** The flag by which each option of the library is given, to speak in the words that were typed. */
-const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
-  name: "--name",
-  backend: "--backend",
-  image: "--image",
-  arch: "--arch",
-  vcpuCount: "--cpus",
-  memSizeMib: "--memory",
-  diskSizeMib: "--disk",
-  env: "--env",
-  workdir: "--workdir",
-  user: "--user",
-  network: "--network",
-  qemuMachine: "--machine",
-  accelerator: "--accelerator",
-  kernelPath: "--kernel",
-  initrdPath: "--initrd",
-  rootfsPath: "--rootfs",
-  labels: "--label",
-  ports: "-p",
-};
-
 /**
  * The library's options for what SANDBOX_OPTIONS say. Values are read here, and judged by the library.
  * @throws SmolVMError USAGE
@@ -73,19 +51,4 @@ export function sandboxConfig(
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return { config, unsetEnv: unset };
-}
-
-/** The same error in the words of the command line: `memSizeMib: 64 is less than 128` becomes `--memory: 64M is ...`. Pure. */
-export function inWordsOfFlags(error: unknown): unknown {
-  if (!(error instanceof SmolVMError)) return error;
-  const option = error.details.option;
-  const flag = typeof option === "string" ? FLAG_OF_OPTION[option] : undefined;
-  if (flag === undefined || !error.message.startsWith(`${option}: `)) return error;
-  let said = error.message.slice(`${option}: `.length);
-  if (/Mib$/.test(option as string)) said = said.replace(/\b\d+\b/g, "$&M");
-  return new SmolVMError(error.code, `${flag}: ${said}`, {
-    hint: error.hint,
-    details: error.details,
-    cause: error.cause,
-  });
 }

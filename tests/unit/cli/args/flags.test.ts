@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { SANDBOX_OPTIONS } from "../../../../src/cli/args/options.ts";
 import { parseArguments } from "../../../../src/cli/args/parse.ts";
-import { inWordsOfFlags, sandboxConfig } from "../../../../src/cli/args/sandbox-config.ts";
+import { sandboxConfig } from "../../../../src/cli/args/sandbox-config.ts";
+import { inWordsOfFlags } from "../../../../src/cli/args/words.ts";
 import { parseConfig } from "../../../../src/config/schema.ts";
-import { SmolVMError } from "../../../../src/errors.ts";
+import { type ErrorCode, SmolVMError } from "../../../../src/errors.ts";
 
 function config(...words: string[]): unknown {
   const args = parseArguments(
@@ -87,4 +88,17 @@ test("any other error is left as it is", () => {
   const other = new SmolVMError("NO_SPACE", "full");
   expect(inWordsOfFlags(other)).toBe(other);
   expect(() => config("--cpus", "two")).toThrow("--cpus: 'two' is not a whole number");
+});
+
+test("hints speak of flags too", () => {
+  const hint = (code: ErrorCode, text: string): string | undefined =>
+    (inWordsOfFlags(new SmolVMError(code, "no", { hint: text })) as SmolVMError).hint;
+  expect(hint("TIMEOUT", "Raise timeoutMs if the host is slow.")).toBe(
+    "Raise --timeout if the host is slow.",
+  );
+  expect(hint("NOT_SUPPORTED", 'Use network: "off", or rootfsPath.')).toBe("Use --network off, or --rootfs.");
+  expect(hint("RUN_TIMEOUT", "Raise timeoutMs.")).toBe("Raise --timeout if it needs longer.");
+  expect(hint("IMAGE_NOT_FOUND", "Build the image: smolvm image build")).toBe(
+    "Build the image: smolvm image build",
+  );
 });

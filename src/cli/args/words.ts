@@ -1,0 +1,66 @@
+import { type ErrorCode, SmolVMError } from "../../errors.ts";
+
+/** The flag by which each option of the library is given on the command line. */
+const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
+  name: "--name",
+  backend: "--backend",
+  image: "--image",
+  arch: "--arch",
+  vcpuCount: "--cpus",
+  memSizeMib: "--memory",
+  diskSizeMib: "--disk",
+  env: "--env",
+  workdir: "--workdir",
+  user: "--user",
+  network: "--network",
+  qemuMachine: "--machine",
+  accelerator: "--accelerator",
+  kernelPath: "--kernel",
+  initrdPath: "--initrd",
+  rootfsPath: "--rootfs",
+  labels: "--label",
+  ports: "-p",
+  timeoutMs: "--timeout",
+};
+
+/** Hints that speak of what only the library has. */
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  RUN_TIMEOUT: "Raise --timeout if it needs longer.",
+  OUTPUT_LIMIT: "Leave --json out: without it output is streamed and has no limit.",
+  COMMAND_NOT_FOUND: "Give its full path, install it, or run a shell line: sh -c '...'",
+};
+
+/** Option names that are no words of their own, and so can be replaced wherever they stand. */
+const OPTION_WORDS = new RegExp(
+  `\\b(${Object.keys(FLAG_OF_OPTION)
+    .filter((name) => /[A-Z]/.test(name))
+    .join("|")})\\b`,
+  "g",
+);
+
+/**
+ * The same error in the words of the command line: `memSizeMib: 64 is less than 128` becomes
+ * `--memory: 64M is less than 128M`. Pure. What is no SmolVMError is returned as it is.
+ */
+export function inWordsOfFlags(error: unknown): unknown {
+  if (!(error instanceof SmolVMError)) return error;
+  const message = flagged(error.message, error.details.option);
+  const hint = HINTS[error.code] ?? (error.hint === undefined ? undefined : flagWords(error.hint));
+  if (message === error.message && hint === error.hint) return error;
+  const said = new SmolVMError(error.code, message, { hint, details: error.details, cause: error.cause });
+  if (error.stack !== undefined) said.stack = error.stack;
+  return said;
+}
+
+function flagged(message: string, option: unknown): string {
+  const flag = typeof option === "string" ? FLAG_OF_OPTION[option] : undefined;
+  if (flag === undefined || !message.startsWith(`${option}: `)) return flagWords(message);
+  const said = message.slice(`${option}: `.length);
+  return `${flag}: ${/Mib$/.test(option as string) ? said.replace(/\b\d+\b/g, "$&M") : said}`;
+}
+
+function flagWords(text: string): string {
+  return text
+    .replace(/\bnetwork: "(\w+)"/g, "--network $1")
+    .replace(OPTION_WORDS, (option) => FLAG_OF_OPTION[option]!);
+}
