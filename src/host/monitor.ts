@@ -5,11 +5,12 @@
  *
  *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] -- PROGRAM ARGS...
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 
 const STDERR_MAX_BYTES = 64 * 1024;
+const DRAIN_MS = 100;
 
 interface MonitorArguments {
   readonly console: string;
@@ -101,18 +102,21 @@ function main(): void {
       process.stdin.on("error", () => child.kill("SIGKILL"));
       process.stdin.resume();
     }
-    child.once("close", (code, signal) => {
-      const end = {
-        pid: child.pid,
-        code,
-        signal: signal === null ? null : (constants.signals[signal] ?? null),
-        at_ms: Date.now(),
-      };
-      writeFileSync(`${options.exit}.tmp`, `${JSON.stringify(end)}\n`, { mode: 0o600 });
-      renameSync(`${options.exit}.tmp`, options.exit);
-      process.exit(0);
-    });
+    // What it printed last may still be on its way; who holds its pipes beyond that is not waited for.
+    const finish = (): never => writeEnd(options.exit, child);
+    child.once("close", finish);
+    child.once("exit", () => setTimeout(finish, DRAIN_MS));
   });
+}
+
+/** Writes down how the program ended, and ends too. */
+function writeEnd(file: string, { pid, exitCode, signalCode }: ChildProcess): never {
+  const signal = signalCode === null ? null : (constants.signals[signalCode] ?? null);
+  writeFileSync(`${file}.tmp`, `${JSON.stringify({ pid, code: exitCode, signal, at_ms: Date.now() })}\n`, {
+    mode: 0o600,
+  });
+  renameSync(`${file}.tmp`, file);
+  process.exit(0);
 }
 
 try {

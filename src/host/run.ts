@@ -71,26 +71,29 @@ export async function runProgram(
   };
   const onAbort = (): void => stop(deadline.error());
   deadline.signal.addEventListener("abort", onAbort, { once: true });
-  const consume = async (
-    stream: Readable,
-    capture: Capture,
-    tap: RunProgramOptions["onStdout"],
-    keep: boolean,
-  ) => {
+  if (deadline.expired) onAbort(); // while it was being spawned
+  const consume = async (stream: Readable, take: (chunk: Uint8Array) => void | Promise<void>) => {
     try {
-      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-        if (tap) await tap(chunk);
-        if (keep) capture.add(chunk);
-        else capture.addTail(chunk);
-        if (capture.overflow) stop(tooMuchOutput(argv, limit));
-      }
+      for await (const chunk of stream as AsyncIterable<Uint8Array>) await take(chunk);
     } catch (error) {
-      if (!stream.destroyed || failure === undefined) stop(error);
+      stop(error);
     }
   };
+  const keep = (capture: Capture) => (chunk: Uint8Array) => {
+    if (!capture.add(chunk)) stop(tooMuchOutput(argv, limit));
+  };
+  const { onStdout, onStderr } = options;
   const streams = Promise.all([
-    consume(child.stdout!, stdout, options.onStdout, options.onStdout === undefined),
-    consume(child.stderr!, stderr, options.onStderr, options.onStderr === undefined),
+    consume(child.stdout!, onStdout ?? keep(stdout)),
+    consume(
+      child.stderr!,
+      onStderr === undefined
+        ? keep(stderr)
+        : (chunk) => {
+            stderr.addTail(chunk);
+            return onStderr(chunk);
+          },
+    ),
     feed(child, options.stdin).catch(stop),
   ]);
 
@@ -254,17 +257,16 @@ class Capture {
   readonly #limit: number;
   #chunks: Uint8Array[] = [];
   #size = 0;
-  overflow = false;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  add(chunk: Uint8Array): void {
-    if (this.overflow) return;
+  /** Keeps a chunk; false if it is more than may be kept. */
+  add(chunk: Uint8Array): boolean {
     const room = this.#limit - this.#size;
-    this.overflow = chunk.length > room;
-    this.#push(this.overflow ? chunk.subarray(0, room) : chunk);
+    if (room > 0) this.#push(chunk.subarray(0, room));
+    return chunk.length <= room;
   }
 
   /** Keeps only about the last 8 KiB: what is shown when the program fails. */
