@@ -140,7 +140,7 @@ impl Agent {
     /// Adds a session on a port or connection.
     pub fn add_session(&mut self, fd: Fd, peer: Peer) {
         let index = self.sessions.next_index();
-        match self.poller.add(&fd, IN | OUT, Target::Session(index)) {
+        match self.poller.add(&fd, IN, Target::Session(index)) {
             Ok(token) => {
                 self.sessions.insert(Session::new(fd, token, peer));
                 self.mark(index);
@@ -168,7 +168,6 @@ impl Agent {
         }
         for (task, channel) in std::mem::take(&mut self.again) {
             self.pump(task, channel);
-            self.settle(task);
         }
         for orphan in std::mem::take(&mut self.orphans_again) {
             self.on_orphan(orphan);
@@ -448,13 +447,21 @@ impl Agent {
             while session.writable && session.unsent() > 0 {
                 match sys::write(session.fd.raw(), &session.out[session.sent..]) {
                     Ok(n) => session.sent += n,
-                    Err(error) if error.would_block() => session.writable = false,
-                    Err(_) if session.peer == Peer::Socket => {
+                    Err(error) if error.would_block() || session.peer == Peer::Port => {
+                        // Only now are events of room worth their price.
+                        session.writable = false;
+                        session.wants_room = true;
+                        self.poller.rearm(&session.fd, session.token, IN | OUT);
+                    }
+                    Err(_) => {
                         self.close_session(index);
                         return;
                     }
-                    Err(_) => session.writable = false,
                 }
+            }
+            if session.wants_room && session.unsent() == 0 {
+                session.wants_room = false;
+                self.poller.rearm(&session.fd, session.token, IN);
             }
             session.compact_out();
             if !session.writable || session.waiting.is_empty() {

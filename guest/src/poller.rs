@@ -101,10 +101,19 @@ impl Poller {
         }
     }
 
-    /// Stops watching a descriptor that stays open.
-    pub fn remove(&mut self, fd: &Fd) {
-        // SAFETY: plain call; one that is not watched is fine.
-        unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_DEL, fd.raw(), std::ptr::null_mut()) };
+    /// Gives the events of a registration to another target.
+    pub fn retarget(&mut self, token: Token, target: Target) {
+        let slot = &mut self.slots[token.0 as u32 as usize];
+        if slot.generation == (token.0 >> 32) as u32 {
+            slot.target = Some(target);
+        }
+    }
+
+    /// Changes what a registration waits for. Conditions that hold already are reported again.
+    pub fn rearm(&mut self, fd: &Fd, token: Token, interest: u32) {
+        let mut event = libc::epoll_event { events: interest | libc::EPOLLET as u32, u64: token.0 };
+        // SAFETY: the event lives through the call. It cannot fail for a descriptor that is watched.
+        unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_MOD, fd.raw(), &mut event) };
     }
 
     /// Waits for events, at most `timeout_ms` (-1: for ever).

@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, Orphan};
 use crate::frame::{kind, Header, HEADER, MAX_PAYLOAD};
-use crate::poller::{Event, Target, IN};
+use crate::poller::{Event, Target};
 use crate::session::OUT_HIGH;
 use crate::sys;
 use crate::task::{Kind, SinkKind, Source};
@@ -142,7 +142,6 @@ impl Agent {
         let Some(source) = self.tasks.get_mut(task).and_then(|t| t.sources[channel].as_mut()) else { return };
         source.ready |= event.readable;
         self.pump(task, channel);
-        self.settle(task);
     }
 
     /// Reads from a source as long as there is something to read, credit and room.
@@ -267,7 +266,6 @@ impl Agent {
                     Step::Rest => {}
                     Step::Over { held } => self.finish_source(task, channel, held),
                 }
-                self.settle(task);
             }
         }
     }
@@ -291,10 +289,12 @@ impl Agent {
             }
             self.mark(link.session);
         }
-        self.poller.forget(source.token);
         if held && !source.terminal {
             self.keep_orphan(source);
+        } else {
+            self.poller.forget(source.token);
         }
+        self.settle(t);
     }
 
     /// Background children may still write there: it is read and discarded, so that they live on.
@@ -304,14 +304,11 @@ impl Agent {
                 self.drop_orphan(oldest);
             }
         }
-        let index = self.orphans.next_index();
-        // A new registration of the same descriptor: the old one is replaced.
-        self.poller.remove(&source.fd);
-        if let Ok(token) = self.poller.add(&source.fd, IN, Target::Orphan(index)) {
-            self.orphans.insert(Orphan { fd: source.fd, token });
-            self.orphan_order.push_back(index);
-            self.on_orphan(index);
-        }
+        let index = self.orphans.insert(Orphan { fd: source.fd, token: source.token });
+        self.poller.retarget(source.token, Target::Orphan(index));
+        self.orphan_order.push_back(index);
+        // Mostly nobody holds it, and this closes it.
+        self.on_orphan(index);
     }
 
     pub fn on_orphan(&mut self, index: usize) {

@@ -59,6 +59,8 @@ pub struct Session {
     pub check_at: Option<u64>,
     pub readable: bool,
     pub writable: bool,
+    /// events of room are asked for
+    pub wants_room: bool,
     pub inbound: Vec<u8>,
     /// bytes of `inbound` already handled
     pub taken: usize,
@@ -83,6 +85,7 @@ impl Session {
             check_at: None,
             readable: true,
             writable: true,
+            wants_room: false,
             inbound: Vec::new(),
             taken: 0,
             out: Vec::new(),
