@@ -1,4 +1,4 @@
-import { type ErrorCode, SmolVMError } from "../../errors.ts";
+import { SmolVMError } from "../../errors.ts";
 
 /** The flag by which each option of the library is given on the command line. */
 const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
@@ -23,13 +23,6 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   timeoutMs: "--timeout",
 };
 
-/** Hints that speak of what only the library has. */
-const HINTS: Partial<Record<ErrorCode, string>> = {
-  RUN_TIMEOUT: "Raise --timeout if it needs longer.",
-  OUTPUT_LIMIT: "Leave --json out: without it output is streamed and has no limit.",
-  COMMAND_NOT_FOUND: "Give its full path, install it, or run a shell line: sh -c '...'",
-};
-
 /** Option names that are no words of their own, and so can be replaced wherever they stand. */
 const OPTION_WORDS = new RegExp(
   `\\b(${Object.keys(FLAG_OF_OPTION)
@@ -45,7 +38,7 @@ const OPTION_WORDS = new RegExp(
 export function inWordsOfFlags(error: unknown): unknown {
   if (!(error instanceof SmolVMError)) return error;
   const message = flagged(error.message, error.details.option);
-  const hint = HINTS[error.code] ?? (error.hint === undefined ? undefined : flagWords(error.hint));
+  const hint = error.hint === undefined ? undefined : flagWords(error.hint);
   if (message === error.message && hint === error.hint) return error;
   const said = new SmolVMError(error.code, message, { hint, details: error.details, cause: error.cause });
   if (error.stack !== undefined) said.stack = error.stack;

@@ -1,4 +1,3 @@
-import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS } from "../args/options.ts";
@@ -6,6 +5,7 @@ import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { withCommandHint } from "../terminal/command-hints.ts";
 import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
 
 const spec: CommandSpec = {
@@ -54,22 +54,10 @@ async function execCommand(io: Io, args: Arguments): Promise<Outcome> {
   try {
     return await runGuestCommand(vm, args.trailing, all, io);
   } catch (error) {
-    throw withShellHint(error, name, args.trailing);
+    throw withCommandHint(error, `smolvm exec ${name}`, args.trailing);
   } finally {
     await vm[Symbol.asyncDispose]();
   }
-}
-
-/** `exec box 'ls -la'` looks for a program named "ls -la": say what was most likely meant. */
-function withShellHint(error: unknown, name: string, command: readonly string[]): unknown {
-  const line = command[0]!;
-  if (!isSmolVMError(error, "COMMAND_NOT_FOUND") || command.length > 1 || !/[\s|&;<>$]/.test(line))
-    return error;
-  return new SmolVMError(error.code, error.message, {
-    hint: `For a shell line write: smolvm exec ${name} -- sh -c '${line.replaceAll("'", "'\\''")}'`,
-    details: error.details,
-    cause: error,
-  });
 }
 
 export const exec: Command = { spec, run: execCommand };

@@ -6,6 +6,7 @@ import { usage } from "../args/parse.ts";
 import { sandboxConfig } from "../args/sandbox-config.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { withCommandHint } from "../terminal/command-hints.ts";
 import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
 
 const spec: CommandSpec = {
@@ -54,7 +55,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
     outcome = await runGuestCommand(vm, args.trailing, options, io);
   } catch (error) {
     await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
-    throw error;
+    throw withCommandHint(error, "smolvm run", args.trailing);
   }
   await vm.delete({ force: true });
   return outcome;

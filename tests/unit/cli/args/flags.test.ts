@@ -97,7 +97,6 @@ test("hints speak of flags too", () => {
     "Raise --timeout if the host is slow.",
   );
   expect(hint("NOT_SUPPORTED", 'Use network: "off", or rootfsPath.')).toBe("Use --network off, or --rootfs.");
-  expect(hint("RUN_TIMEOUT", "Raise timeoutMs.")).toBe("Raise --timeout if it needs longer.");
   expect(hint("IMAGE_NOT_FOUND", "Build the image: smolvm image build")).toBe(
     "Build the image: smolvm image build",
   );
