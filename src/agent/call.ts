@@ -25,7 +25,8 @@ export interface Call {
 
 /** What happens in between. A hook that throws ends the call with what it threw. */
 export interface CallHooks {
-  started?(stream: AgentStream): void;
+  /** @param giveUp ends the call: the guest is told to stop, and the promise rejects with the error */
+  started?(stream: AgentStream, giveUp: (error: unknown) => void): void;
   opened?(opened: Opened, stream: AgentStream): void;
   /** whoever handles data grants its credit back */
   data?(piece: Buffer, stream: AgentStream, channel: GuestChannel): void;
@@ -88,6 +89,6 @@ export function call(
       },
     );
     deadline?.signal.addEventListener("abort", onLimit, { once: true });
-    hooked(() => hooks.started?.(stream));
+    hooked(() => hooks.started?.(stream, give));
   });
 }

@@ -88,7 +88,7 @@ export class AgentSession {
     return this.#streams.size + this.#queue.length;
   }
 
-  /** No stream is open: nobody would miss this session. */
+  /** No stream is open: nobody waits for this session. */
   get idle(): boolean {
     return this.streamCount === 0;
   }
@@ -140,6 +140,7 @@ export class AgentSession {
     const key = payload.toString("latin1");
     const startedAt = performance.now();
     const answered = new Promise<void>((resolve) => this.#pings.set(key, resolve));
+    this.#socket.ref();
     this.#outbox.write(encodeFrame(0, FrameType.PING, 0, payload));
     const answer = Promise.race([
       answered,
@@ -147,7 +148,11 @@ export class AgentSession {
         throw lost(end);
       }),
     ]);
-    await (deadline ? deadline.race(answer) : answer);
+    try {
+      await (deadline ? deadline.race(answer) : answer);
+    } finally {
+      this.#letGo();
+    }
     return performance.now() - startedAt;
   }
 
@@ -230,7 +235,12 @@ export class AgentSession {
       const at = this.#queue.indexOf(stream);
       if (at >= 0) this.#queue.splice(at, 1);
     }
-    if (this.streamCount === 0 && this.#end === undefined) this.#socket.unref();
+    this.#letGo();
+  }
+
+  /** Lets the process end if nothing is awaited from the guest. */
+  #letGo(): void {
+    if (this.idle && this.#pings.size === 0 && this.#end === undefined) this.#socket.unref();
   }
 
   #pumpWaiting(): void {

@@ -105,10 +105,16 @@ export class AgentStream {
    * with the kernel, or were dropped because the stream is over (which is no error: its result tells).
    */
   send(bytes: Uint8Array): Promise<void> {
+    return this.sendAll([bytes]);
+  }
+
+  /** As {@link send}, for pieces that follow each other and share frames. */
+  sendAll(pieces: readonly Uint8Array[]): Promise<void> {
     if (this.#state === "over" || this.#endWanted || this.#resetSent) return Promise.resolve();
-    if (bytes.length > 0) {
-      this.#pending.push(bytes);
-      this.#pendingBytes += bytes.length;
+    for (const piece of pieces) {
+      if (piece.length === 0) continue;
+      this.#pending.push(piece);
+      this.#pendingBytes += piece.length;
     }
     if (this.#state === "open") this.pump();
     if (this.#pendingBytes === 0) return this.#link.flushed();

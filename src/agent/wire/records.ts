@@ -62,6 +62,11 @@ export class RecordDecoder {
     }
   }
 
+  /** The stream has ended. @throws SmolVMError AGENT_PROTOCOL if that is inside a record */
+  finish(): void {
+    if (!this.atBoundary) throw violation("content that ends inside a record");
+  }
+
   #done(record: Buffer): void {
     this.#length = 0;
     this.#lengthBytes = 0;

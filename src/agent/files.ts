@@ -1,0 +1,216 @@
+import type { Readable, Writable } from "node:stream";
+import { isSmolVMError, SmolVMError } from "../errors.ts";
+import { Deadline } from "../util/deadline.ts";
+import { type Call, call } from "./call.ts";
+import {
+  type Content,
+  type ReadOptions,
+  type ReadWholeOptions,
+  readContent,
+  readStream,
+  type WriteOptions,
+  writeContent,
+  writeStream,
+} from "./files/content.ts";
+import { type DownloadOptions, download } from "./files/download.ts";
+import { nameProblem, unsafe } from "./files/entry-path.ts";
+import { fileInfo } from "./files/file-info.ts";
+import { guestPath, guestUser, showPath } from "./files/guest-path.ts";
+import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./files/types.ts";
+import { upload } from "./files/upload.ts";
+import type { AgentSession } from "./session.ts";
+import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
+import { RecordDecoder } from "./wire/records.ts";
+import { decode } from "./wire/schema.ts";
+
+/** Most bytes of a directory's listing that are taken from a guest. */
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
+
+/**
+ * The files of a sandbox. Paths in the guest are absolute; everything is streamed in constant memory unless it says otherwise.
+ *
+ * Every method may throw SmolVMError: CONFIG_INVALID for a path, FILE_NOT_FOUND, FILE_EXISTS, FILE_TYPE, FILE_PERMISSION,
+ * NO_SPACE (the message says whether the sandbox's or this machine's disk is full), FILE_FAILED; TIMEOUT and ABORTED by its
+ * limits; AGENT_LOST, OUTCOME_UNKNOWN (changes only) and AGENT_PROTOCOL when the channel ends.
+ */
+export class GuestFiles {
+  readonly #session: (deadline: Deadline) => Promise<AgentSession>;
+
+  /** @param session gives the session to the guest's agent, within the deadline */
+  constructor(session: (deadline: Deadline) => Promise<AgentSession>) {
+    this.#session = session;
+  }
+
+  /** The content of a file, or a part of it, in memory. @throws SmolVMError FILE_FAILED beyond `maxBytes` (default 256 MiB) */
+  async read(path: string, options: ReadWholeOptions = {}): Promise<Buffer> {
+    guestPath(path);
+    const deadline = Deadline.of(`reading ${showPath(path)}`, options);
+    return readContent(await this.#session(deadline), path, options, deadline);
+  }
+
+  /** The content of a file as text; bytes that are not UTF-8 become U+FFFD. As {@link read} */
+  async readText(path: string, options: ReadWholeOptions = {}): Promise<string> {
+    return (await this.read(path, options)).toString("utf8");
+  }
+
+  /** The content of a file as a stream, once the guest has opened it. Destroying it stops the transfer. */
+  async readStream(path: string, options: ReadOptions = {}): Promise<Readable> {
+    guestPath(path);
+    const deadline = Deadline.of(`reading ${showPath(path)}`, options);
+    return readStream(await this.#session(deadline), path, options, deadline);
+  }
+
+  /**
+   * Writes a file: all of it, or (whatever fails) none of it, the old content staying as it was; unless `append` is set. A
+   * symlink is followed; a file that is replaced keeps its mode and owner.
+   */
+  async write(path: string, content: Content, options: WriteOptions = {}): Promise<void> {
+    guestPath(path);
+    const deadline = Deadline.of(`writing ${showPath(path)}`, options);
+    await writeContent(await this.#session(deadline), path, content, options, deadline);
+  }
+
+  /** As {@link write}, from a stream: the file is in place when it has finished. Destroying it leaves the old file. */
+  async writeStream(path: string, options: WriteOptions = {}): Promise<Writable> {
+    guestPath(path);
+    const deadline = Deadline.of(`writing ${showPath(path)}`, options);
+    return writeStream(await this.#session(deadline), path, options, deadline);
+  }
+
+  /**
+   * What is in a directory, sorted by name; symlinks are not followed.
+   *
+   * @throws SmolVMError FILE_UNSAFE for names that no directory can hold
+   */
+  async list(path: string, options: FileOptions = {}): Promise<GuestFileInfo[]> {
+    const list: GuestFileInfo[] = [];
+    let bytes = 0;
+    const records = new RecordDecoder((record) => {
+      const info = decode(FileInfo, record);
+      const problem = info.path.includes(0x2f) ? "has a slash in its name" : nameProblem(info.path, "linux");
+      if (problem !== undefined) throw unsafe(info.path, problem);
+      list.push(fileInfo(info));
+    });
+    const open = { list: { path: guestPath(path), user: guestUser(options.user) } };
+    await this.#call(`listing ${showPath(path)}`, open, false, options, {
+      data: (piece, stream) => {
+        bytes += piece.length;
+        if (bytes > MAX_LIST_BYTES) {
+          throw new SmolVMError(
+            "FILE_UNSAFE",
+            `the sandbox lists more than ${MAX_LIST_BYTES} bytes of names`,
+            {
+              hint: "List it in the sandbox instead: run(['find', path])",
+            },
+          );
+        }
+        records.push(piece);
+        stream.grant(1, piece.length);
+      },
+    });
+    records.finish();
+    return list.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  }
+
+  /** What is at a path. @param options `follow` (default true): of a symlink, what it leads to */
+  async stat(
+    path: string,
+    options: FileOptions & { follow?: boolean | undefined } = {},
+  ): Promise<GuestFileInfo> {
+    const open = {
+      stat: { path: guestPath(path), user: guestUser(options.user), follow: options.follow ?? true },
+    };
+    const { file } = await this.#call(`looking at ${showPath(path)}`, open, false, options);
+    return { ...fileInfo(file), path };
+  }
+
+  /** Whether there is something at a path; a symlink to nothing is nothing. */
+  async exists(path: string, options: FileOptions = {}): Promise<boolean> {
+    try {
+      await this.stat(path, options);
+      return true;
+    } catch (error) {
+      if (isSmolVMError(error, "FILE_NOT_FOUND")) return false;
+      if (isSmolVMError(error) && error.details.guestCode === GuestErrorCode.NOT_DIRECTORY) return false;
+      throw error;
+    }
+  }
+
+  /** Makes a directory. @param options `parents`: also those above it, and it is fine if it exists; `mode`: default 0o755 less the umask */
+  async mkdir(
+    path: string,
+    options: FileOptions & { parents?: boolean | undefined; mode?: number | undefined } = {},
+  ): Promise<void> {
+    const { parents = false, mode } = options;
+    const open = { mkdir: { path: guestPath(path), user: guestUser(options.user), parents, mode } };
+    await this.#call(`making the directory ${showPath(path)}`, open, true, options);
+  }
+
+  /** Removes a file, or with `recursive` a directory and all in it. @param options `force`: it is fine if there is nothing */
+  async remove(
+    path: string,
+    options: FileOptions & { recursive?: boolean | undefined; force?: boolean | undefined } = {},
+  ): Promise<void> {
+    const { recursive = false, force = false } = options;
+    const open = { remove: { path: guestPath(path), user: guestUser(options.user), recursive, force } };
+    await this.#call(`removing ${showPath(path)}`, open, true, options);
+  }
+
+  /** Gives a file or directory another path in the same file system. @param options `replace` (default true): a file that is there goes */
+  async rename(
+    from: string,
+    to: string,
+    options: FileOptions & { replace?: boolean | undefined } = {},
+  ): Promise<void> {
+    const { replace = true } = options;
+    const user = guestUser(options.user);
+    const open = { rename: { from: guestPath(from), to: guestPath(to), user, replace } };
+    await this.#call(`renaming ${showPath(from)} to ${showPath(to)}`, open, true, options);
+  }
+
+  /**
+   * Copies a file or directory of this machine to exactly the path `to` in the guest, with modes and times. A file is written
+   * as by {@link write}; a directory's content is added to what is there. Symlinks inside are copied as they are; devices, pipes
+   * and sockets are left out. The content belongs to `user`.
+   *
+   * @param options `mode`: for a file, instead of its own
+   */
+  async upload(
+    from: string,
+    to: string,
+    options: TransferOptions & { mode?: number | undefined } = {},
+  ): Promise<TransferResult> {
+    guestPath(to);
+    const deadline = Deadline.of(`uploading to ${showPath(to)}`, options);
+    return upload(await this.#session(deadline), from, to, options, deadline);
+  }
+
+  /**
+   * Copies a file or directory of the guest to exactly the path `to` on this machine, with modes (but never set-user-id and the
+   * like) and times; the content belongs to the user who runs this.
+   *
+   * The guest is not trusted: everything is checked, written to a fresh directory beside the target, and moved into place when
+   * it is complete. A new directory appears at once; into one that exists the content is added, files replacing files. No
+   * symlink below `to` is ever followed. Symlinks that lead out of the directory are left out, and named in the result.
+   *
+   * @param options `maxEntries` (default 1,000,000) and `maxBytes` (default none) limit what is accepted
+   * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: then nothing has changed
+   */
+  async download(from: string, to: string, options: DownloadOptions = {}): Promise<TransferResult> {
+    guestPath(from);
+    const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
+    return download(await this.#session(deadline), from, to, options, deadline);
+  }
+
+  async #call(
+    what: string,
+    open: Call["open"],
+    effects: boolean,
+    options: FileOptions,
+    hooks: Parameters<typeof call>[3] = {},
+  ): Promise<Result> {
+    const deadline = Deadline.of(what, options);
+    const session = await this.#session(deadline);
+    return call(session, { open, what, effects, context: "file" }, deadline, hooks);
+  }
+}

@@ -1,0 +1,201 @@
+import { Readable, Writable } from "node:stream";
+import { SmolVMError } from "../../errors.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { Inflow } from "../inflow.ts";
+import type { AgentSession } from "../session.ts";
+import type { StdinSource } from "../types.ts";
+import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import { Outflow } from "./outflow.ts";
+import type { FileOptions } from "./types.ts";
+
+/** Most bytes that `read` puts together in memory, unless told otherwise. */
+export const DEFAULT_MAX_READ_BYTES: number = 256 * 1024 * 1024;
+
+/** Which part of a file is read. */
+export interface ReadOptions extends FileOptions {
+  /** first byte; default 0 */
+  offset?: number | undefined;
+  /** bytes to read; default to the end */
+  length?: number | undefined;
+}
+
+/** Options of `read`. */
+export interface ReadWholeOptions extends ReadOptions {
+  /** FILE_FAILED beyond this; default 256 MiB */
+  maxBytes?: number | undefined;
+}
+
+/** How a file is written. */
+export interface WriteOptions extends FileOptions {
+  /** permission bits; default those of the file that is replaced, else 0o644 less the umask */
+  mode?: number | undefined;
+  /** modification time; default now */
+  mtime?: Date | undefined;
+  /** make the directories above it that are missing. Default false */
+  parents?: boolean | undefined;
+  /** FILE_EXISTS if there is a file. Default false */
+  exclusive?: boolean | undefined;
+  /** add to the end of the file, in place, instead of replacing it as a whole. Default false */
+  append?: boolean | undefined;
+}
+
+/** What `write` takes. An iterable or Readable is read no faster than the guest writes. */
+export type Content = StdinSource;
+
+function count(value: number | undefined, name: string): number | undefined {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+    throw new SmolVMError("CONFIG_INVALID", `${name} ${value} is not a number of bytes`);
+  }
+  return value;
+}
+
+function openRead(session: AgentSession, path: string, options: ReadOptions, deadline: Deadline): Inflow {
+  const fileRead = {
+    path: guestPath(path),
+    user: guestUser(options.user),
+    offset: count(options.offset, "offset"),
+    length: count(options.length, "length"),
+  };
+  const what = `reading ${showPath(path)}`;
+  const inflow = new Inflow(
+    session,
+    { open: { fileRead }, what, effects: false, context: "file" },
+    deadline,
+    false,
+  );
+  inflow.result.catch(() => {}); // taking throws it
+  return inflow;
+}
+
+export async function readContent(
+  session: AgentSession,
+  path: string,
+  options: ReadWholeOptions,
+  deadline: Deadline,
+): Promise<Buffer> {
+  const maxBytes = count(options.maxBytes, "maxBytes") ?? DEFAULT_MAX_READ_BYTES;
+  if (options.length === 0) return Buffer.alloc(0); // 0 means "to the end" to the guest
+  const inflow = openRead(session, path, options, deadline);
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for (let some = await inflow.takeAll(); some !== undefined; some = await inflow.takeAll()) {
+    for (const piece of some) bytes += piece.length;
+    pieces.push(...some);
+    if (bytes <= maxBytes) continue;
+    const error = new SmolVMError("FILE_FAILED", `${showPath(path)} holds more than ${maxBytes} bytes`, {
+      hint: "Raise maxBytes, or use readStream or download.",
+      details: { maxBytes },
+    });
+    inflow.cancel(error);
+    throw error;
+  }
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, bytes);
+}
+
+export async function readStream(
+  session: AgentSession,
+  path: string,
+  options: ReadOptions,
+  deadline: Deadline,
+): Promise<Readable> {
+  if (options.length === 0) return Readable.from([]);
+  const inflow = openRead(session, path, options, deadline);
+  await inflow.opened;
+  return new Readable({
+    highWaterMark: 256 * 1024,
+    read() {
+      inflow.take().then(
+        (piece) => this.push(piece ?? null),
+        (error: Error) => this.destroy(error),
+      );
+    },
+    destroy(error, callback) {
+      inflow.cancel(error ?? new SmolVMError("ABORTED", `reading ${showPath(path)} was given up`));
+      callback(error);
+    },
+  });
+}
+
+function openWrite(session: AgentSession, path: string, options: WriteOptions, deadline: Deadline): Outflow {
+  const { mode, mtime } = options;
+  if (mode !== undefined && !(Number.isInteger(mode) && mode > 0 && mode <= 0o7777)) {
+    throw new SmolVMError("CONFIG_INVALID", `mode ${mode} is not a number from 0o1 to 0o7777`);
+  }
+  const mtimeMs = Math.max(0, mtime?.getTime() ?? 0);
+  const fileWrite = {
+    path: guestPath(path),
+    user: guestUser(options.user),
+    mode,
+    mtimeS: Math.floor(mtimeMs / 1000),
+    mtimeNs: Math.floor(mtimeMs % 1000) * 1_000_000,
+    parents: options.parents ?? false,
+    exclusive: options.exclusive ?? false,
+    append: options.append ?? false,
+  };
+  const what = `writing ${showPath(path)}`;
+  return new Outflow(session, { open: { fileWrite }, what, effects: true, context: "file" }, deadline);
+}
+
+export async function writeContent(
+  session: AgentSession,
+  path: string,
+  content: Content,
+  options: WriteOptions,
+  deadline: Deadline,
+): Promise<void> {
+  const outflow = openWrite(session, path, options, deadline);
+  if (typeof content === "string" || content instanceof Uint8Array) {
+    void outflow.send([typeof content === "string" ? Buffer.from(content) : content]);
+  } else {
+    try {
+      for await (const chunk of content as AsyncIterable<unknown>) {
+        if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) {
+          throw new TypeError(`the content gave a ${typeof chunk}, which is neither bytes nor a string`);
+        }
+        await outflow.send([typeof chunk === "string" ? Buffer.from(chunk) : chunk]);
+        if (outflow.over) break; // the guest has said why
+      }
+    } catch (cause) {
+      outflow.cancel(cause);
+      const why = cause instanceof Error ? `: ${cause.message}` : "";
+      throw new SmolVMError(
+        "HOST_FAILED",
+        `writing ${showPath(path)} failed: its content could not be read${why}`,
+        {
+          cause,
+        },
+      );
+    }
+  }
+  await outflow.end();
+}
+
+export async function writeStream(
+  session: AgentSession,
+  path: string,
+  options: WriteOptions,
+  deadline: Deadline,
+): Promise<Writable> {
+  const outflow = openWrite(session, path, options, deadline);
+  await outflow.opened;
+  const writable = new Writable({
+    highWaterMark: 256 * 1024,
+    write(chunk: Buffer, _encoding, callback) {
+      outflow.send([chunk]).then(() => callback());
+    },
+    writev(chunks, callback) {
+      outflow.send(chunks.map(({ chunk }) => chunk as Buffer)).then(() => callback());
+    },
+    final(callback) {
+      outflow.end().then(() => callback(), callback);
+    },
+    destroy(error, callback) {
+      outflow.cancel(error ?? new SmolVMError("ABORTED", `writing ${showPath(path)} was given up`));
+      callback(error);
+    },
+  });
+  outflow.result.catch((error: Error) => {
+    if (!writable.destroyed) writable.destroy(error);
+  });
+  return writable;
+}

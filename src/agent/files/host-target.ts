@@ -1,0 +1,65 @@
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { SmolVMError } from "../../errors.ts";
+import { hostError } from "./host-error.ts";
+
+/** Where a download goes on the host. */
+export interface HostTarget {
+  /** absolute, with the user's own symlinks resolved */
+  readonly path: string;
+  readonly kind: "absent" | "file" | "directory" | "other";
+}
+
+/**
+ * Resolves the host path that a user named. Symlinks on it are the user's own, so they are followed; those that a sandbox
+ * sends never are.
+ *
+ * @param parents make the directories above it that are missing
+ * @throws SmolVMError CONFIG_INVALID, FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, NO_SPACE
+ */
+export async function hostTarget(hostPath: string, parents: boolean): Promise<HostTarget> {
+  checkHostPath(hostPath);
+  const named = resolve(hostPath);
+  const what = "downloading";
+  try {
+    const path = await realpath(named);
+    const stats = await stat(path);
+    return { path, kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : "other" };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw hostError(error, what, named);
+  }
+  if (await lstat(named).then(Boolean, () => false)) {
+    throw new SmolVMError("FILE_TYPE", `${what} failed: '${named}' is a symlink to nothing`, {
+      hint: `Remove it: rm '${named}'`,
+    });
+  }
+  const parent = dirname(named);
+  try {
+    if (parents) await mkdir(parent, { recursive: true });
+    return { path: join(await realpath(parent), basename(named)), kind: "absent" };
+  } catch (error) {
+    const failure = hostError(error, what, parent);
+    if (failure.code !== "FILE_NOT_FOUND") throw failure;
+    throw new SmolVMError(
+      "FILE_NOT_FOUND",
+      `${what} failed: the directory '${parent}' does not exist on this machine`,
+      {
+        hint: "Create it first, or pass parents: true.",
+        details: { side: "host", path: parent },
+      },
+    );
+  }
+}
+
+/** Throws CONFIG_INVALID for a host path that no system call takes. */
+export function checkHostPath(path: string): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw new SmolVMError("CONFIG_INVALID", "the path on this machine is empty or holds a NUL character");
+  }
+}
+
+/** A name next to `path` that nobody uses: what is written there can be renamed over it. */
+export function stagingPath(path: string): string {
+  return join(dirname(path), `.smolvm-${randomBytes(9).toString("base64url")}`);
+}

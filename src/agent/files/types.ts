@@ -1,0 +1,51 @@
+import type { Limits } from "../types.ts";
+import type { SkippedEntry } from "./host-tree.ts";
+
+/** Options of every file operation. */
+export interface FileOptions extends Limits {
+  /** who acts: "name", "uid", "name:group" or "uid:gid". Default root */
+  user?: string | undefined;
+}
+
+/** What is at a path in the guest. */
+export interface GuestFileInfo {
+  /** as it was asked for; of `list`: the name in its directory. Bytes that are not UTF-8 read as U+FFFD */
+  readonly path: string;
+  /** "other": a device, pipe or socket */
+  readonly type: "file" | "directory" | "symlink" | "other";
+  /** permission bits, 0 to 0o7777 */
+  readonly mode: number;
+  /** bytes */
+  readonly size: number;
+  readonly mtime: Date;
+  readonly uid: number;
+  readonly gid: number;
+  /** of a symlink: where it leads, unresolved */
+  readonly target: string | undefined;
+}
+
+/** How far a transfer has come. */
+export interface TransferProgress {
+  /** content so far */
+  readonly bytes: number;
+  /** files, directories and symlinks of a directory so far */
+  readonly entries: number;
+}
+
+/** Options of `upload` and `download`. */
+export interface TransferOptions extends FileOptions {
+  /** make the directories above the target that are missing. Default false */
+  parents?: boolean | undefined;
+  /** told after each stretch of content */
+  onProgress?: ((progress: TransferProgress) => void) | undefined;
+}
+
+/** What was transferred. */
+export interface TransferResult {
+  /** files, directories and symlinks below the root; 1 for a file */
+  readonly entries: number;
+  /** bytes of content */
+  readonly bytes: number;
+  /** the first 1,000 entries that were left out, with the reason */
+  readonly skipped: readonly SkippedEntry[];
+}

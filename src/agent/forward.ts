@@ -1,0 +1,165 @@
+import { Duplex } from "node:stream";
+import { SmolVMError } from "../errors.ts";
+import { ChunkQueue } from "../util/chunk-queue.ts";
+import { Deadline } from "../util/deadline.ts";
+import { guestError } from "./guest-error.ts";
+import type { AgentSession } from "./session.ts";
+import type { AgentStream } from "./stream.ts";
+import { escapeTerminal } from "./terminal.ts";
+import { Open } from "./wire/messages.ts";
+import { encode } from "./wire/schema.ts";
+
+/** Where a connection goes, seen from inside the guest. */
+export type ForwardTarget =
+  | {
+      /** 1 to 65,535 */
+      readonly port: number;
+      /** name or address; default 127.0.0.1 */
+      readonly host?: string | undefined;
+    }
+  | {
+      /** path of a Unix socket */
+      readonly unix: string;
+    };
+
+const WINDOW = 1024 * 1024;
+
+/**
+ * A connection to a TCP port or Unix socket in the guest, over the agent's channel; it needs no network there. Resolves when it
+ * is connected. Ending the Duplex ends that direction alone; destroying it closes the connection.
+ *
+ * @param options `deadline` for connecting
+ * @throws SmolVMError CONFIG_INVALID, CONNECTION_REFUSED, FILE_NOT_FOUND (Unix socket), TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL
+ */
+export async function forward(
+  session: AgentSession,
+  target: ForwardTarget,
+  options: { deadline?: Deadline | undefined } = {},
+): Promise<Duplex> {
+  const what = `connecting to ${describe(target)} in the sandbox`;
+  const deadline = options.deadline ?? Deadline.of(what);
+  deadline.check();
+  const connection = new ForwardStream(session, target, what);
+  try {
+    await deadline.race(connection.connected);
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+function describe(target: ForwardTarget): string {
+  if ("unix" in target) return `'${escapeTerminal(target.unix, 200)}'`;
+  return target.host === undefined
+    ? `port ${target.port}`
+    : `${escapeTerminal(target.host, 200)}:${target.port}`;
+}
+
+/** Throws CONFIG_INVALID unless `port` is a whole number from 1 to 65,535. */
+export function checkPort(port: number, name: string): void {
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return;
+  throw new SmolVMError("CONFIG_INVALID", `${name} ${port} is not a whole number from 1 to 65535`);
+}
+
+function request(target: ForwardTarget): Buffer {
+  const text = (value: string, name: string): Buffer => {
+    if (value === "" || value.includes("\0"))
+      throw new SmolVMError("CONFIG_INVALID", `${name} is empty or holds a NUL`);
+    return Buffer.from(value);
+  };
+  if ("unix" in target) return encode(Open, { forward: { unix: text(target.unix, "unix") }, window: WINDOW });
+  checkPort(target.port, "the guest port");
+  const host = target.host === undefined ? undefined : text(target.host, "host");
+  return encode(Open, { forward: { host, port: target.port }, window: WINDOW });
+}
+
+class ForwardStream extends Duplex {
+  readonly connected: Promise<void>;
+  readonly #stream: AgentStream;
+  readonly #queue = new ChunkQueue<undefined>();
+  #wanted = false;
+  #inputOver = false;
+  #over = false;
+  #onConnected!: { resolve: () => void; reject: (error: unknown) => void };
+  #isConnected = false;
+
+  constructor(session: AgentSession, target: ForwardTarget, what: string) {
+    super({ allowHalfOpen: true, highWaterMark: 64 * 1024 });
+    this.connected = new Promise((resolve, reject) => {
+      this.#onConnected = { resolve, reject };
+    });
+    this.connected.catch(() => {}); // the stream's error tells it too
+    const open = request(target);
+    this.#stream = session.open(
+      { open, what, effects: false, opens: true, window: WINDOW },
+      {
+        opened: () => {
+          this.#isConnected = true;
+          this.#onConnected.resolve();
+        },
+        data: (_channel, piece) => {
+          this.#queue.push(undefined, piece);
+          this.#deliver();
+        },
+        end: () => this.#endInput(),
+        result: (result) => {
+          this.#over = true;
+          if (result.error === undefined) this.#endInput();
+          else this.#fail(guestError(result.error, "forward", what));
+        },
+        lost: (error) => {
+          this.#over = true;
+          this.#fail(error);
+        },
+      },
+    );
+  }
+
+  // --- Duplex
+
+  override _read(): void {
+    this.#wanted = true;
+    this.#deliver();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error) => void): void {
+    this.#stream.send(chunk).then(() => callback());
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], callback: (error?: Error) => void): void {
+    this.#stream.sendAll(chunks.map(({ chunk }) => chunk)).then(() => callback());
+  }
+
+  override _final(callback: (error?: Error) => void): void {
+    this.#stream.end();
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#queue.clear();
+    if (!this.#over) this.#stream.abandon();
+    callback(error);
+  }
+
+  #deliver(): void {
+    while (this.#wanted) {
+      const chunk = this.#queue.shift();
+      if (chunk === undefined) break;
+      this.#stream.grant(1, chunk.data.length);
+      this.#wanted = this.push(chunk.data);
+    }
+    if (this.#inputOver && this.#queue.bytes === 0 && !this.readableEnded) this.push(null);
+  }
+
+  #endInput(): void {
+    if (this.#inputOver) return;
+    this.#inputOver = true;
+    this.#deliver();
+  }
+
+  #fail(error: SmolVMError): void {
+    if (this.#isConnected) this.destroy(error);
+    else this.#onConnected.reject(error);
+  }
+}
