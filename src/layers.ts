@@ -37,7 +37,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     types: ["agent", "config", "vm"],
   },
   doctor: { imports: ["backends", "network", "images", "config", "host", "errors"], types: [] },
-  smolvm: { imports: ["vm", "agent", "backends", "config", "util"], types: ["store"] },
+  smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util"], types: ["store"] },
 
   // the verbs of a sandbox
   vm: {

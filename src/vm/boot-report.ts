@@ -25,7 +25,7 @@ export function bootStage(console: string): string {
 /** The error for a boot that failed or took too long: stage, cause as far as it can be told, last lines, what to do. Pure. */
 export function bootError(evidence: BootEvidence): SmolVMError {
   const stage = bootStage(evidence.console);
-  const lines = lastLines(evidence.console, 12);
+  const lines = lastLines(evidence.console, 40);
   const { message, hint } = diagnose(evidence, stage);
   const code = evidence.exit ? "BOOT_FAILED" : "BOOT_TIMEOUT";
   return new SmolVMError(code, `sandbox '${evidence.name}' ${message}`, {

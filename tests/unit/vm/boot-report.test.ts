@@ -45,6 +45,6 @@ describe("a boot that did not succeed", () => {
 
   test("keeps only the last lines of a long console", () => {
     const console = Array.from({ length: 1000 }, (_, i) => `line ${i}`).join("\n");
-    expect((bootError({ ...evidence, console }).details.console as string[]).length).toBe(12);
+    expect((bootError({ ...evidence, console }).details.console as string[]).length).toBe(40);
   });
 });
