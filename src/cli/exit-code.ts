@@ -1,4 +1,4 @@
-import { isSmolVMError } from "../errors.ts";
+import { type ErrorCode, isSmolVMError } from "../errors.ts";
 import type { CommandSpec } from "./command.ts";
 import { type EndSignal, signalExitCode } from "./terminal/interrupts.ts";
 import { OutputClosed } from "./terminal/output.ts";
@@ -8,6 +8,8 @@ export const EXIT_TIMEOUT = 124;
 export const EXIT_SMOLVM_FAILED = 125;
 export const EXIT_NOT_EXECUTABLE = 126;
 export const EXIT_NOT_FOUND = 127;
+/** What the user can mend by typing something else. */
+const WRONG_USAGE: ReadonlySet<ErrorCode> = new Set(["USAGE", "CONFIG_INVALID", "BACKEND_UNSUPPORTED"]);
 /** 128 + SIGPIPE: what a program shows that wrote to a reader that has gone. */
 const EXIT_OUTPUT_CLOSED = 141;
 
@@ -28,7 +30,7 @@ export function failureExitCode(
     if (isSmolVMError(error, "COMMAND_NOT_FOUND")) return EXIT_NOT_FOUND;
     return EXIT_SMOLVM_FAILED;
   }
-  return isSmolVMError(error, "USAGE") ? 2 : 1;
+  return isSmolVMError(error) && WRONG_USAGE.has(error.code) ? 2 : 1;
 }
 
 function isAborted(error: unknown): boolean {

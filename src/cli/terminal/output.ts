@@ -1,5 +1,6 @@
 import { constants, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
+import { SmolVMError } from "../../errors.ts";
 
 /** The reader of our stdout or stderr has gone (EPIPE). Not an error to report: the program just ends. */
 export class OutputClosed extends Error {
@@ -51,7 +52,7 @@ class SinkOutput implements Output {
     this.#sink = sink;
     this.isTTY = sink.isTTY === true;
     sink.on("error", (error) => {
-      this.#failure ??= asOutputClosed(error);
+      this.#failure ??= outputError(error);
     });
   }
 
@@ -61,17 +62,24 @@ class SinkOutput implements Output {
     return new Promise((resolve, reject) => {
       this.#sink.write(data, (error) => {
         if (!error) return resolve();
-        this.#failure ??= asOutputClosed(error);
+        this.#failure ??= outputError(error);
         reject(this.#failure);
       });
     });
   }
 }
 
-function asOutputClosed(error: Error): Error {
+function outputError(error: Error): Error {
   const code = (error as NodeJS.ErrnoException).code;
   // ERR_STREAM_DESTROYED follows an EPIPE that was already reported; EIO is a terminal that hung up.
-  return code === "EPIPE" || code === "ERR_STREAM_DESTROYED" || code === "EIO"
-    ? new OutputClosed("the reader of the output has gone", { cause: error })
-    : error;
+  if (code === "EPIPE" || code === "ERR_STREAM_DESTROYED" || code === "EIO") {
+    return new OutputClosed("the reader of the output has gone", { cause: error });
+  }
+  return new SmolVMError(
+    code === "ENOSPC" ? "NO_SPACE" : "HOST_FAILED",
+    `the output cannot be written: ${error.message}`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -14,6 +14,8 @@ describe("exit codes of failures", () => {
     ["BOOT_TIMEOUT", 125, 1],
     ["VM_NOT_FOUND", 125, 1],
     ["USAGE", 125, 2],
+    ["CONFIG_INVALID", 125, 2],
+    ["BACKEND_UNSUPPORTED", 125, 2],
     ["COMMAND_NOT_EXECUTABLE", 126, 1],
     ["COMMAND_NOT_FOUND", 127, 1],
   ])("%s is %i for a guest command and %i elsewhere", (error, guest, plain) => {
