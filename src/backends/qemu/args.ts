@@ -67,8 +67,9 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
     ...["-chardev", chardev("qmp", endpoints.control), "-mon", "chardev=qmp,mode=control"],
     ...channelArgs(endpoints.channels, bus),
     ...spec.disks.flatMap((disk, index) => diskArgs(disk, `disk${index}`, bus)),
+    // No virtio-rng: RDRAND (and Arm's RNDR) of an emulated CPU is the host's getrandom(2), and the agent gets entropy
+    // from the host before anything else runs.
     ...networkArgs(spec, bus),
-    ...["-object", "rng-builtin,id=rng", "-device", `virtio-rng-${bus},rng=rng`],
   ];
 }
 
