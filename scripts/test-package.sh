@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Packs the npm package, installs it into an empty folder with a given Node.js, and uses it there: command line and SDK.
+#
+#   scripts/test-package.sh 22
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log_dir=$(mktemp -d)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder" "$log_dir"' EXIT
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+major=${1:?the major version of Node.js to test with}
+npm pack --silent --pack-destination "$folder" >"$folder/packed"
+tarball=$folder/$(cat "$folder/packed")
+note "$(basename "$tarball"), $(($(stat -c %s "$tarball") / 1024)) KiB"
+
+mkdir "$folder/app"
+cd "$folder/app"
+# npm runs a package's install script only if it is allowed to; this one puts the binary in place.
+echo '{"name": "app", "private": true, "type": "module", "allowScripts": {"node": true}}' >package.json
+npm install --silent --no-audit --no-fund --prefer-offline "$tarball" "node@$major" </dev/null >"$log_dir/install.log" 2>&1 ||
+  die "npm install failed: $(tail -n 10 "$log_dir/install.log")" "npm install $tarball node@$major"
+PATH="$folder/app/node_modules/.bin:$PATH"
+case $(node --version) in
+  "v$major."*) note "Node.js $(node --version)" ;;
+  *) die "this is Node.js $(node --version), not $major" "npm view node@$major version" ;;
+esac
+
+native=$(find node_modules -name '*.node' -not -path 'node_modules/node*' -print)
+[ -z "$native" ] || die "the package brings native modules: $native"
+
+# Nothing may be said on stderr but progress, which --quiet silences: no warnings of Node's.
+output=$(smolvm run --quiet --network off -- echo hi 2>"$log_dir/stderr") ||
+  die "smolvm run failed: $(cat "$log_dir/stderr")"
+[ "$output" = hi ] || die "smolvm run printed '$output' instead of 'hi'"
+[ ! -s "$log_dir/stderr" ] || die "smolvm run wrote to stderr: $(cat "$log_dir/stderr")"
+note "smolvm run: ok"
+
+cat >sdk.js <<'JS'
+import { SmolVM } from "smolvm";
+import { resolveBackend } from "smolvm/backends";
+const vm = await SmolVM.create({ backend: resolveBackend("qemu"), network: "off" });
+try {
+  const { stdout, exitCode } = await vm.run("echo from the SDK; exit 7");
+  if (stdout !== "from the SDK\n" || exitCode !== 7) throw new Error(JSON.stringify({ stdout, exitCode }));
+} finally {
+  await vm.delete();
+}
+JS
+node sdk.js || die "the SDK failed"
+note "SDK: ok"

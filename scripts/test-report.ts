@@ -1,0 +1,55 @@
+/**
+ * Counts the tests of a vitest JSON report: prints "PASSED FAILED SKIPPED", names what failed on stderr, and exits with
+ * 1 if a test of the integration project was skipped although it was expected to run.
+ *
+ *   node scripts/test-report.ts PROJECT REPORT.json
+ *
+ * Expected to be skipped are only tests of files that speak of SMOLVM_TEST_LONG, and only when that is not set.
+ */
+import { readFileSync } from "node:fs";
+
+interface Report {
+  readonly success: boolean;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
+  }[];
+}
+
+const [project = "", path = ""] = process.argv.slice(2);
+
+function read(): Report {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Report;
+  } catch (error) {
+    console.error(`the tests of '${project}' left no report: ${(error as Error).message}`);
+    console.log("0 1 0");
+    process.exit(1);
+  }
+}
+
+const report = read();
+const tests = report.testResults.flatMap((file) =>
+  file.assertionResults.map((test) => ({ ...test, file: file.name })),
+);
+const passed = tests.filter((test) => test.status === "passed");
+const failed = tests.filter((test) => test.status === "failed");
+const skipped = tests.filter((test) => test.status !== "passed" && test.status !== "failed");
+// A file that cannot be loaded has no tests to fail.
+const broken = report.testResults.filter(
+  (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+);
+
+for (const test of failed) console.error(`failed: ${test.file}: ${test.fullName}`);
+for (const file of broken) console.error(`failed: ${file.name}: ${file.message.split("\n")[0]}`);
+
+const long = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
+const mayBeSkipped = (file: string): boolean =>
+  !long && readFileSync(file, "utf8").includes("SMOLVM_TEST_LONG");
+const unexpected = project === "unit" ? [] : skipped.filter((test) => !mayBeSkipped(test.file));
+for (const test of unexpected) console.error(`skipped, but expected to run: ${test.file}: ${test.fullName}`);
+
+console.log(`${passed.length} ${failed.length + broken.length} ${skipped.length}`);
+process.exit(unexpected.length > 0 ? 1 : 0);
