@@ -1,6 +1,6 @@
 import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/filenames.ts";
-import type { ProcessIdentity } from "../host/process-identity.ts";
+import type { VmmIdentity } from "../host/process-identity.ts";
 import type { Deadline } from "../util/deadline.ts";
 
 /** What a backend can do. Code asks for a feature, never for a backend's name. */
@@ -26,7 +26,7 @@ export interface VmmExit {
 
 /** A launched machine: the VMM's process identity and a promise of its end (only for the process that launched it). */
 export interface LaunchedMachine {
-  readonly vmm: ProcessIdentity;
+  readonly vmm: VmmIdentity;
   /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/wait-end.ts does) */
   readonly exited: Promise<VmmExit>;
 }

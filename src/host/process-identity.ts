@@ -9,6 +9,11 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
+/** A virtual machine monitor's process, and the process that watches it and writes down how it ended. */
+export interface VmmIdentity extends ProcessIdentity {
+  readonly monitor: ProcessIdentity;
+}
+
 let cachedBootId: string | undefined;
 
 /** The host kernel's boot id, or "" where there is none. */

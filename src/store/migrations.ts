@@ -9,7 +9,7 @@ export const MIGRATIONS: readonly string[] = [
     labels TEXT NOT NULL,            -- JSON object
     created_at INTEGER NOT NULL,     -- ms since the epoch
     started_at INTEGER,
-    vmm TEXT,                        -- ProcessIdentity, JSON, of the launched VMM
+    vmm TEXT,                        -- VmmIdentity, JSON
     owner TEXT,                      -- ProcessIdentity, JSON: the process it dies with (lifetime "owner")
     error TEXT,                      -- {code, message}, JSON
     lock TEXT                        -- ProcessIdentity, JSON: who is changing it now

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { identify, isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
 import { transaction } from "./database.ts";
 import { TRANSITIONS, type VmState } from "./states.ts";
 
@@ -21,7 +21,7 @@ export interface VmRecord {
   /** ms since the epoch */
   readonly createdAt: number;
   readonly startedAt: number | undefined;
-  readonly vmm: ProcessIdentity | undefined;
+  readonly vmm: VmmIdentity | undefined;
   readonly owner: ProcessIdentity | undefined;
   readonly error: VmFault | undefined;
 }
@@ -29,7 +29,7 @@ export interface VmRecord {
 /** What a transition may change besides the state. `undefined` keeps, `null` clears. */
 export interface VmPatch {
   readonly startedAt?: number;
-  readonly vmm?: ProcessIdentity | null;
+  readonly vmm?: VmmIdentity | null;
   readonly error?: VmFault | null;
 }
 
@@ -117,7 +117,7 @@ export class VmTable {
   }
 
   /** Records the VMM of a machine that is being started. */
-  setVmm(id: string, vmm: ProcessIdentity): void {
+  setVmm(id: string, vmm: VmmIdentity): void {
     this.#database.prepare("UPDATE vms SET vmm = ? WHERE id = ?").run(JSON.stringify(vmm), id);
   }
 

@@ -73,7 +73,11 @@ export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
 export function discardNow(home: Home, id: string): void {
   const record = home.store.vms.find(id);
   if (!record) return;
-  if (record.vmm) signalProcess(record.vmm, "SIGKILL");
+  if (record.vmm) {
+    // The monitor first: it must not write into a directory that is being removed. The VMM dies with it.
+    signalProcess(record.vmm.monitor, "SIGKILL");
+    signalProcess(record.vmm, "SIGKILL");
+  }
   const files = filesOf(home, id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });

@@ -1,26 +1,32 @@
 import { readFileSync } from "node:fs";
 import type { VmFiles } from "../host/filenames.ts";
-import { isAlive, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
+import { isAlive, type ProcessIdentity, signalProcess, type VmmIdentity } from "../host/process-identity.ts";
 import { tailOfLog } from "./console.ts";
 
 /** How a VMM ended, from what its monitor wrote down. */
 export type VmmEnd = { readonly kind: "stopped" } | { readonly kind: "crashed"; readonly message: string };
 
-/** Waits until the process has ended, at most `timeoutMs`. Returns whether it has. */
-export async function waitForExit(vmm: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+/** Waits until the VMM has ended, and its monitor has written that down; at most `timeoutMs`. Returns whether they have. */
+export async function waitForExit(vmm: VmmIdentity, timeoutMs: number): Promise<boolean> {
   const until = performance.now() + timeoutMs;
+  return (await gone(vmm, until)) && (await gone(vmm.monitor, until));
+}
+
+async function gone(process: ProcessIdentity, until: number): Promise<boolean> {
   // Node can wait for children only, and this may be anybody's process: look often at first, then less.
-  for (let pause = 1; isAlive(vmm); pause = Math.min(pause * 2, 25)) {
+  for (let pause = 1; isAlive(process); pause = Math.min(pause * 2, 25)) {
     if (performance.now() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   return true;
 }
 
-/** Kills the VMM at once and waits until it is gone. */
-export async function killVmm(vmm: ProcessIdentity): Promise<boolean> {
+/** Kills the VMM at once, and its monitor if that does not end by itself. Returns whether they are gone. */
+export async function killVmm(vmm: VmmIdentity): Promise<boolean> {
   signalProcess(vmm, "SIGKILL");
-  return waitForExit(vmm, 10_000);
+  if (await waitForExit(vmm, 5_000)) return true;
+  signalProcess(vmm.monitor, "SIGKILL");
+  return waitForExit(vmm, 5_000);
 }
 
 /**

@@ -76,7 +76,7 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
   test("that print without end are stopped at the limit, with what they printed so far", async () => {
     const error = await vm.run("yes", { maxOutputBytes: 100_000 }).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "OUTPUT_LIMIT" });
-    expect((error as { details: { stdout: string } }).details.stdout.length).toBe(100_000);
+    expect((error as { result: { stdout: string } }).result.stdout.length).toBe(100_000);
     await until("it is gone", async () => !(await vm.run("ps ax")).stdout.includes("yes"));
   });
 

@@ -51,7 +51,7 @@ async function launchQemu(
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });
-  return { vmm: launched.program, exited: launched.exited };
+  return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
 }
 
 /** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */

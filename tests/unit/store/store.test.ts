@@ -21,6 +21,7 @@ afterEach(() => {
 
 const spec = { image: "debian" } as VmSpec;
 const dead = { pid: 2 ** 22 - 1, startTime: "1", bootId: "an earlier boot" };
+const vmm = { ...dead, monitor: dead };
 
 function add(name: string, id: string = name): void {
   store.vms.insert({ id, name, spec, labels: {}, owner: undefined });
@@ -46,8 +47,8 @@ describe("sandboxes", () => {
       expect.objectContaining({ code: "VM_STATE" }),
     );
     store.vms.transition("box", "starting");
-    const running = store.vms.transition("box", "running", { startedAt: 5, vmm: dead });
-    expect(running).toMatchObject({ state: "running", startedAt: 5, vmm: dead });
+    const running = store.vms.transition("box", "running", { startedAt: 5, vmm });
+    expect(running).toMatchObject({ state: "running", startedAt: 5, vmm });
     expect(store.vms.transition("box", "stopped", { vmm: null }).vmm).toBeUndefined();
   });
 

@@ -12,7 +12,7 @@ const record = {
   labels: { team: "blue" },
   createdAt: 1_000,
   startedAt: 2_000,
-  vmm: { pid: 42, startTime: "7", bootId: "b" },
+  vmm: { pid: 42, startTime: "7", bootId: "b", monitor: { pid: 41, startTime: "6", bootId: "b" } },
   owner: undefined,
   error: undefined,
   spec: {
