@@ -3,7 +3,7 @@
  * files of their own they cost more CPU than Node itself needs to start, in one chunk a third of that.
  * The library (dist/index.js and what it imports) stays as tsc wrote it.
  */
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { rolldown } from "rolldown";
 
@@ -52,13 +52,16 @@ const build = await rolldown({
 rmSync(OUT, { recursive: true, force: true });
 const { output } = await build.write({
   dir: OUT,
-  format: "esm",
+  // Node loads CommonJS about 10 ms faster than ES modules, half of which is how it imports its own modules.
+  format: "cjs",
   entryFileNames: "[name].js",
-  chunkFileNames: "[name]-[hash].js",
+  // Without hashes: the compile cache is kept by file name, and would grow with every update.
+  chunkFileNames: "[name].js",
   comments: false,
   codeSplitting: { groups: [chunk("start-up", START_UP, 2), chunk("core", FAST_PATH, 1)] },
 });
 await build.close();
+writeFileSync(join(OUT, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
 
 const bytes = output.reduce((sum, file) => sum + (file.type === "chunk" ? file.code.length : 0), 0);
 console.log(`${relative(ROOT, OUT)}: ${output.length} files, ${Math.round(bytes / 1024)} KiB`);

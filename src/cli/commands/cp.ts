@@ -1,4 +1,6 @@
 import { stat } from "node:fs/promises";
+import type { TransferResult } from "../../agent/files/types.ts";
+import { escapeTerminal } from "../../agent/terminal.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
@@ -8,6 +10,9 @@ import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+
+/** Notes about entries that were left out, before it becomes a flood. */
+const SHOWN_SKIPPED = 10;
 
 const spec: CommandSpec = {
   name: "cp",
@@ -41,12 +46,32 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
       { source: sourceText, target: targetText },
     );
     const options = { signal: io.interrupts.signal };
-    if (source.kind === "host") await vm.files.upload(source.path, to, options);
-    else await vm.files.download(source.path, to, options);
-    return { data: { source: sourceText, target: target.kind === "guest" ? `${vm.name}:${to}` : to } };
+    const { entries, bytes, skipped } =
+      source.kind === "host"
+        ? await vm.files.upload(source.path, to, options)
+        : await vm.files.download(source.path, to, options);
+    noteSkipped(io, skipped);
+    return {
+      data: {
+        source: sourceText,
+        target: target.kind === "guest" ? `${vm.name}:${to}` : to,
+        entries,
+        bytes,
+        skipped,
+      },
+    };
   } finally {
     await vm[Symbol.asyncDispose]();
   }
+}
+
+/** Says what was left out: devices and the like, and symlinks that would have led out of the target. */
+function noteSkipped(io: Io, skipped: TransferResult["skipped"]): void {
+  for (const { path, reason } of skipped.slice(0, SHOWN_SKIPPED)) {
+    io.note(`note: left out ${escapeTerminal(path)}: ${escapeTerminal(reason)}`);
+  }
+  if (skipped.length > SHOWN_SKIPPED)
+    io.note(`note: left out ${skipped.length - SHOWN_SKIPPED} more; --json lists them`);
 }
 
 function oneSandbox(source: CopyPath, target: CopyPath): SmolVMError {
