@@ -28,6 +28,10 @@ export function kernelArgs(input: KernelArgsInput): string {
     ...(x86 ? ["reboot=t"] : []),
     // The host seeds the generator again through the agent (Configure.entropy); this only keeps the boot from waiting.
     "random.trust_cpu=on",
+    // The self-tests of ciphers take a fifth of an emulated boot of a distribution's kernel.
+    "cryptomgr.notests",
+    // Clearing every allocation is a hardening inside the guest, which is not the wall here, and emulated it costs a tenth.
+    ...(emulated ? ["init_on_alloc=0"] : []),
     ...(x86 && emulated ? emulatedX86(input.tscKhz) : []),
     `smolvm.ports=${input.ports}`,
     input.bootArgs.trim(),

@@ -11,7 +11,9 @@ const BASE: KernelArgsInput = {
 
 describe("the kernel's command line", () => {
   test("an emulated x86_64 guest is told its TSC's frequency and skips what only costs time", () => {
-    expect(kernelArgs(BASE)).toMatchInlineSnapshot(`"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on tsc_early_khz=2445414 no_timer_check mitigations=off smolvm.ports=5"`);
+    expect(kernelArgs(BASE)).toMatchInlineSnapshot(
+      `"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests init_on_alloc=0 tsc_early_khz=2445414 no_timer_check mitigations=off smolvm.ports=5"`,
+    );
   });
 
   test("an unknown TSC frequency is left out", () => {
@@ -19,11 +21,15 @@ describe("the kernel's command line", () => {
   });
 
   test("a hardware guest keeps its mitigations and calibrates by itself", () => {
-    expect(kernelArgs({ ...BASE, accelerator: "kvm" })).toMatchInlineSnapshot(`"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on smolvm.ports=5"`);
+    expect(kernelArgs({ ...BASE, accelerator: "kvm" })).toMatchInlineSnapshot(
+      `"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests smolvm.ports=5"`,
+    );
   });
 
   test("an aarch64 guest has its own console and resets by PSCI", () => {
-    expect(kernelArgs({ ...BASE, arch: "aarch64" })).toMatchInlineSnapshot(`"console=ttyAMA0 quiet panic=-1 random.trust_cpu=on smolvm.ports=5"`);
+    expect(kernelArgs({ ...BASE, arch: "aarch64" })).toMatchInlineSnapshot(
+      `"console=ttyAMA0 quiet panic=-1 random.trust_cpu=on cryptomgr.notests init_on_alloc=0 smolvm.ports=5"`,
+    );
   });
 
   test("the user's additions come last, so that they win", () => {
