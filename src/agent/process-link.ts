@@ -39,7 +39,14 @@ export class ProcessLink implements StreamHandler {
   #request: ProcessRequest | undefined;
   #startedAt = performance.now();
   readonly #queue = new ChunkQueue<"stdout" | "stderr">();
-  readonly #readers: Settle<OutputChunk | undefined>[] = [];
+  readonly #waiting: Settle<OutputChunk | undefined>[] = [];
+  /** loops that are reading */
+  #readers = 0;
+  #endAwaited = false;
+  /** queued bytes whose credit was not given back yet */
+  readonly #owed = { stdout: 0, stderr: 0 };
+  /** bytes that were thrown away because the end was awaited and nobody read */
+  #dropped = 0;
   #over = false;
   #error: unknown;
   /** why the process was killed, or the attachment given up, by this side */
@@ -99,12 +106,41 @@ export class ProcessLink implements StreamHandler {
   next(): Promise<OutputChunk | undefined> {
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
-      this.#stream?.grant(chunk.tag === "stdout" ? 1 : 2, chunk.data.length);
+      this.#giveBack(chunk.tag, chunk.data.length);
       return Promise.resolve({ stream: chunk.tag, data: chunk.data });
     }
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#over) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** A loop begins to read, or stops to. */
+  reading(change: 1 | -1): void {
+    this.#readers += change;
+    this.#release();
+  }
+
+  /** Somebody waits for the end, which must not depend on output that nobody reads. */
+  awaitEnd(): void {
+    this.#endAwaited = true;
+    this.#release();
+  }
+
+  get #unread(): boolean {
+    return this.#endAwaited && this.#readers === 0;
+  }
+
+  /** What is queued stays for a later reader; its credit lets the process go on. */
+  #release(): void {
+    if (!this.#unread) return;
+    this.#giveBack("stdout", this.#owed.stdout);
+    this.#giveBack("stderr", this.#owed.stderr);
+  }
+
+  #giveBack(from: "stdout" | "stderr", bytes: number): void {
+    const owed = Math.min(bytes, this.#owed[from]);
+    this.#owed[from] -= owed;
+    this.#stream?.grant(from === "stdout" ? 1 : 2, owed);
   }
 
   /**
@@ -139,13 +175,18 @@ export class ProcessLink implements StreamHandler {
       return;
     }
     const stream = channel === 1 ? "stdout" : "stderr";
-    const reader = this.#readers.shift();
-    if (reader === undefined) {
+    const reader = this.#waiting.shift();
+    if (reader !== undefined) {
+      this.#stream?.grant(channel, piece.length);
+      reader.resolve({ stream, data: piece });
+    } else if (this.#unread && this.#queue.bytes + piece.length > PROCESS_WINDOW) {
+      this.#dropped += piece.length;
+      this.#stream?.grant(channel, piece.length);
+    } else {
       this.#queue.push(stream, piece);
-      return;
+      this.#owed[stream] += piece.length;
+      this.#release();
     }
-    this.#stream?.grant(channel, piece.length);
-    reader.resolve({ stream, data: piece });
   }
 
   result(result: Result): void {
@@ -157,8 +198,8 @@ export class ProcessLink implements StreamHandler {
     this.#settle();
     this.#onStarted.resolve({ id: result.process, pid: result.pid }); // detached; else it has started long ago
     const durationMs = performance.now() - this.#startedAt;
-    this.#onExit.resolve({ ...processExit(result, durationMs), dropped: result.dropped });
-    for (const reader of this.#readers.splice(0)) reader.resolve(undefined);
+    this.#onExit.resolve({ ...processExit(result, durationMs), dropped: result.dropped + this.#dropped });
+    for (const reader of this.#waiting.splice(0)) reader.resolve(undefined);
   }
 
   lost(error: SmolVMError): void {
@@ -178,7 +219,7 @@ export class ProcessLink implements StreamHandler {
     this.#error = error;
     this.#onStarted.reject(error);
     this.#onExit.reject(error);
-    for (const reader of this.#readers.splice(0)) reader.reject(error);
+    for (const reader of this.#waiting.splice(0)) reader.reject(error);
   }
 
   #settle(): void {

@@ -143,7 +143,10 @@ class LinkedProcess implements GuestProcess {
 
   get result(): Promise<SpawnExit> {
     if (this.#result === undefined) {
-      this.#result = this.#link().then((link) => link.exit);
+      this.#result = this.#link().then((link) => {
+        link.awaitEnd();
+        return link.exit;
+      });
       this.#result.catch(() => {}); // nobody has to look at it
     }
     return this.#result;
@@ -158,11 +161,11 @@ class LinkedProcess implements GuestProcess {
   }
 
   catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<SpawnExit | B> {
-    return this.result.catch(onError);
+    return this.then(undefined, onError);
   }
 
   get stdin(): Writable {
-    this.#stdin ??= stdinOf(this.#plan, () => this.#link(), this.result);
+    this.#stdin ??= stdinOf(this.#plan, () => this.#link());
     return this.#stdin;
   }
 
@@ -193,15 +196,14 @@ class LinkedProcess implements GuestProcess {
     await link.stream?.control(control);
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<OutputChunk> {
-    let link: ProcessLink | undefined;
-    return {
-      next: async () => {
-        link ??= await this.#link();
-        const value = await link.next();
-        return value === undefined ? { done: true, value: undefined } : { done: false, value };
-      },
-    };
+  async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
+    const link = await this.#link();
+    link.reading(1);
+    try {
+      for (let chunk = await link.next(); chunk !== undefined; chunk = await link.next()) yield chunk;
+    } finally {
+      link.reading(-1);
+    }
   }
 
   /** Kills the process and all it started and waits for its end; a detached process is only let go of. */
@@ -218,7 +220,7 @@ function unlessGone(error: unknown): void {
   if (!(error instanceof SmolVMError && error.code === "PROCESS_NOT_FOUND")) throw error;
 }
 
-function stdinOf(plan: Promise<Plan>, link: () => Promise<ProcessLink>, exit: Promise<unknown>): Writable {
+function stdinOf(plan: Promise<Plan>, link: () => Promise<ProcessLink>): Writable {
   const stream = plan.then(
     async ({ shape }) => (shape.stdin ? (await link()).opening : undefined),
     () => undefined, // it never started: what is written goes nowhere
@@ -239,6 +241,8 @@ function stdinOf(plan: Promise<Plan>, link: () => Promise<ProcessLink>, exit: Pr
   const close = (): void => {
     stdin.destroy();
   };
-  exit.then(close, close);
+  link()
+    .then(({ exit }) => exit)
+    .then(close, close);
   return stdin;
 }

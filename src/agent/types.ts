@@ -93,7 +93,7 @@ export interface OutputChunk {
 
 /** How a spawned process ended. */
 export interface SpawnExit extends ProcessExit {
-  /** bytes of a detached process's output that were lost because nobody read them in time */
+  /** bytes of output that were thrown away because nobody read them in time */
   readonly dropped: number;
 }
 
@@ -112,9 +112,10 @@ export interface ProcessNumbers {
  *     for await (const { stream, data } of process) ...
  *     const { exitCode } = await process;
  *
- * Output that nobody reads makes the process wait once 256 KiB are pending (as with any pipe), and holds back nothing else;
- * use `output: "ignore"` if it is not wanted. Leaving the loop early neither kills the process nor loses output: a later
- * loop goes on where this one stopped. Being a promise, a process that an async function returns is awaited to its end.
+ * Output that nobody reads makes the process wait once 256 KiB are pending (as with any pipe), and holds back nothing else.
+ * When its end is awaited and no loop is reading, it does not wait: what is beyond 256 KiB is then thrown away and counted in
+ * `dropped`. Leaving a loop early neither kills the process nor loses output: a later loop goes on where that one stopped.
+ * Being a promise, a process that an async function returns is awaited to its end.
  */
 export interface GuestProcess extends PromiseLike<SpawnExit>, AsyncIterable<OutputChunk>, AsyncDisposable {
   /** undefined until it has started */
@@ -126,7 +127,7 @@ export interface GuestProcess extends PromiseLike<SpawnExit>, AsyncIterable<Outp
   /** its standard input; ends the input when ended, and is destroyed when the process has ended. Writing to a process that no longer reads is no error */
   readonly stdin: Writable;
   /**
-   * What awaiting the process gives: its end, known when its output was sent (so unless it is little, it must be read). Rejects
+   * What awaiting the process gives: its end. Rejects
    * with what kept it from starting, RUN_TIMEOUT or RUN_ABORTED by the limits of `spawn`, AGENT_LOST or OUTCOME_UNKNOWN when
    * the channel ends. A rejection that nobody awaits is not reported.
    */

@@ -1,0 +1,52 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AgentSession } from "../../src/agent/session.ts";
+import { Deadline } from "../../src/util/deadline.ts";
+import { until } from "./wait.ts";
+
+const BINARY = join(
+  import.meta.dirname,
+  `../../native/agent-${process.arch === "arm64" ? "aarch64" : "x86_64"}`,
+);
+
+/** The real agent as an ordinary process of this machine, on a Unix socket, with a directory of its own. */
+export interface LocalAgent {
+  readonly directory: string;
+  readonly socket: string;
+  readonly process: ChildProcess;
+  connect(): Promise<AgentSession>;
+  stop(): Promise<void>;
+}
+
+/** Why the suites against the real agent cannot run, or undefined. */
+export function agentMissing(): string | undefined {
+  if (process.platform !== "linux") return "the agent runs on Linux";
+  return existsSync(BINARY) ? undefined : "native/ holds no agent: scripts/build-native.sh makes it";
+}
+
+export async function startAgent(): Promise<LocalAgent> {
+  const directory = mkdtempSync(join(tmpdir(), "smolvm-agent-"));
+  const socket = join(directory, "agent.sock");
+  const child = spawn(BINARY, ["--listen-unix", socket], { stdio: "ignore" });
+  await until("the agent listens", () => existsSync(socket));
+  return {
+    directory,
+    socket,
+    process: child,
+    connect: () =>
+      AgentSession.connect(
+        { kind: "unix", path: socket },
+        { deadline: Deadline.of("connecting to the agent", { timeoutMs: 10_000 }) },
+      ),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGKILL");
+        await once(child, "exit");
+      }
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
