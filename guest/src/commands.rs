@@ -220,5 +220,5 @@ impl Agent {
 
 /// A fresh source.
 pub fn source(fd: Fd, token: Token, terminal: bool) -> Source {
-    Source { fd, token, ready: false, waiting: false, limit: None, terminal }
+    Source { fd, token, ready: false, hung_up: false, waiting: false, limit: None, terminal }
 }

@@ -178,7 +178,7 @@ impl Agent {
     /// The socket became writable: connected, or refused.
     pub fn on_connected(&mut self, task: usize) {
         let Some(t) = self.tasks.get_mut(task) else { return };
-        let (Some(sink), Some(link)) = (&mut t.sink, t.link) else { return };
+        let (Some(sink), Some(link)) = (&t.sink, t.link) else { return };
         let mut error: libc::c_int = 0;
         let mut length = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: writes one int.
@@ -200,28 +200,7 @@ impl Agent {
             return self.settle(task);
         }
         let next = std::mem::take(&mut forward.next);
-        // What the host has sent already goes to the address that takes the connection.
-        let (early, ended) = (std::mem::take(&mut sink.buf), sink.ended);
-        self.unlink(task);
-        self.remove_task(task);
-        let retry =
-            if next.is_empty() { Err(connect_failure(Errno(error))) } else { self.connect_to(link, next) };
-        if let Err(failure) = retry {
-            // The first refusal says more than the last.
-            let failure = if error == libc::ECONNREFUSED { connect_failure(Errno(error)) } else { failure };
-            return self.answer(link.session, link.stream, &failed(failure));
-        }
-        let stream = self.sessions.get_mut(link.session).and_then(|s| s.stream(link.stream));
-        let again = stream.and_then(|s| s.task);
-        if let Some(sink) = again.and_then(|i| self.tasks.get_mut(i)).and_then(|t| t.sink.as_mut()) {
-            sink.buf = early;
-            sink.ended = ended;
-        }
-        if let Some(again) = again {
-            if !self.is_connecting(again) {
-                self.flush_sink(again);
-            }
-        }
+        self.move_connection(task, link, next, Some(Errno(error)));
     }
 
     /// RESULT, when both directions are over.
@@ -240,9 +219,99 @@ impl Agent {
     }
 }
 
+/// The addresses of a host name, packed for a status pipe. Runs in a worker: the resolver waits.
+pub fn look_up(host: &[u8], port: u16) -> Result<Vec<u8>, Failure> {
+    use std::net::{SocketAddr, ToSocketAddrs};
+    let name = String::from_utf8_lossy(host);
+    let mut packed = Vec::new();
+    let found = (name.as_ref(), port).to_socket_addrs().ok().into_iter().flatten();
+    for address in found.take(MAX_ADDRESSES) {
+        match address {
+            SocketAddr::V4(v4) => {
+                packed.push(4);
+                packed.extend_from_slice(&v4.ip().octets());
+            }
+            SocketAddr::V6(v6) => {
+                packed.push(6);
+                packed.extend_from_slice(&v6.ip().octets());
+            }
+        }
+    }
+    if packed.is_empty() {
+        return Err(Failure::new(code::NOT_FOUND, [b"the guest finds no address of '", host, b"'"].concat()));
+    }
+    Ok(packed)
+}
+
+/// Addresses of one name that are tried at most.
+const MAX_ADDRESSES: usize = 8;
+
+fn unpack(mut packed: &[u8], port: u16) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    while let Some((&family, rest)) = packed.split_first() {
+        if let (4, Some((ip, rest))) = (family, rest.split_first_chunk()) {
+            addresses.push(Address::V4(*ip, port));
+            packed = rest;
+        } else if let (6, Some((ip, rest))) = (family, rest.split_first_chunk()) {
+            addresses.push(Address::V6(*ip, port));
+            packed = rest;
+        } else {
+            break;
+        }
+    }
+    addresses
+}
+
 impl Agent {
-    /// A host name is looked up in a worker: the resolver waits.
-    fn start_lookup(&mut self, _link: Link, _request: &Request) -> Result<(), Failure> {
-        Err(Failure::new(code::UNSUPPORTED, "only addresses so far"))
+    /// A host name is looked up in a worker. What the host sends meanwhile waits in a sink that takes nothing.
+    fn start_lookup(&mut self, link: Link, request: &Request) -> Result<(), Failure> {
+        let port = request.port as u16;
+        let failed = |e| failure(b"cannot look up a name", e);
+        self.start_worker(link, crate::worker::Job::LookUp(request.host, port))?;
+        let stream = self.sessions.get_mut(link.session).and_then(|s| s.stream(link.stream));
+        let Some(task) = stream.and_then(|s| s.task) else { return Ok(()) };
+        // SAFETY: plain call.
+        let fd = Fd::own(check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) }).map_err(failed)?);
+        let token = self.poller.add(&fd, 0, Target::Sink(task)).map_err(failed)?;
+        if let Some(t) = self.tasks.get_mut(task) {
+            let kind = SinkKind::Pipe;
+            t.sink = Some(Sink { fd, token, writable: false, buf: Vec::new(), done: 0, ended: false, kind });
+        }
+        Ok(())
+    }
+
+    /// The lookup worker has found addresses.
+    pub fn on_looked_up(&mut self, task: usize, packed: &[u8]) {
+        let Some(t) = self.tasks.get_mut(task) else { return };
+        let Kind::Worker(worker) = &t.kind else { return };
+        let (Some(link), false) = (t.link, worker.cancelled) else { return };
+        let addresses = unpack(packed, worker.port);
+        self.move_connection(task, link, addresses, None);
+    }
+
+    /// Goes on with other addresses; what the host has sent already moves along.
+    fn move_connection(&mut self, task: usize, link: Link, addresses: Vec<Address>, refused: Option<Errno>) {
+        let early = self.tasks.get_mut(task).and_then(|t| t.sink.as_mut());
+        let (early, ended) = early.map_or((Vec::new(), false), |s| (std::mem::take(&mut s.buf), s.ended));
+        self.unlink(task);
+        self.remove_task(task);
+        let none_left = addresses.is_empty();
+        if let Err(failure) = self.connect_to(link, addresses) {
+            // The first refusal says more than the last.
+            let failure = match refused {
+                Some(errno) if none_left || errno.0 == libc::ECONNREFUSED => connect_failure(errno),
+                _ => failure,
+            };
+            return self.answer(link.session, link.stream, &failed(failure));
+        }
+        let stream = self.sessions.get_mut(link.session).and_then(|s| s.stream(link.stream));
+        let Some(again) = stream.and_then(|s| s.task) else { return };
+        if let Some(sink) = self.tasks.get_mut(again).and_then(|t| t.sink.as_mut()) {
+            sink.buf = early;
+            sink.ended = ended;
+        }
+        if !self.is_connecting(again) {
+            self.flush_sink(again);
+        }
     }
 }

@@ -141,6 +141,7 @@ impl Agent {
     pub fn on_source(&mut self, task: usize, channel: usize, event: &Event) {
         let Some(source) = self.tasks.get_mut(task).and_then(|t| t.sources[channel].as_mut()) else { return };
         source.ready |= event.readable;
+        source.hung_up |= event.hangup;
         self.pump(task, channel);
     }
 
@@ -178,6 +179,12 @@ impl Agent {
                     self.pump_ring(t);
                 }
                 return step;
+            }
+        }
+        if let Kind::Worker(worker) = &task.kind {
+            // Output follows OPENED; a refusal has none.
+            if !worker.opened && worker.result.is_none() {
+                return Step::Rest;
             }
         }
         let Some(link) = task.link else { return Step::Rest };
@@ -348,8 +355,9 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
                     return Step::Over { held: true };
                 }
             }
-            // A pipe or socket that gave less than it was asked for is empty (epoll(7)); a terminal gives lines.
-            if n < max && !source.terminal {
+            // A pipe or socket that gave less than it was asked for is empty (epoll(7)); a terminal gives lines. After a
+            // hangup no event comes any more: it is read to its end.
+            if n < max && !source.terminal && !source.hung_up {
                 source.ready = false;
             }
             if source.ready {

@@ -43,6 +43,8 @@ pub struct Source {
     pub token: Token,
     /// there may be something to read
     pub ready: bool,
+    /// nobody writes any more; what is there is still read
+    pub hung_up: bool,
     /// queued in its session until the outbound queue has room
     pub waiting: bool,
     /// how much is still to be sent after the command's end
@@ -72,6 +74,8 @@ pub struct Worker {
     pub cancelled: bool,
     /// when one that was told to stop is killed, in monotonic ms
     pub kill_at: Option<u64>,
+    /// of a lookup: where to connect then
+    pub port: u16,
 }
 
 /// A connection inside the guest.

@@ -20,7 +20,12 @@ pub enum Job<'a> {
     Sync,
     /// hands out bytes that are too many for the stream's window
     Bytes(Vec<u8>),
+    /// finds a host name's addresses, for a port
+    LookUp(&'a [u8], u16),
 }
+
+/// A status record beside OPENED and RESULT: addresses that were found.
+const LOOKED_UP: u8 = 255;
 
 impl Job<'_> {
     /// Streams are announced by OPENED, one-shot requests are not.
@@ -132,6 +137,7 @@ impl Agent {
             cleans_up: job.has_input(),
             cancelled: false,
             kill_at: None,
+            port: if let Job::LookUp(_, port) = job { *port } else { 0 },
         };
         Ok(self.tasks.insert(Task { link: None, sink, sources, kind: Kind::Worker(worker) }))
     }
@@ -145,22 +151,28 @@ impl Agent {
             && sys::read_append(worker.status.raw(), &mut worker.report, 4096).is_ok_and(|n| n > 0)
         {}
         let mut begun = None;
+        let mut found = None;
         while let Some((record_kind, message, used)) = next_report(&worker.report) {
             if record_kind == kind::OPENED && !worker.opened {
                 worker.opened = true;
                 begun = Some(message.to_vec());
             } else if record_kind == kind::RESULT {
                 worker.result = Some(message.to_vec());
+            } else if record_kind == LOOKED_UP {
+                found = Some(message.to_vec());
             }
             worker.report.drain(..used);
+        }
+        if let Some(found) = found {
+            return self.on_looked_up(task, &found);
         }
         if let (Some(message), Some(link)) = (begun, link) {
             if let Some(session) = self.sessions.get_mut(link.session) {
                 session.put(link.stream, kind::OPENED, 0, &message);
             }
             self.mark(link.session);
-            self.pump(task, 0);
         }
+        self.pump(task, 0);
         self.settle(task);
     }
 
@@ -176,8 +188,9 @@ impl Agent {
             let mut message = Vec::new();
             failed(failure).encode(&mut message);
             worker.result = Some(message);
-            // Half a file must not look like a whole one, but what was read is still sent before the error.
+            // What was read is still sent before the error.
         }
+        self.pump(task, 0);
         self.settle(task);
     }
 
@@ -232,6 +245,10 @@ fn child(job: &Job, channels: &Channels) -> ! {
             .map(|()| Outcome::default())
             .map_err(|e| failure(b"cannot hand out the answer", e)),
         Job::File(request) => crate::files::run(request, channels),
+        Job::LookUp(host, port) => crate::forward::look_up(host, *port).map(|found| {
+            channels.report(LOOKED_UP, &found);
+            Outcome::default()
+        }),
     };
     let mut message = Vec::new();
     outcome.unwrap_or_else(failed).encode(&mut message);
