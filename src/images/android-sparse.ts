@@ -17,6 +17,9 @@ const FILL = 0xcac2;
 const DONT_CARE = 0xcac3;
 const CRC32 = 0xcac4;
 
+/** Blocks of ext4, and of memory pages. */
+const DEFAULT_BLOCK_BYTES = 4096;
+
 /** Larger images than that are not disks of ours (the ext4 of 32-bit block numbers ends at 16 TiB). */
 const IMAGE_MAX_BYTES = 16 * 2 ** 40;
 
@@ -104,33 +107,67 @@ export function parseAndroidSparse(file: Uint8Array): SparseImage {
   return { sizeBytes: blocks * blockSize, pieces };
 }
 
+/** A part of an image that may hold data; everything between such parts is a hole. */
+export interface SparseExtent {
+  /** whole blocks */
+  readonly offset: number;
+  /** whole blocks */
+  readonly data: Uint8Array;
+}
+
 /**
  * Makes a sparse image: blocks of zeros become holes, all others are kept as they are.
- * @param blocks the image's blocks in order, each of `blockSize` bytes
+ * @param sizeBytes size of the image when unpacked
+ * @param extents in rising order
  */
-export function writeAndroidSparse(image: Uint8Array, blockSize = 4096): Uint8Array {
-  if (image.length % blockSize !== 0) {
-    throw new SmolVMError(
-      "INTERNAL",
-      `a sparse image of ${image.length} bytes is not whole blocks of ${blockSize}`,
-    );
-  }
-  const blocks = image.length / blockSize;
-  const zeros = Buffer.alloc(blockSize);
-  const isHole = (block: number): boolean =>
-    zeros.equals(image.subarray(block * blockSize, (block + 1) * blockSize));
+export function writeAndroidSparse(
+  sizeBytes: number,
+  extents: readonly SparseExtent[],
+  blockSize: number = DEFAULT_BLOCK_BYTES,
+): Uint8Array {
   const parts: Uint8Array[] = [];
   let chunks = 0;
-  for (let start = 0; start < blocks; ) {
-    const hole = isHole(start);
-    let end = start + 1;
-    while (end < blocks && isHole(end) === hole) end++;
-    const body = hole ? new Uint8Array(0) : image.subarray(start * blockSize, end * blockSize);
-    parts.push(chunkHeader(hole ? DONT_CARE : RAW, end - start, body.length), body);
+  let block = 0; // up to here the image is described
+  const hole = (until: number): void => {
+    if (until === block) return;
+    parts.push(chunkHeader(DONT_CARE, until - block, 0));
     chunks++;
+    block = until;
+  };
+  for (const { offset, data } of extents) {
+    if (offset % blockSize !== 0 || data.length % blockSize !== 0 || offset < block * blockSize) {
+      throw new SmolVMError(
+        "INTERNAL",
+        `a sparse image's extent at ${offset} is not in order or not whole blocks`,
+      );
+    }
+    for (const { start, end } of runsOfData(data, blockSize)) {
+      hole(offset / blockSize + start);
+      parts.push(
+        chunkHeader(RAW, end - start, (end - start) * blockSize),
+        data.subarray(start * blockSize, end * blockSize),
+      );
+      chunks++;
+      block += end - start;
+    }
+  }
+  hole(sizeBytes / blockSize);
+  return Buffer.concat([header(blockSize, block, chunks), ...parts]);
+}
+
+/** The runs of blocks that are not all zeros. */
+function* runsOfData(data: Uint8Array, blockSize: number): Generator<{ start: number; end: number }> {
+  const zeros = Buffer.alloc(blockSize);
+  const blocks = data.length / blockSize;
+  const isZero = (block: number): boolean =>
+    zeros.equals(data.subarray(block * blockSize, (block + 1) * blockSize));
+  for (let start = 0; start < blocks; start++) {
+    if (isZero(start)) continue;
+    let end = start + 1;
+    while (end < blocks && !isZero(end)) end++;
+    yield { start, end };
     start = end;
   }
-  return Buffer.concat([header(blockSize, blocks, chunks), ...parts]);
 }
 
 function header(blockSize: number, blocks: number, chunks: number): Uint8Array {

@@ -11,7 +11,7 @@ import type { Image } from "./image.ts";
 import { prepareKernel } from "./kernel.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
 import { findRecipe, type Recipe } from "./recipe.ts";
-import { makeSeed } from "./seed.ts";
+import { makeSeeds } from "./seed-build.ts";
 import { addImage, readImage } from "./store.ts";
 import { requireTools } from "./tools.ts";
 
@@ -109,9 +109,9 @@ async function cook(
     onLine: (line) => progress("rootfs", line),
   });
 
-  progress("disk", "making the empty disk");
-  const seedFile = "seed.simg";
-  await makeSeed(workDir, join(target, seedFile), deadline);
+  progress("disk", "making empty disks");
+  const directory = "seeds";
+  const seeds = await makeSeeds(workDir, join(target, directory), deadline);
 
   progress("store", "hashing and storing");
   deadline.check();
@@ -126,7 +126,7 @@ async function cook(
       packageName: kernel.packageName,
       packageVersion: kernel.packageVersion,
     },
-    seed: { file: seedFile },
+    seeds: { directory, files: seeds.map((file) => `${directory}/${file}`) },
     modules: kernel.modules,
     packages,
   });

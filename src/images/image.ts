@@ -19,7 +19,7 @@ export interface Image {
   readonly kernelVersion: string;
   /** the kernel's modules that an initramfs may need */
   readonly modules: readonly KernelModule[];
-  /** Android sparse image of an empty ext4: the start of every writable disk */
+  /** directory of empty ext4 file systems that writable disks start from (seed.ts) */
   readonly seedPath: string;
   /** what its files take on the host's disk */
   readonly sizeBytes: number;

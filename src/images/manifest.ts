@@ -32,7 +32,8 @@ export interface Manifest {
     readonly packageName: string;
     readonly packageVersion: string;
   };
-  readonly seed: { readonly file: string };
+  /** directory of seeds: empty file systems that disks start from (seed.ts) */
+  readonly seeds: { readonly directory: string; readonly files: readonly string[] };
   readonly modules: readonly {
     readonly name: string;
     readonly file: string;
@@ -48,7 +49,7 @@ export function manifestDigest(manifest: Manifest): string {
     arch: manifest.arch,
     rootfs: manifest.rootfs,
     kernel: { file: manifest.kernel.file, version: manifest.kernel.version },
-    seed: manifest.seed,
+    seeds: manifest.seeds,
     modules: manifest.modules.map(({ name, file, depends }) => [name, file, depends]),
     files: [...manifest.files]
       .sort((a, b) => (a.path < b.path ? -1 : 1))
@@ -74,7 +75,7 @@ export function toImage(manifest: Manifest, digest: string, dir: string): Image 
       sha256: sha256.get(file) ?? "",
       depends,
     })),
-    seedPath: join(dir, manifest.seed.file),
+    seedPath: join(dir, manifest.seeds.directory),
     sizeBytes: manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0),
     createdAt: manifest.createdAt,
   };
@@ -98,7 +99,7 @@ export function parseManifest(text: string, path: string): Manifest {
   const files = [
     manifest.rootfs?.file,
     manifest.kernel?.file,
-    manifest.seed?.file,
+    ...(manifest.seeds?.files ?? [undefined]),
     ...(manifest.modules ?? []).map((module) => module.file),
   ];
   const listed = new Set(manifest.files?.map((file) => file.path));

@@ -3,6 +3,7 @@ import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Apt, DEBIAN_SUITE } from "./apt.ts";
 import type { RootfsFormat } from "./image.ts";
+import { buildMinimalRootfs, MINIMAL_COMMANDS, MINIMAL_PACKAGE } from "./minimal.ts";
 import { checkImageName } from "./reference.ts";
 import { buildDebianRootfs, DEBIAN_PACKAGES, type PackageVersion } from "./rootfs.ts";
 import type { Tool } from "./tools.ts";
@@ -33,7 +34,7 @@ export interface Recipe {
 }
 
 /** Raised when the way images are built changes. */
-const BUILD_VERSION = 1;
+const BUILD_VERSION = 2;
 
 /** The images that smolvm can build. */
 export const RECIPES: readonly Recipe[] = [
@@ -44,9 +45,19 @@ export const RECIPES: readonly Recipe[] = [
     message: `installing Debian ${DEBIAN_SUITE} with ${DEBIAN_PACKAGES.join(", ")}`,
     rootfsFile: "rootfs.squashfs",
     rootfsFormat: "squashfs",
-    tools: ["apt-get", "apt-cache", "dpkg-deb", "mmdebstrap", "tar2sqfs", "tar", "mke2fs"],
+    tools: ["apt-get", "apt-cache", "dpkg-deb", "mmdebstrap", "tar2sqfs", "tar", "mke2fs", "qemu-img"],
     buildRootfs: async ({ apt, workDir, target, ...context }) =>
       buildDebianRootfs(workDir, target, { ...context, sourceDateEpoch: await apt.archiveTime() }),
+  },
+  {
+    name: "minimal",
+    arches: ["x86_64", "aarch64"],
+    key: [BUILD_VERSION, "minimal", DEBIAN_SUITE, MINIMAL_PACKAGE, MINIMAL_COMMANDS],
+    message: `unpacking ${MINIMAL_PACKAGE}`,
+    rootfsFile: "rootfs.squashfs",
+    rootfsFormat: "squashfs",
+    tools: ["apt-get", "apt-cache", "dpkg-deb", "tar2sqfs", "mke2fs", "qemu-img"],
+    buildRootfs: ({ apt, ...context }) => buildMinimalRootfs(apt, context),
   },
 ];
 

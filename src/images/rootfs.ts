@@ -1,9 +1,9 @@
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { aptSources, DEBIAN_SUITE, debianArch, requireKeyring } from "./apt.ts";
+import { tarToSquashfs } from "./squashfs.ts";
 import { requireTools, runTool } from "./tools.ts";
 
 /** A Debian package and its version, as it is in an image. */
@@ -23,9 +23,6 @@ export const DEBIAN_PACKAGES: readonly string[] = [
   "procps",
   "iproute2",
 ];
-
-/** Bytes of a squashfs block: what the guest unpacks at least, to read one byte. See ARCHITECTURE.md for the measurement. */
-const SQUASHFS_BLOCK_BYTES = 128 * 1024;
 
 export interface RootfsOptions {
   readonly arch: Arch;
@@ -92,20 +89,6 @@ export function mmdebstrapArgs(
     tarball,
     ...aptSources(mirror),
   ];
-}
-
-/** Packs a tar file as squashfs: owners, modes and times are the tar's, the order of files too. */
-export async function tarToSquashfs(tarball: string, target: string, deadline: Deadline): Promise<void> {
-  requireTools(["tar2sqfs"]);
-  const file = await open(tarball, "r");
-  try {
-    await runTool("tar2sqfs", ["-q", "-f", "-s", "-c", "zstd", "-b", String(SQUASHFS_BLOCK_BYTES), target], {
-      deadline,
-      stdin: file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false }),
-    });
-  } finally {
-    await file.close();
-  }
 }
 
 /** Installed packages from dpkg's status file, sorted by name. Pure. */

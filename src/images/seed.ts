@@ -1,45 +1,30 @@
-import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { zstdDecompress } from "node:zlib";
 import { SmolVMError } from "../errors.ts";
-import type { Deadline } from "../util/deadline.ts";
-import {
-  parseAndroidSparse,
-  type SparseImage,
-  type SparsePiece,
-  writeAndroidSparse,
-} from "./android-sparse.ts";
-import { runTool } from "./tools.ts";
+import { isAndroidSparse, parseAndroidSparse, type SparseImage, type SparsePiece } from "./android-sparse.ts";
 
-/** Smallest disk that can be made: the size of the seed's file system. */
-export const SEED_BYTES: number = 64 * 1024 * 1024;
-/** Largest disk that the seed's file system can be grown to online (its reserved group descriptors end there). */
-export const SEED_MAX_BYTES: number = 2 ** 40;
-/** A seed is some hundred KiB: more is not one of ours. */
-const SEED_FILE_MAX_BYTES = 64 * 1024 * 1024;
-const BLOCK_BYTES = 4096;
-/** Fixed, so that the same tools make the same bytes; nothing looks disks up by them. */
-const SEED_UUID = "736d6f6c-766d-4000-8000-000000000001";
-const SEED_HASH = "736d6f6c-766d-4000-8000-000000000002";
+/** Smallest disk that can be made: the size of the smallest seed, in MiB. */
+export const SEED_MIN_MIB = 64;
+/** A seed is a few MiB at most: more is not one of ours. */
+const SEED_MAX_BYTES = 64 * 1024 * 1024;
+const MIB = 2 ** 20;
+
+/** The name of the seed of that size in an image's directory of seeds: an Android sparse image, compressed with zstd. */
+export function seedFileName(sizeMib: number): string {
+  return `${sizeMib}.simg.zst`;
+}
 
 /**
- * Writes a sandbox's writable disk: the seed's file system at the start of a sparse file of `sizeBytes`. Needs no tools,
- * takes milliseconds whatever the size; the guest grows the file system to the disk when it mounts it.
+ * Writes a sandbox's writable disk: the file system of the largest seed that fits, at the start of a sparse file of
+ * `sizeBytes`. Needs no tools, takes milliseconds whatever the size; the guest grows the file system to the disk.
+ * @param seedPath directory of seeds (an image's `seedPath`), or one Android sparse image
  * @param target must not exist; nothing is left there on failure
  * @throws SmolVMError IMAGE_INVALID (damaged seed), CONFIG_INVALID (size), FILE_EXISTS, NO_SPACE, HOST_FAILED
  */
 export async function writeDiskFromSeed(seedPath: string, target: string, sizeBytes: number): Promise<void> {
-  const seed = parseAndroidSparse(await readSeed(seedPath));
-  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < seed.sizeBytes) {
-    const minMib = Math.ceil(seed.sizeBytes / 2 ** 20);
-    throw new SmolVMError(
-      "CONFIG_INVALID",
-      `a disk of ${sizeBytes} bytes is too small: at least ${minMib} MiB`,
-      {
-        hint: `Set diskSizeMib to ${minMib} or more.`,
-        details: { sizeBytes, minBytes: seed.sizeBytes },
-      },
-    );
-  }
+  const seed = await readSeed(seedPath, sizeBytes);
   if (await exists(target)) {
     throw new SmolVMError("FILE_EXISTS", `the disk '${target}' exists`, { details: { path: target } });
   }
@@ -58,60 +43,58 @@ export async function writeDiskFromSeed(seedPath: string, target: string, sizeBy
   }
 }
 
-/**
- * Makes the seed with mke2fs: an empty ext4 with a journal, room to grow to 1 TiB, and nothing left for the kernel
- * to initialise later.
- * @param workDir an empty directory for the image in between
- */
-export async function makeSeed(workDir: string, target: string, deadline: Deadline): Promise<void> {
-  const image = `${workDir}/seed.img`;
-  const file = await open(image, "wx", 0o600);
-  await file.truncate(SEED_BYTES);
-  await file.close();
-  try {
-    await runTool("mke2fs", mke2fsArgs(image), { deadline, env: { E2FSPROGS_FAKE_TIME: "1" } });
-    await writeFileSynced(target, writeAndroidSparse(await readFile(image), BLOCK_BYTES));
-  } finally {
-    await rm(image, { force: true });
-  }
-}
+const zstd = promisify(zstdDecompress) as (data: Uint8Array, options: object) => Promise<Uint8Array>;
 
-/** The arguments of mke2fs for the seed. Pure. */
-export function mke2fsArgs(image: string): string[] {
-  const extended = [
-    `hash_seed=${SEED_HASH}`,
-    `resize=${SEED_MAX_BYTES / BLOCK_BYTES}`,
-    "lazy_itable_init=0",
-    "lazy_journal_init=0",
-    "root_owner=0:0",
-    "nodiscard",
-  ].join(",");
-  return [
-    ...["-q", "-F", "-t", "ext4", "-T", "default"],
-    ...["-b", String(BLOCK_BYTES), "-I", "256", "-i", "16384"],
-    ...["-O", "^64bit", "-m", "0", "-J", "size=16"],
-    ...["-U", SEED_UUID, "-E", extended],
-    image,
-  ];
-}
-
-async function readSeed(path: string): Promise<Uint8Array> {
+/** The seed that a disk of `sizeBytes` starts from. */
+async function readSeed(seedPath: string, sizeBytes: number): Promise<SparseImage> {
+  let bytes: Uint8Array;
   try {
-    const { size } = await stat(path);
-    if (size <= SEED_FILE_MAX_BYTES) return await readFile(path);
+    const path = (await stat(seedPath)).isDirectory() ? await chooseSeed(seedPath, sizeBytes) : seedPath;
+    if ((await stat(path)).size > SEED_MAX_BYTES) throw new Error("it is too large to be one");
+    bytes = await readFile(path);
+    if (!isAndroidSparse(bytes)) bytes = await zstd(bytes, { maxOutputLength: SEED_MAX_BYTES });
   } catch (error) {
+    if (error instanceof SmolVMError) throw error;
     throw new SmolVMError(
       "IMAGE_INVALID",
-      `the disk seed '${path}' cannot be read: ${(error as Error).message}`,
+      `the disk seed '${seedPath}' cannot be read: ${(error as Error).message}`,
       {
         hint: "Build the image again: smolvm image build --force",
         cause: error,
       },
     );
   }
-  throw new SmolVMError("IMAGE_INVALID", `the disk seed '${path}' is too large to be one`, {
-    hint: "Build the image again: smolvm image build --force",
+  const seed = parseAndroidSparse(bytes);
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < seed.sizeBytes)
+    throw tooSmall(sizeBytes, seed.sizeBytes / MIB);
+  return seed;
+}
+
+async function chooseSeed(directory: string, sizeBytes: number): Promise<string> {
+  const sizes = (await readdir(directory)).flatMap((name) => {
+    const mib = Number(/^(\d+)\.simg\.zst$/.exec(name)?.[1] ?? Number.NaN);
+    return Number.isSafeInteger(mib) ? [mib] : [];
   });
+  const best = largestFitting(sizes, sizeBytes / MIB);
+  if (best === undefined) throw tooSmall(sizeBytes, Math.min(...sizes, SEED_MIN_MIB));
+  return join(directory, seedFileName(best));
+}
+
+/** The largest of some sizes that is not above a limit. Pure. */
+export function largestFitting(sizes: readonly number[], limit: number): number | undefined {
+  const fitting = sizes.filter((size) => size <= limit);
+  return fitting.length === 0 ? undefined : Math.max(...fitting);
+}
+
+function tooSmall(sizeBytes: number, minMib: number): SmolVMError {
+  return new SmolVMError(
+    "CONFIG_INVALID",
+    `a disk of ${sizeBytes} bytes is too small: at least ${minMib} MiB`,
+    {
+      hint: `Set diskSizeMib to ${minMib} or more.`,
+      details: { sizeBytes, minMib },
+    },
+  );
 }
 
 async function writeSparse(file: FileHandle, seed: SparseImage, sizeBytes: number): Promise<void> {
@@ -135,16 +118,6 @@ async function writeAll(file: FileHandle, data: Uint8Array, offset: number): Pro
   for (let done = 0; done < data.length; ) {
     const { bytesWritten } = await file.write(data, done, data.length - done, offset + done);
     done += bytesWritten;
-  }
-}
-
-async function writeFileSynced(path: string, data: Uint8Array): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(data);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
 

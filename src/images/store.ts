@@ -111,7 +111,7 @@ export async function addImage(
   const paths = [
     draft.rootfs.file,
     draft.kernel.file,
-    draft.seed.file,
+    ...draft.seeds.files,
     ...draft.modules.map((module) => module.file),
   ];
   const manifest: Manifest = {

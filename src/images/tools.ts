@@ -10,6 +10,7 @@ const PACKAGE_OF = {
   mmdebstrap: "mmdebstrap",
   tar2sqfs: "squashfs-tools-ng",
   mke2fs: "e2fsprogs",
+  "qemu-img": "qemu-utils",
   tar: "tar",
 } as const;
 
