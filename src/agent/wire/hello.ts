@@ -61,23 +61,22 @@ export class HelloScan {
    * @throws SmolVMError AGENT_PROTOCOL after {@link MAX_DISCARD} bytes without an answer
    */
   push(chunk: Buffer): HelloFound | undefined {
-    let bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = EMPTY;
-    for (;;) {
-      const at = bytes.indexOf(MAGIC);
+    for (let from = 0; ; ) {
+      const at = bytes.indexOf(MAGIC, from);
       if (at < 0) {
         // The magic number may have begun: keep its possible first 15 bytes.
-        this.#keep(bytes, Math.max(0, bytes.length - (MAGIC.length - 1)));
+        this.#keep(bytes, Math.max(from, bytes.length - (MAGIC.length - 1)));
         return undefined;
       }
-      const found = this.#answer(bytes.subarray(at + MAGIC.length));
+      const found = this.#answer(bytes, at + MAGIC.length);
       if (found === "more") {
         this.#keep(bytes, at);
         return undefined;
       }
       if (found !== "none") return found;
-      this.#discard(at + MAGIC.length);
-      bytes = bytes.subarray(at + MAGIC.length);
+      from = at + MAGIC.length;
     }
   }
 
@@ -91,20 +90,21 @@ export class HelloScan {
     if (this.#discarded > MAX_DISCARD) throw violation(`${MAX_DISCARD} bytes without an answer to the hello`);
   }
 
-  #answer(bytes: Buffer): HelloFound | "more" | "none" {
-    if (bytes.length < HEADER_BYTES) return "more";
-    const length = bytes.readUInt32LE(0);
-    const plain = bytes.readUInt32LE(4) === 0 && bytes.readUInt32LE(8) === FrameType.HELLO_ACK;
+  #answer(bytes: Buffer, at: number): HelloFound | "more" | "none" {
+    const payload = at + HEADER_BYTES;
+    if (bytes.length < payload) return "more";
+    const length = bytes.readUInt32LE(at);
+    const plain = bytes.readUInt32LE(at + 4) === 0 && bytes.readUInt32LE(at + 8) === FrameType.HELLO_ACK;
     if (!plain || length > MAX_HELLO) return "none";
-    if (bytes.length < HEADER_BYTES + length) return "more";
+    if (bytes.length < payload + length) return "more";
     let ack: HelloAck;
     try {
-      ack = decode(HelloAck, bytes.subarray(HEADER_BYTES, HEADER_BYTES + length));
+      ack = decode(HelloAck, bytes.subarray(payload, payload + length));
     } catch {
       return "none"; // not an answer, so part of what is skipped
     }
     if (!Buffer.from(ack.nonce).equals(this.#nonce)) return "none";
-    return { ack, rest: bytes.subarray(HEADER_BYTES + length) };
+    return { ack, rest: bytes.subarray(payload + length) };
   }
 }
 

@@ -1,0 +1,267 @@
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { describe, expect, test } from "vitest";
+import { runCommand, spawnProcess } from "../../../src/agent/exec.ts";
+import { GuestFiles } from "../../../src/agent/files.ts";
+import { shutdown } from "../../../src/agent/machine.ts";
+import { AgentSession } from "../../../src/agent/session.ts";
+import { encodeFrame, FrameType } from "../../../src/agent/wire/frame.ts";
+import { MAGIC } from "../../../src/agent/wire/hello.ts";
+import { Deadline } from "../../../src/util/deadline.ts";
+import { type Behaviour, FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
+import { until } from "../../helpers/wait.ts";
+
+const soon = (timeoutMs = 5_000): Deadline => Deadline.of("connecting", { timeoutMs });
+
+/** What a promise rejects with; asked for at once, so that no rejection is unhandled while others are awaited. */
+function failure(promise: PromiseLike<unknown>): Promise<Error & Record<string, unknown>> {
+  return Promise.resolve(promise).then(
+    () => expect.fail("it did not fail"),
+    (error) => error,
+  );
+}
+
+/** A guest whose answer to the first request is up to the test. */
+async function guestThat(onOpen: (stream: FakeStream) => void, more: Partial<Behaviour> = {}) {
+  const guest = await FakeGuest.start({ onOpen, ...more });
+  const session = await guest.connect();
+  return { guest, session, connection: guest.connections[0]! };
+}
+
+describe("connecting", () => {
+  test("waits for a socket that is not there yet, and takes it as soon as it comes", async () => {
+    await using guest = FakeGuest.prepare();
+    const connecting = AgentSession.connect({ kind: "unix", path: guest.socketPath }, { deadline: soon() });
+    await new Promise((resolve) => setImmediate(resolve));
+    const started = performance.now();
+    await guest.listen();
+    const session = await connecting;
+    expect(performance.now() - started).toBeLessThan(200);
+    expect(session.hello).toMatchObject({ version: 1, agent: "fake", bootId: "fake-boot" });
+    await session.close();
+  });
+
+  test("gives up at its deadline, when aborted, and when the machine has ended", async () => {
+    const endpoint = { kind: "unix", path: "/tmp/smolvm-no-such-directory/socket" } as const;
+    await expect(AgentSession.connect(endpoint, { deadline: soon(60) })).rejects.toMatchObject({
+      code: "TIMEOUT",
+    });
+    const controller = new AbortController();
+    const aborted = failure(
+      AgentSession.connect(endpoint, { deadline: Deadline.of("connecting", { signal: controller.signal }) }),
+    );
+    controller.abort();
+    expect(await aborted).toMatchObject({ code: "ABORTED" });
+    const exited = Promise.resolve();
+    await expect(AgentSession.connect(endpoint, { deadline: soon(), exited })).rejects.toMatchObject({
+      code: "AGENT_LOST",
+    });
+  });
+
+  test("to a guest that never answers ends at the deadline", async () => {
+    await using guest = await FakeGuest.start({ onHello: () => false });
+    await expect(guest.connect(100)).rejects.toMatchObject({ code: "TIMEOUT" });
+  });
+
+  test("asks a silent guest again with a flush and another nonce, and takes only the last answer", async () => {
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        if (connection.hellos.length === 1) return false;
+        const [first] = connection.hellos;
+        expect(Buffer.from(hello.nonce).equals(Buffer.from(first!.nonce))).toBe(false);
+        connection.hello({ version: 1, nonce: first!.nonce, agent: "too late" });
+        connection.frame(0, FrameType.PING, 0, Buffer.from("old"));
+        connection.hello({ version: 1, nonce: hello.nonce, agent: "in time" });
+        return true;
+      },
+    });
+    const session = await guest.connect();
+    expect(session.hello.agent).toBe("in time");
+    await session.close();
+  });
+
+  test("does not flush a machine that was just booted", async () => {
+    await using guest = await FakeGuest.start({ onHello: () => false });
+    const endpoint = { kind: "unix", path: guest.socketPath } as const;
+    await expect(AgentSession.connect(endpoint, { deadline: soon(1300), fresh: true })).rejects.toThrow();
+    expect(guest.connections[0]!.hellos.length).toBe(1);
+  });
+
+  test("skips what an earlier session left unread", async () => {
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        connection.send(Buffer.alloc(4 * 1024 * 1024, 0xff));
+        connection.send(MAGIC);
+        connection.frame(7, FrameType.DATA, 1, Buffer.from("old"));
+        connection.hello({ version: 1, nonce: hello.nonce });
+        return true;
+      },
+    });
+    await (await guest.connect()).close();
+  });
+
+  test("gives up on a guest that floods instead of answering", async () => {
+    await using guest = await FakeGuest.start({
+      onHello: ({ socket }) => {
+        const junk = Buffer.alloc(1024 * 1024, MAGIC);
+        const pump = (): void => {
+          while (socket.writable && socket.write(junk));
+        };
+        socket.on("drain", pump);
+        pump();
+        return true;
+      },
+    });
+    await expect(guest.connect()).rejects.toMatchObject({ code: "AGENT_PROTOCOL" });
+  });
+
+  test.each([
+    [7, /version 7, this library version 1/, /npm install/],
+    [0, /version 0, this library version 1/, /Stop and start/],
+  ])("refuses an agent of version %i and says what to do", async (version, message, hint) => {
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        connection.hello({ version, nonce: hello.nonce });
+        return true;
+      },
+    });
+    const error = await guest.connect().catch((reason) => reason);
+    expect(error).toMatchObject({ code: "AGENT_VERSION", details: { guestVersion: version } });
+    expect(error.message).toMatch(message);
+    expect(error.hint).toMatch(hint);
+  });
+
+  test("tries again when it is hung up on before the answer", async () => {
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        if (guest.connections.length < 3) connection.socket.destroy();
+        else connection.hello({ version: 1, nonce: hello.nonce });
+        return true;
+      },
+    });
+    await (await guest.connect()).close();
+    expect(guest.connections.length).toBe(3);
+  });
+
+  test("over TCP begins with the token's line", async () => {
+    const first = new Promise<Buffer>((resolve) => {
+      const server = createServer((socket: Socket) => {
+        socket.once("data", (chunk) => {
+          resolve(chunk as Buffer);
+          socket.destroy();
+          server.close();
+        });
+      }).listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as { port: number };
+        const endpoint = { kind: "tcp", host: "127.0.0.1", port, token: "secret" } as const;
+        AgentSession.connect(endpoint, { deadline: soon(300) }).catch(() => {});
+      });
+    });
+    expect((await first).toString("latin1")).toMatch(/^secret\n/);
+  });
+});
+
+describe("a session", () => {
+  test("measures round trips", async () => {
+    await using guest = await FakeGuest.start();
+    const session = await guest.connect();
+    expect(await session.ping(soon())).toBeGreaterThan(0);
+    guest.behaviour.answersPings = false;
+    await expect(session.ping(soon(50))).rejects.toMatchObject({ code: "TIMEOUT" });
+    await session.close();
+    await expect(session.ping()).rejects.toMatchObject({ code: "AGENT_LOST" });
+  });
+
+  test("is idle while nothing is open", async () => {
+    const { guest, session } = await guestThat(() => {});
+    await using _ = guest;
+    expect(session.idle).toBe(true);
+    const running = failure(runCommand(session, "x"));
+    expect(session.idle).toBe(false);
+    await session.close();
+    expect(await running).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(session.idle).toBe(true);
+  });
+
+  test("that closes tells every request what became of it", async () => {
+    const { guest, session } = await guestThat(() => {});
+    await using _ = guest;
+    const files = new GuestFiles(async () => session);
+    const command = failure(runCommand(session, "make install"));
+    const process = spawnProcess(session, "sleep 9");
+    const write = failure(files.write("/a", "b"));
+    const stat = failure(files.stat("/a"));
+    await until("all were sent", () => guest.connections[0]!.streams.size === 4);
+    await session.close();
+    expect(await session.ended).toMatchObject({ reason: "closed" });
+    expect(await command).toMatchObject({ code: "OUTCOME_UNKNOWN", message: /make install/ });
+    expect(await failure(process)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await failure(process.started)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await write).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await stat).toMatchObject({ code: "AGENT_LOST" });
+    await expect(runCommand(session, "more")).rejects.toMatchObject({ code: "AGENT_LOST" });
+    await session.close(); // closing twice is fine
+  });
+
+  test("whose channel dies reports it, with the output so far", async () => {
+    const { guest, session } = await guestThat((stream) => {
+      stream.opened({ process: 1, pid: 2 }).data(1, "so far\n");
+      stream.connection.socket.end();
+    });
+    await using _ = guest;
+    const error = await runCommand(session, "make").catch((reason) => reason);
+    expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN", details: { stdout: "so far\n" } });
+    expect(error.message).toContain("running 'make' may or may not have happened");
+    expect(await session.ended).toMatchObject({ reason: "lost" });
+  });
+
+  test("knows a wanted stop from a crash", async () => {
+    const { guest, session, connection } = await guestThat((stream) => {
+      if (stream.open.shutdown) stream.connection.goodbye("shutdown\x1b[31m");
+    });
+    await using _ = guest;
+    const running = failure(runCommand(session, "sleep 9"));
+    await shutdown(session, { graceMs: 100, timeoutMs: 5_000 });
+    expect(await session.ended).toMatchObject({
+      reason: "goodbye",
+      message: "the sandbox was stopped (shutdown\\x1b[31m)",
+    });
+    expect(await running).toMatchObject({ code: "OUTCOME_UNKNOWN", message: /was stopped/ });
+    await once(connection.socket, "close");
+    const lost = await guestThat((stream) => stream.connection.socket.destroy());
+    await using __ = lost.guest;
+    await expect(shutdown(lost.session)).rejects.toMatchObject({ code: "AGENT_LOST" });
+  });
+
+  test("that is closed in the middle of a frame is lost, not broken", async () => {
+    const { guest, session } = await guestThat((stream) => {
+      stream.opened();
+      stream.connection.send(encodeFrame(stream.id, FrameType.DATA, 1, Buffer.alloc(1000)).subarray(0, 500));
+      stream.connection.socket.end();
+    });
+    await using _ = guest;
+    await expect(runCommand(session, "x")).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await session.ended).toMatchObject({ reason: "lost" });
+  });
+
+  test("opens at most 512 streams and the others in order as those end", async () => {
+    const opened: FakeStream[] = [];
+    const { guest, session } = await guestThat((stream) => void opened.push(stream));
+    await using _ = guest;
+    const running = Array.from({ length: 515 }, (_, n) => runCommand(session, `${n}`, { stdin: "in" }));
+    await until("512 are open", () => opened.length === 512);
+    const queued = await failure(runCommand(session, "given up", { signal: AbortSignal.timeout(50) }));
+    expect(queued).toMatchObject({ code: "RUN_ABORTED" });
+    expect(opened.length).toBe(512);
+    for (let n = 0; n < 515; n++) {
+      await until("it is open", () => opened[n]);
+      opened[n]!.opened().result();
+    }
+    await Promise.all(running);
+    expect(opened.map(({ open }) => String(open.exec?.shell))).toEqual(
+      Array.from({ length: 515 }, (_, n) => `${n}`),
+    );
+    expect(opened[514]!.received.join("")).toBe("in");
+    await session.close();
+  });
+});
