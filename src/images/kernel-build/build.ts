@@ -16,6 +16,7 @@ import { configure } from "./configure.ts";
 import { addKernel, type BuiltKernel, listKernels, useKernel } from "./kernel-store.ts";
 import { kernelLayout } from "./layout.ts";
 import { buildEnvironment, type MakeOptions, make } from "./make.ts";
+import { applyPatches } from "./patch.ts";
 import { requireBuildPrograms } from "./programs.ts";
 import { KERNEL_TARGETS, type KernelRecipe, readRecipe } from "./recipe.ts";
 import { prepareSource } from "./source.ts";
@@ -107,6 +108,7 @@ async function cook(
     newest: options.newest,
     onMessage: (message) => progress("source", message),
   });
+  await applyPatches(recipe, source, deadline);
   const makeOptions: MakeOptions = { recipe, source, deadline, jobs: options.jobs };
 
   progress("configure", `configuring ${source.package} ${source.version} for ${arch}`);
@@ -147,6 +149,7 @@ async function cook(
       pinned: source.pinned,
       license: "GPL-2.0-only",
     },
+    patches: recipe.patches.map(({ name, sha256 }) => ({ name, sha256 })),
     compiler,
     file,
     files,

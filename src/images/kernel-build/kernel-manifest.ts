@@ -20,6 +20,8 @@ export interface KernelManifest {
     readonly pinned: boolean;
     readonly license: "GPL-2.0-only";
   };
+  /** what was changed in it, from kernel/patches, in this order */
+  readonly patches: readonly { readonly name: string; readonly sha256: string }[];
   /** first line of the compiler's --version, e.g. "x86_64-linux-gnu-gcc (Debian 12.2.0-14+deb12u1) 12.2.0" */
   readonly compiler: string;
   /** file that is booted: vmlinux or Image */

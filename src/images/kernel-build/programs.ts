@@ -31,6 +31,7 @@ export function buildNeeds(arch: Arch, hostArch: Arch | undefined): BuildNeed[] 
     { what: "bc", package: "bc" },
     { what: "bison", package: "bison" },
     { what: "flex", package: "flex" },
+    { what: "patch", package: "patch" },
     { what: "tar", package: "tar" },
     { what: "xz", package: "xz-utils" },
     // objtool, which only the x86 build runs

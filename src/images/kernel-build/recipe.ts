@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Arch } from "../../config/spec.ts";
@@ -54,6 +54,15 @@ export const KERNEL_TARGETS: Readonly<Record<Arch, KernelTarget>> = {
   },
 };
 
+/** A change of ours to Debian's source. */
+export interface KernelPatch {
+  /** file name; patches are applied in its order */
+  readonly name: string;
+  /** sha256 (hex) of the file */
+  readonly sha256: string;
+  readonly path: string;
+}
+
 /** Everything that decides what a kernel will be, apart from the compiler. */
 export interface KernelRecipe {
   readonly arch: Arch;
@@ -61,6 +70,7 @@ export interface KernelRecipe {
   readonly requests: readonly ConfigRequest[];
   /** the fragments, as given to the kernel's configuration */
   readonly fragment: string;
+  readonly patches: readonly KernelPatch[];
   /** sha256 (hex) over all of this */
   readonly key: string;
 }
@@ -74,7 +84,7 @@ export function kernelRecipeDir(): string {
 }
 
 /**
- * Reads the recipe for an architecture: source.json, common.config and ARCH.config.
+ * Reads the recipe for an architecture: source.json, common.config, ARCH.config and the patches.
  * @throws SmolVMError IMAGE_BUILD_FAILED: a file is missing or has lines that make no sense
  */
 export async function readRecipe(arch: Arch, dir: string = kernelRecipeDir()): Promise<KernelRecipe> {
@@ -108,12 +118,35 @@ export async function readRecipe(arch: Arch, dir: string = kernelRecipeDir()): P
     );
   }
   const fragment = texts.map((text) => `${text.trimEnd()}\n`).join("");
+  const patches = await readPatches(join(dir, "patches"));
   const key = createHash("sha256")
     .update(
-      JSON.stringify([BUILD_VERSION, arch, source, requests.map(({ option, value }) => [option, value])]),
+      JSON.stringify([
+        BUILD_VERSION,
+        arch,
+        source,
+        requests.map(({ option, value }) => [option, value]),
+        patches.map(({ sha256 }) => sha256),
+      ]),
     )
     .digest("hex");
-  return { arch, source, requests, fragment, key };
+  return { arch, source, requests, fragment, patches, key };
+}
+
+async function readPatches(dir: string): Promise<KernelPatch[]> {
+  const names = (await readdir(dir).catch(() => [])).filter((name) => name.endsWith(".patch")).sort();
+  return Promise.all(
+    names.map(async (name) => {
+      const path = join(dir, name);
+      return {
+        name,
+        path,
+        sha256: createHash("sha256")
+          .update(await readFile(path))
+          .digest("hex"),
+      };
+    }),
+  );
 }
 
 /** Requests for an option that an earlier one asked for. Pure. */

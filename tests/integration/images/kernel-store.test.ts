@@ -44,6 +44,7 @@ async function add(name: string, content: string, arch: Arch = "x86_64"): Promis
       pinned: true,
       license: "GPL-2.0-only",
     },
+    patches: [],
     compiler: "gcc",
     file: "vmlinux",
     files: await describeFiles(dir, ["vmlinux", "config"]),

@@ -112,6 +112,7 @@ test("a native build needs no cross compiler, and only x86_64 needs libelf", () 
     "build-essential",
     "flex",
     "libelf-dev",
+    "patch",
     "tar",
     "xz-utils",
   ]);
@@ -121,6 +122,7 @@ test("a native build needs no cross compiler, and only x86_64 needs libelf", () 
     "build-essential",
     "flex",
     "gcc-aarch64-linux-gnu",
+    "patch",
     "tar",
     "xz-utils",
   ]);
