@@ -1,4 +1,4 @@
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
@@ -95,18 +95,19 @@ export class Apt {
   }
 
   /**
-   * The time of the newest list, in seconds since 1970: it stands for "the state of the archive".
+   * The date of the newest signed list, in seconds since 1970: it stands for "the state of the archive".
    * @throws SmolVMError IMAGE_BUILD_FAILED
    */
   async archiveTime(): Promise<number> {
     const lists = join(this.#dir, "state", "lists");
-    const times: number[] = [];
+    const dates: number[] = [];
     for (const name of await readdir(lists)) {
-      // apt gives the files that it fetched the archive's time
-      if (name.endsWith("_InRelease")) times.push(Math.floor((await stat(join(lists, name))).mtimeMs / 1000));
+      if (!name.endsWith("_InRelease")) continue;
+      const date = releaseDate(await readFile(join(lists, name), "utf8"));
+      if (date !== undefined) dates.push(date);
     }
-    if (times.length === 0) throw new SmolVMError("IMAGE_BUILD_FAILED", "apt fetched no signed package list");
-    return Math.max(...times);
+    if (dates.length === 0) throw new SmolVMError("IMAGE_BUILD_FAILED", "apt fetched no signed package list");
+    return Math.max(...dates);
   }
 
   /** The control fields of the version of a package that apt would install. */
@@ -175,6 +176,13 @@ export function parseControl(text: string): ReadonlyMap<string, string> {
     fields.set(last, line.slice(colon + 1).trim());
   }
   return fields;
+}
+
+/** The date of an archive's Release file, in seconds since 1970 ("Date: Sat, 05 Sep 2026 09:51:43 UTC"). Pure. */
+export function releaseDate(release: string): number | undefined {
+  const text = /^Date: (.+)$/m.exec(release)?.[1];
+  const milliseconds = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
 }
 
 /** @throws SmolVMError DEPENDENCY_MISSING */

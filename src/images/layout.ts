@@ -20,8 +20,10 @@ export interface ImageLayout {
   readonly buildLock: string;
   /** initramfs archives, by what is in them */
   readonly initrds: string;
-  /** kernels unpacked from a user's own files, by the sha256 of these */
+  /** kernels that were built here (kernel-build/) */
   readonly kernels: string;
+  /** kernels unpacked from a user's own files, by the sha256 of these */
+  readonly extractedKernels: string;
 }
 
 export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
@@ -36,6 +38,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     buildLock: join(root, "build.lock"),
     initrds: join(cacheDir, "initrd"),
     kernels: join(cacheDir, "kernels"),
+    extractedKernels: join(cacheDir, "kernels", "extracted"),
   };
 }
 

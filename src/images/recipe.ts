@@ -1,5 +1,6 @@
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import { hostArch } from "../host/facts.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Apt, DEBIAN_SUITE } from "./apt.ts";
 import type { RootfsFormat } from "./image.ts";
@@ -23,7 +24,8 @@ export interface RecipeContext {
 /** How an image of ours is made. */
 export interface Recipe {
   readonly name: string;
-  readonly arches: readonly Arch[];
+  /** "native": its packages' scripts run while it is built, so only the host's own */
+  readonly arches: "all" | "native";
   /** whatever is in here makes another image when it changes */
   readonly key: readonly unknown[];
   readonly message: string;
@@ -34,13 +36,13 @@ export interface Recipe {
 }
 
 /** Raised when the way images are built changes. */
-const BUILD_VERSION = 2;
+const BUILD_VERSION = 3;
 
 /** The images that smolvm can build. */
 export const RECIPES: readonly Recipe[] = [
   {
     name: "debian",
-    arches: ["x86_64"],
+    arches: "native",
     key: [BUILD_VERSION, "debian", DEBIAN_SUITE, DEBIAN_PACKAGES],
     message: `installing Debian ${DEBIAN_SUITE} with ${DEBIAN_PACKAGES.join(", ")}`,
     rootfsFile: "rootfs.squashfs",
@@ -51,7 +53,7 @@ export const RECIPES: readonly Recipe[] = [
   },
   {
     name: "minimal",
-    arches: ["x86_64", "aarch64"],
+    arches: "all",
     key: [BUILD_VERSION, "minimal", DEBIAN_SUITE, MINIMAL_PACKAGE, MINIMAL_COMMANDS],
     message: `unpacking ${MINIMAL_PACKAGE}`,
     rootfsFile: "rootfs.squashfs",
@@ -65,24 +67,52 @@ export const RECIPES: readonly Recipe[] = [
  * The recipe of an image.
  * @throws SmolVMError IMAGE_NOT_FOUND, NOT_SUPPORTED, CONFIG_INVALID
  */
-export function findRecipe(name: string, arch: Arch): Recipe {
+export function findRecipe(name: string, arch: Arch, host: Arch | undefined = hostArch()): Recipe {
   checkImageName(name);
-  const names = RECIPES.map((recipe) => recipe.name).join(", ");
   const recipe = RECIPES.find((candidate) => candidate.name === name);
   if (recipe === undefined) {
     throw new SmolVMError("IMAGE_NOT_FOUND", `smolvm cannot build an image '${name}'`, {
-      hint: `It can build: ${names}. For another root file system use rootfsPath.`,
+      hint: `It can build: ${RECIPES.map((known) => known.name).join(", ")}. For another root file system use rootfsPath.`,
       details: { image: name, arch },
     });
   }
-  if (!recipe.arches.includes(arch)) {
-    const others = RECIPES.filter((candidate) => candidate.arches.includes(arch)).map(
-      (candidate) => candidate.name,
+  if (!canBuild(recipe, arch, host)) {
+    throw new SmolVMError(
+      "NOT_SUPPORTED",
+      `the image '${name}' for ${arch} cannot be built on a ${host ?? "foreign"} host yet`,
+      {
+        hint: useAnother(arch, host),
+        details: { image: name, arch },
+      },
     );
-    throw new SmolVMError("NOT_SUPPORTED", `the image '${name}' cannot be built for ${arch} yet`, {
-      hint: `For ${arch} there is: smolvm image build ${others[0] ?? name} --arch ${arch}`,
-      details: { image: name, arch },
-    });
   }
   return recipe;
+}
+
+/** The error for an image that is not in the store, with the command that builds it, or one that could be. Pure. */
+export function imageNotFound(name: string, arch: Arch, host: Arch | undefined = hostArch()): SmolVMError {
+  const recipe = RECIPES.find((candidate) => candidate.name === name);
+  const hint =
+    recipe !== undefined && canBuild(recipe, arch, host)
+      ? `Build it: smolvm image build ${name}${archFlag(arch, host)}`
+      : recipe !== undefined
+        ? useAnother(arch, host)
+        : "See what there is: smolvm image ls";
+  return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
+    hint,
+    details: { image: name, arch },
+  });
+}
+
+function canBuild(recipe: Recipe, arch: Arch, host: Arch | undefined): boolean {
+  return recipe.arches === "all" || arch === host;
+}
+
+function useAnother(arch: Arch, host: Arch | undefined): string {
+  const other = RECIPES.find((candidate) => canBuild(candidate, arch, host))!.name; // there is one for all
+  return `For ${arch} use the image ${other}: smolvm image build ${other}${archFlag(arch, host)}`;
+}
+
+function archFlag(arch: Arch, host: Arch | undefined): string {
+  return arch === host ? "" : ` --arch ${arch}`;
 }

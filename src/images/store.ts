@@ -5,6 +5,7 @@ import { SmolVMError } from "../errors.ts";
 import type { Image } from "./image.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
+import { imageNotFound } from "./recipe.ts";
 import { checkImageName } from "./reference.ts";
 
 /**
@@ -13,7 +14,7 @@ import { checkImageName } from "./reference.ts";
  */
 export async function resolveImage(dirs: ImageDirs, name: string, arch: Arch): Promise<Image> {
   const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw notFound(name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
   return found.image;
 }
 
@@ -63,7 +64,7 @@ export async function inspectImage(
   { verify = false }: { verify?: boolean } = {},
 ): Promise<ImageInspection> {
   const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw notFound(name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
   if (verify) await verifyImage(found, imageLayout(dirs).image(found.image.digest));
   return { ...found, verified: verify ? true : undefined };
 }
@@ -83,7 +84,7 @@ export async function removeImage(
   users: ImageUsers,
 ): Promise<Image> {
   const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw notFound(name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
   const { digest } = found.image;
   const usedBy = await users(digest);
   if (usedBy.length > 0) {
@@ -120,6 +121,7 @@ export async function addImage(
     createdAt: new Date().toISOString(),
     files: await describeFiles(dir, paths),
   };
+  for (const { path } of manifest.files) await syncFile(join(dir, path));
   const digest = manifestDigest(manifest);
   const final = layout.image(digest);
   await writeDurably(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
@@ -209,6 +211,16 @@ async function readText(path: string): Promise<string | undefined> {
   }
 }
 
+/** A crash of the host must not leave an image whose files are empty. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Temporary file, sync, rename: the file is whole or not there. */
 async function writeDurably(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
@@ -220,11 +232,4 @@ async function writeDurably(path: string, text: string): Promise<void> {
     await file.close();
   }
   await rename(temporary, path);
-}
-
-function notFound(name: string, arch: Arch): SmolVMError {
-  return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
-    hint: `Build it: smolvm image build ${name} --arch ${arch}`,
-    details: { image: name, arch },
-  });
 }

@@ -1,0 +1,68 @@
+import type { Arch, MachineType } from "../config/spec.ts";
+import type { Image, KernelModule, RootfsFormat } from "./image.ts";
+import { prepareInitrd } from "./initramfs.ts";
+import type { ImageDirs } from "./layout.ts";
+import { resolveImage } from "./store.ts";
+import { checkUserInitrd, checkUserRootfs, prepareUserKernel } from "./user-files.ts";
+
+/** What a boot is to be made of: an image of the store, with parts of the user's own in its place. */
+export interface BootRequest {
+  readonly arch: Arch;
+  readonly machine: MachineType;
+  /** whether the machine has a network card */
+  readonly nic: boolean;
+  /** name of the image: gives whatever the user does not, and the file systems that disks start from */
+  readonly image: string;
+  /** the static agent for the guest's architecture */
+  readonly agentPath: string;
+  readonly kernelPath?: string | undefined;
+  readonly initrdPath?: string | undefined;
+  readonly rootfsPath?: string | undefined;
+  /** "isolated" (default): the root is read-only under a writable disk; "shared": it is written itself */
+  readonly diskMode?: "isolated" | "shared" | undefined;
+}
+
+/** What is booted. All paths are absolute or as the user gave them. */
+export interface Boot {
+  readonly kernelPath: string;
+  readonly initrdPath: string;
+  readonly rootfsPath: string;
+  readonly rootfsFormat: RootfsFormat;
+  /** the root is a base below a writable disk; false: it is the one writable disk */
+  readonly overlay: boolean;
+  /** where the writable disk starts from (seed.ts) */
+  readonly seedPath: string;
+  /** the image that is behind it, or undefined if kernel and root are both the user's own */
+  readonly image: Image | undefined;
+}
+
+/**
+ * Finds and checks everything that a boot needs. Without `initrdPath` ours is used; it holds the image's modules only
+ * with the image's kernel, because modules fit one kernel: a kernel of the user's own must have what it needs built in
+ * (virtio devices and the console's, the root's file system, ext4, overlayfs).
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, DEPENDENCY_MISSING
+ */
+export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promise<Boot> {
+  const { arch, kernelPath, initrdPath, rootfsPath } = request;
+  const overlay = (request.diskMode ?? "isolated") === "isolated";
+  // The user's own files first: a mistake in them is told even where there is no image yet.
+  const rootfs =
+    rootfsPath === undefined ? undefined : await checkUserRootfs(rootfsPath, { readOnly: overlay });
+  const ownKernel = kernelPath === undefined ? undefined : await prepareUserKernel(dirs, kernelPath, arch);
+  if (initrdPath !== undefined) await checkUserInitrd(initrdPath);
+
+  const image = await resolveImage(dirs, request.image, arch);
+  const rootfsFormat = rootfs?.format ?? image.rootfsFormat;
+  const modules: readonly KernelModule[] = ownKernel === undefined ? image.modules : [];
+  const needs = { machine: request.machine, nic: request.nic, rootfsFormat, overlay };
+  return {
+    kernelPath: ownKernel ?? image.kernelPath,
+    initrdPath:
+      initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: request.agentPath })),
+    rootfsPath: rootfsPath ?? image.rootfsPath,
+    rootfsFormat,
+    overlay,
+    seedPath: image.seedPath,
+    image: ownKernel !== undefined && rootfs !== undefined ? undefined : image,
+  };
+}
