@@ -17,6 +17,12 @@ pub fn stage(name: &str) {
     line(&[name.as_bytes()]);
 }
 
+/// Waits until the console's line has taken all that was written: a restart throws away what is still queued.
+pub fn drain() {
+    // SAFETY: plain call; it fails where standard error is no terminal.
+    unsafe { libc::tcdrain(2) };
+}
+
 /// A stage failed; the machine restarts.
 pub fn failed(stage: &str, reason: &[u8]) {
     line(&[b"FAILED ", stage.as_bytes(), b": ", reason]);

@@ -149,6 +149,11 @@ impl Agent {
 
     fn say_goodbye(&mut self) {
         let Some(reason) = self.shutdown.as_ref().map(|s| s.reason) else { return };
+        if self.role == Role::Init {
+            // For a host that had no session open: it tells a stop from a crash by this line.
+            crate::console::stage("goodbye");
+            crate::console::drain();
+        }
         for index in 0..self.sessions.bound() {
             let Some(session) = self.sessions.get_mut(index).filter(|session| session.active) else { continue };
             session.put_with(0, kind::GOODBYE, 0, |out| put_bytes(out, 1, reason.as_bytes()));

@@ -48,7 +48,7 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     await vm.files.rename("/root/tree/a", "/root/tree/b");
     expect(await vm.files.exists("/root/tree/a")).toBe(false);
     expect(await vm.files.stat("/root/tree/b")).toMatchObject({ type: "file", size: 1 });
-    await expect(vm.files.remove("/root/tree")).rejects.toMatchObject({ code: "FILE_TYPE" });
+    await expect(vm.files.remove("/root/tree")).rejects.toMatchObject({ code: "FILE_EXISTS" });
     await vm.files.remove("/root/tree", { recursive: true });
     await expect(vm.files.read("/root/tree/b")).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
   });
