@@ -2,7 +2,10 @@ import { rmSync } from "node:fs";
 import { isAlive, signalProcess } from "../host/process-identity.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { filesOf, type Home } from "./home.ts";
-import { explainEnd, killVmm } from "./vmm-process.ts";
+import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
+
+/** How long a monitor may take to write down that its VMM has ended. */
+const MONITOR_NOTE_MS = 2_000;
 
 /**
  * Brings one record in line with the host: what it says is a hint, what runs is the truth. Does nothing while another
@@ -34,6 +37,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
     case "running": {
       if (alive) return record;
       leases.clear(record.id);
+      if (record.vmm) await waitForExit(record.vmm, MONITOR_NOTE_MS);
       const end = explainEnd(filesOf(home, record.id));
       if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });
       return vms.transition(record.id, "error", {
