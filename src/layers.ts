@@ -30,6 +30,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "config/defaults.ts",
       "host/facts.ts",
       "host/paths.ts",
+      "host/raw-terminal.ts",
       // tables and pure functions that are shown as they are
       "agent/terminal.ts",
       "store/states.ts",

@@ -99,6 +99,23 @@ export async function cliJson(
   return { code: run.code, ...JSON.parse(run.text) };
 }
 
+/** Makes and starts a small sandbox by the command line. */
+export async function createBox(name: string, ...options: string[]): Promise<void> {
+  const run = await cli([
+    "create",
+    "--name",
+    name,
+    "--network",
+    "off",
+    "--memory",
+    "256M",
+    "--start",
+    ...options,
+  ]);
+  if (run.code !== 0 || run.text !== `${name}\n`)
+    throw new Error(`create failed with ${run.code}: ${run.text}${run.stderr}`);
+}
+
 /** Runs a line of bash in which `smolvm` is the command line under test. */
 export function shell(line: string, options: CliOptions = {}): Promise<CliRun> {
   const words = CLI.map((word) => `'${word}'`).join(" ");
@@ -121,7 +138,7 @@ export class Terminal {
     argv: readonly string[],
     options: { cols?: number; rows?: number; env?: Record<string, string> } = {},
   ) {
-    const driver = join(import.meta.dirname, "pty.py");
+    const driver = join(import.meta.dirname, "terminal.py");
     const { cols = 80, rows = 24 } = options;
     this.child = spawn("python3", [driver, String(cols), String(rows), ...argv], {
       stdio: ["pipe", "pipe", "inherit", "pipe"],

@@ -7,17 +7,18 @@ export type CopyPath =
 
 /**
  * Reads `PATH` or `NAME:PATH`. What begins with `/`, `./` or `../` is a path on this machine, whatever colons
- * follow; so is `C:\...` (one letter, then a backslash or slash). Pure.
+ * follow; on Windows so is `C:\...` (one letter, then a backslash or slash). Pure.
  * @throws SmolVMError USAGE, NOT_SUPPORTED
  */
-export function parseCopyPath(text: string): CopyPath {
+export function parseCopyPath(text: string, platform: NodeJS.Platform): CopyPath {
   if (text === "-") {
     throw new SmolVMError("NOT_SUPPORTED", "cp: '-' (a tar stream) is not built yet", {
       hint: "Copy a directory, or pipe through tar in the sandbox: smolvm exec NAME -- tar -C /dir -c . > dir.tar",
     });
   }
   const colon = text.indexOf(":");
-  const isHost = colon < 0 || /^[./]/.test(text) || /^[A-Za-z]:[\\/]/.test(text);
+  const isDrive = platform === "win32" && /^[A-Za-z]:[\\/]/.test(text);
+  const isHost = colon < 0 || /^[./]/.test(text) || isDrive;
   if (isHost) {
     if (text === "") throw new SmolVMError("USAGE", "cp: a path is empty");
     return { kind: "host", path: text };

@@ -32,8 +32,8 @@ const spec: CommandSpec = {
 
 async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
   const [sourceText, targetText] = args.operands as [string, string];
-  const source = parseCopyPath(sourceText);
-  const target = parseCopyPath(targetText);
+  const source = parseCopyPath(sourceText, process.platform);
+  const target = parseCopyPath(targetText, process.platform);
   if (source.kind === target.kind) throw oneSandbox(source, target);
   const guest = source.kind === "guest" ? source : (target as CopyPath & { kind: "guest" });
   const vm = await SmolVM.get(guest.name);

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { isatty } from "node:tty";
+import { SmolVMError } from "../../errors.ts";
 
 /** Whether a person can be asked: stdin and stderr are terminals. */
 export function canAsk(): boolean {
@@ -15,6 +16,10 @@ export async function confirm(question: string, signal: AbortSignal): Promise<bo
     const ended = new Promise<string>((resolve) => reader.once("close", () => resolve("")));
     const answer = await Promise.race([reader.question(`${question} [y/N] `, { signal }), ended]);
     return /^y(es)?$/i.test(answer.trim());
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    process.stderr.write("\n"); // the answer's line was never ended
+    throw new SmolVMError("ABORTED", "interrupted", { cause: error });
   } finally {
     reader.close();
   }

@@ -1,6 +1,7 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import type { GuestProcess, ProcessExit } from "../../agent/types.ts";
 import { SmolVMError } from "../../errors.ts";
+import { switchOffOutputProcessing } from "../../host/raw-terminal.ts";
 import type { Io } from "../io.ts";
 import { type EndSignal, signalExitCode } from "./interrupts.ts";
 import { LeaveKey } from "./leave-key.ts";
@@ -57,14 +58,16 @@ export async function terminalSession(guest: GuestProcess, io: Io): Promise<Proc
   const onInputEnd = (): void => left("SIGHUP");
   const resize = (): void => void guest.resize(terminalSize()).catch(() => {}); // it has just ended
   const onContinue = (): void => {
-    stdin.setRawMode(true); // a shell that had us stopped has set the terminal to its own liking
+    // A shell that had us stopped has set the terminal to its own liking.
+    stdin.setRawMode(false);
+    makeRaw(stdin);
     resize();
   };
   const release = io.interrupts.handle(left);
 
   guest.stdin.on("error", () => {}); // typed after the end
   process.on("exit", restore);
-  stdin.setRawMode(true);
+  makeRaw(stdin);
   stdin.on("data", onInput).on("end", onInputEnd).on("error", onInputEnd);
   stdout.on("resize", resize);
   process.on("SIGCONT", onContinue);
@@ -82,6 +85,11 @@ export async function terminalSession(guest: GuestProcess, io: Io): Promise<Proc
     release();
     restore();
   }
+}
+
+function makeRaw(stdin: ReadStream): void {
+  stdin.setRawMode(true);
+  switchOffOutputProcessing();
 }
 
 async function output(guest: GuestProcess, io: Io, modes: TerminalModes): Promise<ProcessExit> {

@@ -3,6 +3,8 @@ import type { Io } from "../io.ts";
 import { type EndSignal, signalExitCode } from "./interrupts.ts";
 import { forwardStdin } from "./stdin.ts";
 
+/** How long a reader that pauses is waited for once the command has failed. */
+const LAST_OUTPUT_MS = 500;
 /** After a polite signal that was not the user's own Ctrl-C, how long a command has before it is killed. */
 const TERM_GRACE_MS = 5_000;
 
@@ -16,11 +18,34 @@ export async function streamProcess(process: GuestProcess, io: Io, stdin: boolea
   const release = io.interrupts.handle(passSignals(process));
   const stopStdin = stdin ? forwardStdin(process.stdin) : undefined;
   try {
-    for await (const { stream, data } of process) await io[stream].write(data);
-    return await process.result;
+    return await orFailure(copyOutput(process, io), process);
   } finally {
     stopStdin?.();
     release();
+  }
+}
+
+async function copyOutput(process: GuestProcess, io: Io): Promise<ProcessExit> {
+  for await (const { stream, data } of process) await io[stream].write(data);
+  return await process.result;
+}
+
+/**
+ * Waits for the copying to end. If the command fails (its time is over) while our reader pauses, the copying gets a last
+ * moment and is then given up on, because the reader may never go on.
+ */
+async function orFailure(copying: Promise<ProcessExit>, process: GuestProcess): Promise<ProcessExit> {
+  let timer: NodeJS.Timeout | undefined;
+  const failed = new Promise<never>((_, reject) => {
+    process.result.catch((error) => {
+      timer = setTimeout(() => reject(error), LAST_OUTPUT_MS);
+    });
+  });
+  try {
+    return await Promise.race([copying, failed]);
+  } finally {
+    clearTimeout(timer);
+    copying.catch(() => {}); // given up on
   }
 }
 

@@ -10,10 +10,14 @@ describe("a side of cp", () => {
     ["./a:b", { kind: "host", path: "./a:b" }],
     ["../a:b", { kind: "host", path: "../a:b" }],
     ["/a:b", { kind: "host", path: "/a:b" }],
-    ["C:\\temp", { kind: "host", path: "C:\\temp" }],
+    ["c:/temp", { kind: "guest", name: "c", path: "/temp" }],
     [".", { kind: "host", path: "." }],
   ])("%j is %j", (text, path) => {
-    expect(parseCopyPath(text)).toEqual(path);
+    expect(parseCopyPath(text, "linux")).toEqual(path);
+  });
+
+  test.each(["C:\\temp", "c:/temp"])("%j is a path here on Windows", (path) => {
+    expect(parseCopyPath(path, "win32")).toEqual({ kind: "host", path });
   });
 
   test.each([
@@ -23,7 +27,7 @@ describe("a side of cp", () => {
     ["-", /tar stream.*not built/],
     ["", /empty/],
   ])("%j is refused", (text, message) => {
-    expect(() => parseCopyPath(text)).toThrow(message);
+    expect(() => parseCopyPath(text, "linux")).toThrow(message);
   });
 });
 

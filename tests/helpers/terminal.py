@@ -1,4 +1,4 @@
-"""Runs a program on a terminal of its own: pty.py COLS ROWS PROGRAM [ARGUMENT...]
+"""Runs a program on a terminal of its own: terminal.py COLS ROWS PROGRAM [ARGUMENT...]
 
 stdin and stdout are the terminal's keyboard and screen. File descriptor 3 takes lines "COLS ROWS", which resize it.
 Ends with the program's exit code, 128 + n if signal n ended it. The end of stdin hangs the terminal up.

@@ -1,0 +1,151 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { cli, cliJson, createBox, startCli } from "../../helpers/cli.ts";
+import { useTempHome } from "../../helpers/home.ts";
+import { until } from "../../helpers/wait.ts";
+
+useTempHome();
+
+const here = mkdtempSync(join(tmpdir(), "smt-files-"));
+beforeAll(() => createBox("box"));
+afterAll(async () => {
+  await cli(["rm", "-f", "box"]);
+  rmSync(here, { recursive: true });
+});
+beforeEach(async () => {
+  await cli(["exec", "box", "--", "sh", "-c", "rm -rf /w; mkdir /w"]);
+});
+
+const cp = (...words: string[]): ReturnType<typeof cli> => cli(["cp", ...words], { cwd: here });
+const guest = async (line: string): Promise<string> =>
+  (await cli(["exec", "box", "--", "sh", "-c", line])).text;
+
+describe("cp", () => {
+  test("a file goes in and out with its mode and time, without a word", async () => {
+    writeFileSync(join(here, "a.txt"), "content\n", { mode: 0o750 });
+    utimesSync(join(here, "a.txt"), 1_000_000_000, 1_000_000_000);
+    expect(await cp("a.txt", "box:/w/b.txt")).toMatchObject({ code: 0, text: "", stderr: "" });
+    expect(await guest("stat -c '%a %Y' /w/b.txt; cat /w/b.txt")).toBe("750 1000000000\ncontent\n");
+    expect(await cp("box:/w/b.txt", "c.txt")).toMatchObject({ code: 0, text: "", stderr: "" });
+    expect(readFileSync(join(here, "c.txt"), "utf8")).toBe("content\n");
+    expect(statSync(join(here, "c.txt")).mode & 0o777).toBe(0o750);
+    expect(statSync(join(here, "c.txt")).mtimeMs).toBe(1_000_000_000_000);
+  });
+
+  test("into an existing directory a copy goes under its own name", async () => {
+    writeFileSync(join(here, "a.txt"), "x");
+    await cp("a.txt", "box:/w");
+    await cp("./a.txt", "box:/w/");
+    mkdirSync(join(here, "tree/sub"), { recursive: true });
+    writeFileSync(join(here, "tree/sub/leaf"), "leaf");
+    symlinkSync("sub/leaf", join(here, "tree/link"));
+    await cp("tree", "box:/w");
+    await cp("tree/.", "box:/w/content");
+    await cp("tree", "box:/w/new");
+    expect(await guest("cd /w; find . | sort; cat tree/link")).toBe(
+      [
+        ".",
+        "./a.txt",
+        "./content",
+        "./content/link",
+        "./content/sub",
+        "./content/sub/leaf",
+        "./new",
+        "./new/link",
+        "./new/sub",
+        "./new/sub/leaf",
+        "./tree",
+        "./tree/link",
+        "./tree/sub",
+        "./tree/sub/leaf",
+        "leaf",
+      ].join("\n"),
+    );
+    mkdirSync(join(here, "out"));
+    await cp("box:/w/tree", "out");
+    expect(readFileSync(join(here, "out/tree/sub/leaf"), "utf8")).toBe("leaf");
+    await cp("box:/w/tree/.", "out");
+    expect(readFileSync(join(here, "out/link"), "utf8")).toBe("leaf");
+  });
+
+  test("what cannot be is said in the words that were typed", async () => {
+    writeFileSync(join(here, "a.txt"), "x");
+    const said = async (...words: string[]): Promise<string> => (await cp(...words)).stderr;
+    expect(await said("nope.txt", "box:/w")).toBe("error: nope.txt does not exist\n");
+    expect(await said("box:/nope", ".")).toBe("error: box:/nope does not exist\n");
+    expect(await said("a.txt", "box:/w/nope/")).toMatch(
+      /^error: the directory box:\/w\/nope\/ does not exist\nhint: /,
+    );
+    expect(await said("a.txt", "b.txt")).toMatch(
+      /^error: neither path is in a sandbox\nhint: Write: smolvm cp a.txt NAME:\/b.txt\n$/,
+    );
+    expect(await said("box:w", ".")).toMatch(/^error: .*absolute\nhint: Write box:\/w\n$/);
+    expect(await said("a.txt", "nobox:/w")).toMatch(/^error: there is no sandbox 'nobox'/);
+  });
+
+  test("--json counts what was copied", async () => {
+    writeFileSync(join(here, "a.txt"), "12345");
+    const { data } = await cliJson(["cp", join(here, "a.txt"), "box:/w"]);
+    expect(data).toMatchObject({ target: "box:/w/a.txt", entries: 1, bytes: 5, skipped: [] });
+  });
+
+  test("names that the guest chose cannot steer the terminal", async () => {
+    await guest("mkdir /w/evil; ln -s /etc/passwd \"/w/evil/$(printf 'a\\033[2Jb')\"");
+    const { stderr, code } = await cp("box:/w/evil", "evil");
+    expect(code).toBe(0);
+    expect(stderr).toContain("note: left out a\\x1b[2Jb: ");
+    expect(stderr).not.toContain("\x1b");
+  });
+});
+
+describe("port", () => {
+  test("prints the address, forwards until it is interrupted, and ends well", async () => {
+    const server = startCli([
+      "exec",
+      "box",
+      "--",
+      "python3",
+      "-u",
+      "-c",
+      "import socket as s; l=s.create_server(('127.0.0.1', 7)); print('up')\nwhile 1: c=l.accept()[0]; c.sendall(c.recv(9).upper()); c.close()",
+    ]);
+    await server.printed("up");
+    const port = startCli(["port", "box", "7"]);
+    await port.printed("\n");
+    expect(port.stdout).toMatch(/^http:\/\/127\.0\.0\.1:\d+\n$/);
+    await until("the note", () => /^forwarding .* -> port 7 of box; Ctrl-C ends it\n$/.test(port.stderr));
+    const { hostname, port: number } = new URL(port.stdout);
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(number), hostname, () => socket.write("hello"));
+      socket.on("data", (data) => resolve(data.toString())).on("error", reject);
+    });
+    expect(answer).toBe("HELLO");
+    port.child.kill("SIGINT");
+    expect((await port.ended).code).toBe(0);
+    server.child.kill("SIGINT");
+    await server.ended;
+  });
+
+  test("says which host port is taken", async () => {
+    const first = startCli(["port", "--json", "box", "7"]);
+    await first.printed("\n");
+    const { hostPort } = JSON.parse(first.stdout).data;
+    const second = await cli(["port", "box", "7", "--host-port", String(hostPort)]);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(String(hostPort));
+    first.child.kill("SIGTERM");
+    expect((await first.ended).code).toBe(0);
+  });
+});
