@@ -23,8 +23,9 @@ import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
 import { RecordDecoder } from "./wire/records.ts";
 import { decode } from "./wire/schema.ts";
 
-/** Most bytes of a directory's listing that are taken from a guest. */
+/** Most of a directory's listing that is taken from a guest. */
 const MAX_LIST_BYTES = 64 * 1024 * 1024;
+const MAX_LIST_ENTRIES = 1_000_000;
 
 /**
  * The files of a sandbox. Paths in the guest are absolute; everything is streamed in constant memory unless it says otherwise.
@@ -89,21 +90,14 @@ export class GuestFiles {
       const info = decode(FileInfo, record);
       const problem = info.path.includes(0x2f) ? "has a slash in its name" : nameProblem(info.path, "linux");
       if (problem !== undefined) throw unsafe(info.path, problem);
+      if (list.length >= MAX_LIST_ENTRIES) throw listTooLong();
       list.push(fileInfo(info));
     });
     const open = { list: { path: guestPath(path), user: guestUser(options.user) } };
     await this.#call(`listing ${showPath(path)}`, open, false, options, {
       data: (piece, stream) => {
         bytes += piece.length;
-        if (bytes > MAX_LIST_BYTES) {
-          throw new SmolVMError(
-            "FILE_UNSAFE",
-            `the sandbox lists more than ${MAX_LIST_BYTES} bytes of names`,
-            {
-              hint: "List it in the sandbox instead: run(['find', path])",
-            },
-          );
-        }
+        if (bytes > MAX_LIST_BYTES) throw listTooLong();
         records.push(piece);
         stream.grant(1, piece.length);
       },
@@ -213,4 +207,11 @@ export class GuestFiles {
     const session = await this.#session(deadline);
     return call(session, { open, what, effects, context: "file" }, deadline, hooks);
   }
+}
+
+function listTooLong(): SmolVMError {
+  const limit = `${MAX_LIST_ENTRIES} entries or ${MAX_LIST_BYTES} bytes`;
+  return new SmolVMError("FILE_UNSAFE", `the sandbox lists more than ${limit} in one directory`, {
+    hint: "List it in the sandbox instead: run(['find', path])",
+  });
 }

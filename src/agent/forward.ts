@@ -6,6 +6,7 @@ import { guestError } from "./guest-error.ts";
 import type { AgentSession } from "./session.ts";
 import type { AgentStream } from "./stream.ts";
 import { escapeTerminal } from "./terminal.ts";
+import { violation } from "./violation.ts";
 import { Open } from "./wire/messages.ts";
 import { encode } from "./wire/schema.ts";
 
@@ -105,8 +106,9 @@ class ForwardStream extends Duplex {
         end: () => this.#endInput(),
         result: (result) => {
           this.#over = true;
-          if (result.error === undefined) this.#endInput();
-          else this.#fail(guestError(result.error, "forward", what));
+          if (result.error !== undefined) this.#fail(guestError(result.error, "forward", what));
+          else if (this.#isConnected) this.#endInput();
+          else this.#fail(violation("a connection that ends without having begun"));
         },
         lost: (error) => {
           this.#over = true;

@@ -21,8 +21,8 @@ const COMMON: Record<number, Meaning> = {
   [Code.NOT_DIRECTORY]: { code: "FILE_TYPE", text: "not a directory" },
   [Code.IS_DIRECTORY]: { code: "FILE_TYPE", text: "it is a directory" },
   [Code.NOT_EMPTY]: {
-    code: "FILE_EXISTS",
-    text: "the directory is not empty",
+    code: "FILE_TYPE",
+    text: "it is a directory with something in it",
     hint: "Remove it with its content: files.remove(path, { recursive: true })",
   },
   [Code.PERMISSION]: { code: "FILE_PERMISSION", text: "permission denied in the guest" },
@@ -36,8 +36,8 @@ const COMMON: Record<number, Meaning> = {
   [Code.CANCELLED]: { code: "ABORTED", text: "it was cancelled" },
   [Code.LIMIT]: {
     code: "VM_BUSY",
-    text: "the guest's agent has too many requests open",
-    hint: "Wait for some of them to finish.",
+    text: "the guest has reached a limit: open requests, files or memory",
+    hint: "Wait for some requests to finish, or give the sandbox more memory.",
   },
   [Code.NOT_EXECUTABLE]: { code: "COMMAND_NOT_EXECUTABLE", text: "it cannot be executed" },
   [Code.TOO_LONG]: {

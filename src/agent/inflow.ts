@@ -28,6 +28,7 @@ export class Inflow {
   constructor(session: AgentSession, request: Omit<Call, "opens">, deadline: Deadline, needsEnd: boolean) {
     let onOpened: (opened: Opened) => void = () => {};
     let onFailure: (error: unknown) => void = () => {};
+    let begun = false;
     this.opened = new Promise((resolve, reject) => {
       onOpened = resolve;
       onFailure = reject;
@@ -38,7 +39,10 @@ export class Inflow {
         this.#stream = stream;
         this.#giveUp = giveUp;
       },
-      opened: (opened) => onOpened(opened),
+      opened: (opened) => {
+        begun = true;
+        onOpened(opened);
+      },
       data: (piece) => {
         this.#queue.push(undefined, piece);
         this.#wake();
@@ -50,8 +54,13 @@ export class Inflow {
     });
     this.result.then(
       () => {
-        if (needsEnd && !this.#ended) this.#failure = { error: violation("content without its end") };
-        onFailure(violation("a result without OPENED"));
+        const broken = !begun
+          ? "content without OPENED"
+          : needsEnd && !this.#ended
+            ? "content without its end"
+            : undefined;
+        if (broken !== undefined) this.#failure = { error: violation(broken) };
+        onFailure(this.#failure?.error);
         this.#over = true;
         this.#wake();
       },

@@ -10,8 +10,9 @@ import { Process } from "./wire/messages.ts";
 import { RecordDecoder } from "./wire/records.ts";
 import { decode } from "./wire/schema.ts";
 
-/** Most bytes of a process list that are taken from a guest. */
+/** Most of a process list that is taken from a guest. */
 const MAX_LIST_BYTES = 16 * 1024 * 1024;
+const MAX_LIST_ENTRIES = 100_000;
 
 function text(bytes: Uint8Array): string {
   return escapeTerminal(Buffer.from(bytes).toString("utf8"));
@@ -42,6 +43,7 @@ export async function listProcesses(session: AgentSession, limits: Limits = {}):
   const list: ProcessInfo[] = [];
   let bytes = 0;
   const records = new RecordDecoder((record) => {
+    if (list.length >= MAX_LIST_ENTRIES) throw violation(`a process list of more than ${MAX_LIST_ENTRIES} entries`);
     list.push(processInfo(decode(Process, record)));
   });
   const what = "listing the sandbox's processes";

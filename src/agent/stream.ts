@@ -244,8 +244,7 @@ export class AgentStream {
       case FrameType.END: {
         const channel = flags as GuestChannel;
         if (this.#ended[channel]) throw violation("a second END on one channel");
-        this.#expectOpened();
-        this.#ended[channel] = true;
+        this.#ended[channel] = true; // also before OPENED: a refused request's channels may be ended first
         this.#handler.end?.(channel);
         return;
       }
@@ -264,13 +263,9 @@ export class AgentStream {
     const left = this.#credit[channel] - piece.length;
     if (left < 0) throw violation("DATA beyond its credit");
     if (this.#ended[channel]) throw violation("DATA after END");
-    this.#expectOpened();
+    if (this.#request.opens && !this.#opened) throw violation("DATA before OPENED");
     this.#credit[channel] = left;
     this.#handler.data?.(channel, piece);
-  }
-
-  #expectOpened(): void {
-    if (this.#request.opens && !this.#opened) throw violation("DATA or END before OPENED");
   }
 
   /** The session is over. */

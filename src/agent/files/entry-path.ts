@@ -44,7 +44,6 @@ export function checkEntryPath(path: Uint8Array, rules: NameRules): void {
   let depth = 0;
   for (let at = 0; at <= path.length; at++) {
     const byte = path[at];
-    if (byte === 0) throw unsafe(path, "has a NUL in its path");
     if (byte !== undefined && byte !== SLASH) continue;
     depth++;
     if (depth > MAX_DEPTH) throw unsafe(path, `is more than ${MAX_DEPTH} directories deep`);
@@ -54,9 +53,10 @@ export function checkEntryPath(path: Uint8Array, rules: NameRules): void {
   }
 }
 
-/** What is wrong with one name, without `/` and NUL, or undefined. Pure. */
+/** What is wrong with one name (without `/`), or undefined. Pure. */
 export function nameProblem(name: Uint8Array, rules: NameRules): string | undefined {
   if (name.length === 0) return "has an empty component in its path, or an absolute one";
+  if (name.includes(0)) return "has a NUL in its name";
   if (name.length > MAX_NAME) return `has a name of ${name.length} bytes (at most ${MAX_NAME})`;
   if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) {
     return "has '.' or '..' in its path";
