@@ -6,7 +6,7 @@ use crate::agent::Agent;
 use crate::poller::{Target, IN};
 use crate::session::Peer;
 use crate::sys::{self, check, Fd, Res};
-use crate::text::decimal;
+use crate::text::parse_decimal;
 
 /// Ports of one machine (a virtio-serial bus has 31).
 pub const MAX_PORTS: u32 = 31;
@@ -23,9 +23,39 @@ pub struct Listener {
     max_sessions: usize,
 }
 
-fn node(port: u32) -> CString {
-    // Port numbers begin at 1: number 0 is kept for a console.
-    CString::new([b"/dev/vport0p", decimal(port.into()).as_bytes()].concat()).unwrap_or_default()
+/// The nodes of virtio-serial ports that are there: number and path. Their names are vportNpM, where M is the port and N the
+/// device's index among all virtio devices: which one it gets depends on the machine.
+fn nodes() -> Vec<(u32, CString)> {
+    let mut found = Vec::new();
+    // SAFETY: opendir and readdir on a constant path; each entry is read before the next call.
+    unsafe {
+        let dir = libc::opendir(c"/dev".as_ptr());
+        if dir.is_null() {
+            return found;
+        }
+        loop {
+            let entry = libc::readdir(dir);
+            if entry.is_null() {
+                break;
+            }
+            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_bytes();
+            if let Some(port) = port_number(name) {
+                found.push((port, crate::configure::path(&[b"/dev/", name])));
+            }
+        }
+        libc::closedir(dir);
+    }
+    found
+}
+
+/// The port that a device node is for: "vport0p3" is port 3. Pure.
+fn port_number(name: &[u8]) -> Option<u32> {
+    let rest = name.strip_prefix(b"vport")?;
+    let at = rest.iter().position(|&b| b == b'p')?;
+    let (device, port) = (&rest[..at], &rest[at + 1..]);
+    let number = |digits| parse_decimal(digits).and_then(|value| u32::try_from(value).ok());
+    number(device)?;
+    number(port)
 }
 
 impl Agent {
@@ -48,12 +78,14 @@ impl Agent {
             let mut events = [0u8; 4096];
             while sys::read(watch.raw(), &mut events).is_ok_and(|n| n > 0) {}
         }
+        let nodes = nodes();
         let mut missing = Vec::new();
         for port in ports.missing {
-            match sys::open(&node(port), libc::O_RDWR | libc::O_NONBLOCK) {
-                Ok(fd) => self.add_session(fd, Peer::Port),
+            let node = nodes.iter().find(|(number, _)| *number == port);
+            match node.map(|(_, path)| sys::open(path, libc::O_RDWR | libc::O_NONBLOCK)) {
+                Some(Ok(fd)) => self.add_session(fd, Peer::Port),
                 // Not there yet, or its driver is not ready: the next event comes.
-                Err(_) => missing.push(port),
+                _ => missing.push(port),
             }
         }
         ports.missing = missing;
@@ -117,9 +149,8 @@ impl Agent {
         while let Some(listener) = self.listeners.get(index) {
             let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
             // SAFETY: no address is asked for.
-            let accepted = check(unsafe {
-                libc::accept4(listener.fd.raw(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
-            });
+            let accepted =
+                check(unsafe { libc::accept4(listener.fd.raw(), std::ptr::null_mut(), std::ptr::null_mut(), flags) });
             match accepted {
                 // One too many is closed at once: its host learns it from the end of the stream.
                 Ok(fd) if self.sessions.len() >= listener.max_sessions => drop(Fd::own(fd)),
@@ -137,4 +168,18 @@ pub fn is_hung_up(fd: &Fd) -> bool {
     // SAFETY: one entry, no waiting.
     unsafe { libc::poll(&mut poll, 1, 0) };
     poll.revents & libc::POLLHUP != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_number;
+
+    #[test]
+    fn a_port_is_found_whichever_index_its_device_has() {
+        assert_eq!(port_number(b"vport0p1"), Some(1));
+        assert_eq!(port_number(b"vport12p31"), Some(31));
+        for other in [&b"vport0"[..], b"vportp1", b"vport0p", b"vport0p1x", b"vda", b"", b"vport0p99999999999"] {
+            assert_eq!(port_number(other), None);
+        }
+    }
 }
