@@ -76,7 +76,7 @@ function diagnose(evidence: BootEvidence, stage: string): { message: string; hin
     message: `did not answer within ${evidence.timeoutMs} ms: ${where}`,
     hint:
       stage === "firmware"
-        ? "Check kernelPath: it must be a kernel for this architecture and machine."
+        ? "Raise timeoutMs if it was short; else check kernelPath: it must be a kernel for this architecture and machine."
         : `Raise timeoutMs${evidence.emulated ? " (this host emulates; a busy one is slow)" : ""}, or look at the console: smolvm logs NAME`,
   };
 }

@@ -15,8 +15,7 @@ import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import { nativeDir } from "../host/native.ts";
-import { prepareInitrd } from "../images/initramfs.ts";
-import { resolveImage } from "../images/store.ts";
+import { resolveBoot } from "../images/boot.ts";
 import { guestNetwork } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
 import type { Home } from "./home.ts";
@@ -29,7 +28,7 @@ export interface ResolvedVm {
 
 /**
  * Turns options, environment, host and image into the spec: nothing below asks the environment or guesses a default.
- * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, IMAGE_NOT_FOUND, IMAGE_INVALID
+ * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_NOT_FOUND
  */
 export async function resolveVm(
   home: Home,
@@ -45,21 +44,23 @@ export async function resolveVm(
     machine: config.qemuMachine ?? "auto",
   });
   const network = networkMode(config.network);
-  const image = await resolveImage(home.paths, config.image ?? DEFAULT_IMAGE, arch);
-  deadline.check();
-  const initrdPath = await prepareInitrd(home.paths, image.modules, {
+  const boot = await resolveBoot(home.paths, {
+    arch,
     machine,
     nic: network !== "off",
-    rootfsFormat: image.rootfsFormat,
-    overlay: true,
+    image: config.image ?? DEFAULT_IMAGE,
     agentPath: join(nativeDir(), `agent-${arch}`),
+    kernelPath: config.kernelPath,
+    initrdPath: config.initrdPath,
+    rootfsPath: config.rootfsPath,
   });
+  deadline.check();
   const disks: DiskSpec[] = [
-    { serial: "smolvm-base", path: image.rootfsPath, format: "raw", readOnly: true },
+    { serial: "smolvm-base", path: boot.rootfsPath, format: "raw", readOnly: true },
     { serial: "smolvm-upper", path: vm.files.upper, format: "raw", readOnly: false },
   ];
   return {
-    seedPath: image.seedPath,
+    seedPath: boot.seedPath,
     spec: {
       machine: {
         backend,
@@ -68,15 +69,15 @@ export async function resolveVm(
         accelerator,
         vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
         memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
-        kernelPath: image.kernelPath,
-        initrdPath,
+        kernelPath: boot.kernelPath,
+        initrdPath: boot.initrdPath,
         bootArgs: config.bootArgs ?? "",
         disks,
         network,
         sessionPorts: SESSION_PORTS,
       },
-      image: image.name,
-      imageDigest: image.digest,
+      image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
+      imageDigest: boot.image?.digest ?? "",
       diskSizeMib: config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB,
       hostname: config.hostname ?? vm.name,
       guestNetwork: guestNetwork(network),
