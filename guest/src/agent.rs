@@ -404,6 +404,7 @@ impl Agent {
                 receive_credit: START_CREDIT,
                 ungranted: 0,
                 ended: false,
+                wide: false,
             });
             if !more {
                 // The usual case: nothing to collect.

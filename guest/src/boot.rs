@@ -30,6 +30,7 @@ pub fn run() -> ! {
         Err(failed) => failed,
     };
     console::failed(failed.stage, &failed.reason);
+    console::drain();
     // SAFETY: plain call; what was written before the failure shall survive it.
     unsafe { libc::sync() };
     crate::shutdown::restart_machine();
@@ -72,8 +73,8 @@ fn open_console() {
     if unsafe { libc::fcntl(2, libc::F_GETFD) } >= 0 {
         return;
     }
-    let opened = sys::open(c"/dev/console", libc::O_RDWR | libc::O_NOCTTY)
-        .or_else(|_| sys::open(c"/dev/null", libc::O_RDWR));
+    let opened =
+        sys::open(c"/dev/console", libc::O_RDWR | libc::O_NOCTTY).or_else(|_| sys::open(c"/dev/null", libc::O_RDWR));
     if let Ok(fd) = opened {
         for target in 0..3 {
             // SAFETY: plain call.

@@ -73,7 +73,8 @@ impl Agent {
             starting: None,
         };
         self.next_process = self.next_process.wrapping_add(1).max(1);
-        self.adopt(process, stdio, started.status, command.cwd).map_err(|e| crate::errors::failure(b"cannot watch the command", e))
+        self.adopt(process, stdio, started.status, command.cwd)
+            .map_err(|e| crate::errors::failure(b"cannot watch the command", e))
     }
 
     fn stdio(&self, exec: &Exec) -> Res<Stdio> {

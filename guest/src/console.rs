@@ -30,5 +30,5 @@ pub fn failed(stage: &str, reason: &[u8]) {
 
 /// Something is wrong, and the agent goes on.
 pub fn warn(what: &str, error: Errno) {
-    line(&[what.as_bytes(), b": ", error.text().as_bytes()]);
+    line(&[b"warning: ", what.as_bytes(), b": ", error.text().as_bytes()]);
 }

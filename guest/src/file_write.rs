@@ -52,7 +52,15 @@ pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<
 fn is_kernel_file(path: &CStr) -> bool {
     // linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, bpf, configfs, securityfs
     const KERNEL: [u32; 9] = [
-        0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0xcafe_4a11, 0x6265_6570, 0x7363_6673,
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0xcafe_4a11,
+        0x6265_6570,
+        0x7363_6673,
     ];
     // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
     unsafe {

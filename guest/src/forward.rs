@@ -87,9 +87,7 @@ fn connect(address: &Address) -> Res<(Fd, bool)> {
     if !matches!(address, Address::Unix(_)) {
         let on: libc::c_int = 1;
         // SAFETY: reads one int. Small frames are answers somebody waits for.
-        unsafe {
-            libc::setsockopt(fd.raw(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &on as *const _ as *const _, 4)
-        };
+        unsafe { libc::setsockopt(fd.raw(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &on as *const _ as *const _, 4) };
     }
     match result {
         Ok(_) => Ok((fd, true)),
@@ -128,13 +126,7 @@ impl Agent {
         Err(last)
     }
 
-    fn adopt_connection(
-        &mut self,
-        link: Link,
-        fd: Fd,
-        connected: bool,
-        next: Vec<Address>,
-    ) -> Result<(), Failure> {
+    fn adopt_connection(&mut self, link: Link, fd: Fd, connected: bool, next: Vec<Address>) -> Result<(), Failure> {
         let index = self.tasks.next_index();
         let watched = (|| -> Res<_> {
             // A descriptor of its own for each direction, as for pipes.
@@ -149,12 +141,7 @@ impl Agent {
         let sink = Sink { fd: input, token, writable: connected, buf: Vec::new(), done: 0, ended: false, kind };
         let source = crate::commands::source(fd, source_token, false);
         let forward = Forward { connecting: !connected, next, input_over: false };
-        let task = Task {
-            link: None,
-            sink: Some(sink),
-            sources: [Some(source), None],
-            kind: Kind::Forward(forward),
-        };
+        let task = Task { link: None, sink: Some(sink), sources: [Some(source), None], kind: Kind::Forward(forward) };
         self.tasks.insert(task);
         self.connect_stream(link, index);
         if connected {

@@ -10,7 +10,8 @@ use crate::text::parse_decimal;
 /// The value in bytes of a line "Name:   123 kB" of /proc/meminfo.
 fn meminfo(text: &[u8], name: &[u8]) -> u64 {
     let line = text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(name));
-    let digits = line.and_then(|l| l.split(|&b| b == b' ').find(|field| !field.is_empty() && field[0].is_ascii_digit()));
+    let digits =
+        line.and_then(|l| l.split(|&b| b == b' ').find(|field| !field.is_empty() && field[0].is_ascii_digit()));
     digits.and_then(parse_decimal).unwrap_or(0) * 1024
 }
 

@@ -368,7 +368,9 @@ pub enum Request<'a> {
     File(FileRequest<'a>),
     Forward(Forward<'a>),
     Sync,
-    Shutdown { grace_ms: u32 },
+    Shutdown {
+        grace_ms: u32,
+    },
     Configure(Configure<'a>),
     Info,
     /// The field is reserved, or of a later version.

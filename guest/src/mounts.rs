@@ -76,9 +76,34 @@ pub fn make_read_only(disk: &Disk) {
 
 /// File systems that only wait for memory and local disks.
 const LOCAL: [&[u8]; 28] = [
-    b"rootfs", b"ramfs", b"tmpfs", b"devtmpfs", b"devpts", b"proc", b"sysfs", b"cgroup", b"cgroup2", b"overlay",
-    b"squashfs", b"erofs", b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"vfat", b"iso9660", b"mqueue", b"debugfs",
-    b"tracefs", b"securityfs", b"configfs", b"bpf", b"hugetlbfs", b"binfmt_misc", b"nsfs",
+    b"rootfs",
+    b"ramfs",
+    b"tmpfs",
+    b"devtmpfs",
+    b"devpts",
+    b"proc",
+    b"sysfs",
+    b"cgroup",
+    b"cgroup2",
+    b"overlay",
+    b"squashfs",
+    b"erofs",
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"xfs",
+    b"btrfs",
+    b"vfat",
+    b"iso9660",
+    b"mqueue",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"bpf",
+    b"hugetlbfs",
+    b"binfmt_misc",
+    b"nsfs",
 ];
 
 /// True if a mount table (proc(5), mounts) has a file system that another program or machine answers for. Pure.

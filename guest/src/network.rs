@@ -75,11 +75,15 @@ pub fn apply(network: &Network) -> Result<(), Failure> {
     }
     let address = match network.address {
         b"" => None,
-        text => Some(with_prefix::<Ipv4Addr>(text, 32).ok_or_else(|| invalid("not an IPv4 address with prefix:", text))?),
+        text => {
+            Some(with_prefix::<Ipv4Addr>(text, 32).ok_or_else(|| invalid("not an IPv4 address with prefix:", text))?)
+        }
     };
     let address6 = match network.ipv6_address {
         b"" => None,
-        text => Some(with_prefix::<Ipv6Addr>(text, 128).ok_or_else(|| invalid("not an IPv6 address with prefix:", text))?),
+        text => {
+            Some(with_prefix::<Ipv6Addr>(text, 128).ok_or_else(|| invalid("not an IPv6 address with prefix:", text))?)
+        }
     };
     let gateway = match network.gateway {
         b"" => None,

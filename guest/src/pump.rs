@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Orphan};
 use crate::frame::{kind, Header, HEADER, MAX_PAYLOAD};
 use crate::poller::{Event, Target};
-use crate::session::OUT_HIGH;
+use crate::session::{MAX_WIDE, OUT_HIGH};
 use crate::sys;
 use crate::task::{Kind, SinkKind, Source};
 
@@ -13,6 +13,11 @@ pub const TERMINAL_REST: usize = 128 * 1024;
 const MAX_ORPHANS: usize = 128;
 /// Reads of one source before others get a turn.
 const READS_PER_TURN: usize = 8;
+
+/// The most output of one frame: with its header it fills two writes of a virtio-serial port (32 KiB each) to the byte.
+const FRAME_PAYLOAD: usize = MAX_PAYLOAD - HEADER;
+/// A frame of this size shows that a stream moves much.
+const WIDE_AT: usize = 16_384;
 
 /// What a look at a source led to.
 enum Step {
@@ -55,12 +60,21 @@ impl Agent {
             used = done;
         }
         if used > 0 {
+            // A stream that uses up its first credit wants more.
+            let wide = payload.len() >= WIDE_AT && self.wide_streams() < MAX_WIDE;
             if let Some(session) = self.sessions.get_mut(index) {
                 session.consumed(stream, used);
+                if wide {
+                    session.widen(stream);
+                }
             }
             self.mark(index);
         }
         self.flush_sink(task);
+    }
+
+    fn wide_streams(&self) -> usize {
+        self.sessions.iter().map(|(_, session)| session.streams.iter().filter(|s| s.wide).count()).sum()
     }
 
     /// END came on channel 0.
@@ -196,7 +210,7 @@ impl Agent {
         }
         let Some(at) = session.stream_index(link.stream) else { return Step::Rest };
         let credit = session.streams[at].credit[channel] as usize;
-        let max = source.limit.unwrap_or(MAX_PAYLOAD).min(credit).min(MAX_PAYLOAD);
+        let max = source.limit.unwrap_or(FRAME_PAYLOAD).min(credit).min(FRAME_PAYLOAD);
         if max == 0 {
             return Step::Rest;
         }

@@ -33,8 +33,7 @@ impl Agent {
 
     /// An outcome if the request is done already, none if its stream goes on.
     fn begin(&mut self, link: Link, request: &Request) -> Result<Option<Outcome>, Failure> {
-        let makes_task =
-            matches!(request, Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::Sync);
+        let makes_task = matches!(request, Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::Sync);
         if makes_task && self.tasks.len() >= MAX_TASKS {
             return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
         }
@@ -347,7 +346,6 @@ impl Agent {
     pub fn is_init(&self) -> bool {
         self.role == Role::Init
     }
-
 }
 
 /// The RESULT of what RESET stopped.

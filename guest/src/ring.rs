@@ -65,11 +65,8 @@ impl Ring {
         let from = (at - self.start) as usize;
         let to = (segment.end - self.start) as usize;
         let (head, tail) = self.bytes.as_slices();
-        let bytes = if from < head.len() {
-            &head[from..to.min(head.len())]
-        } else {
-            &tail[from - head.len()..to - head.len()]
-        };
+        let bytes =
+            if from < head.len() { &head[from..to.min(head.len())] } else { &tail[from - head.len()..to - head.len()] };
         Some((segment.channel, bytes))
     }
 }

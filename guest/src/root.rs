@@ -58,7 +58,15 @@ fn mount_upper(node: Option<&CStr>) -> Result<Option<Fd>, Failed> {
     let opened = match node {
         Some(node) => {
             let flags = libc::MS_NOATIME;
-            sys::mount(node, c"/upper", c"ext4", flags, EXT4_OPTIONS).map_err(fail(b"cannot mount smolvm-upper"))?;
+            sys::mount(node, c"/upper", c"ext4", flags, EXT4_OPTIONS).map_err(|error| {
+                let damaged = matches!(error.0, libc::EINVAL | libc::EUCLEAN | libc::EIO | libc::EBADMSG);
+                let what: &[u8] = if damaged {
+                    b"cannot mount smolvm-upper (it is damaged, or holds no ext4)"
+                } else {
+                    b"cannot mount smolvm-upper"
+                };
+                Failed::new("disks", what, error)
+            })?;
             Some(open_dir(c"/upper")?)
         }
         // Changes live in memory then.

@@ -16,8 +16,14 @@ pub const MAX_STREAMS: usize = 512;
 pub const START_CREDIT: u32 = 65_536;
 /// Credit may not rise above this.
 pub const MAX_CREDIT: u32 = i32::MAX as u32;
+/// Credit beyond [`START_CREDIT`] for uploads, so that they do not stop and go with every round trip.
+pub const EXTRA_CREDIT: u32 = 458_752;
+/// Streams that have it at once, over all sessions: what it may cost in memory.
+pub const MAX_WIDE: usize = 16;
 /// Consumed bytes are granted again when they reach this.
 const GRANT_AT: u32 = 32_768;
+/// The same for streams with extra credit.
+const GRANT_WIDE_AT: u32 = 131_072;
 /// A buffer that grew beyond this is given back once it is empty.
 const KEEP_BUFFER: usize = 512 * 1024;
 
@@ -44,6 +50,8 @@ pub struct Stream {
     pub ungranted: u32,
     /// END came on channel 0
     pub ended: bool,
+    /// it was given extra credit
+    pub wide: bool,
 }
 
 pub struct Session {
@@ -128,11 +136,21 @@ impl Session {
     pub fn consumed(&mut self, stream: u32, bytes: usize) {
         let Some(s) = self.stream(stream) else { return };
         s.ungranted += bytes as u32;
-        if s.ungranted >= GRANT_AT && !s.ended {
+        if s.ungranted >= if s.wide { GRANT_WIDE_AT } else { GRANT_AT } && !s.ended {
             let credit = s.ungranted;
             s.ungranted = 0;
             s.receive_credit += credit;
             self.put(stream, crate::frame::kind::WINDOW, 0, &credit.to_le_bytes());
+        }
+    }
+
+    /// Lets the host send more than the start's credit ahead.
+    pub fn widen(&mut self, stream: u32) {
+        let Some(s) = self.stream(stream) else { return };
+        if !s.ended && !s.wide {
+            s.wide = true;
+            s.receive_credit += EXTRA_CREDIT;
+            self.put(stream, crate::frame::kind::WINDOW, 0, &EXTRA_CREDIT.to_le_bytes());
         }
     }
 

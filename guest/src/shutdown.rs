@@ -112,11 +112,8 @@ impl Agent {
                 }
                 Step::Kill if alone || late => {
                     let pid = self.start_sync();
-                    self.shutdown = self.shutdown.take().map(|s| Shutdown {
-                        step: Step::Sync(pid),
-                        deadline: now + SYNC_MS,
-                        ..s
-                    });
+                    self.shutdown =
+                        self.shutdown.take().map(|s| Shutdown { step: Step::Sync(pid), deadline: now + SYNC_MS, ..s });
                 }
                 Step::Sync(pid) if late || pid <= 0 || sys::kill(pid, 0).is_err() => {
                     shutdown.step = Step::Goodbye;

@@ -88,7 +88,8 @@ impl Receiver<'_> {
         let mut order = Order::default();
         let mut buf = Vec::new();
         loop {
-            let n = sys::read_append(channels.input(), &mut buf, READ).map_err(|e| failure(b"cannot read the tree", e))?;
+            let n =
+                sys::read_append(channels.input(), &mut buf, READ).map_err(|e| failure(b"cannot read the tree", e))?;
             if aborted() {
                 return Err(Failure::new(code::CANCELLED, "the request was cancelled"));
             }

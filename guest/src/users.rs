@@ -37,9 +37,8 @@ fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 
 /// Finds an account by name or uid. Pure.
 pub fn find_account(passwd: &[u8], wanted: &[u8]) -> Option<Account> {
-    let parse = |f: &[&[u8]]| {
-        Some(Account { name: f[0].to_vec(), uid: id(f[2])?, gid: id(f[3])?, home: f[5].to_vec() })
-    };
+    let parse =
+        |f: &[&[u8]]| Some(Account { name: f[0].to_vec(), uid: id(f[2])?, gid: id(f[3])?, home: f[5].to_vec() });
     let whole = |f: &Vec<&[u8]>| f.len() >= 7 && !f[0].is_empty();
     // A name that is a number is looked up as a name first, as chown(1) does.
     let by_name = lines(passwd).filter(whole).filter(|f| f[0] == wanted).find_map(|f| parse(&f));

@@ -32,10 +32,7 @@ impl Job<'_> {
     fn has_opened(&self) -> bool {
         matches!(
             self,
-            Job::File(FileRequest {
-                op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite,
-                ..
-            })
+            Job::File(FileRequest { op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite, .. })
         )
     }
     fn has_input(&self) -> bool {
@@ -97,12 +94,14 @@ impl Agent {
         if job.has_input() {
             let (read, write) = sys::pipe()?;
             sys::set_nonblocking(write.raw())?;
+            sys::widen_pipe(write.raw());
             channels.input = Some(read);
             input = Some(write);
         }
         if job.has_output() {
             let (read, write) = sys::pipe()?;
             sys::set_nonblocking(read.raw())?;
+            sys::widen_pipe(read.raw());
             channels.output = Some(write);
             output = Some(read);
         }

@@ -41,14 +41,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
     if command.is_empty() {
         return None;
     }
-    Some(Options {
-        console: console?,
-        stderr: stderr?,
-        max_bytes: max_bytes?,
-        exit: exit?,
-        die_with_parent,
-        command,
-    })
+    Some(Options { console: console?, stderr: stderr?, max_bytes: max_bytes?, exit: exit?, die_with_parent, command })
 }
 
 fn main() {

@@ -107,15 +107,7 @@ fn start(options: &Options) -> Result<Running, StartError> {
     for end in [&console, &messages] {
         set_nonblocking(end.as_raw_fd()).map_err(failed("cannot read without waiting"))?;
     }
-    Ok(Running {
-        pid,
-        signals,
-        console: Some(console),
-        messages: Some(messages),
-        console_log,
-        messages_log,
-        exit,
-    })
+    Ok(Running { pid, signals, console: Some(console), messages: Some(messages), console_log, messages_log, exit })
 }
 
 fn null() -> Result<OwnedFd, i32> {
