@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, type Stats, statSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../errors.ts";
@@ -70,13 +79,43 @@ function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, ha
   return join(shared, shared === "/run" ? `smolvm-${hash}` : `smolvm-${user.uid}-${hash}`);
 }
 
-/** {@link resolvePaths} for this process, from its environment and user. */
+/** File in the data directory that names the directory of the sockets which is in use. */
+const RUNTIME_NOTE = "runtime-dir";
+
+/**
+ * {@link resolvePaths} for this process, from its environment and user. A runtime directory that is in use is kept:
+ * a login, cron and sudo set XDG_RUNTIME_DIR differently, and all must find the sockets of the same sandboxes.
+ */
 export function processPaths(): Paths {
-  return resolvePaths(readEnvironment(process.env), process.platform, {
-    uid: process.getuid?.() ?? -1,
+  const uid = process.getuid?.() ?? -1;
+  const paths = resolvePaths(readEnvironment(process.env), process.platform, {
+    uid,
     homedir: homedir(),
     tmpdir: tmpdir(),
   });
+  const runtimeDir = notedRuntimeDir(paths.dataDir, uid);
+  return runtimeDir === undefined ? paths : { ...paths, runtimeDir };
+}
+
+/** The runtime directory that an earlier process used, if it is still there and ours. */
+function notedRuntimeDir(dataDir: string, uid: number): string | undefined {
+  try {
+    const noted = readFileSync(join(dataDir, RUNTIME_NOTE), "utf8").trim();
+    return isAbsolute(noted) && refuseDirectory(lstatSync(noted), uid) === undefined ? noted : undefined;
+  } catch {
+    return undefined; // none was noted, or it went away with the session
+  }
+}
+
+function noteRuntimeDir({ dataDir, runtimeDir }: Paths): void {
+  const path = join(dataDir, RUNTIME_NOTE);
+  try {
+    if (readFileSync(path, "utf8").trim() === runtimeDir) return;
+  } catch {
+    // not noted yet
+  }
+  writeFileSync(`${path}.${process.pid}`, `${runtimeDir}\n`, { mode: 0o600 });
+  renameSync(`${path}.${process.pid}`, path);
 }
 
 /** Creates the three directories, private (0700), and checks that they are ours. */
@@ -85,6 +124,7 @@ export function ensurePaths(paths: Paths): void {
   ensurePrivateDir(paths.dataDir, { allowLink: true });
   ensurePrivateDir(paths.cacheDir, { allowLink: true });
   ensurePrivateDir(paths.runtimeDir);
+  noteRuntimeDir(paths);
 }
 
 /**

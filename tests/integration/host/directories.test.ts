@@ -1,9 +1,9 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { findProgram } from "../../../src/host/find-program.ts";
-import { ensurePaths, ensurePrivateDir } from "../../../src/host/paths.ts";
+import { ensurePaths, ensurePrivateDir, processPaths } from "../../../src/host/paths.ts";
 
 let dir: string;
 beforeAll(() => {
@@ -45,6 +45,24 @@ describe("private directories", () => {
     expect(() => ensurePrivateDir(join(dir, "file/sub"))).toThrow(
       expect.objectContaining({ code: "HOST_FAILED", hint: expect.stringContaining("SMOLVM_HOME") }),
     );
+  });
+});
+
+describe("the directory of the sockets", () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  test("stays the same for processes whose environment names another, until it goes away", () => {
+    const [home, session] = [join(dir, "home"), join(dir, "session")];
+    mkdirSync(session, { mode: 0o700 });
+    vi.stubEnv("SMOLVM_HOME", home);
+    vi.stubEnv("XDG_RUNTIME_DIR", session);
+    const first = processPaths();
+    ensurePaths(first);
+    expect(first.runtimeDir.startsWith(`${session}/smolvm-`)).toBe(true);
+    vi.stubEnv("XDG_RUNTIME_DIR", ""); // as under cron
+    expect(processPaths()).toEqual(first);
+    rmSync(session, { recursive: true });
+    expect(processPaths().runtimeDir).toMatch(/^\/(run|tmp)\/smolvm-/);
   });
 });
 
