@@ -93,12 +93,12 @@ require_linux() {
 }
 
 require_node() {
-  local install='curl -fsSL https://deb.nodesource.com/setup_24.x | sudo bash - && sudo apt-get install -y nodejs'
+  local install='Install Node.js 24 (with npm): https://nodejs.org/en/download'
   have node || die "Node.js is not installed (20 or newer, with npm)" "$install" "$0"
   local version
   version=$(node -p 'process.versions.node') || die "node does not run" "$install" "$0"
   [ "${version%%.*}" -ge 20 ] || die "Node.js 20 or newer is needed; this is $version" "$install" "$0"
-  have npm || die "npm is not installed" "sudo apt-get install -y npm, or Node.js from nodesource: $install" "$0"
+  have npm || die "npm is not installed" "$install" "$0"
 }
 
 # What running sandboxes and building images and agents takes.

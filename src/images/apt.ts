@@ -7,8 +7,6 @@ import { requireTools, runTool } from "./tools.ts";
 
 /** The Debian release that images are made of. */
 export const DEBIAN_SUITE = "bookworm";
-/** Where Debian's packages come from by default; every byte is checked against Debian's signatures. */
-export const DEBIAN_MIRROR = "http://deb.debian.org/debian";
 /** Debian's signing keys, from the package debian-archive-keyring. */
 export const DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -21,7 +19,7 @@ export function debianArch(arch: Arch): string {
 
 /**
  * The lines of sources.list for a mirror: the release, its updates and its security updates. Pure.
- * @param mirror address of the archive, e.g. "http://deb.debian.org/debian"; security updates come from the same address with "-security"
+ * @param mirror address of the archive, e.g. "http://mirror.example/debian"; security updates come from the same address with "-security"
  */
 export function aptSources(mirror: string): string[] {
   const base = mirror.replace(/\/+$/, "");

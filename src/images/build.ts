@@ -5,11 +5,12 @@ import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
-import { Apt, DEBIAN_MIRROR } from "./apt.ts";
+import { Apt } from "./apt.ts";
 import { acquireLock } from "./build-lock.ts";
 import type { Image } from "./image.ts";
 import { prepareKernel } from "./kernel.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
+import { hostMirror } from "./mirror.ts";
 import { findRecipe, type Recipe } from "./recipe.ts";
 import { makeSeeds } from "./seed-build.ts";
 import { addImage, readImage } from "./store.ts";
@@ -22,7 +23,7 @@ export interface BuildOptions {
   readonly onProgress?: OnProgress | undefined;
   /** build even if an image of this recipe is there (to take in newer packages) */
   readonly force?: boolean | undefined;
-  /** address of a Debian archive; default {@link DEBIAN_MIRROR} */
+  /** address of a Debian archive; default the one that this host's apt uses */
   readonly mirror?: string | undefined;
 }
 
@@ -42,9 +43,9 @@ export interface BuildResult {
 export async function buildImage(dirs: ImageDirs, name: string, options: BuildOptions): Promise<BuildResult> {
   const { arch, deadline } = options;
   const recipe = findRecipe(name, arch);
-  const mirror = options.mirror ?? DEBIAN_MIRROR;
+  // Not of the mirror: what it delivers is Debian's, or its signature is wrong.
   const recipeKey = createHash("sha256")
-    .update(JSON.stringify([recipe.key, arch, mirror]))
+    .update(JSON.stringify([recipe.key, arch]))
     .digest("hex");
   const existing = async (): Promise<Image | undefined> => {
     const found = await readImage(dirs, name, arch).catch(() => undefined); // a damaged one is built again
@@ -70,6 +71,7 @@ export async function buildImage(dirs: ImageDirs, name: string, options: BuildOp
     const workDir = join(layout.work, randomBytes(8).toString("hex"));
     await mkdir(workDir, { recursive: true, mode: 0o700 });
     try {
+      const mirror = options.mirror ?? (await hostMirror(deadline));
       const image = await cook(dirs, workDir, { ...options, name, recipe, recipeKey, mirror });
       return { image, built: true };
     } catch (error) {

@@ -2,8 +2,9 @@ import { copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import { Apt, DEBIAN_MIRROR } from "../apt.ts";
+import { Apt } from "../apt.ts";
 import { sha256File } from "../manifest.ts";
+import { hostMirror } from "../mirror.ts";
 import { runTool } from "../tools.ts";
 import type { KernelLayout } from "./layout.ts";
 import type { KernelRecipe, SourcePin } from "./recipe.ts";
@@ -65,10 +66,11 @@ export async function prepareSource(
 async function fetchSource(
   layout: KernelLayout,
   { arch, source: pin }: KernelRecipe,
-  { deadline, workDir, mirror = DEBIAN_MIRROR, newest, onMessage }: SourceOptions,
+  { deadline, workDir, newest, onMessage, ...options }: SourceOptions,
 ): Promise<SourcePin & { readonly pinned: boolean }> {
   if (!newest && (await isWhole(layout.source(pin.sha256), pin.sha256))) return { ...pin, pinned: true };
 
+  const mirror = options.mirror ?? (await hostMirror(deadline));
   onMessage(`reading the package lists of ${mirror}`);
   const apt = await Apt.open(join(workDir, "apt"), { arch, mirror, deadline });
   const exact = `${pin.package}=${pin.version}`;
