@@ -2,15 +2,27 @@ import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { processPaths } from "../host/paths.ts";
 
+/** Exit code of a failure of our own, before a command is known. */
+const EXIT_BUG = 125;
+
 /** Prepares the process, runs the command line and exits with its code. The only place that sets the exit code. */
 export async function startUp(): Promise<void> {
   // In the user's own directory: Node's default is in the shared /tmp, where others could plant code.
   enableCompileCache(join(processPaths().cacheDir, "compile"));
   silenceSqliteWarning();
+  process.once("beforeExit", neverEnded);
   const { main } = await import("./main.ts");
   const exitCode = await main(process.argv.slice(2));
   // Not left to an empty event loop: a stdin that nobody closes would keep the process.
   process.exit(exitCode);
+}
+
+/** Node ends quietly, and with success, when there is nothing left to wait for: here that is a promise nobody keeps. */
+function neverEnded(): void {
+  process.stderr.write(
+    "error: smolvm ended in the middle of its work\nhint: This is a bug in smolvm. Please report it.\n",
+  );
+  process.exit(EXIT_BUG);
 }
 
 /** node:sqlite announces on Node 22 that it is experimental. That says nothing to our users; all other warnings stay. */

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import type { TransferResult } from "../../agent/files/types.ts";
 import { escapeTerminal } from "../../agent/terminal.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
-import { SmolVM } from "../../smolvm.ts";
+import type { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { type CopyPath, parseCopyPath } from "../args/copy-path.ts";
 import { copyTarget, type PathKind } from "../args/copy-target.ts";
@@ -10,6 +10,7 @@ import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { runningSandbox } from "../running.ts";
 
 /** Notes about entries that were left out, before it becomes a flood. */
 const SHOWN_SKIPPED = 10;
@@ -36,7 +37,7 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
   const target = parseCopyPath(targetText, process.platform);
   if (source.kind === target.kind) throw oneSandbox(source, target);
   const guest = source.kind === "guest" ? source : (target as CopyPath & { kind: "guest" });
-  const vm = await SmolVM.get(guest.name);
+  const vm = await runningSandbox(guest.name);
   try {
     io.onProgress({ stage: "copy", message: `copying ${sourceText} to ${targetText}` });
     const [sourceKind, targetKind] = await Promise.all([kindOf(source, vm), kindOf(target, vm)]);

@@ -1,10 +1,10 @@
-import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS } from "../args/options.ts";
 import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { runningSandbox } from "../running.ts";
 import { withCommandHint } from "../terminal/command-hints.ts";
 import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
 
@@ -49,7 +49,7 @@ async function execCommand(io: Io, args: Arguments): Promise<Outcome> {
   const { env, unset } = parseEnv(args.values("env"), io.env);
   for (const variable of unset)
     io.note(`note: ${variable} is not set here, so --env ${variable} sets nothing`);
-  const vm = await SmolVM.get(name);
+  const vm = await runningSandbox(name);
   const all = { ...options, env, cwd: args.value("workdir"), user: args.value("user") };
   try {
     return await runGuestCommand(vm, args.trailing, all, io);

@@ -1,10 +1,10 @@
-import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { parsePort } from "../args/port.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { successEnvelope } from "../render/json.ts";
+import { runningSandbox } from "../running.ts";
 
 const spec: CommandSpec = {
   name: "port",
@@ -27,7 +27,7 @@ async function portCommand(io: Io, args: Arguments): Promise<Outcome> {
   const guestPort = parsePort("GUEST", guest);
   const hostPort = args.value("host-port");
   const hostAddress = args.value("host-address");
-  const vm = await SmolVM.get(name);
+  const vm = await runningSandbox(name);
   try {
     const port = await vm.ports.expose(guestPort, {
       ...(hostPort === undefined ? {} : { hostPort: parsePort("--host-port", hostPort) }),

@@ -1,10 +1,10 @@
-import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
+import { runningSandbox } from "../running.ts";
 import { runGuestCommand } from "../terminal/guest-command.ts";
 import { requireTerminal } from "../terminal/session.ts";
 import { noteUnset } from "./run.ts";
@@ -41,7 +41,7 @@ async function shellCommand(io: Io, args: Arguments): Promise<Outcome> {
   requireTerminal("shell", `Run a command instead: smolvm exec ${name} -- sh -c '...'`);
   const { env, unset } = parseEnv(args.values("env"), io.env);
   noteUnset(io, unset);
-  const vm = await SmolVM.get(name);
+  const vm = await runningSandbox(name);
   try {
     const options = { tty: true, interactive: true, timeoutMs: undefined, env };
     const all = { ...options, cwd: args.value("workdir"), user: args.value("user") };

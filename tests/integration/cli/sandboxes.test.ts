@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { cli, cliJson, createBox, shell, startCli } from "../../helpers/cli.ts";
@@ -200,11 +199,11 @@ describe("the life of a sandbox", () => {
     expect(await cli(["rm", "--all", "-f"])).toMatchObject({ code: 0, text: "box\n" });
   });
 
-  test("a kernel that is none, and a memory that is too small for the guest, are explained", async () => {
-    const script = join(import.meta.dirname, "../../../package.json");
-    const run = await cli(["run", ...SMALL, "--kernel", script, "--", "true"]);
+  test("a kernel that is none is explained", async () => {
+    const manifest = join(import.meta.dirname, "../../../package.json");
+    const run = await cli(["run", ...SMALL, "--kernel", manifest, "--", "true"]);
     expect(run.code).toBe(125);
-    expect(run.stderr).toMatch(/^error: .*kernel/);
+    expect(run.stderr).toMatch(/^error: the kernel '.*package.json' is not a Linux kernel\nhint: .*vmlinux/);
     expect(leftovers(home)).toEqual(NOTHING);
   });
 });
@@ -217,13 +216,4 @@ test("a crashed sandbox is told from a stopped one", async () => {
   expect((await cli(["info", "box"])).text).toMatch(/\nerror: +.*crashed.*\n/);
   expect((await cli(["exec", "box", "true"])).stderr).toMatch(/hint: .*smolvm start box/);
   expect((await cli(["start", "box"])).code).toBe(0);
-});
-
-test("nothing of the sandboxes' life is in the repository", () => {
-  // A relative path somewhere would show here.
-  const root = join(import.meta.dirname, "../../..");
-  const ignored = readFileSync(join(root, ".gitignore"), "utf8");
-  expect(
-    readdirSync(root).filter((name) => /^(vms|store\.db)/.test(name) && !ignored.includes(name)),
-  ).toEqual([]);
 });

@@ -1,0 +1,24 @@
+import { SmolVMError } from "../errors.ts";
+import { SmolVM } from "../smolvm.ts";
+
+/**
+ * The sandbox of that name, which has to be running: the library would start one that never was, which takes seconds that
+ * nobody asked for here.
+ * @throws SmolVMError VM_NOT_FOUND; VM_STATE with the exact start command
+ */
+export async function runningSandbox(name: string): Promise<SmolVM> {
+  const vm = await SmolVM.get(name);
+  const { state, error } = await vm.info();
+  if (state === "running") return vm;
+  const why = error === undefined ? "" : ` (${error.message})`;
+  throw new SmolVMError(
+    "VM_STATE",
+    `sandbox '${vm.name}' is ${STATE_WORDS[state] ?? state}, not running${why}`,
+    {
+      hint: `Start it: smolvm start ${vm.name}`,
+      details: { state, error },
+    },
+  );
+}
+
+const STATE_WORDS: Readonly<Record<string, string>> = { error: "in the state error" };
