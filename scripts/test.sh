@@ -109,6 +109,8 @@ need python3 python3
 need shellcheck shellcheck
 need lz4 lz4
 need zstd zstd
+need busybox busybox-static
+need mkfs.erofs erofs-utils
 install_system_packages
 install_npm_packages
 build_native_programs
