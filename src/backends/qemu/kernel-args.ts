@@ -42,7 +42,9 @@ export function kernelArgs(input: KernelArgsInput): string {
 function emulatedX86(tscKhz: number | undefined): string[] {
   return [
     // Calibrating the TSC against the emulated timer fails on a busy host, and the guest then waits for ever for a tick.
-    ...(tscKhz === undefined ? [] : [`tsc_early_khz=${Math.round(tscKhz)}`]),
+    // The kernel's watchdog, too, compares the TSC with ticks that a busy host delivers late or not at all: it would take
+    // the ticks for the truth, and the guest's clock would go slow, in steps of 4 ms. The TSC is the host's own counter.
+    ...(tscKhz === undefined ? [] : [`tsc_early_khz=${Math.round(tscKhz)}`, "tsc=reliable"]),
     "no_timer_check",
     // Emulated code does not speculate: the mitigations only cost time. A guest under KVM or HVF keeps them.
     "mitigations=off",
