@@ -12,7 +12,8 @@ use smolvm_agent::root::probe;
 use smolvm_agent::text::{decimal, parse_decimal};
 use smolvm_agent::users::{find_account, groups_of, resolve, resolve_in};
 
-const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\nbroken line\n:x:1:1:::\nann:x:1000:100:Ann:/home/ann:/bin/sh\n\
+const PASSWD: &[u8] =
+    b"root:x:0:0:root:/root:/bin/bash\nbroken line\n:x:1:1:::\nann:x:1000:100:Ann:/home/ann:/bin/sh\n\
 bad:x:99999999999:1::/:/bin/sh\nhigh:x:4294967295:1::/:/bin/sh\n1000:x:7:7::/seven:/bin/sh\nlast:x:5:5::/five:/bin/sh";
 const GROUP: &[u8] = b"root:x:0:\nusers:x:100:ann\nwheel:x:10:root,ann\nshort:x\nwheel2:x:11:annie,bob\n";
 
@@ -40,7 +41,8 @@ fn supplementary_groups_are_those_that_list_the_user() {
 
 #[test]
 fn a_user_is_a_name_or_number_with_or_without_a_group() {
-    let ids = |wanted: &[u8]| resolve_in(PASSWD, GROUP, wanted).map(|u| (u.identity.uid, u.identity.gid, u.identity.groups));
+    let ids =
+        |wanted: &[u8]| resolve_in(PASSWD, GROUP, wanted).map(|u| (u.identity.uid, u.identity.gid, u.identity.groups));
     assert_eq!(ids(b"ann").unwrap(), (1000, 100, vec![100, 10]));
     assert_eq!(ids(b"ann:wheel").unwrap(), (1000, 10, vec![10]));
     assert_eq!(ids(b"12:34").unwrap(), (12, 34, vec![34]));

@@ -36,8 +36,20 @@ fn hex(bytes: &[u8]) -> Value {
 }
 
 const TYPES: [&str; 14] = [
-    "", "HELLO", "HELLO_ACK", "OPEN", "OPENED", "DATA", "WINDOW", "END", "CONTROL", "RESULT", "RESET", "GOODBYE",
-    "PING", "PONG",
+    "",
+    "HELLO",
+    "HELLO_ACK",
+    "OPEN",
+    "OPENED",
+    "DATA",
+    "WINDOW",
+    "END",
+    "CONTROL",
+    "RESULT",
+    "RESET",
+    "GOODBYE",
+    "PING",
+    "PONG",
 ];
 
 /// A message object without its default values.
@@ -136,7 +148,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         Request::Sync => ("sync", fields.done()),
         Request::Shutdown { grace_ms } => ("shutdown", fields.int("grace_ms", (*grace_ms).into()).done()),
         Request::Configure(c) => {
-            let fields = fields.bytes("entropy", c.entropy).int("clock_s", c.clock_s).int("clock_ns", c.clock_ns.into());
+            let fields =
+                fields.bytes("entropy", c.entropy).int("clock_s", c.clock_s).int("clock_ns", c.clock_ns.into());
             let fields = fields.bytes("hostname", c.hostname).bytes("machine_id", c.machine_id);
             let fields = fields.message("network", c.network.as_ref().map(network_json));
             ("configure", fields.int("disk_bytes", c.disk_bytes).done())
@@ -220,7 +233,11 @@ impl Cutter {
             if self.sender == Sender::Host {
                 let whole = if header.kind == kind::OPEN {
                     self.open.extend_from_slice(&payload);
-                    if header.flags & MORE != 0 { None } else { Some(std::mem::take(&mut self.open)) }
+                    if header.flags & MORE != 0 {
+                        None
+                    } else {
+                        Some(std::mem::take(&mut self.open))
+                    }
                 } else {
                     Some(payload)
                 };
@@ -239,7 +256,11 @@ impl Cutter {
 }
 
 fn sender(vector: &Value) -> Sender {
-    if vector["direction"] == "host" { Sender::Host } else { Sender::Guest }
+    if vector["direction"] == "host" {
+        Sender::Host
+    } else {
+        Sender::Guest
+    }
 }
 
 fn expected_frames(vector: &Value) -> Vec<Value> {
