@@ -1,0 +1,186 @@
+//! The monitor with real programs in the VMM's place.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Run {
+    monitor: Child,
+    dir: PathBuf,
+    pid: i32,
+}
+
+fn directory() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("smolvm-monitor-test-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn monitor(dir: &Path, flags: &[&str], command: &[&str]) -> Command {
+    let mut monitor = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor"));
+    monitor.arg("run").arg("--console").arg(dir.join("console")).arg("--stderr").arg(dir.join("stderr"));
+    monitor.arg("--max-bytes").arg("10000").arg("--exit").arg(dir.join("exit")).args(flags).arg("--").args(command);
+    monitor.stdout(Stdio::piped());
+    monitor
+}
+
+fn start(flags: &[&str], script: &str) -> Run {
+    let dir = directory();
+    let mut monitor = monitor(&dir, flags, &["sh", "-c", script]).spawn().unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(monitor.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    let pid = line.trim().strip_prefix("{\"pid\":").and_then(|l| l.strip_suffix('}')).expect(&line).parse().unwrap();
+    // It lets go of whoever started it.
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+    Run { monitor, dir, pid }
+}
+
+impl Run {
+    fn file(&self, name: &str) -> String {
+        String::from_utf8(std::fs::read(self.dir.join(name)).unwrap_or_default()).unwrap()
+    }
+
+    fn exit(&mut self) -> String {
+        let text = wait_for("the exit file", || Some(self.file("exit")).filter(|text| !text.is_empty()));
+        wait_for("the monitor's end", || self.monitor.try_wait().unwrap());
+        text
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.monitor.kill();
+        let _ = self.monitor.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn is_running(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}
+
+#[test]
+fn output_goes_to_the_files_and_the_end_is_written_down() {
+    let mut run = start(&[], "echo out; echo err >&2; exit 7");
+    let exit = run.exit();
+    assert!(exit.starts_with(&format!("{{\"pid\":{},\"code\":7,\"signal\":null,\"at_ms\":", run.pid)), "{exit}");
+    assert_eq!((run.file("console"), run.file("stderr")), ("out\n".into(), "err\n".into()));
+}
+
+#[test]
+fn a_signal_s_number_is_written_down() {
+    let mut run = start(&[], "kill -9 $$");
+    assert!(run.exit().contains("\"code\":null,\"signal\":9,"));
+}
+
+#[test]
+fn a_flood_keeps_only_its_end() {
+    let mut run = start(&[], "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done");
+    run.exit();
+    let (old, new) = (run.file("console.1"), run.file("console"));
+    assert!(old.len() <= 5000 && new.len() <= 5000, "{} {}", old.len(), new.len());
+    assert!((old + &new).ends_with("line 2998\nline 2999\n"));
+}
+
+#[test]
+fn an_earlier_run_s_console_is_kept_apart() {
+    let mut first = start(&[], "echo first");
+    first.exit();
+    let mut again = monitor(&first.dir, &[], &["sh", "-c", "echo second"]).spawn().unwrap();
+    assert!(again.wait().unwrap().success());
+    assert_eq!((first.file("console"), first.file("console.1")), ("second\n".into(), "first\n".into()));
+}
+
+#[test]
+fn sigterm_is_passed_on() {
+    let mut run = start(&[], "trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.01; done");
+    wait_for("the program", || run.file("console").contains("up").then_some(()));
+    // SAFETY: our own child.
+    unsafe { libc::kill(run.monitor.id() as i32, libc::SIGTERM) };
+    assert!(run.exit().contains("\"code\":3,"));
+    assert!(run.file("console").contains("told"));
+}
+
+#[test]
+fn the_program_dies_with_its_monitor() {
+    let mut run = start(&[], "exec sleep 1000");
+    assert!(is_running(run.pid));
+    run.monitor.kill().unwrap();
+    wait_for("the program's end", || (!is_running(run.pid)).then_some(()));
+}
+
+#[test]
+fn a_monitor_that_shall_die_with_its_parent_does() {
+    let dir = directory();
+    let program = env!("CARGO_BIN_EXE_smolvm-monitor");
+    let (console, stderr, exit) = (dir.join("console"), dir.join("stderr"), dir.join("exit"));
+    let line = format!(
+        "{program} run --console {} --stderr {} --max-bytes 10000 --exit {} --die-with-parent -- sleep 1000; :",
+        console.display(),
+        stderr.display(),
+        exit.display()
+    );
+    let mut parent = Command::new("sh").arg("-c").arg(line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let pid: i32 = said.trim().trim_start_matches("{\"pid\":").trim_end_matches('}').parse().unwrap();
+    assert!(is_running(pid));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_for("the program's end", || (!is_running(pid)).then_some(()));
+    let _ = std::fs::remove_dir_all(dir);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_in_one_line() {
+    let dir = directory();
+    let output = monitor(&dir, &[], &["/no/such/program"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        line.starts_with("{\"error\":\"cannot run /no/such/program: ") && line.ends_with(",\"errno\":2}\n"),
+        "{line}"
+    );
+    assert!(!dir.join("exit").exists());
+    let _ = std::fs::remove_dir_all(dir);
+}
+
+#[test]
+fn the_end_is_written_down_although_a_grandchild_holds_the_console() {
+    let mut run = start(&[], "sleep 5 & echo done");
+    let begun = Instant::now();
+    run.exit();
+    assert!(begun.elapsed() < Duration::from_secs(4));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_counter_s_frequency_is_measured_alike_twice() {
+    let khz = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor")).arg("tsc").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<f64>().unwrap()
+    };
+    let (first, second) = (khz(), khz());
+    assert!(first > 100_000.0 && (first / second - 1.0).abs() < 0.02, "{first} {second}");
+}
