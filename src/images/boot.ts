@@ -38,7 +38,7 @@ export interface Boot {
 
 /**
  * Finds and checks everything that a boot needs. Without `initrdPath` ours is used; it holds the image's modules only
- * with the image's kernel, because modules fit one kernel: a kernel of the user's own must have what it needs built in
+ * with the image's kernel (or a file of the same content), because modules fit one kernel: a kernel of the user's own must have what it needs built in
  * (virtio devices and the console's, the root's file system, ext4, overlayfs).
  * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, DEPENDENCY_MISSING
  */
@@ -53,10 +53,11 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
 
   const image = await resolveImage(dirs, request.image, arch);
   const rootfsFormat = rootfs?.format ?? image.rootfsFormat;
-  const modules: readonly KernelModule[] = ownKernel === undefined ? image.modules : [];
+  const modulesFit = ownKernel === undefined || ownKernel.sha256 === image.kernelSha256;
+  const modules: readonly KernelModule[] = modulesFit ? image.modules : [];
   const needs = { machine: request.machine, nic: request.nic, rootfsFormat, overlay };
   return {
-    kernelPath: ownKernel ?? image.kernelPath,
+    kernelPath: ownKernel?.path ?? image.kernelPath,
     initrdPath:
       initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: request.agentPath })),
     rootfsPath: rootfsPath ?? image.rootfsPath,

@@ -15,6 +15,8 @@ export interface Image {
   readonly rootfsFormat: RootfsFormat;
   /** vmlinux (x86_64) or Image (aarch64) */
   readonly kernelPath: string;
+  /** sha256 (hex) of that file */
+  readonly kernelSha256: string;
   /** e.g. "6.1.0-56-cloud-amd64" */
   readonly kernelVersion: string;
   /** the kernel's modules that an initramfs may need */

@@ -22,7 +22,7 @@ export interface ImageLayout {
   readonly initrds: string;
   /** kernels that were built here (kernel-build/) */
   readonly kernels: string;
-  /** kernels unpacked from a user's own files, by the sha256 of these */
+  /** kernels unpacked from a user's own files, by their sha256 */
   readonly extractedKernels: string;
 }
 

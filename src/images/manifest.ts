@@ -68,6 +68,7 @@ export function toImage(manifest: Manifest, digest: string, dir: string): Image 
     rootfsPath: join(dir, manifest.rootfs.file),
     rootfsFormat: manifest.rootfs.format,
     kernelPath: join(dir, manifest.kernel.file),
+    kernelSha256: sha256.get(manifest.kernel.file) ?? "",
     kernelVersion: manifest.kernel.version,
     modules: manifest.modules.map(({ name, file, depends }) => ({
       name,

@@ -14,10 +14,14 @@ const KERNEL_FILE_MAX_BYTES = 1024 * 1024 * 1024;
 /**
  * Makes a user's own kernel ready: one that can be booted as it is stays where it is, others (bzImage, compressed) are
  * unpacked into the cache once.
- * @returns the path to boot
+ * @returns the path to boot, and the sha256 (hex) of that file
  * @throws SmolVMError FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, IMAGE_INVALID (unknown, damaged, or for another architecture)
  */
-export async function prepareUserKernel(dirs: ImageDirs, path: string, arch: Arch): Promise<string> {
+export async function prepareUserKernel(
+  dirs: ImageDirs,
+  path: string,
+  arch: Arch,
+): Promise<{ readonly path: string; readonly sha256: string }> {
   const { size } = await requireFile("kernelPath", path);
   if (size > KERNEL_FILE_MAX_BYTES) {
     throw new SmolVMError("IMAGE_INVALID", `'${path}' is too large to be a kernel`, {
@@ -36,10 +40,10 @@ export async function prepareUserKernel(dirs: ImageDirs, path: string, arch: Arc
       },
     );
   }
-  if (kernel.bytes === file) return path;
-  const digest = createHash("sha256").update(file).digest("hex");
-  const target = join(imageLayout(dirs).extractedKernels, digest);
-  if (await exists(target)) return target;
+  const sha256 = createHash("sha256").update(kernel.bytes).digest("hex");
+  if (kernel.bytes === file) return { path, sha256 };
+  const target = join(imageLayout(dirs).extractedKernels, sha256);
+  if (await exists(target)) return { path: target, sha256 };
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   const temporary = `${target}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
@@ -48,7 +52,7 @@ export async function prepareUserKernel(dirs: ImageDirs, path: string, arch: Arc
   } finally {
     await rm(temporary, { force: true });
   }
-  return target;
+  return { path: target, sha256 };
 }
 
 /**
