@@ -122,6 +122,7 @@ done
 
 stage "Types" 120 limited npm run --silent check:types
 stage "Lint" 120 limited npm run --silent check:lint
+stage "Unused files and dependencies" 60 limited npm run --silent check:unused
 stage "Shell scripts" 60 shell_scripts
 stage "Unit tests" 300 vitest_project unit
 stage "Agent and monitor (cargo test)" 600 cargo_tests
