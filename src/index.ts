@@ -10,5 +10,12 @@ export type {
 export type { Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
-export { type ListFilter, type Ports, type Processes, type ShellOptions, SmolVM, type StartOptions } from "./smolvm.ts";
+export {
+  type ListFilter,
+  type Ports,
+  type Processes,
+  type ShellOptions,
+  SmolVM,
+  type StartOptions,
+} from "./smolvm.ts";
 export type { VMInfo } from "./vm/info.ts";

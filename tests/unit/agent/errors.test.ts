@@ -1,0 +1,70 @@
+import { describe, expect, test } from "vitest";
+import { guestError } from "../../../src/agent/guest-error.ts";
+import { interruptedError } from "../../../src/agent/session-end.ts";
+import { GuestErrorCode } from "../../../src/agent/wire/messages.ts";
+import { ERROR_CODES } from "../../../src/errors.ts";
+
+describe("a guest's error", () => {
+  test.each([
+    ["file", "NOT_FOUND", "FILE_NOT_FOUND"],
+    ["exec", "NOT_FOUND", "COMMAND_NOT_FOUND"],
+    ["process", "NOT_FOUND", "PROCESS_NOT_FOUND"],
+    ["exec", "BAD_CWD", "FILE_NOT_FOUND"],
+    ["exec", "NOT_EXECUTABLE", "COMMAND_NOT_EXECUTABLE"],
+    ["exec", "TOO_LONG", "ARGUMENTS_TOO_LONG"],
+    ["exec", "NO_USER", "CONFIG_INVALID"],
+    ["file", "EXISTS", "FILE_EXISTS"],
+    ["file", "IS_DIRECTORY", "FILE_TYPE"],
+    ["file", "NOT_DIRECTORY", "FILE_TYPE"],
+    ["file", "PERMISSION", "FILE_PERMISSION"],
+    ["forward", "REFUSED", "CONNECTION_REFUSED"],
+    ["machine", "IO", "FILE_FAILED"],
+  ] as const)("of a %s that says %s is %s", (context, code, expected) => {
+    expect(
+      guestError({ code: GuestErrorCode[code], message: "", errno: 2 }, context, "doing it"),
+    ).toMatchObject({
+      code: expected,
+      message: expect.stringMatching(/^doing it failed: /),
+      details: { errno: 2 },
+    });
+  });
+
+  test("has a meaning for every code, and for those from the future", () => {
+    for (const code of [...Object.values(GuestErrorCode), 0, 4711]) {
+      expect(ERROR_CODES).toHaveProperty(guestError({ code, message: "", errno: 0 }, "file", "it").code);
+    }
+  });
+
+  test("of a full disk says that it is the sandbox's, and how to get a larger one", () => {
+    const error = guestError(
+      { code: GuestErrorCode.NO_SPACE, message: "write", errno: 28 },
+      "file",
+      "writing '/a'",
+    );
+    expect(error.message).toBe("writing '/a' failed: the sandbox's disk is full (write)");
+    expect(error.hint).toMatch(/diskSizeMib/);
+  });
+});
+
+describe("a request that its session's end cut off", () => {
+  const end = { reason: "lost", message: "the channel to the guest ended", cause: undefined } as const;
+  const request = { what: "writing '/a'", dispatched: true, effects: true };
+
+  test("may have happened if it was sent and changes something", () => {
+    expect(interruptedError(end, request)).toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      message:
+        "writing '/a' may or may not have happened: the channel to the guest ended before the guest answered",
+      hint: expect.stringMatching(/smolvm logs/),
+    });
+  });
+
+  test("has not happened if it was not sent, and does not matter if it only reads", () => {
+    expect(interruptedError(end, { ...request, dispatched: false }).code).toBe("AGENT_LOST");
+    expect(interruptedError(end, { ...request, effects: false }).code).toBe("AGENT_LOST");
+  });
+
+  test("is a protocol error if the guest broke the protocol", () => {
+    expect(interruptedError({ ...end, reason: "protocol" }, request).code).toBe("AGENT_PROTOCOL");
+  });
+});
