@@ -15,7 +15,7 @@ try {
   console.log((await readFile(join(work, "sorted.txt"), "utf8")).trim().split("\n").join(" "));
 
   await vm.files.write("/etc/motd", "hello\n");
-  console.log(await vm.files.exists("/etc/motd"), await vm.files.readText("/etc/motd"));
+  console.log(await vm.files.exists("/etc/motd"), (await vm.files.readText("/etc/motd")).trim());
 } finally {
   await rm(work, { recursive: true });
 }

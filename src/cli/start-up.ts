@@ -11,6 +11,7 @@ export async function startUp(): Promise<void> {
   enableCompileCache(join(processPaths().cacheDir, "compile"));
   silenceSqliteWarning();
   process.once("beforeExit", neverEnded);
+  process.on("uncaughtException", crashed);
   const { main } = await import("./main.ts");
   const exitCode = await main(process.argv.slice(2));
   // Not left to an empty event loop: a stdin that nobody closes would keep the process.
@@ -21,6 +22,16 @@ export async function startUp(): Promise<void> {
 function neverEnded(): void {
   process.stderr.write(
     "error: smolvm ended in the middle of its work\nhint: This is a bug in smolvm. Please report it.\n",
+  );
+  process.exit(EXIT_BUG);
+}
+
+/** An error that nobody waited for. Exit handlers run, so a terminal is put back. */
+function crashed(error: unknown): void {
+  const debug = process.argv.includes("--verbose") || process.env.SMOLVM_LOG === "debug";
+  const text = error instanceof Error ? ((debug ? error.stack : undefined) ?? error.message) : String(error);
+  process.stderr.write(
+    `error: ${text}\nhint: This is a bug in smolvm. Please report it with the output of --verbose.\n`,
   );
   process.exit(EXIT_BUG);
 }
