@@ -9,8 +9,8 @@ import { copyTarget, type PathKind } from "../args/copy-target.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";
-import { runningSandbox } from "../running.ts";
 
 /** Notes about entries that were left out, before it becomes a flood. */
 const SHOWN_SKIPPED = 10;

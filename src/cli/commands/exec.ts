@@ -3,10 +3,10 @@ import { COMMAND_OPTIONS, COMMON_OPTIONS } from "../args/options.ts";
 import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { commandOptions, runGuestCommand } from "../guest/command.ts";
+import { withCommandHint } from "../guest/hints.ts";
+import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";
-import { runningSandbox } from "../running.ts";
-import { withCommandHint } from "../terminal/command-hints.ts";
-import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
 
 const spec: CommandSpec = {
   name: "exec",

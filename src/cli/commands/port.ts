@@ -2,9 +2,9 @@ import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { parsePort } from "../args/port.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";
 import { successEnvelope } from "../render/json.ts";
-import { runningSandbox } from "../running.ts";
 
 const spec: CommandSpec = {
   name: "port",

@@ -5,9 +5,9 @@ import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/option
 import { usage } from "../args/parse.ts";
 import { sandboxConfig } from "../args/sandbox-config.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { commandOptions, runGuestCommand } from "../guest/command.ts";
+import { withCommandHint } from "../guest/hints.ts";
 import type { Io } from "../io.ts";
-import { withCommandHint } from "../terminal/command-hints.ts";
-import { commandOptions, runGuestCommand } from "../terminal/guest-command.ts";
 
 const spec: CommandSpec = {
   name: "run",

@@ -3,9 +3,9 @@ import { COMMON_OPTIONS } from "../args/options.ts";
 import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { runGuestCommand } from "../guest/command.ts";
+import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";
-import { runningSandbox } from "../running.ts";
-import { runGuestCommand } from "../terminal/guest-command.ts";
 import { requireTerminal } from "../terminal/session.ts";
 import { noteUnset } from "./run.ts";
 

@@ -1,6 +1,6 @@
 import type { GuestProcess, ProcessExit } from "../../agent/types.ts";
 import type { Io } from "../io.ts";
-import { type EndSignal, signalExitCode } from "./interrupts.ts";
+import { type EndSignal, signalExitCode } from "../terminal/interrupts.ts";
 import { forwardStdin } from "./stdin.ts";
 
 /** How long a reader that pauses is waited for once the command has failed. */

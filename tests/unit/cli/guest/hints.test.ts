@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { withCommandHint } from "../../../../src/cli/terminal/command-hints.ts";
+import { withCommandHint } from "../../../../src/cli/guest/hints.ts";
 import { type ErrorCode, SmolVMError } from "../../../../src/errors.ts";
 
 function hint(code: ErrorCode, ...command: string[]): string | undefined {

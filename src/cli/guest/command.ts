@@ -6,7 +6,7 @@ import { usage } from "../args/parse.ts";
 import type { CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { wantsStdin } from "./stdin.ts";
-import { streamProcess } from "./stream-process.ts";
+import { streamProcess } from "./stream.ts";
 
 /** How a command is to be run in the guest. */
 export interface GuestCommandOptions {
@@ -37,7 +37,7 @@ export async function commandOptions(
     );
   }
   if (tty) {
-    const { requireTerminal } = await import("./session.ts");
+    const { requireTerminal } = await import("../terminal/session.ts");
     requireTerminal("-t", "Leave -t out: output and input are streamed without it too.");
   }
   const timeout = args.value("timeout");
@@ -59,7 +59,7 @@ export async function runGuestCommand(
   // Until the command runs Ctrl-C gives up; from then on it goes to the command.
   const common = { ...rest, signal: io.interrupts.signal };
   if (tty) {
-    const { terminalSession, terminalSize } = await import("./session.ts");
+    const { terminalSession, terminalSize } = await import("../terminal/session.ts");
     const env = { ...terminalEnv(io.env), ...options.env };
     const pty = terminalSize();
     const shell = command.length === 0;

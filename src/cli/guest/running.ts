@@ -1,5 +1,5 @@
-import { SmolVMError } from "../errors.ts";
-import { SmolVM } from "../smolvm.ts";
+import { SmolVMError } from "../../errors.ts";
+import { SmolVM } from "../../smolvm.ts";
 
 /**
  * The sandbox of that name, which has to be running: the library would start one that never was, which takes seconds that
