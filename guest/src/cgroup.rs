@@ -7,6 +7,8 @@ use std::ffi::{CStr, CString};
 use crate::sys::{self, Fd, Res};
 
 const PARENT: &CStr = c"/sys/fs/cgroup/smolvm";
+/// Groups kept for another command.
+const KEEP: usize = 128;
 /// Groups looked at for an empty one before a new one is made.
 const LOOK_AT: usize = 4;
 
@@ -93,5 +95,9 @@ impl Pool {
     pub fn give(&mut self, group: Cgroup) {
         // The one that was just left is the likeliest to be empty and warm.
         self.used.push_front(group);
+        if self.used.len() > KEEP {
+            // Background processes live on in it; nobody will ask for it again.
+            self.used.pop_back();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Makes a fresh or restored machine this one: entropy, clock, names, network, size of its disk.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use crate::agent::Role;
 use crate::errors::failure;
@@ -30,6 +30,12 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     if request.clock_s != 0 {
         set_clock(request.clock_s, request.clock_ns).map_err(|e| failure(b"cannot set the clock", e))?;
     }
+    // Before any file is written: a full disk may just have become larger.
+    if request.disk_bytes != 0 {
+        let upper = disk.upper.as_ref();
+        let upper = upper.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no writable disk to grow"))?;
+        grow(upper, request.disk_bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))?;
+    }
     if !request.hostname.is_empty() {
         set_hostname(request.hostname)?;
     }
@@ -38,11 +44,6 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     }
     if let Some(network) = &request.network {
         crate::network::apply(network)?;
-    }
-    if request.disk_bytes != 0 {
-        let upper = disk.upper.as_ref();
-        let upper = upper.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no writable disk to grow"))?;
-        grow(upper, request.disk_bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))?;
     }
     Ok(())
 }
@@ -94,19 +95,32 @@ fn set_hostname(name: &[u8]) -> Result<(), Failure> {
     // SAFETY: the buffer is valid for its length.
     check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
         .map_err(|e| failure(b"cannot set the host name", e))?;
-    let write = || -> Res<()> {
-        sys::write_file(c"/etc/hostname", &[name, b"\n"].concat(), 0o644)?;
-        let hosts = sys::read_file(c"/etc/hosts", 1 << 20).unwrap_or_default();
-        let updated = hosts_with(&hosts, name);
-        if updated != hosts {
-            sys::write_file(c"/etc/hosts", &updated, 0o644)?;
+    let hosts = sys::read_file(c"/etc/hosts", 1 << 20).unwrap_or_default();
+    write_setting(c"/etc/hostname", &[name, b"\n"].concat(), 0o644)?;
+    write_setting(c"/etc/hosts", &hosts_with(&hosts, name), 0o644)
+}
+
+/// Puts a file of settings in place, if it is not so already. A disk that is full or read-only, and an image without
+/// the directory, are no reason to refuse the machine: whoever misses the file finds a warning on the console.
+pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failure> {
+    if sys::read_file(path, content.len() + 1).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    let text = path.to_bytes();
+    let temporary = crate::configure::path(&[text, b".smolvm"]);
+    let written = sys::write_file(&temporary, content, mode)
+        .and_then(|()| crate::files::rename_at(libc::AT_FDCWD, &temporary, path, true));
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // SAFETY: a valid path; half a file is no file.
+            unsafe { libc::unlink(temporary.as_ptr()) };
+            if matches!(error.0, libc::ENOSPC | libc::EROFS | libc::EDQUOT | libc::ENOENT | libc::ENOTDIR) {
+                crate::console::warn(path.to_str().unwrap_or("a file of settings"), error);
+                return Ok(());
+            }
+            Err(failure(&[b"cannot write ", text].concat(), error))
         }
-        Ok(())
-    };
-    match write() {
-        // An image without /etc has no use for these files.
-        Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
-        Err(error) => Err(failure(b"cannot write the host name", error)),
     }
 }
 
@@ -134,10 +148,7 @@ fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
     if id.len() != 32 || !id.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
         return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
     }
-    match sys::write_file(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444) {
-        Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
-        Err(error) => Err(failure(b"cannot write the machine id", error)),
-    }
+    write_setting(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444)
 }
 
 /// Grows the mounted ext4 to the disk's size.
@@ -152,8 +163,8 @@ fn grow(upper: &Fd, bytes: u64) -> Res<()> {
         let result = check(libc::ioctl(upper.raw(), EXT4_IOC_RESIZE_FS as _, &blocks));
         match result {
             Ok(_) => Ok(()),
-            // It has that size, or a larger one: file systems do not shrink.
-            Err(Errno(libc::EINVAL)) => Ok(()),
+            // File systems do not shrink: it may be as large already (what it counts is less its own tables).
+            Err(Errno(libc::EINVAL)) if fs.f_blocks as u64 >= blocks / 4 * 3 => Ok(()),
             Err(error) => Err(error),
         }
     }

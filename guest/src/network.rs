@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::errors::failure;
 use crate::messages::{code, Failure, Network};
-use crate::sys::{self, check, Errno, Fd, Res};
+use crate::sys::{check, Errno, Fd, Res};
 
 fn invalid(what: &str, value: &[u8]) -> Failure {
     let mut message = what.as_bytes().to_vec();
@@ -119,7 +119,7 @@ pub fn apply(network: &Network) -> Result<(), Failure> {
         apply_v6(&fd, name, address6, gateway6).map_err(did("cannot set the IPv6 address"))?;
     }
     if !network.dns.is_empty() {
-        write_resolvers(&network.dns).map_err(|e| failure(b"cannot write /etc/resolv.conf", e))?;
+        write_resolvers(&network.dns)?;
     }
     Ok(())
 }
@@ -184,18 +184,13 @@ fn apply_v6(fd: &Fd, name: &[u8], address: Option<(Ipv6Addr, u8)>, gateway: Opti
     Ok(())
 }
 
-fn write_resolvers(resolvers: &[&[u8]]) -> Res<()> {
+fn write_resolvers(resolvers: &[&[u8]]) -> Result<(), Failure> {
     let mut text = Vec::new();
     for resolver in resolvers {
         text.extend_from_slice(b"nameserver ");
         text.extend_from_slice(resolver);
         text.push(b'\n');
     }
-    // A symlink into a service's directory (systemd-resolved) would lead nowhere.
-    // SAFETY: constant path; it may be absent.
-    unsafe { libc::unlink(c"/etc/resolv.conf".as_ptr()) };
-    match sys::write_file(c"/etc/resolv.conf", &text, 0o644) {
-        Err(Errno(libc::ENOENT)) => Ok(()),
-        other => other,
-    }
+    // The rename also replaces a symlink into a service's directory (systemd-resolved), which would lead nowhere.
+    crate::configure::write_setting(c"/etc/resolv.conf", &text, 0o644)
 }

@@ -25,7 +25,7 @@ pub fn enter(disks: &Disks, modules: &[u8]) -> Result<Option<Fd>, Failed> {
         let kind = kind_of(node).map_err(fail(b"smolvm-base has no file system that is known"))?;
         sys::mount(node, c"/base", kind, libc::MS_RDONLY, c"").map_err(fail(b"cannot mount smolvm-base"))?;
         let upper = mount_upper(disks.upper.as_deref())?;
-        join().map_err(|e| Failed::new("root", b"cannot join base and upper", e))?;
+        join(disks.upper.as_deref()).map_err(|e| Failed::new("root", b"cannot join base and upper", e))?;
         upper
     } else if disks.upper.is_some() {
         let reason = b"there is a disk smolvm-upper but no smolvm-base".to_vec();
@@ -80,9 +80,31 @@ fn mount_upper(node: Option<&CStr>) -> Result<Option<Fd>, Failed> {
     Ok(opened)
 }
 
-fn join() -> Res<()> {
+/// Joins base and upper. Overlayfs makes a directory of its own on the upper disk; where even that does not fit, it
+/// mounts read-only, and then nobody could make room again. Ext4 has a last reserve for itself: it is lent for that.
+fn join(upper: Option<&CStr>) -> Res<()> {
     let options = c"lowerdir=/base,upperdir=/upper/root,workdir=/upper/work";
-    sys::mount(c"overlay", c"/newroot", c"overlay", libc::MS_NOATIME, options)
+    let mount = || sys::mount(c"overlay", c"/newroot", c"overlay", libc::MS_NOATIME, options);
+    mount()?;
+    let Some(node) = upper.filter(|_| is_read_only(c"/newroot")) else { return Ok(()) };
+    let name = node.to_bytes().strip_prefix(b"/dev/").unwrap_or_default();
+    // Documentation/ABI/testing/sysfs-fs-ext4
+    let reserve = crate::configure::path(&[b"/sys/fs/ext4/", name, b"/reserved_clusters"]);
+    let before = sys::read_file(&reserve, 32)?;
+    sys::write_file(&reserve, b"0", 0)?;
+    // SAFETY: constant path.
+    unsafe { libc::umount2(c"/newroot".as_ptr(), 0) };
+    let mounted = mount();
+    sys::write_file(&reserve, before.trim_ascii(), 0)?;
+    mounted
+}
+
+fn is_read_only(path: &CStr) -> bool {
+    // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
+    unsafe {
+        let mut fs: libc::statvfs = std::mem::zeroed();
+        libc::statvfs(path.as_ptr(), &mut fs) == 0 && fs.f_flag & libc::ST_RDONLY != 0
+    }
 }
 
 /// Which file system a disk holds, by its superblock's magic number.

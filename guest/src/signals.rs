@@ -4,6 +4,7 @@ use crate::agent::{Agent, Role};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::task::Kind;
 
+const SIGNAL_INFO: usize = std::mem::size_of::<libc::signalfd_siginfo>();
 /// Children reaped before others get a turn.
 const REAP_PER_TURN: usize = 256;
 
@@ -33,11 +34,10 @@ pub fn reset_dispositions() {
 
 impl Agent {
     pub fn on_signals(&mut self) {
-        let mut info = [0u8; std::mem::size_of::<libc::signalfd_siginfo>()];
-        while let Ok(n) = sys::read(self.signals.raw(), &mut info) {
-            if n < info.len() {
-                break;
-            }
+        // Room for all kinds that are waited for: one read takes them all.
+        let mut infos = [0u8; 8 * SIGNAL_INFO];
+        let n = sys::read(self.signals.raw(), &mut infos).unwrap_or(0);
+        for info in infos[..n].chunks_exact(SIGNAL_INFO) {
             let signal = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]) as i32;
             match (signal, self.role) {
                 (libc::SIGCHLD, _) => {}

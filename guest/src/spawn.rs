@@ -5,6 +5,7 @@
 //! that user's other processes could stop it, and with it an agent that waits for it.
 
 use std::arch::asm;
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString};
 
 use crate::sys::{check, Errno, Fd, Res};
@@ -101,6 +102,16 @@ struct CloneArgs {
 }
 
 const STACK: usize = 16_384;
+
+/// The stack of the child until exec. One at a time runs in our memory, and others have a copy of it.
+#[repr(C, align(16))]
+struct Stack(UnsafeCell<[u8; STACK]>);
+
+// SAFETY: the agent has one thread, and it sleeps while a child uses the stack.
+unsafe impl Sync for Stack {}
+
+static CHILD_STACK: Stack = Stack(UnsafeCell::new([0; STACK]));
+
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Starts the program, or says where that failed.
@@ -129,12 +140,11 @@ pub fn spawn(plan: &Plan) -> Result<Started, (Stage, Errno)> {
         stage: 0,
         errno: 0,
     };
-    let mut stack = Vec::<u128>::with_capacity(STACK / 16);
     let mut args = CloneArgs {
         flags: plan.cgroup.map_or(0, |_| CLONE_INTO_CGROUP)
             | if shared { (libc::CLONE_VM | libc::CLONE_VFORK) as u64 } else { 0 },
         exit_signal: libc::SIGCHLD as u64,
-        stack: stack.as_mut_ptr() as u64,
+        stack: CHILD_STACK.0.get() as u64,
         stack_size: STACK as u64,
         cgroup: plan.cgroup.unwrap_or(0) as u64,
         ..CloneArgs::default()

@@ -165,11 +165,11 @@ pub fn pipe() -> Res<(Fd, Fd)> {
     Ok((Fd(fds[0]), Fd(fds[1])))
 }
 
-/// Makes this end of a pipe, terminal or socket non-blocking (not the other end).
+/// Makes this end of a pipe, terminal or socket non-blocking (not the other end). Other status flags are not kept:
+/// such descriptors have none.
 pub fn set_nonblocking(fd: i32) -> Res<()> {
-    // SAFETY: plain fcntl; the flags of pipes and terminals hold nothing else worth keeping.
-    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).map(|_| ())
+    // SAFETY: plain fcntl.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
 }
 
 /// A pipe that carries much: fewer switches between its two ends.
