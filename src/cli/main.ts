@@ -1,9 +1,7 @@
-import { SmolVMError } from "../errors.ts";
-import { nearest } from "../util/nearest.ts";
+import { splitCommand } from "./args/command-line.ts";
 import { parseArguments } from "./args/parse.ts";
 import { inWordsOfFlags } from "./args/words.ts";
 import type { CommandSpec, Outcome } from "./command.ts";
-import { COMMANDS, type CommandEntry } from "./commands/index.ts";
 import { failureExitCode } from "./exit-code.ts";
 import type { Io } from "./io.ts";
 import { failureEnvelope, successEnvelope } from "./render/json.ts";
@@ -11,9 +9,6 @@ import { paintFor } from "./render/paint.ts";
 import { ProgressDisplay } from "./render/progress.ts";
 import { Interrupts } from "./terminal/interrupts.ts";
 import { type Output, OutputClosed, openOutput } from "./terminal/output.ts";
-
-/** Options that may also stand before the command's name. */
-const LEADING = new Set(["--json", "--quiet", "-q", "--verbose"]);
 
 /**
  * Runs one command line and returns the exit code. Everything that is printed besides the guest's own output
@@ -127,64 +122,4 @@ class Said {
     this.quiet = flags.quiet;
     this.verbose = flags.verbose || process.env.SMOLVM_LOG === "debug";
   }
-}
-
-type CommandLine =
-  | { readonly name: string; readonly help: string }
-  | {
-      readonly name: string;
-      readonly help?: undefined;
-      readonly entry: CommandEntry;
-      readonly words: readonly string[];
-    };
-
-/** Finds the command in the words. @throws SmolVMError USAGE */
-function splitCommand(words: readonly string[]): CommandLine {
-  let at = 0;
-  while (LEADING.has(words[at] ?? "")) at++;
-  const leading = words.slice(0, at);
-  const first = words[at];
-  if (first === undefined || first === "--help" || first === "-h") return { name: "help", help: "" };
-  if (first === "--version" || first === "-V") {
-    return { name: "version", entry: COMMANDS.get("version")!, words: leading };
-  }
-  if (first === "help")
-    return {
-      name: "help",
-      help: words
-        .slice(at + 1)
-        .filter((word) => !word.startsWith("-"))
-        .join(" "),
-    };
-  if (first.startsWith("-")) {
-    throw new SmolVMError("USAGE", `unknown option '${first}'`, {
-      hint: "Options stand behind the command: smolvm COMMAND [OPTIONS]. See: smolvm help",
-    });
-  }
-  const entry = COMMANDS.get(first);
-  if (entry) return { name: first, entry, words: [...leading, ...words.slice(at + 1)] };
-  return groupCommand(first, leading, words.slice(at + 1)) ?? unknownCommand(first, [...COMMANDS.keys()]);
-}
-
-function groupCommand(
-  group: string,
-  leading: readonly string[],
-  rest: readonly string[],
-): CommandLine | undefined {
-  const members = [...COMMANDS.keys()].filter((name) => name.startsWith(`${group} `));
-  if (members.length === 0) return undefined;
-  const at = rest.findIndex((word) => !LEADING.has(word));
-  const second = at < 0 ? undefined : rest[at];
-  if (second === undefined || second === "--help" || second === "-h") return { name: "help", help: group };
-  const name = `${group} ${second}`;
-  const entry = COMMANDS.get(name);
-  if (!entry) return unknownCommand(name, members);
-  return { name, entry, words: [...leading, ...rest.slice(0, at), ...rest.slice(at + 1)] };
-}
-
-function unknownCommand(name: string, known: readonly string[]): never {
-  const near = nearest(name, known);
-  throw new SmolVMError("USAGE", `unknown command '${name}'`, {
-    hint: near ? `Did you mean: smolvm ${near}` : "See all commands: smolvm help",
-  });
 }
