@@ -43,7 +43,8 @@ export async function listProcesses(session: AgentSession, limits: Limits = {}):
   const list: ProcessInfo[] = [];
   let bytes = 0;
   const records = new RecordDecoder((record) => {
-    if (list.length >= MAX_LIST_ENTRIES) throw violation(`a process list of more than ${MAX_LIST_ENTRIES} entries`);
+    if (list.length >= MAX_LIST_ENTRIES)
+      throw violation(`a process list of more than ${MAX_LIST_ENTRIES} entries`);
     list.push(processInfo(decode(Process, record)));
   });
   const what = "listing the sandbox's processes";

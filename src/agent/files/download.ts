@@ -157,7 +157,10 @@ async function receive(
     if (pieces === undefined) break;
     for (const piece of pieces) {
       records.push(piece);
-      for (const step of steps) await tree.apply(step);
+      for (const step of steps) {
+        const pending = tree.apply(step);
+        if (pending !== undefined) await pending;
+      }
       steps = [];
     }
     await tree.flush();

@@ -1,11 +1,22 @@
-import { constants } from "node:fs";
-import { chmod, type FileHandle, mkdir, open, symlink, utimes } from "node:fs/promises";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { SmolVMError } from "../../errors.ts";
+import { TimeSlice } from "../../util/time-slice.ts";
 import { unsafe } from "./entry-path.ts";
 import { hostError } from "./host-error.ts";
 import type { TreeStep } from "./tree-policy.ts";
 
-/** Small files that are written at the same time: enough to keep libuv's four threads busy. */
-const CONCURRENT_FILES = 16;
 /** Content of a large file is gathered up to this before it is written, in bytes. */
 const GATHER_BYTES = 1024 * 1024;
 
@@ -16,7 +27,7 @@ interface OpenFile {
   readonly path: Uint8Array;
   readonly mode: number;
   readonly mtime: number;
-  /** made once the content is more than one piece */
+  /** made when there is more content than the first piece */
   handle: FileHandle | undefined;
   pieces: Uint8Array[];
   gathered: number;
@@ -46,8 +57,7 @@ export class HostTree {
   readonly #root: Buffer;
   readonly #directories: Directory[] = [];
   readonly #symlinks: { path: Uint8Array; target: Uint8Array }[] = [];
-  readonly #writing = new Set<Promise<void>>();
-  #failure: { error: unknown } | undefined;
+  readonly #slice = new TimeSlice();
   #file: OpenFile | undefined;
   readonly skipped: SkippedEntry[] = [];
 
@@ -62,16 +72,15 @@ export class HostTree {
   }
 
   /** @throws SmolVMError FILE_UNSAFE for an entry that comes twice or without its directory; NO_SPACE, FILE_PERMISSION, FILE_FAILED */
-  async apply(step: TreeStep): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure.error;
+  apply(step: TreeStep): Promise<void> | undefined {
     switch (step.kind) {
       case "directory":
         this.#directories.push({ ...step, path: Buffer.from(step.path) });
-        if (step.path.length > 0) await this.#attempt(step.path, () => mkdir(this.#at(step.path), 0o700));
-        return;
+        if (step.path.length > 0) this.#attempt(step.path, () => mkdirSync(this.#at(step.path), 0o700));
+        return this.#slice.breathe();
       case "file":
         this.#file = { ...step, path: Buffer.from(step.path), handle: undefined, pieces: [], gathered: 0 };
-        return;
+        return undefined;
       case "data":
         return this.#data(this.#file!, step.data);
       case "end": {
@@ -81,9 +90,10 @@ export class HostTree {
       }
       case "symlink":
         this.#symlinks.push({ path: Buffer.from(step.path), target: Buffer.from(step.target) });
-        return;
+        return undefined;
       case "skip":
         this.#skip(step.path, step.reason);
+        return undefined;
     }
   }
 
@@ -92,21 +102,21 @@ export class HostTree {
       this.skipped.push({ path: Buffer.from(path).toString("utf8"), reason });
   }
 
-  async #data(file: OpenFile, data: Uint8Array): Promise<void> {
+  #data(file: OpenFile, data: Uint8Array): Promise<void> | undefined {
     file.pieces.push(data);
     file.gathered += data.length;
-    if (file.gathered >= GATHER_BYTES) await this.#write(file);
+    return file.gathered >= GATHER_BYTES ? this.#write(file) : undefined;
   }
 
   /** Writes what the open file has gathered; to be called before waiting for more. */
   async flush(): Promise<void> {
-    // A first piece may be the only one: then the whole file is written at its end, beside others.
-    if (this.#file !== undefined && (this.#file.pieces.length > 1 || this.#file.handle))
-      await this.#write(this.#file);
+    const file = this.#file;
+    // A first piece may be the only one: then the whole file is written at its end.
+    if (file !== undefined && (file.pieces.length > 1 || file.handle)) await this.#write(file);
   }
 
   async #write(file: OpenFile): Promise<void> {
-    await this.#attempt(file.path, async () => {
+    await this.#attemptLater(file.path, async () => {
       file.handle ??= await open(this.#at(file.path), CREATE, 0o600);
       const pieces = file.pieces;
       file.pieces = [];
@@ -115,45 +125,48 @@ export class HostTree {
     });
   }
 
-  async #end(file: OpenFile): Promise<void> {
-    if (file.handle !== undefined) return this.#close(file);
-    while (this.#writing.size >= CONCURRENT_FILES) await Promise.race(this.#writing);
-    if (this.#failure !== undefined) throw this.#failure.error;
-    const writing = this.#close(file)
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#writing.delete(writing));
-    this.#writing.add(writing);
+  #end(file: OpenFile): Promise<void> | undefined {
+    if (file.handle !== undefined) return this.#close(file, file.handle);
+    this.#attempt(file.path, () => {
+      const fd = openSync(this.#at(file.path), CREATE, 0o600);
+      try {
+        for (const piece of file.pieces) {
+          for (let rest = piece; rest.length > 0; ) rest = rest.subarray(writeSync(fd, rest));
+        }
+        fchmodSync(fd, file.mode);
+        futimesSync(fd, file.mtime, file.mtime);
+      } finally {
+        closeSync(fd);
+      }
+    });
+    return this.#slice.breathe();
   }
 
-  async #close(file: OpenFile): Promise<void> {
-    await this.#attempt(file.path, async () => {
-      file.handle ??= await open(this.#at(file.path), CREATE, 0o600);
+  async #close(file: OpenFile, handle: FileHandle): Promise<void> {
+    await this.#attemptLater(file.path, async () => {
       try {
-        await writeAll(file.handle, file.pieces);
-        await file.handle.chmod(file.mode);
-        await file.handle.utimes(file.mtime, file.mtime);
+        await writeAll(handle, file.pieces);
+        await handle.chmod(file.mode);
+        await handle.utimes(file.mtime, file.mtime);
       } finally {
-        await file.handle.close();
+        await handle.close();
       }
     });
   }
 
-  /** Makes the symlinks and gives the directories their modes and times: nothing is written below them any more. */
+  /** Makes the symlinks: nothing is written below the root any more. */
   async finish(): Promise<void> {
-    await Promise.all(this.#writing);
-    if (this.#failure !== undefined) throw this.#failure.error;
     for (const { path, target } of this.#symlinks) {
-      await this.#attempt(path, async () => {
+      this.#attempt(path, () => {
         try {
-          await symlink(Buffer.from(target), this.#at(path));
+          symlinkSync(Buffer.from(target), this.#at(path));
         } catch (error) {
           // Windows lets only some users make symlinks.
           if (process.platform !== "win32" || (error as NodeJS.ErrnoException).code !== "EPERM") throw error;
           this.#skip(path, "a symlink, which this user may not make");
         }
       });
+      await this.#slice.breathe();
     }
   }
 
@@ -163,38 +176,50 @@ export class HostTree {
     for (const { path, mode, mtime } of this.#directories.reverse()) {
       if (keep.has(Buffer.from(path).toString("latin1"))) continue;
       const full = Buffer.concat([at, path]);
-      await this.#attempt(path, async () => {
-        await utimes(full, mtime, mtime);
-        await chmod(full, mode);
+      this.#attempt(path, () => {
+        utimesSync(full, mtime, mtime);
+        chmodSync(full, mode);
       });
+      await this.#slice.breathe();
     }
   }
 
   /** Closes what is open, before the directory is removed after a failure. */
   async abandon(): Promise<void> {
-    await Promise.all(this.#writing);
     await this.#file?.handle?.close().catch(() => {}); // it is removed anyway
   }
 
-  async #attempt(path: Uint8Array, act: () => Promise<unknown>): Promise<void> {
+  #attempt(path: Uint8Array, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      throw this.#failure(path, error);
+    }
+  }
+
+  async #attemptLater(path: Uint8Array, act: () => Promise<void>): Promise<void> {
     try {
       await act();
     } catch (error) {
-      switch ((error as NodeJS.ErrnoException).code) {
-        case "EEXIST":
-        case "EISDIR":
-          throw unsafe(path, "comes twice, or differs from another only in a way that this disk ignores");
-        case "ENOENT":
-        case "ENOTDIR":
-        case "ELOOP":
-          throw unsafe(path, "is in a directory that was not sent before it");
-        case "ENAMETOOLONG":
-        case "EILSEQ":
-        case "EINVAL":
-          throw unsafe(path, "has a name that this disk cannot hold");
-        default:
-          throw hostError(error, "writing the download", this.#at(path).toString("utf8"));
-      }
+      throw this.#failure(path, error);
+    }
+  }
+
+  #failure(path: Uint8Array, error: unknown): SmolVMError {
+    switch ((error as NodeJS.ErrnoException).code) {
+      case "EEXIST":
+      case "EISDIR":
+        return unsafe(path, "comes twice, or differs from another only in a way that this disk ignores");
+      case "ENOENT":
+      case "ENOTDIR":
+      case "ELOOP":
+        return unsafe(path, "is in a directory that was not sent before it");
+      case "ENAMETOOLONG":
+      case "EILSEQ":
+      case "EINVAL":
+        return unsafe(path, "has a name that this disk cannot hold");
+      default:
+        return hostError(error, "writing the download", this.#at(path).toString("utf8"));
     }
   }
 }

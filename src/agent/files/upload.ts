@@ -1,8 +1,18 @@
-import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, lstat, open, opendir, readlink, stat } from "node:fs/promises";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  lstatSync,
+  opendirSync,
+  openSync,
+  readlinkSync,
+  readSync,
+} from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { TimeSlice } from "../../util/time-slice.ts";
 import type { AgentSession } from "../session.ts";
 import { escapeTerminal } from "../terminal.ts";
 import { FileType } from "../wire/messages.ts";
@@ -16,10 +26,10 @@ import type { TransferOptions, TransferResult } from "./types.ts";
 
 /** Large files are read in pieces of this size: four data records. */
 const READ_BYTES = 4 * 65_000;
-/** Files up to this size are read ahead, beside others. */
+/** Files up to this size are read in one go. */
 const SMALL_BYTES = 64 * 1024;
-/** Entries of a directory that are looked at together. */
-const AHEAD = 16;
+// Names as bytes: the types know text alone.
+const OPENDIR = { encoding: "buffer" as BufferEncoding, bufferSize: 256 };
 const MAX_SKIPPED = 1000;
 
 /** A pipe that took a file's place must not be waited for; a symlink that did is not followed. */
@@ -114,7 +124,6 @@ async function readAll(handle: FileHandle, send: (piece: Buffer) => Promise<bool
 
 /** One entry of a directory, looked at and, if it is small, read. */
 interface Looked {
-  readonly name: Buffer;
   readonly stats: BigIntStats;
   readonly target: Buffer | undefined;
   readonly content: Buffer | undefined;
@@ -125,6 +134,7 @@ class TreeUpload {
   readonly #root: Buffer;
   readonly #options: TransferOptions;
   readonly #skipped: SkippedEntry[] = [];
+  readonly #slice = new TimeSlice();
   #sender!: TreeSender;
   #outflow!: Outflow;
 
@@ -158,39 +168,23 @@ class TreeUpload {
   }
 
   async #directory(path: Buffer, relative: Buffer): Promise<void> {
-    let names: Buffer[] = [];
     // Not readdir: a directory of millions would have to fit in memory.
-    for await (const entry of await opendir(path as unknown as string, {
-      encoding: "buffer" as BufferEncoding,
-    })) {
-      names.push(entry.name as unknown as Buffer);
-      if (names.length < AHEAD) continue;
-      await this.#entries(path, relative, names);
-      if (this.#outflow.over) return; // the guest has said why
-      names = [];
-    }
-    await this.#entries(path, relative, names);
-  }
-
-  async #entries(directory: Buffer, relative: Buffer, names: Buffer[]): Promise<void> {
-    for (const entry of await Promise.all(names.map((name) => this.#look(join(directory, name), name)))) {
-      if (entry === undefined) continue;
-      const path = relative.length === 0 ? entry.name : join(relative, entry.name);
-      await this.#send(join(directory, entry.name), path, entry);
+    const directory = opendirSync(path as unknown as string, OPENDIR);
+    try {
+      for (let found = directory.readSync(); found !== null; found = directory.readSync()) {
+        const name = found.name as unknown as Buffer;
+        const host = join(path, name);
+        const entry = look(host);
+        if (entry === undefined) continue;
+        await this.#send(host, relative.length === 0 ? name : join(relative, name), entry);
+        if (this.#outflow.over) return; // the guest has said why
+        const pause = this.#slice.breathe();
+        if (pause !== undefined) await pause;
+      }
+    } finally {
+      directory.closeSync();
     }
     this.#options.onProgress?.({ bytes: this.#sender.bytes, entries: this.#sender.entries });
-  }
-
-  async #look(path: Buffer, name: Buffer): Promise<Looked | undefined> {
-    try {
-      const stats = await lstat(path, { bigint: true });
-      const target = stats.isSymbolicLink() ? await readlink(path, { encoding: "buffer" }) : undefined;
-      const small = stats.isFile() && stats.size <= SMALL_BYTES;
-      return { name, stats, target, content: small ? await readSmall(path, Number(stats.size)) : undefined };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // removed while we looked
-      throw error;
-    }
   }
 
   async #send(host: Buffer, path: Buffer, { stats, target, content }: Looked): Promise<void> {
@@ -233,19 +227,32 @@ function join(directory: Buffer, name: Buffer): Buffer {
   return Buffer.concat([directory, SLASH, name]);
 }
 
+/** What is at a path of the host; undefined if it was removed in the meantime. */
+function look(path: Buffer): Looked | undefined {
+  try {
+    const stats = lstatSync(path, { bigint: true });
+    const target = stats.isSymbolicLink() ? readlinkSync(path, { encoding: "buffer" }) : undefined;
+    const small = stats.isFile() && stats.size <= SMALL_BYTES;
+    return { stats, target, content: small ? readSmall(path, Number(stats.size)) : undefined };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** The content of a file that was `size` bytes long a moment ago; if it grew, the first `size` bytes. */
-async function readSmall(path: Buffer, size: number): Promise<Buffer> {
-  const handle = await open(path, READ);
+function readSmall(path: Buffer, size: number): Buffer {
+  const fd = openSync(path, READ);
   try {
     const content = Buffer.allocUnsafe(size);
     let at = 0;
     while (at < size) {
-      const { bytesRead } = await handle.read(content, at, size - at);
-      if (bytesRead === 0) break;
-      at += bytesRead;
+      const bytes = readSync(fd, content, at, size - at, null);
+      if (bytes === 0) break;
+      at += bytes;
     }
     return content.subarray(0, at);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }

@@ -10,6 +10,9 @@ export const MAGIC: Buffer = Buffer.from("\xff\xff\xff\xffsmolvm-agent", "latin1
 /** Most bytes of an earlier session that are skipped while waiting for the guest's answer. */
 export const MAX_DISCARD: number = 16 * 1024 * 1024;
 
+/** Answers with the awaited nonce that are no message, before the guest is given up: each costs as much as an error. */
+const MAX_MALFORMED = 16;
+
 /** Completes whatever frame an earlier host left half written: one header and one payload of zeros. */
 export const FLUSH_BYTES: number = HEADER_BYTES + MAX_PAYLOAD;
 
@@ -38,16 +41,17 @@ const EMPTY: Buffer = Buffer.alloc(0);
  * Keeps at most one answer's bytes; gives up after {@link MAX_DISCARD}.
  */
 export class HelloScan {
-  #nonce: Uint8Array;
+  #nonce: Buffer;
   #held: Buffer = EMPTY;
   #discarded = 0;
+  #malformed = 0;
 
-  constructor(nonce: Uint8Array) {
+  constructor(nonce: Buffer) {
     this.#nonce = nonce;
   }
 
   /** A new HELLO was sent: from now on only its answer counts. */
-  expect(nonce: Uint8Array): void {
+  expect(nonce: Buffer): void {
     this.#nonce = nonce;
   }
 
@@ -97,10 +101,13 @@ export class HelloScan {
     const plain = bytes.readUInt32LE(at + 4) === 0 && bytes.readUInt32LE(at + 8) === FrameType.HELLO_ACK;
     if (!plain || length > MAX_HELLO) return "none";
     if (bytes.length < payload + length) return "more";
+    const message = bytes.subarray(payload, payload + length);
+    if (!message.includes(this.#nonce)) return "none"; // cheaper than decoding: a flood may hold a million of them
     let ack: HelloAck;
     try {
-      ack = decode(HelloAck, bytes.subarray(payload, payload + length));
-    } catch {
+      ack = decode(HelloAck, message);
+    } catch (error) {
+      if (++this.#malformed > MAX_MALFORMED) throw error;
       return "none"; // not an answer, so part of what is skipped
     }
     if (!Buffer.from(ack.nonce).equals(this.#nonce)) return "none";

@@ -123,15 +123,11 @@ describe("a symlink", () => {
   });
 
   /** Where a path leads in a tree of directories and symlinks, followed as a kernel does; undefined if that is outside. */
-  function follow(
-    links: ReadonlyMap<string, string>,
-    start: string[],
-    path: string,
-    depth = 0,
-  ): string[] | undefined {
+  function follow(links: ReadonlyMap<string, string>, start: string[], path: string): string[] | undefined {
     const at = [...start];
-    if (depth > 40) return at; // a loop leads nowhere
-    for (const part of path.split("/")) {
+    const todo = path.split("/").reverse();
+    let hops = 0;
+    for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
       if (part === "" || part === ".") continue;
       if (part === "..") {
         if (at.length === 0) return undefined;
@@ -139,13 +135,10 @@ describe("a symlink", () => {
         continue;
       }
       const target = links.get([...at, part].join("/"));
-      if (target === undefined) {
-        at.push(part);
-        continue;
-      }
-      const led = follow(links, at, target, depth + 1);
-      if (led === undefined) return undefined;
-      at.splice(0, at.length, ...led);
+      if (target === undefined) at.push(part);
+      else if (++hops > 40)
+        return at; // ELOOP: it leads nowhere
+      else todo.push(...target.split("/").reverse());
     }
     return at;
   }

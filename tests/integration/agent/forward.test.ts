@@ -1,0 +1,195 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expose } from "../../../src/agent/expose.ts";
+import { forward } from "../../../src/agent/forward.ts";
+import type { AgentSession } from "../../../src/agent/session.ts";
+import { Deadline } from "../../../src/util/deadline.ts";
+import { FakeGuest } from "../../fakes/fake-guest.ts";
+import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
+import { until } from "../../helpers/wait.ts";
+
+const missing = agentMissing();
+if (missing) console.warn(`skipped: ${missing}`);
+
+async function read(stream: AsyncIterable<unknown>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+describe.skipIf(missing)("a connection into the guest", () => {
+  let agent: LocalAgent;
+  let session: AgentSession;
+  /** "in the guest": answers with what it got when that has ended, or as a sink or source */
+  let server: Server;
+  let port: number;
+  const sockets = new Set<Socket>();
+  let serve: (socket: Socket) => void;
+
+  beforeAll(async () => {
+    agent = await startAgent();
+    session = await agent.connect();
+    server = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {}).once("close", () => sockets.delete(socket));
+      serve(socket);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    ({ port } = server.address() as AddressInfo);
+  });
+  afterAll(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await session.close();
+    await agent.stop();
+  });
+  const echoAtEnd = async (socket: Socket): Promise<void> => void socket.end(await read(socket));
+
+  test("carries bytes both ways, and each direction ends on its own", async () => {
+    serve = echoAtEnd;
+    const connection = await forward(session, { port });
+    const sent = Buffer.alloc(3_000_000, "0123456789");
+    connection.end(sent);
+    expect((await read(connection)).equals(sent)).toBe(true);
+    await until("it is over", () => sockets.size === 0);
+  });
+
+  test("can be ended by the guest first", async () => {
+    let got: Promise<Buffer> | undefined;
+    serve = (socket) => {
+      socket.end("bye");
+      got = read(socket);
+    };
+    const connection = await forward(session, { port, host: "localhost" });
+    expect((await read(connection)).toString()).toBe("bye");
+    connection.end("still here");
+    expect(String(await got)).toBe("still here");
+  });
+
+  test("goes to a Unix socket as well", async () => {
+    serve = echoAtEnd;
+    const path = join(agent.directory, "server.sock");
+    const unix = createServer({ allowHalfOpen: true }, echoAtEnd).listen(path);
+    await once(unix, "listening");
+    const connection = await forward(session, { unix: path });
+    connection.end("hello");
+    expect((await read(connection)).toString()).toBe("hello");
+    unix.close();
+    await expect(forward(session, { unix: "/no/such/socket" })).rejects.toMatchObject({
+      code: "FILE_NOT_FOUND",
+    });
+  });
+
+  test("where nothing listens is refused, and impossible ones are not tried", async () => {
+    await expect(forward(session, { port: 1 })).rejects.toMatchObject({
+      code: "CONNECTION_REFUSED",
+      message: expect.stringMatching(/^connecting to port 1 in the sandbox failed/),
+    });
+    for (const target of [
+      { port: 0 },
+      { port: 65_536 },
+      { port: 1.5 },
+      { port: 80, host: "" },
+      { unix: "/\0" },
+    ]) {
+      await expect(forward(session, target)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    }
+  });
+
+  test("that nobody reads waits, and holds back nobody else", async () => {
+    let written = 0;
+    serve = (socket) => {
+      const piece = Buffer.alloc(65_536);
+      const pump = (): void => {
+        while (socket.writable && socket.write(piece)) written += piece.length;
+      };
+      socket.on("drain", pump);
+      pump();
+    };
+    const unread = await forward(session, { port });
+    let before = -1;
+    await until("the source stands still", async () => {
+      const still = written === before;
+      before = written;
+      await session.ping();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return still;
+    });
+    expect(written).toBeLessThan(32 * 1024 * 1024);
+    unread.destroy();
+    await until("the guest's end is closed", () => sockets.size === 0);
+  });
+
+  test("is closed when it is destroyed, and fails when the session ends", async () => {
+    serve = (socket) => void socket.resume().on("end", () => socket.end());
+    const destroyed = await forward(session, { port });
+    destroyed.destroy();
+    await until("the guest's end is closed", () => sockets.size === 0);
+    const other = await agent.connect();
+    const cut = await forward(other, { port });
+    const failed = once(cut, "error");
+    await other.close();
+    expect((await failed)[0]).toMatchObject({ code: "AGENT_LOST" });
+  });
+
+  test("keeps to its deadline", async () => {
+    await using guest = await FakeGuest.start({ onOpen: () => {} });
+    const silent = await guest.connect();
+    const deadline = Deadline.of("connecting", { timeoutMs: 50 });
+    await expect(forward(silent, { port: 80 }, { deadline })).rejects.toMatchObject({ code: "TIMEOUT" });
+    await silent.close();
+  });
+
+  describe("through an exposed port", () => {
+    const talk = async (to: number, text: string): Promise<string> => {
+      const socket = connect({ port: to, host: "127.0.0.1", allowHalfOpen: true });
+      socket.end(text);
+      return (await read(socket)).toString();
+    };
+
+    test("works for many at once, until it is closed", async () => {
+      serve = echoAtEnd;
+      const exposed = await expose(async () => session, port);
+      expect(exposed).toMatchObject({ guestPort: port, hostAddress: "127.0.0.1" });
+      expect(exposed.url).toBe(`http://127.0.0.1:${exposed.hostPort}`);
+      const texts = Array.from({ length: 30 }, (_, n) => `${n}`.repeat(n * 1000 + 1));
+      expect(await Promise.all(texts.map((text) => talk(exposed.hostPort, text)))).toEqual(texts);
+      serve = () => {};
+      const open = connect(exposed.hostPort, "127.0.0.1");
+      await once(open, "connect");
+      const closed = once(open, "close");
+      await exposed.close();
+      await exposed.close();
+      await closed;
+      await expect(talk(exposed.hostPort, "x")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    });
+
+    test("is reset where the guest refuses", async () => {
+      const exposed = await expose(async () => session, 1);
+      await expect(talk(exposed.hostPort, "x")).rejects.toMatchObject({ code: "ECONNRESET" });
+      await exposed.close();
+    });
+
+    test("needs a free port and an address of this machine", async () => {
+      await expect(expose(async () => session, 80, { hostPort: port })).rejects.toMatchObject({
+        code: "PORT_IN_USE",
+        hint: expect.stringMatching(/hostPort/),
+      });
+      await expect(expose(async () => session, 80, { hostAddress: "192.0.2.1" })).rejects.toMatchObject({
+        code: "CONFIG_INVALID",
+      });
+      for (const [guestPort, hostPort] of [
+        [0, 80],
+        [70_000, 80],
+        [80, -1],
+        [80, 70_000],
+      ] as const) {
+        await expect(expose(async () => session, guestPort, { hostPort })).rejects.toMatchObject({
+          code: "CONFIG_INVALID",
+        });
+      }
+    });
+  });
+});
