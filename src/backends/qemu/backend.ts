@@ -42,7 +42,12 @@ async function launchQemu(
     spec.accelerator === "tcg" && spec.arch === "x86_64" ? tscKhz(host.cacheDir) : undefined,
   ]);
   ensurePrivateDir(files.runtimeDir);
-  const facts = { platform: process.platform, tscKhz: khz, sandbox: probe.sandbox };
+  const facts = {
+    platform: process.platform,
+    tscKhz: khz,
+    sandbox: probe.sandbox,
+    disposable: options.lifetime === "owner",
+  };
   const launched = await launchProgram({
     argv: [program, ...qemuArgs(spec, unixEndpoints(spec, files), facts)],
     console: files.console,

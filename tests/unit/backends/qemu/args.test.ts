@@ -34,9 +34,9 @@ const TCP: QemuEndpoints = {
     { kind: "tcp", host: "127.0.0.1", port: 40_002 },
   ],
 };
-const LINUX: QemuHostFacts = { platform: "linux", tscKhz: 2_400_000, sandbox: true };
-const MAC: QemuHostFacts = { platform: "darwin", tscKhz: undefined, sandbox: false };
-const WINDOWS: QemuHostFacts = { platform: "win32", tscKhz: undefined, sandbox: false };
+const LINUX: QemuHostFacts = { platform: "linux", tscKhz: 2_400_000, sandbox: true, disposable: false };
+const MAC: QemuHostFacts = { platform: "darwin", tscKhz: undefined, sandbox: false, disposable: false };
+const WINDOWS: QemuHostFacts = { platform: "win32", tscKhz: undefined, sandbox: false, disposable: false };
 
 /** One option a line, as one would write it by hand. */
 function lines(args: readonly string[]): string[] {
@@ -130,6 +130,14 @@ describe("what the arguments depend on", () => {
   test("a comma in a path stays part of the path", () => {
     const disks = [{ serial: "extra-0", path: "/a,locking=off", format: "qcow2", readOnly: false }] as const;
     expect(text({ disks })).toContain("filename=/a,,locking=off,");
+  });
+
+  test("a disk that dies with its owner need not reach the host's platters, a user's own must", () => {
+    const own = { serial: "extra-0", path: "/own.img", format: "raw", readOnly: false } as const;
+    const options = text({ disks: [...SPEC.disks, own] }, { disposable: true }).split(" ");
+    const unflushed = options.filter((option) => option.includes("cache.no-flush=on"));
+    expect(unflushed.map((option) => /node-name=(\w+)/.exec(option)?.[1])).toEqual(["disk1", "disk1"]);
+    expect(text({})).not.toContain("no-flush");
   });
 
   test("a machine without an initrd has no -initrd", () => {
