@@ -39,7 +39,7 @@ export async function startAgent(): Promise<LocalAgent> {
     connect: () =>
       AgentSession.connect(
         { kind: "unix", path: socket },
-        { deadline: Deadline.of("connecting to the agent", { timeoutMs: 10_000 }) },
+        { deadline: Deadline.of("connecting to the agent", { timeoutMs: 60_000 }) },
       ),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {

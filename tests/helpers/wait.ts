@@ -1,8 +1,10 @@
+import { scaled } from "./backends.ts";
+
 /** Waits until `condition` gives something true, looking every few milliseconds; throws after `timeoutMs`. */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  timeoutMs: number = 20_000,
+  timeoutMs: number = scaled(60_000),
 ): Promise<NonNullable<T>> {
   const end = performance.now() + timeoutMs;
   for (;;) {
