@@ -69,6 +69,8 @@ pub struct Agent {
     pub again: VecDeque<(usize, usize)>,
     pub orphans_again: VecDeque<usize>,
     pub reap_again: bool,
+    /// since the last wait, others were let run first
+    pub yielded: bool,
     pub scratch: Vec<u8>,
 }
 
@@ -104,6 +106,7 @@ impl Agent {
             again: VecDeque::new(),
             orphans_again: VecDeque::new(),
             reap_again: false,
+            yielded: false,
             scratch: Vec::new(),
         })
     }
@@ -115,6 +118,7 @@ impl Agent {
             if let Err(error) = self.poller.wait(timeout) {
                 return error;
             }
+            self.yielded = false;
             while let Some(event) = self.poller.next_event() {
                 self.handle(event);
             }

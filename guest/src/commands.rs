@@ -221,5 +221,5 @@ impl Agent {
 
 /// A fresh source.
 pub fn source(fd: Fd, token: Token, terminal: bool) -> Source {
-    Source { fd, token, ready: false, hung_up: false, waiting: false, limit: None, terminal }
+    Source { fd, token, ready: false, hung_up: false, events: 0, widened: false, waiting: false, limit: None, terminal }
 }

@@ -16,6 +16,10 @@ const READS_PER_TURN: usize = 8;
 
 /// The most output of one frame: with its header it fills two writes of a virtio-serial port (32 KiB each) to the byte.
 const FRAME_PAYLOAD: usize = MAX_PAYLOAD - HEADER;
+/// Events after which a source is taken for one that writes much.
+const BUSY_AFTER: u32 = 64;
+/// A read of this size shows that a pipe was full: it is made larger.
+const WIDEN_AT: usize = 60_000;
 /// A frame of this size shows that a stream moves much.
 const WIDE_AT: usize = 16_384;
 
@@ -64,8 +68,10 @@ impl Agent {
             let wide = payload.len() >= WIDE_AT && self.wide_streams() < MAX_WIDE;
             if let Some(session) = self.sessions.get_mut(index) {
                 session.consumed(stream, used);
-                if wide {
-                    session.widen(stream);
+                if wide && session.widen(stream) {
+                    if let Some(sink) = self.tasks.get(task).and_then(|t| t.sink.as_ref()) {
+                        sys::widen_pipe(sink.fd.raw());
+                    }
                 }
             }
             self.mark(index);
@@ -156,6 +162,14 @@ impl Agent {
         let Some(source) = self.tasks.get_mut(task).and_then(|t| t.sources[channel].as_mut()) else { return };
         source.ready |= event.readable;
         source.hung_up |= event.hangup;
+        source.events = source.events.saturating_add(1);
+        if source.events > BUSY_AFTER && !source.terminal && !event.hangup && !self.yielded {
+            // A command that writes in small pieces wakes us for each. It may fill its pipe first: one frame, one
+            // write and two switches then carry what many would.
+            self.yielded = true;
+            // SAFETY: plain call; returns at once if nobody else wants to run.
+            unsafe { libc::sched_yield() };
+        }
         self.pump(task, channel);
     }
 
@@ -368,6 +382,10 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
                 if *limit == 0 {
                     return Step::Over { held: true };
                 }
+            }
+            if n >= WIDEN_AT && !source.terminal && !source.widened {
+                source.widened = true;
+                sys::widen_pipe(source.fd.raw());
             }
             // A pipe or socket that gave less than it was asked for is empty (epoll(7)); a terminal gives lines. After a
             // hangup no event comes any more: it is read to its end.

@@ -144,14 +144,13 @@ impl Session {
         }
     }
 
-    /// Lets the host send more than the start's credit ahead.
-    pub fn widen(&mut self, stream: u32) {
-        let Some(s) = self.stream(stream) else { return };
-        if !s.ended && !s.wide {
-            s.wide = true;
-            s.receive_credit += EXTRA_CREDIT;
-            self.put(stream, crate::frame::kind::WINDOW, 0, &EXTRA_CREDIT.to_le_bytes());
-        }
+    /// Lets the host send more than the start's credit ahead; true if that is new.
+    pub fn widen(&mut self, stream: u32) -> bool {
+        let Some(s) = self.stream(stream).filter(|s| !s.ended && !s.wide) else { return false };
+        s.wide = true;
+        s.receive_credit += EXTRA_CREDIT;
+        self.put(stream, crate::frame::kind::WINDOW, 0, &EXTRA_CREDIT.to_le_bytes());
+        true
     }
 
     /// Makes room after writing.

@@ -45,6 +45,10 @@ pub struct Source {
     pub ready: bool,
     /// nobody writes any more; what is there is still read
     pub hung_up: bool,
+    /// times that it had something to read
+    pub events: u32,
+    /// its pipe was made larger
+    pub widened: bool,
     /// queued in its session until the outbound queue has room
     pub waiting: bool,
     /// how much is still to be sent after the command's end
