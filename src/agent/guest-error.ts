@@ -21,8 +21,8 @@ const COMMON: Record<number, Meaning> = {
   [Code.NOT_DIRECTORY]: { code: "FILE_TYPE", text: "not a directory" },
   [Code.IS_DIRECTORY]: { code: "FILE_TYPE", text: "it is a directory" },
   [Code.NOT_EMPTY]: {
-    code: "FILE_TYPE",
-    text: "it is a directory with something in it",
+    code: "FILE_EXISTS",
+    text: "the directory is not empty",
     hint: "Remove it with its content: files.remove(path, { recursive: true })",
   },
   [Code.PERMISSION]: { code: "FILE_PERMISSION", text: "permission denied in the guest" },

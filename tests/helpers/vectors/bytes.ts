@@ -77,4 +77,4 @@ export function record(content: string): string {
 }
 
 /** MAGIC, as PROTOCOL.md draws it. */
-export const MAGIC = `ffffffff${text("smolvm-agent")}`;
+export const MAGIC: string = `ffffffff${text("smolvm-agent")}`;

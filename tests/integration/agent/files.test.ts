@@ -154,7 +154,7 @@ describe.skipIf(missing)("files in the guest", () => {
     await files.rename(`${at}/tree/a`, `${at}/tree/c`);
     expect(await files.exists(`${at}/tree/a`)).toBe(false);
     expect(await files.readText(`${at}/tree/c`)).toBe("1");
-    await expect(files.remove(`${at}/tree`)).rejects.toMatchObject({ code: "FILE_TYPE" });
+    await expect(files.remove(`${at}/tree`)).rejects.toMatchObject({ code: "FILE_EXISTS" });
     await files.remove(`${at}/tree`, { recursive: true });
     await expect(files.remove(`${at}/tree`)).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
     await files.remove(`${at}/tree`, { force: true });
