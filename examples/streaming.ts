@@ -5,10 +5,9 @@ await using vm = await SmolVM.create({ network: "off" });
 
 const guest = vm.spawn(["sh", "-c", 'while read line; do echo "guest got: $line"; done; echo done >&2']);
 guest.stdin.write("one\n");
-guest.stdin.end("two\n");
-
 for await (const { stream, data } of guest) {
   process.stdout.write(`${stream}: ${Buffer.from(data)}`);
+  if (!guest.stdin.writableEnded) guest.stdin.end("two\n"); // it answered: one more, and the end of its input
 }
 console.log("exit code", (await guest).exitCode);
 

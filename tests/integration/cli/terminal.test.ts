@@ -45,7 +45,7 @@ describe("exec -t", () => {
       "--",
       "bash",
       "-c",
-      "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done",
+      "trap 'stty size' WINCH; echo ready; while :; do read -rt 0.2; done",
     ]);
     await terminal.shows("ready");
     terminal.resize(101, 41);
@@ -61,12 +61,15 @@ describe("exec -t", () => {
     await terminal.shows("up\r\n");
     terminal.type("\x1a");
     await terminal.shows("Stopped");
-    terminal.type("fg; echo after=$?\n");
-    await terminal.shows(/after=\$\?\r\n[\s\S]*sh -c/);
+    await terminal.shows(/Stopped[\s\S]*# $/);
+    terminal.type("fg\n");
+    await terminal.shows(/fg\r\n[\s\S]*sh -c 'echo/);
     terminal.type("\x03");
-    await terminal.shows("after=130");
+    await terminal.shows(/\^C[\s\S]*# $/);
+    terminal.type("echo after=$?\n");
+    await terminal.shows("after=130\r\n");
     terminal.type("\x04");
-    expect(await terminal.ended).toBe(130);
+    expect(await terminal.ended).toBe(0);
   });
 
   test("shows everything that a fast program prints before it ends", async () => {
