@@ -138,7 +138,7 @@ install_npm_packages() {
   if ! npm_packages_complete; then
     note "npm ci"
     npm ci --no-audit --no-fund --loglevel=error </dev/null >"$log_dir/npm-ci.log" 2>&1 ||
-      die "npm ci failed: $(tail -n 10 "$log_dir/npm-ci.log")" "cd $PWD && npm ci"
+      die "npm ci failed: $(head -n 8 "$log_dir/npm-ci.log")" "cd $PWD && npm ci"
     node_modules/.bin/node --version >/dev/null 2>&1 ||
       die "npm did not install the Node.js that the checkout uses (its install script did not run)" "cd $PWD && npm rebuild node"
   fi
