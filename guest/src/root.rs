@@ -23,7 +23,15 @@ pub fn enter(disks: &Disks, modules: &[u8]) -> Result<Option<Fd>, Failed> {
         mkdir(c"/upper")?;
         mkdir(c"/newroot")?;
         let kind = kind_of(node).map_err(fail(b"smolvm-base has no file system that is known"))?;
-        sys::mount(node, c"/base", kind, libc::MS_RDONLY, c"").map_err(fail(b"cannot mount smolvm-base"))?;
+        sys::mount(node, c"/base", kind, libc::MS_RDONLY, c"").map_err(|error| {
+            // Most likely its module is not in the initramfs.
+            let what: &[u8] = if error.0 == libc::ENODEV {
+                &[b"cannot mount smolvm-base: this kernel has no file system ", kind.to_bytes()].concat()
+            } else {
+                b"cannot mount smolvm-base"
+            };
+            Failed::new("disks", what, error)
+        })?;
         let upper = mount_upper(disks.upper.as_deref())?;
         join(disks.upper.as_deref()).map_err(|e| Failed::new("root", b"cannot join base and upper", e))?;
         upper
