@@ -215,8 +215,7 @@ export class SmolVM implements AsyncDisposable {
 
   /** At the end of an `await using` scope: deletes a sandbox that this process owns, lets go of any other. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const record = this.#home.store.vms.find(this.id);
-    if (owned.has(this.id) || record?.spec.lifetime !== "detached") await this.delete({ force: true });
+    if (owned.has(this.id)) await this.delete({ force: true });
     else {
       await this.#closePorts();
       await this.#channel.close();
