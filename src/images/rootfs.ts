@@ -83,8 +83,9 @@ export function mmdebstrapArgs(
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
     // A guest installs packages without recommendations and without a terminal to ask on.
     '--aptopt=APT::Install-Recommends "false"',
-    // mmdebstrap copies these two from the host; the agent writes its own.
-    '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+    // mmdebstrap copies these two from the host; the agent writes its own. Debian's installer scripts leave byte code
+    // behind that differs each time.
+    '--customize-hook=rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/usr/share/python3/debpython/__pycache__"',
     DEBIAN_SUITE,
     tarball,
     ...aptSources(mirror),
