@@ -314,7 +314,7 @@ export class SmolVM implements AsyncDisposable {
     const { startVm } = await import("./vm/start.ts");
     const started = await startVm(this.#home, this.id, deadline, onProgress);
     this.#channel.adopt(started.session, started.lease);
-    for (const { guestPort, ...where } of ports) await this.#expose(guestPort, where);
+    for (const { guestPort, ...where } of ports) await this.#listen(guestPort, where);
   }
 
   /** Creates the sandbox, if this object has not yet. */
@@ -339,8 +339,13 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #expose(guestPort: number, options: ExposeOptions = {}): Promise<ExposedPort> {
-    const { expose } = await import("./agent/expose.ts");
     await this.#limited(`exposing guest port ${guestPort}`, {}); // fails now if it does not run
+    return await this.#listen(guestPort, options);
+  }
+
+  /** Asks for no session yet: while the sandbox is being brought up that would wait for itself. */
+  async #listen(guestPort: number, options: ExposeOptions): Promise<ExposedPort> {
+    const { expose } = await import("./agent/expose.ts");
     const port = await expose(
       () => this.#limited(`forwarding to guest port ${guestPort}`, {}),
       guestPort,
