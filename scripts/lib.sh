@@ -142,7 +142,9 @@ install_npm_packages() {
     node_modules/.bin/node --version >/dev/null 2>&1 ||
       die "npm did not install the Node.js that the checkout uses (its install script did not run)" "cd $PWD && npm rebuild node"
   fi
-  note "complete (Node.js $(node_modules/.bin/node --version))"
+  # From here on `node` is the checkout's own: the machine's may be too old for what the checkout runs.
+  PATH="$PWD/node_modules/.bin:$PATH"
+  note "complete (Node.js $(node --version))"
 }
 
 build_native_programs() {

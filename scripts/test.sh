@@ -68,8 +68,8 @@ limited() {
 # vitest_project BUDGET_S PROJECT
 vitest_project() {
   local report="$log_dir/$2.json" code=0
-  limited "$1" node_modules/.bin/vitest run --project "$2" --reporter=default --reporter=json --outputFile.json="$report" || code=$?
-  node_modules/.bin/node scripts/test-report.ts "$2" "$report" >"$log_dir/count" || code=$?
+  limited "$1" vitest run --project "$2" --reporter=default --reporter=json --outputFile.json="$report" || code=$?
+  node scripts/test-report.ts "$2" "$report" >"$log_dir/count" || code=$?
   return "$code"
 }
 
@@ -127,9 +127,11 @@ stage "Shell scripts" 60 shell_scripts
 stage "Unit tests" 300 vitest_project unit
 stage "Agent and monitor (cargo test)" 600 cargo_tests
 stage "A sandbox, and how fast this machine is" 180 first_sandbox
+# What users install is the built command line, so that is what tests type.
+export SMOLVM_TEST_CLI="$PWD/dist/cli/bin.js"
 stage "Integration, contract and end-to-end tests" "$([ -n "$long" ] && echo 7200 || echo 1800)" vitest_project integration
-stage "Package: publint" 120 limited node_modules/.bin/publint --strict
-stage "Package: are the types wrong" 120 limited node_modules/.bin/attw --pack . --profile esm-only --no-color
+stage "Package: publint" 120 limited publint --strict
+stage "Package: are the types wrong" 120 limited attw --pack . --profile esm-only --no-color
 for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
