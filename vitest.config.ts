@@ -1,7 +1,5 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
-
-/** How much slower than usual this machine is: scripts/test.sh measures it before the tests. */
-const SPEED_FACTOR = Number(process.env.SMOLVM_SPEED_FACTOR ?? 1);
+import { SPEED_FACTOR } from "./tests/helpers/speed.ts";
 
 // unit: pure and fast, never spawns, listens or needs root. integration: real sockets, processes and VMs.
 const config: ViteUserConfig = defineConfig({

@@ -6,8 +6,9 @@ import { hostArch } from "../../src/host/facts.ts";
 import { processPaths } from "../../src/host/paths.ts";
 import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";
-import { BACKENDS, scaled, small } from "../helpers/backends.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { scaled } from "../helpers/speed.ts";
 
 useTempHome();
 

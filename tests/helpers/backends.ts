@@ -6,14 +6,6 @@ import type { VMConfig } from "../../src/config/options.ts";
  */
 export const BACKENDS: readonly string[] = (process.env.SMOLVM_TEST_BACKENDS ?? "qemu").split(",");
 
-/** Emulated and busy machines are slower than the one the limits were thought for: limits in tests are times this. */
-export const SPEED_FACTOR: number = Number(process.env.SMOLVM_SPEED_FACTOR ?? 1);
-
-/** Milliseconds, scaled by how slow this machine is. */
-export function scaled(ms: number): number {
-  return Math.ceil(ms * SPEED_FACTOR);
-}
-
 /** The smallest sandbox that serves a test: no network card, little memory. */
 export function small(backend: string, options: VMConfig = {}): VMConfig {
   return { backend, network: "off", memSizeMib: 256, ...options };

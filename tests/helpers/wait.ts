@@ -1,4 +1,4 @@
-import { scaled } from "./backends.ts";
+import { scaled } from "./speed.ts";
 
 /** Waits until `condition` gives something true, looking every few milliseconds; throws after `timeoutMs`. */
 export async function until<T>(

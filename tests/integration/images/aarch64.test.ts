@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MINIMAL_COMMANDS } from "../../../src/images/minimal.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
-import { scaled } from "../../helpers/backends.ts";
+import { scaled } from "../../helpers/speed.ts";
 import { useTempHome } from "../../helpers/home.ts";
 
 useTempHome();

@@ -10,7 +10,7 @@ import { imageLayout } from "../../../src/images/layout.ts";
 import { MINIMAL_COMMANDS } from "../../../src/images/minimal.ts";
 import { inspectImage, listImages } from "../../../src/images/store.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
-import { scaled } from "../../helpers/backends.ts";
+import { scaled } from "../../helpers/speed.ts";
 
 const CHILD = join(import.meta.dirname, "../../helpers/image-child.ts");
 const cacheDir = mkdtempSync(join(tmpdir(), "smt-build-"));

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { identify } from "../../../src/host/process-identity.ts";
 import { acquireLock } from "../../../src/images/build-lock.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
-import { scaled } from "../../helpers/backends.ts";
+import { scaled } from "../../helpers/speed.ts";
 
 const CHILD = join(import.meta.dirname, "../../helpers/image-child.ts");
 const dir = mkdtempSync(join(tmpdir(), "smt-lock-"));
