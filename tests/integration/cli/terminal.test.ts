@@ -45,11 +45,13 @@ describe("exec -t", () => {
       "--",
       "bash",
       "-c",
-      "trap 'stty size' WINCH; echo ready; while :; do read -rt 0.2; done",
+      "trap 'stty size; echo sized' WINCH; echo ready; while :; do read -rt 0.2; done",
     ]);
     await terminal.shows("ready");
     terminal.resize(101, 41);
     await terminal.shows("41 101");
+    // Only then: a shell that waits for a program (stty) lets that one decide what Ctrl-C means.
+    await terminal.shows("sized");
     terminal.type("\x03");
     expect(await terminal.ended).toBe(130);
   });
