@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { lstat, mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
@@ -61,5 +60,8 @@ export function checkHostPath(path: string): void {
 
 /** A name next to `path` that nobody uses: what is written there can be renamed over it. */
 export function stagingPath(path: string): string {
-  return join(dirname(path), `.smolvm-${randomBytes(9).toString("base64url")}`);
+  return join(
+    dirname(path),
+    `.smolvm-${process.getBuiltinModule("node:crypto").randomBytes(9).toString("base64url")}`,
+  );
 }

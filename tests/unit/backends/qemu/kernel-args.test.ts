@@ -12,7 +12,7 @@ const BASE: KernelArgsInput = {
 describe("the kernel's command line", () => {
   test("an emulated x86_64 guest is told its TSC's frequency and skips what only costs time", () => {
     expect(kernelArgs(BASE)).toMatchInlineSnapshot(
-      `"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests init_on_alloc=0 tsc_early_khz=2445414 tsc=reliable no_timer_check mitigations=off smolvm.ports=5"`,
+      `"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests init_on_alloc=0 norandmaps tsc_early_khz=2445414 tsc=reliable no_timer_check mitigations=off smolvm.ports=5"`,
     );
   });
 
@@ -28,7 +28,7 @@ describe("the kernel's command line", () => {
 
   test("an aarch64 guest has its own console and resets by PSCI", () => {
     expect(kernelArgs({ ...BASE, arch: "aarch64" })).toMatchInlineSnapshot(
-      `"console=ttyAMA0 quiet panic=-1 random.trust_cpu=on cryptomgr.notests init_on_alloc=0 smolvm.ports=5"`,
+      `"console=ttyAMA0 quiet panic=-1 random.trust_cpu=on cryptomgr.notests init_on_alloc=0 norandmaps smolvm.ports=5"`,
     );
   });
 
