@@ -74,8 +74,11 @@ struct Running {
 }
 
 fn start(options: &Options) -> Result<Running, StartError> {
-    // SAFETY: plain calls.
+    // SAFETY: plain calls; nothing is open yet but what was inherited.
     unsafe {
+        // Whatever else our starter's starter left open (a pipe that somebody waits on) is not ours to keep for weeks.
+        // Kernels before 5.9 have no such call: there it stays open.
+        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint);
         let parent = libc::getppid();
         if options.die_with_parent {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).map_err(failed("cannot follow the parent"))?;

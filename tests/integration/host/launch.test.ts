@@ -1,5 +1,13 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -132,5 +140,33 @@ describe.runIf(process.platform === "linux")("the native monitor", () => {
     process.kill(launched.monitor.pid, "SIGKILL");
     await waitForEnd(launched.program, soon());
     expect(await launched.exited).toEqual({ code: undefined, signal: undefined, stderr: "" });
+  });
+
+  test("keeps nothing open that its starter had open by accident", async () => {
+    const inherited = join(dir, "inherited");
+    const child = spawn(
+      "/bin/bash",
+      // Node itself closes the low numbers
+      ["-c", 'exec "$@" 251>"$0"', inherited, process.execPath, LAUNCHER, "native", dir, "600"],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    const line = await new Promise<string>((resolve) =>
+      child.stdout.once("data", (data) => resolve(String(data))),
+    );
+    const open = (pid: string | number): string[] =>
+      readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    const identities = line
+      .trim()
+      .split(" ")
+      .map((pid) => identify(Number(pid)));
+    try {
+      expect(open(child.pid!)).toContain(inherited);
+      for (const { pid } of identities) expect(open(pid)).not.toContain(inherited);
+    } finally {
+      child.kill("SIGKILL");
+    }
+    for (const identity of identities) await waitForEnd(identity, soon());
   });
 });
