@@ -11,13 +11,14 @@ import type { OnProgress } from "./config/progress.ts";
 import { parseConfig } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import { readEnvironment } from "./host/environment.ts";
+import { diskSpace } from "./host/facts.ts";
 import type { VmState } from "./store/states.ts";
 import type { VmRecord } from "./store/vms.ts";
 import { Deadline } from "./util/deadline.ts";
 import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
-import { describe, type VMInfo } from "./vm/info.ts";
+import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
 import { discardNow, recover, recoverAll } from "./vm/recover.ts";
 
@@ -155,12 +156,14 @@ export class SmolVM implements AsyncDisposable {
 
   /** All sandboxes of this user, oldest first, in the state that they really are in. */
   static async list(filter: ListFilter = {}): Promise<VMInfo[]> {
-    const records = await recoverAll(openHome());
+    const home = openHome();
+    const records = await recoverAll(home);
+    const host = hostState(home);
     const wanted = Object.entries(filter.labels ?? {});
     return records
       .filter((record) => filter.state === undefined || record.state === filter.state)
       .filter((record) => wanted.every(([name, value]) => record.labels[name] === value))
-      .map((record) => describe(record, Date.now()));
+      .map((record) => describe(record, host));
   }
 
   /**
@@ -224,7 +227,7 @@ export class SmolVM implements AsyncDisposable {
 
   /** What is known about it now. @throws SmolVMError VM_NOT_FOUND before it was created and after it was deleted */
   async info(): Promise<VMInfo> {
-    return describe(await recover(this.#home, this.#record()), Date.now());
+    return describe(await recover(this.#home, this.#record()), hostState(this.#home));
   }
 
   /**
@@ -359,6 +362,10 @@ export class SmolVM implements AsyncDisposable {
     for (const port of this.#exposed) await port.close();
     this.#exposed.clear();
   }
+}
+
+function hostState({ paths: { dataDir } }: Home): HostState {
+  return { now: Date.now(), dataDir, freeBytes: diskSpace(dataDir).freeBytes };
 }
 
 interface CommandDefaults {

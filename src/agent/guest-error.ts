@@ -12,7 +12,11 @@ interface Meaning {
   readonly hint?: string;
 }
 
-const UNKNOWN: Meaning = { code: "FILE_FAILED", text: "an input or output error" };
+const UNKNOWN: Meaning = {
+  code: "FILE_FAILED",
+  text: "an input or output error",
+  hint: "See what is wrong with the sandbox's disk: smolvm info NAME, smolvm logs NAME",
+};
 
 const COMMON: Record<number, Meaning> = {
   [Code.INVALID]: { code: "CONFIG_INVALID", text: "the guest found the request invalid" },

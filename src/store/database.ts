@@ -1,11 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementResultingChanges } from "node:sqlite";
 import { SmolVMError } from "../errors.ts";
+import { dropBallast, layBallast } from "./ballast.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** SQLite result codes (sqlite.org/rescode.html) that mean the file itself is bad. */
 const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
 
 /**
@@ -21,24 +23,36 @@ export function openDatabase(path: string): DatabaseSync {
     // commits may be missing, which recovery must cope with anyway (no VMM survives a power loss).
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
     migrate(database, path);
+    layBallast(path);
     return database;
   } catch (error) {
     database?.close();
-    if (error instanceof SmolVMError) throw error;
-    const code = (error as { errcode?: number }).errcode ?? 0;
-    if ((code & 0xff) === SQLITE_CORRUPT || (code & 0xff) === SQLITE_NOTADB) {
-      throw new SmolVMError("STORE_INVALID", `the store '${path}' is damaged: ${(error as Error).message}`, {
+    throw storeError(error, path);
+  }
+}
+
+/** SQLite's error in words that say what to do; another error as it is. */
+function storeError(error: unknown, path: string): unknown {
+  if (error instanceof SmolVMError) return error;
+  const { message } = error as Error;
+  switch (resultCode(error)) {
+    case 0:
+      return error;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return new SmolVMError("STORE_INVALID", `the store '${path}' is damaged: ${message}`, {
         hint: `Keep a copy of it for a look, then remove it (rm '${path}'*); sandboxes it named can no longer be managed.`,
         cause: error,
       });
-    }
-    throw new SmolVMError(
-      "HOST_FAILED",
-      `the store '${path}' cannot be opened: ${(error as Error).message}`,
-      {
+    case SQLITE_FULL:
+      return new SmolVMError("NO_SPACE", `no space left for the store '${path}'`, {
+        hint: `Free some space: df -h '${dirname(path)}'`,
         cause: error,
-      },
-    );
+      });
+    default:
+      return new SmolVMError("HOST_FAILED", `the store '${path}' cannot be used: ${message}`, {
+        cause: error,
+      });
   }
 }
 
@@ -61,15 +75,46 @@ function version(database: DatabaseSync): number {
   return Number(database.prepare("PRAGMA user_version").get()?.user_version ?? 0);
 }
 
-/** Runs `act` in one write transaction: all of it happens, or nothing. */
+/**
+ * Runs `act` in one write transaction: all of it happens, or nothing. It may be run a second time, after the first was
+ * rolled back.
+ * @throws SmolVMError NO_SPACE, STORE_INVALID, HOST_FAILED; what `act` throws
+ */
 export function transaction<T>(database: DatabaseSync, act: () => T): T {
-  database.exec("BEGIN IMMEDIATE");
+  return writing(database, () => {
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      const result = act();
+      database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      // After some errors (a full disk) SQLite has rolled back itself.
+      if (database.isTransaction) database.exec("ROLLBACK");
+      throw error;
+    }
+  });
+}
+
+/** One statement that writes, in a transaction of its own unless one is open. @throws as {@link transaction} */
+export function write(
+  database: DatabaseSync,
+  sql: string,
+  ...values: SQLInputValue[]
+): StatementResultingChanges {
+  return writing(database, () => database.prepare(sql).run(...values));
+}
+
+function writing<T>(database: DatabaseSync, act: () => T): T {
   try {
-    const result = act();
-    database.exec("COMMIT");
-    return result;
+    return act();
   } catch (error) {
-    database.exec("ROLLBACK");
-    throw error;
+    if (database.isTransaction) throw error; // the transaction around it is what fails
+    const path = database.location() ?? "";
+    if (resultCode(error) === SQLITE_FULL && dropBallast(path)) return writing(database, act);
+    throw storeError(error, path);
   }
+}
+
+function resultCode(error: unknown): number {
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
 }

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
-import { transaction } from "./database.ts";
+import { transaction, write } from "./database.ts";
 
 export interface Lease {
   readonly port: number;
@@ -22,15 +22,18 @@ export class ChannelLeases {
   /** Queues this process for a port of the sandbox. Returns its ticket. */
   enqueue(vmId: string): number {
     const me = JSON.stringify(identify(process.pid));
-    const { lastInsertRowid } = this.#database
-      .prepare("INSERT INTO channel_waiters (vm_id, holder) VALUES (?, ?)")
-      .run(vmId, me);
+    const { lastInsertRowid } = write(
+      this.#database,
+      "INSERT INTO channel_waiters (vm_id, holder) VALUES (?, ?)",
+      vmId,
+      me,
+    );
     return Number(lastInsertRowid);
   }
 
   /** Leaves the queue without a port. */
   withdraw(ticket: number): void {
-    this.#database.prepare("DELETE FROM channel_waiters WHERE ticket = ?").run(ticket);
+    write(this.#database, "DELETE FROM channel_waiters WHERE ticket = ?", ticket);
   }
 
   /** Takes a free port of 1..ports if it is this ticket's turn, and leaves the queue. */
@@ -64,12 +67,12 @@ export class ChannelLeases {
   }
 
   release(vmId: string, port: number): void {
-    this.#database.prepare("DELETE FROM channel_leases WHERE vm_id = ? AND port = ?").run(vmId, port);
+    write(this.#database, "DELETE FROM channel_leases WHERE vm_id = ? AND port = ?", vmId, port);
   }
 
   /** Forgets all leases and waiters of a sandbox: its machine is gone. */
   clear(vmId: string): void {
-    this.#database.prepare("DELETE FROM channel_leases WHERE vm_id = ?").run(vmId);
+    write(this.#database, "DELETE FROM channel_leases WHERE vm_id = ?", vmId);
   }
 
   /** Pids of the processes that hold ports, for messages. */

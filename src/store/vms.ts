@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { identify, isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
-import { transaction } from "./database.ts";
+import { transaction, write } from "./database.ts";
 import { TRANSITIONS, type VmState } from "./states.ts";
 
 /** What went wrong with a sandbox, as kept with it. */
@@ -118,11 +118,11 @@ export class VmTable {
 
   /** Records the VMM of a machine that is being started. */
   setVmm(id: string, vmm: VmmIdentity): void {
-    this.#database.prepare("UPDATE vms SET vmm = ? WHERE id = ?").run(JSON.stringify(vmm), id);
+    write(this.#database, "UPDATE vms SET vmm = ? WHERE id = ?", JSON.stringify(vmm), id);
   }
 
   remove(id: string): void {
-    this.#database.prepare("DELETE FROM vms WHERE id = ?").run(id);
+    write(this.#database, "DELETE FROM vms WHERE id = ?", id);
   }
 
   /** Takes the lock of a sandbox for this process; a dead holder's lock is taken over. Returns the holder if it is another. */
@@ -139,7 +139,7 @@ export class VmTable {
   }
 
   unlock(id: string): void {
-    this.#database.prepare("UPDATE vms SET lock = NULL WHERE id = ?").run(id);
+    write(this.#database, "UPDATE vms SET lock = NULL WHERE id = ?", id);
   }
 }
 

@@ -1,5 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { VMConfig } from "../config/options.ts";
+import { SmolVMError } from "../errors.ts";
+import { diskSpace } from "../host/facts.ts";
 import { identify } from "../host/process-identity.ts";
 import { writeDiskFromSeed } from "../images/seed.ts";
 import type { VmRecord } from "../store/vms.ts";
@@ -7,6 +9,9 @@ import type { Deadline } from "../util/deadline.ts";
 import { UndoStack } from "../util/undo-stack.ts";
 import { filesOf, type Home } from "./home.ts";
 import { resolveVm } from "./resolve.ts";
+
+/** A sandbox on a machine with less room than this could hardly write a file. */
+const MIN_FREE_BYTES = 16 << 20;
 
 /**
  * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
@@ -21,6 +26,7 @@ export async function createVm(
   const files = filesOf(home, id);
   const { spec, seedPath } = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
+  requireRoom(home.paths.dataDir);
 
   const undo = new UndoStack();
   try {
@@ -41,4 +47,18 @@ export async function createVm(
     await undo.rollback();
     throw error;
   }
+}
+
+/** @throws SmolVMError NO_SPACE */
+function requireRoom(dataDir: string): void {
+  const { freeBytes } = diskSpace(dataDir);
+  if (freeBytes >= MIN_FREE_BYTES) return;
+  throw new SmolVMError(
+    "NO_SPACE",
+    `this machine's disk is full: ${freeBytes >> 20} MiB are left in '${dataDir}'`,
+    {
+      hint: `Free some space (df -h '${dataDir}'), or remove sandboxes that are not needed: smolvm ls`,
+      details: { freeBytes, neededBytes: MIN_FREE_BYTES },
+    },
+  );
 }

@@ -32,14 +32,28 @@ export interface VMInfo {
   /** process id of its virtual machine monitor */
   readonly pid: number | undefined;
   readonly error: VmFault | undefined;
+  /** what keeps it from working well, and what to do about it */
+  readonly warning: string | undefined;
 }
+
+/** What of the host's state a description tells. */
+export interface HostState {
+  /** ms since the epoch */
+  readonly now: number;
+  /** where sandboxes' disks live, and the room that is left there */
+  readonly dataDir: string;
+  readonly freeBytes: number;
+}
+
+/** Below this much room on the host a sandbox's disk cannot grow: its writes fail, and its file system goes read-only. */
+const DISK_FULL_BYTES = 1 << 20;
 
 const EMULATED_NOTE =
   "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";
 const HARDWARE_NOTE = "a QEMU process of this user with a seccomp filter; jails are not built yet";
 
-/** The public view of a record. Pure, but for the clock that is given. */
-export function describe(record: VmRecord, now: number): VMInfo {
+/** The public view of a record. Pure. */
+export function describe(record: VmRecord, { now, dataDir, freeBytes }: HostState): VMInfo {
   const { spec } = record;
   const { machine } = spec;
   const running = record.state === "running";
@@ -68,5 +82,9 @@ export function describe(record: VmRecord, now: number): VMInfo {
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
     pid: running ? record.vmm?.pid : undefined,
     error: record.state === "error" ? record.error : undefined,
+    warning:
+      running && freeBytes < DISK_FULL_BYTES
+        ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`
+        : undefined,
   };
 }

@@ -1,4 +1,8 @@
-import { existsSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { isSmolVMError, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
@@ -6,6 +10,7 @@ import { leftovers, useTempHome } from "../helpers/home.ts";
 import { until } from "../helpers/wait.ts";
 
 const home = useTempHome();
+const FULL_DISK = join(import.meta.dirname, "../helpers/child-full-disk.ts");
 
 describe.each(BACKENDS)("a sandbox on %s", (backend) => {
   afterEach(async () => {
@@ -124,6 +129,27 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     expect((await vm.run("rm /root/big && echo fine > /root/small && cat /root/small")).stdout).toBe(
       "fine\n",
     );
+  });
+
+  test("on a host whose disk is full says so, goes on running, and can be removed", async () => {
+    const disk = mkdtempSync(join(tmpdir(), "smolvm-full-"));
+    try {
+      // In namespaces of its own, so that it takes no root to mount something.
+      const { stdout } = await promisify(execFile)("unshare", [
+        ...["--map-root-user", "--mount", "/bin/sh", "-c"],
+        'mount -t tmpfs -o size=64m none "$1" && XDG_DATA_HOME=$1 exec "$2" "$3" "$4"',
+        ...["sh", disk, process.execPath, FULL_DISK, backend],
+      ]);
+      expect(JSON.parse(stdout)).toEqual({
+        during: expect.stringMatching(/^this machine's disk is full: .*df -h /),
+        write: { ok: false, stderr: expect.stringMatching(/Read-only file system|Input\/output error/) },
+        create: { code: "NO_SPACE" },
+        delete: "deleted",
+        left: [],
+      });
+    } finally {
+      rmSync(disk, { recursive: true });
+    }
   });
 
   test("that cannot boot says at which stage, with the console's end, and leaves nothing", async () => {

@@ -187,7 +187,12 @@ function diskArgs(disk: DiskSpec, id: string, bus: string, disposable: boolean):
       discard: disk.readOnly ? undefined : "unmap",
     }),
     "-device",
-    qemuOption(`virtio-blk-${bus}`, { drive: id, serial: disk.serial }),
+    qemuOption(`virtio-blk-${bus}`, {
+      drive: id,
+      serial: disk.serial,
+      // When the host's disk is full, the guest's write fails. QEMU's default stops the whole machine, without a word.
+      werror: disk.readOnly ? undefined : "report",
+    }),
   ];
 }
 

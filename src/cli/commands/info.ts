@@ -33,6 +33,7 @@ export function sandboxFields(info: VMInfo): string {
     ["name", info.name],
     ["id", info.id],
     ["state", info.state],
+    ["warning", info.warning],
     ["error", info.error && `${info.error.message} (${info.error.code})`],
     [
       "image",

@@ -64,7 +64,7 @@ export async function runGuestCommand(
     const pty = terminalSize();
     const shell = command.length === 0;
     const guest = shell ? vm.shell({ ...common, ...pty, env }) : vm.spawn(command, { ...common, pty, env });
-    return passed(await terminalSession(guest, io));
+    return await passed(vm, await terminalSession(guest, io), io);
   }
   const stdin = wantsStdin(interactive);
   if (io.json) {
@@ -72,10 +72,14 @@ export async function runGuestCommand(
     return await collectGuestCommand(vm, command, { ...common, stdin });
   }
   const guest = vm.spawn(command, { ...common, stdin: stdin ? "pipe" : "ignore" });
-  return passed(await streamProcess(guest, io, stdin));
+  return await passed(vm, await streamProcess(guest, io, stdin), io);
 }
 
-function passed({ exitCode }: ProcessExit): Outcome {
+async function passed(vm: SmolVM, { exitCode }: ProcessExit, io: Io): Promise<Outcome> {
+  // A command that fails since its disk cannot grow cannot know why. Whatever happens, its exit code is passed on.
+  const info = exitCode === 0 ? undefined : await vm.info().catch(() => undefined);
+  const warning = info?.warning;
+  if (warning !== undefined) io.note(`warning: ${warning}`);
   return { data: null, exitCode };
 }
 

@@ -23,8 +23,10 @@ const record = {
   } as unknown as VmSpec,
 } satisfies VmRecord;
 
+const host = { now: 5_000, dataDir: "/data", freeBytes: 1e9 };
+
 test("a running sandbox tells its pid, its uptime and what protects the host from it", () => {
-  const info = view(record, 5_000);
+  const info = view(record, host);
   expect(info).toMatchObject({
     pid: 42,
     uptimeMs: 3_000,
@@ -37,12 +39,21 @@ test("a running sandbox tells its pid, its uptime and what protects the host fro
 
 test("one that does not run has no pid and no uptime, and keeps its fault only in the state error", () => {
   const fault = { code: "AGENT_LOST", message: "crashed" };
-  expect(view({ ...record, state: "stopped", error: fault }, 5_000)).toMatchObject({
+  expect(view({ ...record, state: "stopped", error: fault }, host)).toMatchObject({
     pid: undefined,
     uptimeMs: undefined,
     error: undefined,
   });
-  expect(view({ ...record, state: "error", error: fault }, 5_000).error).toEqual(fault);
+  expect(view({ ...record, state: "error", error: fault }, host).error).toEqual(fault);
+});
+
+test("a running one warns of a full disk, on which its own cannot grow", () => {
+  expect(view(record, host).warning).toBeUndefined();
+  const full = { ...host, freeBytes: 4096 };
+  expect(view(record, full).warning).toBe(
+    "this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '/data'), then: smolvm stop box && smolvm start box",
+  );
+  expect(view({ ...record, state: "stopped" }, full).warning).toBeUndefined();
 });
 
 test("generated names and ids are acceptable and do not repeat", () => {
