@@ -3,7 +3,8 @@
 #
 # With rustup the musl targets are used (and installed where they are missing); the linker is Rust's own, so that no
 # cross compiler is needed. Without rustup (Debian's rustc-web, cargo-web and libstd-rust-web-dev) the programs are
-# linked statically against glibc, for this machine's architecture, and for the other one if its parts are there.
+# linked statically against glibc, for this machine's architecture, and for the other one if its cross compiler is
+# there (gcc-aarch64-linux-gnu and libc6-dev-arm64-cross): the rest of what that takes is fetched with apt.
 #
 #   scripts/build-native.sh            both architectures
 #   scripts/build-native.sh x86_64     only that one
@@ -65,12 +66,19 @@ choose_target() {
   fi
   target="$arch-unknown-linux-gnu"
   variable=$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
-  has_target "$target" || return 1
-  export "CARGO_TARGET_${variable}_RUSTFLAGS=-C target-feature=+crt-static -C relocation-model=static"
+  local flags="-C target-feature=+crt-static -C relocation-model=static"
   if [ "$arch" != "$host_arch" ]; then
     command -v "$arch-linux-gnu-gcc" >/dev/null || return 1
     export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
+    if ! has_target "$target"; then
+      local sysroot
+      say "fetching Rust's standard library for $arch"
+      sysroot=$(scripts/cross-rust-std.sh "$arch") || return 1
+      flags="$flags --sysroot $sysroot"
+    fi
   fi
+  [[ $flags == *--sysroot* ]] || has_target "$target" || return 1
+  export "CARGO_TARGET_${variable}_RUSTFLAGS=$flags"
 }
 
 # Copies by rename: a running program keeps its file.
@@ -90,7 +98,7 @@ for arch in "${arches[@]}"; do
     if [ "$arch" = "$host_arch" ]; then
       die "rustc has no target for $arch. On Debian 12: apt-get install libstd-rust-web-dev"
     fi
-    say "skipping $arch: this rustc has no target for it (rustup would install one); $host_arch is complete without it"
+    say "skipping $arch: rustup, or on Debian the package gcc-${arch//_/-}-linux-gnu, would make it possible; $host_arch is complete without it"
     continue
   fi
   say "building for $target"

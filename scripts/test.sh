@@ -105,7 +105,16 @@ case $(host_arch) in # guests of both architectures
   x86_64) need qemu-system-aarch64 qemu-system-arm ;;
   aarch64) need qemu-system-x86_64 qemu-system-x86 ;;
 esac
+# Without rustup the other architecture's agent is linked by a cross compiler.
+if ! have rustup; then
+  case $(host_arch) in
+    x86_64) need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+    aarch64) need x86_64-linux-gnu-gcc gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;;
+  esac
+fi
 need python3 python3
+need ps procps
+need unshare util-linux
 need shellcheck shellcheck
 need lz4 lz4
 need zstd zstd

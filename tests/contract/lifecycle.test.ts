@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { isSmolVMError, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { leftovers, useTempHome } from "../helpers/home.ts";
+import { IN_MOUNT_NAMESPACE } from "../helpers/mount-namespace.ts";
 import { until } from "../helpers/wait.ts";
 
 const home = useTempHome();
@@ -134,9 +135,9 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
   test("on a host whose disk is full says so, goes on running, and can be removed", async () => {
     const disk = mkdtempSync(join(tmpdir(), "smolvm-full-"));
     try {
-      // In namespaces of its own, so that it takes no root to mount something.
-      const { stdout } = await promisify(execFile)("unshare", [
-        ...["--map-root-user", "--mount", "/bin/sh", "-c"],
+      const [unshare = "", ...namespace] = IN_MOUNT_NAMESPACE;
+      const { stdout } = await promisify(execFile)(unshare, [
+        ...[...namespace, "/bin/sh", "-c"],
         'mount -t tmpfs -o size=64m none "$1" && XDG_DATA_HOME=$1 exec "$2" "$3" "$4"',
         ...["sh", disk, process.execPath, FULL_DISK, backend],
       ]);

@@ -17,6 +17,7 @@ import { parseAndroidSparse } from "../../../src/images/android-sparse.ts";
 import { writeDiskFromSeed } from "../../../src/images/seed.ts";
 import { makeSeeds, SEED_SIZES_MIB } from "../../../src/images/seed-build.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
+import { IN_MOUNT_NAMESPACE } from "../../helpers/mount-namespace.ts";
 
 const MIB = 2 ** 20;
 const CHILD = join(import.meta.dirname, "../../helpers/image-child.ts");
@@ -117,23 +118,12 @@ describe("a disk", () => {
   test("leaves nothing behind on a host disk that is full, and says so", () => {
     const mount = join(dir, "full");
     mkdirSync(mount);
-    // A file system of 128 KiB in a mount namespace of its own: no root needed, nothing to unmount.
+    // A file system of 128 KiB in a mount namespace of its own: nothing to unmount.
     const script = `mount -t tmpfs -o size=128k none "$1" && "$2" "$3" disk "$4" "$1/disk" ${2048 * MIB} && ls -A "$1"`;
+    const [unshare = "", ...namespace] = IN_MOUNT_NAMESPACE;
     const output = execFileSync(
-      "unshare",
-      [
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        mount,
-        process.execPath,
-        CHILD,
-        seeds,
-      ],
+      unshare,
+      [...namespace, "sh", "-c", script, "sh", mount, process.execPath, CHILD, seeds],
       { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] },
     );
     expect(JSON.parse(output)).toEqual({
