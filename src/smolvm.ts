@@ -189,11 +189,25 @@ export class SmolVM implements AsyncDisposable {
    */
   async stop(limits: Limits = {}): Promise<void> {
     const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
-    const { stopVm } = await import("./vm/stop.ts");
     await this.#closePorts();
-    await this.#channel.close();
-    await recover(this.#home, this.#record());
-    await stopVm(this.#home, this.id, deadline);
+    await this.#stop(deadline);
+  }
+
+  /**
+   * Stops it and starts it again, with its disk; what does not run is only started. Ports that this process exposes
+   * stay open, connections through them end.
+   * @param limits `timeoutMs` is for both together; default: 60,000 ms for the start alone
+   * @throws SmolVMError as {@link stop} and {@link start}
+   */
+  async restart(limits: StartOptions = {}): Promise<void> {
+    const deadline = Deadline.of(`restarting sandbox '${this.name}'`, limits);
+    await this.#bringUp?.catch(() => {}); // whoever began it is told
+    if (this.#home.store.vms.find(this.id)) {
+      limits.onProgress?.({ stage: "stop", message: `stopping ${this.name}` });
+      await this.#stop(deadline);
+      deadline.check();
+    }
+    await this.start({ ...deadline.limits, onProgress: limits.onProgress });
   }
 
   /**
@@ -318,6 +332,13 @@ export class SmolVM implements AsyncDisposable {
     const started = await startVm(this.#home, this.id, deadline, onProgress);
     this.#channel.adopt(started.session, started.lease);
     for (const { guestPort, ...where } of ports) await this.#listen(guestPort, where);
+  }
+
+  async #stop(deadline: Deadline): Promise<void> {
+    const { stopVm } = await import("./vm/stop.ts");
+    await this.#channel.close();
+    await recover(this.#home, this.#record());
+    await stopVm(this.#home, this.id, deadline);
   }
 
   /** Creates the sandbox, if this object has not yet. */

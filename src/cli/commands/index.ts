@@ -53,6 +53,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./stop.ts")).stop,
       },
       {
+        name: "restart",
+        summary: "Stop sandboxes and start them again",
+        load: async () => (await import("./restart.ts")).restart,
+      },
+      {
         name: "rm",
         summary: "Remove sandboxes and their disks",
         load: async () => (await import("./rm.ts")).rm,
