@@ -11,6 +11,7 @@ export type { Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
 export {
+  type FollowLogsOptions,
   type ListFilter,
   type Ports,
   type Processes,
@@ -18,4 +19,5 @@ export {
   SmolVM,
   type StartOptions,
 } from "./smolvm.ts";
+export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";

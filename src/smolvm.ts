@@ -15,8 +15,10 @@ import { diskSpace } from "./host/facts.ts";
 import type { VmState } from "./store/states.ts";
 import type { VmRecord } from "./store/vms.ts";
 import { Deadline } from "./util/deadline.ts";
+import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
+import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
@@ -33,6 +35,12 @@ export interface ListFilter {
 export interface StartOptions extends Limits {
   /** told about each stage; default what the sandbox was created with */
   onProgress?: OnProgress | undefined;
+}
+
+/** Options of {@link SmolVM.followLogs}. */
+export interface FollowLogsOptions extends Limits {
+  /** of what is kept, only that many last lines */
+  tailLines?: number | undefined;
 }
 
 /** Options of {@link SmolVM.shell}. */
@@ -65,6 +73,9 @@ export interface Processes {
   /** Signals the process group of a process, or with `tree` everything that it started. Default SIGTERM. */
   kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
 }
+
+/** In these a console may still grow. */
+const CONSOLE_STATES: ReadonlySet<VmState> = new Set(["starting", "running", "stopping"]);
 
 /** Sandboxes that die with this process: forgotten on the host when it exits in an orderly way. */
 const owned = new Map<string, Home>();
@@ -167,6 +178,17 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
+   * Clears up what processes that died have left on this machine: half made sandboxes, machines, directories, sockets,
+   * leases, unfinished images. Every call does this for what it touches; this looks everywhere.
+   * @returns what was cleared up
+   * @throws SmolVMError HOST_FAILED, NO_SPACE
+   */
+  static async gc(): Promise<Garbage[]> {
+    const { collectGarbage } = await import("./vm/gc.ts");
+    return collectGarbage(openHome());
+  }
+
+  /**
    * Boots the sandbox, creating it first if this object has not yet. Starting what runs is fine.
    * @param limits `timeoutMs` default 60,000 ms
    * @throws SmolVMError as {@link SmolVM.create}
@@ -251,10 +273,25 @@ export class SmolVM implements AsyncDisposable {
   async logs(options: { tailLines?: number } = {}): Promise<string> {
     this.#record();
     const text = readLog(filesOf(this.#home, this.id).console);
-    if (options.tailLines === undefined) return text;
-    const lines = text.split("\n");
-    const end = lines.at(-1) === "" ? lines.length - 1 : lines.length;
-    return lines.slice(Math.max(0, end - options.tailLines)).join("\n");
+    return options.tailLines === undefined ? text : tailLines(text, options.tailLines);
+  }
+
+  /**
+   * The guest's console as it comes: first what is kept of it, then what follows, until the sandbox stops or is deleted.
+   * @throws SmolVMError VM_NOT_FOUND; ABORTED or TIMEOUT by `signal` and `timeoutMs` (default: no limit)
+   */
+  async *followLogs(options: FollowLogsOptions = {}): AsyncGenerator<string, void, undefined> {
+    const deadline = Deadline.of(`following the console of sandbox '${this.name}'`, options);
+    const { console } = filesOf(this.#home, this.#record().id);
+    const { followLog } = await import("./host/follow-log.ts");
+    yield* followLog(console, {
+      deadline,
+      tailLines: options.tailLines,
+      isOver: async () => {
+        const record = this.#home.store.vms.find(this.id);
+        return !record || !CONSOLE_STATES.has((await recover(this.#home, record)).state);
+      },
+    });
   }
 
   /**

@@ -10,6 +10,8 @@ export interface Environment {
   readonly qemu: string | undefined;
   /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
   readonly firecracker: string | undefined;
+  /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
+  readonly failpoint: string | undefined;
   /** `PATH`, the search path of programs */
   readonly path: string | undefined;
   /** `HOME` (Windows: `USERPROFILE`) */
@@ -33,6 +35,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     log: get("SMOLVM_LOG"),
     qemu: get("SMOLVM_QEMU"),
     firecracker: get("SMOLVM_FIRECRACKER"),
+    failpoint: get("SMOLVM_FAILPOINT"),
     path: get("PATH") ?? get("Path"),
     userHome: get("HOME") ?? get("USERPROFILE"),
     xdgDataHome: get("XDG_DATA_HOME"),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import { failpoint } from "../host/failpoint.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { Apt } from "./apt.ts";
 import { acquireLock } from "./build-lock.ts";
@@ -90,7 +91,10 @@ async function cook(
   options: BuildOptions & { name: string; recipe: Recipe; recipeKey: string; mirror: string },
 ): Promise<Image> {
   const { arch, deadline, mirror, recipe } = options;
-  const progress = (stage: string, message: string): void => options.onProgress?.({ stage, message });
+  const progress = (stage: string, message: string): void => {
+    failpoint(`image ${stage}`);
+    options.onProgress?.({ stage, message });
+  };
   const target = join(workDir, "image");
   await mkdir(target);
 

@@ -75,6 +75,21 @@ export class ChannelLeases {
     write(this.#database, "DELETE FROM channel_leases WHERE vm_id = ?", vmId);
   }
 
+  /** Forgets the leases and the places in the queue of processes that are gone. Returns how many they were. */
+  prune(): number {
+    return transaction(this.#database, () => {
+      let pruned = 0;
+      for (const table of ["channel_leases", "channel_waiters"]) {
+        for (const row of this.#database.prepare(`SELECT rowid, holder FROM ${table}`).all()) {
+          if (isAlive(JSON.parse(String(row.holder)))) continue;
+          this.#database.prepare(`DELETE FROM ${table} WHERE rowid = ?`).run(Number(row.rowid));
+          pruned++;
+        }
+      }
+      return pruned;
+    });
+  }
+
   /** Pids of the processes that hold ports, for messages. */
   holders(vmId: string): number[] {
     return this.#leases(vmId).map((lease) => lease.holder.pid);

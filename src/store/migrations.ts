@@ -27,4 +27,13 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX channel_waiters_vm ON channel_waiters (vm_id, ticket);
   `,
+  `
+  -- What is about to be done to a sandbox, noted before it is done; gone when the sandbox is in a settled state.
+  CREATE TABLE journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    step TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX journal_vm ON journal (vm_id, id);
+  `,
 ];

@@ -11,3 +11,6 @@ export const TRANSITIONS: Readonly<Record<VmState, readonly VmState[]>> = {
   error: ["starting", "stopping", "stopped", "deleting"],
   deleting: ["deleting"],
 };
+
+/** The states in which nothing is under way. */
+export const SETTLED: readonly VmState[] = ["created", "running", "stopped", "error"];

@@ -3,7 +3,8 @@ import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { identify, isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
 import { transaction, write } from "./database.ts";
-import { TRANSITIONS, type VmState } from "./states.ts";
+import type { Step } from "./journal.ts";
+import { SETTLED, TRANSITIONS, type VmState } from "./states.ts";
 
 /** What went wrong with a sandbox, as kept with it. */
 export interface VmFault {
@@ -24,6 +25,8 @@ export interface VmRecord {
   readonly vmm: VmmIdentity | undefined;
   readonly owner: ProcessIdentity | undefined;
   readonly error: VmFault | undefined;
+  /** what was begun and is not known to be done, oldest first; empty in a settled state */
+  readonly pending: readonly Step[];
 }
 
 /** What a transition may change besides the state. `undefined` keeps, `null` clears. */
@@ -35,6 +38,9 @@ export interface VmPatch {
 
 type Row = Record<string, SQLOutputValue>;
 
+const COLUMNS =
+  "*, (SELECT group_concat(step, ' ') FROM (SELECT step FROM journal WHERE vm_id = vms.id ORDER BY id)) AS pending";
+
 /** The sandboxes in the store. */
 export class VmTable {
   readonly #database: DatabaseSync;
@@ -42,11 +48,15 @@ export class VmTable {
 
   constructor(database: DatabaseSync) {
     this.#database = database;
-    this.#find = database.prepare("SELECT * FROM vms WHERE name = ?1 OR id = ?1");
+    this.#find = database.prepare(`SELECT ${COLUMNS} FROM vms WHERE name = ?1 OR id = ?1`);
   }
 
-  /** Adds a record. @throws SmolVMError VM_NAME_TAKEN */
-  insert(record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">): VmRecord {
+  /**
+   * Adds the record of a sandbox that this process is about to make: locked by it, with the first step noted, so that
+   * nobody takes it for finished, and whoever finds it after our death knows that it is not.
+   * @throws SmolVMError VM_NAME_TAKEN
+   */
+  insert(record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">, step: Step): VmRecord {
     return transaction(this.#database, () => {
       if (this.find(record.name)) {
         throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${record.name}' exists`, {
@@ -55,7 +65,7 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner) VALUES (?, ?, 'created', ?, ?, ?, ?)",
+          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner, lock) VALUES (?, ?, 'created', ?, ?, ?, ?, ?)",
         )
         .run(
           record.id,
@@ -64,7 +74,9 @@ export class VmTable {
           JSON.stringify(record.labels),
           Date.now(),
           record.owner ? JSON.stringify(record.owner) : null,
+          JSON.stringify(identify(process.pid)),
         );
+      this.note(record.id, step);
       return this.get(record.id);
     });
   }
@@ -84,7 +96,7 @@ export class VmTable {
   }
 
   list(): VmRecord[] {
-    return this.#database.prepare("SELECT * FROM vms ORDER BY created_at, id").all().map(toRecord);
+    return this.#database.prepare(`SELECT ${COLUMNS} FROM vms ORDER BY created_at, id`).all().map(toRecord);
   }
 
   /**
@@ -112,8 +124,26 @@ export class VmTable {
           json(patch.error, record.error),
           id,
         );
+      if (SETTLED.includes(to)) this.#clearJournal(id);
       return this.get(id);
     });
+  }
+
+  /** Notes what is about to be done, so that it can be undone if this process dies over it. */
+  note(id: string, step: Step): void {
+    write(this.#database, "INSERT INTO journal (vm_id, step) VALUES (?, ?)", id, step);
+  }
+
+  /** A new sandbox is complete: nothing is pending any more, and others may use it. */
+  complete(id: string): void {
+    transaction(this.#database, () => {
+      this.#clearJournal(id);
+      this.unlock(id);
+    });
+  }
+
+  #clearJournal(id: string): void {
+    write(this.#database, "DELETE FROM journal WHERE vm_id = ?", id);
   }
 
   /** Records the VMM of a machine that is being started. */
@@ -164,5 +194,6 @@ function toRecord(row: Row): VmRecord {
     vmm: parse(row.vmm),
     owner: parse(row.owner),
     error: parse(row.error),
+    pending: typeof row.pending === "string" ? (row.pending.split(" ") as Step[]) : [],
   };
 }

@@ -1,10 +1,9 @@
-import type { Endpoint } from "../agent/endpoint.ts";
 import { AgentSession } from "../agent/session.ts";
 import { CHANNEL_WAIT_MS, HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Lease } from "../store/leases.ts";
 import { Deadline } from "../util/deadline.ts";
-import { filesOf, type Home } from "./home.ts";
+import { endpointOf, type Home } from "./home.ts";
 import { recover } from "./recover.ts";
 
 /** Between looks at the queue: the store has no way to call back, and a port is held for milliseconds mostly. */
@@ -13,11 +12,6 @@ const QUEUE_POLL_MS = 5;
 const IDLE_CHECK_MS = 250;
 /** After a holder was killed: time for the guest to notice that the host side of the port is gone. */
 const TAKE_OVER_PAUSE_MS = 30;
-
-/** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. */
-export function endpointOf(home: Home, id: string, port: number): Endpoint {
-  return { kind: "unix", path: filesOf(home, id).channel(port) };
-}
 
 /**
  * This process's way to the agent of one sandbox: a leased session port and the session on it, made when first

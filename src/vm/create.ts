@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import type { VMConfig } from "../config/options.ts";
 import { SmolVMError } from "../errors.ts";
 import { diskSpace } from "../host/facts.ts";
+import { failpoint } from "../host/failpoint.ts";
 import { identify } from "../host/process-identity.ts";
 import { writeDiskFromSeed } from "../images/seed.ts";
 import type { VmRecord } from "../store/vms.ts";
@@ -30,19 +31,25 @@ export async function createVm(
 
   const undo = new UndoStack();
   try {
-    const record = home.store.vms.insert({
-      id,
-      name,
-      spec,
-      labels: config.labels ?? {},
-      owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
-    });
+    home.store.vms.insert(
+      {
+        id,
+        name,
+        spec,
+        labels: config.labels ?? {},
+        owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
+      },
+      "create:files",
+    );
+    failpoint("after create:files");
     undo.push("record", () => home.store.vms.remove(id));
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
     await writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    failpoint("before created");
+    home.store.vms.complete(id);
     undo.commit();
-    return record;
+    return home.store.vms.get(id);
   } catch (error) {
     await undo.rollback();
     throw error;

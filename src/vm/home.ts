@@ -1,3 +1,4 @@
+import type { Endpoint } from "../agent/endpoint.ts";
 import { type VmFiles, vmFiles } from "../host/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
@@ -23,4 +24,9 @@ export function openHome(): Home {
 /** The files of one sandbox of this home. */
 export function filesOf(home: Home, id: string): VmFiles {
   return vmFiles(home.paths.dataDir, home.paths.runtimeDir, id);
+}
+
+/** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. */
+export function endpointOf(home: Home, id: string, port: number): Endpoint {
+  return { kind: "unix", path: filesOf(home, id).channel(port) };
 }

@@ -1,7 +1,13 @@
 import { rmSync } from "node:fs";
+import { failpoint } from "../host/failpoint.ts";
 import { isAlive, signalProcess } from "../host/process-identity.ts";
+import { SETTLED } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
+import { Deadline } from "../util/deadline.ts";
+import { bringDown } from "./bring-down.ts";
 import { filesOf, type Home } from "./home.ts";
+import { killOrphans } from "./orphans.ts";
+import { noteStep } from "./step.ts";
 import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
 
 /** How long a monitor may take to write down that its VMM has ended. */
@@ -13,8 +19,8 @@ const MONITOR_NOTE_MS = 2_000;
  */
 export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   const ownerDied = record.owner !== undefined && !isAlive(record.owner);
-  const settled = record.state === "created" || record.state === "stopped" || record.state === "error";
-  if (!ownerDied && settled) return record;
+  const idle = record.state !== "running" && SETTLED.includes(record.state) && record.pending.length === 0;
+  if (!ownerDied && idle) return record;
   if (!ownerDied && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
 
   const { vms } = home.store;
@@ -22,7 +28,8 @@ export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   try {
     const now = vms.find(record.id);
     if (!now) return record;
-    if (ownerDied || now.state === "deleting") return await discard(home, now);
+    const halfMade = now.pending.includes("create:files");
+    if (ownerDied || halfMade || now.state === "deleting") return await discard(home, now);
     return await settle(home, now);
   } finally {
     vms.unlock(record.id);
@@ -46,7 +53,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
       });
     }
     case "starting":
-      if (record.vmm) await killVmm(record.vmm);
+      await endMachine(home, record);
       return vms.transition(record.id, "error", {
         vmm: null,
         error: {
@@ -55,7 +62,9 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
         },
       });
     case "stopping":
-      if (record.vmm) await killVmm(record.vmm);
+      // Goes on with it in order: what the guest has not yet written to its disk is not lost.
+      if (alive) await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
+      leases.clear(record.id);
       return vms.transition(record.id, "stopped", { vmm: null });
     default:
       return record;
@@ -65,12 +74,21 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
 /** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
 export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
   const deleting = home.store.vms.transition(record.id, "deleting");
-  if (record.vmm) await killVmm(record.vmm);
+  noteStep(home, record.id, "delete:machine");
+  await endMachine(home, record);
+  noteStep(home, record.id, "delete:files");
   const files = filesOf(home, record.id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });
+  failpoint("before removed");
   home.store.vms.remove(record.id);
   return deleting;
+}
+
+/** Kills the sandbox's machine: the one in its record, or one whose starter died before it could write it there. */
+async function endMachine(home: Home, record: VmRecord): Promise<void> {
+  if (record.vmm) await killVmm(record.vmm);
+  else if (record.pending.includes("start:launch")) await killOrphans(filesOf(home, record.id).exit);
 }
 
 /** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */

@@ -6,15 +6,17 @@ import type { Backend, LaunchedMachine, VmmExit } from "../backends/backend.ts";
 import { backendOf } from "../backends/registry.ts";
 import type { OnProgress } from "../config/progress.ts";
 import { isSmolVMError, SmolVMError } from "../errors.ts";
+import { failpoint } from "../host/failpoint.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import type { Lease } from "../store/leases.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
-import { endpointOf, firstLease } from "./channel.ts";
+import { firstLease } from "./channel.ts";
 import { readLog } from "./console.ts";
-import { filesOf, type Home } from "./home.ts";
+import { endpointOf, filesOf, type Home } from "./home.ts";
 import { withLock } from "./lock.ts";
+import { noteStep } from "./step.ts";
 import { killVmm } from "./vmm-process.ts";
 
 export interface Started {
@@ -63,18 +65,23 @@ async function boot(
   const files = filesOf(home, record.id);
   const backend: Backend = backendOf(record.spec.machine.backend);
   onProgress?.({ stage: "launch", message: `starting ${record.spec.machine.backend}` });
+  noteStep(home, record.id, "start:sockets");
   clearLastRun(files);
+  noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(record.spec.machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
   });
   try {
+    failpoint("before vmm");
     home.store.vms.setVmm(record.id, launched.vmm);
     const lease = firstLease(home, record.id, record.spec.machine.sessionPorts);
     onProgress?.({ stage: "boot", message: "waiting for the guest" });
     const session = await reachAgent(home, record, lease, launched, files, deadline);
     onProgress?.({ stage: "configure", message: "giving the guest its identity" });
+    noteStep(home, record.id, "start:identity");
     await giveIdentity(session, record, deadline);
+    failpoint("before running");
     const running = home.store.vms.transition(record.id, "running", {
       startedAt: Date.now(),
       vmm: launched.vmm,

@@ -1,22 +1,12 @@
-import { shutdown } from "../agent/machine.ts";
-import { AgentSession } from "../agent/session.ts";
-import { backendOf } from "../backends/registry.ts";
-import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../config/defaults.ts";
-import { SmolVMError } from "../errors.ts";
-import { signalProcess } from "../host/process-identity.ts";
-import type { VmRecord } from "../store/vms.ts";
-import { Deadline } from "../util/deadline.ts";
-import { endpointOf } from "./channel.ts";
-import { filesOf, type Home } from "./home.ts";
+import { failpoint } from "../host/failpoint.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { bringDown, type StopStep } from "./bring-down.ts";
+import type { Home } from "./home.ts";
 import { withLock } from "./lock.ts";
-import { killVmm, waitForExit } from "./vmm-process.ts";
-
-/** How a machine was brought down: the gentlest step that worked. */
-export type StopStep = "agent" | "quit" | "term" | "kill";
+import { noteStep } from "./step.ts";
 
 /**
- * Stops a running sandbox: the agent ends all processes, syncs and says goodbye; if it does not, the VMM is told to
- * quit, then gets SIGTERM, then SIGKILL, each with its own limit. Stopping what is stopped is fine.
+ * Stops a running sandbox: see {@link bringDown}. Stopping what is stopped is fine.
  * @throws SmolVMError VM_BUSY, HOST_FAILED if even SIGKILL did not end it
  */
 export async function stopVm(home: Home, id: string, deadline: Deadline): Promise<StopStep | undefined> {
@@ -24,52 +14,11 @@ export async function stopVm(home: Home, id: string, deadline: Deadline): Promis
     const record = home.store.vms.get(id);
     if (record.state !== "running" || !record.vmm) return undefined;
     home.store.vms.transition(id, "stopping");
+    noteStep(home, id, "stop:machine");
     const step = await bringDown(home, record, deadline);
+    failpoint("before stopped");
     home.store.leases.clear(id);
     home.store.vms.transition(id, "stopped", { vmm: null });
     return step;
   });
-}
-
-async function bringDown(home: Home, record: VmRecord, deadline: Deadline): Promise<StopStep> {
-  const vmm = record.vmm!;
-  // A caller who has less time gets a harder stop sooner, never none at all.
-  const limit = (ms: number): number => Math.max(100, Math.min(ms, deadline.remainingMs));
-
-  if (await sayGoodbye(home, record, limit(STOP_AGENT_MS))) {
-    if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "agent";
-  }
-  const quit = Deadline.of("quitting the VMM", { timeoutMs: limit(STOP_STEP_MS) });
-  try {
-    await backendOf(record.spec.machine.backend).quit(filesOf(home, record.id), quit);
-    if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "quit";
-  } catch {
-    // A VMM that does not answer gets the next, harder step.
-  }
-  signalProcess(vmm, "SIGTERM");
-  if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "term";
-  if (await killVmm(vmm)) return "kill";
-  throw new SmolVMError(
-    "HOST_FAILED",
-    `the VMM of sandbox '${record.name}' (process ${vmm.pid}) cannot be killed`,
-    {
-      details: { pid: vmm.pid },
-    },
-  );
-}
-
-/** Asks the agent to shut the machine down, over the port that nobody else uses. Returns whether it said goodbye. */
-async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
-  const deadline = Deadline.of("shutting the guest down", { timeoutMs });
-  try {
-    const session = await AgentSession.connect(endpointOf(home, record.id, 0), { deadline });
-    try {
-      await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
-      return true;
-    } finally {
-      await session.close();
-    }
-  } catch {
-    return false; // hung, or gone: the caller goes on with harder steps
-  }
 }

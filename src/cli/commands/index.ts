@@ -123,6 +123,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./doctor.ts")).doctor,
       },
       {
+        name: "gc",
+        summary: "Clear up what processes that died have left behind",
+        load: async () => (await import("./gc.ts")).gc,
+      },
+      {
         name: "version",
         summary: "Show the version",
         load: async () => (await import("./version.ts")).version,

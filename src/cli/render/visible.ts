@@ -12,3 +12,23 @@ export function visibleLines(text: string): string {
     .map((line) => escapeTerminal(line, MAX_LINE).replaceAll("\\\\", "\\"))
     .join("\n");
 }
+
+/** {@link visibleLines} of a text that comes in pieces. Nothing is held back but what could be half of a line's end. */
+export class VisibleStream {
+  #held = "";
+
+  /** The next piece, ready to be shown. */
+  push(text: string): string {
+    const all = this.#held + text;
+    const shown = all.replace(/\r+$/, "");
+    this.#held = all.slice(shown.length).slice(-1); // any number of them ends a line like one
+    return visibleLines(shown);
+  }
+
+  /** What was held back. */
+  end(): string {
+    const held = this.#held;
+    this.#held = "";
+    return visibleLines(held);
+  }
+}

@@ -15,6 +15,7 @@ const record = {
   vmm: { pid: 42, startTime: "7", bootId: "b", monitor: { pid: 41, startTime: "6", bootId: "b" } },
   owner: undefined,
   error: undefined,
+  pending: [],
   spec: {
     machine: { backend: "qemu", arch: "x86_64", machine: "microvm", accelerator: "tcg", network: "open" },
     image: "debian",

@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from "node:fs";
+import type { Deadline } from "../util/deadline.ts";
+import { identify, type ProcessIdentity } from "./process-identity.ts";
+import { runProgram } from "./run.ts";
+
+/** A monitor that runs (host/launch.ts), told by its command line. */
+export interface RunningMonitor {
+  readonly identity: ProcessIdentity;
+  /** the file into which it will write how its program ended: names the sandbox */
+  readonly exit: string;
+}
+
+/**
+ * All monitors of this machine that we can see, whoever started them: also those whose starter died before it could
+ * write down that it had started them.
+ * @throws SmolVMError what running `ps` throws, on systems without /proc
+ */
+export async function runningMonitors(deadline: Deadline): Promise<RunningMonitor[]> {
+  const lines = process.platform === "linux" ? procCommandLines() : await psCommandLines(deadline);
+  return lines.flatMap(({ pid, args }) => {
+    const exit = exitOption(args);
+    return exit === undefined ? [] : [{ identity: identify(pid), exit }];
+  });
+}
+
+interface CommandLine {
+  readonly pid: number;
+  readonly args: readonly string[];
+}
+
+function procCommandLines(): CommandLine[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [{ pid: Number(name), args: readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0") }];
+      } catch {
+        return []; // it ended while we looked
+      }
+    });
+}
+
+/** `ps` shows arguments separated by spaces, so a path with two spaces in a row would be missed. */
+async function psCommandLines(deadline: Deadline): Promise<CommandLine[]> {
+  const { stdout } = await runProgram(["ps", "-axww", "-o", "pid=,command="], { deadline });
+  return stdout
+    .toString()
+    .split("\n")
+    .map((line) => line.trim().split(" "))
+    .filter(([pid]) => /^\d+$/.test(pid ?? ""))
+    .map(([pid, ...args]) => ({ pid: Number(pid), args }));
+}
+
+/** The file after --exit, of a command line that is a monitor's. Pure. */
+function exitOption(args: readonly string[]): string | undefined {
+  const program = args.indexOf("--");
+  const own = program < 0 ? [] : args.slice(0, program);
+  const at = own.indexOf("--exit");
+  if (at < 0 || !own.includes("run") || !own.includes("--console")) return undefined;
+  const rest = own.slice(at + 1);
+  const next = rest.findIndex((arg) => arg.startsWith("--"));
+  return rest.slice(0, next < 0 ? undefined : next).join(" ");
+}

@@ -1,0 +1,52 @@
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { type ImageDirs, imageLayout } from "./layout.ts";
+
+/**
+ * Removes what image builds that died have left: their working directories, their lock, and temporary files. Of a build
+ * that runs nothing is touched. Returns the paths.
+ */
+export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
+  const layout = imageLayout(dirs);
+  const removed: string[] = [];
+  const remove = async (path: string): Promise<void> => {
+    await rm(path, { recursive: true, force: true });
+    removed.push(path);
+  };
+  if (!(await held(layout.buildLock))) {
+    for (const name of await names(layout.work)) await remove(join(layout.work, name));
+    if ((await names(layout.root)).includes("build.lock")) await remove(layout.buildLock);
+  }
+  for (const directory of [
+    dirs.cacheDir,
+    layout.root,
+    layout.refs,
+    layout.initrds,
+    layout.extractedKernels,
+  ]) {
+    for (const name of await names(directory)) {
+      const pid = temporaryOf(name);
+      if (pid !== undefined && !isAlive(identify(pid))) await remove(join(directory, name));
+    }
+  }
+  return removed;
+}
+
+/** The process that a temporary file is of: NAME.PID.tmp, NAME.PID.RANDOM.tmp, build.lock.PID.RANDOM. Pure. */
+function temporaryOf(name: string): number | undefined {
+  const match = /\.(\d+)(?:\.[0-9a-f]{8})?\.tmp$|\.lock\.(\d+)\.[0-9a-f]{8}$/.exec(name);
+  return match ? Number(match[1] ?? match[2]) : undefined;
+}
+
+async function held(lock: string): Promise<boolean> {
+  try {
+    return isAlive(JSON.parse(await readFile(lock, "utf8")) as ProcessIdentity);
+  } catch {
+    return false; // no lock, or one that names nobody
+  }
+}
+
+function names(directory: string): Promise<string[]> {
+  return readdir(directory).catch(() => []);
+}

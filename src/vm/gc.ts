@@ -1,0 +1,88 @@
+import { readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { runningMonitors } from "../host/monitors.ts";
+import { removeUnfinished } from "../images/unfinished.ts";
+import { Deadline } from "../util/deadline.ts";
+import { filesOf, type Home } from "./home.ts";
+import { killMonitor } from "./orphans.ts";
+import { recover } from "./recover.ts";
+
+/** Something that a process which died had left behind. */
+export interface Garbage {
+  readonly kind: "sandbox" | "process" | "directory" | "lease" | "image";
+  /** what it was, in words */
+  readonly what: string;
+}
+
+/** How long looking at the machine's processes may take. */
+const SCAN_MS = 10_000;
+
+/**
+ * Brings the home in line with the host and removes everything in it that belongs to nothing: sandboxes whose owner is
+ * gone, half made or half removed ones, machines without a sandbox, directories, sockets, leases, unfinished images.
+ * What a living process is working on is left alone. Returns what was cleared up.
+ * @throws SmolVMError HOST_FAILED, NO_SPACE
+ */
+export async function collectGarbage(home: Home): Promise<Garbage[]> {
+  return [
+    ...(await settleAll(home)),
+    ...(await endStrayMachines(home)),
+    ...removeStrayDirectories(home),
+    ...pruneLeases(home),
+    ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
+  ];
+}
+
+async function settleAll(home: Home): Promise<Garbage[]> {
+  const found: Garbage[] = [];
+  for (const before of home.store.vms.list()) {
+    await recover(home, before);
+    const after = home.store.vms.find(before.id);
+    if (!after) found.push({ kind: "sandbox", what: `${before.name}: removed` });
+    else if (after.state !== before.state)
+      found.push({ kind: "sandbox", what: `${before.name}: ${before.state}, is ${after.state}` });
+  }
+  return found;
+}
+
+/** Machines of this home that no record names: whoever started them died in between, or lost the record. */
+async function endStrayMachines(home: Home): Promise<Garbage[]> {
+  const found: Garbage[] = [];
+  const root = dirname(filesOf(home, "x").dir);
+  for (const monitor of await runningMonitors(Deadline.of("looking for machines", { timeoutMs: SCAN_MS }))) {
+    const dir = dirname(monitor.exit);
+    if (dirname(dir) !== root) continue;
+    const record = home.store.vms.find(dir.slice(root.length + 1));
+    // A record without a machine is one that is being started: its starter lives, or `recover` had seen to it.
+    if (record && (record.vmm === undefined || record.vmm.monitor.pid === monitor.identity.pid)) continue;
+    await killMonitor(monitor);
+    found.push({ kind: "process", what: `process ${monitor.identity.pid}, the monitor of a machine` });
+  }
+  return found;
+}
+
+/** The record comes first and goes last, so a directory without one is nobody's. */
+function removeStrayDirectories(home: Home): Garbage[] {
+  const { dir, runtimeDir } = filesOf(home, "x");
+  return [dirname(dir), dirname(runtimeDir)].flatMap((root) =>
+    entries(root)
+      .filter((name) => /^[0-9a-f]{12}$/.test(name) && !home.store.vms.find(name))
+      .map((name): Garbage => {
+        rmSync(join(root, name), { recursive: true, force: true });
+        return { kind: "directory", what: join(root, name) };
+      }),
+  );
+}
+
+function pruneLeases(home: Home): Garbage[] {
+  const pruned = home.store.leases.prune();
+  return pruned === 0 ? [] : [{ kind: "lease", what: `${pruned} of processes that are gone` }];
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // was never made
+  }
+}

@@ -1,0 +1,23 @@
+import { type RunningMonitor, runningMonitors } from "../host/monitors.ts";
+import { isAlive, signalProcess } from "../host/process-identity.ts";
+import { waitForEnd } from "../host/wait-end.ts";
+import { Deadline } from "../util/deadline.ts";
+
+/** How long a monitor may take to end its machine when it gets SIGTERM. */
+const TERM_MS = 2_000;
+const KILL_MS = 5_000;
+
+/** Ends the machines that run for a sandbox although nothing says so: their starter died before it could note them. */
+export async function killOrphans(exitPath: string): Promise<void> {
+  const monitors = await runningMonitors(Deadline.of("looking for machines", { timeoutMs: KILL_MS }));
+  for (const monitor of monitors) if (monitor.exit === exitPath) await killMonitor(monitor);
+}
+
+/** Ends a monitor and the machine under it: a monitor passes SIGTERM on, and its program dies with it. */
+export async function killMonitor({ identity }: RunningMonitor): Promise<void> {
+  signalProcess(identity, "SIGTERM");
+  await waitForEnd(identity, Deadline.of("ending a machine", { timeoutMs: TERM_MS })).catch(() => {}); // then harder
+  if (!isAlive(identity)) return;
+  signalProcess(identity, "SIGKILL");
+  await waitForEnd(identity, Deadline.of("ending a machine", { timeoutMs: KILL_MS }));
+}

@@ -1,0 +1,231 @@
+/**
+ * Kills smolvm by SIGKILL at every step of every verb, and looks at what the next commands say and leave. Each place is
+ * named by what was noted in the journal (src/store/journal.ts) right before or after it.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { STEPS } from "../../../src/store/journal.ts";
+import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
+import { leftovers, processesNaming, useTempHome } from "../../helpers/home.ts";
+
+const home = useTempHome();
+const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
+
+/** What this verb's author may die at, in the order in which it comes by. */
+const WALK = {
+  create: ["after create:files", "before created"],
+  start: [
+    "before start:sockets",
+    "after start:sockets",
+    "before start:launch",
+    "after start:launch",
+    "before vmm",
+    "before start:identity",
+    "after start:identity",
+    "before running",
+  ],
+  stop: ["before stop:machine", "after stop:machine", "before stopped"],
+  rm: [
+    "before delete:machine",
+    "after delete:machine",
+    "before delete:files",
+    "after delete:files",
+    "before removed",
+  ],
+} as const;
+
+async function dieAt(failpoint: string, args: readonly string[]): Promise<void> {
+  const { signal, stderr } = await cli(args, { env: { SMOLVM_FAILPOINT: failpoint } });
+  expect({ failpoint, signal, stderr }).toMatchObject({ failpoint, signal: "SIGKILL" });
+}
+
+async function done(args: readonly string[]): Promise<CliRun> {
+  const run = await cli(args);
+  expect({ args, code: run.code, stderr: run.stderr }).toMatchObject({ args, code: 0 });
+  return run;
+}
+
+async function states(): Promise<Record<string, string>> {
+  const { data } = JSON.parse((await done(["ls", "--json"])).text) as {
+    data: { name: string; state: string }[];
+  };
+  return Object.fromEntries(data.map(({ name, state }) => [name, state]));
+}
+
+/** The sandbox that nobody touches: usable whatever happens beside it. */
+async function keepAnswers(): Promise<void> {
+  expect((await done(["exec", "keep", "--", "cat", "/root/kept"])).text).toBe("kept\n");
+}
+
+/** Directories, sockets and processes of this home, without names that differ from run to run. */
+function traces(): { directories: number; sockets: number; processes: number } {
+  const { directories, sockets, processes } = leftovers(home);
+  return { directories: directories.length, sockets: sockets.length, processes: processes.length };
+}
+
+const SMALL = ["--network", "off", "--memory", "256M"];
+let before: ReturnType<typeof traces>;
+
+beforeAll(async () => {
+  await done(["create", "--name", "keep", "--start", ...SMALL]);
+  await done(["exec", "keep", "--", "sh", "-c", "echo kept > /root/kept"]);
+  before = traces();
+});
+afterAll(async () => {
+  await cli(["rm", "--all", "-f"]);
+});
+beforeEach(async () => {
+  await cli(["rm", "-f", "box"]);
+});
+
+test("the walk comes by every step that is noted", () => {
+  const walked = Object.values(WALK).flat().join(" ");
+  for (const step of STEPS) expect(walked).toContain(`after ${step}`);
+});
+
+describe("smolvm that is killed", () => {
+  test.each(WALK.create)("while creating, at '%s', leaves no sandbox", async (failpoint) => {
+    await dieAt(failpoint, ["create", "--name", "box", ...SMALL]);
+    expect(await states()).toEqual({ keep: "running" });
+    expect(traces()).toEqual(before);
+    await done(["create", "--name", "box", ...SMALL]); // the name is free
+    await done(["rm", "box"]);
+    await keepAnswers();
+  });
+
+  test.each(WALK.start)("while starting, at '%s', leaves one that can be started", async (failpoint) => {
+    await done(["create", "--name", "box", ...SMALL]);
+    await dieAt(failpoint, ["start", "box"]);
+    expect(await states()).toEqual({ keep: "running", box: "error" });
+    expect(processesNaming(await idOf("box"))).toEqual([]);
+    await done(["start", "box"]);
+    expect((await done(["exec", "box", "--", "echo", "up"])).text).toBe("up\n");
+    await keepAnswers();
+    await done(["rm", "-f", "box"]);
+    expect(traces()).toEqual(before);
+  });
+
+  test.each(WALK.stop)(
+    "while stopping, at '%s', leaves one that is stopped, with its files",
+    async (failpoint) => {
+      await done(["create", "--name", "box", "--start", ...SMALL]);
+      await done(["exec", "box", "--", "sh", "-c", "echo mine > /root/mine"]);
+      await dieAt(failpoint, ["stop", "box"]);
+      expect(await states()).toEqual({ keep: "running", box: "stopped" });
+      expect(processesNaming(await idOf("box"))).toEqual([]);
+      await done(["start", "box"]);
+      expect((await done(["exec", "box", "--", "cat", "/root/mine"])).text).toBe("mine\n");
+      await keepAnswers();
+    },
+  );
+
+  test.each(WALK.rm)("while removing, at '%s', has it removed", async (failpoint) => {
+    await done(["create", "--name", "box", "--start", ...SMALL]);
+    await dieAt(failpoint, ["rm", "-f", "box"]);
+    expect(await states()).toEqual({ keep: "running" });
+    expect(traces()).toEqual(before);
+    await keepAnswers();
+  });
+
+  test.each(["after start:launch", "before vmm", "before start:identity", "before running"])(
+    "while running something once, at '%s', takes its machine with it",
+    async (failpoint) => {
+      await dieAt(failpoint, ["run", ...SMALL, "--", "true"]);
+      await done(["gc"]);
+      expect(await states()).toEqual({ keep: "running" });
+      expect(traces()).toEqual(before);
+      await keepAnswers();
+    },
+  );
+
+  test.each(["image packages", "image kernel", "image disk", "image store"])(
+    "while building an image, at '%s', leaves nothing that gc does not remove",
+    async (failpoint) => {
+      const env = { XDG_CACHE_HOME: join(home, "cache"), SMOLVM_FAILPOINT: failpoint };
+      const died = await cli(["image", "build", "minimal"], { env });
+      expect(died).toMatchObject({ signal: "SIGKILL" });
+      const collected = await cli(["gc"], { env: { ...env, SMOLVM_FAILPOINT: undefined } });
+      expect(collected.code).toBe(0);
+      expect(collected.text).toContain("image: ");
+      const images = join(home, "cache", "smolvm", "images");
+      expect(readdirSync(join(images, "work"))).toEqual([]);
+      expect(existsSync(join(images, "build.lock"))).toBe(false);
+      expect(
+        (await cli(["image", "ls", "--json"], { env: { ...env, SMOLVM_FAILPOINT: undefined } })).text,
+      ).toContain('"data":[]');
+      await keepAnswers();
+    },
+  );
+});
+
+describe("fifty", () => {
+  const kills = LONG ? 50 : 6;
+  test(`kills at seeded random moments (${kills} here) leave nothing that gc does not remove`, async () => {
+    // mulberry32, by Tommy Ettinger: the same moments each time
+    let seed = 20_261_122;
+    const random = (): number => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    };
+    for (let i = 0; i < kills; i++) {
+      await killedAfter(random() * 4_000, i % 2 === 0, ["create", "--name", `r${i}`, "--start", ...SMALL]);
+      await states();
+    }
+    await keepAnswers();
+    for (const name of Object.keys(await states())) if (name !== "keep") await done(["rm", "-f", name]);
+    await done(["gc"]);
+    expect((await done(["gc"])).text).toBe("Nothing was left behind.\n");
+    expect(traces()).toEqual(before);
+  });
+});
+
+describe("gc", () => {
+  test("removes machines and directories that no record names, and stale sockets of another boot", async () => {
+    await done(["create", "--name", "box", "--start", ...SMALL]);
+    const id = await idOf("box");
+    const { DatabaseSync } = await import("node:sqlite");
+    const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
+    database.exec("DELETE FROM vms WHERE name = 'box'");
+    database.close();
+    expect(processesNaming(id)).not.toEqual([]);
+    const { text } = await done(["gc"]);
+    expect(text).toMatch(/process: process \d+, the monitor of a machine/);
+    expect(text).toContain(`directory: ${join(home, "data", "smolvm", "vms", id)}`);
+    expect(processesNaming(id)).toEqual([]);
+    expect(traces()).toEqual(before);
+    await keepAnswers();
+  });
+
+  test("finds sandboxes of an earlier boot stopped, whatever has their process ids now", async () => {
+    await done(["create", "--name", "box", ...SMALL]);
+    const { DatabaseSync } = await import("node:sqlite");
+    const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
+    const vmm = { pid: process.pid, startTime: "1", bootId: "another boot" };
+    database
+      .prepare("UPDATE vms SET state = 'running', vmm = ? WHERE name = 'box'")
+      .run(JSON.stringify({ ...vmm, monitor: vmm }));
+    database.close();
+    expect((await done(["gc"])).text).toContain("sandbox: box: running, is error");
+    await done(["start", "box"]);
+    expect((await done(["exec", "box", "--", "echo", "up"])).text).toBe("up\n");
+  });
+});
+
+/** The internal id of a sandbox, which its directories and the command lines of its processes have in them. */
+async function idOf(name: string): Promise<string> {
+  return (JSON.parse((await done(["info", "--json", name])).text) as { data: { id: string } }).data.id;
+}
+
+/** Starts smolvm as the leader of a group of its own, and kills it, or the whole group, after some time. */
+async function killedAfter(ms: number, group: boolean, args: readonly string[]): Promise<void> {
+  const child = spawn(CLI[0]!, [...CLI.slice(1), ...args], { stdio: "ignore", detached: true });
+  const ended = once(child, "exit");
+  const timer = setTimeout(() => process.kill(group ? -child.pid! : child.pid!, "SIGKILL"), ms);
+  await ended; // it may have been done before its time
+  clearTimeout(timer);
+}

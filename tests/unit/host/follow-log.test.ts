@@ -1,0 +1,119 @@
+import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { followLog } from "../../../src/host/follow-log.ts";
+import { RotatedLog } from "../../../src/host/rotated-log.ts";
+import { Deadline } from "../../../src/util/deadline.ts";
+
+let directory: string;
+let path: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "smolvm-follow-"));
+  path = join(directory, "console.log");
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** As the monitor does it. */
+function rotate(): void {
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, "");
+}
+
+describe("a rotated log", () => {
+  let log: RotatedLog;
+  beforeEach(() => {
+    log = new RotatedLog(path);
+  });
+  afterEach(() => log.close());
+  const news = (): string => [...log.read()].map((chunk) => Buffer.from(chunk).toString()).join("");
+
+  test("gives what is kept, oldest first, then only what is new", () => {
+    writeFileSync(`${path}.1`, "one ");
+    writeFileSync(path, "two");
+    expect(news()).toBe("one two");
+    expect(news()).toBe("");
+    appendFileSync(path, " three");
+    expect(news()).toBe(" three");
+  });
+
+  test("loses nothing when it is rotated between two reads, even twice", () => {
+    expect(news()).toBe("");
+    writeFileSync(path, "a");
+    expect(news()).toBe("a");
+    appendFileSync(path, "b");
+    rotate();
+    appendFileSync(path, "c");
+    expect(news()).toBe("bc");
+    appendFileSync(path, "d");
+    rotate();
+    appendFileSync(path, "e");
+    rotate();
+    appendFileSync(path, "f");
+    expect(news()).toBe("def");
+  });
+
+  test("waits for the new file in the middle of a rotation", () => {
+    writeFileSync(path, "a");
+    expect(news()).toBe("a");
+    appendFileSync(path, "b");
+    renameSync(path, `${path}.1`);
+    expect(news()).toBe("b");
+    writeFileSync(path, "c");
+    expect(news()).toBe("c");
+  });
+
+  test("begins again where the file did", () => {
+    writeFileSync(path, "abc");
+    expect(news()).toBe("abc");
+    truncateSync(path);
+    appendFileSync(path, "d");
+    expect(news()).toBe("d");
+  });
+
+  test("reads to the end what was removed meanwhile", () => {
+    writeFileSync(path, "a");
+    expect(news()).toBe("a");
+    appendFileSync(path, "b");
+    rmSync(directory, { recursive: true });
+    expect(news()).toBe("b");
+  });
+});
+
+describe("following", () => {
+  const deadline = Deadline.of("following", { timeoutMs: 30_000 });
+
+  test("prints the last lines, then what comes, and ends when it is over", async () => {
+    writeFileSync(path, "one\ntwo\nthree\n");
+    let over = false;
+    const pieces = followLog(path, { deadline, tailLines: 2, isOver: async () => over });
+    expect((await pieces.next()).value).toBe("two\nthree\n");
+    const next = pieces.next();
+    appendFileSync(path, "four\n");
+    rotate();
+    appendFileSync(path, "five\n");
+    let text = (await next).value as string;
+    over = true;
+    for await (const piece of pieces) text += piece;
+    expect(text).toBe("four\nfive\n");
+  });
+
+  test("of what is over already prints it and ends, characters that were cut in two included", async () => {
+    writeFileSync(`${path}.1`, Buffer.from("grün").subarray(0, 3));
+    writeFileSync(path, Buffer.from("grün").subarray(3));
+    let text = "";
+    for await (const piece of followLog(path, { deadline, isOver: async () => true })) text += piece;
+    expect(text).toBe("grün");
+  });
+
+  test("stops with an error when the caller aborts", async () => {
+    const caller = new AbortController();
+    const pieces = followLog(path, {
+      deadline: Deadline.of("following", { signal: caller.signal }),
+      isOver: async () => false,
+    });
+    const next = pieces.next();
+    caller.abort();
+    await expect(next).rejects.toMatchObject({ code: "ABORTED", message: "following was aborted" });
+  });
+});
