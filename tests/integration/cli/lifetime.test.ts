@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../../src/smolvm.ts";
-import { cli, cliJson, createBox } from "../../helpers/cli.ts";
+import { cli, cliJson, createBox, startCli, Terminal } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
+import { until } from "../../helpers/wait.ts";
 
 useTempHome();
 
@@ -38,5 +39,57 @@ describe("restart", () => {
       text: "",
       stderr: "error: there is no sandbox 'nobox'\nhint: List them: smolvm ls\n",
     });
+  });
+});
+
+describe("logs -f", () => {
+  const say = (text: string): Promise<unknown> =>
+    cli(["exec", "box", "--", "sh", "-c", `printf '${text}' > /dev/console`]);
+
+  test("prints what is kept, then what comes, across the console's rotation", async () => {
+    const follower = startCli(["logs", "-f", "box"]);
+    await follower.printed("smolvm-agent: ready");
+    await say("hello\\n");
+    await follower.printed("hello");
+    // More than half of what is kept: the file is renamed at least once.
+    await cli([
+      ...["exec", "box", "--", "sh", "-c"],
+      "i=0; while [ $i -lt 120 ]; do printf '%5000s\\n' line-$i; i=$((i+1)); done > /dev/console",
+    ]);
+    await say("after\\n");
+    await follower.printed("after");
+    follower.child.kill("SIGINT");
+    const { code, text, stderr } = await follower.ended;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+    expect([...text.matchAll(/line-(\d+)/g)].map((match) => Number(match[1]))).toEqual(
+      Array.from({ length: 120 }, (_, i) => i),
+    );
+  });
+
+  test("shows a terminal no control characters", async () => {
+    const terminal = Terminal.cli(["logs", "-f", "--tail", "1", "box"]);
+    await terminal.shows("after");
+    await say("\\033[31mred\\n");
+    await terminal.shows("\\x1b[31mred\r\n");
+    terminal.type("\x03");
+    expect(await terminal.ended).toBe(130);
+  });
+
+  test("ends when the sandbox stops, and at once for one that is stopped", async () => {
+    const follower = startCli(["logs", "-f", "-n", "1", "box"]);
+    await until("it follows", () => follower.stdout !== "");
+    const collector = startCli(["logs", "--follow", "--json", "-n", "0", "box"]);
+    expect((await cli(["stop", "box"])).code).toBe(0);
+    expect(await follower.ended).toMatchObject({
+      code: 0,
+      stderr: "",
+      text: expect.stringMatching(/goodbye/),
+    });
+    expect(JSON.parse((await collector.ended).text)).toMatchObject({ ok: true, command: "logs" });
+    expect(await cli(["logs", "-f", "-n", "5", "box"])).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(/goodbye/),
+    });
+    expect((await cli(["logs", "-f", "nobox"])).code).toBe(1);
   });
 });

@@ -26,7 +26,7 @@ describe("a rotated log", () => {
     log = new RotatedLog(path);
   });
   afterEach(() => log.close());
-  const news = (): string => [...log.read()].map((chunk) => Buffer.from(chunk).toString()).join("");
+  const news = (): string => Array.from(log.read(), (chunk) => Buffer.from(chunk).toString()).join("");
 
   test("gives what is kept, oldest first, then only what is new", () => {
     writeFileSync(`${path}.1`, "one ");

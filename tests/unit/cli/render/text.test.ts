@@ -3,6 +3,7 @@ import { renderError } from "../../../../src/cli/render/error.ts";
 import { COLOURS, PLAIN, paintFor } from "../../../../src/cli/render/paint.ts";
 import { renderFields, renderTable } from "../../../../src/cli/render/table.ts";
 import { formatBytes, formatMib, formatUptime } from "../../../../src/cli/render/units.ts";
+import { VisibleStream, visibleLines } from "../../../../src/cli/render/visible.ts";
 import { SmolVMError } from "../../../../src/errors.ts";
 
 describe("tables", () => {
@@ -117,4 +118,13 @@ describe("units", () => {
       "1d",
       "1d 3h",
     ]));
+});
+
+test("a console that comes in pieces is shown as it is in one piece, wherever it is cut", () => {
+  const text = "login:\r\r\n\x1b[2Jred\\n\rover\r\nend\r";
+  for (let at = 0; at <= text.length; at++) {
+    const stream = new VisibleStream();
+    const shown = stream.push(text.slice(0, at)) + stream.push(text.slice(at)) + stream.end();
+    expect(shown).toBe(visibleLines(text));
+  }
 });
