@@ -115,6 +115,7 @@ fi
 need python3 python3
 need ps procps
 need unshare util-linux
+need mount mount
 need shellcheck shellcheck
 need lz4 lz4
 need zstd zstd
