@@ -1,0 +1,163 @@
+/**
+ * Makes docs/errors.md and docs/sdk-reference.md from the sources' docstrings:
+ *
+ *   npm run docs
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ERROR_CODES, type ErrorCode } from "../src/errors.ts";
+import { type Declaration, publicSurface, type ReadSource } from "./docs-source.ts";
+
+const GENERATED = "<!-- Made by `npm run docs` from the sources' docstrings: edit those. -->";
+
+/** Words in capitals that are codes; two codes are ordinary words, and docstrings do not mean them. */
+function isCode(word: string): word is ErrorCode {
+  return word in ERROR_CODES && word !== "USAGE" && word !== "INTERNAL";
+}
+
+const CAPITALS = /\b[A-Z]+(?:_[A-Z]+)*\b/g;
+
+/** Where on the reference page a call or type is: "SmolVM.run" has a heading, a member of an interface its interface's. */
+function target(name: string, surface: readonly Declaration[]): string | undefined {
+  const [owner, member] = name.split(".");
+  const declaration = surface.find((other) => other.name === owner);
+  if (declaration === undefined) return undefined;
+  const heading = declaration.kind === "class" && declaration.members.some(({ name }) => name === member);
+  return anchor(heading ? name : owner!);
+}
+
+/** The anchor that a heading gets. */
+function anchor(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\w -]/g, "")
+    .replaceAll(" ", "-");
+}
+
+/** Markdown of a docstring: its tags as sentences, its links and codes as links. */
+function markdown(doc: string, surface: readonly Declaration[], owner: string): string {
+  return doc
+    .replaceAll(/\{@link ([\w.]+)\}/g, (_, name: string) => {
+      const at = target(name, surface) ?? target(`${owner}.${name}`, surface);
+      return at === undefined ? `\`${name}\`` : `[${name}](#${at})`;
+    })
+    .replaceAll(/(?:^|\n)@param (\w+) /g, "\n\n`$1`: ")
+    .replaceAll(/(?:^|\n)@throws SmolVMError ?/g, "\n\nThrows: ")
+    .replaceAll(/(?:^|\n)@returns /g, "\n\nReturns ")
+    .replaceAll(/\n{3,}/g, "\n\n")
+    .replaceAll(CAPITALS, (word) => (isCode(word) ? `[${word}](errors.md#${anchor(word)})` : word))
+    .trim();
+}
+
+/** A table of fields. */
+function table(
+  declaration: Declaration,
+  isRow: (signature: string) => boolean,
+  surface: readonly Declaration[],
+) {
+  const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\n+/g, "<br>");
+  const rows = declaration.members
+    .filter(({ signature }) => isRow(signature))
+    .map(({ signature, doc }) => {
+      const code = cell(signature.replace(/^readonly /, ""));
+      return `| \`${code}\` | ${cell(markdown(doc, surface, declaration.name))} |`;
+    });
+  return rows.length === 0 ? [] : [["| | |", "|---|---|", ...rows].join("\n")];
+}
+
+function section(declaration: Declaration, surface: readonly Declaration[]): string {
+  const { name, kind, doc, signature, members } = declaration;
+  const block = (code: string): string => `\`\`\`ts\n${code}\n\`\`\``;
+  const words = (text: string): string[] => [markdown(text, surface, name)].filter((said) => said !== "");
+  const parts = [`### ${name}`, block(signature), ...words(doc)];
+  if (name === "ERROR_CODES") parts.push("All of them: [errors.md](errors.md).");
+  if (kind !== "class") return [...parts, ...table(declaration, () => true, surface)].join("\n\n");
+  const isField = (member: string): boolean => /^readonly /.test(member);
+  parts.push(...table(declaration, isField, surface));
+  for (const member of members.filter((other) => !isField(other.signature))) {
+    parts.push(`#### ${name}.${member.name}`, block(member.signature), ...words(member.doc));
+  }
+  return parts.join("\n\n");
+}
+
+/** The page with all classes, functions and types. */
+export function renderReference(read: ReadSource): string {
+  const surface = publicSurface(read);
+  const all = [...surface.values()].flat();
+  const groups = [...surface].flatMap(([module, declarations]) => {
+    const contents = declarations.map(({ name }) => `[${name}](#${anchor(name)})`).join(" · ");
+    const title =
+      module === ""
+        ? "## Types that these use\n\nThey cannot be imported by name."
+        : `## ${module}\n\n${contents}`;
+    return [title, ...declarations.map((declaration) => section(declaration, all))];
+  });
+  const intro = `Everything that \`smolvm\` and \`smolvm/backends\` export. Times are in milliseconds and sizes in bytes unless their name says
+otherwise. What can go wrong: [errors.md](errors.md). A tour: [getting-started.md](getting-started.md).`;
+  return `# SDK reference\n\n${GENERATED}\n\n${intro}\n\n${groups.join("\n\n")}\n`;
+}
+
+/** Which codes each call's docstring names in `@throws`; "as {@link X}" stands for what X throws. */
+function promises(surface: readonly Declaration[]): Map<string, Set<ErrorCode>> {
+  const docs = new Map<string, string>();
+  for (const { name, kind, doc, members } of surface) {
+    if (kind === "function") docs.set(name, doc);
+    if (doc.includes("Every method may throw SmolVMError:")) docs.set(`${name}.*`, `@throws ${doc}`);
+    for (const member of members) docs.set(`${name}.${member.name}`, member.doc);
+  }
+  const codesOf = (call: string, depth: number): Set<ErrorCode> => {
+    const doc = docs.get(call) ?? "";
+    // "As {@link read}" in a description means the errors, too.
+    const said = /@throws ((?:(?!\n@).)*)/s.exec(doc)?.[1] ?? /\bAs \{@link \w+\}/.exec(doc)?.[0] ?? "";
+    const codes = new Set<ErrorCode>();
+    for (const [word] of said.matchAll(CAPITALS)) if (isCode(word)) codes.add(word);
+    for (const [, link] of said.matchAll(/\b(?:[aA]s|and) \{@link ([\w.]+)\}/g)) {
+      const other = [link!, `${call.split(".")[0]}.${link}`].find((name) => docs.has(name));
+      if (other === undefined || depth > 2) continue;
+      for (const code of codesOf(other, depth + 1)) codes.add(code);
+    }
+    const bootless = said.includes("but for the boot");
+    return new Set([...codes].filter((code) => !(bootless && code.startsWith("BOOT_"))));
+  };
+  return new Map([...docs.keys()].map((call) => [call, codesOf(call, 0)] as const));
+}
+
+/** The page with every code, its meaning and the calls that name it. */
+export function renderErrors(read: ReadSource): string {
+  const surface = [...publicSurface(read).values()].flat();
+  const calls = promises(surface);
+  const link = (call: string): string => {
+    const label = call.replace(/^(\w+)\.constructor$/, "new $1").replace(/^(\w+)\.\*$/, "every method of $1");
+    return `[${label}](sdk-reference.md#${target(call, surface)})`;
+  };
+  const sections = Object.entries(ERROR_CODES).map(([code, meaning]) => {
+    const by = [...calls].filter(([, codes]) => codes.has(code as ErrorCode)).map(([call]) => link(call));
+    const sentence = `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`;
+    return `## ${code}\n\n${sentence}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
+  });
+  return `# Errors\n\n${GENERATED}\n\n${INTRO}\n\n${sections.join("\n\n")}\n`;
+}
+
+const INTRO = `Every error is a \`SmolVMError\`: a \`code\` of this page, a \`message\`, mostly a \`hint\` that ends in what to type, \`details\` for
+programs, and the \`cause\` where there is one. The command line prints message and hint; \`--verbose\` adds code, details and
+stack, and \`--json\` gives them as \`error\`. Codes are stable: none is renamed, no meaning is narrowed.
+
+\`\`\`ts
+import { isSmolVMError } from "smolvm";
+
+try {
+  await vm.run("make", { timeoutMs: 60_000 });
+} catch (error) {
+  if (!isSmolVMError(error, "RUN_TIMEOUT")) throw error;
+}
+\`\`\`
+
+"Promised by" lists the calls whose documentation names the code. Others can come out of many calls (a full disk, a lost
+machine), or of the command line only. What to do about the frequent ones: [troubleshooting.md](troubleshooting.md).`;
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, "..");
+  const read: ReadSource = (path) => readFileSync(join(root, path), "utf8");
+  writeFileSync(join(root, "docs/errors.md"), renderErrors(read));
+  writeFileSync(join(root, "docs/sdk-reference.md"), renderReference(read));
+}
