@@ -9,6 +9,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** placeholder of its value, e.g. "SIZE"; absent: the option is a flag */
   readonly value?: string;
+  /** the values that there are, if they can be listed: for completion */
+  readonly choices?: readonly string[];
   /** may be given more than once */
   readonly repeat?: true;
   readonly help: string;
@@ -23,7 +25,13 @@ export interface CommandSpec {
   /** the rest of the usage line, e.g. "[OPTIONS] NAME" */
   readonly usage: string;
   /** least and most operands (`trailing` words not counted); what they are called in errors */
-  readonly operands: { readonly min: number; readonly max: number; readonly what: string };
+  readonly operands: {
+    readonly min: number;
+    readonly max: number;
+    readonly what: string;
+    /** what the shell completes them to, or the words themselves; absent: nothing */
+    readonly complete?: "sandboxes" | "images" | "copy-paths" | readonly string[];
+  };
   /**
    * A command line for the guest follows the operands: from its first word on nothing is smolvm's any more.
    * Absent: options may stand anywhere.

@@ -18,7 +18,7 @@ const SHOWN_SKIPPED = 10;
 const spec: CommandSpec = {
   name: "cp",
   usage: "[OPTIONS] SRC NAME:DST | NAME:SRC DST",
-  operands: { min: 2, max: 2, what: "the source or the destination" },
+  operands: { min: 2, max: 2, what: "the source or the destination", complete: "copy-paths" },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [

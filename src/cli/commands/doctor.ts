@@ -10,7 +10,12 @@ const spec: CommandSpec = {
   usage: "[OPTIONS]",
   operands: { min: 0, max: 0, what: "nothing" },
   options: [
-    { name: "backend", value: "NAME", help: "check for that backend: auto (default), qemu or firecracker" },
+    {
+      name: "backend",
+      value: "NAME",
+      choices: ["auto", "qemu", "firecracker"],
+      help: "check for that backend: auto (default), qemu or firecracker",
+    },
     { name: "strict", help: "warnings fail too" },
     ...COMMON_OPTIONS,
   ],

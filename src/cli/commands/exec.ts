@@ -11,7 +11,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "exec",
   usage: "[OPTIONS] NAME [--] COMMAND [ARGUMENT...]",
-  operands: { min: 1, max: 1, what: "the sandbox's name" },
+  operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   trailing: true,
   options: [
     {

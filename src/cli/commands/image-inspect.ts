@@ -12,7 +12,7 @@ import { imageData } from "./image-ls.ts";
 const spec: CommandSpec = {
   name: "image inspect",
   usage: "[OPTIONS] NAME",
-  operands: { min: 1, max: 1, what: "the image's name" },
+  operands: { min: 1, max: 1, what: "the image's name", complete: "images" },
   options: [
     ARCH_OPTION,
     { name: "verify", help: "read all files and compare their hashes" },

@@ -11,7 +11,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "image rm",
   usage: "[OPTIONS] NAME...",
-  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the image's name" },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the image's name", complete: "images" },
   options: [ARCH_OPTION, { name: "dry-run", help: "only print what would be removed" }, ...COMMON_OPTIONS],
   exit: "plain",
   notes: ["An image that a sandbox uses is not removed. Prints the names."],

@@ -128,6 +128,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./gc.ts")).gc,
       },
       {
+        name: "completion",
+        summary: "Print a script that completes smolvm's words in your shell",
+        load: async () => (await import("./completion.ts")).completion,
+      },
+      {
         name: "version",
         summary: "Show the version",
         load: async () => (await import("./version.ts")).version,

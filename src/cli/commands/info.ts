@@ -11,7 +11,7 @@ import { formatMib, formatUptime } from "../render/units.ts";
 const spec: CommandSpec = {
   name: "info",
   usage: "[OPTIONS] NAME...",
-  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name" },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name", complete: "sandboxes" },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: ["With --json and one name `data` is an object, with more an array."],

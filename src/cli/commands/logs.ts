@@ -13,7 +13,7 @@ const MAX_COLLECTED = 1024 * 1024;
 const spec: CommandSpec = {
   name: "logs",
   usage: "[OPTIONS] NAME",
-  operands: { min: 1, max: 1, what: "the sandbox's name" },
+  operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   options: [
     { name: "follow", short: "f", help: "print what comes until the sandbox stops, or Ctrl-C" },
     { name: "tail", short: "n", value: "LINES", help: "only the last lines" },

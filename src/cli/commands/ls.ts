@@ -16,7 +16,12 @@ const spec: CommandSpec = {
   usage: "[OPTIONS]",
   operands: { min: 0, max: 0, what: "nothing" },
   options: [
-    { name: "state", value: "STATE", help: "only those in that state: created, running, stopped, error" },
+    {
+      name: "state",
+      value: "STATE",
+      choices: Object.keys(TRANSITIONS),
+      help: "only those in that state: created, running, stopped, error",
+    },
     { name: "label", short: "l", value: "K=V", repeat: true, help: "only those with that label" },
     ...COMMON_OPTIONS,
   ],

@@ -9,7 +9,7 @@ import { successEnvelope } from "../render/json.ts";
 const spec: CommandSpec = {
   name: "port",
   usage: "[OPTIONS] NAME GUEST",
-  operands: { min: 2, max: 2, what: "the sandbox's name or the guest port" },
+  operands: { min: 2, max: 2, what: "the sandbox's name or the guest port", complete: "sandboxes" },
   options: [
     { name: "host-port", value: "PORT", help: "port on this machine (default: any free one)" },
     { name: "host-address", value: "ADDRESS", help: "address to listen on (default: 127.0.0.1)" },

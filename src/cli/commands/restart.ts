@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "restart",
   usage: "[OPTIONS] NAME...",
-  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name" },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name", complete: "sandboxes" },
   options: [
     {
       name: "timeout",

@@ -10,7 +10,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "rm",
   usage: "[OPTIONS] NAME... | --all",
-  operands: { min: 0, max: Number.POSITIVE_INFINITY, what: "the sandbox's name" },
+  operands: { min: 0, max: Number.POSITIVE_INFINITY, what: "the sandbox's name", complete: "sandboxes" },
   options: [
     { name: "force", short: "f", help: "also those that run; with --all: without asking" },
     { name: "all", help: "every sandbox (asks first)" },

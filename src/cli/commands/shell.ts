@@ -12,7 +12,7 @@ import { noteUnset } from "./run.ts";
 const spec: CommandSpec = {
   name: "shell",
   usage: "[OPTIONS] NAME",
-  operands: { min: 1, max: 1, what: "the sandbox's name" },
+  operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   options: [
     {
       name: "env",

@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "stop",
   usage: "[OPTIONS] NAME...",
-  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name" },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name", complete: "sandboxes" },
   options: [{ name: "timeout", value: "TIME", help: "give up after that time" }, ...COMMON_OPTIONS],
   exit: "plain",
   notes: [

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../../src/smolvm.ts";
-import { cli, cliJson, createBox, startCli, Terminal } from "../../helpers/cli.ts";
+import { cli, cliJson, createBox, shell, startCli, Terminal } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -91,5 +91,58 @@ describe("logs -f", () => {
       text: expect.stringMatching(/goodbye/),
     });
     expect((await cli(["logs", "-f", "nobox"])).code).toBe(1);
+  });
+});
+
+describe("completion", () => {
+  /** What bash offers when Tab is pressed behind each of the lines. */
+  async function offered(...lines: string[]): Promise<string[]> {
+    const presses = lines.map((line) => `COMPREPLY=(); COMP_LINE=${JSON.stringify(line)}; press`).join("; ");
+    const run = await shell(
+      `eval "$(smolvm completion bash)"; complete -p smolvm; cd '${import.meta.dirname}'
+       press() { COMP_POINT=\${#COMP_LINE}; _smolvm smolvm; echo "\${COMPREPLY[*]}"; }; ${presses}`,
+    );
+    expect(run.stderr.replaceAll(/^.*compopt: not currently executing.*\n/gm, "")).toBe("");
+    const [registered, ...answers] = run.text.split("\n");
+    expect(registered).toBe("complete -F _smolvm smolvm");
+    return answers.slice(0, lines.length);
+  }
+
+  test("of bash offers commands, options, their values and names", async () => {
+    const pairs: Readonly<Record<string, string>> = {
+      "smolvm rest": "restart",
+      "smolvm image in": "inspect",
+      "smolvm --quiet ls --st": "--state",
+      "smolvm ls --state st": "starting stopping stopped",
+      "smolvm ls --state=ru": "running",
+      "smolvm create --backend f": "firecracker",
+      "smolvm start ": "box",
+      "smolvm start bo": "box",
+      "smolvm start --timeout 5s b": "box",
+      "smolvm start --timeout ": "",
+      "smolvm logs box ": "",
+      "smolvm logs box --f": "--follow",
+      "smolvm exec --env A=1 b": "box",
+      "smolvm exec box --ti": "--timeout",
+      "smolvm exec box -- ls --": "",
+      "smolvm exec box ls --ti": "",
+      "smolvm run --initrd lifet": "lifetime.test.ts",
+      "smolvm cp b": "box:",
+      "smolvm cp lifet": "lifetime.test.ts",
+      "smolvm cp box:/e": "",
+      "smolvm completion z": "zsh",
+      "smolvm help imag": "image",
+      "smolvm nonsense ": "",
+    };
+    const answers = await offered(...Object.keys(pairs));
+    expect(Object.fromEntries(Object.keys(pairs).map((line, i) => [line, answers[i]]))).toEqual(pairs);
+  });
+
+  test("for an unknown shell names those that there are", async () => {
+    expect(await cli(["completion", "powershell"])).toMatchObject({
+      code: 2,
+      stderr: "error: there is no completion for the shell 'powershell'\nhint: Shells: bash, zsh, fish\n",
+    });
+    expect(await cliJson(["completion", "fish"])).toMatchObject({ ok: true, data: { shell: "fish" } });
   });
 });

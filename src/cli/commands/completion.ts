@@ -1,0 +1,56 @@
+import { SmolVMError } from "../../errors.ts";
+import { nearest } from "../../util/nearest.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { bashScript } from "../completion/bash.ts";
+import { fishScript } from "../completion/fish.ts";
+import { type CompletedWords, completedWords } from "../completion/words.ts";
+import { zshScript } from "../completion/zsh.ts";
+import type { Io } from "../io.ts";
+import { COMMANDS } from "./index.ts";
+
+const SCRIPTS: Readonly<Record<string, (words: CompletedWords) => string>> = {
+  bash: bashScript,
+  zsh: zshScript,
+  fish: fishScript,
+};
+
+const spec: CommandSpec = {
+  name: "completion",
+  usage: "[OPTIONS] bash | zsh | fish",
+  operands: { min: 1, max: 1, what: "the shell's name", complete: Object.keys(SCRIPTS) },
+  options: COMMON_OPTIONS,
+  exit: "plain",
+  notes: [
+    "Completes commands, options, their values, and the names of sandboxes and images. The examples are for the shell that runs; in its start-up file (~/.bashrc, ~/.zshrc behind compinit, ~/.config/fish/config.fish) the same line does it for good.",
+  ],
+  examples: [
+    'eval "$(smolvm completion bash)"',
+    "source <(smolvm completion zsh)",
+    "smolvm completion fish | source",
+  ],
+};
+
+async function completionCommand(_io: Io, args: Arguments): Promise<Outcome> {
+  const shell = args.operands[0]!;
+  if (!Object.hasOwn(SCRIPTS, shell)) {
+    const near = nearest(shell, Object.keys(SCRIPTS));
+    throw new SmolVMError("USAGE", `there is no completion for the shell '${shell}'`, {
+      hint: near ? `Did you mean: smolvm completion ${near}` : `Shells: ${Object.keys(SCRIPTS).join(", ")}`,
+    });
+  }
+  const script = await completionScript(shell);
+  return { data: { shell, script }, text: () => script };
+}
+
+/** The script for a shell of {@link SCRIPTS}, from all commands' tables. */
+async function completionScript(shell: string): Promise<string> {
+  const entries = [...COMMANDS.values()].map(async (entry) => ({
+    spec: (await entry.load()).spec,
+    summary: entry.summary,
+  }));
+  return SCRIPTS[shell]!(completedWords(await Promise.all(entries)));
+}
+
+export const completion: Command = { spec, run: completionCommand };
