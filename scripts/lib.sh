@@ -177,3 +177,21 @@ build_image() {
   ./bin/smolvm image build "$1" ${2:+--arch "$2"} </dev/null 2>&1 | sed 's/^/    /' ||
     die "the image '$1' could not be built" "./bin/smolvm image build $1${2:+ --arch $2}"
 }
+
+# What building the fast kernel takes.
+need_kernel_tools() {
+  need make build-essential
+  need bc bc
+  need bison bison
+  need flex flex
+  need patch patch
+  need xz xz-utils
+  need /usr/include/libelf.h libelf-dev
+}
+
+# build_kernel ARCH
+build_kernel() {
+  say "The fast kernel for $1"
+  ./bin/smolvm image kernel build --arch "$1" </dev/null 2>&1 | sed 's/^/    /' ||
+    die "the fast kernel could not be built" "./bin/smolvm image kernel build --arch $1"
+}

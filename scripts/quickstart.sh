@@ -2,7 +2,8 @@
 # From a fresh Debian 12 (root or sudo; Node.js 20 or newer with npm) to a sandbox that runs something: installs what is
 # missing, builds the agent and the package, makes the default image, boots it. Run again, it only checks, and boots.
 #
-#   ./scripts/quickstart.sh
+#   ./scripts/quickstart.sh                 boots Debian's kernel
+#   ./scripts/quickstart.sh --fast-kernel   builds the fast kernel as well (10 to 20 minutes, once): boots in half the time
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log_dir=$(mktemp -d)
@@ -10,13 +11,24 @@ trap 'rm -rf "$log_dir"' EXIT
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
+fast_kernel=''
+for argument in "$@"; do
+  case $argument in
+    --fast-kernel) fast_kernel=1 ;;
+    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) die "unknown argument '$argument'" "$0 [--fast-kernel]" ;;
+  esac
+done
+
 require_linux
 require_node
+if [ -n "$fast_kernel" ]; then need_kernel_tools; fi
 install_system_packages
 install_npm_packages
 build_native_programs
 build_package
 build_image debian
+if [ -n "$fast_kernel" ]; then build_kernel "$(host_arch)"; fi
 
 say "A sandbox"
 # shellcheck disable=SC2016 # expanded in the guest

@@ -21,3 +21,4 @@ export {
 } from "./smolvm.ts";
 export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";
+export type { VMStats } from "./vm/stats.ts";

@@ -23,6 +23,7 @@ import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
 import { discardNow, recover, recoverAll } from "./vm/recover.ts";
+import type { VMStats } from "./vm/stats.ts";
 
 /** Which sandboxes to list: those that match everything given. */
 export interface ListFilter {
@@ -264,6 +265,12 @@ export class SmolVM implements AsyncDisposable {
   /** What is known about it now. @throws SmolVMError VM_NOT_FOUND before it was created and after it was deleted */
   async info(): Promise<VMInfo> {
     return describe(await recover(this.#home, this.#record()), hostState(this.#home));
+  }
+
+  /** What it uses of the host now: CPU time, memory, disk. @throws SmolVMError VM_NOT_FOUND as {@link info} */
+  async stats(): Promise<VMStats> {
+    const { readStats } = await import("./vm/stats.ts");
+    return readStats(this.#home, await recover(this.#home, this.#record()));
   }
 
   /**

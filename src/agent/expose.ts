@@ -78,13 +78,13 @@ function listenError(error: NodeJS.ErrnoException, port: number, address: string
   switch (error.code) {
     case "EADDRINUSE":
       return new SmolVMError("PORT_IN_USE", `port ${port} of ${address} is in use on this machine`, {
-        hint: "Choose another hostPort, or leave it out for any free one.",
+        hint: "Choose another host port, or leave it out for any free one.",
         details,
         cause: error,
       });
     case "EACCES":
       return new SmolVMError("HOST_FAILED", `this user may not listen on port ${port}`, {
-        hint: "Choose a hostPort of 1024 or above.",
+        hint: "Choose a host port of 1024 or above.",
         details,
         cause: error,
       });

@@ -41,6 +41,8 @@ export interface VMConfig {
   qemuMachine?: "auto" | "microvm" | "q35";
   /** default `auto`: the fastest this host can really run */
   accelerator?: "auto" | Accelerator;
+  /** `auto` (default): the fast kernel (smolvm image kernel build) where it is built and fits, else the image's own; `debian`: the image's own; `fast`: only that */
+  kernel?: "auto" | "debian" | "fast";
   /** a kernel of one's own: vmlinux or bzImage (x86_64), Image (aarch64) */
   kernelPath?: string;
   /** an initramfs of one's own; it must start smolvm's agent */

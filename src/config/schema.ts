@@ -42,6 +42,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   network: checkNetwork,
   qemuMachine: oneOf("auto", "microvm", "q35"),
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
+  kernel: oneOf("auto", "debian", "fast"),
   kernelPath: hostPath,
   initrdPath: hostPath,
   rootfsPath: hostPath,
@@ -83,6 +84,9 @@ export function parseConfig(input: unknown = {}): VMConfig {
     const problem = CHECKS[option as keyof VMConfig](value);
     if (problem) throw invalidOption(option, value, problem);
   }
+  const { kernel, kernelPath } = input as VMConfig;
+  if (kernel !== undefined && kernelPath !== undefined)
+    throw invalidOption("kernel", kernel, "excludes kernelPath: give one of them");
   return input as VMConfig;
 }
 

@@ -50,6 +50,8 @@ export interface VmSpec {
   readonly machine: MachineSpec;
   /** image reference as the user gave it, e.g. "debian", or "" when kernelPath/rootfsPath were given */
   readonly image: string;
+  /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
+  readonly kernel: "debian" | "fast" | "custom";
   /** content address of the image, or "" */
   readonly imageDigest: string;
   readonly diskSizeMib: number;

@@ -32,10 +32,10 @@ export interface KvmObservation {
   readonly user: string;
 }
 
-/** The three remedies of the seeds. */
+/** The remedies of the seeds; their third, the setup script, comes with the Firecracker backend. */
 const ABSENT_FIX =
   "Verify the KVM modules: lsmod | grep kvm. Check that virtualization is switched on in the BIOS (or nested " +
-  "virtualization in the outer hypervisor). Then run the setup: sudo ./scripts/system-setup.sh --configure-runtime";
+  "virtualization in the outer hypervisor). Then load them: sudo modprobe kvm_intel (or kvm_amd)";
 
 /** Tells which case of KVM an observation is. Pure. */
 export function classifyKvm(seen: KvmObservation): KvmFacts {

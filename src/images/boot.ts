@@ -1,6 +1,8 @@
 import type { Arch, MachineType } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
 import type { Image, KernelModule, RootfsFormat } from "./image.ts";
 import { prepareInitrd } from "./initramfs.ts";
+import { type BuiltKernel, usedKernel } from "./kernel-build/kernel-store.ts";
 import type { ImageDirs } from "./layout.ts";
 import { resolveImage } from "./store.ts";
 import { checkUserInitrd, checkUserRootfs, prepareUserKernel } from "./user-files.ts";
@@ -16,15 +18,21 @@ export interface BootRequest {
   /** the static agent for the guest's architecture */
   readonly agentPath: string;
   readonly kernelPath?: string | undefined;
+  /** which kernel, where the user gives none: see VMConfig.kernel */
+  readonly kernel?: "auto" | "debian" | "fast" | undefined;
   readonly initrdPath?: string | undefined;
   readonly rootfsPath?: string | undefined;
   /** "isolated" (default): the root is read-only under a writable disk; "shared": it is written itself */
   readonly diskMode?: "isolated" | "shared" | undefined;
 }
 
+/** Whose kernel is booted: the image's own, the fast one that was built here, or the user's. */
+export type KernelOrigin = "debian" | "fast" | "custom";
+
 /** What is booted. All paths are absolute or as the user gave them. */
 export interface Boot {
   readonly kernelPath: string;
+  readonly kernel: KernelOrigin;
   readonly initrdPath: string;
   readonly rootfsPath: string;
   readonly rootfsFormat: RootfsFormat;
@@ -36,11 +44,37 @@ export interface Boot {
   readonly image: Image | undefined;
 }
 
+/** The fast kernel that is to be booted, or undefined for the image's own. */
+async function fastKernel(dirs: ImageDirs, request: BootRequest): Promise<BuiltKernel | undefined> {
+  const { kernel = "auto", machine, arch } = request;
+  if (kernel === "debian") return undefined;
+  // It has no PCI. And an initramfs of the user's own may bring modules, which fit one kernel only.
+  const fits = machine !== "q35" && request.initrdPath === undefined;
+  const built = fits || kernel === "fast" ? await usedKernel(dirs, arch) : undefined;
+  if (kernel === "auto") return fits ? built : undefined;
+  if (machine === "q35") {
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      "the fast kernel does not boot on the machine q35: it has no PCI",
+      {
+        hint: 'Use qemuMachine "auto", or kernel "debian".',
+      },
+    );
+  }
+  if (built === undefined) {
+    throw new SmolVMError("IMAGE_NOT_FOUND", `no fast kernel is in use for ${arch}`, {
+      hint: `Build it: smolvm image kernel build --arch ${arch}`,
+    });
+  }
+  return built;
+}
+
 /**
  * Finds and checks everything that a boot needs. Without `initrdPath` ours is used; it holds the image's modules only
  * with the image's kernel (or a file of the same content), because modules fit one kernel: a kernel of the user's own must have what it needs built in
  * (virtio devices and the console's, the root's file system, ext4, overlayfs).
- * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, DEPENDENCY_MISSING
+ * @throws SmolVMError IMAGE_NOT_FOUND (image, or fast kernel), IMAGE_INVALID, CONFIG_INVALID, FILE_NOT_FOUND, FILE_TYPE,
+ *   FILE_PERMISSION, DEPENDENCY_MISSING
  */
 export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promise<Boot> {
   const { arch, kernelPath, initrdPath, rootfsPath } = request;
@@ -53,11 +87,13 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
 
   const image = await resolveImage(dirs, request.image, arch);
   const rootfsFormat = rootfs?.format ?? image.rootfsFormat;
-  const modulesFit = ownKernel === undefined || ownKernel.sha256 === image.kernelSha256;
+  const fast = ownKernel === undefined ? await fastKernel(dirs, request) : undefined;
+  const modulesFit = ownKernel === undefined ? fast === undefined : ownKernel.sha256 === image.kernelSha256;
   const modules: readonly KernelModule[] = modulesFit ? image.modules : [];
   const needs = { machine: request.machine, nic: request.nic, rootfsFormat, overlay };
   return {
-    kernelPath: ownKernel?.path ?? image.kernelPath,
+    kernelPath: (ownKernel ?? fast ?? { path: image.kernelPath }).path,
+    kernel: ownKernel ? "custom" : fast ? "fast" : "debian",
     initrdPath:
       initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: request.agentPath })),
     rootfsPath: rootfsPath ?? image.rootfsPath,

@@ -18,12 +18,9 @@ export function layBallast(databasePath: string): void {
   }
 }
 
-/** Gives the file up; false if it was given up before. */
-export function dropBallast(databasePath: string): boolean {
-  const path = ballastPath(databasePath);
-  if (!existsSync(path)) return false;
-  rmSync(path, { force: true });
-  return true;
+/** Gives the file up. The next process that opens the store lays it again, if there is room. */
+export function dropBallast(databasePath: string): void {
+  rmSync(ballastPath(databasePath), { force: true });
 }
 
 function ballastPath(databasePath: string): string {

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementResultingChanges } from "node:sqlite";
 import { SmolVMError } from "../errors.ts";
-import { dropBallast, layBallast } from "./ballast.ts";
+import { layBallast } from "./ballast.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** SQLite result codes (sqlite.org/rescode.html) that mean the file itself is bad. */
@@ -76,8 +76,7 @@ function version(database: DatabaseSync): number {
 }
 
 /**
- * Runs `act` in one write transaction: all of it happens, or nothing. It may be run a second time, after the first was
- * rolled back.
+ * Runs `act` in one write transaction: all of it happens, or nothing.
  * @throws SmolVMError NO_SPACE, STORE_INVALID, HOST_FAILED; what `act` throws
  */
 export function transaction<T>(database: DatabaseSync, act: () => T): T {
@@ -109,9 +108,7 @@ function writing<T>(database: DatabaseSync, act: () => T): T {
     return act();
   } catch (error) {
     if (database.isTransaction) throw error; // the transaction around it is what fails
-    const path = database.location() ?? "";
-    if (resultCode(error) === SQLITE_FULL && dropBallast(path)) return writing(database, act);
-    throw storeError(error, path);
+    throw storeError(error, database.location() ?? "");
   }
 }
 

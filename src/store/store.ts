@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { dropBallast } from "./ballast.ts";
 import { openDatabase } from "./database.ts";
 import { ChannelLeases } from "./leases.ts";
 import { VmTable } from "./vms.ts";
@@ -7,15 +8,19 @@ import { VmTable } from "./vms.ts";
 export interface Store {
   readonly vms: VmTable;
   readonly leases: ChannelLeases;
+  /** gives up the ballast (ballast.ts): only for what frees more room than it takes */
+  makeRoom(): void;
   close(): void;
 }
 
 /** Opens (or makes) the store under `dataDir`. @throws SmolVMError STORE_INVALID, HOST_FAILED */
 export function openStore(dataDir: string): Store {
-  const database = openDatabase(join(dataDir, "store.db"));
+  const path = join(dataDir, "store.db");
+  const database = openDatabase(path);
   return {
     vms: new VmTable(database),
     leases: new ChannelLeases(database),
+    makeRoom: () => dropBallast(path),
     close: () => database.close(),
   };
 }

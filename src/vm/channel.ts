@@ -87,7 +87,11 @@ export class Channel {
     void session.ended.then(() => {
       clearInterval(this.#idleTimer);
       this.#current = undefined;
-      this.#home.store.leases.release(this.#id, lease.port);
+      try {
+        this.#home.store.leases.release(this.#id, lease.port);
+      } catch {
+        // The store cannot be written (a full disk): the lease ends with this process, others take it over.
+      }
     });
     this.#idleTimer = setInterval(() => {
       if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();

@@ -11,6 +11,10 @@ export interface VMInfo {
   /** image reference, or "custom" for a root file system of one's own */
   readonly image: string;
   readonly imageDigest: string | undefined;
+  /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
+  readonly kernel: "debian" | "fast" | "custom";
+  /** the file that is booted */
+  readonly kernelPath: string;
   readonly arch: Arch;
   readonly backend: BackendName;
   readonly machine: MachineType;
@@ -64,6 +68,8 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes }: HostStat
     state: record.state,
     image: spec.image || "custom",
     imageDigest: spec.imageDigest || undefined,
+    kernel: spec.kernel ?? "debian", // absent in records of the first version
+    kernelPath: machine.kernelPath,
     arch: machine.arch,
     backend: machine.backend,
     machine: machine.machine,

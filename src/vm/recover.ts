@@ -5,7 +5,7 @@ import { SETTLED } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
 import { bringDown } from "./bring-down.ts";
-import { filesOf, type Home } from "./home.ts";
+import { filesOf, type Home, makeRoomToRemove } from "./home.ts";
 import { killOrphans } from "./orphans.ts";
 import { noteStep } from "./step.ts";
 import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
@@ -24,6 +24,7 @@ export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   if (!ownerDied && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
 
   const { vms } = home.store;
+  if (ownerDied || record.state === "deleting") makeRoomToRemove(home);
   if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
   try {
     const now = vms.find(record.id);

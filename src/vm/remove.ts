@@ -1,6 +1,6 @@
 import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
-import type { Home } from "./home.ts";
+import { type Home, makeRoomToRemove } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { discard } from "./recover.ts";
 
@@ -14,6 +14,7 @@ export async function removeVm(
   options: { force: boolean },
   deadline: Deadline,
 ): Promise<void> {
+  makeRoomToRemove(home);
   await withLock(home, id, deadline, async () => {
     const record = home.store.vms.get(id);
     if (record.state === "running" && !options.force) {

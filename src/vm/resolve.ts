@@ -51,6 +51,7 @@ export async function resolveVm(
     image: config.image ?? DEFAULT_IMAGE,
     agentPath: join(nativeDir(), `agent-${arch}`),
     kernelPath: config.kernelPath,
+    kernel: config.kernel,
     initrdPath: config.initrdPath,
     rootfsPath: config.rootfsPath,
   });
@@ -77,6 +78,7 @@ export async function resolveVm(
         sessionPorts: SESSION_PORTS,
       },
       image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
+      kernel: boot.kernel,
       imageDigest: boot.image?.digest ?? "",
       diskSizeMib: config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB,
       hostname: config.hostname ?? vm.name,

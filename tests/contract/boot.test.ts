@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hostArch } from "../../src/host/facts.ts";
 import { processPaths } from "../../src/host/paths.ts";
+import { usedKernel } from "../../src/images/kernel-build/kernel-store.ts";
 import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
@@ -13,6 +14,23 @@ import { scaled } from "../helpers/speed.ts";
 useTempHome();
 
 describe.each(BACKENDS)("what is booted on %s", (backend) => {
+  test("is the image's own kernel, or the fast one, as was asked for", async () => {
+    await using vm = await SmolVM.create(small(backend, { kernel: "debian" }));
+    expect((await vm.run("uname -r")).stdout).toMatch(/-cloud-/);
+    expect((await vm.info()).kernel).toBe("debian");
+    const fast = small(backend, { kernel: "fast" });
+    if ((await usedKernel(processPaths(), hostArch()!)) === undefined) {
+      await expect(SmolVM.create(fast)).rejects.toMatchObject({
+        code: "IMAGE_NOT_FOUND",
+        hint: `Build it: smolvm image kernel build --arch ${hostArch()}`,
+      });
+      return;
+    }
+    await using other = await SmolVM.create(fast);
+    expect((await other.run("uname -r")).stdout).toMatch(/-smolvm$/m);
+    expect((await other.info()).kernel).toBe("fast");
+  });
+
   let directory: string;
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "smolvm-boot-"));

@@ -45,7 +45,9 @@ export function sandboxConfig(
   give("network", args.value("network") as VMConfig["network"]);
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
-  give("kernelPath", file("kernel"));
+  const kernel = args.value("kernel");
+  if (kernel === "debian" || kernel === "fast") give("kernel", kernel);
+  else give("kernelPath", file("kernel"));
   give("initrdPath", file("initrd"));
   give("rootfsPath", file("rootfs"));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));

@@ -15,6 +15,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   network: "--network",
   qemuMachine: "--machine",
   accelerator: "--accelerator",
+  kernel: "--kernel",
   kernelPath: "--kernel",
   initrdPath: "--initrd",
   rootfsPath: "--rootfs",

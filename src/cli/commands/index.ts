@@ -73,6 +73,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./info.ts")).info,
       },
       {
+        name: "stats",
+        summary: "Show what sandboxes use of this machine",
+        load: async () => (await import("./stats.ts")).stats,
+      },
+      {
         name: "logs",
         summary: "Show a sandbox's console",
         load: async () => (await import("./logs.ts")).logs,
@@ -111,6 +116,26 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         name: "image rm",
         summary: "Remove images",
         load: async () => (await import("./image-rm.ts")).imageRm,
+      },
+      {
+        name: "image kernel build",
+        summary: "Build the fast kernel",
+        load: async () => (await import("./kernel-build.ts")).kernelBuild,
+      },
+      {
+        name: "image kernel ls",
+        summary: "List the kernels that were built",
+        load: async () => (await import("./kernel-ls.ts")).kernelLs,
+      },
+      {
+        name: "image kernel use",
+        summary: "Choose the kernel of new sandboxes",
+        load: async () => (await import("./kernel-use.ts")).kernelUse,
+      },
+      {
+        name: "image kernel rm",
+        summary: "Remove kernels",
+        load: async () => (await import("./kernel-rm.ts")).kernelRm,
       },
     ],
   },

@@ -39,6 +39,7 @@ export function sandboxFields(info: VMInfo): string {
       "image",
       info.imageDigest === undefined ? info.image : `${info.image} (${info.imageDigest.slice(0, 12)})`,
     ],
+    ["kernel", info.kernel],
     ["backend", `${info.backend}, ${info.machine} machine, ${info.arch}`],
     [
       "accelerator",

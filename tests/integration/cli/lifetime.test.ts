@@ -42,6 +42,29 @@ describe("restart", () => {
   });
 });
 
+describe("stats", () => {
+  test("tell what the sandbox uses of this machine", async () => {
+    const before = (await cliJson(["stats", "box"])).data[0];
+    expect(before).toMatchObject({ name: "box", state: "running", memSizeMib: 256, diskSizeMib: 2048 });
+    expect(before.memoryBytes).toBeGreaterThan(30 * 2 ** 20);
+    expect(before.cpuTimeMs).toBeGreaterThan(0);
+    const busy = "dd if=/dev/urandom of=/root/big bs=1M count=16 2>/dev/null; sync";
+    expect((await cli(["exec", "box", "--", "sh", "-c", busy])).code).toBe(0);
+    await using vm = await SmolVM.get("box");
+    const after = await vm.stats();
+    expect(after.diskBytes! - before.diskBytes).toBeGreaterThan(15 * 2 ** 20);
+    expect(after.cpuTimeMs).toBeGreaterThan(before.cpuTimeMs);
+    expect((await cli(["stats", "box"])).text).toMatch(
+      /^NAME .*\nbox +running +[\d.]+s +[\d.]+M \/ 256M +[\d.]+M \/ 2G\n$/,
+    );
+    expect(await cli(["stats", "box", "nobox"])).toMatchObject({
+      code: 1,
+      text: "",
+      stderr: expect.stringMatching(/^error: 1 of 2 failed:\n {2}there is no sandbox 'nobox'\n/),
+    });
+  });
+});
+
 describe("logs -f", () => {
   const say = (text: string): Promise<unknown> =>
     cli(["exec", "box", "--", "sh", "-c", `printf '${text}' > /dev/console`]);
@@ -91,6 +114,9 @@ describe("logs -f", () => {
       text: expect.stringMatching(/goodbye/),
     });
     expect((await cli(["logs", "-f", "nobox"])).code).toBe(1);
+    const stopped = (await cliJson(["stats", "box"])).data[0];
+    expect(stopped).toMatchObject({ state: "stopped", diskBytes: expect.any(Number) });
+    expect(stopped.memoryBytes).toBeUndefined();
   });
 });
 

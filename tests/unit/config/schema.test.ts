@@ -90,3 +90,9 @@ describe("options", () => {
     },
   );
 });
+
+test("a choice of kernel and a kernel of one's own exclude each other", () => {
+  expect(parseConfig({ kernel: "debian" })).toEqual({ kernel: "debian" });
+  expect(() => parseConfig({ kernel: "newest" })).toThrow("auto, debian, fast");
+  expect(() => parseConfig({ kernel: "fast", kernelPath: "/vmlinux" })).toThrow("excludes kernelPath");
+});

@@ -32,7 +32,7 @@ describe("the state of KVM", () => {
     expect(facts.state).toBe("absent");
     expect(facts.fix).toContain("lsmod | grep kvm");
     expect(facts.fix).toContain("BIOS");
-    expect(facts.fix).toContain("sudo ./scripts/system-setup.sh --configure-runtime");
+    expect(facts.fix).toContain("sudo modprobe kvm_intel");
   });
 
   test("is forbidden when the user is not in the device's group, and the fix joins it", () => {
