@@ -18,9 +18,11 @@ export interface VMStats {
   readonly cpuTimeMs: number | undefined;
   /** what the sandbox's writable disk takes on the host's */
   readonly diskBytes: number | undefined;
-  /** what it was given */
+  /** virtual CPUs that it was given */
   readonly vcpuCount: number;
+  /** memory that it was given */
   readonly memSizeMib: number;
+  /** size of its writable disk, which takes room as it fills */
   readonly diskSizeMib: number;
 }
 
