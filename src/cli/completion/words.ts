@@ -59,7 +59,7 @@ export function completedWords(
 /** What the value of an option can be. Pure. */
 export function valueKind(option: OptionSpec): WordKind {
   if (option.choices) return { kind: "choices", choices: option.choices };
-  if (option.value === "FILE") return { kind: "files" };
+  if (option.value === "FILE" || option.value === "KERNEL") return { kind: "files" };
   return option.value === "IMAGE" ? { kind: "images" } : NOTHING;
 }
 

@@ -114,6 +114,12 @@ describe("logs -f", () => {
       text: expect.stringMatching(/goodbye/),
     });
     expect((await cli(["logs", "-f", "nobox"])).code).toBe(1);
+    expect((await cli(["ls", "-q", "--state", "stopped"])).text).toBe("box\n");
+    expect((await cli(["ls", "-q", "--state", "running"])).text).toBe("");
+    expect(await cli(["ls", "--state", "runing"])).toMatchObject({
+      code: 2,
+      stderr: "error: --state: 'runing' is not a state\nhint: Did you mean --state running?\n",
+    });
     const stopped = (await cliJson(["stats", "box"])).data[0];
     expect(stopped).toMatchObject({ state: "stopped", diskBytes: expect.any(Number) });
     expect(stopped.memoryBytes).toBeUndefined();
@@ -152,7 +158,7 @@ describe("completion", () => {
       "smolvm exec box --ti": "--timeout",
       "smolvm exec box -- ls --": "",
       "smolvm exec box ls --ti": "",
-      "smolvm run --initrd lifet": "lifetime.test.ts",
+      "smolvm run --kernel lifet": "lifetime.test.ts",
       "smolvm cp b": "box:",
       "smolvm cp lifet": "lifetime.test.ts",
       "smolvm cp box:/e": "",
