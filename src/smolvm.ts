@@ -370,12 +370,17 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #bringUpNow(deadline: Deadline, onProgress: OnProgress | undefined): Promise<void> {
-    const ports = this.#config?.ports ?? [];
-    await this.#make(deadline);
-    const { startVm } = await import("./vm/start.ts");
-    const started = await startVm(this.#home, this.id, deadline, onProgress);
-    this.#channel.adopt(started.session, started.lease);
-    for (const { guestPort, ...where } of ports) await this.#listen(guestPort, where);
+    try {
+      // First, so that a port which is taken is told at once. Who connects early waits for the guest.
+      for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
+      await this.#make(deadline);
+      const { startVm } = await import("./vm/start.ts");
+      const started = await startVm(this.#home, this.id, deadline, onProgress);
+      this.#channel.adopt(started.session, started.lease);
+    } catch (error) {
+      await this.#closePorts();
+      throw error;
+    }
   }
 
   async #stop(deadline: Deadline): Promise<void> {

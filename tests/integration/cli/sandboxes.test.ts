@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { cli, cliJson, createBox, shell, startCli } from "../../helpers/cli.ts";
@@ -57,6 +59,24 @@ describe("run", () => {
     run.child.kill("SIGINT");
     expect((await run.ended).code).toBe(130);
     expect(leftovers(home)).toEqual(NOTHING);
+  });
+
+  test("is told before it boots that a port is taken", async () => {
+    const holder = createServer().listen(0, "127.0.0.1");
+    await once(holder, "listening");
+    const { port } = holder.address() as AddressInfo;
+    try {
+      const run = startCli(["run", ...SMALL, "-p", `${port}:80`, "--", "true"]);
+      const { code, stderr } = await run.ended;
+      expect(code).toBe(125);
+      expect(stderr).toBe(
+        `error: port ${port} of 127.0.0.1 is in use on this machine\n` +
+          "hint: Choose another host port, or leave it out for any free one.\n",
+      ); // and no word of a boot
+      expect(leftovers(home)).toEqual(NOTHING);
+    } finally {
+      holder.close();
+    }
   });
 
   test("that is interrupted while booting cleans up", async () => {
