@@ -38,7 +38,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     types: ["agent", "config", "vm"],
   },
   doctor: { imports: ["backends", "network", "images", "config", "host", "errors"], types: [] },
-  smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util"], types: ["store"] },
+  smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util", "errors"], types: ["store"] },
 
   // the verbs of a sandbox
   vm: {

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { Duplex } from "node:stream";
 import { attachProcess, listProcesses, runCommand, signalProcess, spawnProcess } from "./agent/exec.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
@@ -10,10 +11,12 @@ import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
 import { parseConfig } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
+import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
 import { diskSpace } from "./host/facts.ts";
 import type { VmState } from "./store/states.ts";
 import type { VmRecord } from "./store/vms.ts";
+import { concurrently } from "./util/concurrently.ts";
 import { Deadline } from "./util/deadline.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
@@ -148,6 +151,43 @@ export class SmolVM implements AsyncDisposable {
       throw error;
     }
     return vm;
+  }
+
+  /**
+   * Creates and starts several sandboxes of the same kind: all of them, or (when one fails) none.
+   * @param count how many, 1-1000
+   * @param options as for {@link SmolVM.create}; a `name` gets -1, -2, ... behind it; the limits are for each sandbox;
+   *   `concurrency`: how many boot at a time, default one for each of this machine's CPUs
+   * @throws SmolVMError as {@link SmolVM.create}, the first failure
+   */
+  static async createMany(
+    count: number,
+    options: VMConfig & Limits & { concurrency?: number } = {},
+  ): Promise<SmolVM[]> {
+    const { concurrency = availableParallelism(), signal, ...rest } = options;
+    requireCount("count", count);
+    requireCount("concurrency", concurrency);
+    if (count > 1 && rest.ports?.some(({ hostPort }) => hostPort !== undefined)) {
+      throw new SmolVMError("CONFIG_INVALID", "several sandboxes cannot have the same host port", {
+        hint: "Leave hostPort out: each gets a free one, see vm.ports.list().",
+      });
+    }
+    const made: SmolVM[] = [];
+    try {
+      return await concurrently(count, concurrency, async (index, failed) => {
+        const vm = await SmolVM.create({
+          ...rest,
+          ...(rest.name === undefined ? {} : { name: `${rest.name}-${index + 1}` }),
+          signal: signal ? AbortSignal.any([signal, failed]) : failed,
+        });
+        made.push(vm);
+        return vm;
+      });
+    } catch (error) {
+      // The first failure is the one to tell; what cannot be removed now is found by the next command.
+      await Promise.all(made.map((vm) => vm.delete({ force: true }).catch(() => {})));
+      throw error;
+    }
   }
 
   /**
@@ -433,6 +473,13 @@ export class SmolVM implements AsyncDisposable {
     this.#exposed.clear();
   }
 }
+
+/** @throws SmolVMError CONFIG_INVALID */
+function requireCount(what: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= MAX_COUNT) return;
+  throw new SmolVMError("CONFIG_INVALID", `${what}: ${value} is not a whole number from 1 to ${MAX_COUNT}`);
+}
+const MAX_COUNT = 1000;
 
 function hostState({ paths: { dataDir } }: Home): HostState {
   return { now: Date.now(), dataDir, freeBytes: diskSpace(dataDir).freeBytes };

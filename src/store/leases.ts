@@ -66,8 +66,16 @@ export class ChannelLeases {
     });
   }
 
+  /** Gives a port back. One that was taken over by another process meanwhile stays that one's. */
   release(vmId: string, port: number): void {
-    write(this.#database, "DELETE FROM channel_leases WHERE vm_id = ? AND port = ?", vmId, port);
+    const me = JSON.stringify(identify(process.pid));
+    write(
+      this.#database,
+      "DELETE FROM channel_leases WHERE vm_id = ? AND port = ? AND holder = ?",
+      vmId,
+      port,
+      me,
+    );
   }
 
   /** Forgets all leases and waiters of a sandbox: its machine is gone. */

@@ -21,7 +21,6 @@ export class Channel {
   readonly #home: Home;
   readonly #id: string;
   #current: Promise<AgentSession> | undefined;
-  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(home: Home, id: string) {
     this.#home = home;
@@ -51,7 +50,6 @@ export class Channel {
   async close(): Promise<void> {
     const current = this.#current;
     this.#current = undefined;
-    clearInterval(this.#idleTimer);
     const session = await current?.catch(() => undefined);
     await session?.close();
     await session?.ended;
@@ -84,19 +82,21 @@ export class Channel {
   }
 
   #watch(session: AgentSession, lease: Lease): void {
+    const current = this.#current;
     void session.ended.then(() => {
-      clearInterval(this.#idleTimer);
-      this.#current = undefined;
+      clearInterval(timer);
+      // After a restart the channel may have the next session already.
+      if (this.#current === current) this.#current = undefined;
       try {
         this.#home.store.leases.release(this.#id, lease.port);
       } catch {
         // The store cannot be written (a full disk): the lease ends with this process, others take it over.
       }
     });
-    this.#idleTimer = setInterval(() => {
+    const timer = setInterval(() => {
       if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
     }, IDLE_CHECK_MS);
-    this.#idleTimer.unref();
+    timer.unref();
   }
 }
 

@@ -153,6 +153,20 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     }
   });
 
+  test("comes in numbers: all of them, or none", async () => {
+    const vms = await SmolVM.createMany(3, small(backend, { name: "many" }));
+    expect(vms.map((vm) => vm.name)).toEqual(["many-1", "many-2", "many-3"]);
+    const said = await Promise.all(vms.map(async (vm) => (await vm.run("hostname")).stdout));
+    expect(said).toEqual(["many-1\n", "many-2\n", "many-3\n"]);
+    // many-3 is taken: many-2 fails or goes with it
+    await Promise.all(vms.slice(0, 2).map((vm) => vm.delete()));
+    await expect(SmolVM.createMany(3, small(backend, { name: "many" }))).rejects.toMatchObject({
+      code: "VM_NAME_TAKEN",
+    });
+    expect((await SmolVM.list()).map((info) => info.name)).toEqual(["many-3"]);
+    await expect(SmolVM.createMany(0)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  });
+
   test("that cannot boot says at which stage, with the console's end, and leaves nothing", async () => {
     const attempt = SmolVM.create(
       small(backend, { bootArgs: "rdinit=/nowhere init=/nowhere", timeoutMs: 60_000 } as never),

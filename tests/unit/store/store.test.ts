@@ -97,6 +97,14 @@ describe("session ports", () => {
     database.exec(`UPDATE channel_waiters SET holder = '${JSON.stringify(dead)}'`);
     expect(acquire(store.leases.enqueue("box"), 1)).toEqual({ port: 1, takenOver: true });
   });
+
+  test("that another process has by now are not taken from it by a late release", () => {
+    acquire(store.leases.enqueue("box"), 1);
+    const database = new DatabaseSync(join(directory, "store.db"));
+    database.exec(`UPDATE channel_leases SET holder = '${JSON.stringify(identify(1))}'`);
+    store.leases.release("box", 1);
+    expect(store.leases.holders("box")).toEqual([1]);
+  });
 });
 
 describe("the store's file", () => {
