@@ -25,6 +25,7 @@ import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
+import { PortForwards } from "./vm/port-forwards.ts";
 import { discardNow, recover, recoverAll } from "./vm/recover.ts";
 import type { VMStats } from "./vm/stats.ts";
 
@@ -105,7 +106,7 @@ export class SmolVM implements AsyncDisposable {
   /** one bring-up at a time: concurrent first runs share it */
   #bringUp: Promise<void> | undefined;
   #defaults: Pick<VmSpec, "env" | "workdir" | "user"> | undefined;
-  readonly #exposed = new Set<ExposedPort>();
+  readonly #forwards: PortForwards;
 
   /**
    * @param options see {@link VMConfig}
@@ -123,10 +124,11 @@ export class SmolVM implements AsyncDisposable {
     this.name = existing?.name ?? options.name ?? generatedName();
     this.#home = openHome();
     this.#channel = new Channel(this.#home, this.id);
+    this.#forwards = new PortForwards(this.#home, this.id);
     this.files = new GuestFiles((deadline) => this.#session(deadline));
     this.ports = {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
-      list: () => [...this.#exposed],
+      list: () => this.#forwards.list(),
     };
     this.processes = {
       list: async (limits = {}) => listProcesses(await this.#limited("listing processes", limits)),
@@ -215,7 +217,7 @@ export class SmolVM implements AsyncDisposable {
     return records
       .filter((record) => filter.state === undefined || record.state === filter.state)
       .filter((record) => wanted.every(([name, value]) => record.labels[name] === value))
-      .map((record) => describe(record, host));
+      .map((record) => describe(record, { ...host, ports: home.store.ports.of(record.id) }));
   }
 
   /**
@@ -252,7 +254,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async stop(limits: Limits = {}): Promise<void> {
     const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
-    await this.#closePorts();
+    await this.#forwards.closeAll();
     await this.#stop(deadline);
   }
 
@@ -280,7 +282,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async delete(options: { force?: boolean } & Limits = {}): Promise<void> {
     await this.#bringUp?.catch(() => {});
-    await this.#closePorts();
+    await this.#forwards.closeAll();
     const record = this.#home.store.vms.find(this.id);
     if (record) {
       const force = options.force ?? record.spec.lifetime === "owner";
@@ -297,14 +299,15 @@ export class SmolVM implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (owned.has(this.id)) await this.delete({ force: true });
     else {
-      await this.#closePorts();
+      await this.#forwards.closeAll();
       await this.#channel.close();
     }
   }
 
   /** What is known about it now. @throws SmolVMError VM_NOT_FOUND before it was created and after it was deleted */
   async info(): Promise<VMInfo> {
-    return describe(await recover(this.#home, this.#record()), hostState(this.#home));
+    const record = await recover(this.#home, this.#record());
+    return describe(record, { ...hostState(this.#home), ports: this.#home.store.ports.of(record.id) });
   }
 
   /** What it uses of the host now: CPU time, memory, disk. @throws SmolVMError VM_NOT_FOUND as {@link info} */
@@ -414,11 +417,12 @@ export class SmolVM implements AsyncDisposable {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
       for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
       await this.#make(deadline);
+      this.#forwards.note();
       const { startVm } = await import("./vm/start.ts");
       const started = await startVm(this.#home, this.id, deadline, onProgress);
       this.#channel.adopt(started.session, started.lease);
     } catch (error) {
-      await this.#closePorts();
+      await this.#forwards.closeAll();
       throw error;
     }
   }
@@ -456,21 +460,9 @@ export class SmolVM implements AsyncDisposable {
     return await this.#listen(guestPort, options);
   }
 
-  /** Asks for no session yet: while the sandbox is being brought up that would wait for itself. */
-  async #listen(guestPort: number, options: ExposeOptions): Promise<ExposedPort> {
-    const { expose } = await import("./agent/expose.ts");
-    const port = await expose(
-      () => this.#limited(`forwarding to guest port ${guestPort}`, {}),
-      guestPort,
-      options,
-    );
-    this.#exposed.add(port);
-    return port;
-  }
-
-  async #closePorts(): Promise<void> {
-    for (const port of this.#exposed) await port.close();
-    this.#exposed.clear();
+  #listen(guestPort: number, options: ExposeOptions): Promise<ExposedPort> {
+    const session = (): Promise<AgentSession> => this.#limited(`forwarding to guest port ${guestPort}`, {});
+    return this.#forwards.open(session, guestPort, options);
   }
 }
 
@@ -481,7 +473,7 @@ function requireCount(what: string, value: number): void {
 }
 const MAX_COUNT = 1000;
 
-function hostState({ paths: { dataDir } }: Home): HostState {
+function hostState({ paths: { dataDir } }: Home): Omit<HostState, "ports"> {
   return { now: Date.now(), dataDir, freeBytes: diskSpace(dataDir).freeBytes };
 }
 

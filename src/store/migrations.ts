@@ -36,4 +36,16 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX journal_vm ON journal (vm_id, id);
   `,
+  `
+  -- Ports of the host that lead into sandboxes, each as long as its holder lives.
+  CREATE TABLE ports (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    guest_port INTEGER NOT NULL,
+    host_address TEXT NOT NULL,
+    host_port INTEGER NOT NULL,
+    holder TEXT NOT NULL             -- ProcessIdentity, JSON
+  ) STRICT;
+  CREATE INDEX ports_vm ON ports (vm_id, id);
+  `,
 ];

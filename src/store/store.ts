@@ -2,12 +2,14 @@ import { join } from "node:path";
 import { dropBallast } from "./ballast.ts";
 import { openDatabase } from "./database.ts";
 import { ChannelLeases } from "./leases.ts";
+import { PortTable } from "./ports.ts";
 import { VmTable } from "./vms.ts";
 
 /** The store of one home directory. */
 export interface Store {
   readonly vms: VmTable;
   readonly leases: ChannelLeases;
+  readonly ports: PortTable;
   /** gives up the ballast (ballast.ts): only for what frees more room than it takes */
   makeRoom(): void;
   close(): void;
@@ -20,6 +22,7 @@ export function openStore(dataDir: string): Store {
   return {
     vms: new VmTable(database),
     leases: new ChannelLeases(database),
+    ports: new PortTable(database),
     makeRoom: () => dropBallast(path),
     close: () => database.close(),
   };

@@ -74,8 +74,9 @@ function removeStrayDirectories(home: Home): Garbage[] {
   );
 }
 
+/** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host. */
 function pruneLeases(home: Home): Garbage[] {
-  const pruned = home.store.leases.prune();
+  const pruned = home.store.leases.prune() + home.store.ports.prune();
   return pruned === 0 ? [] : [{ kind: "lease", what: `${pruned} of processes that are gone` }];
 }
 

@@ -1,5 +1,6 @@
 import type { Accelerator, Arch, BackendName, Lifetime, MachineType, NetworkMode } from "../config/spec.ts";
 import { networkNote } from "../network/plan.ts";
+import type { PortRecord } from "../store/ports.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmFault, VmRecord } from "../store/vms.ts";
 
@@ -36,6 +37,8 @@ export interface VMInfo {
   /** process id of its virtual machine monitor */
   readonly pid: number | undefined;
   readonly error: VmFault | undefined;
+  /** ports of this machine that lead into it now, whichever process forwards them */
+  readonly ports: readonly PortRecord[];
   /** what keeps it from working well, and what to do about it */
   readonly warning: string | undefined;
 }
@@ -47,6 +50,8 @@ export interface HostState {
   /** where sandboxes' disks live, and the room that is left there */
   readonly dataDir: string;
   readonly freeBytes: number;
+  /** ports that lead into the sandbox */
+  readonly ports: readonly PortRecord[];
 }
 
 /** Below this much room on the host a sandbox's disk cannot grow: its writes fail, and its file system goes read-only. */
@@ -57,7 +62,7 @@ const EMULATED_NOTE =
 const HARDWARE_NOTE = "a QEMU process of this user with a seccomp filter; jails are not built yet";
 
 /** The public view of a record. Pure. */
-export function describe(record: VmRecord, { now, dataDir, freeBytes }: HostState): VMInfo {
+export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: HostState): VMInfo {
   const { spec } = record;
   const { machine } = spec;
   const running = record.state === "running";
@@ -88,6 +93,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes }: HostStat
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
     pid: running ? record.vmm?.pid : undefined,
     error: record.state === "error" ? record.error : undefined,
+    ports,
     warning:
       running && freeBytes < DISK_FULL_BYTES
         ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`

@@ -6,7 +6,7 @@ import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
 import { renderFields } from "../render/table.ts";
-import { formatMib, formatUptime } from "../render/units.ts";
+import { formatMib, formatPort, formatUptime } from "../render/units.ts";
 
 const spec: CommandSpec = {
   name: "info",
@@ -50,6 +50,7 @@ export function sandboxFields(info: VMInfo): string {
     ["memory", formatMib(info.memSizeMib)],
     ["disk", formatMib(info.diskSizeMib)],
     ["network", `${info.network.mode}: ${info.network.note}`],
+    ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],
     ["lifetime", info.lifetime],
     ["labels", labels.length === 0 ? undefined : labels.join(", ")],

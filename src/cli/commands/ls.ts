@@ -9,7 +9,7 @@ import { parseLabels } from "../args/pairs.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";
-import { formatMib, formatUptime } from "../render/units.ts";
+import { formatMib, formatPort, formatUptime } from "../render/units.ts";
 
 const spec: CommandSpec = {
   name: "ls",
@@ -71,7 +71,7 @@ export function sandboxTable(infos: readonly VMInfo[]): string {
       info.backend,
       info.uptimeMs === undefined ? "-" : formatUptime(info.uptimeMs),
       formatMib(info.memSizeMib),
-      "-",
+      info.ports.length === 0 ? "-" : info.ports.map(formatPort).join(", "),
     ]),
   );
 }

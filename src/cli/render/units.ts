@@ -26,3 +26,13 @@ export function formatUptime(ms: number): string {
   const days = Math.floor(hours / 24);
   return hours % 24 === 0 ? `${days}d` : `${days}d ${hours % 24}h`;
 }
+
+/** A forwarded port, as it is asked for: "127.0.0.1:8080->80". */
+export function formatPort(port: {
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly guestPort: number;
+}): string {
+  const address = port.hostAddress.includes(":") ? `[${port.hostAddress}]` : port.hostAddress;
+  return `${address}:${port.hostPort}->${port.guestPort}`;
+}

@@ -175,7 +175,7 @@ describe.skipIf(missing)("a connection into the guest", () => {
     test("needs a free port and an address of this machine", async () => {
       await expect(expose(async () => session, 80, { hostPort: port })).rejects.toMatchObject({
         code: "PORT_IN_USE",
-        hint: expect.stringMatching(/hostPort/),
+        hint: expect.stringMatching(/another host port/),
       });
       await expect(expose(async () => session, 80, { hostAddress: "192.0.2.1" })).rejects.toMatchObject({
         code: "CONFIG_INVALID",

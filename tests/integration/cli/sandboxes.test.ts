@@ -56,6 +56,7 @@ describe("run", () => {
         () => false,
       ),
     );
+    expect((await cli(["ls"])).text).toContain(`${address}->80`);
     run.child.kill("SIGINT");
     expect((await run.ended).code).toBe(130);
     expect(leftovers(home)).toEqual(NOTHING);

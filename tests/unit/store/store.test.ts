@@ -107,6 +107,29 @@ describe("session ports", () => {
   });
 });
 
+describe("forwarded ports", () => {
+  const web = { guestPort: 80, hostAddress: "127.0.0.1", hostPort: 8080 };
+  beforeEach(() => add("box"));
+
+  test("are told as long as they are open, and go with their sandbox", () => {
+    const row = store.ports.add("box", web);
+    store.ports.add("box", { ...web, hostPort: 8081 });
+    expect(store.ports.of("box")).toEqual([web, { ...web, hostPort: 8081 }]);
+    store.ports.remove(row);
+    expect(store.ports.of("box")).toEqual([{ ...web, hostPort: 8081 }]);
+    store.vms.remove("box");
+    expect(store.ports.of("box")).toEqual([]);
+  });
+
+  test("of a process that is gone are not told, and can be forgotten", () => {
+    store.ports.add("box", web);
+    new DatabaseSync(join(directory, "store.db")).exec(`UPDATE ports SET holder = '${JSON.stringify(dead)}'`);
+    expect(store.ports.of("box")).toEqual([]);
+    expect(store.ports.prune()).toBe(1);
+    expect(store.ports.prune()).toBe(0);
+  });
+});
+
 describe("the store's file", () => {
   test("that a newer version wrote is refused and left as it is", () => {
     new DatabaseSync(join(directory, "store.db")).exec("PRAGMA user_version = 999");

@@ -24,7 +24,7 @@ const record = {
   } as unknown as VmSpec,
 } satisfies VmRecord;
 
-const host = { now: 5_000, dataDir: "/data", freeBytes: 1e9 };
+const host = { now: 5_000, dataDir: "/data", freeBytes: 1e9, ports: [] };
 
 test("a running sandbox tells its pid, its uptime and what protects the host from it", () => {
   const info = view(record, host);
