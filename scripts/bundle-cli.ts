@@ -63,5 +63,14 @@ const { output } = await build.write({
 await build.close();
 writeFileSync(join(OUT, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
 
+// What every command loads before it does anything must stay quick to load: these two take as long as all of ours.
+const SLOW = /require\("node:(crypto|child_process)"\)/;
+for (const file of output) {
+  if (file.type !== "chunk" || !["core", "start-up"].includes(file.name)) continue;
+  const slow = SLOW.exec(file.code)?.[1];
+  if (slow !== undefined)
+    throw new Error(`${file.fileName} loads node:${slow}: import what uses it where it is needed`);
+}
+
 const bytes = output.reduce((sum, file) => sum + (file.type === "chunk" ? file.code.length : 0), 0);
 console.log(`${relative(ROOT, OUT)}: ${output.length} files, ${Math.round(bytes / 1024)} KiB`);

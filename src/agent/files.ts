@@ -12,12 +12,11 @@ import {
   writeContent,
   writeStream,
 } from "./files/content.ts";
-import { type DownloadOptions, download } from "./files/download.ts";
+import type { DownloadOptions } from "./files/download.ts";
 import { nameProblem, unsafe } from "./files/entry-path.ts";
 import { fileInfo } from "./files/file-info.ts";
 import { guestPath, guestUser, showPath } from "./files/guest-path.ts";
 import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./files/types.ts";
-import { upload } from "./files/upload.ts";
 import type { AgentSession } from "./session.ts";
 import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
 import { RecordDecoder } from "./wire/records.ts";
@@ -176,6 +175,7 @@ export class GuestFiles {
   ): Promise<TransferResult> {
     guestPath(to);
     const deadline = Deadline.of(`uploading to ${showPath(to)}`, options);
+    const { upload } = await import("./files/upload.ts"); // with what it loads, 2 ms that commands do not need
     return upload(await this.#session(deadline), from, to, options, deadline);
   }
 
@@ -193,6 +193,7 @@ export class GuestFiles {
   async download(from: string, to: string, options: DownloadOptions = {}): Promise<TransferResult> {
     guestPath(from);
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
+    const { download } = await import("./files/download.ts");
     return download(await this.#session(deadline), from, to, options, deadline);
   }
 

@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Arch } from "../config/spec.ts";
 import { Deadline } from "../util/deadline.ts";
 import { cachedJson } from "./cached-json.ts";
@@ -60,10 +60,4 @@ export function tscKhzFromCpuinfo(cpuinfo: string): number | undefined {
   if (!/\bhypervisor\b/.test(field("flags"))) return undefined;
   const khz = Math.round(Number(field("cpu MHz")) * 1_000);
   return plausible(khz) ? khz : undefined;
-}
-
-/** Free and total bytes of the file system that holds a path, as an unprivileged user sees them. */
-export function diskSpace(path: string): { readonly freeBytes: number; readonly totalBytes: number } {
-  const stat = statfsSync(path);
-  return { freeBytes: stat.bavail * stat.bsize, totalBytes: stat.blocks * stat.bsize };
 }

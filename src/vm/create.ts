@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { VMConfig } from "../config/options.ts";
 import { SmolVMError } from "../errors.ts";
-import { diskSpace } from "../host/facts.ts";
+import { diskSpace } from "../host/disk-space.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { identify } from "../host/process-identity.ts";
 import { writeDiskFromSeed } from "../images/seed.ts";

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../agent/endpoint.ts";
-import { diskSpace } from "../host/facts.ts";
+import { diskSpace } from "../host/disk-space.ts";
 import { type VmFiles, vmFiles } from "../host/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
 import { openStore, type Store } from "../store/store.ts";

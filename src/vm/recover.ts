@@ -4,9 +4,7 @@ import { isAlive, signalProcess } from "../host/process-identity.ts";
 import { SETTLED } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
-import { bringDown } from "./bring-down.ts";
 import { filesOf, type Home, makeRoomToRemove } from "./home.ts";
-import { killOrphans } from "./orphans.ts";
 import { noteStep } from "./step.ts";
 import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
 
@@ -64,7 +62,10 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
       });
     case "stopping":
       // Goes on with it in order: what the guest has not yet written to its disk is not lost.
-      if (alive) await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
+      if (alive) {
+        const { bringDown } = await import("./bring-down.ts"); // every command recovers, few have this to do
+        await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
+      }
       leases.clear(record.id);
       return vms.transition(record.id, "stopped", { vmm: null });
     default:
@@ -89,7 +90,10 @@ export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
 /** Kills the sandbox's machine: the one in its record, or one whose starter died before it could write it there. */
 async function endMachine(home: Home, record: VmRecord): Promise<void> {
   if (record.vmm) await killVmm(record.vmm);
-  else if (record.pending.includes("start:launch")) await killOrphans(filesOf(home, record.id).exit);
+  else if (record.pending.includes("start:launch")) {
+    const { killOrphans } = await import("./orphans.ts");
+    await killOrphans(filesOf(home, record.id).exit);
+  }
 }
 
 /** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import { isSmolVMError } from "../../errors.ts";
-import { diskSpace } from "../../host/facts.ts";
+import { diskSpace } from "../../host/disk-space.ts";
 import { vmFiles } from "../../host/filenames.ts";
 import { nativeDir, nativeProgram } from "../../host/native.ts";
 import { ensurePaths } from "../../host/paths.ts";
