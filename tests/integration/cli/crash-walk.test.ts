@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { STEPS } from "../../../src/store/journal.ts";
 import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
 import { leftovers, processesNaming, useTempHome } from "../../helpers/home.ts";
+import { scaled } from "../../helpers/speed.ts";
 
 const home = useTempHome();
 const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
@@ -163,25 +164,29 @@ describe("smolvm that is killed", () => {
 
 describe("fifty", () => {
   const kills = LONG ? 50 : 6;
-  test(`kills at seeded random moments (${kills} here) leave nothing that gc does not remove`, async () => {
-    // mulberry32, by Tommy Ettinger: the same moments each time
-    let seed = 20_261_122;
-    const random = (): number => {
-      seed = (seed + 0x6d2b79f5) | 0;
-      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-    };
-    for (let i = 0; i < kills; i++) {
-      await killedAfter(random() * 4_000, i % 2 === 0, ["create", "--name", `r${i}`, "--start", ...SMALL]);
-      await states();
-    }
-    await keepAnswers();
-    for (const name of Object.keys(await states())) if (name !== "keep") await done(["rm", "-f", name]);
-    await done(["gc"]);
-    expect((await done(["gc"])).text).toBe("Nothing was left behind.\n");
-    expect(traces()).toEqual(before);
-  });
+  test(
+    `kills at seeded random moments (${kills} here) leave nothing that gc does not remove`,
+    async () => {
+      // mulberry32, by Tommy Ettinger: the same moments each time
+      let seed = 20_261_122;
+      const random = (): number => {
+        seed = (seed + 0x6d2b79f5) | 0;
+        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+        return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+      };
+      for (let i = 0; i < kills; i++) {
+        await killedAfter(random() * 4_000, i % 2 === 0, ["create", "--name", `r${i}`, "--start", ...SMALL]);
+        await states();
+      }
+      await keepAnswers();
+      for (const name of Object.keys(await states())) if (name !== "keep") await done(["rm", "-f", name]);
+      await done(["gc"]);
+      expect((await done(["gc"])).text).toBe("Nothing was left behind.\n");
+      expect(traces()).toEqual(before);
+    },
+    scaled(kills * 20_000),
+  );
 });
 
 describe("gc", () => {
