@@ -67,7 +67,9 @@ choose_target() {
   target="$arch-unknown-linux-gnu"
   variable=$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
   local flags="-C target-feature=+crt-static -C relocation-model=static"
-  if [ "$arch" != "$host_arch" ]; then
+  if [ "$arch" = "$host_arch" ]; then
+    has_target "$target" || return 1
+  else
     command -v "$arch-linux-gnu-gcc" >/dev/null || return 1
     export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
     if ! has_target "$target"; then
@@ -77,7 +79,6 @@ choose_target() {
       flags="$flags --sysroot $sysroot"
     fi
   fi
-  [[ $flags == *--sysroot* ]] || has_target "$target" || return 1
   export "CARGO_TARGET_${variable}_RUSTFLAGS=$flags"
 }
 

@@ -27,6 +27,9 @@ export interface GuestNetwork {
   readonly mtu?: number;
 }
 
+/** Whose kernel is booted: the image's own, the fast one that was built here, or the user's. */
+export type KernelOrigin = "debian" | "fast" | "custom";
+
 /** The machine to launch. Frozen, serialisable; nothing optional that a backend would have to guess. */
 export interface MachineSpec {
   readonly backend: BackendName;
@@ -51,7 +54,7 @@ export interface VmSpec {
   /** image reference as the user gave it, e.g. "debian", or "" when kernelPath/rootfsPath were given */
   readonly image: string;
   /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
-  readonly kernel: "debian" | "fast" | "custom";
+  readonly kernel: KernelOrigin;
   /** content address of the image, or "" */
   readonly imageDigest: string;
   readonly diskSizeMib: number;

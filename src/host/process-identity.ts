@@ -28,6 +28,14 @@ export function hostBootId(): string {
   return cachedBootId;
 }
 
+/**
+ * The fields of /proc/PID/stat (proc(5)) from the third on, the state. The command name (field 2) may hold spaces and
+ * parentheses: what is wanted starts after the last ')'. Pure.
+ */
+export function statFields(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
 /** State letter and start time of a process from /proc/PID/stat, or undefined if there is none. */
 function procStat(pid: number): { state: string; startTime: string } | undefined {
   let stat: string;
@@ -36,8 +44,7 @@ function procStat(pid: number): { state: string; startTime: string } | undefined
   } catch {
     return undefined;
   }
-  // The command name (field 2) may hold spaces and parentheses: fields start after the last ')'.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = statFields(stat);
   return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
 }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { isAlive, type ProcessIdentity } from "./process-identity.ts";
+import { isAlive, type ProcessIdentity, statFields } from "./process-identity.ts";
 
 /** What a process uses. On hosts without /proc everything is absent. */
 export interface ProcessUsage {
@@ -48,8 +48,7 @@ export function parseKib(text: string, name: string): number | undefined {
 
 /** utime + stime of /proc/PID/stat (proc(5), fields 14 and 15), in ms. Pure. */
 export function parseCpuTimeMs(text: string): number | undefined {
-  // The command name (field 2) may hold spaces and parentheses: fields start after the last ')'.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const fields = statFields(text);
   const ticks = Number(fields[11]) + Number(fields[12]);
   return Number.isFinite(ticks) ? ticks * MS_PER_TICK : undefined;
 }

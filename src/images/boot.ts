@@ -1,4 +1,5 @@
-import type { Arch, MachineType } from "../config/spec.ts";
+import type { VMConfig } from "../config/options.ts";
+import type { Arch, KernelOrigin, MachineType } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Image, KernelModule, RootfsFormat } from "./image.ts";
 import { prepareInitrd } from "./initramfs.ts";
@@ -19,15 +20,12 @@ export interface BootRequest {
   readonly agentPath: string;
   readonly kernelPath?: string | undefined;
   /** which kernel, where the user gives none: see VMConfig.kernel */
-  readonly kernel?: "auto" | "debian" | "fast" | undefined;
+  readonly kernel?: VMConfig["kernel"] | undefined;
   readonly initrdPath?: string | undefined;
   readonly rootfsPath?: string | undefined;
   /** "isolated" (default): the root is read-only under a writable disk; "shared": it is written itself */
   readonly diskMode?: "isolated" | "shared" | undefined;
 }
-
-/** Whose kernel is booted: the image's own, the fast one that was built here, or the user's. */
-export type KernelOrigin = "debian" | "fast" | "custom";
 
 /** What is booted. All paths are absolute or as the user gave them. */
 export interface Boot {
@@ -50,8 +48,7 @@ async function fastKernel(dirs: ImageDirs, request: BootRequest): Promise<BuiltK
   if (kernel === "debian") return undefined;
   // It has no PCI. And an initramfs of the user's own may bring modules, which fit one kernel only.
   const fits = machine !== "q35" && request.initrdPath === undefined;
-  const built = fits || kernel === "fast" ? await usedKernel(dirs, arch) : undefined;
-  if (kernel === "auto") return fits ? built : undefined;
+  if (kernel === "auto") return fits ? usedKernel(dirs, arch) : undefined;
   if (machine === "q35") {
     throw new SmolVMError(
       "CONFIG_INVALID",
@@ -61,6 +58,7 @@ async function fastKernel(dirs: ImageDirs, request: BootRequest): Promise<BuiltK
       },
     );
   }
+  const built = await usedKernel(dirs, arch);
   if (built === undefined) {
     throw new SmolVMError("IMAGE_NOT_FOUND", `no fast kernel is in use for ${arch}`, {
       hint: `Build it: smolvm image kernel build --arch ${arch}`,

@@ -71,8 +71,17 @@ async function readHolder(path: string): Promise<ProcessIdentity | undefined> {
   }
 }
 
-/** Removes a dead holder's lock. Two takers must not do it both: the second would remove the first one's new lock. */
-async function removeStale(path: string): Promise<void> {
+/** Whether a living process holds the lock. */
+export async function isLocked(path: string): Promise<boolean> {
+  const holder = await readHolder(path);
+  return holder !== undefined && isAlive(holder);
+}
+
+/**
+ * Removes a dead holder's lock. Two takers must not do it both: the second would remove the first one's new lock.
+ * Returns whether it was there and was removed.
+ */
+export async function removeStale(path: string): Promise<boolean> {
   const takeover = `${path}.takeover`;
   try {
     await mkdir(takeover);
@@ -83,11 +92,13 @@ async function removeStale(path: string): Promise<void> {
       () => 0,
     );
     if (age > TAKEOVER_STALE_MS) await rmdir(takeover).catch(() => {}); // another one was faster
-    return;
+    return false;
   }
   try {
     const holder = await readHolder(path);
-    if (holder !== undefined && !isAlive(holder)) await rm(path, { force: true });
+    const stale = holder !== undefined && !isAlive(holder);
+    if (stale) await rm(path, { force: true });
+    return stale;
   } finally {
     await rmdir(takeover).catch(() => {}); // taken for stale by another one
   }

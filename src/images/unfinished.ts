@@ -1,6 +1,7 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { identify, isAlive } from "../host/process-identity.ts";
+import { isLocked, removeStale } from "./build-lock.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
 
 /**
@@ -14,9 +15,9 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
     await rm(path, { recursive: true, force: true });
     removed.push(path);
   };
-  if (!(await held(layout.buildLock))) {
+  if (!(await isLocked(layout.buildLock))) {
     for (const name of await names(layout.work)) await remove(join(layout.work, name));
-    if ((await names(layout.root)).includes("build.lock")) await remove(layout.buildLock);
+    if (await removeStale(layout.buildLock)) removed.push(layout.buildLock);
   }
   for (const directory of [
     dirs.cacheDir,
@@ -37,14 +38,6 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
 function temporaryOf(name: string): number | undefined {
   const match = /\.(\d+)(?:\.[0-9a-f]{8})?\.tmp$|\.lock\.(\d+)\.[0-9a-f]{8}$/.exec(name);
   return match ? Number(match[1] ?? match[2]) : undefined;
-}
-
-async function held(lock: string): Promise<boolean> {
-  try {
-    return isAlive(JSON.parse(await readFile(lock, "utf8")) as ProcessIdentity);
-  } catch {
-    return false; // no lock, or one that names nobody
-  }
 }
 
 function names(directory: string): Promise<string[]> {

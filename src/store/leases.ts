@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
-import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { isAlive, type ProcessIdentity } from "../host/process-identity.ts";
 import { transaction, write } from "./database.ts";
+import { holderOf, pruneHolders, thisProcess } from "./holders.ts";
 
 export interface Lease {
   readonly port: number;
@@ -21,12 +22,11 @@ export class ChannelLeases {
 
   /** Queues this process for a port of the sandbox. Returns its ticket. */
   enqueue(vmId: string): number {
-    const me = JSON.stringify(identify(process.pid));
     const { lastInsertRowid } = write(
       this.#database,
       "INSERT INTO channel_waiters (vm_id, holder) VALUES (?, ?)",
       vmId,
-      me,
+      thisProcess(),
     );
     return Number(lastInsertRowid);
   }
@@ -44,7 +44,7 @@ export class ChannelLeases {
         .all(vmId, ticket);
       let ahead = 0;
       for (const waiter of waiters) {
-        if (isAlive(JSON.parse(String(waiter.holder)))) ahead++;
+        if (isAlive(holderOf(waiter))) ahead++;
         else this.withdraw(Number(waiter.ticket));
       }
       const held = new Map(this.#leases(vmId).map((lease) => [lease.port, lease.holder]));
@@ -61,20 +61,19 @@ export class ChannelLeases {
       this.withdraw(ticket);
       this.#database
         .prepare("INSERT OR REPLACE INTO channel_leases (vm_id, port, holder) VALUES (?, ?, ?)")
-        .run(vmId, lease.port, JSON.stringify(identify(process.pid)));
+        .run(vmId, lease.port, thisProcess());
       return lease;
     });
   }
 
   /** Gives a port back. One that was taken over by another process meanwhile stays that one's. */
   release(vmId: string, port: number): void {
-    const me = JSON.stringify(identify(process.pid));
     write(
       this.#database,
       "DELETE FROM channel_leases WHERE vm_id = ? AND port = ? AND holder = ?",
       vmId,
       port,
-      me,
+      thisProcess(),
     );
   }
 
@@ -85,17 +84,7 @@ export class ChannelLeases {
 
   /** Forgets the leases and the places in the queue of processes that are gone. Returns how many they were. */
   prune(): number {
-    return transaction(this.#database, () => {
-      let pruned = 0;
-      for (const table of ["channel_leases", "channel_waiters"]) {
-        for (const row of this.#database.prepare(`SELECT rowid, holder FROM ${table}`).all()) {
-          if (isAlive(JSON.parse(String(row.holder)))) continue;
-          this.#database.prepare(`DELETE FROM ${table} WHERE rowid = ?`).run(Number(row.rowid));
-          pruned++;
-        }
-      }
-      return pruned;
-    });
+    return pruneHolders(this.#database, "channel_leases") + pruneHolders(this.#database, "channel_waiters");
   }
 
   /** Pids of the processes that hold ports, for messages. */
@@ -114,6 +103,6 @@ export class ChannelLeases {
     return this.#database
       .prepare("SELECT port, holder FROM channel_leases WHERE vm_id = ?")
       .all(vmId)
-      .map((row) => ({ port: Number(row.port), holder: JSON.parse(String(row.holder)) as ProcessIdentity }));
+      .map((row) => ({ port: Number(row.port), holder: holderOf(row) }));
   }
 }

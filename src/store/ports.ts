@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
-import { identify, isAlive } from "../host/process-identity.ts";
-import { transaction, write } from "./database.ts";
+import { isAlive } from "../host/process-identity.ts";
+import { write } from "./database.ts";
+import { holderOf, pruneHolders, thisProcess } from "./holders.ts";
 
 /** A port of the host that leads into a sandbox. */
 export interface PortRecord {
@@ -26,7 +27,7 @@ export class PortTable {
       guestPort,
       hostAddress,
       hostPort,
-      JSON.stringify(identify(process.pid)),
+      thisProcess(),
     );
     return Number(lastInsertRowid);
   }
@@ -40,7 +41,7 @@ export class PortTable {
     return this.#database
       .prepare("SELECT * FROM ports WHERE vm_id = ? ORDER BY id")
       .all(vmId)
-      .filter((row) => isAlive(JSON.parse(String(row.holder))))
+      .filter((row) => isAlive(holderOf(row)))
       .map((row) => ({
         guestPort: Number(row.guest_port),
         hostAddress: String(row.host_address),
@@ -50,13 +51,6 @@ export class PortTable {
 
   /** Forgets the ports of processes that are gone. Returns how many they were. */
   prune(): number {
-    return transaction(this.#database, () => {
-      const gone = this.#database
-        .prepare("SELECT id, holder FROM ports")
-        .all()
-        .filter((row) => !isAlive(JSON.parse(String(row.holder))));
-      for (const { id } of gone) this.remove(Number(id));
-      return gone.length;
-    });
+    return pruneHolders(this.#database, "ports");
   }
 }

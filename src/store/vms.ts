@@ -1,8 +1,9 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { identify, isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
+import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
 import { transaction, write } from "./database.ts";
+import { thisProcess } from "./holders.ts";
 import type { Step } from "./journal.ts";
 import { SETTLED, TRANSITIONS, type VmState } from "./states.ts";
 
@@ -74,7 +75,7 @@ export class VmTable {
           JSON.stringify(record.labels),
           Date.now(),
           record.owner ? JSON.stringify(record.owner) : null,
-          JSON.stringify(identify(process.pid)),
+          thisProcess(),
         );
       this.note(record.id, step);
       return this.get(record.id);
@@ -161,9 +162,7 @@ export class VmTable {
       const row = this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id);
       const holder = parse<ProcessIdentity>(row?.lock);
       if (holder && isAlive(holder)) return holder;
-      this.#database
-        .prepare("UPDATE vms SET lock = ? WHERE id = ?")
-        .run(JSON.stringify(identify(process.pid)), id);
+      this.#database.prepare("UPDATE vms SET lock = ? WHERE id = ?").run(thisProcess(), id);
       return undefined;
     });
   }

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../agent/endpoint.ts";
-import { diskSpace } from "../host/disk-space.ts";
+import { DISK_FULL_BYTES, diskSpace } from "../host/disk-space.ts";
 import { type VmFiles, vmFiles } from "../host/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
@@ -27,12 +27,9 @@ export function filesOf(home: Home, id: string): VmFiles {
   return vmFiles(home.paths.dataDir, home.paths.runtimeDir, id);
 }
 
-/** Below this much room the store may not be able to note anything. */
-const LITTLE_ROOM_BYTES = 1 << 20;
-
 /** Before something is removed: on a full disk, makes room for the notes that this takes. */
 export function makeRoomToRemove(home: Home): void {
-  if (diskSpace(home.paths.dataDir).freeBytes < LITTLE_ROOM_BYTES) home.store.makeRoom();
+  if (diskSpace(home.paths.dataDir).freeBytes < DISK_FULL_BYTES) home.store.makeRoom();
 }
 
 /** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. */

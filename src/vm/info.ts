@@ -1,4 +1,13 @@
-import type { Accelerator, Arch, BackendName, Lifetime, MachineType, NetworkMode } from "../config/spec.ts";
+import type {
+  Accelerator,
+  Arch,
+  BackendName,
+  KernelOrigin,
+  Lifetime,
+  MachineType,
+  NetworkMode,
+} from "../config/spec.ts";
+import { DISK_FULL_BYTES } from "../host/disk-space.ts";
 import { networkNote } from "../network/plan.ts";
 import type { PortRecord } from "../store/ports.ts";
 import type { VmState } from "../store/states.ts";
@@ -13,7 +22,7 @@ export interface VMInfo {
   readonly image: string;
   readonly imageDigest: string | undefined;
   /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
-  readonly kernel: "debian" | "fast" | "custom";
+  readonly kernel: KernelOrigin;
   /** the file that is booted */
   readonly kernelPath: string;
   readonly arch: Arch;
@@ -53,9 +62,6 @@ export interface HostState {
   /** ports that lead into the sandbox */
   readonly ports: readonly PortRecord[];
 }
-
-/** Below this much room on the host a sandbox's disk cannot grow: its writes fail, and its file system goes read-only. */
-const DISK_FULL_BYTES = 1 << 20;
 
 const EMULATED_NOTE =
   "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";

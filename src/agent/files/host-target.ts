@@ -1,6 +1,7 @@
 import { lstat, mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import { randomBytes } from "../../util/random-bytes.ts";
 import { hostError } from "./host-error.ts";
 
 /** Where a download goes on the host. */
@@ -60,8 +61,5 @@ export function checkHostPath(path: string): void {
 
 /** A name next to `path` that nobody uses: what is written there can be renamed over it. */
 export function stagingPath(path: string): string {
-  return join(
-    dirname(path),
-    `.smolvm-${process.getBuiltinModule("node:crypto").randomBytes(9).toString("base64url")}`,
-  );
+  return join(dirname(path), `.smolvm-${randomBytes(9).toString("base64url")}`);
 }

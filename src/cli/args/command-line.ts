@@ -54,13 +54,10 @@ function groupCommand(
   if (second === undefined || second === "--help" || second === "-h") return { name: "help", help: group };
   const name = `${group} ${second}`;
   const entry = COMMANDS.get(name);
+  const words = [...rest.slice(0, at), ...rest.slice(at + 1)];
   // "image kernel" is a group within a group.
-  if (!entry) {
-    const deeper = groupCommand(name, leading, [...rest.slice(0, at), ...rest.slice(at + 1)]);
-    if (deeper) return deeper;
-  }
-  if (!entry) return unknownCommand(name, members);
-  return { name, entry, words: [...leading, ...rest.slice(0, at), ...rest.slice(at + 1)] };
+  if (!entry) return groupCommand(name, leading, words) ?? unknownCommand(name, members);
+  return { name, entry, words: [...leading, ...words] };
 }
 
 function unknownCommand(name: string, known: readonly string[]): never {

@@ -1,4 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
+import type { Arguments } from "./arguments.ts";
 
 const MS_PER_UNIT: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -25,4 +26,10 @@ export function parseDurationMs(option: string, text: string): number {
   if (ms === 0) throw wrong("is no time at all", example);
   if (ms > MAX_MS) throw wrong("is too long", `The most is 24 days: ${option} 24d`);
   return ms;
+}
+
+/** What --timeout says, in milliseconds; undefined if it was not given. @throws SmolVMError USAGE */
+export function timeoutOption(args: Arguments): number | undefined {
+  const text = args.value("timeout");
+  return text === undefined ? undefined : parseDurationMs("--timeout", text);
 }

@@ -3,7 +3,7 @@ import { ensurePaths, processPaths } from "../../host/paths.ts";
 import { buildImage } from "../../images/build.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";
-import { parseDurationMs } from "../args/duration.ts";
+import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -32,14 +32,12 @@ const spec: CommandSpec = {
 async function imageBuildCommand(io: Io, args: Arguments): Promise<Outcome> {
   const name = args.operands[0] ?? DEFAULT_IMAGE;
   const arch = parseArch(args.value("arch"));
-  const timeout = args.value("timeout");
-  const timeoutMs = timeout === undefined ? undefined : parseDurationMs("--timeout", timeout);
   const paths = processPaths();
   ensurePaths(paths);
   const { image, built } = await buildImage(paths, name, {
     arch,
     deadline: Deadline.of(`building the image '${name}'`, {
-      timeoutMs,
+      timeoutMs: timeoutOption(args),
       signal: io.interrupts.signal,
       option: "--timeout",
     }),

@@ -2,7 +2,7 @@ import { ensurePaths, processPaths } from "../../host/paths.ts";
 import { buildKernel } from "../../images/kernel-build/build.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";
-import { parseDurationMs } from "../args/duration.ts";
+import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -31,14 +31,12 @@ const spec: CommandSpec = {
 
 async function kernelBuildCommand(io: Io, args: Arguments): Promise<Outcome> {
   const arch = parseArch(args.value("arch"));
-  const timeout = args.value("timeout");
-  const timeoutMs = timeout === undefined ? undefined : parseDurationMs("--timeout", timeout);
   const paths = processPaths();
   ensurePaths(paths);
   const { kernel, built } = await buildKernel(paths, {
     arch,
     deadline: Deadline.of("building the kernel", {
-      timeoutMs,
+      timeoutMs: timeoutOption(args),
       signal: io.interrupts.signal,
       option: "--timeout",
     }),

@@ -1,9 +1,7 @@
-import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
-import { parseDurationMs } from "../args/duration.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
@@ -19,17 +17,8 @@ const spec: CommandSpec = {
   examples: ["smolvm start box"],
 };
 
-async function startCommand(io: Io, args: Arguments): Promise<Outcome> {
-  const timeout = args.value("timeout");
-  const timeoutMs = timeout === undefined ? undefined : parseDurationMs("--timeout", timeout);
-  const started = await forEachName(args.operands, async (name) => {
-    const vm = await SmolVM.get(name);
-    await vm.start({ timeoutMs, signal: io.interrupts.signal, onProgress: io.onProgress });
-    const info = await vm.info();
-    await vm[Symbol.asyncDispose]();
-    return info;
-  });
-  return { data: started, text: () => started.map((info) => `${info.name}\n`).join("") };
+function startCommand(io: Io, args: Arguments): Promise<Outcome> {
+  return changeEach(io, args, (vm, limits) => vm.start({ ...limits, onProgress: io.onProgress }));
 }
 
 export const start: Command = { spec, run: startCommand };

@@ -1,9 +1,7 @@
-import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
-import { parseDurationMs } from "../args/duration.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
@@ -18,18 +16,11 @@ const spec: CommandSpec = {
   examples: ["smolvm stop box"],
 };
 
-async function stopCommand(io: Io, args: Arguments): Promise<Outcome> {
-  const timeout = args.value("timeout");
-  const timeoutMs = timeout === undefined ? undefined : parseDurationMs("--timeout", timeout);
-  const stopped = await forEachName(args.operands, async (name) => {
-    const vm = await SmolVM.get(name);
+function stopCommand(io: Io, args: Arguments): Promise<Outcome> {
+  return changeEach(io, args, async (vm, limits) => {
     io.onProgress({ stage: `stop ${vm.name}`, message: `stopping ${vm.name}` });
-    await vm.stop({ timeoutMs, signal: io.interrupts.signal });
-    const info = await vm.info();
-    await vm[Symbol.asyncDispose]();
-    return info;
+    await vm.stop(limits);
   });
-  return { data: stopped, text: () => stopped.map((info) => `${info.name}\n`).join("") };
 }
 
 export const stop: Command = { spec, run: stopCommand };

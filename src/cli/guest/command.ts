@@ -1,7 +1,7 @@
 import type { ProcessExit } from "../../agent/types.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
-import { parseDurationMs } from "../args/duration.ts";
+import { timeoutOption } from "../args/duration.ts";
 import { usage } from "../args/parse.ts";
 import type { CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -40,11 +40,10 @@ export async function commandOptions(
     const { requireTerminal } = await import("../terminal/session.ts");
     requireTerminal("-t", "Leave -t out: output and input are streamed without it too.");
   }
-  const timeout = args.value("timeout");
   return {
     tty,
     interactive: args.flag("interactive"),
-    timeoutMs: timeout === undefined ? undefined : parseDurationMs("--timeout", timeout),
+    timeoutMs: timeoutOption(args),
   };
 }
 
