@@ -81,7 +81,7 @@ cargo_tests() {
   return "$code"
 }
 
-shell_scripts() { limited "$1" shellcheck -x scripts/*.sh .ci/run bin/smolvm; }
+shell_scripts() { limited "$1" shellcheck -x scripts/*.sh tests/lab/*.sh .ci/run bin/smolvm; }
 
 # smolvm in a checkout boots its image; how long that takes is how slow this machine is
 first_sandbox() {

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { type Apt, debianArch } from "./apt.ts";
+import type { KernelModule } from "./image.ts";
 import { KEPT_MODULES, loadOrder, moduleDepends, moduleName, stripModuleSignature } from "./modules.ts";
 import { extractVmlinux } from "./vmlinux.ts";
 
@@ -49,7 +50,7 @@ export async function prepareKernel(
 
   await mkdir(join(target, "modules"));
   const modules = [];
-  for (const module of await findModules(await modulesDir(unpacked, version))) {
+  for (const module of await findModules(await modulesDir(unpacked, version), KEPT_MODULES)) {
     const file = join("modules", `${module.name}.ko`);
     await writeFile(join(target, file), stripModuleSignature(await readFile(module.path)));
     modules.push({ name: module.name, file, depends: module.depends });
@@ -69,8 +70,8 @@ export function kernelPackage(depends: string): string {
   return name;
 }
 
-/** bookworm has /lib/modules; from trixie on it is /usr/lib/modules. */
-async function modulesDir(unpacked: string, version: string): Promise<string> {
+/** Where an unpacked kernel package has its modules: bookworm has /lib/modules, from trixie on it is /usr/lib/modules. */
+export async function modulesDir(unpacked: string, version: string): Promise<string> {
   for (const lib of ["lib", "usr/lib"]) {
     const directory = join(unpacked, lib, "modules", version);
     const found = await readdir(directory).catch(() => undefined);
@@ -79,8 +80,11 @@ async function modulesDir(unpacked: string, version: string): Promise<string> {
   throw new SmolVMError("IMAGE_BUILD_FAILED", `the kernel package ${version} holds no modules`);
 }
 
-/** The kept modules and all they depend on. Debian's packages hold no modules.dep, so each module's own list is read. */
-async function findModules(directory: string): Promise<{ name: string; path: string; depends: string[] }[]> {
+/** A module in an unpacked kernel package. */
+export type FoundModule = Omit<KernelModule, "sha256">;
+
+/** The wanted modules and all they depend on. Debian's packages hold no modules.dep, so each module's own list is read. */
+export async function findModules(directory: string, wanted: readonly string[]): Promise<FoundModule[]> {
   const paths = new Map<string, string>();
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !/\.ko(\.|$)/.test(entry.name)) continue;
@@ -89,13 +93,13 @@ async function findModules(directory: string): Promise<{ name: string; path: str
     }
     paths.set(moduleName(basename(entry.name)), join(entry.parentPath, entry.name));
   }
-  const found: { name: string; path: string; depends: string[]; sha256: string }[] = [];
-  const queue = [...KEPT_MODULES];
+  const found: FoundModule[] = [];
+  const queue = [...wanted];
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
     const path = paths.get(name);
     if (path === undefined || found.some((module) => module.name === name)) continue; // built in, or known
     const depends = moduleDepends(await readFile(path));
-    found.push({ name, path, depends, sha256: "" });
+    found.push({ name, path, depends });
     queue.push(...depends);
   }
   // fails here, and not at a boot, if one is missing

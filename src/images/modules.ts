@@ -53,9 +53,12 @@ export function wantedModules(needs: ModuleNeeds): string[] {
  * module is left out: it is built in, or the agent says at boot what is missing. Pure.
  * @throws SmolVMError IMAGE_INVALID if a dependency of a module is missing or circular
  */
-export function loadOrder(modules: readonly KernelModule[], wanted: readonly string[]): KernelModule[] {
+export function loadOrder<M extends Pick<KernelModule, "name" | "depends">>(
+  modules: readonly M[],
+  wanted: readonly string[],
+): M[] {
   const byName = new Map(modules.map((module) => [module.name, module]));
-  const order: KernelModule[] = [];
+  const order: M[] = [];
   const visiting = new Set<string>();
   const visit = (name: string, neededBy: string | undefined): void => {
     const module = byName.get(name);

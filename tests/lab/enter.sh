@@ -1,0 +1,57 @@
+#!/bin/bash
+# PID 1 of the lab, in its root: mounts what a host has, runs the job's command and tells how it ended. What the host
+# gave is in LAB_JOB: argv, env (both NUL-separated), cwd, shares ("TAG DIR" lines).
+# The lab's ports: lab.control (lines to the host: ready, beat, exit N), lab.out and lab.err (the command's output).
+mount -t devpts -o mode=0620,ptmxmode=0666 devpts /dev/pts 2>/dev/null || { mkdir -p /dev/pts && mount -t devpts devpts /dev/pts; }
+mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t tmpfs -o mode=0755 run /run
+mount -t tmpfs -o mode=1777,size=60% tmp /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -sf /proc/self/fd /dev/fd
+for name in stdin:0 stdout:1 stderr:2; do ln -sf "/proc/self/fd/${name#*:}" "/dev/${name%:*}"; done
+mkdir -p /dev/net
+# As udev has them on any distribution.
+chgrp kvm /dev/kvm 2>/dev/null && chmod 0660 /dev/kvm
+chmod 0666 /dev/net/tun /dev/fuse 2>/dev/null
+ip link set lo up
+hostname lab 2>/dev/null || echo lab >/proc/sys/kernel/hostname
+echo 1 >/proc/sys/kernel/panic
+
+port() {
+  local entry
+  for entry in /sys/class/virtio-ports/*; do
+    [ "$(<"$entry/name")" = "$1" ] && echo "/dev/${entry##*/}"
+  done
+}
+exec 7>"$(port lab.control)"
+while read -r tag directory; do
+  mkdir -p "$directory"
+  mount -t 9p -o trans=virtio,version=9p2000.L,rw,msize=512000,cache=none "$tag" "$directory" || echo "lab: no $directory"
+done <"$LAB_JOB/shares"
+echo ready >&7
+# Louder than anything that runs here: its silence means that the lab itself stands still.
+(
+  renice -n -10 $BASHPID >/dev/null
+  while sleep 1; do read -r up _ </proc/uptime && echo "beat $up" >&7; done
+) &
+
+mkfifo /run/lab-out /run/lab-err
+cat </run/lab-out >"$(port lab.out)" &
+out=$!
+cat </run/lab-err >"$(port lab.err)" &
+err=$!
+mapfile -d '' -t argv <"$LAB_JOB/argv"
+mapfile -d '' -t env <"$LAB_JOB/env"
+(
+  exec 7>&- </dev/null >/run/lab-out 2>/run/lab-err
+  cd "$(<"$LAB_JOB/cwd")" || exit 125
+  exec env -i "${env[@]}" "${argv[@]}"
+) &
+command=$!
+wait "$command"
+code=$?
+# What the command left running may hold its output open: it has a moment for its last words.
+(sleep 2 && kill "$out" "$err") 2>/dev/null &
+wait "$out" "$err"
+echo "exit $code" >&7
+while sleep 1; do :; done
