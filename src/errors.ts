@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   FILE_PERMISSION: "the file may not be read or written by that user",
   FILE_UNSAFE: "an entry that the guest sent would have left its target directory or is not allowed",
   FILE_FAILED: "a file operation failed for a reason of its own (details.errno)",
+  DISK_IN_USE: "another sandbox or program has a disk file of yours",
   NO_SPACE: "the disk is full",
   PORT_IN_USE: "the host port is taken",
   NETWORK_SETUP_MISSING: "the network mode needs a host setup that has not been done",

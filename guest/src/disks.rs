@@ -1,4 +1,6 @@
 //! Finds the machine's disks: the host names each by the serial number of its virtio-blk device.
+//!
+//! The user's own get the name that udev would give them: which of them is vdc and which is vdd depends on the machine.
 
 use std::ffi::{CStr, CString};
 
@@ -43,7 +45,27 @@ impl Disks {
             b"smolvm-base" => self.base = node,
             b"smolvm-upper" => self.upper = node,
             b"smolvm-root" => self.root = node,
+            serial if is_users(serial) => link(name, serial),
             _ => {}
         }
+    }
+}
+
+/// True for the serial number of a disk of the user's own.
+fn is_users(serial: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+    serial.starts_with(b"extra-") && serial.iter().all(plain)
+}
+
+/// /dev/disk/by-id/virtio-SERIAL
+fn link(name: &[u8], serial: &[u8]) {
+    let target = crate::configure::path(&[b"../../", name]);
+    let place = crate::configure::path(&[b"/dev/disk/by-id/virtio-", serial]);
+    let made = sys::mkdir(c"/dev/disk", 0o755).and_then(|()| sys::mkdir(c"/dev/disk/by-id", 0o755)).and_then(|()| {
+        // SAFETY: valid paths.
+        sys::check(unsafe { libc::symlink(target.as_ptr(), place.as_ptr()) })
+    });
+    if let Err(error) = made {
+        crate::console::warn("cannot name a disk", error);
     }
 }

@@ -1,8 +1,14 @@
 import { type ErrorCode, SmolVMError } from "../errors.ts";
 import type { VmmExit } from "./backend.ts";
 
+export interface KnownReason {
+  readonly pattern: RegExp;
+  readonly code: ErrorCode;
+  readonly hint: string;
+}
+
 /** What VMMs say on stderr, and what it means for a user. The first that matches counts. */
-const KNOWN_REASONS: readonly { pattern: RegExp; code: ErrorCode; hint: string }[] = [
+const KNOWN_REASONS: readonly KnownReason[] = [
   {
     pattern: /cannot set up guest memory|Cannot allocate memory/i,
     code: "VMM_FAILED",
@@ -10,7 +16,7 @@ const KNOWN_REASONS: readonly { pattern: RegExp; code: ErrorCode; hint: string }
   },
   {
     pattern: /Failed to get (?:shared )?"(?:write|consistent read)" lock/i,
-    code: "VM_BUSY",
+    code: "DISK_IN_USE",
     hint: "Another machine has the disk open: stop it first, or use a copy of the disk.",
   },
   {
@@ -31,6 +37,11 @@ const KNOWN_REASONS: readonly { pattern: RegExp; code: ErrorCode; hint: string }
   },
 ];
 
+/** What a VMM's last words mean for a user, if they are known. Pure. */
+export function knownReason(stderr: string): KnownReason | undefined {
+  return KNOWN_REASONS.find(({ pattern }) => pattern.test(stderr));
+}
+
 /**
  * The error for a VMM that ended while it should have run: how it ended and what it said, with a hint where the reason
  * is a known one. Pure.
@@ -45,7 +56,7 @@ export function vmmExitError(program: string, exit: VmmExit, afterMs?: number): 
         ? `exited with ${exit.code}`
         : "was killed together with its monitor";
   const said = exit.stderr.trim();
-  const known = KNOWN_REASONS.find(({ pattern }) => pattern.test(said));
+  const known = knownReason(said);
   const after = afterMs === undefined ? "" : ` after ${Math.round(afterMs)} ms`;
   return new SmolVMError(
     known?.code ?? "VMM_FAILED",

@@ -1,5 +1,5 @@
 import type { OnProgress } from "./progress.ts";
-import type { Accelerator, Arch, Lifetime, NetworkMode } from "./spec.ts";
+import type { Accelerator, Arch, DiskMode, Lifetime, NetworkMode } from "./spec.ts";
 
 /** A guest port to be reached on the host while the sandbox runs. */
 export interface PortForward {
@@ -9,6 +9,14 @@ export interface PortForward {
   hostPort?: number;
   /** address to listen on; default 127.0.0.1 */
   hostAddress?: string;
+}
+
+/** A file of the host that the guest has as a disk. */
+export interface ExtraDrive {
+  /** raw disk image, absolute path; its size is a multiple of 512 bytes */
+  path: string;
+  /** the guest cannot write to it, and several sandboxes may have it at once; default false */
+  readOnly?: boolean;
 }
 
 /** What a user may ask of a sandbox. Unknown keys are rejected. */
@@ -27,6 +35,10 @@ export interface VMConfig {
   memSizeMib?: number;
   /** size of the sandbox's writable disk, 64-1048576 `MiB`; sparse on the host; default 2048 */
   diskSizeMib?: number;
+  /** `isolated` (default): a writable disk of its own over the read-only root; `shared`: `rootfsPath`, an ext4 image of one's own, is written itself, and no other sandbox can have it while this one exists */
+  diskMode?: DiskMode;
+  /** at most 8 disks more; the guest finds the first one as `/dev/disk/by-id/virtio-extra-0`. A writable one is this sandbox's alone while it runs */
+  extraDrives?: readonly ExtraDrive[];
   /** environment of every command; a command's own `env` goes over it */
   env?: Record<string, string>;
   /** working directory of every command, absolute; default: the user's home */
@@ -47,7 +59,7 @@ export interface VMConfig {
   kernelPath?: string;
   /** an initramfs of one's own; it must start smolvm's agent */
   initrdPath?: string;
-  /** a root file system of one's own: squashfs, erofs or ext4 image, used read-only under a writable overlay */
+  /** a root file system of one's own: squashfs, erofs or ext4 image, used read-only under a writable overlay (but see `diskMode`) */
   rootfsPath?: string;
   /** appended to the kernel command line */
   bootArgs?: string;

@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from "./checks.ts";
-import type { PortForward, VMConfig } from "./options.ts";
+import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 
 /** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
 export const NAME_PATTERN: RegExp = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
@@ -35,6 +35,8 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   vcpuCount: wholeNumber(1, 32),
   memSizeMib: wholeNumber(128, 16384),
   diskSizeMib: wholeNumber(64, 1048576),
+  diskMode: oneOf("isolated", "shared"),
+  extraDrives: checkDrives,
   env: record(all(text, matching(/^[^=]*$/, "holds a '='")), anyText),
   workdir: guestPath,
   user: text,
@@ -58,11 +60,9 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
-  diskMode: "every sandbox has a disk of its own for now",
   networkRateLimitMbps: "rate limits come with the network policy",
   qemuNetwork: "QEMU sandboxes use user-mode networking for now",
   isolation: "jails come with the Firecracker backend",
-  extraDrives: "give files with vm.files.upload for now",
   ttlMs: "it needs the supervisor, which is not built yet",
   template: "every start boots cold for now",
   mounts: "copy files with vm.files.upload for now",
@@ -84,10 +84,28 @@ export function parseConfig(input: unknown = {}): VMConfig {
     const problem = CHECKS[option as keyof VMConfig](value);
     if (problem) throw invalidOption(option, value, problem);
   }
-  const { kernel, kernelPath } = input as VMConfig;
+  const config = input as VMConfig;
+  checkTogether(config);
+  return config;
+}
+
+/** What each option for itself cannot tell. @throws SmolVMError CONFIG_INVALID */
+function checkTogether({ kernel, kernelPath, diskMode, diskSizeMib, rootfsPath }: VMConfig): void {
   if (kernel !== undefined && kernelPath !== undefined)
     throw invalidOption("kernel", kernel, "excludes kernelPath: give one of them");
-  return input as VMConfig;
+  if (diskMode !== "shared") return;
+  if (rootfsPath === undefined)
+    throw invalidOption(
+      "diskMode",
+      diskMode,
+      "needs a rootfsPath, the image that is to be written: images of the store are shared by all and never are",
+    );
+  if (diskSizeMib !== undefined)
+    throw invalidOption(
+      "diskSizeMib",
+      diskSizeMib,
+      'is not for diskMode "shared": rootfsPath is the disk, as large as it is',
+    );
 }
 
 function unknownOption(option: string): SmolVMError {
@@ -123,6 +141,24 @@ function checkNetwork(value: unknown): string | undefined {
   const extra = Object.keys(value).find((key) => key !== "mode");
   if (extra) return `has the unknown key '${extra}'`;
   return oneOf("open", "off")((value as { mode?: unknown }).mode);
+}
+
+/** As many as the machine microvm has room for beside its other devices, and more than anybody asked for. */
+const MAX_DRIVES = 8;
+
+function checkDrives(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return "is not an array";
+  if (value.length > MAX_DRIVES) return `has more than ${MAX_DRIVES} entries`;
+  for (const drive of value as ExtraDrive[]) {
+    if (typeof drive !== "object" || drive === null) return "has an entry that is not an object";
+    const unknown = Object.keys(drive).find((key) => key !== "path" && key !== "readOnly");
+    if (unknown) return `has an entry with the unknown key '${unknown}'`;
+    const problem = hostPath(drive.path);
+    if (problem) return `has a path that ${problem}`;
+    if (drive.readOnly !== undefined && typeof drive.readOnly !== "boolean")
+      return "has a readOnly that is neither true nor false";
+  }
+  return undefined;
 }
 
 function checkPorts(value: unknown): string | undefined {

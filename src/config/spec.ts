@@ -6,6 +6,7 @@ export type MachineType = "microvm" | "q35" | "virt";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "off";
 export type Lifetime = "owner" | "detached";
+export type DiskMode = "isolated" | "shared";
 
 /** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */
 export interface DiskSpec {
@@ -57,7 +58,10 @@ export interface VmSpec {
   readonly kernel: KernelOrigin;
   /** content address of the image, or "" */
   readonly imageDigest: string;
+  /** size of the disk that it writes to: its own, or with diskMode "shared" the user's */
   readonly diskSizeMib: number;
+  /** absent in records of the first version: isolated */
+  readonly diskMode?: DiskMode;
   readonly hostname: string;
   readonly guestNetwork: GuestNetwork | undefined;
   readonly env: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@ import { prepareInitrd } from "./initramfs.ts";
 import { type BuiltKernel, usedKernel } from "./kernel-build/kernel-store.ts";
 import type { ImageDirs } from "./layout.ts";
 import { resolveImage } from "./store.ts";
+import { checkUserDisk, type UserDisk } from "./user-disk.ts";
 import { checkUserInitrd, checkUserRootfs, prepareUserKernel } from "./user-files.ts";
 
 /** What a boot is to be made of: an image of the store, with parts of the user's own in its place. */
@@ -36,6 +37,8 @@ export interface Boot {
   readonly rootfsFormat: RootfsFormat;
   /** the root is a base below a writable disk; false: it is the one writable disk */
   readonly overlay: boolean;
+  /** size of a root that is the writable disk itself */
+  readonly rootfsBytes: number | undefined;
   /** where the writable disk starts from (seed.ts) */
   readonly seedPath: string;
   /** the image that is behind it, or undefined if kernel and root are both the user's own */
@@ -67,6 +70,21 @@ async function fastKernel(dirs: ImageDirs, request: BootRequest): Promise<BuiltK
   return built;
 }
 
+/** A root that is to be written itself. @throws SmolVMError IMAGE_INVALID, FILE_TYPE, FILE_PERMISSION */
+async function checkSharedRootfs(path: string, format: RootfsFormat): Promise<UserDisk> {
+  if (format !== "ext4") {
+    throw new SmolVMError(
+      "IMAGE_INVALID",
+      `the root file system '${path}' is ${format}, which cannot be written`,
+      {
+        hint: 'diskMode "shared" needs an ext4 image: mke2fs -t ext4 -d DIRECTORY rootfs.img 1G. Without diskMode it is used read-only.',
+        details: { rootfsPath: path },
+      },
+    );
+  }
+  return await checkUserDisk("rootfsPath", path, { readOnly: false });
+}
+
 /**
  * Finds and checks everything that a boot needs. Without `initrdPath` ours is used; it holds the image's modules only
  * with the image's kernel (or a file of the same content), because modules fit one kernel: a kernel of the user's own must have what it needs built in
@@ -80,6 +98,8 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
   // The user's own files first: a mistake in them is told even where there is no image yet.
   const rootfs =
     rootfsPath === undefined ? undefined : await checkUserRootfs(rootfsPath, { readOnly: overlay });
+  const disk =
+    rootfsPath === undefined || overlay ? undefined : await checkSharedRootfs(rootfsPath, rootfs!.format);
   const ownKernel = kernelPath === undefined ? undefined : await prepareUserKernel(dirs, kernelPath, arch);
   if (initrdPath !== undefined) await checkUserInitrd(initrdPath);
 
@@ -94,9 +114,10 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
     kernel: ownKernel ? "custom" : fast ? "fast" : "debian",
     initrdPath:
       initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: request.agentPath })),
-    rootfsPath: rootfsPath ?? image.rootfsPath,
+    rootfsPath: disk?.path ?? rootfsPath ?? image.rootfsPath,
     rootfsFormat,
     overlay,
+    rootfsBytes: disk?.bytes,
     seedPath: image.seedPath,
     image: ownKernel !== undefined && rootfs !== undefined ? undefined : image,
   };

@@ -1,4 +1,5 @@
 import { SmolVMError } from "../errors.ts";
+import { DISK_CONTAINERS, type DiskContainer } from "./disk-container.ts";
 import type { RootfsFormat } from "./image.ts";
 
 /** Bytes that {@link detectRootfs} looks at: ext4's superblock ends there. */
@@ -11,25 +12,9 @@ export interface RootfsInfo {
   readonly needsRecovery: boolean;
 }
 
-/** Image formats that are no bare file system, by their magic, and what to do with them. */
-const CONTAINERS: readonly {
-  readonly at: number;
-  readonly magic: readonly number[];
-  readonly name: string;
-  readonly hint: string;
-}[] = [
-  {
-    at: 0,
-    magic: [0x51, 0x46, 0x49, 0xfb],
-    name: "a qcow2 image",
-    hint: "Convert it: qemu-img convert -O raw IMAGE ROOTFS",
-  },
-  {
-    at: 0,
-    magic: [0x3a, 0xff, 0x26, 0xed],
-    name: "an Android sparse image",
-    hint: "Unpack it: simg2img IMAGE ROOTFS",
-  },
+/** Formats that are no bare file system, by their magic, and what to do with them. */
+const CONTAINERS: readonly DiskContainer[] = [
+  ...DISK_CONTAINERS,
   { at: 0, magic: [0x1f, 0x8b], name: "compressed with gzip", hint: "Unpack it: gunzip FILE" },
   { at: 0, magic: [0x28, 0xb5, 0x2f, 0xfd], name: "compressed with zstd", hint: "Unpack it: unzstd FILE" },
   { at: 0, magic: [0xfd, 0x37, 0x7a, 0x58], name: "compressed with xz", hint: "Unpack it: unxz FILE" },
@@ -69,7 +54,7 @@ export function detectRootfs(head: Uint8Array, path: string): RootfsInfo {
     `the root file system '${path}' is ${container?.name ?? "neither squashfs, erofs nor ext4"}`,
     {
       hint:
-        container?.hint ??
+        container?.hint.replaceAll("IMAGE", `'${path}'`) ??
         "Give an image of a squashfs, erofs or ext4 file system, without a partition table.",
       details: { rootfsPath: path },
     },

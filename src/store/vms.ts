@@ -55,10 +55,16 @@ export class VmTable {
   /**
    * Adds the record of a sandbox that this process is about to make: locked by it, with the first step noted, so that
    * nobody takes it for finished, and whoever finds it after our death knows that it is not.
+   * @param judge throws if it may not be: no other sandbox comes or changes its state between that and the insertion
    * @throws SmolVMError VM_NAME_TAKEN
    */
-  insert(record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">, step: Step): VmRecord {
+  insert(
+    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">,
+    step: Step,
+    judge?: () => void,
+  ): VmRecord {
     return transaction(this.#database, () => {
+      judge?.();
       if (this.find(record.name)) {
         throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${record.name}' exists`, {
           hint: `Choose another name, or remove it: smolvm rm ${record.name}`,
@@ -102,10 +108,12 @@ export class VmTable {
 
   /**
    * Moves a sandbox to another state, in one transaction, if the transition table allows it.
+   * @param judge as in {@link insert}
    * @throws SmolVMError VM_STATE, VM_NOT_FOUND
    */
-  transition(id: string, to: VmState, patch: VmPatch = {}): VmRecord {
+  transition(id: string, to: VmState, patch: VmPatch = {}, judge?: () => void): VmRecord {
     return transaction(this.#database, () => {
+      judge?.();
       const record = this.get(id);
       if (!TRANSITIONS[record.state].includes(to)) {
         throw new SmolVMError(

@@ -1,4 +1,5 @@
-import { SmolVMError } from "../errors.ts";
+import { type KnownReason, knownReason } from "../backends/vmm-exit.ts";
+import { type ErrorCode, SmolVMError } from "../errors.ts";
 import { lastLines } from "./console.ts";
 
 /** What is known about a boot that did not succeed. */
@@ -27,12 +28,20 @@ export function bootError(evidence: BootEvidence): SmolVMError {
   const stage = bootStage(evidence.console);
   const lines = lastLines(evidence.console, 40);
   const { message, hint } = diagnose(evidence, stage);
-  const code = evidence.exit ? "BOOT_FAILED" : "BOOT_TIMEOUT";
+  const taken = evidence.exit && stage === "firmware" ? whatIsTaken(evidence.exit.stderr) : undefined;
+  const code = taken?.code ?? (evidence.exit ? "BOOT_FAILED" : "BOOT_TIMEOUT");
   return new SmolVMError(code, `sandbox '${evidence.name}' ${message}`, {
-    hint,
+    hint: taken?.hint ?? hint,
     details: { stage, console: lines, exit: evidence.exit },
   });
 }
+
+/** A machine that never began because somebody else has what it needs: nothing is wrong with the machine. */
+function whatIsTaken(stderr: string): KnownReason | undefined {
+  const known = knownReason(stderr);
+  return known !== undefined && TAKEN.includes(known.code) ? known : undefined;
+}
+const TAKEN: readonly ErrorCode[] = ["DISK_IN_USE"];
 
 function diagnose(evidence: BootEvidence, stage: string): { message: string; hint: string } {
   const { console, exit } = evidence;

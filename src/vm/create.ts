@@ -8,6 +8,7 @@ import { writeDiskFromSeed } from "../images/seed.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { UndoStack } from "../util/undo-stack.ts";
+import { requireFreeRoot, requireUnwritten, settleHolders } from "./disk-claims.ts";
 import { filesOf, type Home } from "./home.ts";
 import { resolveVm } from "./resolve.ts";
 
@@ -16,7 +17,7 @@ const MIN_FREE_BYTES = 16 << 20;
 
 /**
  * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
- * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, NO_SPACE, CONFIG_INVALID
+ * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, DISK_IN_USE, NO_SPACE, CONFIG_INVALID
  */
 export async function createVm(
   home: Home,
@@ -25,9 +26,11 @@ export async function createVm(
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
+  await requireUnwritten(home, config);
   const { spec, seedPath } = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
   requireRoom(home.paths.dataDir);
+  await settleHolders(home, id, spec);
 
   const undo = new UndoStack();
   try {
@@ -40,12 +43,14 @@ export async function createVm(
         owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
       },
       "create:files",
+      () => requireFreeRoot(home, spec),
     );
     failpoint("after create:files");
     undo.push("record", () => home.store.vms.remove(id));
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
-    await writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    if (seedPath !== undefined)
+      await writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
     failpoint("before created");
     home.store.vms.complete(id);
     undo.commit();

@@ -2,6 +2,7 @@ import type {
   Accelerator,
   Arch,
   BackendName,
+  DiskMode,
   KernelOrigin,
   Lifetime,
   MachineType,
@@ -12,6 +13,7 @@ import { networkNote } from "../network/plan.ts";
 import type { PortRecord } from "../store/ports.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmFault, VmRecord } from "../store/vms.ts";
+import { type DriveInfo, drivesOf } from "./drives.ts";
 
 /** What is known about a sandbox. */
 export interface VMInfo {
@@ -35,6 +37,10 @@ export interface VMInfo {
   readonly vcpuCount: number;
   readonly memSizeMib: number;
   readonly diskSizeMib: number;
+  /** "shared": its root is `rootfsPath` itself */
+  readonly diskMode: DiskMode;
+  /** disks that it has beside its root */
+  readonly drives: readonly DriveInfo[];
   readonly network: { readonly mode: NetworkMode; readonly note: string };
   readonly lifetime: Lifetime;
   readonly hostname: string;
@@ -90,6 +96,8 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     vcpuCount: machine.vcpuCount,
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,
+    diskMode: spec.diskMode ?? "isolated", // absent in records of the first version
+    drives: drivesOf(spec),
     network: { mode: machine.network, note: networkNote(machine.network) },
     lifetime: spec.lifetime,
     hostname: spec.hostname,

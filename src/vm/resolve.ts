@@ -15,15 +15,16 @@ import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import { nativeDir } from "../host/native.ts";
-import { resolveBoot } from "../images/boot.ts";
+import { type Boot, resolveBoot } from "../images/boot.ts";
 import { guestNetwork } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { extraDisks, requireOnce } from "./drives.ts";
 import type { Home } from "./home.ts";
 
-/** The spec of a sandbox that is to be made, and the seed that its disk starts from. */
+/** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
 export interface ResolvedVm {
   readonly spec: VmSpec;
-  readonly seedPath: string;
+  readonly seedPath: string | undefined;
 }
 
 /**
@@ -54,14 +55,13 @@ export async function resolveVm(
     kernel: config.kernel,
     initrdPath: config.initrdPath,
     rootfsPath: config.rootfsPath,
+    diskMode: config.diskMode,
   });
+  const disks = [...rootDisks(boot, vm.files), ...(await extraDisks(config.extraDrives ?? []))];
+  requireOnce(disks);
   deadline.check();
-  const disks: DiskSpec[] = [
-    { serial: "smolvm-base", path: boot.rootfsPath, format: "raw", readOnly: true },
-    { serial: "smolvm-upper", path: vm.files.upper, format: "raw", readOnly: false },
-  ];
   return {
-    seedPath: boot.seedPath,
+    seedPath: boot.overlay ? boot.seedPath : undefined,
     spec: {
       machine: {
         backend,
@@ -80,7 +80,11 @@ export async function resolveVm(
       image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
       kernel: boot.kernel,
       imageDigest: boot.image?.digest ?? "",
-      diskSizeMib: config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB,
+      diskSizeMib:
+        boot.rootfsBytes === undefined
+          ? (config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB)
+          : Math.ceil(boot.rootfsBytes / 2 ** 20),
+      diskMode: config.diskMode ?? "isolated",
       hostname: config.hostname ?? vm.name,
       guestNetwork: guestNetwork(network),
       env: config.env ?? {},
@@ -90,6 +94,16 @@ export async function resolveVm(
       bootTimeoutMs: BOOT_TIMEOUT_MS,
     },
   };
+}
+
+/** The root: a read-only base and the sandbox's own disk, or the user's image alone. */
+function rootDisks(boot: Boot, files: VmFiles): DiskSpec[] {
+  const disk = { path: boot.rootfsPath, format: "raw" } as const;
+  if (!boot.overlay) return [{ ...disk, serial: "smolvm-root", readOnly: false }];
+  return [
+    { ...disk, serial: "smolvm-base", readOnly: true },
+    { serial: "smolvm-upper", path: files.upper, format: "raw", readOnly: false },
+  ];
 }
 
 function requireHostArch(): Arch {

@@ -14,6 +14,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
 import { firstLease } from "./channel.ts";
 import { readLog } from "./console.ts";
+import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
@@ -27,7 +28,7 @@ export interface Started {
 
 /**
  * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
- * @throws SmolVMError VM_STATE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY
+ * @throws SmolVMError VM_STATE, DISK_IN_USE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY
  */
 export async function startVm(
   home: Home,
@@ -42,7 +43,10 @@ export async function startVm(
         details: { state: "running" },
       });
     }
-    home.store.vms.transition(id, "starting", { error: null, vmm: null });
+    await settleHolders(home, id, record.spec);
+    home.store.vms.transition(id, "starting", { error: null, vmm: null }, () =>
+      requireFreeDisks(home, id, record.spec),
+    );
     try {
       return await boot(home, record, deadline, onProgress);
     } catch (error) {
@@ -150,7 +154,8 @@ async function giveIdentity(session: AgentSession, record: VmRecord, deadline: D
       // The same over all starts of this sandbox, different from every other's.
       machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
       network: spec.guestNetwork,
-      diskBytes: spec.diskSizeMib * 1024 * 1024,
+      // A disk of the user's own is not ours to grow.
+      diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
     },
     deadline.limits,
   );

@@ -1,6 +1,7 @@
 import { allocatedBytes, processUsage } from "../host/process-usage.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
+import { writableDisk } from "./drives.ts";
 import { filesOf, type Home } from "./home.ts";
 
 /** What a sandbox uses of the host now. What the host cannot tell, or what does not run, is absent. */
@@ -38,7 +39,7 @@ export async function readStats(home: Home, record: VmRecord): Promise<VMStats> 
     memoryBytes: usage?.memoryBytes,
     memoryKind: usage?.memoryKind,
     cpuTimeMs: usage?.cpuTimeMs,
-    diskBytes: await allocatedBytes(filesOf(home, record.id).upper),
+    diskBytes: await allocatedBytes(writableDisk(record.spec)?.path ?? filesOf(home, record.id).upper),
     vcpuCount: record.spec.machine.vcpuCount,
     memSizeMib: record.spec.machine.memSizeMib,
     diskSizeMib: record.spec.diskSizeMib,

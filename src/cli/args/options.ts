@@ -71,6 +71,18 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "kernel", value: "KERNEL", help: "debian, fast, or the file of a kernel of your own" },
   { name: "initrd", value: "FILE", help: "an initramfs of your own" },
   { name: "rootfs", value: "FILE", help: "a root file system of your own" },
+  {
+    name: "disk-mode",
+    value: "MODE",
+    choices: ["isolated", "shared"],
+    help: "isolated (default); shared: write to the --rootfs file itself",
+  },
+  {
+    name: "drive",
+    value: "FILE[:ro]",
+    repeat: true,
+    help: "a raw disk image as one more disk; :ro: read-only",
+  },
 ];
 
 /** How a guest command is run; `run` and `exec` have them. */

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "./arguments.ts";
+import { parseDrive } from "./drive.ts";
 import { parseEnv, parseLabels } from "./pairs.ts";
 import { parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
@@ -50,6 +51,8 @@ export function sandboxConfig(
   else give("kernelPath", file("kernel"));
   give("initrdPath", file("initrd"));
   give("rootfsPath", file("rootfs"));
+  give("diskMode", args.value("disk-mode") as VMConfig["diskMode"]);
+  if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return { config, unsetEnv: unset };

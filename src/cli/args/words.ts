@@ -19,6 +19,8 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   kernelPath: "--kernel",
   initrdPath: "--initrd",
   rootfsPath: "--rootfs",
+  diskMode: "--disk-mode",
+  extraDrives: "--drive",
   labels: "--label",
   ports: "-p",
   timeoutMs: "--timeout",
@@ -56,5 +58,6 @@ function flagged(message: string, option: unknown): string {
 function flagWords(text: string): string {
   return text
     .replace(/\bnetwork: "(\w+)"/g, "--network $1")
+    .replace(/\bdiskMode "(\w+)"/g, "--disk-mode $1")
     .replace(OPTION_WORDS, (option) => FLAG_OF_OPTION[option]!);
 }

@@ -48,7 +48,14 @@ export function sandboxFields(info: VMInfo): string {
     ["isolation", `${info.isolation.tier}: ${info.isolation.note}`],
     ["cpus", String(info.vcpuCount)],
     ["memory", formatMib(info.memSizeMib)],
-    ["disk", formatMib(info.diskSizeMib)],
+    [
+      "disk",
+      `${formatMib(info.diskSizeMib)}${info.diskMode === "shared" ? ", the root file system itself" : ""}`,
+    ],
+    ...info.drives.map(({ path, readOnly, device }): [string, string] => [
+      "drive",
+      `${path}${readOnly ? " (read-only)" : ""} -> ${device}`,
+    ]),
     ["network", `${info.network.mode}: ${info.network.note}`],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],

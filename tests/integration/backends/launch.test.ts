@@ -131,7 +131,7 @@ describe("launching QEMU", () => {
     mkdirSync(second.dir, { recursive: true });
     const machine = await backend().launch(spec(), second, { deadline: soon(), lifetime: "owner" });
     const error = vmmExitError("qemu", await machine.exited);
-    expect(error.code).toBe("VM_BUSY");
+    expect(error.code).toBe("DISK_IN_USE");
     expect(await client.queryStatus(soon())).toBe("running");
     await client.quit(soon());
     await first.exited;

@@ -65,7 +65,7 @@ describe("options", () => {
     expect(refusal({ constructor: 1 }).code).toBe("CONFIG_INVALID");
   });
 
-  test.each([["mounts"], ["os"], ["template"], ["isolation"], ["diskMode"]])(
+  test.each([["mounts"], ["os"], ["template"], ["isolation"]])(
     "%s, which a later version brings, is refused and not ignored",
     (option) => {
       expect(refusal({ [option]: "x" })).toMatchObject({ code: "NOT_SUPPORTED" });
@@ -95,4 +95,30 @@ test("a choice of kernel and a kernel of one's own exclude each other", () => {
   expect(parseConfig({ kernel: "debian" })).toEqual({ kernel: "debian" });
   expect(() => parseConfig({ kernel: "newest" })).toThrow("auto, debian, fast");
   expect(() => parseConfig({ kernel: "fast", kernelPath: "/vmlinux" })).toThrow("excludes kernelPath");
+});
+
+describe("drives", () => {
+  test("are absolute paths, read-only or not", () => {
+    const config = { extraDrives: [{ path: "/a.img" }, { path: "/b.img", readOnly: true }] };
+    expect(parseConfig(config)).toEqual(config);
+  });
+
+  test.each([
+    ["not in an array", "/a.img"],
+    ["no objects", ["/a.img"]],
+    ["relative", [{ path: "a.img" }]],
+    ["with an unknown key", [{ path: "/a.img", format: "qcow2" }]],
+    ["read-only by halves", [{ path: "/a.img", readOnly: "yes" }]],
+    ["nine", Array.from({ length: 9 }, (_, n) => ({ path: `/${n}.img` }))],
+  ])("that are %s are refused", (_what, extraDrives) => {
+    expect(refusal({ extraDrives }).code).toBe("CONFIG_INVALID");
+  });
+});
+
+test("a root that is written itself is the user's own, and as large as it is", () => {
+  const shared = { diskMode: "shared", rootfsPath: "/root.img" } as const;
+  expect(parseConfig(shared)).toEqual(shared);
+  expect(() => parseConfig({ diskMode: "shared" })).toThrow("needs a rootfsPath");
+  expect(() => parseConfig({ ...shared, diskSizeMib: 1024 })).toThrow("rootfsPath is the disk");
+  expect(() => parseConfig({ diskMode: "mine" })).toThrow("isolated, shared");
 });

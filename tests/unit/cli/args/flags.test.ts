@@ -37,7 +37,8 @@ test("flags become the library's options", () => {
       ...["--name", "box", "--backend", "qemu", "--image", "debian", "--arch", "x86_64", "--cpus", "2"],
       ...["--memory", "1G", "--disk", "10G", "--network", "off", "-e", "A=1", "-e", "CALLER", "-w", "/srv"],
       ...["-u", "nobody", "-l", "team=web", "-p", "8080:80", "--machine", "q35", "--accelerator", "tcg"],
-      ...["--kernel", "/k", "--initrd", "/i", "--rootfs", "/r"],
+      ...["--kernel", "/k", "--initrd", "/i", "--rootfs", "/r", "--disk-mode", "shared"],
+      ...["--drive", "/a:b.img", "--drive", "/c.img:ro"],
     ),
   ).toEqual({
     name: "box",
@@ -58,6 +59,8 @@ test("flags become the library's options", () => {
     kernelPath: "/k",
     initrdPath: "/i",
     rootfsPath: "/r",
+    diskMode: "shared",
+    extraDrives: [{ path: "/a:b.img" }, { path: "/c.img", readOnly: true }],
   });
 });
 

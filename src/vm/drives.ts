@@ -1,0 +1,64 @@
+import type { ExtraDrive } from "../config/options.ts";
+import type { DiskSpec, VmSpec } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import { checkUserDisk } from "../images/user-disk.ts";
+
+const EXTRA = /^extra-\d+$/;
+
+/** A disk of the user's own, as the sandbox has it. */
+export interface DriveInfo {
+  /** the file on the host */
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** where the guest finds it */
+  readonly device: string;
+}
+
+/**
+ * The disks for the drives that a user asks for.
+ * @throws SmolVMError FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, IMAGE_INVALID
+ */
+export async function extraDisks(drives: readonly ExtraDrive[]): Promise<DiskSpec[]> {
+  const disks: DiskSpec[] = [];
+  for (const [index, { path, readOnly = false }] of drives.entries()) {
+    const file = await checkUserDisk("extraDrives", path, { readOnly });
+    disks.push({ serial: `extra-${index}`, path: file.path, format: "raw", readOnly });
+  }
+  return disks;
+}
+
+/** A file that one sandbox has twice must not be written by either. @throws SmolVMError CONFIG_INVALID */
+export function requireOnce(disks: readonly DiskSpec[]): void {
+  for (const [index, disk] of disks.entries()) {
+    const twin = disks.slice(0, index).find(({ path }) => path === disk.path);
+    if (twin === undefined || (twin.readOnly && disk.readOnly)) continue;
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `extraDrives: '${disk.path}' is a disk of this sandbox twice, and written`,
+      {
+        hint: "Give it once, or read-only both times.",
+        details: { option: "extraDrives", path: disk.path },
+      },
+    );
+  }
+}
+
+/** Disks that are files of the user's own: drives, and a root of one's own. Pure. */
+export function userDisks({ image, machine }: Pick<VmSpec, "image" | "machine">): DiskSpec[] {
+  return (machine.disks ?? []).filter(
+    ({ serial }) =>
+      EXTRA.test(serial) || serial === "smolvm-root" || (serial === "smolvm-base" && image === ""),
+  );
+}
+
+/** The drives of a sandbox beside its root. Pure. */
+export function drivesOf({ machine }: Pick<VmSpec, "machine">): DriveInfo[] {
+  return (machine.disks ?? [])
+    .filter(({ serial }) => EXTRA.test(serial))
+    .map(({ path, readOnly, serial }) => ({ path, readOnly, device: `/dev/disk/by-id/virtio-${serial}` }));
+}
+
+/** The user's own disk that the guest's root is written to, with diskMode "shared". Pure. */
+export function writableDisk({ machine }: Pick<VmSpec, "machine">): DiskSpec | undefined {
+  return (machine.disks ?? []).find(({ serial }) => serial === "smolvm-root");
+}
