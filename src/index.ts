@@ -19,6 +19,7 @@ export {
   SmolVM,
   type StartOptions,
 } from "./smolvm.ts";
+export type { SandboxEnv } from "./vm/env.ts";
 export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";
 export type { VMStats } from "./vm/stats.ts";

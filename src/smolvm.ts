@@ -21,6 +21,7 @@ import { Deadline } from "./util/deadline.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
+import { type SandboxEnv, sandboxEnv } from "./vm/env.ts";
 import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { describe, type HostState, type VMInfo } from "./vm/info.ts";
@@ -98,6 +99,8 @@ export class SmolVM implements AsyncDisposable {
   readonly files: GuestFiles;
   readonly ports: Ports;
   readonly processes: Processes;
+  /** the environment of its commands */
+  readonly env: SandboxEnv;
 
   readonly #home: Home;
   readonly #channel: Channel;
@@ -105,7 +108,6 @@ export class SmolVM implements AsyncDisposable {
   #config: VMConfig | undefined;
   /** one bring-up at a time: concurrent first runs share it */
   #bringUp: Promise<void> | undefined;
-  #defaults: Pick<VmSpec, "env" | "workdir" | "user"> | undefined;
   readonly #forwards: PortForwards;
 
   /**
@@ -136,6 +138,10 @@ export class SmolVM implements AsyncDisposable {
       kill: async (id, signal = "SIGTERM", killOptions = {}) =>
         signalProcess(await this.#limited("signalling a process", killOptions), id, signal, killOptions),
     };
+    this.env = sandboxEnv({
+      read: () => (this.#config ? (this.#config.env ?? {}) : this.#record().spec.env),
+      change: (change) => this.#changeEnv(change),
+    });
   }
 
   /**
@@ -445,14 +451,23 @@ export class SmolVM implements AsyncDisposable {
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
   #withDefaults<T extends CommandDefaults>(options: T): T {
-    this.#defaults ??= this.#record().spec;
-    const { env, workdir, user } = this.#defaults;
+    const { env, workdir, user } = this.#record().spec; // read each time: any process may have changed it
     return {
       ...options,
       cwd: options.cwd ?? workdir,
       user: options.user ?? user,
       env: { ...env, ...options.env },
     };
+  }
+
+  async #changeEnv(change: (env: VmSpec["env"]) => VmSpec["env"]): Promise<void> {
+    await this.#bringUp?.catch(() => {}); // whoever began it is told
+    if (this.#config) {
+      this.#config = { ...this.#config, env: change(this.#config.env ?? {}) };
+      return;
+    }
+    await recover(this.#home, this.#record());
+    this.#home.store.vms.changeSpec(this.id, (spec) => ({ ...spec, env: change(spec.env) }));
   }
 
   async #expose(guestPort: number, options: ExposeOptions = {}): Promise<ExposedPort> {

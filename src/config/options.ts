@@ -39,7 +39,7 @@ export interface VMConfig {
   diskMode?: DiskMode;
   /** at most 8 disks more; the guest finds the first one as `/dev/disk/by-id/virtio-extra-0`. A writable one is this sandbox's alone while it runs */
   extraDrives?: readonly ExtraDrive[];
-  /** environment of every command; a command's own `env` goes over it */
+  /** environment of every command, at most 256 KiB; a command's own `env` goes over it; `vm.env` changes it later */
   env?: Record<string, string>;
   /** working directory of every command, absolute; default: the user's home */
   workdir?: string;

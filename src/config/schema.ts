@@ -13,6 +13,7 @@ import {
   text,
   wholeNumber,
 } from "./checks.ts";
+import { checkEnv } from "./env.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 
 /** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
@@ -37,7 +38,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   diskSizeMib: wholeNumber(64, 1048576),
   diskMode: oneOf("isolated", "shared"),
   extraDrives: checkDrives,
-  env: record(all(text, matching(/^[^=]*$/, "holds a '='")), anyText),
+  env: checkEnv,
   workdir: guestPath,
   user: text,
   hostname: matching(HOSTNAME_PATTERN, "is not a host name of at most 64 characters"),
@@ -82,7 +83,7 @@ export function parseConfig(input: unknown = {}): VMConfig {
     if (value === undefined) continue;
     if (option === "network" && isPolicy(value)) throw policyNotBuilt();
     const problem = CHECKS[option as keyof VMConfig](value);
-    if (problem) throw invalidOption(option, value, problem);
+    if (problem) throw invalidOption(option, option === "env" ? namesOf(value) : value, problem);
   }
   const config = input as VMConfig;
   checkTogether(config);
@@ -106,6 +107,11 @@ function checkTogether({ kernel, kernelPath, diskMode, diskSizeMib, rootfsPath }
       diskSizeMib,
       'is not for diskMode "shared": rootfsPath is the disk, as large as it is',
     );
+}
+
+/** Values of variables may be secrets: an error, which is logged, has their names alone. */
+function namesOf(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? Object.keys(value) : typeof value;
 }
 
 function unknownOption(option: string): SmolVMError {

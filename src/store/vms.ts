@@ -160,6 +160,19 @@ export class VmTable {
     write(this.#database, "UPDATE vms SET vmm = ? WHERE id = ?", JSON.stringify(vmm), id);
   }
 
+  /**
+   * Changes what is kept of a sandbox's spec, in one transaction: nobody sees half of it, and no other process's change is lost.
+   * For what a machine is not launched from; who changes a machine holds its lock.
+   * @throws SmolVMError VM_NOT_FOUND; what `change` throws, and then nothing has changed
+   */
+  changeSpec(id: string, change: (spec: VmSpec) => VmSpec): VmRecord {
+    return transaction(this.#database, () => {
+      const { spec } = this.get(id);
+      write(this.#database, "UPDATE vms SET spec = ? WHERE id = ?", JSON.stringify(change(spec)), id);
+      return this.get(id);
+    });
+  }
+
   remove(id: string): void {
     write(this.#database, "DELETE FROM vms WHERE id = ?", id);
   }

@@ -41,6 +41,31 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     await expect(vm.run("true", { cwd: "/nowhere" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
   });
 
+  test("get what vm.env says at their start, from any process's change on", async () => {
+    const other = await SmolVM.get(vm.name);
+    await vm.env.set("COLOUR", "red");
+    await vm.env.set({ SHAPE: "round", SIZE: "9" });
+    const early = vm.spawn("read _; echo $COLOUR");
+    await early.started;
+    await other.env.set({ COLOUR: "blue", SIZE: undefined });
+    early.stdin.end("\n");
+    let said = "";
+    for await (const { data } of early) said += Buffer.from(data).toString();
+    expect(said).toBe("red\n");
+    expect((await vm.run("echo $COLOUR $SHAPE $(printenv SIZE || echo unset)")).stdout).toBe(
+      "blue round unset\n",
+    );
+    expect(
+      (await vm.run("echo $(printenv COLOUR || echo unset)", { env: { COLOUR: undefined } })).stdout,
+    ).toBe("unset\n");
+    expect(await vm.env.get("SHAPE")).toBe("round");
+    expect(await vm.env.get("toString")).toBeUndefined();
+    await vm.env.delete("SHAPE", "NOT_THERE");
+    expect(await vm.env.list()).toEqual({ COLOUR: "blue" });
+    await expect(vm.env.set("A=B", "x")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await vm.env.delete("COLOUR");
+  });
+
   test("print bytes, which arrive unchanged", async () => {
     const { stdoutBytes } = await vm.run(["printf", "\\377\\000\\303x"]);
     expect([...stdoutBytes]).toEqual([0xff, 0x00, 0xc3, 0x78]);

@@ -102,21 +102,40 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
         hostname: "box.example",
         env: { GREETING: "hello" },
         workdir: "/tmp",
+        user: "nobody",
         labels: { team: "blue" },
       }),
     );
     const { stdout } = await vm.run(
-      "nproc; awk '/MemTotal/{print int($2/1024)}' /proc/meminfo; df --output=size -BM / | tail -1 | tr -dc 0-9; echo; hostname; echo $GREETING; pwd",
+      "nproc; awk '/MemTotal/{print int($2/1024)}' /proc/meminfo; df --output=size -BM / | tail -1 | tr -dc 0-9; echo; hostname; echo $GREETING; pwd; id -un",
     );
-    const [cores, memory, disk, hostname, greeting, directory] = stdout.split("\n");
+    const [cores, memory, disk, hostname, greeting, directory, user] = stdout.split("\n");
     expect(cores).toBe("2");
     expect(Number(memory)).toBeGreaterThan(256);
     expect(Number(memory)).toBeLessThanOrEqual(384);
     expect(Number(disk)).toBeGreaterThan(3600);
     expect(Number(disk)).toBeLessThanOrEqual(4096);
-    expect([hostname, greeting, directory]).toEqual(["box.example", "hello", "/tmp"]);
+    expect([hostname, greeting, directory, user]).toEqual(["box.example", "hello", "/tmp", "nobody"]);
     expect((await SmolVM.list({ labels: { team: "blue" } })).map((info) => info.name)).toEqual([vm.name]);
     expect(await SmolVM.list({ labels: { team: "red" } })).toEqual([]);
+  });
+
+  test("has an environment that is changed before it exists, and stays when it stops", async () => {
+    const vm = new SmolVM(small(backend, { env: { A: "1", B: "2" }, lifetime: "detached" }));
+    try {
+      await vm.env.set({ A: "one", C: "three" });
+      await vm.env.delete("B");
+      expect(await vm.env.list()).toEqual({ A: "one", C: "three" });
+      expect((await vm.run("echo $A $C $(printenv B || echo unset)")).stdout).toBe("one three unset\n");
+      await vm.stop();
+      await vm.env.set("B", "back");
+      await vm.start();
+      expect((await vm.run("echo $A $C $B")).stdout).toBe("one three back\n");
+    } finally {
+      await vm.delete({ force: true });
+    }
+    await expect(vm.env.list()).rejects.toMatchObject({ code: "VM_NOT_FOUND" });
+    await expect(vm.env.set("A", "1")).rejects.toMatchObject({ code: "VM_NOT_FOUND" });
   });
 
   test("whose disk is full gets an error of its own and stays usable", async () => {

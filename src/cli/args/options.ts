@@ -8,6 +8,14 @@ export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { name: "help", short: "h", help: "this help" },
 ];
 
+/** Wherever there is `--env`. */
+export const ENV_FILE_OPTION: OptionSpec = {
+  name: "env-file",
+  value: "FILE",
+  repeat: true,
+  help: "the same from a file of K=V lines; --env goes over it",
+};
+
 /** What a new sandbox is like; `run` and `create` have them. */
 export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
@@ -21,6 +29,7 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     choices: ["open", "off"],
     help: "open (default): outgoing connections; off: no network card",
   },
+  { name: "hostname", value: "NAME", help: "host name in the sandbox (default: its name)" },
   {
     name: "env",
     short: "e",
@@ -28,6 +37,7 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     help: "environment of every command; K alone: your value",
   },
+  ENV_FILE_OPTION,
   { name: "workdir", short: "w", value: "DIR", help: "working directory of every command" },
   { name: "user", short: "u", value: "USER", help: "user of every command (default: root)" },
   {
@@ -83,6 +93,20 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     help: "a raw disk image as one more disk; :ro: read-only",
   },
+];
+
+/** Where and as whom a command runs; `exec` and `shell` have them. */
+export const PLACE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "env",
+    short: "e",
+    value: "K=V",
+    repeat: true,
+    help: "environment variable; K alone: your value",
+  },
+  ENV_FILE_OPTION,
+  { name: "workdir", short: "w", value: "DIR", help: "working directory" },
+  { name: "user", short: "u", value: "USER", help: "user: name, uid, name:group or uid:gid" },
 ];
 
 /** How a guest command is run; `run` and `exec` have them. */

@@ -1,6 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 
-/** What `--env` options add up to. */
+/** What `--env` options, or the lines of an `--env-file`, add up to. */
 export interface EnvOptions {
   readonly env: Record<string, string>;
   /** names given without a value that the caller's environment does not have either */
@@ -12,7 +12,7 @@ export interface EnvOptions {
  * @throws SmolVMError USAGE
  */
 export function parseEnv(texts: readonly string[], caller: NodeJS.ProcessEnv): EnvOptions {
-  const env: Record<string, string> = {};
+  const env = new Map<string, string>();
   const unset: string[] = [];
   for (const text of texts) {
     const equals = text.indexOf("=");
@@ -22,9 +22,9 @@ export function parseEnv(texts: readonly string[], caller: NodeJS.ProcessEnv): E
     }
     const value = equals < 0 ? caller[name] : text.slice(equals + 1);
     if (value === undefined) unset.push(name);
-    else env[name] = value;
+    else env.set(name, value);
   }
-  return { env, unset };
+  return { env: Object.fromEntries(env), unset };
 }
 
 /**

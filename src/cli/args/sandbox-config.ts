@@ -3,18 +3,16 @@ import type { VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import { parseDrive } from "./drive.ts";
-import { parseEnv, parseLabels } from "./pairs.ts";
+import { parseLabels } from "./pairs.ts";
 import { parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
 
 /**
  * The library's options for what SANDBOX_OPTIONS say. Values are read here, and judged by the library.
+ * @param env what --env and --env-file say
  * @throws SmolVMError USAGE
  */
-export function sandboxConfig(
-  args: Arguments,
-  caller: NodeJS.ProcessEnv,
-): { config: VMConfig; unsetEnv: readonly string[] } {
+export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined): VMConfig {
   const config: VMConfig = {};
   const give = <K extends keyof VMConfig>(option: K, value: VMConfig[K] | undefined): void => {
     if (value !== undefined) config[option] = value;
@@ -27,7 +25,6 @@ export function sandboxConfig(
     const path = args.value(flag);
     return path === undefined ? undefined : resolve(path);
   };
-  const { env, unset } = parseEnv(args.values("env"), caller);
   const cpus = args.value("cpus");
   if (cpus !== undefined && !/^\d{1,9}$/.test(cpus)) {
     throw new SmolVMError("USAGE", `--cpus: '${cpus}' is not a whole number`, { hint: "Write --cpus 2" });
@@ -40,7 +37,8 @@ export function sandboxConfig(
   give("vcpuCount", cpus === undefined ? undefined : Number(cpus));
   give("memSizeMib", size("memory"));
   give("diskSizeMib", size("disk"));
-  if (args.values("env").length > 0) give("env", env);
+  give("env", env);
+  give("hostname", args.value("hostname"));
   give("workdir", args.value("workdir"));
   give("user", args.value("user"));
   give("network", args.value("network") as VMConfig["network"]);
@@ -55,5 +53,5 @@ export function sandboxConfig(
   if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
-  return { config, unsetEnv: unset };
+  return config;
 }

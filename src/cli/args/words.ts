@@ -12,6 +12,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   env: "--env",
   workdir: "--workdir",
   user: "--user",
+  hostname: "--hostname",
   network: "--network",
   qemuMachine: "--machine",
   accelerator: "--accelerator",

@@ -3,12 +3,12 @@ import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { parseDurationMs } from "../args/duration.ts";
+import { environment } from "../args/environment.ts";
 import { COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { sandboxConfig } from "../args/sandbox-config.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
-import { noteUnset } from "./run.ts";
 
 const spec: CommandSpec = {
   name: "create",
@@ -48,9 +48,8 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
       },
     );
   }
-  const { config, unsetEnv } = sandboxConfig(args, io.env);
+  const config = sandboxConfig(args, await environment(io, args));
   const timeout = args.value("timeout");
-  noteUnset(io, unsetEnv);
   const options: VMConfig & Limits = {
     ...config,
     lifetime: "detached",

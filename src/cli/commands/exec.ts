@@ -1,6 +1,6 @@
 import type { Arguments } from "../args/arguments.ts";
-import { COMMAND_OPTIONS, COMMON_OPTIONS } from "../args/options.ts";
-import { parseEnv } from "../args/pairs.ts";
+import { environment } from "../args/environment.ts";
+import { COMMAND_OPTIONS, COMMON_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, runGuestCommand } from "../guest/command.ts";
@@ -13,19 +13,7 @@ const spec: CommandSpec = {
   usage: "[OPTIONS] NAME [--] COMMAND [ARGUMENT...]",
   operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   trailing: true,
-  options: [
-    {
-      name: "env",
-      short: "e",
-      value: "K=V",
-      repeat: true,
-      help: "environment variable; K alone: your value",
-    },
-    { name: "workdir", short: "w", value: "DIR", help: "working directory" },
-    { name: "user", short: "u", value: "USER", help: "user: name, uid, name:group or uid:gid" },
-    ...COMMAND_OPTIONS,
-    ...COMMON_OPTIONS,
-  ],
+  options: [...PLACE_OPTIONS, ...COMMAND_OPTIONS, ...COMMON_OPTIONS],
   exit: "guest",
   notes: ["The command is executed as it is; for a shell write: sh -c '...'."],
   examples: [
@@ -46,9 +34,7 @@ async function execCommand(io: Io, args: Arguments): Promise<Outcome> {
       `Say what to run: smolvm exec ${name} -- ls (or smolvm shell ${name})`,
     );
   }
-  const { env, unset } = parseEnv(args.values("env"), io.env);
-  for (const variable of unset)
-    io.note(`note: ${variable} is not set here, so --env ${variable} sets nothing`);
+  const env = await environment(io, args);
   const vm = await runningSandbox(name);
   const all = { ...options, env, cwd: args.value("workdir"), user: args.value("user") };
   try {

@@ -78,6 +78,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./stats.ts")).stats,
       },
       {
+        name: "env",
+        summary: "Show or change the environment of a sandbox's commands",
+        load: async () => (await import("./env.ts")).env,
+      },
+      {
         name: "logs",
         summary: "Show a sandbox's console",
         load: async () => (await import("./logs.ts")).logs,

@@ -1,6 +1,7 @@
 import type { VMConfig } from "../../config/options.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
+import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { sandboxConfig } from "../args/sandbox-config.ts";
@@ -29,7 +30,6 @@ const spec: CommandSpec = {
 
 async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
   const options = await commandOptions(io, args, spec);
-  const { config, unsetEnv } = sandboxConfig(args, io.env);
   if (args.trailing.length === 0 && !options.tty) {
     throw usage(
       spec,
@@ -37,7 +37,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
       "Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell)",
     );
   }
-  noteUnset(io, unsetEnv);
+  const config = sandboxConfig(args, await environment(io, args));
   const vm = await SmolVM.create({
     ...config,
     lifetime: "owner",
@@ -59,11 +59,6 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
   }
   await vm.delete({ force: true });
   return outcome;
-}
-
-/** `--env NAME` of a variable that is not set here is left out, as Docker does, but not silently. */
-export function noteUnset(io: Io, names: readonly string[]): void {
-  for (const name of names) io.note(`note: ${name} is not set here, so --env ${name} sets nothing`);
 }
 
 export const run: Command = { spec, run: runCommand };

@@ -1,30 +1,18 @@
 import type { Arguments } from "../args/arguments.ts";
-import { COMMON_OPTIONS } from "../args/options.ts";
-import { parseEnv } from "../args/pairs.ts";
+import { environment } from "../args/environment.ts";
+import { COMMON_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runGuestCommand } from "../guest/command.ts";
 import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";
 import { requireTerminal } from "../terminal/session.ts";
-import { noteUnset } from "./run.ts";
 
 const spec: CommandSpec = {
   name: "shell",
   usage: "[OPTIONS] NAME",
   operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
-  options: [
-    {
-      name: "env",
-      short: "e",
-      value: "K=V",
-      repeat: true,
-      help: "environment variable; K alone: your value",
-    },
-    { name: "workdir", short: "w", value: "DIR", help: "working directory" },
-    { name: "user", short: "u", value: "USER", help: "user: name, uid, name:group or uid:gid" },
-    ...COMMON_OPTIONS,
-  ],
+  options: [...PLACE_OPTIONS, ...COMMON_OPTIONS],
   exit: "guest",
   notes: ["If the guest no longer answers: Ctrl-] three times within a second leaves."],
   examples: ["smolvm shell box", "smolvm shell --user nobody --workdir /tmp box"],
@@ -39,8 +27,7 @@ async function shellCommand(io: Io, args: Arguments): Promise<Outcome> {
       `Run a command: smolvm exec --json ${name} -- ls`,
     );
   requireTerminal("shell", `Run a command instead: smolvm exec ${name} -- sh -c '...'`);
-  const { env, unset } = parseEnv(args.values("env"), io.env);
-  noteUnset(io, unset);
+  const env = await environment(io, args);
   const vm = await runningSandbox(name);
   try {
     const options = { tty: true, interactive: true, timeoutMs: undefined, env };

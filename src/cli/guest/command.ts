@@ -14,7 +14,7 @@ export interface GuestCommandOptions {
   readonly interactive: boolean;
   readonly timeoutMs: number | undefined;
   /** over the sandbox's own */
-  readonly env?: Record<string, string>;
+  readonly env?: Record<string, string> | undefined;
   readonly cwd?: string | undefined;
   readonly user?: string | undefined;
 }

@@ -32,9 +32,9 @@ describe("options", () => {
     [{ kernelPath: "vmlinux" }, 'kernelPath: "vmlinux" is not an absolute path'],
     [{ arch: "arm" }, 'arch: "arm" is not one of x86_64, aarch64'],
     [{ network: "closed" }, 'network: "closed" is not one of open, off'],
-    [{ env: { "A=B": "x" } }, "env: {\"A=B\":\"x\"} has the name 'A=B', which holds a '='"],
-    [{ env: { A: 1 } }, "env: {\"A\":1} has 'A', whose value is not a string"],
-    [{ env: { A: "x\0" } }, 'env: {"A":"x\\u0000"} has \'A\', whose value contains a NUL character'],
+    [{ env: { "A=B": "x" } }, "env: [\"A=B\"] has the name 'A=B', which holds a '='"],
+    [{ env: { A: 1 } }, "env: [\"A\"] has 'A', whose value is not a string"],
+    [{ env: { A: "x\0" } }, "env: [\"A\"] has 'A', whose value contains a NUL character"],
     [{ bootArgs: "a\nb" }, 'bootArgs: "a\\nb" is more than one line'],
     [{ ports: [{ guestPort: 0 }] }, 'ports: [{"guestPort":0}] has a port that is less than 1'],
     [

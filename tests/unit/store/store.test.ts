@@ -53,6 +53,21 @@ describe("sandboxes", () => {
     expect(store.vms.transition("box", "stopped", { vmm: null }).vmm).toBeUndefined();
   });
 
+  test("have their spec changed whole or not at all", () => {
+    add("box");
+    expect(store.vms.changeSpec("box", (old) => ({ ...old, env: { A: "1" } })).spec).toEqual({
+      image: "debian",
+      env: { A: "1" },
+    });
+    expect(() =>
+      store.vms.changeSpec("box", () => {
+        throw new Error("no");
+      }),
+    ).toThrow("no");
+    expect(store.vms.get("box").spec.env).toEqual({ A: "1" });
+    expect(() => store.vms.changeSpec("bix", (old) => old)).toThrow("there is no sandbox 'bix'");
+  });
+
   test("are locked by one living process; a dead one's lock is taken over", () => {
     add("box");
     expect(store.vms.tryLock("box")).toBeUndefined();

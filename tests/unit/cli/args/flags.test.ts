@@ -7,6 +7,10 @@ import { parseConfig } from "../../../../src/config/schema.ts";
 import { type ErrorCode, SmolVMError } from "../../../../src/errors.ts";
 
 function config(...words: string[]): unknown {
+  return configWith(undefined, ...words);
+}
+
+function configWith(env: Record<string, string> | undefined, ...words: string[]): unknown {
   const args = parseArguments(
     {
       name: "create",
@@ -18,7 +22,7 @@ function config(...words: string[]): unknown {
     },
     words,
   );
-  return sandboxConfig(args, { CALLER: "mine" }).config;
+  return sandboxConfig(args, env);
 }
 
 /** What the user reads when the library refuses. */
@@ -33,9 +37,10 @@ function refusal(...words: string[]): string {
 
 test("flags become the library's options", () => {
   expect(
-    config(
+    configWith(
+      { A: "1" },
       ...["--name", "box", "--backend", "qemu", "--image", "debian", "--arch", "x86_64", "--cpus", "2"],
-      ...["--memory", "1G", "--disk", "10G", "--network", "off", "-e", "A=1", "-e", "CALLER", "-w", "/srv"],
+      ...["--memory", "1G", "--disk", "10G", "--network", "off", "--hostname", "web-1", "-w", "/srv"],
       ...["-u", "nobody", "-l", "team=web", "-p", "8080:80", "--machine", "q35", "--accelerator", "tcg"],
       ...["--kernel", "/k", "--initrd", "/i", "--rootfs", "/r", "--disk-mode", "shared"],
       ...["--drive", "/a:b.img", "--drive", "/c.img:ro"],
@@ -49,7 +54,8 @@ test("flags become the library's options", () => {
     memSizeMib: 1024,
     diskSizeMib: 10240,
     network: "off",
-    env: { A: "1", CALLER: "mine" },
+    env: { A: "1" },
+    hostname: "web-1",
     workdir: "/srv",
     user: "nobody",
     labels: { team: "web" },
