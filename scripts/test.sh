@@ -81,7 +81,9 @@ cargo_tests() {
   return "$code"
 }
 
-shell_scripts() { limited "$1" shellcheck -x scripts/*.sh tests/lab/*.sh .ci/run bin/smolvm; }
+shell_scripts() {
+  limited "$1" shellcheck -x scripts/*.sh scripts/setup/*.sh scripts/setup/network tests/helpers/*.sh tests/lab/*.sh .ci/run bin/smolvm
+}
 
 # smolvm in a checkout boots its image; how long that takes is how slow this machine is
 first_sandbox() {
@@ -115,6 +117,8 @@ fi
 need python3 python3
 need ps procps
 need unshare util-linux
+need nft nftables
+need ip iproute2
 need mount mount
 need shellcheck shellcheck
 need lz4 lz4

@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What needs root once and must exist again after a reboot: taps, one packet filter, forwarding.
+: "${setup_dir:?}" "${mode:?}"
+
+config=/etc/smolvm/runtime.conf
+network=/usr/local/lib/smolvm/network
+unit=smolvm-network.service
+
+runtime_is_configured() { [ -e "$config" ]; }
+
+set_up_runtime() {
+  set_up_config
+  place "$network" 755 "makes the taps and the packet filter" <"$setup_dir/network"
+  set_up_forwarding
+  place /etc/modules-load.d/smolvm-network.conf 644 "the taps' module after a reboot" <<<tun
+  if [ -d /etc/NetworkManager/conf.d ]; then
+    place /etc/NetworkManager/conf.d/smolvm.conf 644 "NetworkManager leaves the taps alone" <<'CONF'
+[keyfile]
+unmanaged-devices=interface-name:smolvm*
+CONF
+  fi
+  if have systemctl; then set_up_unit; else remark "there is no systemd here: have '$network up' run as root at every boot"; fi
+  if [ -d /run/systemd/system ] && have systemctl; then return; fi
+  # Not booted with systemd: now is started by hand what a boot starts.
+  if [ -x "$network" ] && "$network" check >/dev/null 2>&1; then
+    good "taps and packet filter are there"
+  elif todo "make taps and packet filter: $network up"; then
+    record network "$network"
+    quietly "making taps and packet filter" "$network" up
+  fi
+}
+
+# The file is the administrator's after it was written once: only another user's name changes it.
+set_up_config() {
+  local owner=${user:-root} current=''
+  if runtime_is_configured; then
+    current=$(sed -n 's/^tap_user=//p' "$config")
+    if [ -z "$user" ] || [ "$current" = "$user" ]; then
+      good "$config (taps of $current)"
+      return
+    fi
+    place "$config" 644 "whose taps, and how many" < <(sed "s/^tap_user=.*/tap_user=$user/" "$config")
+    if [ "$mode" = apply ] && [ -x "$network" ]; then "$network" down || true; fi
+    return
+  fi
+  place "$config" 644 "whose taps, and how many" <<CONF
+# Read by $network. After a change: systemctl restart $unit
+# The user whose sandboxes use the taps; they share a trust domain.
+tap_user=$owner
+# How many sandboxes can have a tap at the same time, 1 to 250.
+taps=32
+# The first two numbers of their addresses: tap K is SUBNET.K.1 here, and its guest SUBNET.K.2.
+subnet=10.213
+CONF
+}
+
+set_up_forwarding() {
+  place /etc/sysctl.d/60-smolvm.conf 644 "forwarding after a reboot" <<<"net.ipv4.ip_forward = 1"
+  local now
+  now=$(cat /proc/sys/net/ipv4/ip_forward)
+  if [ "$now" = 1 ]; then
+    good "forwarding is on"
+  elif todo "switch forwarding on (net.ipv4.ip_forward = 1)"; then
+    record sysctl net/ipv4/ip_forward "$now"
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+  fi
+}
+
+set_up_unit() {
+  place "/etc/systemd/system/$unit" 644 "starts it at every boot" <"$setup_dir/$unit"
+  local running=''
+  [ ! -d /run/systemd/system ] || running=1
+  if systemctl is-enabled --quiet "$unit" 2>/dev/null && { [ -z "$running" ] || systemctl is-active --quiet "$unit"; } &&
+    { [ -z "$running" ] || "$network" check >/dev/null 2>&1; }; then
+    good "$unit is enabled"
+  elif todo "enable${running:+ and start} $unit"; then
+    record unit "$unit"
+    quietly "enabling $unit" systemctl enable "$unit"
+    if [ -n "$running" ]; then
+      quietly "reading $unit" systemctl daemon-reload
+      quietly "starting $unit" systemctl restart "$unit"
+    fi
+  fi
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# A whole machine to set up and take apart: this one's root file system under an overlay, in mount, process and network
+# namespaces of its own. Nothing of it is seen outside, and all of it is gone with this process.
+#
+#   fake-host.sh FOLDER CHECKOUT <SCRIPT     FOLDER is empty, CHECKOUT is seen as /checkout
+#
+# The script is bash, run outside of the machine, and has these words:
+#   host COMMAND...        runs it in the machine, as root
+#   as USER COMMAND...     ... as that user with its groups, as a new login would
+#   stand_in NAME <TEXT    puts a program in front of the machine's own; TEXT is its body after the line that notes its call
+#   calls                  what was asked of the stand-ins, a line for each
+#   cpu FLAGS              what /proc/cpuinfo says that the processor can
+#   device PATH MAJOR MINOR MODE OWNER
+#   changes                every file that differs from this machine's, with its mode, owner and content
+set -euo pipefail
+folder=$1 checkout=$2
+mount -t tmpfs tmpfs "$folder"
+mkdir "$folder/upper" "$folder/work" "$folder/root"
+root=$folder/root
+mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount -t tmpfs tmpfs "$root/dev"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+ln -s /proc/self/fd "$root/dev/fd"
+host() { chroot "$root" "$@"; }
+device() {
+  mkdir -p "$(dirname "$root$1")"
+  mknod -m "$4" "$root$1" c "$2" "$3"
+  host chown "$5" "$1"
+}
+device /dev/null 1 3 666 root:root
+device /dev/zero 1 5 666 root:root
+device /dev/random 1 8 666 root:root
+device /dev/urandom 1 9 666 root:root
+device /dev/net/tun 10 200 666 root:root
+mkdir -p "$root/checkout"
+mount --bind "$checkout" "$root/checkout"
+mount -o remount,bind,ro "$root/checkout"
+ip link set lo up
+
+as() {
+  local user=$1
+  shift
+  host setpriv --reuid "$user" --regid "$(host id -g "$user")" --init-groups env "HOME=/home/$user" "USER=$user" "$@"
+}
+stand_in() {
+  {
+    echo '#!/bin/bash'
+    echo "# A stand-in for $1 in smolvm's tests: it notes how it was called, and is not the real program."
+    echo "echo \"$1 \$*\" >>/run/calls"
+    cat
+  } >"$root/run/stand-in"
+  mkdir -p "$root/run/stand-ins"
+  chmod 755 "$root/run/stand-in" && mv "$root/run/stand-in" "$root/run/stand-ins/$1"
+}
+calls() { cat "$root/run/calls" 2>/dev/null || true; }
+cpu() {
+  sed "s/^flags\([[:space:]]*\):.*/flags\1: fpu $1/" /proc/cpuinfo >"$folder/cpuinfo"
+  mount --bind "$folder/cpuinfo" "$root/proc/cpuinfo"
+}
+# The backups of shadow's tools (/etc/group-) and apt's caches are theirs.
+changes() {
+  (cd "$folder/upper" && find . \( -path ./checkout -o -name '*-' -path './etc/*' -o -path ./etc/.pwd.lock \) -prune -o ! -type d -print | sort |
+    while read -r path; do
+      if cmp -s "$path" "/$path" && [ "$(stat -c '%a %u %g' "$path")" = "$(stat -c '%a %u %g' "/$path")" ]; then continue; fi
+      echo "$(stat -c '%A %u:%g' "$path") $path $([ -f "$path" ] && sha256sum <"$path" | cut -c 1-12)"
+    done)
+}
+PATH="/run/stand-ins:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export PATH
+script=$(cat)
+exec </dev/null
+eval "$script"

@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ProgramResult, runProgram } from "../../src/host/run.ts";
+import { Deadline } from "../../src/util/deadline.ts";
+import { scaled } from "./speed.ts";
+
+const CHECKOUT = join(import.meta.dirname, "../..");
+
+/**
+ * Runs a bash script that has a whole machine of its own to set up, break and look at: tests/helpers/fake-host.sh says
+ * which words it has. Needs root; an ordinary user's sudo must give it without asking.
+ */
+export async function fakeHost(
+  script: string,
+  options: { readonly checkout?: string; readonly timeoutMs?: number } = {},
+): Promise<ProgramResult> {
+  const folder = mkdtempSync(join(tmpdir(), "smf-"));
+  try {
+    return await runProgram(
+      [
+        ...(process.getuid?.() === 0 ? [] : ["sudo", "-n"]),
+        ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net"],
+        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, options.checkout ?? CHECKOUT],
+      ],
+      {
+        deadline: Deadline.of("the fake host", { timeoutMs: options.timeoutMs ?? scaled(60_000) }),
+        stdin: script,
+        check: false,
+      },
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
