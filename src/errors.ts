@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   CONFIG_INVALID: "an option, name or argument is not acceptable",
   NOT_SUPPORTED: "the feature exists in the design but not in this version, backend or host",
   USAGE: "the command line was not understood",
+  ROOT_REQUIRED: "this changes the machine and needs root",
   DEPENDENCY_MISSING: "a program this needs is not installed",
   IMAGE_NOT_FOUND: "no image of that name is in the image store",
   IMAGE_INVALID: "an image, kernel or disk file is damaged or of an unknown format",

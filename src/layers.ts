@@ -37,7 +37,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     types: ["agent", "config", "vm"],
   },
-  doctor: { imports: ["backends", "network", "images", "config", "host", "errors"], types: [] },
+  doctor: { imports: ["backends", "network", "images", "config", "host", "util", "errors"], types: [] },
   smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util", "errors"], types: ["store"] },
 
   // the verbs of a sandbox
@@ -91,6 +91,7 @@ export const PURE: readonly string[] = [
   "backends/vmm-exit.ts",
   "config/spec.ts",
   "doctor/render.ts",
+  "doctor/setup-steps.ts",
   "host/environment.ts",
   "network/plan.ts",
 ];

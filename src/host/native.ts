@@ -16,3 +16,8 @@ export function nativeProgram(name: "monitor"): string | undefined {
   const path = `${nativeDir()}/${name}-${arch}`;
   return existsSync(path) ? path : undefined;
 }
+
+/** Path of a script that the package ships: scripts/ beside native/. */
+export function packagedScript(name: "system-setup.sh" | "system-setup-macos.sh"): string {
+  return fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
+}

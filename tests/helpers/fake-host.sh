@@ -2,10 +2,13 @@
 # A whole machine to set up and take apart: this one's root file system under an overlay, in mount, process and network
 # namespaces of its own. Nothing of it is seen outside, and all of it is gone with this process.
 #
-#   fake-host.sh FOLDER CHECKOUT <SCRIPT     FOLDER is empty, CHECKOUT is seen as /checkout
+#   fake-host.sh FOLDER CHECKOUT SMOLVM <SCRIPT
+#
+# FOLDER is empty, CHECKOUT is seen as /checkout, SMOLVM is the command line.
 #
 # The script is bash, run outside of the machine, and has these words:
 #   host COMMAND...        runs it in the machine, as root
+#   $smolvm                the command line under test, as words for host and as
 #   as USER COMMAND...     ... as that user with its groups, as a new login would
 #   stand_in NAME <TEXT    puts a program in front of the machine's own; TEXT is its body after the line that notes its call
 #   calls                  what was asked of the stand-ins, a line for each
@@ -35,9 +38,12 @@ device /dev/zero 1 5 666 root:root
 device /dev/random 1 8 666 root:root
 device /dev/urandom 1 9 666 root:root
 device /dev/net/tun 10 200 666 root:root
-mkdir -p "$root/checkout"
-mount --bind "$checkout" "$root/checkout"
-mount -o remount,bind,ro "$root/checkout"
+# Also where it is: Node.js may come from it.
+for path in /checkout "$checkout"; do
+  mkdir -p "$root$path"
+  mount --bind "$checkout" "$root$path"
+  mount -o remount,bind,ro "$root$path"
+done
 ip link set lo up
 
 as() {
@@ -70,6 +76,8 @@ changes() {
 }
 PATH="/run/stand-ins:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export PATH
+# shellcheck disable=SC2034 # for the script
+smolvm=$3
 script=$(cat)
 exec </dev/null
 eval "$script"

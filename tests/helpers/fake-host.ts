@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ProgramResult, runProgram } from "../../src/host/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
+import { CLI } from "./cli.ts";
 import { scaled } from "./speed.ts";
 
 const CHECKOUT = join(import.meta.dirname, "../..");
@@ -13,7 +14,7 @@ const CHECKOUT = join(import.meta.dirname, "../..");
  */
 export async function fakeHost(
   script: string,
-  options: { readonly checkout?: string; readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number } = {},
 ): Promise<ProgramResult> {
   const folder = mkdtempSync(join(tmpdir(), "smf-"));
   try {
@@ -21,7 +22,7 @@ export async function fakeHost(
       [
         ...(process.getuid?.() === 0 ? [] : ["sudo", "-n"]),
         ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net"],
-        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, options.checkout ?? CHECKOUT],
+        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, CHECKOUT, CLI.join(" ")],
       ],
       {
         deadline: Deadline.of("the fake host", { timeoutMs: options.timeoutMs ?? scaled(60_000) }),
@@ -32,4 +33,9 @@ export async function fakeHost(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What a script printed between the line `== NAME` and the next such line. */
+export function part(output: string, name: string): string {
+  return (output.split(`== ${name}\n`)[1] ?? `there is no part ${name}`).split(/^== /m)[0] ?? "";
 }

@@ -153,6 +153,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./doctor.ts")).doctor,
       },
       {
+        name: "setup",
+        summary: "Install what sandboxes need on this machine",
+        load: async () => (await import("./setup.ts")).setup,
+      },
+      {
         name: "gc",
         summary: "Clear up what processes that died have left behind",
         load: async () => (await import("./gc.ts")).gc,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { fakeHost } from "../../helpers/fake-host.ts";
+import { fakeHost, part } from "../../helpers/fake-host.ts";
 
 /**
  * A machine whose copy of the scripts takes an archive made here for the released one: its programs are stand-ins that
@@ -24,9 +24,6 @@ pin() { sed -i "s/x86_64) echo [0-9a-f]*/x86_64) echo $(sha256sum <$root/run/fc.
 setup() { host /run/scripts/system-setup.sh "$@" 2>&1 && echo "exit 0" || echo "exit $?"; }
 stand_in uname <<<'case $1 in -m) echo \${MACHINE_ARCH:-x86_64} ;; *) echo Linux ;; esac'
 `;
-const part = (output: string, name: string): string =>
-  (output.split(`== ${name}\n`)[1] ?? `there is no part ${name}`).split(/^== /m)[0] ?? "";
-
 describe("Firecracker from an archive", () => {
   test("is installed with its jailer when the archive is the released one, and goes again", async () => {
     const { stdout } = await fakeHost(`${MACHINE} release x86_64 1.16.2; pin; changes >$folder/before

@@ -1,13 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { fakeHost } from "../../helpers/fake-host.ts";
+import { fakeHost, part } from "../../helpers/fake-host.ts";
 
 /** The statuses and sentences that the script printed. */
 const said = (output: string, status: string): string[] =>
   output.split("\n").flatMap((line) => (line.startsWith(`${status.padEnd(8)} `) ? [line.slice(9)] : []));
-
-/** What lies between two lines of `== NAME`. */
-const part = (output: string, name: string): string =>
-  (output.split(`== ${name}\n`)[1] ?? `there is no part ${name}`).split(/^== /m)[0] ?? "";
 
 /** A machine with KVM, all packages, a Firecracker and a user, whose systemd is not running. */
 const READY = `

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { fakeHost } from "../../helpers/fake-host.ts";
+import { fakeHost, part } from "../../helpers/fake-host.ts";
 
 /** A Mac as far as the script can see: uname says so, and brew is a stand-in that notes its calls. */
 const MAC = `
@@ -15,9 +15,6 @@ BREW
 host useradd -m ann
 setup() { as ann \${BREW_FAILS:+env BREW_FAILS=1} /checkout/scripts/system-setup-macos.sh "$@" 2>&1 && echo "exit 0" || echo "exit $?"; }
 `;
-const part = (output: string, name: string): string =>
-  (output.split(`== ${name}\n`)[1] ?? `there is no part ${name}`).split(/^== /m)[0] ?? "";
-
 describe("system-setup-macos.sh", () => {
   test("installs QEMU with Homebrew, and takes away what came with it", async () => {
     const { stdout, stderr } = await fakeHost(`${MAC}

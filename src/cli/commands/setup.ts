@@ -1,0 +1,103 @@
+import { needsRoot, runSetup, type SetupRequest, setupOptions, setupScript } from "../../doctor/setup.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import { usage } from "../args/parse.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+
+const spec: CommandSpec = {
+  name: "setup",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  options: [
+    { name: "configure-runtime", help: "also taps and their packet filter, now and after every reboot" },
+    { name: "check", help: "only say what is missing (exit code 1 if something is)" },
+    { name: "dry-run", help: "only say what would be done" },
+    { name: "uninstall", help: "undo what setup has changed, and nothing else" },
+    { name: "user", value: "NAME", help: "the user who runs sandboxes (default: you)" },
+    { name: "firecracker-archive", value: "FILE", help: "take Firecracker from this archive of its release" },
+    { name: "yes", short: "y", help: "do it without asking" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: [
+    "Installs QEMU and tools, Firecracker where there is KVM, and lets you open /dev/kvm. On macOS: QEMU by Homebrew.",
+    "It changes a Linux machine as root only, and never calls sudo itself: it prints the command. Running sandboxes needs neither.",
+  ],
+  examples: [
+    "smolvm setup --check",
+    "smolvm setup --dry-run --configure-runtime",
+    "smolvm setup --uninstall",
+  ],
+};
+
+async function setupCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const request = requestOf(args);
+  const script = setupScript();
+  if (needsRoot(request, process.platform, process.getuid?.() ?? 0)) throw await rootRequired(request);
+  if (request.mode === "apply" && !args.flag("yes") && !(await agreed(io, request))) {
+    throw new SmolVMError("ABORTED", "nothing was changed");
+  }
+  const print = (text: string): void => void io.stdout.write(text).catch(() => {});
+  const { steps, complete } = await runSetup(request, {
+    signal: io.interrupts.signal,
+    ...(io.json ? {} : { onOutput: print }),
+  });
+  const outcome = {
+    data: { script, options: setupOptions(request), complete, steps },
+    exitCode: request.mode === "check" && !complete ? 1 : 0,
+  };
+  return io.json ? outcome : { ...outcome, printed: true };
+}
+
+function requestOf(args: Arguments): SetupRequest {
+  const [check, dryRun, uninstall] = [args.flag("check"), args.flag("dry-run"), args.flag("uninstall")];
+  if (check && dryRun) throw usage(spec, "--check and --dry-run exclude each other");
+  if (check && uninstall) throw usage(spec, "--check and --uninstall exclude each other");
+  const request: SetupRequest = {
+    mode: check ? "check" : dryRun ? "dry-run" : "apply",
+    uninstall,
+    configureRuntime: args.flag("configure-runtime"),
+    user: args.value("user"),
+    firecrackerArchive: args.value("firecracker-archive"),
+  };
+  if (uninstall && setupOptions({ ...request, mode: "apply" }).length > 1)
+    throw usage(spec, "--uninstall takes no option of installing");
+  return request;
+}
+
+/** Who is not root gets the command to type: sudo is theirs to call. */
+async function rootRequired(request: SetupRequest): Promise<SmolVMError> {
+  const { userInfo } = await import("node:os");
+  const user = request.uninstall ? undefined : (request.user ?? userInfo().username);
+  const words = ["sudo", setupScript(), ...setupOptions({ ...request, user })].map(quoted);
+  return new SmolVMError("ROOT_REQUIRED", "setting this machine up needs root", {
+    hint: `See what it would do: smolvm setup --dry-run. Then run: ${words.join(" ")}`,
+    details: { command: words.join(" ") },
+  });
+}
+
+/** A word as a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Shows a person what will be done, and asks; where nobody can be asked, `--yes` is needed. */
+async function agreed(io: Io, request: SetupRequest): Promise<boolean> {
+  const { canAsk, confirm } = await import("../terminal/confirm.ts");
+  if (io.json || !canAsk()) {
+    throw new SmolVMError("USAGE", "setup needs --yes here, because nobody can be asked", {
+      hint: "See what it would do, then do it: smolvm setup --dry-run; smolvm setup --yes",
+    });
+  }
+  const { steps, complete } = await runSetup(
+    { ...request, mode: "dry-run" },
+    { signal: io.interrupts.signal },
+  );
+  if (complete) return true;
+  for (const { status, text } of steps) if (status !== "ok") io.note(`${status.padEnd(8)} ${text}`);
+  return await confirm("Change this machine so?", io.interrupts.signal);
+}
+
+export const setup: Command = { spec, run: setupCommand };
