@@ -50,7 +50,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   backends: { imports: ["host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
-  images: { imports: ["host", "util", "errors"], types: ["config"] },
+  images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "errors"], types: ["config"] },
 
   // the ground

@@ -4,6 +4,11 @@ import { fileURLToPath } from "node:url";
 /** Architecture names as in our file names, by Node's. */
 export const ARCH_NAMES: Readonly<Record<string, "x86_64" | "aarch64">> = { x64: "x86_64", arm64: "aarch64" };
 
+/** Directory of the package: the checkout, or where npm installed it. */
+export function packageDir(): string {
+  return fileURLToPath(new URL("../..", import.meta.url)).replace(/[/\\]$/, "");
+}
+
 /** Directory of the static programs that the package ships: native/ beside src/ and dist/. */
 export function nativeDir(): string {
   return fileURLToPath(new URL("../../native", import.meta.url));

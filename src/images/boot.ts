@@ -1,11 +1,14 @@
 import type { VMConfig } from "../config/options.ts";
+import type { OnProgress } from "../config/progress.ts";
 import type { Arch, KernelOrigin, MachineType } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { agentFile } from "./agent.ts";
+import { findImage } from "./find.ts";
 import type { Image, KernelModule, RootfsFormat } from "./image.ts";
 import { prepareInitrd } from "./initramfs.ts";
 import { type BuiltKernel, usedKernel } from "./kernel-build/kernel-store.ts";
 import type { ImageDirs } from "./layout.ts";
-import { resolveImage } from "./store.ts";
 import { checkUserDisk, type UserDisk } from "./user-disk.ts";
 import { checkUserInitrd, checkUserRootfs, prepareUserKernel } from "./user-files.ts";
 
@@ -17,8 +20,6 @@ export interface BootRequest {
   readonly nic: boolean;
   /** name of the image: gives whatever the user does not, and the file systems that disks start from */
   readonly image: string;
-  /** the static agent for the guest's architecture */
-  readonly agentPath: string;
   readonly kernelPath?: string | undefined;
   /** which kernel, where the user gives none: see VMConfig.kernel */
   readonly kernel?: VMConfig["kernel"] | undefined;
@@ -26,6 +27,9 @@ export interface BootRequest {
   readonly rootfsPath?: string | undefined;
   /** "isolated" (default): the root is read-only under a writable disk; "shared": it is written itself */
   readonly diskMode?: "isolated" | "shared" | undefined;
+  /** for taking the guest bundle in, should that be needed */
+  readonly deadline?: Deadline | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** What is booted. All paths are absolute or as the user gave them. */
@@ -86,7 +90,7 @@ async function checkSharedRootfs(path: string, format: RootfsFormat): Promise<Us
 }
 
 /**
- * Finds and checks everything that a boot needs. Without `initrdPath` ours is used; it holds the image's modules only
+ * Finds and checks everything that a boot needs; what is not in the store may come from an installed guest bundle. Without `initrdPath` ours is used; it holds the image's modules only
  * with the image's kernel (or a file of the same content), because modules fit one kernel: a kernel of the user's own must have what it needs built in
  * (virtio devices and the console's, the root's file system, ext4, overlayfs).
  * @throws SmolVMError IMAGE_NOT_FOUND (image, or fast kernel), IMAGE_INVALID, CONFIG_INVALID, FILE_NOT_FOUND, FILE_TYPE,
@@ -103,7 +107,7 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
   const ownKernel = kernelPath === undefined ? undefined : await prepareUserKernel(dirs, kernelPath, arch);
   if (initrdPath !== undefined) await checkUserInitrd(initrdPath);
 
-  const image = await resolveImage(dirs, request.image, arch);
+  const image = await findImage(dirs, request.image, arch, request);
   const rootfsFormat = rootfs?.format ?? image.rootfsFormat;
   const fast = ownKernel === undefined ? await fastKernel(dirs, request) : undefined;
   const modulesFit = ownKernel === undefined ? fast === undefined : ownKernel.sha256 === image.kernelSha256;
@@ -113,7 +117,7 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
     kernelPath: (ownKernel ?? fast ?? { path: image.kernelPath }).path,
     kernel: ownKernel ? "custom" : fast ? "fast" : "debian",
     initrdPath:
-      initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: request.agentPath })),
+      initrdPath ?? (await prepareInitrd(dirs, modules, { ...needs, agentPath: agentFile(dirs, arch) })),
     rootfsPath: disk?.path ?? rootfsPath ?? image.rootfsPath,
     rootfsFormat,
     overlay,

@@ -18,6 +18,9 @@ export interface ImageLayout {
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
+  /** agents that came with a guest bundle */
+  readonly agents: string;
+  readonly agent: (arch: Arch) => string;
   /** initramfs archives, by what is in them */
   readonly initrds: string;
   /** kernels that were built here (kernel-build/) */
@@ -29,6 +32,7 @@ export interface ImageLayout {
 export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
   const root = join(cacheDir, "images");
   const refs = join(root, "refs");
+  const agents = join(cacheDir, "agents");
   return {
     root,
     refs,
@@ -36,6 +40,8 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     ref: (name, arch) => join(refs, `${name}.${arch}.json`),
     work: join(root, "work"),
     buildLock: join(root, "build.lock"),
+    agents,
+    agent: (arch) => join(agents, `agent-${arch}`),
     initrds: join(cacheDir, "initrd"),
     kernels: join(cacheDir, "kernels"),
     extractedKernels: join(cacheDir, "kernels", "extracted"),

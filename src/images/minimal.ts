@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Deadline } from "../util/deadline.ts";
 import type { Apt } from "./apt.ts";
-import type { PackageVersion } from "./rootfs.ts";
+import { type PackageVersion, sourceOf } from "./rootfs.ts";
 import { tarToSquashfs } from "./squashfs.ts";
 import { type TarEntry, writeTar } from "./tar.ts";
 
@@ -41,7 +41,11 @@ export async function buildMinimalRootfs(
   });
   await writeFile(tarball, writeTar(entries, await apt.archiveTime()));
   await tarToSquashfs(tarball, target, deadline);
-  return [{ name: MINIMAL_PACKAGE, version: (await apt.show(MINIMAL_PACKAGE)).get("Version") ?? "" }];
+  const control = await apt.show(MINIMAL_PACKAGE);
+  const version = control.get("Version") ?? "";
+  return [
+    { name: MINIMAL_PACKAGE, version, source: sourceOf(MINIMAL_PACKAGE, version, control.get("Source")) },
+  ];
 }
 
 /** What is in the minimal image. Pure. */

@@ -36,7 +36,7 @@ export interface Recipe {
 }
 
 /** Raised when the way images are built changes. */
-const BUILD_VERSION = 4;
+const BUILD_VERSION = 5;
 
 /** The images that smolvm can build. */
 export const RECIPES: readonly Recipe[] = [

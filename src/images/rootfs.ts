@@ -10,6 +10,8 @@ import { requireTools, runTool } from "./tools.ts";
 export interface PackageVersion {
   readonly name: string;
   readonly version: string;
+  /** the source package that it was built from; absent in images that were built before this was kept */
+  readonly source?: { readonly name: string; readonly version: string };
 }
 
 /** What the default image holds beyond Debian's minimum. */
@@ -96,12 +98,26 @@ export function mmdebstrapArgs(
 export function parsePackages(status: string): PackageVersion[] {
   return status
     .split("\n\n")
-    .map((stanza) => ({
-      name: /^Package: (.+)$/m.exec(stanza)?.[1] ?? "",
-      version: /^Version: (.+)$/m.exec(stanza)?.[1] ?? "",
-    }))
+    .map((stanza) => {
+      const name = /^Package: (.+)$/m.exec(stanza)?.[1] ?? "";
+      const version = /^Version: (.+)$/m.exec(stanza)?.[1] ?? "";
+      return { name, version, source: sourceOf(name, version, /^Source: (.+)$/m.exec(stanza)?.[1]) };
+    })
     .filter((entry) => entry.name !== "")
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/**
+ * The source of a binary package (deb-control(5), "Source"): named only where name or version differ. A rebuild for one
+ * architecture ("+b2") is of the same source. Pure.
+ */
+export function sourceOf(
+  name: string,
+  version: string,
+  field: string | undefined,
+): { name: string; version: string } {
+  const match = /^(\S+)(?: \((.+)\))?$/.exec(field ?? "");
+  return { name: match?.[1] ?? name, version: match?.[2] ?? version.replace(/\+b\d+$/, "") };
 }
 
 /** Splits a stream of bytes into lines; what has no line end yet waits. */

@@ -1,5 +1,5 @@
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { SmolVMError } from "../errors.ts";
@@ -68,6 +68,27 @@ async function readSeed(seedPath: string, sizeBytes: number): Promise<SparseImag
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < seed.sizeBytes)
     throw tooSmall(sizeBytes, seed.sizeBytes / MIB);
   return seed;
+}
+
+/** A seed holds an empty file system: tables and a journal, which are almost all holes. */
+const SEED_MAX_CONTENT_BYTES = 256 * MIB;
+
+/**
+ * Checks a seed that may come from anywhere: that it can be read, is of the size that its name says, and does not fill disks.
+ * @throws SmolVMError IMAGE_INVALID
+ */
+export async function checkSeed(path: string): Promise<void> {
+  const mib = Number(/^(\d+)\.simg\.zst$/.exec(basename(path))?.[1] ?? Number.NaN);
+  const seed = await readSeed(path, mib * MIB);
+  const content = seed.pieces.reduce(
+    (sum, piece) => sum + (piece.kind === "raw" ? piece.data.length : piece.length),
+    0,
+  );
+  if (seed.sizeBytes === mib * MIB && content <= SEED_MAX_CONTENT_BYTES) return;
+  throw new SmolVMError(
+    "IMAGE_INVALID",
+    `the disk seed '${basename(path)}' is not an empty disk of its size`,
+  );
 }
 
 async function chooseSeed(directory: string, sizeBytes: number): Promise<string> {

@@ -29,12 +29,18 @@ export async function readImage(dirs: ImageDirs, name: string, arch: Arch): Prom
   const layout = imageLayout(dirs);
   const digest = await readRef(layout.ref(checkImageName(name), arch));
   if (digest === undefined) return undefined;
-  const dir = layout.image(digest);
+  const stored = await readStored(dirs, digest); // undefined: the cache was cleared by hand
+  return stored && { image: { ...stored.image, name }, manifest: stored.manifest };
+}
+
+/** The image of that digest, whatever names stand for it, or undefined. @throws SmolVMError IMAGE_INVALID */
+export async function readStored(dirs: ImageDirs, digest: string): Promise<StoredImage | undefined> {
+  const dir = imageLayout(dirs).image(digest);
   const path = join(dir, MANIFEST_FILE);
   const text = await readText(path);
-  if (text === undefined) return undefined; // the cache was cleared by hand
+  if (text === undefined) return undefined;
   const manifest = parseManifest(text, path);
-  return { image: { ...toImage(manifest, digest, dir), name }, manifest };
+  return { image: toImage(manifest, digest, dir), manifest };
 }
 
 /** All images, sorted by name and architecture. */
@@ -99,8 +105,7 @@ export async function removeImage(
 }
 
 /**
- * Takes a finished build in: its directory gets its final name, then the reference points at it. An image of the same
- * content that is there already is kept.
+ * Takes a finished build in: its files are described, then it is adopted.
  * @param dir with all files of the manifest but manifest.json; on the same file system as the store
  */
 export async function addImage(
@@ -108,19 +113,33 @@ export async function addImage(
   dir: string,
   draft: Omit<Manifest, "files" | "version" | "createdAt">,
 ): Promise<StoredImage> {
-  const layout = imageLayout(dirs);
   const paths = [
     draft.rootfs.file,
     draft.kernel.file,
     ...draft.seeds.files,
     ...draft.modules.map((module) => module.file),
   ];
-  const manifest: Manifest = {
+  return adoptImage(dirs, dir, {
     version: 1,
     ...draft,
     createdAt: new Date().toISOString(),
     files: await describeFiles(dir, paths),
-  };
+  });
+}
+
+/**
+ * Takes a directory in that holds what its manifest says: it gets its final name, then the reference points at it. An
+ * image of the same content that is there already is kept.
+ * @param dir with all files of the manifest; on the same file system as the store
+ * @param options `name`: what it is to be called, default the manifest's name; `fromPackage`: see {@link nameImage}
+ */
+export async function adoptImage(
+  dirs: ImageDirs,
+  dir: string,
+  manifest: Manifest,
+  { name = manifest.name, fromPackage = false }: { name?: string; fromPackage?: boolean } = {},
+): Promise<StoredImage> {
+  const layout = imageLayout(dirs);
   for (const { path } of manifest.files) await syncFile(join(dir, path));
   const digest = manifestDigest(manifest);
   const final = layout.image(digest);
@@ -134,23 +153,28 @@ export async function addImage(
     await rename(join(dir, MANIFEST_FILE), join(final, MANIFEST_FILE));
     await rm(dir, { recursive: true, force: true });
   }
-  await mkdir(layout.refs, { recursive: true, mode: 0o700 });
-  await writeDurably(layout.ref(draft.name, draft.arch), `${JSON.stringify({ digest })}\n`);
-  return { image: toImage(manifest, digest, final), manifest };
+  await nameImage(dirs, { name, arch: manifest.arch, digest, fromPackage });
+  return { image: { ...toImage(manifest, digest, final), name }, manifest };
 }
 
 /**
- * Removes images that no name stands for any more and nothing uses.
- * @returns their digests
+ * Lets a name stand for an image.
+ * @param fromPackage it was taken from the guest package beside smolvm, and is to follow it
  */
-export async function pruneImages(dirs: ImageDirs, users: ImageUsers): Promise<string[]> {
+export async function nameImage(
+  dirs: ImageDirs,
+  { name, arch, digest, fromPackage }: { name: string; arch: Arch; digest: string; fromPackage: boolean },
+): Promise<void> {
   const layout = imageLayout(dirs);
-  const removed: string[] = [];
-  for (const digest of await readdir(dirname(layout.image("x"))).catch(() => [])) {
-    if ((await users(digest)).length > 0) continue;
-    if (await removeUnnamed(dirs, digest)) removed.push(digest);
-  }
-  return removed;
+  await mkdir(layout.refs, { recursive: true, mode: 0o700 });
+  const reference = { digest, ...(fromPackage ? { fromPackage } : {}) };
+  await writeDurably(layout.ref(checkImageName(name), arch), `${JSON.stringify(reference)}\n`);
+}
+
+/** Whether the image that a reference names is to follow the guest package beside smolvm. */
+export async function comesFromPackage(ref: string): Promise<boolean> {
+  const text = await readText(ref);
+  return text !== undefined && (JSON.parse(text) as { fromPackage?: unknown }).fromPackage === true;
 }
 
 async function removeUnnamed(dirs: ImageDirs, digest: string): Promise<boolean> {
@@ -162,7 +186,8 @@ async function removeUnnamed(dirs: ImageDirs, digest: string): Promise<boolean> 
   return true;
 }
 
-async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: Arch }[]> {
+/** The names that stand for images. */
+export async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: Arch }[]> {
   const names = await readdir(imageLayout(dirs).refs).catch(() => []);
   return names.flatMap((file) => {
     const match = /^(.+)\.(x86_64|aarch64)\.json$/.exec(file);
@@ -170,7 +195,8 @@ async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: Arch }[]
   });
 }
 
-async function readRef(path: string): Promise<string | undefined> {
+/** The digest that a name's file holds, or undefined if there is no such file. @throws SmolVMError IMAGE_INVALID */
+export async function readRef(path: string): Promise<string | undefined> {
   const text = await readText(path);
   if (text === undefined) return undefined;
   try {

@@ -16,7 +16,8 @@ export interface TarEntry {
   readonly target?: string;
 }
 
-const BLOCK_BYTES = 512;
+/** linux: tar(5); everything is counted in these */
+export const BLOCK_BYTES = 512;
 const TYPE_FLAG = { file: "0", symlink: "2", directory: "5" } as const;
 
 /**
@@ -27,14 +28,22 @@ export function writeTar(entries: readonly TarEntry[], mtime: number): Uint8Arra
   const parts: Uint8Array[] = [];
   for (const entry of entries) {
     const data = entry.kind === "file" ? (entry.data ?? new Uint8Array(0)) : new Uint8Array(0);
-    parts.push(header(entry, data.length, mtime), data);
-    if (data.length % BLOCK_BYTES !== 0) parts.push(Buffer.alloc(BLOCK_BYTES - (data.length % BLOCK_BYTES)));
+    parts.push(tarHeader(entry, data.length, mtime), data, tarPadding(data.length));
   }
-  parts.push(Buffer.alloc(2 * BLOCK_BYTES)); // two empty blocks end it
+  parts.push(TAR_END);
   return Buffer.concat(parts);
 }
 
-function header(entry: TarEntry, size: number, mtime: number): Uint8Array {
+/** Two empty blocks end an archive. */
+export const TAR_END: Uint8Array = new Uint8Array(2 * BLOCK_BYTES);
+
+/** What follows content of that size, up to a whole block. Pure. */
+export function tarPadding(size: number): Uint8Array {
+  return new Uint8Array((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
+}
+
+/** The block before an entry's content. Pure. */
+export function tarHeader(entry: Omit<TarEntry, "data">, size: number, mtime: number): Uint8Array {
   const block = Buffer.alloc(BLOCK_BYTES);
   const text = (at: number, length: number, value: string): void => {
     if (Buffer.byteLength(value) > length)

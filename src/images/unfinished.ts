@@ -2,11 +2,12 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { identify, isAlive } from "../host/process-identity.ts";
 import { isLocked, removeStale } from "./build-lock.ts";
+import { kernelLayout } from "./kernel-build/layout.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
 
 /**
- * Removes what image builds that died have left: their working directories, their lock, and temporary files. Of a build
- * that runs nothing is touched. Returns the paths.
+ * Removes what builds and imports of images, and builds of kernels, that died have left: their working directories, their
+ * locks, and temporary files. Of one that runs nothing is touched. Returns the paths.
  */
 export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
   const layout = imageLayout(dirs);
@@ -15,16 +16,21 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
     await rm(path, { recursive: true, force: true });
     removed.push(path);
   };
-  if (!(await isLocked(layout.buildLock))) {
-    for (const name of await names(layout.work)) await remove(join(layout.work, name));
-    if (await removeStale(layout.buildLock)) removed.push(layout.buildLock);
+  const kernels = kernelLayout(dirs);
+  for (const { work, buildLock } of [layout, kernels]) {
+    if (await isLocked(buildLock)) continue;
+    for (const name of await names(work)) await remove(join(work, name));
+    if (await removeStale(buildLock)) removed.push(buildLock);
   }
   for (const directory of [
     dirs.cacheDir,
     layout.root,
     layout.refs,
     layout.initrds,
+    layout.agents,
+    layout.kernels,
     layout.extractedKernels,
+    kernels.sources,
   ]) {
     for (const name of await names(directory)) {
       const pid = temporaryOf(name);

@@ -1,5 +1,6 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import type { VMConfig } from "../config/options.ts";
+import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { diskSpace } from "../host/disk-space.ts";
 import { failpoint } from "../host/failpoint.ts";
@@ -47,6 +48,7 @@ export async function createVm(
     );
     failpoint("after create:files");
     undo.push("record", () => home.store.vms.remove(id));
+    requireBootFiles(spec);
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
     if (seedPath !== undefined)
@@ -58,6 +60,21 @@ export async function createVm(
   } catch (error) {
     await undo.rollback();
     throw error;
+  }
+}
+
+/**
+ * From its record on, what a sandbox boots from is not removed (images/prune.ts); until then it may have been.
+ * @throws SmolVMError IMAGE_NOT_FOUND
+ */
+function requireBootFiles({ machine }: VmSpec): void {
+  const bases = machine.disks.filter((disk) => disk.readOnly).map((disk) => disk.path);
+  for (const path of [machine.kernelPath, machine.initrdPath, ...bases]) {
+    if (path === undefined || existsSync(path)) continue;
+    throw new SmolVMError("IMAGE_NOT_FOUND", `'${path}' was removed while the sandbox was created`, {
+      hint: "Run it again.",
+      details: { path },
+    });
   }
 }
 

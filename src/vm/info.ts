@@ -27,6 +27,7 @@ export interface VMInfo {
   readonly kernel: KernelOrigin;
   /** the file that is booted */
   readonly kernelPath: string;
+  readonly initrdPath: string | undefined;
   readonly arch: Arch;
   readonly backend: BackendName;
   readonly machine: MachineType;
@@ -87,6 +88,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     imageDigest: spec.imageDigest || undefined,
     kernel: spec.kernel ?? "debian", // absent in records of the first version
     kernelPath: machine.kernelPath,
+    initrdPath: machine.initrdPath,
     arch: machine.arch,
     backend: machine.backend,
     machine: machine.machine,

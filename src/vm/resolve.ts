@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { chooseHardware } from "../backends/hardware.ts";
 import { selectBackend } from "../backends/select.ts";
 import {
@@ -14,7 +13,6 @@ import type { Arch, DiskSpec, NetworkMode, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
-import { nativeDir } from "../host/native.ts";
 import { type Boot, resolveBoot } from "../images/boot.ts";
 import { guestNetwork } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
@@ -50,12 +48,13 @@ export async function resolveVm(
     machine,
     nic: network !== "off",
     image: config.image ?? DEFAULT_IMAGE,
-    agentPath: join(nativeDir(), `agent-${arch}`),
     kernelPath: config.kernelPath,
     kernel: config.kernel,
     initrdPath: config.initrdPath,
     rootfsPath: config.rootfsPath,
     diskMode: config.diskMode,
+    deadline,
+    onProgress: config.onProgress,
   });
   const disks = [...rootDisks(boot, vm.files), ...(await extraDisks(config.extraDrives ?? []))];
   requireOnce(disks);

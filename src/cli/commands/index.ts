@@ -123,6 +123,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-rm.ts")).imageRm,
       },
       {
+        name: "image prune",
+        summary: "Remove the images and kernels that no sandbox uses",
+        load: async () => (await import("./image-prune.ts")).imagePrune,
+      },
+      {
+        name: "image export",
+        summary: "Write an image with kernel and agent into one file",
+        load: async () => (await import("./image-export.ts")).imageExport,
+      },
+      {
+        name: "image import",
+        summary: "Take an image in from such a file, or from an npm package",
+        load: async () => (await import("./image-import.ts")).imageImport,
+      },
+      {
         name: "image kernel build",
         summary: "Build the fast kernel",
         load: async () => (await import("./kernel-build.ts")).kernelBuild,

@@ -4,8 +4,10 @@ import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import { isSmolVMError } from "../../errors.ts";
 import { diskSpace } from "../../host/disk-space.ts";
 import { vmFiles } from "../../host/filenames.ts";
-import { nativeDir, nativeProgram } from "../../host/native.ts";
+import { nativeProgram } from "../../host/native.ts";
 import { ensurePaths } from "../../host/paths.ts";
+import { agentFile } from "../../images/agent.ts";
+import { installedGuest } from "../../images/bundle/package.ts";
 import { listImages } from "../../images/store.ts";
 import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
 
@@ -20,6 +22,8 @@ export const image: Check = async ({ paths, arch }) => {
   try {
     const images = await listImages({ cacheDir: paths.cacheDir });
     const found = images.find((entry) => entry.name === DEFAULT_IMAGE && entry.arch === arch);
+    if (found === undefined && installedGuest(arch, DEFAULT_IMAGE) !== undefined)
+      return pass(name, `${DEFAULT_IMAGE}, from the installed guest bundle when it is first used`);
     if (found === undefined) return warn(name, `the default image '${DEFAULT_IMAGE}' is not built`, build);
     return pass(
       name,
@@ -32,11 +36,10 @@ export const image: Check = async ({ paths, arch }) => {
 };
 
 /** The static programs that the package ships: the guest's agent, and the host's monitor on Linux. */
-export const nativePrograms: Check = ({ arch, platform }) => {
+export const nativePrograms: Check = ({ arch, platform, paths }) => {
   const name = "Native programs";
   const fix = "From a checkout: scripts/build-native.sh. Else install the package again: npm install smolvm";
-  if (!existsSync(join(nativeDir(), `agent-${arch}`)))
-    return fail(name, `the agent for ${arch} guests is missing`, fix);
+  if (!existsSync(agentFile(paths, arch))) return fail(name, `the agent for ${arch} guests is missing`, fix);
   if (platform === "linux" && nativeProgram("monitor") === undefined) {
     return warn(name, "agent; the monitor is missing, and a slower one takes its place", fix);
   }

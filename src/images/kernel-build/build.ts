@@ -5,6 +5,7 @@ import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hostArch } from "../../host/facts.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import { runProgram } from "../../host/run.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { acquireLock } from "../build-lock.ts";
@@ -98,8 +99,10 @@ async function cook(
 ): Promise<BuiltKernel> {
   const { arch, deadline } = options;
   const target = KERNEL_TARGETS[arch];
-  const progress = (stage: string, message: string, fraction?: number): void =>
+  const progress = (stage: string, message: string, fraction?: number): void => {
+    failpoint(`kernel ${stage}`);
     options.onProgress?.({ stage, message, ...(fraction === undefined ? {} : { fraction }) });
+  };
 
   const source = await prepareSource(kernelLayout(dirs), recipe, {
     deadline,

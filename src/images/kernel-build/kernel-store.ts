@@ -50,7 +50,12 @@ export async function useKernel(dirs: ImageDirs, name: string): Promise<BuiltKer
 
 /** Goes back to the images' own kernels for an architecture. Nothing is removed. */
 export async function useDebianKernel(dirs: ImageDirs, arch: Arch): Promise<void> {
-  await rm(kernelLayout(dirs).ref(arch), { force: true });
+  await writeDurably(kernelLayout(dirs).ref(arch), `${JSON.stringify({ name: DEBIAN })}\n`);
+}
+
+/** Whether a kernel, or Debian's, was chosen for an architecture. */
+export async function kernelIsChosen(dirs: ImageDirs, arch: Arch): Promise<boolean> {
+  return (await readText(kernelLayout(dirs).ref(arch))) !== undefined;
 }
 
 /**
@@ -72,7 +77,7 @@ export async function removeKernel(
       details: { kernel: name, usedBy },
     });
   }
-  if (kernel.used) await useDebianKernel(dirs, kernel.arch);
+  if (kernel.used) await rm(kernelLayout(dirs).ref(kernel.arch), { force: true });
   await rm(kernelLayout(dirs).kernel(name), { recursive: true, force: true });
 }
 
@@ -103,6 +108,12 @@ export async function readKernel(dirs: ImageDirs, name: string): Promise<BuiltKe
   const manifest = parseKernelManifest(text, join(dir, MANIFEST_FILE));
   const used = await readUsed(dirs, manifest.arch);
   return { name, arch: manifest.arch, path: join(dir, manifest.file), manifest, used: used === name };
+}
+
+/** A kernel's name: the version of its source, its architecture and the start of its file's hash. Pure. */
+export function kernelName({ source, arch, file, files }: KernelManifest): string {
+  const { sha256 = "" } = files.find(({ path }) => path === file) ?? {};
+  return `${source.version}-${arch}-${sha256.slice(0, 12)}`;
 }
 
 /**
@@ -138,6 +149,9 @@ export async function addKernel(
   return kernel;
 }
 
+/** What stands in a reference for the images' own kernels */
+const DEBIAN = "debian";
+
 /** e.g. "6.1.192-2-x86_64-3f9ab2c41d7e" */
 const KERNEL_NAME = /^[A-Za-z0-9][\w.+~-]{0,99}$/;
 
@@ -147,6 +161,7 @@ async function readUsed(dirs: ImageDirs, arch: Arch): Promise<string | undefined
   if (text === undefined) return undefined;
   try {
     const { name } = JSON.parse(text) as { name?: unknown };
+    if (name === DEBIAN) return undefined;
     if (typeof name === "string" && KERNEL_NAME.test(name)) return name;
   } catch {
     // told below

@@ -9,6 +9,7 @@ export interface KernelLayout {
   readonly kernel: (name: string) => string;
   /** which kernel is used for an architecture: JSON {name} */
   readonly ref: (arch: Arch) => string;
+  readonly sources: string;
   /** source packages, by sha256 */
   readonly source: (sha256: string) => string;
   /** work in progress; whatever is here without a running build is rubbish */
@@ -20,11 +21,13 @@ export interface KernelLayout {
 export function kernelLayout(dirs: ImageDirs): KernelLayout {
   const root = imageLayout(dirs).kernels;
   const built = join(root, "built");
+  const sources = join(root, "source");
   return {
     built,
     kernel: (name) => join(built, name),
     ref: (arch) => join(root, `${arch}.json`),
-    source: (sha256) => join(root, "source", `${sha256}.deb`),
+    sources,
+    source: (sha256) => join(sources, `${sha256}.deb`),
     work: join(root, "work"),
     buildLock: join(root, "build.lock"),
   };

@@ -111,6 +111,7 @@ async function keep(deb: string, target: string): Promise<void> {
   const directory = dirname(target);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const old of await readdir(directory)) await rm(join(directory, old), { force: true });
-  await copyFile(deb, `${target}.tmp`);
-  await rename(`${target}.tmp`, target);
+  const temporary = `${target}.${process.pid}.tmp`;
+  await copyFile(deb, temporary);
+  await rename(temporary, target);
 }

@@ -147,7 +147,6 @@ test("mistakes in the user's files are told before a missing image is", async ()
     machine: "microvm",
     nic: false,
     image: "debian",
-    agentPath: "/none",
   } as const;
   await expect(resolveBoot(dirs, { ...request, kernelPath: "/no/kernel" })).rejects.toMatchObject({
     code: "FILE_NOT_FOUND",

@@ -1,0 +1,85 @@
+import { SmolVMError } from "../../errors.ts";
+import { ensurePaths, processPaths } from "../../host/paths.ts";
+import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/prune.ts";
+import { SmolVM } from "../../smolvm.ts";
+import { Deadline } from "../../util/deadline.ts";
+import type { Arguments } from "../args/arguments.ts";
+import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Io } from "../io.ts";
+import { renderTable } from "../render/table.ts";
+import { formatBytes } from "../render/units.ts";
+
+const spec: CommandSpec = {
+  name: "image prune",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  options: [
+    { name: "force", short: "f", help: "without asking" },
+    { name: "dry-run", help: "only print what would be removed" },
+    ...COMMON_OPTIONS,
+  ],
+  exit: "plain",
+  notes: [
+    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives and kernel source packages. Asks first.",
+    "What is missing afterwards is built, or taken from an installed guest bundle, again.",
+  ],
+  examples: ["smolvm image prune --dry-run", "smolvm image prune -f"],
+};
+
+async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const paths = processPaths();
+  ensurePaths(paths);
+  const dryRun = args.flag("dry-run");
+  const unused = await findUnused(paths, await inUse());
+  if (!dryRun && unused.length > 0 && !args.flag("force") && !(await agreed(io, unused))) {
+    throw new SmolVMError("ABORTED", "nothing was removed");
+  }
+  const files =
+    dryRun || unused.length === 0
+      ? unused
+      : await removeUnused(paths, inUse, {
+          deadline: Deadline.of("removing what is not used", { signal: io.interrupts.signal }),
+          onWait: (pid) =>
+            io.onProgress({ stage: "wait", message: `another process builds an image (pid ${pid})` }),
+        });
+  const total = formatBytes(files.reduce((sum, file) => sum + file.sizeBytes, 0));
+  if (files.length === 0) io.note("Nothing to remove: sandboxes use all that is there.");
+  else io.note(dryRun ? `Would be removed, ${total}:` : `Removed, ${total}:`);
+  return {
+    data: files.map((file) => ({ ...file, removed: !dryRun })),
+    text: () => (files.length === 0 ? "" : unusedTable(files)),
+  };
+}
+
+/** What sandboxes of this user boot from, whatever state they are in. */
+async function inUse(): Promise<InUse> {
+  const sandboxes = await SmolVM.list();
+  return {
+    digests: new Set(sandboxes.flatMap(({ imageDigest }) => imageDigest ?? [])),
+    paths: new Set(sandboxes.flatMap(({ kernelPath, initrdPath }) => [kernelPath, initrdPath ?? []].flat())),
+  };
+}
+
+/** The table of what is not used. Pure. */
+export function unusedTable(files: readonly UnusedFile[]): string {
+  return renderTable(
+    [{ head: "KIND" }, { head: "SIZE", align: "right" }, { head: "NAME" }],
+    files.map((file) => [file.kind, formatBytes(file.sizeBytes), file.name]),
+  );
+}
+
+/** Asks a person; where nobody can be asked, `-f` is needed. */
+async function agreed(io: Io, unused: readonly UnusedFile[]): Promise<boolean> {
+  const { canAsk, confirm } = await import("../terminal/confirm.ts");
+  if (io.json || !canAsk()) {
+    throw new SmolVMError("USAGE", "image prune needs -f here, because nobody can be asked", {
+      hint: "See what would go, then do it: smolvm image prune --dry-run; smolvm image prune -f",
+    });
+  }
+  for (const line of unusedTable(unused).trimEnd().split("\n")) io.note(line);
+  const total = formatBytes(unused.reduce((sum, file) => sum + file.sizeBytes, 0));
+  return await confirm(`Remove these ${total} from the cache?`, io.interrupts.signal);
+}
+
+export const imagePrune: Command = { spec, run: imagePruneCommand };

@@ -1,0 +1,285 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import { DEFAULT_IMAGE } from "../../config/defaults.ts";
+import type { OnProgress } from "../../config/progress.ts";
+import type { Arch } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { identify, isAlive } from "../../host/process-identity.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { writeCpio } from "../cpio.ts";
+import { initramfsEntries } from "../initramfs.ts";
+import { type BuiltKernel, listKernels, usedKernel } from "../kernel-build/kernel-store.ts";
+import { kernelLayout } from "../kernel-build/layout.ts";
+import { kernelRecipeDir } from "../kernel-build/recipe.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../layout.ts";
+import type { ManifestFile } from "../manifest.ts";
+import { imageNotFound } from "../recipe.ts";
+import { readImage, type StoredImage } from "../store.ts";
+import { TAR_END, tarHeader, tarPadding } from "../tar.ts";
+import {
+  AGENT_FILE,
+  ARCHIVE_PREFIX,
+  BUNDLE_FILE,
+  type BundleManifest,
+  guestPackageName,
+  IMAGE_DIRECTORY,
+  INITRAMFS_FILE,
+  KERNEL_DIRECTORY,
+  PATCH_DIRECTORY,
+  SOURCES_FILE,
+} from "./bundle-manifest.ts";
+import { sourceReferences, sourcesText } from "./sources.ts";
+
+export interface ExportOptions {
+  readonly name: string;
+  readonly arch: Arch;
+  /** the file to make */
+  readonly target: string;
+  /** overwrite it */
+  readonly force?: boolean | undefined;
+  /** the static agent for that architecture */
+  readonly agentPath: string;
+  /** of this smolvm */
+  readonly version: string;
+  readonly deadline: Deadline;
+  /** stages: pack (with a fraction) */
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface ExportResult {
+  /** absolute */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly manifest: BundleManifest;
+}
+
+/** One file that goes into the archive: where its bytes are. */
+interface Part extends ManifestFile {
+  readonly from: string | Uint8Array;
+}
+
+/** npm gives this time to all that it packs: with it, the same content is the same archive. */
+const MTIME_S = 499_162_500;
+
+/**
+ * Writes an image, with the fast kernel (the chosen one, else the newest) and the agent, as a guest bundle. The same content
+ * gives the same bytes. What has changed since it was built is found on the way, and nothing is written then.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_EXISTS, DEPENDENCY_MISSING (no agent), NO_SPACE, HOST_FAILED
+ */
+export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Promise<ExportResult> {
+  const { name, arch, deadline } = options;
+  const target = resolve(options.target);
+  await requireFree(target, options.force ?? false);
+  const stored = await readImage(dirs, name, arch);
+  if (stored === undefined) throw imageNotFound(name, arch);
+  const kernel = await chooseKernel(dirs, arch);
+  const sources = sourceReferences(stored.manifest, kernel?.manifest);
+  const about = { name, arch, smolvm: options.version };
+  const agent = await readAgent(options.agentPath);
+  const parts: Part[] = [
+    describe(SOURCES_FILE, Buffer.from(sourcesText(about, sources, kernel?.manifest))),
+    ...(await imageParts(dirs, stored)),
+    ...(kernel === undefined ? [] : await kernelParts(dirs, kernel)),
+    describe(AGENT_FILE, agent),
+    describe(INITRAMFS_FILE, writeCpio(initramfsEntries(agent, []))),
+  ];
+  const manifest: BundleManifest = {
+    format: "smolvm-guest-bundle",
+    version: 1,
+    ...about,
+    digest: stored.image.digest,
+    ...(kernel === undefined ? {} : { kernel: kernel.name }),
+    sources,
+    files: parts.map(({ path, sha256, sizeBytes }) => ({ path, sha256, sizeBytes })),
+  };
+  const head = [describe("package.json", json(packageJson(manifest))), describe(BUNDLE_FILE, json(manifest))];
+  await removeStale(target);
+  const temporary = `${target}.${process.pid}.tmp`;
+  const total = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
+  let done = 0;
+  const onBytes = (count: number): void => {
+    done += count;
+    options.onProgress?.({
+      stage: "pack",
+      message: `packing ${name}`,
+      fraction: Math.min(0.99, done / total),
+    });
+  };
+  try {
+    const file = await open(temporary, "wx", 0o644);
+    try {
+      const archive = Readable.from(writeArchive([...head, ...parts], onBytes), { objectMode: false });
+      await pipeline(archive, createGzip(), file.createWriteStream({ autoClose: false }), {
+        signal: deadline.signal,
+      });
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    deadline.check();
+    throw writeError(error, target);
+  }
+  return { path: target, sizeBytes: (await stat(target)).size, manifest };
+}
+
+/** The bytes of the archive. A file that is not what its manifest says ends it. */
+async function* writeArchive(
+  parts: readonly Part[],
+  onBytes: (count: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (const part of parts) {
+    const entry = { path: `${ARCHIVE_PREFIX}${part.path}`, mode: 0o644, kind: "file" } as const;
+    yield tarHeader(entry, part.sizeBytes, MTIME_S);
+    if (typeof part.from !== "string") yield part.from;
+    else yield* checkedFile(part, part.from, onBytes);
+    yield tarPadding(part.sizeBytes);
+  }
+  yield TAR_END;
+}
+
+async function* checkedFile(
+  part: Part,
+  path: string,
+  onBytes: (count: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = createHash("sha256");
+  let size = 0;
+  const changed = new SmolVMError("IMAGE_INVALID", `'${path}' is missing or has changed`, {
+    hint: part.path.startsWith(KERNEL_DIRECTORY)
+      ? "Build the kernel again: smolvm image kernel build --force"
+      : "Build the image again: smolvm image build --force",
+  });
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+      const bytes = chunk as Uint8Array;
+      size += bytes.length;
+      if (size > part.sizeBytes) break;
+      hash.update(bytes);
+      onBytes(bytes.length);
+      yield bytes;
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw changed;
+    throw error;
+  }
+  if (size !== part.sizeBytes || hash.digest("hex") !== part.sha256) throw changed;
+}
+
+async function imageParts(dirs: ImageDirs, { image, manifest }: StoredImage): Promise<Part[]> {
+  const dir = imageLayout(dirs).image(image.digest);
+  return [
+    describe(`${IMAGE_DIRECTORY}${MANIFEST_FILE}`, json(manifest)),
+    ...manifest.files.map((file) => ({
+      ...file,
+      path: `${IMAGE_DIRECTORY}${file.path}`,
+      from: join(dir, file.path),
+    })),
+  ];
+}
+
+async function kernelParts(dirs: ImageDirs, { name, manifest }: BuiltKernel): Promise<Part[]> {
+  const dir = kernelLayout(dirs).kernel(name);
+  const patches: Part[] = [];
+  for (const { name: patch, sha256 } of manifest.patches) {
+    const part = describe(
+      `${PATCH_DIRECTORY}${patch}`,
+      await readFile(join(kernelRecipeDir(), "patches", patch)).catch(() => new Uint8Array(0)),
+    );
+    if (part.sha256 !== sha256) {
+      throw new SmolVMError("IMAGE_INVALID", `the fast kernel was built with another patch '${patch}'`, {
+        hint: "A bundle holds the sources of what is in it. Build the kernel again: smolvm image kernel build --force",
+      });
+    }
+    patches.push(part);
+  }
+  return [
+    describe(`${KERNEL_DIRECTORY}${MANIFEST_FILE}`, json(manifest)),
+    ...manifest.files.map((file) => ({
+      ...file,
+      path: `${KERNEL_DIRECTORY}${file.path}`,
+      from: join(dir, file.path),
+    })),
+    ...patches,
+  ];
+}
+
+/** The kernel that is used for an architecture; where Debian's is, the newest that was built. */
+async function chooseKernel(dirs: ImageDirs, arch: Arch): Promise<BuiltKernel | undefined> {
+  const used = await usedKernel(dirs, arch);
+  if (used !== undefined) return used;
+  const built = (await listKernels(dirs)).filter((kernel) => kernel.arch === arch);
+  return built.sort((a, b) => (a.manifest.createdAt < b.manifest.createdAt ? 1 : -1))[0];
+}
+
+function packageJson({ name, arch, smolvm, kernel }: BundleManifest): object {
+  const content = `the image ${name} for ${arch}${kernel === undefined ? "" : ", the fast kernel"} and the agent`;
+  return {
+    name: guestPackageName(arch, name, DEFAULT_IMAGE),
+    version: smolvm,
+    description: `Guest of smolvm: ${content}. Installed beside smolvm, it is used by itself.`,
+    license: "SEE LICENSE IN SOURCES.md",
+  };
+}
+
+function describe(path: string, from: Uint8Array): Part {
+  return { path, from, sizeBytes: from.length, sha256: createHash("sha256").update(from).digest("hex") };
+}
+
+function json(value: object): Uint8Array {
+  return Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+async function readAgent(path: string): Promise<Uint8Array> {
+  return readFile(path).catch((error: unknown) => {
+    throw new SmolVMError("DEPENDENCY_MISSING", `the guest agent '${basename(path)}' is not there`, {
+      hint: "In a checkout, build it: npm run build:native. In an installed package, install smolvm again.",
+      details: { path },
+      cause: error,
+    });
+  });
+}
+
+async function requireFree(target: string, force: boolean): Promise<void> {
+  const stats = await stat(target).catch(() => undefined);
+  if (stats !== undefined && !stats.isFile())
+    throw new SmolVMError("FILE_TYPE", `'${target}' is not a file`, { hint: "Name the file to write." });
+  if (stats !== undefined && !force) {
+    throw new SmolVMError("FILE_EXISTS", `'${target}' exists`, {
+      hint: "Choose another name, or overwrite it with --force.",
+      details: { path: target },
+    });
+  }
+  await mkdir(dirname(target), { recursive: true }).catch((error: unknown) => {
+    throw writeError(error, target);
+  });
+}
+
+/** What exports to the same file that were killed have left beside it. */
+async function removeStale(target: string): Promise<void> {
+  for (const name of await readdir(dirname(target)).catch(() => [])) {
+    if (!name.startsWith(`${basename(target)}.`)) continue;
+    const pid = /^\.(\d+)\.tmp$/.exec(name.slice(basename(target).length))?.[1];
+    if (pid !== undefined && !isAlive(identify(Number(pid))))
+      await rm(join(dirname(target), name), { force: true });
+  }
+}
+
+function writeError(error: unknown, target: string): unknown {
+  if (error instanceof SmolVMError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new SmolVMError("NO_SPACE", `no space left for '${target}'`, {
+      hint: `Free some space: df -h '${dirname(target)}'`,
+      cause: error,
+    });
+  }
+  return new SmolVMError("HOST_FAILED", `'${target}' cannot be written: ${message}`, { cause: error });
+}

@@ -1,0 +1,163 @@
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Arch } from "../../config/spec.ts";
+import { type KernelManifest, parseKernelManifest } from "../kernel-build/kernel-manifest.ts";
+import { kernelName } from "../kernel-build/kernel-store.ts";
+import { detectKernelFormat, KERNEL_HEAD_BYTES, kernelArch } from "../kernel-format.ts";
+import { MANIFEST_FILE } from "../layout.ts";
+import { type Manifest, manifestDigest, parseManifest } from "../manifest.ts";
+import { detectRootfs, ROOTFS_HEAD_BYTES } from "../rootfs-format.ts";
+import { checkSeed } from "../seed.ts";
+import {
+  AGENT_FILE,
+  type BundleManifest,
+  badBundle,
+  IMAGE_DIRECTORY,
+  INITRAMFS_FILE,
+  KERNEL_DIRECTORY,
+} from "./bundle-manifest.ts";
+
+/** What a bundle that was unpacked holds. */
+export interface VerifiedBundle {
+  readonly image: Manifest;
+  readonly kernel: KernelManifest | undefined;
+  readonly hasAgent: boolean;
+}
+
+/**
+ * Checks that an unpacked bundle, whose files are as its manifest lists them (unpack.ts), makes sense: the manifests of image
+ * and kernel list exactly those files, digest and names follow from them, everything is for one architecture and of a format
+ * that can be booted, and empty disks are empty. So nothing of it can surprise a later step that trusts the store.
+ * @throws SmolVMError IMAGE_INVALID
+ */
+export async function verifyBundle(dir: string, bundle: BundleManifest): Promise<VerifiedBundle> {
+  const has = (path: string): boolean => bundle.files.some((file) => file.path === path);
+  const image = await verifyImage(dir, bundle);
+  const hasKernel = bundle.files.some(({ path }) => path.startsWith(KERNEL_DIRECTORY));
+  if (hasKernel !== (bundle.kernel !== undefined)) throw badBundle("it does not say which kernel it holds");
+  const kernel = hasKernel ? await verifyKernel(dir, bundle) : undefined;
+  if (has(AGENT_FILE) && kernelArch(await head(join(dir, AGENT_FILE), KERNEL_HEAD_BYTES)) !== bundle.arch)
+    throw badBundle(`its agent is no program for ${bundle.arch}`);
+  if (has(INITRAMFS_FILE)) {
+    const magic = Buffer.from(await head(join(dir, INITRAMFS_FILE), 6)).toString("latin1");
+    if (magic !== "070701") throw badBundle("its initramfs is not a cpio archive");
+  }
+  return { image, kernel, hasAgent: has(AGENT_FILE) };
+}
+
+async function verifyImage(dir: string, bundle: BundleManifest): Promise<Manifest> {
+  const path = join(dir, IMAGE_DIRECTORY, MANIFEST_FILE);
+  const text = await readFile(path, "utf8").catch(() => {
+    throw badBundle("it holds no image");
+  });
+  const manifest = parseManifest(text, `${IMAGE_DIRECTORY}${MANIFEST_FILE}`);
+  if (!isImageManifest(manifest)) throw badBundle("the manifest of its image is damaged");
+  if (manifest.name !== bundle.name || manifest.arch !== bundle.arch)
+    throw badBundle("its image is another one than it says");
+  requireSameFiles(bundle, IMAGE_DIRECTORY, manifest.files);
+  if (manifestDigest(manifest) !== bundle.digest) throw badBundle("the digest of its image is wrong");
+
+  await requireKernel(join(dir, IMAGE_DIRECTORY, manifest.kernel.file), bundle.arch);
+  const rootfs = join(dir, IMAGE_DIRECTORY, manifest.rootfs.file);
+  if (
+    detectRootfs(await head(rootfs, ROOTFS_HEAD_BYTES), manifest.rootfs.file).format !==
+    manifest.rootfs.format
+  )
+    throw badBundle("its root file system is of another format than it says");
+  for (const file of manifest.seeds.files) {
+    if (!file.startsWith(`${manifest.seeds.directory}/`))
+      throw badBundle(`'${file}' is not where empty disks are`);
+    await checkSeed(join(dir, IMAGE_DIRECTORY, file));
+  }
+  return manifest;
+}
+
+async function verifyKernel(dir: string, bundle: BundleManifest): Promise<KernelManifest> {
+  const text = await readFile(join(dir, KERNEL_DIRECTORY, MANIFEST_FILE), "utf8").catch(() => {
+    throw badBundle("the manifest of its kernel is missing");
+  });
+  const manifest = parseKernelManifest(text, `${KERNEL_DIRECTORY}${MANIFEST_FILE}`);
+  if (!isKernelManifest(manifest)) throw badBundle("the manifest of its kernel is damaged");
+  requireSameFiles(bundle, KERNEL_DIRECTORY, manifest.files);
+  if (manifest.arch !== bundle.arch || kernelName(manifest) !== bundle.kernel)
+    throw badBundle("its kernel is another one than it says");
+  await requireKernel(join(dir, KERNEL_DIRECTORY, manifest.file), bundle.arch);
+  return manifest;
+}
+
+/** The files that the bundle holds in a directory are those that the manifest in it lists: sizes and hashes included. */
+function requireSameFiles(
+  bundle: BundleManifest,
+  directory: string,
+  listed: readonly { path: string; sha256: string; sizeBytes: number }[],
+): void {
+  const lines = (files: typeof listed): string =>
+    files
+      .map(({ path, sha256, sizeBytes }) => `${path} ${sha256} ${sizeBytes}`)
+      .sort()
+      .join("\n");
+  const held = bundle.files
+    .filter(({ path }) => path.startsWith(directory) && path !== `${directory}${MANIFEST_FILE}`)
+    .map((file) => ({ ...file, path: file.path.slice(directory.length) }));
+  if (lines(held) !== lines(listed))
+    throw badBundle(`the files in ${directory} are not those that are listed there`);
+}
+
+async function requireKernel(path: string, arch: Arch): Promise<void> {
+  const bytes = await head(path, KERNEL_HEAD_BYTES);
+  const format = detectKernelFormat(bytes);
+  if ((format !== "vmlinux" && format !== "arm64-image") || kernelArch(bytes) !== arch)
+    throw badBundle(`a kernel in it is none for ${arch}`);
+}
+
+async function head(path: string, bytes: number): Promise<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(bytes), 0, bytes, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Every field that something later reads is of its type; parseManifest has looked at the paths. Pure. */
+function isImageManifest(manifest: Manifest): boolean {
+  const { rootfs, kernel, seeds, modules, packages, createdAt, recipe } = manifest;
+  const named = (list: unknown): boolean =>
+    Array.isArray(list) &&
+    list.length < 10_000 &&
+    list.every((item: unknown) => {
+      const { name, version } = (item ?? {}) as { name?: unknown; version?: unknown };
+      return isWord(name) && isWord(version);
+    });
+  return (
+    ["squashfs", "erofs", "ext4"].includes(rootfs.format) &&
+    [kernel.version, kernel.packageName, kernel.packageVersion, createdAt, recipe].every(isWord) &&
+    isWord(seeds?.directory) &&
+    Array.isArray(modules) &&
+    modules.every(
+      ({ name, depends }) => isModule(name) && Array.isArray(depends) && depends.every(isModule),
+    ) &&
+    named(packages)
+  );
+}
+
+function isKernelManifest(manifest: KernelManifest): boolean {
+  const { kernelVersion, recipe, source, patches, compiler, createdAt } = manifest;
+  return (
+    [kernelVersion, recipe, source?.package, source?.version, source?.sha256, compiler, createdAt].every(
+      isWord,
+    ) &&
+    Array.isArray(patches) &&
+    patches.every((patch) => isWord(patch?.name) && isWord(patch?.sha256))
+  );
+}
+
+/** Printable ASCII of a sane length: it is shown on terminals. */
+function isWord(value: unknown): value is string {
+  return typeof value === "string" && /^[ -~]{0,200}$/.test(value);
+}
+
+function isModule(value: unknown): value is string {
+  return typeof value === "string" && /^\w{1,60}$/.test(value);
+}
