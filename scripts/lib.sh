@@ -189,6 +189,20 @@ need_kernel_tools() {
   need /usr/include/libelf.h libelf-dev
 }
 
+# need_guest_tools x64|arm64: what building a guest for another architecture than this machine's takes besides
+need_guest_tools() {
+  case "$(host_arch) $1" in
+    "x86_64 arm64")
+      need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+      need qemu-system-aarch64 qemu-system-arm
+      ;;
+    "aarch64 x64")
+      need x86_64-linux-gnu-gcc gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+      need qemu-system-x86_64 qemu-system-x86
+      ;;
+  esac
+}
+
 # build_kernel ARCH
 build_kernel() {
   say "The fast kernel for $1"

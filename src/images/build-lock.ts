@@ -86,7 +86,9 @@ export async function removeStale(path: string): Promise<boolean> {
   try {
     await mkdir(takeover);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return false; // nothing was ever locked there
+    if (code !== "EEXIST") throw error;
     const age = await stat(takeover).then(
       ({ mtimeMs }) => Date.now() - mtimeMs,
       () => 0,

@@ -71,8 +71,7 @@ export function guestPackageName(arch: Arch, image: string, defaultImage: string
  */
 export function parseBundleManifest(text: string): BundleManifest {
   const value = parseObject(text);
-  if (value.format !== "smolvm-guest-bundle")
-    throw badBundle(`its ${BUNDLE_FILE} is not one`);
+  if (value.format !== "smolvm-guest-bundle") throw badBundle(`its ${BUNDLE_FILE} is not one`);
   if (value.version !== 1) throw badBundle("it was written by a newer smolvm", "Update smolvm.");
   const { name, arch, digest, kernel, smolvm, sources, files } = value;
   if (!isText(name, /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/))

@@ -114,9 +114,10 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
     const file = await open(temporary, "wx", 0o644);
     try {
       const archive = Readable.from(writeArchive([...head, ...parts], onBytes), { objectMode: false });
-      await pipeline(archive, createGzip(), file.createWriteStream({ autoClose: false }), {
-        signal: deadline.signal,
-      });
+      const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
+        for await (const chunk of chunks) await file.writeFile(chunk);
+      };
+      await pipeline(archive, createGzip(), write, { signal: deadline.signal });
       await file.sync();
     } finally {
       await file.close();

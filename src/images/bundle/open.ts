@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { lstat, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createGunzip } from "node:zlib";
 import { SmolVMError } from "../../errors.ts";
@@ -12,6 +12,8 @@ import {
   badBundle,
   parseBundleManifest,
 } from "./bundle-manifest.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
 
 /** A file of a bundle; what it holds is checked by who reads it. */
 export interface BundleEntry {
@@ -55,14 +57,21 @@ async function openDirectory(dir: string): Promise<OpenBundle> {
       try {
         const now = await handle.stat();
         if (!now.isFile()) throw badBundle(`'${file.path}' is not a regular file`);
-        const data = handle.createReadStream({ autoClose: false, highWaterMark: 1024 * 1024 });
-        yield { path: file.path, sizeBytes: now.size, data };
+        yield { path: file.path, sizeBytes: now.size, data: chunks(handle) };
       } finally {
         await handle.close();
       }
     }
   }
   return { manifest, entries: entries(), close: async () => {} };
+}
+
+async function* chunks(file: FileHandle): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
 
 async function openArchive(path: string): Promise<OpenBundle> {
@@ -72,7 +81,7 @@ async function openArchive(path: string): Promise<OpenBundle> {
     });
   });
   const gunzip = createGunzip({ chunkSize: 256 * 1024 });
-  const raw = file.createReadStream({ highWaterMark: 1024 * 1024 });
+  const raw = file.createReadStream({ highWaterMark: CHUNK_BYTES });
   raw.on("error", (error) => gunzip.destroy(error));
   raw.pipe(gunzip);
   const close = async (): Promise<void> => {

@@ -25,10 +25,13 @@ describe("the debian image", () => {
 
   test("names its packages and versions", () => {
     const status =
-      "Package: zlib\nStatus: install ok installed\nVersion: 1.2\n\nPackage: apt\nVersion: 2.6:1\n\n";
+      "Package: zlib\nStatus: install ok installed\nVersion: 1.2\n\nPackage: apt\nVersion: 2.6:1+b2\n\n" +
+      "Package: libc6\nSource: glibc\nVersion: 2.36-9\n\nPackage: gcc\nSource: gcc-defaults (1.203)\nVersion: 4:12.2.0-3\n";
     expect(parsePackages(status)).toEqual([
-      { name: "apt", version: "2.6:1" },
-      { name: "zlib", version: "1.2" },
+      { name: "apt", version: "2.6:1+b2", source: { name: "apt", version: "2.6:1" } },
+      { name: "gcc", version: "4:12.2.0-3", source: { name: "gcc-defaults", version: "1.203" } },
+      { name: "libc6", version: "2.36-9", source: { name: "glibc", version: "2.36-9" } },
+      { name: "zlib", version: "1.2", source: { name: "zlib", version: "1.2" } },
     ]);
   });
 });
