@@ -134,6 +134,7 @@ for arch in x86_64 aarch64; do
   [ -x "native/agent-$arch" ] && build_image minimal "$arch"
 done
 
+stage "Nothing made here is in git" 30 limited npm run --silent check:tracked
 stage "Types" 120 limited npm run --silent check:types
 stage "Lint" 120 limited npm run --silent check:lint
 stage "Unused files and dependencies" 60 limited npm run --silent check:unused
