@@ -9,7 +9,7 @@ import { parseBackend } from "./backends/names.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
-import { parseConfig } from "./config/schema.ts";
+import { parseConfig, requireGdbPort } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { diskSpace } from "./host/disk-space.ts";
@@ -28,6 +28,7 @@ import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
 import { PortForwards } from "./vm/port-forwards.ts";
 import { discardNow, recover, recoverAll } from "./vm/recover.ts";
+import type { StartExtras } from "./vm/start.ts";
 import type { VMStats } from "./vm/stats.ts";
 
 /** Which sandboxes to list: those that match everything given. */
@@ -41,6 +42,8 @@ export interface ListFilter {
 export interface StartOptions extends Limits {
   /** told about each stage; default what the sandbox was created with */
   onProgress?: OnProgress | undefined;
+  /** for this start: as {@link VMConfig}'s `gdbPort` */
+  gdbPort?: number | undefined;
 }
 
 /** Options of {@link SmolVM.followLogs}. */
@@ -180,6 +183,9 @@ export class SmolVM implements AsyncDisposable {
         hint: "Leave hostPort out: each gets a free one, see vm.ports.list().",
       });
     }
+    if (count > 1 && rest.gdbPort !== undefined) {
+      throw new SmolVMError("CONFIG_INVALID", "several sandboxes cannot have the same gdbPort");
+    }
     const made: SmolVM[] = [];
     try {
       return await concurrently(count, concurrency, async (index, failed) => {
@@ -238,20 +244,24 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
-   * Boots the sandbox, creating it first if this object has not yet. Starting what runs is fine.
+   * Boots the sandbox, creating it first if this object has not yet. Starting what runs is fine, unless for `gdbPort`.
    * @param limits `timeoutMs` default 60,000 ms
    * @throws SmolVMError as {@link SmolVM.create}
    */
   async start(limits: StartOptions = {}): Promise<void> {
+    if (limits.gdbPort !== undefined) requireGdbPort(limits.gdbPort);
     const deadline = Deadline.of(`starting sandbox '${this.name}'`, {
       timeoutMs: BOOT_TIMEOUT_MS,
       ...given(limits),
     });
     if (!this.#bringUp) {
       const record = this.#home.store.vms.find(this.id);
-      if (record && (await recover(this.#home, record)).state === "running") return;
+      if (record && (await recover(this.#home, record)).state === "running") {
+        if (limits.gdbPort !== undefined) throw tooLateForGdb(record.name, limits.gdbPort);
+        return;
+      }
     }
-    await this.#start(deadline, limits.onProgress);
+    await this.#start(deadline, limits);
   }
 
   /**
@@ -278,7 +288,7 @@ export class SmolVM implements AsyncDisposable {
       await this.#stop(deadline);
       deadline.check();
     }
-    await this.start({ ...deadline.limits, onProgress: limits.onProgress });
+    await this.start({ ...limits, ...deadline.limits });
   }
 
   /**
@@ -411,21 +421,22 @@ export class SmolVM implements AsyncDisposable {
     return this.#channel.session(deadline);
   }
 
-  async #start(deadline: Deadline, onProgress = this.#config?.onProgress): Promise<void> {
-    this.#bringUp ??= this.#bringUpNow(deadline, onProgress).finally(() => {
+  async #start(deadline: Deadline, extras: Pick<StartOptions, "onProgress" | "gdbPort"> = {}): Promise<void> {
+    const { onProgress = this.#config?.onProgress, gdbPort } = extras;
+    this.#bringUp ??= this.#bringUpNow(deadline, { onProgress, gdbPort }).finally(() => {
       this.#bringUp = undefined;
     });
     await this.#bringUp;
   }
 
-  async #bringUpNow(deadline: Deadline, onProgress: OnProgress | undefined): Promise<void> {
+  async #bringUpNow(deadline: Deadline, extras: StartExtras): Promise<void> {
     try {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
       for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
       await this.#make(deadline);
       this.#forwards.note();
       const { startVm } = await import("./vm/start.ts");
-      const started = await startVm(this.#home, this.id, deadline, onProgress);
+      const started = await startVm(this.#home, this.id, deadline, extras);
       this.#channel.adopt(started.session, started.lease);
     } catch (error) {
       await this.#forwards.closeAll();
@@ -479,6 +490,13 @@ export class SmolVM implements AsyncDisposable {
     const session = (): Promise<AgentSession> => this.#limited(`forwarding to guest port ${guestPort}`, {});
     return this.#forwards.open(session, guestPort, options);
   }
+}
+
+function tooLateForGdb(name: string, gdbPort: number): SmolVMError {
+  return new SmolVMError("VM_STATE", `sandbox '${name}' runs already: gdb's port is opened at its start`, {
+    hint: `Start it again: smolvm stop ${name} && smolvm start --gdb ${gdbPort} ${name}`,
+    details: { state: "running" },
+  });
 }
 
 /** @throws SmolVMError CONFIG_INVALID */

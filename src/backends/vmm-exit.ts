@@ -20,6 +20,11 @@ const KNOWN_REASONS: readonly KnownReason[] = [
     hint: "Another machine has the disk open: stop it first, or use a copy of the disk.",
   },
   {
+    pattern: /-gdb .*Address already in use/i,
+    code: "PORT_IN_USE",
+    hint: "Another program listens on the port for gdb: choose another gdbPort.",
+  },
+  {
     pattern: /Could not access KVM kernel module|failed to initialize kvm/i,
     code: "KVM_UNAVAILABLE",
     hint: 'Use accelerator "auto" (or "tcg"), and see what is missing: smolvm doctor',

@@ -63,6 +63,8 @@ export interface VMConfig {
   rootfsPath?: string;
   /** appended to the kernel command line */
   bootArgs?: string;
+  /** for debugging the guest's kernel: QEMU's gdb stub listens on this port of 127.0.0.1 while the sandbox runs; every user of this machine can connect to it */
+  gdbPort?: number;
   /** forwarded while this process owns the sandbox */
   ports?: readonly PortForward[];
   /** free names and values to find sandboxes by */

@@ -50,6 +50,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   initrdPath: hostPath,
   rootfsPath: hostPath,
   bootArgs: oneLine,
+  gdbPort: portNumber,
   ports: checkPorts,
   labels: record(
     matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, "is not a label name"),
@@ -112,6 +113,12 @@ function checkTogether({ kernel, kernelPath, diskMode, diskSizeMib, rootfsPath }
 /** Values of variables may be secrets: an error, which is logged, has their names alone. */
 function namesOf(value: unknown): unknown {
   return typeof value === "object" && value !== null ? Object.keys(value) : typeof value;
+}
+
+/** The same check for a gdbPort that is given for one start. @throws SmolVMError CONFIG_INVALID */
+export function requireGdbPort(value: number): void {
+  const problem = portNumber(value);
+  if (problem) throw invalidOption("gdbPort", value, problem);
 }
 
 function unknownOption(option: string): SmolVMError {

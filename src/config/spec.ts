@@ -43,6 +43,8 @@ export interface MachineSpec {
   readonly initrdPath: string | undefined;
   /** the user's additions to the kernel command line */
   readonly bootArgs: string;
+  /** port of 127.0.0.1 for gdb; absent: none */
+  readonly gdbPort?: number | undefined;
   readonly disks: readonly DiskSpec[];
   readonly network: NetworkMode;
   /** session ports (virtio-serial); one more, number 0, is kept for stop and the supervisor */

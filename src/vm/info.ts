@@ -40,6 +40,8 @@ export interface VMInfo {
   readonly diskSizeMib: number;
   /** "shared": its root is `rootfsPath` itself */
   readonly diskMode: DiskMode;
+  /** port of 127.0.0.1 for gdb, if it was created with one */
+  readonly gdbPort: number | undefined;
   /** disks that it has beside its root */
   readonly drives: readonly DriveInfo[];
   readonly network: { readonly mode: NetworkMode; readonly note: string };
@@ -100,6 +102,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     diskSizeMib: spec.diskSizeMib,
     diskMode: spec.diskMode ?? "isolated", // absent in records of the first version
     drives: drivesOf(spec),
+    gdbPort: machine.gdbPort,
     network: { mode: machine.network, note: networkNote(machine.network) },
     lifetime: spec.lifetime,
     hostname: spec.hostname,

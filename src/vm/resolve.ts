@@ -17,6 +17,7 @@ import { type Boot, resolveBoot } from "../images/boot.ts";
 import { guestNetwork } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { extraDisks, requireOnce } from "./drives.ts";
+import { requireFeature } from "./features.ts";
 import type { Home } from "./home.ts";
 
 /** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
@@ -37,6 +38,7 @@ export async function resolveVm(
 ): Promise<ResolvedVm> {
   const arch = config.arch ?? requireHostArch();
   const { backend } = await selectBackend(config.backend, { arch });
+  if (config.gdbPort !== undefined) requireFeature(backend, "gdb");
   const { machine, accelerator } = await chooseHardware({
     arch,
     accelerator: config.accelerator ?? "auto",
@@ -72,6 +74,7 @@ export async function resolveVm(
         kernelPath: boot.kernelPath,
         initrdPath: boot.initrdPath,
         bootArgs: config.bootArgs ?? "",
+        gdbPort: config.gdbPort,
         disks,
         network,
         sessionPorts: SESSION_PORTS,

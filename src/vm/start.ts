@@ -15,10 +15,18 @@ import { bootError } from "./boot-report.ts";
 import { firstLease } from "./channel.ts";
 import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
+import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
 import { killVmm } from "./vmm-process.ts";
+
+/** What is different for one start. */
+export interface StartExtras {
+  readonly onProgress?: OnProgress | undefined;
+  /** over the sandbox's own */
+  readonly gdbPort?: number | undefined;
+}
 
 export interface Started {
   readonly record: VmRecord;
@@ -34,7 +42,7 @@ export async function startVm(
   home: Home,
   id: string,
   deadline: Deadline,
-  onProgress?: OnProgress,
+  extras: StartExtras = {},
 ): Promise<Started> {
   return withLock(home, id, deadline, async () => {
     const record = home.store.vms.get(id);
@@ -48,7 +56,7 @@ export async function startVm(
       requireFreeDisks(home, id, record.spec),
     );
     try {
-      return await boot(home, record, deadline, onProgress);
+      return await boot(home, record, deadline, extras);
     } catch (error) {
       home.store.leases.clear(id);
       const { code, message } = isSmolVMError(error)
@@ -64,15 +72,17 @@ async function boot(
   home: Home,
   record: VmRecord,
   deadline: Deadline,
-  onProgress?: OnProgress,
+  { onProgress, gdbPort }: StartExtras,
 ): Promise<Started> {
   const files = filesOf(home, record.id);
-  const backend: Backend = backendOf(record.spec.machine.backend);
-  onProgress?.({ stage: "launch", message: `starting ${record.spec.machine.backend}` });
+  const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
+  const backend: Backend = backendOf(machine.backend);
+  if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
+  onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:sockets");
   clearLastRun(files);
   noteStep(home, record.id, "start:launch");
-  const launched = await backend.launch(record.spec.machine, files, {
+  const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
   });

@@ -71,6 +71,7 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
     ...spec.disks.flatMap((disk, index) =>
       diskArgs(disk, `disk${index}`, bus, host.disposable && disk.serial === UPPER_SERIAL),
     ),
+    ...(spec.gdbPort === undefined ? [] : ["-gdb", `tcp:127.0.0.1:${spec.gdbPort}`]),
     // No virtio-rng: RDRAND (and Arm's RNDR) of an emulated CPU is the host's getrandom(2), and the agent gets entropy
     // from the host before anything else runs.
     ...networkArgs(spec, bus),

@@ -12,7 +12,7 @@ import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
 
-const FEATURES: BackendFeatures = { snapshots: false, pause: false, gdb: false };
+const FEATURES: BackendFeatures = { snapshots: false, pause: false, gdb: true };
 
 /** The QEMU backend for a host. */
 export function qemuBackend(host: BackendHost): Backend {

@@ -16,6 +16,13 @@ export const ENV_FILE_OPTION: OptionSpec = {
   help: "the same from a file of K=V lines; --env goes over it",
 };
 
+/** How a machine is started; `run`, `create` and `start` have it. */
+export const GDB_OPTION: OptionSpec = {
+  name: "gdb",
+  value: "PORT",
+  help: "QEMU's gdb stub on that port of 127.0.0.1, to debug the guest's kernel",
+};
+
 /** What a new sandbox is like; `run` and `create` have them. */
 export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
@@ -93,6 +100,7 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     help: "a raw disk image as one more disk; :ro: read-only",
   },
+  GDB_OPTION,
 ];
 
 /** Where and as whom a command runs; `exec` and `shell` have them. */

@@ -4,7 +4,7 @@ import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import { parseDrive } from "./drive.ts";
 import { parseLabels } from "./pairs.ts";
-import { parsePortForwards } from "./port.ts";
+import { parsePort, parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
 
 /**
@@ -49,9 +49,21 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   else give("kernelPath", file("kernel"));
   give("initrdPath", file("initrd"));
   give("rootfsPath", file("rootfs"));
+  give("gdbPort", gdbPort(args));
   give("diskMode", args.value("disk-mode") as VMConfig["diskMode"]);
   if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return config;
+}
+
+/** The port of --gdb. @throws SmolVMError USAGE */
+export function gdbPort(args: Arguments): number | undefined {
+  const port = args.value("gdb");
+  return port === undefined ? undefined : parsePort("--gdb", port);
+}
+
+/** What to type into gdb. */
+export function gdbNote(port: number): string {
+  return `gdb can connect, which halts the guest: target remote 127.0.0.1:${port}`;
 }

@@ -21,6 +21,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   initrdPath: "--initrd",
   rootfsPath: "--rootfs",
   diskMode: "--disk-mode",
+  gdbPort: "--gdb",
   extraDrives: "--drive",
   labels: "--label",
   ports: "-p",

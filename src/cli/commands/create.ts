@@ -6,7 +6,7 @@ import { parseDurationMs } from "../args/duration.ts";
 import { environment } from "../args/environment.ts";
 import { COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
-import { sandboxConfig } from "../args/sandbox-config.ts";
+import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 
@@ -60,6 +60,7 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   const vm = args.flag("start") ? await SmolVM.create(options) : await SmolVM.define(options);
   const info = await vm.info();
   await vm[Symbol.asyncDispose]();
+  if (info.state === "running" && config.gdbPort !== undefined) io.note(gdbNote(config.gdbPort));
   if (info.state === "created") io.note(`Start it with: smolvm start ${info.name}`);
   return { data: info, text: () => `${info.name}\n` };
 }

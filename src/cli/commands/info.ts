@@ -56,6 +56,7 @@ export function sandboxFields(info: VMInfo): string {
       "drive",
       `${path}${readOnly ? " (read-only)" : ""} -> ${device}`,
     ]),
+    ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", `${info.network.mode}: ${info.network.note}`],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],

@@ -4,7 +4,7 @@ import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
-import { sandboxConfig } from "../args/sandbox-config.ts";
+import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, runGuestCommand } from "../guest/command.ts";
 import { withCommandHint } from "../guest/hints.ts";
@@ -47,6 +47,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
   let outcome: Outcome;
   try {
     io.endProgress();
+    if (config.gdbPort !== undefined) io.note(gdbNote(config.gdbPort));
     for (const forward of vm.ports.list()) {
       io.note(
         `forwarding ${forward.hostAddress}:${forward.hostPort} -> port ${forward.guestPort} of the sandbox`,

@@ -1,5 +1,6 @@
 import type { Arguments } from "../args/arguments.ts";
-import { COMMON_OPTIONS } from "../args/options.ts";
+import { COMMON_OPTIONS, GDB_OPTION } from "../args/options.ts";
+import { gdbNote, gdbPort } from "../args/sandbox-config.ts";
 import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -10,15 +11,21 @@ const spec: CommandSpec = {
   operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the sandbox's name", complete: "sandboxes" },
   options: [
     { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
+    GDB_OPTION,
     ...COMMON_OPTIONS,
   ],
   exit: "plain",
   notes: ["Starting what runs is fine. Prints the names."],
-  examples: ["smolvm start box"],
+  examples: ["smolvm start box", "smolvm start --gdb 1234 box"],
 };
 
-function startCommand(io: Io, args: Arguments): Promise<Outcome> {
-  return changeEach(io, args, (vm, limits) => vm.start({ ...limits, onProgress: io.onProgress }));
+async function startCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const port = gdbPort(args);
+  const outcome = await changeEach(io, args, (vm, limits) =>
+    vm.start({ ...limits, gdbPort: port, onProgress: io.onProgress }),
+  );
+  if (port !== undefined) io.note(gdbNote(port));
+  return outcome;
 }
 
 export const start: Command = { spec, run: startCommand };

@@ -14,6 +14,7 @@ describe("the error for a VMM that ended", () => {
   test.each([
     ["qemu: cannot set up guest memory 'ram': Cannot allocate memory", "VMM_FAILED", "memSizeMib"],
     ['qemu: -device virtio-blk-device: Failed to get "write" lock', "DISK_IN_USE", "disk"],
+    ["qemu: -gdb tcp:127.0.0.1:80: Failed to bind socket: Address already in use", "PORT_IN_USE", "gdbPort"],
     ["Could not access KVM kernel module: Permission denied", "KVM_UNAVAILABLE", "smolvm doctor"],
     ["qemu: write failed: No space left on device", "NO_SPACE", "Free space"],
     ["qemu: linux kernel too old to load a ram disk", "IMAGE_INVALID", "kernelPath"],

@@ -115,6 +115,11 @@ describe("what the arguments depend on", () => {
     expect(text({})).not.toMatch(/hostfwd|guestfwd|smb=/);
   });
 
+  test("gdb's stub listens where it was asked for, on loopback", () => {
+    expect(text({ gdbPort: 1234 })).toContain("-gdb tcp:127.0.0.1:1234");
+    expect(text({})).not.toContain("-gdb");
+  });
+
   test("without seccomp in QEMU the option is left out", () => {
     expect(text({}, { sandbox: false })).not.toContain("-sandbox");
   });
