@@ -21,6 +21,7 @@ import { Deadline } from "./util/deadline.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
+import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
 import { type SandboxEnv, sandboxEnv } from "./vm/env.ts";
 import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
@@ -330,6 +331,22 @@ export class SmolVM implements AsyncDisposable {
   async stats(): Promise<VMStats> {
     const { readStats } = await import("./vm/stats.ts");
     return readStats(this.#home, await recover(this.#home, this.#record()));
+  }
+
+  /**
+   * Everything about it that helps to find out what is wrong, in whatever state it is: record, processes, the VMM's and
+   * the agent's answers, console, logs, the host. Values of its environment and kernel arguments are left out, wherever
+   * they appear; what the guest printed is not. Changes nothing.
+   * @param limits `timeoutMs` default 30,000 ms; a VMM or agent that does not answer is given 5,000 ms each
+   * @throws SmolVMError VM_NOT_FOUND, TIMEOUT, ABORTED
+   */
+  async diagnose(limits: Limits = {}): Promise<DiagnosisFile[]> {
+    const { diagnose } = await import("./vm/diagnosis/diagnose.ts");
+    const deadline = Deadline.of(`diagnosing sandbox '${this.name}'`, {
+      timeoutMs: 30_000,
+      ...given(limits),
+    });
+    return diagnose(this.#home, this.#record(), deadline);
   }
 
   /**

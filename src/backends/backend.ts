@@ -43,4 +43,6 @@ export interface Backend {
   launch(spec: MachineSpec, files: VmFiles, options: LaunchOptions): Promise<LaunchedMachine>;
   /** Asks the VMM to end at once through its control socket. Resolves when the request was accepted. */
   quit(files: VmFiles, deadline: Deadline): Promise<void>;
+  /** What the VMM says of itself, by what was asked; for people. It changes nothing. */
+  inspect(files: VmFiles, deadline: Deadline): Promise<Readonly<Record<string, unknown>>>;
 }

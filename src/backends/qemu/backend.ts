@@ -20,7 +20,12 @@ export function qemuBackend(host: BackendHost): Backend {
     name: "qemu",
     features: FEATURES,
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
-    quit: quitQemu,
+    quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
+    inspect: (files, deadline) =>
+      withControl(files, deadline, async (client) => {
+        const { inspectQemu } = await import("./inspect.ts");
+        return inspectQemu(client, deadline);
+      }),
   };
 }
 
@@ -68,10 +73,15 @@ function unixEndpoints(spec: MachineSpec, files: VmFiles): QemuEndpoints {
   };
 }
 
-async function quitQemu(files: VmFiles, deadline: Deadline): Promise<void> {
+/** One conversation with a machine's control socket, which serves one client at a time. */
+async function withControl<T>(
+  files: VmFiles,
+  deadline: Deadline,
+  act: (client: QmpClient) => Promise<T>,
+): Promise<T> {
   const client = await QmpClient.connect({ kind: "unix", path: files.control }, deadline);
   try {
-    await client.quit(deadline);
+    return await act(client);
   } finally {
     client.close();
   }

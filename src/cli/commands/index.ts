@@ -88,6 +88,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./logs.ts")).logs,
       },
       {
+        name: "debug",
+        summary: "Write a bundle that tells what is wrong with a sandbox",
+        load: async () => (await import("./debug.ts")).debug,
+      },
+      {
         name: "cp",
         summary: "Copy files into or out of a sandbox",
         load: async () => (await import("./cp.ts")).cp,
