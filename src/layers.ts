@@ -37,7 +37,11 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     ],
     types: ["agent", "config", "vm"],
   },
-  doctor: { imports: ["backends", "network", "images", "config", "host", "util", "errors"], types: [] },
+  // by --deep it boots a sandbox as anybody would
+  doctor: {
+    imports: ["smolvm", "backends", "network", "images", "store", "config", "host", "util", "errors"],
+    types: [],
+  },
   smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util", "errors"], types: ["store"] },
 
   // the verbs of a sandbox
@@ -81,6 +85,7 @@ export const PURE: readonly string[] = [
   "agent/terminal.ts",
   "agent/violation.ts",
   "agent/wire/",
+  "backends/firecracker/version.ts",
   "backends/names.ts",
   "backends/qemu/accel.ts",
   "backends/qemu/args.ts",
@@ -90,8 +95,11 @@ export const PURE: readonly string[] = [
   "backends/qemu/qmp-codec.ts",
   "backends/vmm-exit.ts",
   "config/spec.ts",
+  "doctor/check.ts",
+  "doctor/compare.ts",
   "doctor/render.ts",
   "doctor/setup-steps.ts",
   "host/environment.ts",
   "network/plan.ts",
+  "util/versions.ts",
 ];

@@ -1,3 +1,4 @@
+import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { BackendSelection } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
 import type { Environment } from "../host/environment.ts";
@@ -17,6 +18,14 @@ export interface CheckResult {
   readonly fix?: string;
 }
 
+/** An error as it is told: its message and what to do. */
+type Told = Error & { hint?: string | undefined };
+
+/** The QEMU that would be used: what it says of itself, or why it said nothing. */
+export type FoundQemu =
+  | { readonly path: string; readonly probe: QemuProbe }
+  | { readonly path: string; readonly error: Told };
+
 /** What several checks need, found out once. */
 export interface DoctorContext {
   readonly env: Environment;
@@ -25,11 +34,15 @@ export interface DoctorContext {
   /** the guests' architecture: the host's, or x86_64 on a host that we have no name for */
   readonly arch: Arch;
   readonly hostArch: Arch | undefined;
+  /** this process is root's */
+  readonly root: boolean;
   readonly kvm: KvmFacts;
+  /** undefined: there is none */
+  readonly qemu: FoundQemu | undefined;
   /** the backend that will be used, or that was asked for if none can */
   readonly backend: BackendName;
-  readonly selection: BackendSelection | { readonly error: Error & { hint?: string | undefined } };
-  /** the accelerator that QEMU would use; undefined: QEMU cannot be used */
+  readonly selection: BackendSelection | { readonly error: Told };
+  /** the accelerator that QEMU would use; undefined: QEMU is not used, or cannot be */
   readonly accelerator: Accelerator | undefined;
 }
 

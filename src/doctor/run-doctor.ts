@@ -1,35 +1,40 @@
-import { acceleratorFacts } from "../backends/hardware.ts";
-import { type BackendRequest, parseBackend, resolveBackendFrom } from "../backends/names.ts";
-import { chooseAccelerator } from "../backends/qemu/accel.ts";
-import { type BackendSelection, selectBackend } from "../backends/select.ts";
-import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
-import { isSmolVMError } from "../errors.ts";
+import { type BackendRequest, parseBackend } from "../backends/names.ts";
+import type { BackendName } from "../config/spec.ts";
 import { readEnvironment } from "../host/environment.ts";
-import { hostArch } from "../host/facts.ts";
-import { kvmFacts } from "../host/kvm.ts";
-import { processPaths } from "../host/paths.ts";
 import { type Check, type CheckResult, type DoctorContext, fail } from "./check.ts";
 import { backend, kvm } from "./checks/backend.ts";
-import { isolation, network } from "./checks/isolation.ts";
-import { node, platform } from "./checks/platform.ts";
+import { firecrackerBinary, firecrackerVersion } from "./checks/firecracker.ts";
+import { networkTools, sudoAccess, taps } from "./checks/host-setup.ts";
+import { isolation, network, userNamespaces } from "./checks/isolation.ts";
+import { architecture, node, platform, rust } from "./checks/platform.ts";
 import { qemuBinary, qemuImg } from "./checks/qemu.ts";
 import { accelerator, speed } from "./checks/speed.ts";
-import { directories, disk, image, nativePrograms } from "./checks/storage.ts";
+import { directories, disk, image, nativePrograms, store } from "./checks/storage.ts";
+import { gather } from "./gather.ts";
 
 /** All checks, in the order in which they are shown. */
 const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["Platform", platform],
   ["Backend", backend],
   ["KVM support", kvm],
+  ["Firecracker binary", firecrackerBinary],
+  ["Network tools", networkTools],
+  ["Sudo access", sudoAccess],
+  ["Architecture", architecture],
+  ["Firecracker version", firecrackerVersion],
   ["QEMU binary", qemuBinary],
   ["qemu-img", qemuImg],
   ["Accelerator", accelerator],
   ["Speed", speed],
   ["Isolation", isolation],
+  ["User namespaces", userNamespaces],
   ["Network", network],
+  ["Taps", taps],
   ["Image", image],
   ["Native programs", nativePrograms],
+  ["Rust", rust],
   ["Node", node],
+  ["Store", store],
   ["Disk space", disk],
   ["Directories", directories],
 ];
@@ -39,6 +44,12 @@ export interface DoctorOptions {
   readonly backend?: string | undefined;
   /** warnings count as failures */
   readonly strict?: boolean;
+  /** boot a sandbox, and compare what it is with what the checks say; takes seconds */
+  readonly deep?: boolean;
+  /** ends `deep` */
+  readonly signal?: AbortSignal | undefined;
+  /** told what `deep` is doing */
+  readonly onProgress?: (message: string) => void;
 }
 
 /** What doctor found; the shape of `smolvm doctor --json`'s data. */
@@ -61,14 +72,17 @@ export interface DoctorSummary {
 
 /**
  * Looks at everything that sandboxes need on this host. A check that itself breaks is a failed check, not an error.
- * @throws SmolVMError BACKEND_UNSUPPORTED
+ * @throws SmolVMError BACKEND_UNSUPPORTED; ABORTED by `signal`
  */
 export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorReport> {
-  const env = readEnvironment(process.env);
-  const requested = parseBackend(options.backend, env.backend);
+  const requested = parseBackend(options.backend, readEnvironment(process.env).backend);
   const context = await gather(options.backend);
   const results = await Promise.all(CHECKS.map(([name, check]) => runCheck(name, check, context)));
   const checks = results.filter((result) => result !== undefined);
+  if (options.deep) {
+    const { proveByBooting } = await import("./deep.ts");
+    checks.push(...(await proveByBooting(context, options)));
+  }
   return {
     backend_requested: requested,
     backend_resolved: context.backend,
@@ -96,58 +110,10 @@ async function runCheck(
   try {
     return await check(context);
   } catch (error) {
-    return fail(name, `the check itself failed: ${(error as Error).message}`);
-  }
-}
-
-async function gather(backendOption: string | undefined): Promise<DoctorContext> {
-  const env = readEnvironment(process.env);
-  const paths = processPaths();
-  const host = { cacheDir: paths.cacheDir, env };
-  const arch = hostArch() ?? "x86_64";
-  const selection = await settle(selectBackend(backendOption, { host }));
-  const resolved = resolveBackendFrom(backendOption, env.backend, process.platform);
-  const chosen =
-    "error" in selection ? fallbackName(backendOption, env.backend, resolved) : selection.backend;
-  return {
-    env,
-    paths,
-    platform: process.platform,
-    arch,
-    hostArch: hostArch(),
-    kvm: kvmFacts(hostArch()),
-    backend: chosen,
-    selection,
-    accelerator: chosen === "qemu" ? await usableAccelerator(arch, host) : undefined,
-  };
-}
-
-/** When no backend can run: "auto" is checked for QEMU, which is what can be installed. */
-function fallbackName(
-  requested: string | undefined,
-  fromEnv: string | undefined,
-  resolved: BackendName,
-): BackendName {
-  return parseBackend(requested, fromEnv) === "auto" ? "qemu" : resolved;
-}
-
-async function settle(selection: Promise<BackendSelection>): Promise<DoctorContext["selection"]> {
-  try {
-    return await selection;
-  } catch (error) {
-    if (isSmolVMError(error, "BACKEND_UNAVAILABLE")) return { error };
-    throw error;
-  }
-}
-
-async function usableAccelerator(
-  arch: Arch,
-  host: Parameters<typeof acceleratorFacts>[1],
-): Promise<Accelerator | undefined> {
-  try {
-    return chooseAccelerator("auto", arch, await acceleratorFacts(arch, host));
-  } catch (error) {
-    if (isSmolVMError(error)) return undefined; // the QEMU check says what is wrong
-    throw error;
+    return fail(
+      name,
+      `the check itself failed: ${(error as Error).message}`,
+      "Please report it: smolvm doctor --json",
+    );
   }
 }

@@ -1,6 +1,7 @@
 import { SmolVMError } from "../errors.ts";
 import { packagedScript } from "../host/native.ts";
 import { runProgram } from "../host/run.ts";
+import { setupCommand } from "../host/setup-command.ts";
 import { Deadline } from "../util/deadline.ts";
 import { readSteps, type SetupStep, setupFailed } from "./setup-steps.ts";
 
@@ -33,6 +34,11 @@ export function setupOptions(request: SetupRequest): string[] {
       ? []
       : ["--firecracker-archive", request.firecrackerArchive]),
   ];
+}
+
+/** The command that a user types for a request, with sudo where it needs root. */
+export function setupCommandLine(request: SetupRequest): string {
+  return setupCommand(setupOptions(request));
 }
 
 /** Whether a request needs root: only changing a Linux machine does. Pure. */

@@ -10,6 +10,8 @@ export interface Environment {
   readonly qemu: string | undefined;
   /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
   readonly firecracker: string | undefined;
+  /** `SMOLVM_ALLOW_OLD_FIRECRACKER`: versions of Firecracker that are refused may run */
+  readonly allowOldFirecracker: boolean;
   /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
   readonly failpoint: string | undefined;
   /** `PATH`, the search path of programs */
@@ -35,6 +37,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     log: get("SMOLVM_LOG"),
     qemu: get("SMOLVM_QEMU"),
     firecracker: get("SMOLVM_FIRECRACKER"),
+    allowOldFirecracker: get("SMOLVM_ALLOW_OLD_FIRECRACKER") === "1",
     failpoint: get("SMOLVM_FAILPOINT"),
     path: get("PATH") ?? get("Path"),
     userHome: get("HOME") ?? get("USERPROFILE"),

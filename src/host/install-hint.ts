@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 
 /** Things a user may have to install, by what they are for. */
-export type Installable = "qemu-x86_64" | "qemu-aarch64" | "qemu-img" | "mmdebstrap" | "squashfs-tools-ng";
+export type Installable =
+  | "qemu-x86_64"
+  | "qemu-aarch64"
+  | "qemu-img"
+  | "mmdebstrap"
+  | "squashfs-tools-ng"
+  | "rust";
 
 export type PackageManager = "apt" | "dnf" | "pacman" | "zypper" | "apk" | "brew" | "winget";
 
@@ -45,6 +51,15 @@ const PACKAGES: Readonly<Record<Installable, Readonly<Partial<Record<PackageMana
   },
   mmdebstrap: { apt: "mmdebstrap" },
   "squashfs-tools-ng": { apt: "squashfs-tools-ng", dnf: "squashfs-tools-ng", apk: "squashfs-tools-ng" },
+  // Debian 12's plain rustc is too old.
+  rust: {
+    apt: "rustc-web cargo-web libstd-rust-web-dev",
+    dnf: "rust cargo",
+    pacman: "rust",
+    zypper: "rust cargo",
+    apk: "rust cargo",
+    brew: "rust",
+  },
 };
 
 /** The distribution's names: ID first, then ID_LIKE, from the text of os-release(5). Pure. */

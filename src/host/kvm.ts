@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readFileSync, statSync } from "node:fs";
-import { userInfo } from "node:os";
 import type { Arch } from "../config/spec.ts";
+import { setupCommand } from "./setup-command.ts";
+import { userName } from "./user-name.ts";
 
 /**
  * Whether KVM can be used, and if not, which of the reasons it is:
@@ -30,33 +31,44 @@ export interface KvmObservation {
   /** the group database lists this user as a member */
   readonly userInGroup: boolean;
   readonly user: string;
+  /** the command that sets this machine up */
+  readonly setup: string;
 }
 
-/** The remedies of the seeds; their third, the setup script, comes with the Firecracker backend. */
 const ABSENT_FIX =
   "Verify the KVM modules: lsmod | grep kvm. Check that virtualization is switched on in the BIOS (or nested " +
-  "virtualization in the outer hypervisor). Then load them: sudo modprobe kvm_intel (or kvm_amd)";
+  "virtualization in the outer hypervisor). Then run the set-up:";
+
+const SOFTWARE_FIX =
+  "Switch nested virtualization on in the outer hypervisor; until then guests are emulated (accelerator tcg).";
 
 /** Tells which case of KVM an observation is. Pure. */
 export function classifyKvm(seen: KvmObservation): KvmFacts {
   if (seen.platform !== "linux")
     return { state: "platform", detail: "KVM exists on Linux only", fix: undefined };
+  // On Arm the CPU's flags do not tell; there /dev/kvm exists only where the hypervisor mode works.
+  const able = seen.arch !== "x86_64" || seen.cpuFlags.has("vmx") || seen.cpuFlags.has("svm");
   if (seen.openError === undefined) {
-    // On Arm the CPU's flags do not tell; there /dev/kvm exists only where the hypervisor mode works.
-    if (seen.arch !== "x86_64" || seen.cpuFlags.has("vmx") || seen.cpuFlags.has("svm")) {
-      return { state: "usable", detail: "enabled", fix: undefined };
-    }
+    if (able) return { state: "usable", detail: "enabled", fix: undefined };
     return {
       state: "software",
       detail:
         "/dev/kvm opens, but the CPU shows neither vmx nor svm: a software KVM, which cannot run guests",
-      fix: "Switch nested virtualization on in the outer hypervisor; until then guests are emulated (accelerator tcg).",
+      fix: SOFTWARE_FIX,
     };
   }
   if (["ENOENT", "ENXIO", "ENODEV"].includes(seen.openError)) {
-    return { state: "absent", detail: "/dev/kvm does not exist", fix: ABSENT_FIX };
+    return { state: "absent", detail: "/dev/kvm does not exist", fix: `${ABSENT_FIX} ${seen.setup}` };
   }
   if (seen.openError === "EACCES" || seen.openError === "EPERM") {
+    if (!able) {
+      // Opening it would not help.
+      return {
+        state: "software",
+        detail: `/dev/kvm is not open to '${seen.user}', and the CPU shows neither vmx nor svm: a software KVM, which cannot run guests`,
+        fix: SOFTWARE_FIX,
+      };
+    }
     if (seen.userInGroup) {
       return {
         state: "relogin",
@@ -69,12 +81,15 @@ export function classifyKvm(seen: KvmObservation): KvmFacts {
       detail: `/dev/kvm is not open to '${seen.user}'`,
       fix:
         seen.group === undefined || seen.group === "root"
-          ? "Give /dev/kvm to the group kvm and join it: sudo groupadd -f kvm && sudo chgrp kvm /dev/kvm && " +
-            `sudo chmod 660 /dev/kvm && sudo usermod -aG kvm ${seen.user}`
+          ? `Give it to a group that you join, then log in again: ${seen.setup}`
           : `Join the group, then log in again: sudo usermod -aG ${seen.group} ${seen.user}`,
     };
   }
-  return { state: "failed", detail: `/dev/kvm cannot be opened: ${seen.openError}`, fix: ABSENT_FIX };
+  return {
+    state: "failed",
+    detail: `/dev/kvm cannot be opened: ${seen.openError}`,
+    fix: `${ABSENT_FIX} ${seen.setup}`,
+  };
 }
 
 /** Looks at /dev/kvm of this host. Takes well under a millisecond and starts nothing. */
@@ -82,16 +97,17 @@ export function kvmFacts(arch: Arch | undefined): KvmFacts {
   if (process.platform !== "linux") return classifyKvm({ ...NOTHING, platform: process.platform, arch });
   const openError = tryOpen("/dev/kvm");
   const denied = openError === "EACCES" || openError === "EPERM";
-  const user = userInfo().username;
+  const user = userName();
   const group = denied ? deviceGroup("/dev/kvm") : undefined;
   return classifyKvm({
     platform: process.platform,
     arch,
     openError,
-    cpuFlags: openError === undefined && arch === "x86_64" ? readCpuFlags() : new Set(),
+    cpuFlags: arch === "x86_64" ? readCpuFlags() : new Set(),
     group: group?.name,
     userInGroup: group?.members.includes(user) ?? false,
     user,
+    setup: setupCommand(),
   });
 }
 
@@ -103,6 +119,7 @@ const NOTHING: KvmObservation = {
   group: undefined,
   userInGroup: false,
   user: "",
+  setup: "",
 };
 
 function tryOpen(path: string): string | undefined {

@@ -40,10 +40,7 @@ function storeError(error: unknown, path: string): unknown {
       return error;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return new SmolVMError("STORE_INVALID", `the store '${path}' is damaged: ${message}`, {
-        hint: `Keep a copy of it for a look, then remove it (rm '${path}'*); sandboxes it named can no longer be managed.`,
-        cause: error,
-      });
+      return damaged(path, message, error);
     case SQLITE_FULL:
       return new SmolVMError("NO_SPACE", `no space left for the store '${path}'`, {
         hint: `Free some space: df -h '${dirname(path)}'`,
@@ -54,6 +51,27 @@ function storeError(error: unknown, path: string): unknown {
         cause: error,
       });
   }
+}
+
+/**
+ * Reads all of the store, which opening does not, and counts its sandboxes.
+ * @throws SmolVMError STORE_INVALID
+ */
+export function checkDatabase(database: DatabaseSync, path: string): number {
+  try {
+    const verdict = Object.values(database.prepare("PRAGMA quick_check(1)").get() ?? {})[0];
+    if (verdict !== "ok") throw damaged(path, String(verdict));
+    return Number(database.prepare("SELECT count(*) AS count FROM vms").get()?.count);
+  } catch (error) {
+    throw storeError(error, path);
+  }
+}
+
+function damaged(path: string, why: string, cause?: unknown): SmolVMError {
+  return new SmolVMError("STORE_INVALID", `the store '${path}' is damaged: ${why}`, {
+    hint: `Keep a copy of it for a look, then remove it (rm '${path}'*); sandboxes it named can no longer be managed.`,
+    cause,
+  });
 }
 
 function migrate(database: DatabaseSync, path: string): void {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { dropBallast } from "./ballast.ts";
-import { openDatabase } from "./database.ts";
+import { checkDatabase, openDatabase } from "./database.ts";
 import { ChannelLeases } from "./leases.ts";
 import { PortTable } from "./ports.ts";
 import { VmTable } from "./vms.ts";
@@ -15,9 +15,27 @@ export interface Store {
   close(): void;
 }
 
+/** File of the store under `dataDir`. */
+export function storePath(dataDir: string): string {
+  return join(dataDir, "store.db");
+}
+
+/**
+ * Reads the whole store and tells how many sandboxes it lists.
+ * @throws SmolVMError STORE_INVALID, HOST_FAILED
+ */
+export function checkStore(dataDir: string): number {
+  const database = openDatabase(storePath(dataDir));
+  try {
+    return checkDatabase(database, storePath(dataDir));
+  } finally {
+    database.close();
+  }
+}
+
 /** Opens (or makes) the store under `dataDir`. @throws SmolVMError STORE_INVALID, HOST_FAILED */
 export function openStore(dataDir: string): Store {
-  const path = join(dataDir, "store.db");
+  const path = storePath(dataDir);
   const database = openDatabase(path);
   return {
     vms: new VmTable(database),

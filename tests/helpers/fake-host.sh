@@ -6,8 +6,10 @@
 #
 # FOLDER is empty, CHECKOUT is seen as /checkout, SMOLVM is the command line.
 #
-# The script is bash, run outside of the machine, and has these words:
-#   host COMMAND...        runs it in the machine, as root
+# The script is bash, run in the machine as root, and has these words:
+#   $root                  what comes before a path of the machine's: nothing
+#   $folder                where the script may keep things that are none of the machine's
+#   host COMMAND...        runs it as root
 #   $smolvm                the command line under test, as words for host and as
 #   as USER COMMAND...     ... as that user with its groups, as a new login would
 #   stand_in NAME <TEXT    puts a program in front of the machine's own; TEXT is its body after the line that notes its call
@@ -27,7 +29,18 @@ mount -t tmpfs tmpfs "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 ln -s /proc/self/fd "$root/dev/fd"
-host() { chroot "$root" "$@"; }
+# Also where it is: Node.js may come from it.
+for path in /checkout "$checkout"; do
+  mkdir -p "$root$path"
+  mount --bind "$checkout" "$root$path"
+  mount -o remount,bind,ro "$root$path"
+done
+# Not chroot, in which nobody may make a user namespace.
+mkdir "$root/.old"
+pivot_root "$root" "$root/.old"
+cd /
+root='' folder=/.old$folder
+host() { "$@"; }
 device() {
   mkdir -p "$(dirname "$root$1")"
   mknod -m "$4" "$root$1" c "$2" "$3"
@@ -38,12 +51,6 @@ device /dev/zero 1 5 666 root:root
 device /dev/random 1 8 666 root:root
 device /dev/urandom 1 9 666 root:root
 device /dev/net/tun 10 200 666 root:root
-# Also where it is: Node.js may come from it.
-for path in /checkout "$checkout"; do
-  mkdir -p "$root$path"
-  mount --bind "$checkout" "$root$path"
-  mount -o remount,bind,ro "$root$path"
-done
 ip link set lo up
 
 as() {
@@ -63,14 +70,14 @@ stand_in() {
 }
 calls() { cat "$root/run/calls" 2>/dev/null || true; }
 cpu() {
-  sed "s/^flags\([[:space:]]*\):.*/flags\1: fpu $1/" /proc/cpuinfo >"$folder/cpuinfo"
+  sed "s/^flags\([[:space:]]*\):.*/flags\1: fpu $1/" /.old/proc/cpuinfo >"$folder/cpuinfo"
   mount --bind "$folder/cpuinfo" "$root/proc/cpuinfo"
 }
 # The backups of shadow's tools (/etc/group-) and apt's caches are theirs.
 changes() {
-  (cd "$folder/upper" && find . \( -path ./checkout -o -name '*-' -path './etc/*' -o -path ./etc/.pwd.lock \) -prune -o ! -type d -print | sort |
+  (cd "$folder/upper"  && find . \( -path ./checkout -o -path ./.old -o -name '*-' -path './etc/*' -o -path ./etc/.pwd.lock \) -prune -o ! -type d -print | sort |
     while read -r path; do
-      if cmp -s "$path" "/$path" && [ "$(stat -c '%a %u %g' "$path")" = "$(stat -c '%a %u %g' "/$path")" ]; then continue; fi
+      if cmp -s "$path" "/.old/$path" && [ "$(stat -c '%a %u %g' "$path")" = "$(stat -c '%a %u %g' "/.old/$path")" ]; then continue; fi
       echo "$(stat -c '%A %u:%g' "$path") $path $([ -f "$path" ] && sha256sum <"$path" | cut -c 1-12)"
     done)
 }

@@ -44,7 +44,16 @@ export async function probeQemu(path: string, cacheDir: string): Promise<QemuPro
   const stat = statSync(real);
   const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
   const name = createHash("sha256").update(real).digest("hex").slice(0, 10);
-  return await cachedJson(`${cacheDir}/qemu-${name}.json`, key, isQemuProbe, () => ask(path));
+  return await cachedJson(`${cacheDir}/qemu-${name}.json`, key, isQemuProbe, () => askOnce(path));
+}
+
+/** Questions that have no answer yet: whoever asks meanwhile waits for the same one. */
+const asked = new Map<string, Promise<QemuProbe>>();
+
+function askOnce(path: string): Promise<QemuProbe> {
+  const open = asked.get(path) ?? ask(path).finally(() => asked.delete(path));
+  asked.set(path, open);
+  return open;
 }
 
 async function ask(path: string): Promise<QemuProbe> {

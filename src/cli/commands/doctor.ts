@@ -16,6 +16,7 @@ const spec: CommandSpec = {
       choices: ["auto", "qemu", "firecracker"],
       help: "check for that backend: auto (default), qemu or firecracker",
     },
+    { name: "deep", help: "also boot a sandbox, and compare it with what the checks say" },
     { name: "strict", help: "warnings fail too" },
     ...COMMON_OPTIONS,
   ],
@@ -23,11 +24,22 @@ const spec: CommandSpec = {
   notes: [
     "Each line that is not good is followed by the exact command that fixes it. Exit code 1 if a check fails.",
   ],
-  examples: ["smolvm doctor", "smolvm doctor --backend qemu", "smolvm doctor --json --strict"],
+  examples: [
+    "smolvm doctor",
+    "smolvm doctor --backend qemu",
+    "smolvm doctor --deep",
+    "smolvm doctor --json --strict",
+  ],
 };
 
 async function doctorCommand(io: Io, args: Arguments): Promise<Outcome> {
-  const report = await runDoctor({ backend: args.value("backend"), strict: args.flag("strict") });
+  const report = await runDoctor({
+    backend: args.value("backend"),
+    strict: args.flag("strict"),
+    deep: args.flag("deep"),
+    signal: io.interrupts.signal,
+    onProgress: (message) => io.onProgress({ stage: "deep", message }),
+  });
   const color = hasColour(io.stdout.isTTY, io.env);
   return { data: report, text: () => renderDoctor(report, { color }), exitCode: report.summary.ok ? 0 : 1 };
 }

@@ -1,4 +1,11 @@
-import { needsRoot, runSetup, type SetupRequest, setupOptions, setupScript } from "../../doctor/setup.ts";
+import {
+  needsRoot,
+  runSetup,
+  type SetupRequest,
+  setupCommandLine,
+  setupOptions,
+  setupScript,
+} from "../../doctor/setup.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
@@ -35,7 +42,7 @@ const spec: CommandSpec = {
 async function setupCommand(io: Io, args: Arguments): Promise<Outcome> {
   const request = requestOf(args);
   const script = setupScript();
-  if (needsRoot(request, process.platform, process.getuid?.() ?? 0)) throw await rootRequired(request);
+  if (needsRoot(request, process.platform, process.getuid?.() ?? 0)) throw rootRequired(request);
   if (request.mode === "apply" && !args.flag("yes") && !(await agreed(io, request))) {
     throw new SmolVMError("ABORTED", "nothing was changed");
   }
@@ -68,19 +75,12 @@ function requestOf(args: Arguments): SetupRequest {
 }
 
 /** Who is not root gets the command to type: sudo is theirs to call. */
-async function rootRequired(request: SetupRequest): Promise<SmolVMError> {
-  const { userInfo } = await import("node:os");
-  const user = request.uninstall ? undefined : (request.user ?? userInfo().username);
-  const words = ["sudo", setupScript(), ...setupOptions({ ...request, user })].map(quoted);
+function rootRequired(request: SetupRequest): SmolVMError {
+  const command = setupCommandLine(request);
   return new SmolVMError("ROOT_REQUIRED", "setting this machine up needs root", {
-    hint: `See what it would do: smolvm setup --dry-run. Then run: ${words.join(" ")}`,
-    details: { command: words.join(" ") },
+    hint: `See what it would do: smolvm setup --dry-run. Then run: ${command}`,
+    details: { command },
   });
-}
-
-/** A word as a shell takes it. */
-function quoted(word: string): string {
-  return /^[\w./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Shows a person what will be done, and asks; where nobody can be asked, `--yes` is needed. */

@@ -1,34 +1,51 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { findProgram } from "../../host/find-program.ts";
+import { installHint } from "../../host/install-hint.ts";
+import { nativeDir } from "../../host/native.ts";
+import { isOlder } from "../../util/versions.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 
-/** The operating system and CPU. */
-export const platform: Check = ({ platform: system, hostArch }) => {
+/** The operating system. */
+export const platform: Check = ({ platform: system }) => {
   const name = "Platform";
-  if (hostArch === undefined) {
-    return fail(name, `${system} on ${process.arch}`, "smolvm needs an x86_64 or aarch64 (arm64) machine.");
-  }
-  const detail = `${system} (${hostArch})`;
-  if (system === "linux" || system === "darwin") return pass(name, detail);
+  if (system === "linux" || system === "darwin") return pass(name, system);
   if (system === "win32") {
     return fail(
       name,
-      detail,
+      system,
       "Starting sandboxes on Windows hosts is not built yet: run smolvm inside WSL 2.",
     );
   }
-  return warn(name, `${detail}: not tried`, "smolvm is tried on Linux and macOS.");
+  return warn(name, `${system}: not tried`, "smolvm is tried on Linux and macOS.");
 };
 
+/** The CPU. */
+export const architecture: Check = ({ hostArch }) =>
+  hostArch === undefined
+    ? fail("Architecture", process.arch, "smolvm needs an x86_64 or aarch64 (arm64) machine.")
+    : pass("Architecture", hostArch);
+
 /** Versions of Node that have what smolvm uses (native TypeScript, node:sqlite, zstd). */
-const NODE_MIN: readonly [number, number] = [22, 18];
+const NODE_MIN = "22.18";
 
 /** The version of Node. */
 export const node: Check = () => nodeResult(process.versions.node);
 
 /** Whether a version of Node is new enough. Pure. */
 export function nodeResult(version: string): ReturnType<typeof pass> {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const enough = major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1]);
-  return enough
-    ? pass("Node", version)
-    : fail("Node", `${version} is older than ${NODE_MIN.join(".")}`, "Install Node 24, or run: npx node@24");
+  return isOlder(version, NODE_MIN)
+    ? fail("Node", `${version} is older than ${NODE_MIN}`, "Install Node 24, or run: npx node@24")
+    : pass("Node", version);
 }
+
+/** Rust builds the guest's agent, and only in a checkout: the package brings it. */
+export const rust: Check = ({ arch, env }) => {
+  const name = "Rust";
+  if (!existsSync(join(dirname(nativeDir()), "guest", "Cargo.toml"))) return undefined;
+  const cargo = findProgram("cargo", env.path, [join(env.userHome ?? "/root", ".cargo/bin")]);
+  if (cargo !== undefined) return pass(name, cargo);
+  return existsSync(join(nativeDir(), `agent-${arch}`))
+    ? pass(name, "cargo not found, and not needed: the agent is built")
+    : fail(name, "cargo not found (needed to build the agent in a checkout)", installHint("rust"));
+};

@@ -1,3 +1,4 @@
+import { installHint } from "../../host/install-hint.ts";
 import { type Check, pass, warn } from "../check.ts";
 
 /**
@@ -21,12 +22,15 @@ export const accelerator: Check = ({ accelerator: chosen, arch, hostArch, platfo
 };
 
 /** How fast guests run. */
-export const speed: Check = ({ accelerator: chosen, kvm }) => {
+export const speed: Check = ({ accelerator: chosen, kvm, arch, hostArch, backend }) => {
+  if (backend === "firecracker") return kvm.state === "usable" ? pass("Speed", "hardware") : undefined;
   if (chosen === undefined) return undefined;
   if (chosen !== "tcg") return pass("Speed", "hardware");
   return warn(
     "Speed",
     `emulated, about ${EMULATION_FACTOR} times slower`,
-    kvm.fix ?? "Use a guest of the host's architecture.",
+    hostArch === arch
+      ? (kvm.fix ?? installHint(`qemu-${arch}`))
+      : "Use a machine of the guests' architecture.",
   );
 };

@@ -9,9 +9,13 @@ import { ensurePaths } from "../../host/paths.ts";
 import { agentFile } from "../../images/agent.ts";
 import { installedGuest } from "../../images/bundle/package.ts";
 import { listImages } from "../../images/store.ts";
+import { checkStore, storePath } from "../../store/store.ts";
 import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
 
 const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+/** Below this not even a sandbox that writes nothing is sure to start. */
+const DISK_NEEDED_BYTES = 32 * MIB;
 /** Room for the default image while it is built, and for the disks of a few sandboxes. */
 const DISK_WANTED_BYTES = 2 * GIB;
 
@@ -48,10 +52,28 @@ export const nativePrograms: Check = ({ arch, platform, paths }) => {
 
 /** Room for images and the sandboxes' disks. */
 export const disk: Check = ({ paths }) => {
-  const { freeBytes } = diskSpace(nearestExisting(paths.dataDir));
-  const detail = `${(freeBytes / GIB).toFixed(1)} GiB free in ${paths.dataDir}`;
-  if (freeBytes >= DISK_WANTED_BYTES) return pass("Disk space", detail);
-  return warn("Disk space", detail, "Free some space, or set SMOLVM_HOME to a larger disk.");
+  const name = "Disk space";
+  const [tightest] = [paths.dataDir, paths.cacheDir]
+    .map((path) => ({ path, freeBytes: diskSpace(nearestExisting(path)).freeBytes }))
+    .sort((a, b) => a.freeBytes - b.freeBytes);
+  const { path, freeBytes } = tightest!;
+  const detail = `${freeBytes >= GIB ? `${(freeBytes / GIB).toFixed(1)} GiB` : `${Math.floor(freeBytes / MIB)} MiB`} free in ${path}`;
+  const fix = `Free some space: df -h '${nearestExisting(path)}'. Or use a larger disk: export SMOLVM_HOME=DIRECTORY`;
+  if (freeBytes < DISK_NEEDED_BYTES) return fail(name, detail, fix);
+  return freeBytes < DISK_WANTED_BYTES ? warn(name, detail, fix) : pass(name, detail);
+};
+
+/** The list of sandboxes. */
+export const store: Check = ({ paths }) => {
+  const name = "Store";
+  if (!existsSync(storePath(paths.dataDir))) return pass(name, "none yet");
+  try {
+    const count = checkStore(paths.dataDir);
+    return pass(name, `${count} ${count === 1 ? "sandbox" : "sandboxes"}`);
+  } catch (error) {
+    if (isSmolVMError(error)) return fail(name, error.message, error.hint);
+    throw error;
+  }
 };
 
 /** The directories of the data, the cache and the sockets: ours, private, and short enough for sockets. */
@@ -63,7 +85,14 @@ export const directories: Check = ({ paths, platform, env }) => {
     vmFiles(paths.dataDir, paths.runtimeDir, "x".repeat(ID_LENGTH)).channel(31);
   } catch (error) {
     if (isSmolVMError(error)) return fail(name, error.message, error.hint);
-    return fail(name, (error as Error).message, "Set SMOLVM_HOME to a directory that you may write.");
+    const { message, code } = error as NodeJS.ErrnoException;
+    return fail(
+      name,
+      message,
+      code === "ENOSPC"
+        ? `Free some space: df -h '${nearestExisting(paths.dataDir)}'`
+        : "Use a directory that you may write: export SMOLVM_HOME=DIRECTORY",
+    );
   }
   return (
     lingering(paths.runtimeDir, platform, env.userHome) ?? pass(name, `${paths.dataDir}, ${paths.runtimeDir}`)

@@ -1,14 +1,16 @@
 import { describe, expect, test } from "vitest";
+import type { QemuProbe } from "../../../src/backends/qemu/probe.ts";
 import type { BackendSelection } from "../../../src/backends/select.ts";
 import { type CheckResult, type DoctorContext, fail, pass, warn } from "../../../src/doctor/check.ts";
 import { backend, kvm } from "../../../src/doctor/checks/backend.ts";
 import { nodeResult, platform } from "../../../src/doctor/checks/platform.ts";
-import { olderThan } from "../../../src/doctor/checks/qemu.ts";
 import { accelerator, speed } from "../../../src/doctor/checks/speed.ts";
+import { compareBackend, compareIsolation, compareSpeed, type Seen } from "../../../src/doctor/compare.ts";
 import { renderDoctor } from "../../../src/doctor/render.ts";
 import { type DoctorReport, summarize } from "../../../src/doctor/run-doctor.ts";
 import { SmolVMError } from "../../../src/errors.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
+import { isOlder } from "../../../src/util/versions.ts";
 
 const QEMU: BackendSelection = {
   backend: "qemu",
@@ -23,7 +25,9 @@ const context = (change: Partial<DoctorContext> = {}): DoctorContext => ({
   platform: "linux",
   arch: "x86_64",
   hostArch: "x86_64",
+  root: false,
   kvm: { state: "usable", detail: "enabled", fix: undefined },
+  qemu: undefined,
   backend: "qemu",
   selection: QEMU,
   accelerator: "kvm",
@@ -75,7 +79,7 @@ describe("doctor's checks", () => {
   });
 
   test("a platform that sandboxes cannot run on fails", () => {
-    expect(platform(context())).toEqual(pass("Platform", "linux (x86_64)"));
+    expect(platform(context())).toEqual(pass("Platform", "linux"));
     expect(platform(context({ platform: "win32" }))).toMatchObject({ status: "fail" });
   });
 
@@ -89,9 +93,83 @@ describe("doctor's checks", () => {
   });
 
   test("versions are compared by their numbers", () => {
-    expect(olderThan("7.2.22", "10.0")).toBe(true);
-    expect(olderThan("9.0.4", "9.0.4")).toBe(false);
-    expect(olderThan("6.2", "6.2.0")).toBe(false);
+    expect(isOlder("7.2.22", "10.0")).toBe(true);
+    expect(isOlder("9.0.4", "9.0.4")).toBe(false);
+    expect(isOlder("6.2", "6.2.0")).toBe(false);
+  });
+});
+
+describe("what a booted sandbox shows, against what was predicted", () => {
+  const guards = {
+    uid: 1000,
+    seccomp: true,
+    noNewPrivileges: true,
+    capable: false,
+    ownNamespaces: [],
+    usesKvm: true,
+  };
+  const seen: Seen = {
+    backend: "qemu",
+    accelerator: "kvm",
+    guards,
+    slowdown: 1.1,
+    interfaces: ["lo"],
+    ownKernel: true,
+  };
+  const probe = { sandbox: true } as QemuProbe;
+  const predicted = context({ qemu: { path: "/q", probe } });
+  const statuses = (checks: CheckResult[]): string[] => checks.map(({ status }) => status);
+
+  test("is good when it is the same", () => {
+    expect(statuses(compareBackend(predicted, seen))).toEqual(["pass", "pass"]);
+    expect(compareSpeed(predicted, seen)).toEqual(pass("Speed measured", "as fast as this machine"));
+    expect(compareIsolation(predicted, seen)).toMatchObject({
+      status: "pass",
+      detail: expect.stringContaining("seccomp"),
+    });
+  });
+
+  test("fails when KVM was predicted and its process has no machine of KVM's, and the reverse", () => {
+    const without = { ...seen, guards: { ...guards, usesKvm: false } };
+    expect(compareBackend(predicted, without)[1]).toMatchObject({
+      status: "fail",
+      detail: "tcg, and kvm was predicted",
+    });
+    expect(compareBackend(context({ accelerator: "tcg" }), seen)[1]).toMatchObject({ status: "fail" });
+    expect(compareBackend(context({ accelerator: undefined }), seen)[1]).toMatchObject({ status: "pass" });
+    expect(compareBackend(context({ backend: "firecracker" }), seen)[0]).toMatchObject({ status: "fail" });
+  });
+
+  test("believes what QEMU was told where processes cannot be looked at", () => {
+    const mac = { ...seen, accelerator: "hvf", guards: undefined } as const;
+    const onMac = context({ platform: "darwin", accelerator: "hvf" });
+    expect(compareBackend(onMac, mac)[1]).toMatchObject({ status: "pass" });
+    expect(compareIsolation(onMac, mac)).toMatchObject({ status: "pass" });
+  });
+
+  test("fails when the speed is of another class", () => {
+    const emulated = context({ accelerator: "tcg" });
+    expect(compareSpeed(predicted, { ...seen, slowdown: 16 })).toMatchObject({
+      status: "fail",
+      detail: "16 times slower than this machine, and hardware was predicted",
+    });
+    expect(compareSpeed(emulated, { ...seen, slowdown: 16 }).status).toBe("pass");
+    expect(compareSpeed(emulated, { ...seen, slowdown: 1.2 }).status).toBe("fail");
+    expect(compareSpeed(predicted, { ...seen, slowdown: undefined }).status).toBe("pass");
+  });
+
+  test.each([
+    ["a kernel that is this machine's", { ownKernel: false }],
+    ["a network card that it was not given", { interfaces: ["lo", "eth0"] }],
+    ["no filter where one was promised", { guards: { ...guards, seccomp: false } }],
+    ["rights that its user has not", { guards: { ...guards, capable: true } }],
+  ])("fails for %s", (_what, change) => {
+    expect(compareIsolation(predicted, { ...seen, ...change }).status).toBe("fail");
+  });
+
+  test("root's rights are as was said, when root runs it", () => {
+    const root = { ...seen, guards: { ...guards, capable: true } };
+    expect(compareIsolation(context({ root: true }), root).status).toBe("pass");
   });
 });
 

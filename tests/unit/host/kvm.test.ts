@@ -9,6 +9,7 @@ const SEEN: KvmObservation = {
   group: undefined,
   userInGroup: false,
   user: "ann",
+  setup: "sudo ./scripts/system-setup.sh",
 };
 
 describe("the state of KVM", () => {
@@ -32,7 +33,7 @@ describe("the state of KVM", () => {
     expect(facts.state).toBe("absent");
     expect(facts.fix).toContain("lsmod | grep kvm");
     expect(facts.fix).toContain("BIOS");
-    expect(facts.fix).toContain("sudo modprobe kvm_intel");
+    expect(facts.fix).toContain("sudo ./scripts/system-setup.sh");
   });
 
   test("is forbidden when the user is not in the device's group, and the fix joins it", () => {
@@ -41,9 +42,14 @@ describe("the state of KVM", () => {
     expect(facts.fix).toContain("sudo usermod -aG kvm ann");
   });
 
-  test("is forbidden when no group may open it, and the fix makes one", () => {
+  test("is forbidden when no group may open it, and the fix is the set-up", () => {
     const facts = classifyKvm({ ...SEEN, openError: "EACCES", group: undefined });
-    expect(facts.fix).toContain("sudo chgrp kvm /dev/kvm");
+    expect(facts.fix).toContain("log in again: sudo ./scripts/system-setup.sh");
+  });
+
+  test("is software when the device is closed and opening it would not help", () => {
+    const facts = classifyKvm({ ...SEEN, openError: "EACCES", group: "kvm", cpuFlags: new Set(["fpu"]) });
+    expect(facts).toMatchObject({ state: "software", detail: expect.stringContaining("not open to 'ann'") });
   });
 
   test("needs a new login when the user joined the group since", () => {

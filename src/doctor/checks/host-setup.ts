@@ -1,0 +1,60 @@
+import { findProgram } from "../../host/find-program.ts";
+import { setupCommand } from "../../host/setup-command.ts";
+import { membership, RUNTIME_GROUP, setupState, tapsOf } from "../../host/setup-state.ts";
+import { userName } from "../../host/user-name.ts";
+import { type Check, fail, pass, warn } from "../check.ts";
+
+const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/** The programs with which taps and their packet filter are made; QEMU's user-mode network needs neither. */
+export const networkTools: Check = ({ platform, backend, env }) => {
+  const name = "Network tools";
+  if (platform !== "linux" || (backend !== "firecracker" && setupState().runtime === undefined))
+    return undefined;
+  const missing = ["ip", "nft"].filter(
+    (tool) => findProgram(tool, env.path, SYSTEM_DIRECTORIES) === undefined,
+  );
+  if (missing.length === 0) return pass(name, "ip, nft");
+  return fail(name, `${missing.join(" and ")} not found`, setupCommand());
+};
+
+/** Whether what needs root has been done, so that run time needs none. */
+export const sudoAccess: Check = ({ platform, backend }) => {
+  const name = "Sudo access";
+  const state = setupState();
+  if (platform !== "linux" || (backend !== "firecracker" && !state.done)) return undefined;
+  if (process.getuid?.() === 0) return pass(name, "configured (root; run time needs none)");
+  if (!state.done) return warn(name, "this machine was not set up", setupCommand(["--configure-runtime"]));
+  const { listed, active } = membership(userName(), RUNTIME_GROUP);
+  if (active) return pass(name, "configured (run time needs none)");
+  return listed
+    ? warn(
+        name,
+        `you have joined the group ${RUNTIME_GROUP} since this session began`,
+        `newgrp ${RUNTIME_GROUP}`,
+      )
+    : warn(name, `you are not in the group ${RUNTIME_GROUP}`, setupCommand());
+};
+
+/** The taps that the set-up made: are they there, and ours? */
+export const taps: Check = ({ platform }) => {
+  const { runtime } = setupState();
+  if (platform !== "linux" || runtime === undefined) return undefined;
+  const name = "Taps";
+  const user = userName();
+  if (runtime.tapUser !== user) {
+    return warn(
+      name,
+      `they belong to ${runtime.tapUser}, not to ${user}`,
+      setupCommand(["--configure-runtime", "--user", user]),
+    );
+  }
+  const found = tapsOf(process.getuid?.() ?? -1);
+  const detail = `${found} of ${runtime.taps}`;
+  if (found >= runtime.taps) return pass(name, detail);
+  return fail(
+    name,
+    `${detail} are there`,
+    `${process.getuid?.() === 0 ? "" : "sudo "}/usr/local/lib/smolvm/network up`,
+  );
+};

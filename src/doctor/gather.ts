@@ -1,0 +1,75 @@
+import { type BackendHost, processHost } from "../backends/host.ts";
+import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
+import { chooseAccelerator } from "../backends/qemu/accel.ts";
+import { locateQemu } from "../backends/qemu/locate.ts";
+import { probeQemu } from "../backends/qemu/probe.ts";
+import { type BackendSelection, selectBackend } from "../backends/select.ts";
+import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
+import { isSmolVMError } from "../errors.ts";
+import { hostArch } from "../host/facts.ts";
+import { type KvmFacts, kvmFacts } from "../host/kvm.ts";
+import { processPaths } from "../host/paths.ts";
+import type { DoctorContext, FoundQemu } from "./check.ts";
+
+/** Finds out what several checks need. @throws SmolVMError BACKEND_UNSUPPORTED */
+export async function gather(backendOption: string | undefined): Promise<DoctorContext> {
+  const host = processHost();
+  const arch = hostArch() ?? "x86_64";
+  const kvm = kvmFacts(hostArch());
+  // At the same time: a QEMU that does not answer is waited for once.
+  const [selection, qemu] = await Promise.all([
+    settle(selectBackend(backendOption, { host })),
+    findQemu(arch, host),
+  ]);
+  const backend = "error" in selection ? wanted(backendOption, host) : selection.backend;
+  return {
+    env: host.env,
+    paths: processPaths(),
+    platform: process.platform,
+    arch,
+    hostArch: hostArch(),
+    root: process.getuid?.() === 0,
+    kvm,
+    qemu,
+    backend,
+    selection,
+    accelerator: backend === "qemu" ? accelerator(arch, qemu, kvm) : undefined,
+  };
+}
+
+async function settle(selection: Promise<BackendSelection>): Promise<DoctorContext["selection"]> {
+  try {
+    return await selection;
+  } catch (error) {
+    if (isSmolVMError(error, "BACKEND_UNAVAILABLE")) return { error };
+    throw error;
+  }
+}
+
+async function findQemu(arch: Arch, host: BackendHost): Promise<FoundQemu | undefined> {
+  const path = locateQemu(arch, host.env);
+  if (path === undefined) return undefined;
+  try {
+    return { path, probe: await probeQemu(path, host.cacheDir) };
+  } catch (error) {
+    if (isSmolVMError(error)) return { path, error };
+    throw error;
+  }
+}
+
+/** The backend to check for when none can run: "auto" is checked for QEMU, which is what can be installed. */
+function wanted(requested: string | undefined, { env }: BackendHost): BackendName {
+  return parseBackend(requested, env.backend) === "auto"
+    ? "qemu"
+    : resolveBackendFrom(requested, env.backend, process.platform);
+}
+
+function accelerator(arch: Arch, qemu: FoundQemu | undefined, kvm: KvmFacts): Accelerator | undefined {
+  if (qemu === undefined || "error" in qemu) return undefined;
+  return chooseAccelerator("auto", arch, {
+    platform: process.platform,
+    hostArch: hostArch(),
+    kvm,
+    built: qemu.probe.accelerators,
+  });
+}
