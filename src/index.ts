@@ -1,4 +1,6 @@
 export type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+export type { FileEvent } from "./agent/files/file-event.ts";
+export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
 export type {
   GuestProcess,
   ProcessExit,

@@ -76,6 +76,7 @@ export const PURE: readonly string[] = [
   "layers.ts",
   "agent/exec-request.ts",
   "agent/files/entry-path.ts",
+  "agent/files/file-event.ts",
   "agent/files/guest-path.ts",
   "agent/files/tree-policy.ts",
   "agent/guest-error.ts",

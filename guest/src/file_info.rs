@@ -9,6 +9,8 @@ pub const FILE: u32 = 1;
 pub const DIRECTORY: u32 = 2;
 pub const SYMLINK: u32 = 3;
 pub const OTHER: u32 = 4;
+/// In a tree that is written: another name of an entry before it.
+pub const HARD_LINK: u32 = 5;
 
 /// What stat(2) said.
 pub struct FileStat(libc::stat);

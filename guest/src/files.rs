@@ -30,6 +30,7 @@ pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failur
         FileOp::Rename => rename(request, &path),
         FileOp::TreeRead => crate::tree_read::read(&path, channels),
         FileOp::TreeWrite => crate::tree_write::write(request, &path, channels),
+        FileOp::Watch => crate::watch::watch(request, &path, channels),
     }
 }
 
@@ -79,6 +80,11 @@ fn stat(request: &FileRequest, path: &CStr) -> Result<Outcome, Failure> {
 
 /// Calls `each` with the name of every entry but "." and "..", until it returns false.
 pub fn each_entry(dir: Fd, mut each: impl FnMut(&CStr) -> Result<bool, Failure>) -> Result<(), Failure> {
+    each_typed_entry(dir, |name, _| each(name))
+}
+
+/// [`each_entry`] with what readdir(3) says of the type: `DT_UNKNOWN` where the file system does not tell.
+pub fn each_typed_entry(dir: Fd, mut each: impl FnMut(&CStr, u8) -> Result<bool, Failure>) -> Result<(), Failure> {
     // SAFETY: fdopendir takes the descriptor over; an entry is read before the next call.
     unsafe {
         let stream = libc::fdopendir(dir.raw());
@@ -97,7 +103,7 @@ pub fn each_entry(dir: Fd, mut each: impl FnMut(&CStr) -> Result<bool, Failure>)
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            match each(name) {
+            match each(name, (*entry).d_type) {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
                 Err(error) => break Err(error),

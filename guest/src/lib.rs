@@ -44,6 +44,8 @@ pub mod tree;
 pub mod tree_read;
 pub mod tree_write;
 pub mod users;
+pub mod watch;
+pub mod watched;
 pub mod wire;
 pub mod worker;
 

@@ -187,7 +187,7 @@ fn decode_attach(buf: &[u8]) -> Decoded<u32> {
     Ok(process)
 }
 
-/// A request about files. One struct for all nine: each uses the fields that its message has.
+/// A request about files. One struct for all ten: each uses the fields that its message has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileRequest<'a> {
     pub op: FileOp,
@@ -223,6 +223,7 @@ pub enum FileOp {
     Rename = 11,
     TreeRead = 12,
     TreeWrite = 13,
+    Watch = 20,
 }
 
 impl<'a> FileRequest<'a> {
@@ -242,13 +243,13 @@ impl<'a> FileRequest<'a> {
                 (Write, 6) => r.exclusive = value.bool()?,
                 (Write, 8) => r.append = value.bool()?,
                 (Stat, 2) => r.follow = value.bool()?,
-                (Remove, 2) => r.recursive = value.bool()?,
+                (Remove | Watch, 2) => r.recursive = value.bool()?,
                 (Remove, 3) => r.force = value.bool()?,
                 (Rename, 2) => r.to = value.bytes()?,
                 (Rename, 3) => r.replace = value.bool()?,
                 (TreeWrite, 3) => r.keep_owner = value.bool()?,
                 (Read | Mkdir | Remove | Rename, 4) => r.user = value.bytes()?,
-                (Write, 7) | (Stat, 3) | (List | TreeRead | TreeWrite, 2) => r.user = value.bytes()?,
+                (Write, 7) | (Stat | Watch, 3) | (List | TreeRead | TreeWrite, 2) => r.user = value.bytes()?,
                 _ => {}
             }
         }
@@ -400,7 +401,7 @@ impl<'a> Open<'a> {
         let mut window = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=19 => {
+                1..=20 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -440,6 +441,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         16 => Request::Shutdown { grace_ms: decode_shutdown(body)? },
         17 => Request::Configure(Configure::decode(body)?),
         18 => Request::Info,
+        20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
         _ => Request::Unknown,
     })
 }
@@ -490,6 +492,35 @@ impl<'a> FileInfo<'a> {
             }
         }
         Ok(info)
+    }
+}
+
+/// What happened at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    Created = 1,
+    Changed = 2,
+    Removed = 3,
+    Renamed = 4,
+    /// events were lost
+    Overflow = 5,
+}
+
+/// One record of `file_watch`.
+pub struct FileEvent<'a> {
+    pub change: Change,
+    pub path: &'a [u8],
+    /// of a rename
+    pub from: &'a [u8],
+    pub directory: bool,
+}
+
+impl FileEvent<'_> {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_uint(out, 1, self.change as u64);
+        put_bytes(out, 2, self.path);
+        put_bytes(out, 3, self.from);
+        put_uint(out, 4, self.directory.into());
     }
 }
 

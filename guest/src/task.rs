@@ -75,6 +75,8 @@ pub struct Worker {
     pub result: Option<Vec<u8>>,
     /// it removes what is half written when it is told to stop
     pub cleans_up: bool,
+    /// it stays until it is told to stop
+    pub watch: bool,
     pub cancelled: bool,
     /// when one that was told to stop is killed, in monotonic ms
     pub kill_at: Option<u64>,

@@ -1,6 +1,6 @@
 //! The records that trees travel in, and the rules they obey. Pure. Whatever breaks a rule is taken for an attack.
 
-use crate::file_info::{DIRECTORY, FILE, SYMLINK};
+use crate::file_info::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::messages::FileInfo;
 use crate::wire::{put_field, put_uint, put_varint, read_varint, Reader};
 
@@ -69,13 +69,19 @@ fn decode(body: &[u8]) -> Result<Record<'_>, Broken> {
 
 fn check_entry(info: &FileInfo) -> Result<(), Broken> {
     check_path(info.path)?;
-    if !matches!(info.kind, FILE | DIRECTORY | SYMLINK) {
-        return Err(Broken("an entry is no file, directory or symlink"));
+    if !matches!(info.kind, FILE | DIRECTORY | SYMLINK | HARD_LINK) {
+        return Err(Broken("an entry is no file, directory or link"));
     }
     if info.mode > 0o7777 || info.mtime_ns > 999_999_999 {
         return Err(Broken("an entry's mode or time is out of range"));
     }
-    let link = info.kind == SYMLINK;
+    if info.kind == HARD_LINK {
+        check_path(info.target)?;
+        if info.path.is_empty() || info.path == info.target {
+            return Err(Broken("an entry is a link to itself"));
+        }
+    }
+    let link = matches!(info.kind, SYMLINK | HARD_LINK);
     if link == info.target.is_empty() || info.target.len() > MAX_PATH || info.target.contains(&0) {
         return Err(Broken("an entry's link target is wrong"));
     }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use crate::abort::aborted;
 use crate::errors::failure;
-use crate::file_info::{FileStat, DIRECTORY, FILE, SYMLINK};
+use crate::file_info::{FileStat, DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::file_read::{set_mtime, times};
 use crate::file_write::{failed_in_tree, make_temporary};
 use crate::files::{failed_at, make_parents};
@@ -140,6 +140,7 @@ impl Receiver<'_> {
             DIRECTORY => self.make_directory(parent, &name, info),
             SYMLINK => self.make_symlink(parent, &name, info),
             FILE => self.begin_file(parent, name, info),
+            HARD_LINK => self.make_hard_link(parent, &name, info),
             _ => Err(broken(Broken("an entry is no file, directory or symlink"))),
         }
     }
@@ -200,11 +201,14 @@ impl Receiver<'_> {
                 return changed.map_err(fail);
             }
         }
+        let mtime = (info.mtime_s, info.mtime_ns);
+        if info.mode == 0 && mtime == (0, 0) {
+            return Ok(()); // nothing to set at the end
+        }
         self.finished_bytes += info.path.len() + 64;
         if self.finished_bytes > MAX_DIRECTORIES {
             return Err(Failure::new(code::LIMIT, "the tree has too many directories"));
         }
-        let mtime = (info.mtime_s, info.mtime_ns);
         self.finished.push(Finished { path: info.path.to_vec(), mode: info.mode, mtime });
         Ok(())
     }
@@ -245,6 +249,24 @@ impl Receiver<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives an entry that came before another name. It is found as everything here: no symlink is followed.
+    fn make_hard_link(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
+        let fail = |e| failed_in_tree("cannot make the link", info.path, e);
+        // Going to the other directory closes this one.
+        let here = sys::openat(parent, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0).map_err(fail)?;
+        let at = info.target.iter().rposition(|&b| b == b'/');
+        let (above, last) = at.map_or((&b""[..], info.target), |at| (&info.target[..at], &info.target[at + 1..]));
+        let target = CString::new(last).map_err(|_| fail(Errno(libc::EINVAL)))?;
+        let there = self.directory(above)?;
+        // SAFETY: all strings are NUL-terminated.
+        unsafe {
+            if FileStat::of(here.raw(), name, false).is_ok_and(|stat| !stat.is_dir()) {
+                libc::unlinkat(here.raw(), name.as_ptr(), 0);
+            }
+            did(libc::linkat(there, target.as_ptr(), here.raw(), name.as_ptr(), 0)).map_err(fail)
+        }
     }
 
     fn begin_file(&mut self, parent: i32, name: CString, info: &FileInfo) -> Result<(), Failure> {

@@ -14,6 +14,9 @@ const MAX_REPORT: usize = 2 * crate::frame::MAX_PAYLOAD + 16;
 /// A worker that was told to clean up is killed after this, in ms.
 const CLEAN_UP_MS: u64 = 1000;
 
+/// Watches at once, over all sessions: each is a process, and takes one of the 128 queues that a user may have.
+const MAX_WATCHES: usize = 64;
+
 /// What a worker does.
 pub enum Job<'a> {
     File(&'a FileRequest<'a>),
@@ -28,11 +31,19 @@ pub enum Job<'a> {
 const LOOKED_UP: u8 = 255;
 
 impl Job<'_> {
+    /// It stays until it is told to stop.
+    fn is_watch(&self) -> bool {
+        matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }))
+    }
+
     /// Streams are announced by OPENED, one-shot requests are not.
     fn has_opened(&self) -> bool {
         matches!(
             self,
-            Job::File(FileRequest { op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite, .. })
+            Job::File(FileRequest {
+                op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
+                ..
+            })
         )
     }
     fn has_input(&self) -> bool {
@@ -41,7 +52,8 @@ impl Job<'_> {
     fn has_output(&self) -> bool {
         matches!(
             self,
-            Job::Bytes(_) | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead, .. })
+            Job::Bytes(_)
+                | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. })
         )
     }
 }
@@ -80,6 +92,10 @@ impl Channels {
 impl Agent {
     /// Forks a worker and ties it to the stream.
     pub fn start_worker(&mut self, link: Link, job: Job) -> Result<(), Failure> {
+        let is_watch = |task: &Task| matches!(&task.kind, Kind::Worker(worker) if worker.watch);
+        if job.is_watch() && self.tasks.iter().filter(|(_, task)| is_watch(task)).count() >= MAX_WATCHES {
+            return Err(Failure::new(code::LIMIT, "there are 64 watches already"));
+        }
         let task = self.fork_worker(&job).map_err(|e| failure(b"cannot start a worker", e))?;
         self.connect_stream(link, task);
         Ok(())
@@ -134,6 +150,7 @@ impl Agent {
             opened: !job.has_opened(),
             result: None,
             cleans_up: job.has_input(),
+            watch: job.is_watch(),
             cancelled: false,
             kill_at: None,
             port: if let Job::LookUp(_, port) = job { *port } else { 0 },

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{json, Map, Value};
 use smolvm_agent::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::messages::{
-    encode_opened_process, put_record, Control, Failure, FileInfo, FileOp, Forward, Hello, HelloAck, Info, Network,
-    Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
+    encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Hello, HelloAck,
+    Info, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::tree::{self, Record};
 use smolvm_agent::wire::put_field;
@@ -133,6 +133,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 FileOp::Rename => "rename",
                 FileOp::TreeRead => "tree_read",
                 FileOp::TreeWrite => "tree_write",
+                FileOp::Watch => "file_watch",
             };
             let first = if f.op == FileOp::Rename { "from" } else { "path" };
             let fields = fields.bytes(first, f.path).bytes("to", f.to).bytes("user", f.user);
@@ -361,6 +362,15 @@ fn encode_file(message: &Value) -> Vec<u8> {
     out
 }
 
+fn encode_event(message: &Value) -> Vec<u8> {
+    use Change::{Changed, Created, Overflow, Removed, Renamed};
+    let change = [Created, Changed, Removed, Renamed, Overflow][int(message, "kind") as usize - 1];
+    let (path, from) = (bytes(&message["path"]), bytes(&message["from"]));
+    let mut out = Vec::new();
+    FileEvent { change, path: &path, from: &from, directory: message["directory"] == true }.encode(&mut out);
+    out
+}
+
 fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match kind {
@@ -457,6 +467,7 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                 }
                 "TreeRecord" => tree::put_end(&mut out),
                 "FileInfo" => put_record(&mut out, &encode_file(record)),
+                "FileEvent" => put_record(&mut out, &encode_event(record)),
                 "Process" => {
                     let argv: Vec<Vec<u8>> = record["argv"].as_array().into_iter().flatten().map(bytes).collect();
                     let mut body = Vec::new();

@@ -17,6 +17,7 @@ import { nameProblem, unsafe } from "./files/entry-path.ts";
 import { fileInfo } from "./files/file-info.ts";
 import { guestPath, guestUser, showPath } from "./files/guest-path.ts";
 import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./files/types.ts";
+import type { FileWatch, WatchOptions } from "./files/watch.ts";
 import type { AgentSession } from "./session.ts";
 import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
 import { RecordDecoder } from "./wire/records.ts";
@@ -195,6 +196,22 @@ export class GuestFiles {
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
     const { download } = await import("./files/download.ts");
     return download(await this.#session(deadline), from, to, options, deadline);
+  }
+
+  /**
+   * Tells what happens to a file or in a directory of the guest, from when this resolves on:
+   *
+   *     for await (const { kind, path } of await vm.files.watch("/srv", { recursive: true })) ...
+   *
+   * At most 64 watches at once in a sandbox, and 8,192 directories in one. What a program writes through a memory map is not seen.
+   *
+   * @throws SmolVMError FILE_NOT_FOUND; VM_BUSY beyond the limits, also from the loop; NOT_SUPPORTED by the agent of an older sandbox
+   */
+  async watch(path: string, options: WatchOptions = {}): Promise<FileWatch> {
+    guestPath(path);
+    const deadline = Deadline.of(`watching ${showPath(path)}`, options);
+    const { watch } = await import("./files/watch.ts");
+    return watch(await this.#session(deadline), path, options, deadline);
   }
 
   async #call(

@@ -72,6 +72,30 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     expect(statSync(join(back, "data")).mtimeMs).toBe(1_600_000_000_000);
   });
 
+  test("are watched: what a command does to them is told, by name, as it happens", async () => {
+    await vm.files.mkdir("/srv/watched");
+    await using watch = await vm.files.watch("/srv/watched", { recursive: true });
+    /** what is told after a command, up to the event at `last`; how often something changed depends on who is faster */
+    const told = async (command: string, last: string): Promise<string[]> => {
+      await vm.run(command, { cwd: "/srv/watched" });
+      const said: string[] = [];
+      for (;;) {
+        const { value } = await watch.next();
+        const { kind, path, from } = value!;
+        if (kind !== "changed") said.push(`${kind} ${from === undefined ? "" : `${from} -> `}${path}`);
+        if (path === last) return said;
+      }
+    };
+    expect(await told("mkdir sub; echo 1 > sub/a", "sub/a")).toEqual(["created sub", "created sub/a"]);
+    expect(await told("mv sub sub2; rm sub2/a; touch end", "end")).toEqual([
+      ...["renamed sub -> sub2", "removed sub2/a", "created end"],
+    ]);
+    await expect(vm.files.watch("/srv/none")).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await expect(vm.files.watch("/root", { user: "nobody" })).rejects.toMatchObject({
+      code: "FILE_PERMISSION",
+    });
+  });
+
   test("belong to the user they are written as, who may not write everywhere", async () => {
     await vm.files.write("/tmp/theirs", "x", { user: "nobody" });
     expect((await vm.run("stat -c %U /tmp/theirs")).stdout).toBe("nobody\n");

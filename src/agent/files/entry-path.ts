@@ -38,19 +38,26 @@ export function unsafe(path: string | Uint8Array, why: string): SmolVMError {
  * @throws SmolVMError FILE_UNSAFE
  */
 export function checkEntryPath(path: Uint8Array, rules: NameRules): void {
-  if (path.length === 0) throw unsafe(path, "has no name");
-  if (path.length > MAX_PATH) throw unsafe(path, `has a path of ${path.length} bytes (at most ${MAX_PATH})`);
+  const problem = entryPathProblem(path, rules);
+  if (problem !== undefined) throw unsafe(path, problem);
+}
+
+/** What is wrong with a path for something below a directory, or undefined. Pure. */
+export function entryPathProblem(path: Uint8Array, rules: NameRules): string | undefined {
+  if (path.length === 0) return "has no name";
+  if (path.length > MAX_PATH) return `has a path of ${path.length} bytes (at most ${MAX_PATH})`;
   let start = 0;
   let depth = 0;
   for (let at = 0; at <= path.length; at++) {
     const byte = path[at];
     if (byte !== undefined && byte !== SLASH) continue;
     depth++;
-    if (depth > MAX_DEPTH) throw unsafe(path, `is more than ${MAX_DEPTH} directories deep`);
+    if (depth > MAX_DEPTH) return `is more than ${MAX_DEPTH} directories deep`;
     const problem = nameProblem(path.subarray(start, at), rules);
-    if (problem !== undefined) throw unsafe(path, problem);
+    if (problem !== undefined) return problem;
     start = at + 1;
   }
+  return undefined;
 }
 
 /** What is wrong with one name (without `/`), or undefined. Pure. */

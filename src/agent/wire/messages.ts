@@ -139,8 +139,8 @@ export const Process: Schema<Process> = message("Process", [
 
 // --- files
 
-/** FileInfo.type */
-export const FileType = { file: 1, directory: 2, symlink: 3, other: 4 } as const;
+/** FileInfo.type; a hard link only in a tree that is written */
+export const FileType = { file: 1, directory: 2, symlink: 3, other: 4, hardLink: 5 } as const;
 
 export interface FileInfo {
   path: Uint8Array;
@@ -256,6 +256,33 @@ export const Rename: Schema<Rename> = message("Rename", [
   [2, "to", "bytes"],
   [3, "replace", "bool"],
   [4, "user", "bytes"],
+]);
+
+export interface FileWatch {
+  path: Uint8Array;
+  recursive: boolean;
+  user: Uint8Array;
+}
+export const FileWatch: Schema<FileWatch> = message("FileWatch", [
+  [1, "path", "bytes"],
+  [2, "recursive", "bool"],
+  [3, "user", "bytes"],
+]);
+
+/** FileEvent.kind */
+export const FileEventKind = { created: 1, changed: 2, removed: 3, renamed: 4, overflow: 5 } as const;
+
+export interface FileEvent {
+  kind: number;
+  path: Uint8Array;
+  from: Uint8Array;
+  directory: boolean;
+}
+export const FileEvent: Schema<FileEvent> = message("FileEvent", [
+  [1, "kind", "uint32"],
+  [2, "path", "bytes"],
+  [3, "from", "bytes"],
+  [4, "directory", "bool"],
 ]);
 
 export interface TreeRead {
@@ -397,6 +424,7 @@ export interface Open {
   configure: Configure | undefined;
   info: Empty | undefined;
   reserved: Empty | undefined;
+  fileWatch: FileWatch | undefined;
   window: number;
 }
 export const Open: Schema<Open> = message("Open", [
@@ -419,6 +447,7 @@ export const Open: Schema<Open> = message("Open", [
   [17, "configure", Configure],
   [18, "info", Empty],
   [19, "reserved", Empty],
+  [20, "fileWatch", FileWatch],
   [30, "window", "uint32"],
 ]);
 

@@ -132,6 +132,10 @@ export const MESSAGES: readonly Vector[] = [
   canonical("tree_write", "OPEN", "6a 06 0a 02 2f61 18 01", {
     tree_write: { path: text("/a"), keep_owner: true },
   }),
+  canonical("file_watch", "OPEN", "a201 0e 0a 02 2f61 10 01 1a 06 6e6f626f6479", {
+    file_watch: { path: text("/a"), recursive: true, user: text("nobody") },
+  }),
+  canonical("file_watch of one directory", "OPEN", "a201 03 0a 01 2f", { file_watch: { path: text("/") } }),
   canonical("forward to a port", "OPEN", "72 03 10 903f", { forward: { port: 8080 } }),
   canonical("forward to a Unix socket", "OPEN", "72 04 1a 02 2f73", { forward: { unix: text("/s") } }),
   canonical("sync", "OPEN", "7a 00", { sync: {} }),

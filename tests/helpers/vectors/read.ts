@@ -18,6 +18,7 @@ export const FRAME_MESSAGES: Partial<Record<TypeName, Schema<unknown>>> = {
 export const RECORD_MESSAGES: Record<string, Schema<unknown>> = {
   TreeRecord: messages.TreeRecord,
   FileInfo: messages.FileInfo,
+  FileEvent: messages.FileEvent,
   Process: messages.Process,
 } as Record<string, Schema<unknown>>;
 

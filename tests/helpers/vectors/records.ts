@@ -57,6 +57,9 @@ export const RECORDS: readonly Vector[] = [
   tree("a piece of 300 bytes: a length of two bytes", hex("af02 12 ac02", "78".repeat(300)), [
     { data: "78".repeat(300) },
   ]),
+  tree("a hard link", record(bytes(1, hex(bytes(1, text("b/h")), number(2, 5), bytes(9, text("a/f"))))), [
+    { entry: { path: text("b/h"), type: 5, target: text("a/f") } },
+  ]),
   tree("nothing", "", []),
   tree("a name that is not UTF-8", record(bytes(1, hex(bytes(1, "ff2e"), number(2, 2)))), [
     { entry: { path: "ff2e", type: 2 } },
@@ -80,6 +83,29 @@ export const RECORDS: readonly Vector[] = [
     records: [
       { path: text("a"), type: 1, mode: 420, size: 5, mtime_s: 2 },
       { path: text(".."), type: 2, mtime_ns: 1 },
+    ],
+  },
+  {
+    name: "file_watch: an event of each kind",
+    direction: "guest",
+    layer: "records",
+    record: "FileEvent",
+    canonical: true,
+    bytes: hex(
+      "07 08 01 12 01 64 20 01",
+      "07 08 02 12 03 64 2f 66",
+      "0a 08 04 12 01 67 1a 03 64 2f 66",
+      "05 08 03 12 01 67",
+      "02 08 05",
+      "02 08 03",
+    ),
+    records: [
+      { kind: 1, path: text("d"), directory: true },
+      { kind: 2, path: text("d/f") },
+      { kind: 4, path: text("g"), from: text("d/f") },
+      { kind: 3, path: text("g") },
+      { kind: 5 },
+      { kind: 3 },
     ],
   },
   {
