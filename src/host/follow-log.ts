@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import type { Deadline } from "../util/deadline.ts";
 import { tailLines } from "../util/tail-lines.ts";
-import { RotatedLog } from "./rotated-log.ts";
+import { type Missed, RotatedLog } from "./rotated-log.ts";
 
 /** How often one looks without having been told: whether it is over, and where the file system tells of no changes. */
 const LOOK_MS = 500;
@@ -18,8 +18,14 @@ export interface FollowLogOptions {
   readonly tailLines?: number | undefined;
 }
 
+/** What stands where something was rotated away before it could be read. */
+export function missedNote({ missedBytes }: Missed): string {
+  return `\n[smolvm: ${missedBytes} bytes of the console came faster than they were read, and are gone]\n`;
+}
+
 /**
- * The text of a log that the monitor writes: what is kept of it, then what comes, until it is over.
+ * The text of a log that the monitor writes: what is kept of it, then what comes, until it is over. Where the reader is
+ * so slow that something is gone by then, a line says so.
  * @throws SmolVMError TIMEOUT, ABORTED by the deadline
  */
 export async function* followLog(path: string, options: FollowLogOptions): AsyncGenerator<string> {
@@ -27,16 +33,18 @@ export async function* followLog(path: string, options: FollowLogOptions): Async
   const changes = new Changes(path); // before the first read: nothing is missed between the two
   const log = new RotatedLog(path);
   const decoder = new StringDecoder("utf8");
+  const text = (chunk: Uint8Array | Missed): string =>
+    chunk instanceof Uint8Array ? decoder.write(chunk) : decoder.end() + missedNote(chunk);
   try {
     let over = await isOver();
     if (options.tailLines !== undefined) {
       let kept = "";
-      for (const chunk of log.read()) kept = (kept + decoder.write(chunk)).slice(-MAX_TAIL);
+      for (const chunk of log.read()) kept = (kept + text(chunk)).slice(-MAX_TAIL);
       yield tailLines(kept, options.tailLines);
     }
     for (;;) {
       for (const chunk of log.read()) {
-        yield decoder.write(chunk);
+        yield text(chunk);
         deadline.check();
       }
       if (over) break;

@@ -6,7 +6,7 @@
  *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] -- PROGRAM ARGS...
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 
 const STDERR_MAX_BYTES = 64 * 1024;
@@ -52,16 +52,19 @@ function parseArguments(args: readonly string[]): MonitorArguments {
   }
 }
 
-/** A file that never holds more than half its bound: then it becomes FILE.1, and a new one begins. */
+/** A file that never holds more than half its bound: then it becomes FILE.1, and a new one begins. FILE.at: see rotated-log.ts. */
 class BoundedFile {
   readonly #path: string;
   readonly #half: number;
   #fd: number;
+  /** where the present file begins among all bytes since the log began */
+  #offset = 0;
   #size = 0;
 
   constructor(path: string, maxBytes: number) {
     this.#path = path;
     this.#half = Math.max(1, Math.floor(maxBytes / 2));
+    rmSync(`${path}.at`, { force: true });
     this.#fd = openSync(path, "w", 0o600);
   }
 
@@ -70,7 +73,11 @@ class BoundedFile {
       closeSync(this.#fd);
       renameSync(this.#path, `${this.#path}.1`);
       this.#fd = openSync(this.#path, "w", 0o600);
+      this.#offset += this.#size;
       this.#size = 0;
+      writeFileSync(`${this.#path}.at`, `${this.#offset} ${fstatSync(this.#fd, { bigint: true }).ino}\n`, {
+        mode: 0o600,
+      });
     }
     const part = chunk.subarray(-this.#half);
     writeSync(this.#fd, part);

@@ -111,9 +111,8 @@ async function boot(
 function clearLastRun(files: VmFiles): void {
   rmSync(files.runtimeDir, { recursive: true, force: true });
   mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
-  for (const path of [files.exit, files.console, `${files.console}.1`, files.vmmLog, `${files.vmmLog}.1`]) {
-    rmSync(path, { force: true });
-  }
+  const logs = [files.console, files.vmmLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
+  for (const path of [files.exit, ...logs]) rmSync(path, { force: true });
 }
 
 /** Connects to the agent as soon as it answers; a VMM that ends first is noticed at once. */

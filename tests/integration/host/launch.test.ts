@@ -19,6 +19,7 @@ import {
   launchProgram,
 } from "../../../src/host/launch.ts";
 import { identify, isAlive } from "../../../src/host/process-identity.ts";
+import { RotatedLog } from "../../../src/host/rotated-log.ts";
 import { waitForEnd } from "../../../src/host/wait-end.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { until } from "../../helpers/wait.ts";
@@ -93,6 +94,28 @@ describe.each(MONITORS)("a program under the %s monitor", (monitor) => {
     expect(size("console.log") + size("console.log.1")).toBeLessThanOrEqual(CONSOLE_MAX_BYTES + 65_536);
     expect(size("vmm.log") + size("vmm.log.1")).toBeLessThanOrEqual(128 * 1024);
     expect(read("console.log").endsWith("last\n")).toBe(true);
+  });
+
+  test("that printed faster than one read: what is missing is told to the byte", async () => {
+    const log = new RotatedLog(join(dir, "console.log"));
+    const total = 4 * CONSOLE_MAX_BYTES + 12_345;
+    const launched = await sh(
+      `echo begin; while [ ! -e ${join(dir, "go")} ]; do sleep 0.05; done; head -c ${total} /dev/zero`,
+    );
+    await until("the first line", () => read("console.log") === "begin\n");
+    const first = [...log.read()];
+    expect(first).toHaveLength(1);
+    writeFileSync(join(dir, "go"), "go\n");
+    await launched.exited;
+    let arrived = 0;
+    let missed = 0;
+    for (const piece of log.read()) {
+      if (piece instanceof Uint8Array) arrived += piece.length;
+      else missed += piece.missedBytes;
+    }
+    log.close();
+    expect(missed).toBeGreaterThan(2 * CONSOLE_MAX_BYTES);
+    expect(arrived + missed).toBe(total);
   });
 
   test("that does not exist is an error with its reason", async () => {

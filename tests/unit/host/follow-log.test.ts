@@ -1,4 +1,12 @@
-import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -16,9 +24,15 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** As the monitor does it. */
 function rotate(): void {
+  written += statSync(path).size;
   renameSync(path, `${path}.1`);
   writeFileSync(path, "");
+  writeFileSync(`${path}.at`, `${written} ${statSync(path, { bigint: true }).ino}\n`);
 }
+let written = 0;
+beforeEach(() => {
+  written = 0;
+});
 
 describe("a rotated log", () => {
   let log: RotatedLog;
@@ -26,7 +40,10 @@ describe("a rotated log", () => {
     log = new RotatedLog(path);
   });
   afterEach(() => log.close());
-  const news = (): string => Array.from(log.read(), (chunk) => Buffer.from(chunk).toString()).join("");
+  const news = (): string =>
+    Array.from(log.read(), (chunk) =>
+      chunk instanceof Uint8Array ? Buffer.from(chunk).toString() : `<${chunk.missedBytes}>`,
+    ).join("");
 
   test("gives what is kept, oldest first, then only what is new", () => {
     writeFileSync(`${path}.1`, "one ");
@@ -51,6 +68,33 @@ describe("a rotated log", () => {
     rotate();
     appendFileSync(path, "f");
     expect(news()).toBe("def");
+  });
+
+  test("tells how much is gone when it is rotated more often than that", () => {
+    writeFileSync(path, "a");
+    expect(news()).toBe("a");
+    for (const piece of ["b", "cc", "ddd", "eeee", "f"]) {
+      appendFileSync(path, piece);
+      if (piece !== "f") rotate();
+    }
+    expect(news()).toBe("b<5>eeeef"); // two and three bytes
+    appendFileSync(path, "g");
+    expect(news()).toBe("g");
+  });
+
+  test("tells nothing of what was gone before it began, nor where the note is unknown", () => {
+    writeFileSync(path, "a");
+    for (const piece of ["b", "c", "d"]) {
+      rotate();
+      appendFileSync(path, piece);
+    }
+    expect(news()).toBe("cd");
+    for (const piece of ["e", "f", "g"]) {
+      rotate();
+      appendFileSync(path, piece);
+    }
+    writeFileSync(`${path}.at`, "half a n");
+    expect(news()).toBe("fg"); // "e" is gone, and nobody can tell
   });
 
   test("waits for the new file in the middle of a rotation", () => {
