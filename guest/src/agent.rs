@@ -56,6 +56,7 @@ pub struct Agent {
     pub next_process: u32,
     pub boot_id: Vec<u8>,
     pub configured: bool,
+    pub host_clock: crate::clock::HostClock,
     /// the agent's children get these limits of open files
     pub nofile: (u64, u64),
     pub shutdown: Option<crate::shutdown::Shutdown>,
@@ -97,6 +98,7 @@ impl Agent {
             next_process: 1,
             boot_id: boot_id.trim_ascii().to_vec(),
             configured: false,
+            host_clock: crate::clock::HostClock::default(),
             nofile,
             shutdown: None,
             disk: crate::configure::Disk::default(),

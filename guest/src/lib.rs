@@ -6,6 +6,7 @@ pub mod abort;
 pub mod agent;
 pub mod boot;
 pub mod cgroup;
+pub mod clock;
 pub mod cmdline;
 pub mod commands;
 pub mod configure;

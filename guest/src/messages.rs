@@ -386,6 +386,8 @@ pub struct Open<'a> {
     pub request: Request<'a>,
     /// initial credit of channels 1 and 2, in bytes
     pub window: u32,
+    /// the host's wall clock, ms since 1970; 0: unknown
+    pub clock_ms: u64,
 }
 
 /// Credit of channels 1 and 2 when OPEN says nothing.
@@ -399,6 +401,7 @@ impl<'a> Open<'a> {
         let mut found: Option<(u32, &'a [u8])> = None;
         let mut ambiguous = false;
         let mut window = 0;
+        let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
                 1..=20 => {
@@ -406,6 +409,7 @@ impl<'a> Open<'a> {
                     found = Some((number, value.bytes()?));
                 }
                 30 => window = value.u32()?,
+                31 => clock_ms = value.int()?,
                 _ => {}
             }
         }
@@ -417,7 +421,7 @@ impl<'a> Open<'a> {
             None if buf.is_empty() => Request::Ambiguous,
             None => Request::Unknown,
         };
-        Ok(Open { request, window })
+        Ok(Open { request, window, clock_ms })
     }
 }
 

@@ -22,6 +22,7 @@ impl Agent {
             stream.credit = [open.window; 2];
         }
         let link = Link { session: index, stream: id };
+        self.host_clock.follow(open.clock_ms);
         let outcome = match self.begin(link, &open.request) {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return Ok(()),
@@ -52,6 +53,10 @@ impl Agent {
             Request::Configure(configure) => {
                 crate::configure::apply(configure, self.role, &self.disk)?;
                 self.configured = true;
+                if configure.clock_s != 0 {
+                    let host_ms = configure.clock_s.saturating_mul(1000) + u64::from(configure.clock_ns / 1_000_000);
+                    self.host_clock.told(host_ms, sys::now_ms());
+                }
                 Ok(Some(Outcome { info: Some(self.info()), ..Outcome::default() }))
             }
             Request::Info => Ok(Some(Outcome { info: Some(self.info()), ..Outcome::default() })),

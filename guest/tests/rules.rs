@@ -1,5 +1,6 @@
 //! The agent's decisions, each a pure function.
 
+use smolvm_agent::clock::HostClock;
 use smolvm_agent::cmdline::Parameters;
 use smolvm_agent::configure::{hosts_with, is_hostname};
 use smolvm_agent::exec::prepare;
@@ -215,4 +216,27 @@ fn numbers_are_written_and_read_without_formatting() {
     for bad in [b"".as_slice(), b"-1", b"1x", b"18446744073709551616"] {
         assert_eq!(parse_decimal(bad), None);
     }
+}
+
+#[test]
+fn a_clock_that_fell_behind_is_told_by_how_much_once() {
+    let mut clock = HostClock::default();
+    assert_eq!(clock.behind(90_000, 1_000), None); // nobody has set it yet
+    clock.told(100_000, 1_000);
+    assert_eq!(clock.behind(105_000, 6_000), None);
+    assert_eq!(clock.behind(105_500, 6_000), None); // half a second is nothing
+    assert_eq!(clock.behind(206_000, 7_000), Some(100_000));
+    assert_eq!(clock.behind(207_000, 8_000), None);
+    // The host's word may be late: that is no reason to step back, and none to step forward afterwards.
+    assert_eq!(clock.behind(207_000, 18_000), None);
+    assert_eq!(clock.behind(218_000, 19_000), None);
+}
+
+#[test]
+fn a_host_clock_out_of_this_world_changes_nothing() {
+    let mut clock = HostClock::default();
+    clock.told(u64::MAX, 1_000);
+    assert_eq!(clock.behind(2_000, 1_000), None);
+    clock.told(1_000, 1_000);
+    assert_eq!(clock.behind(u64::MAX, 1_000), None);
 }

@@ -172,7 +172,7 @@ fn host_message(kind: u8, payload: &[u8]) -> Result<Option<Value>, &'static str>
         kind::OPEN => {
             let open = Open::decode(payload).map_err(|_| "OPEN")?;
             let (name, body) = request_json(&open.request);
-            Ok(Some(json!({ name: body, "window": open.window })))
+            Ok(Some(json!({ name: body, "window": open.window, "clock_ms": open.clock_ms })))
         }
         kind::CONTROL => {
             let control = Control::decode(payload).map_err(|_| "CONTROL")?;
@@ -193,6 +193,7 @@ fn with_defaults(mut message: Value) -> Value {
                 let window = object.get("window").and_then(Value::as_u64).unwrap_or(0);
                 let window = if window == 0 { DEFAULT_WINDOW.into() } else { window.min(MAX_WINDOW.into()) };
                 object.insert("window".into(), window.into());
+                object.entry("clock_ms").or_insert(0.into());
             }
         }
         if let Some(shutdown) = object.get_mut("shutdown").and_then(Value::as_object_mut) {

@@ -12,7 +12,7 @@ import {
   MAX_PAYLOAD,
   OPEN_MORE,
 } from "./wire/frame.ts";
-import { Control, GuestErrorCode, Opened, Result } from "./wire/messages.ts";
+import { Control, GuestErrorCode, Open, Opened, Result } from "./wire/messages.ts";
 import { type Draft, decode, encode } from "./wire/schema.ts";
 
 /** A channel that the guest writes: 1 is stdout or content, 2 stderr. */
@@ -173,7 +173,8 @@ export class AgentStream {
   /** Sends the request and what was queued behind it. */
   begin(): void {
     this.#state = "open";
-    const open = this.#request.open;
+    // Told each time: a guest whose machine stood still, because the host slept, sees it by that.
+    const open = Buffer.concat([this.#request.open, encode(Open, { clockMs: Date.now() })]);
     let at = 0;
     do {
       const piece = open.subarray(at, at + MAX_PAYLOAD);

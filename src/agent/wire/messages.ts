@@ -403,7 +403,7 @@ export const Info: Schema<Info> = message("Info", [
 
 // --- requests and answers
 
-/** A request: exactly one of the members other than `window`. */
+/** A request: exactly one of the members other than `window` and `clockMs`. */
 export interface Open {
   exec: Exec | undefined;
   attach: Attach | undefined;
@@ -426,6 +426,7 @@ export interface Open {
   reserved: Empty | undefined;
   fileWatch: FileWatch | undefined;
   window: number;
+  clockMs: number;
 }
 export const Open: Schema<Open> = message("Open", [
   [1, "exec", Exec],
@@ -449,10 +450,11 @@ export const Open: Schema<Open> = message("Open", [
   [19, "reserved", Empty],
   [20, "fileWatch", FileWatch],
   [30, "window", "uint32"],
+  [31, "clockMs", "uint64"],
 ]);
 
 /** Name of a request, as the member of {@link Open}. */
-export type RequestName = Exclude<keyof Open, "window" | "reserved">;
+export type RequestName = Exclude<keyof Open, "window" | "clockMs" | "reserved">;
 
 export interface Opened {
   process: number;

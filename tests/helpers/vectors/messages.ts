@@ -68,6 +68,10 @@ export const MESSAGES: readonly Vector[] = [
       window: 16_777_216,
     },
   ),
+  canonical("a request with the host's clock", "OPEN", "9201 00 f801 80d0eab6b733", {
+    info: {},
+    clock_ms: 1_767_225_600_000,
+  }),
   canonical("attach", "OPEN", "12 03 08 ac02", { attach: { process: 300 } }),
   canonical("process_list", "OPEN", "1a 00", { process_list: {} }),
   canonical("process_signal", "OPEN", "22 06 08 05 10 0f 18 01", {
