@@ -107,7 +107,7 @@ export function kvmFacts(arch: Arch | undefined): KvmFacts {
     group: group?.name,
     userInGroup: group?.members.includes(user) ?? false,
     user,
-    setup: setupCommand(),
+    setup: setupCommand(["--configure-runtime"]),
   });
 }
 

@@ -69,7 +69,9 @@ describe("KVM", () => {
       name: "KVM support",
       status: "warn",
       detail: "/dev/kvm does not exist",
-      fix: expect.stringMatching(new RegExp(`lsmod \\| grep kvm.*BIOS.*: ${SETUP} --user ann$`)),
+      fix: expect.stringMatching(
+        new RegExp(`lsmod \\| grep kvm.*BIOS.*: ${SETUP} --configure-runtime --user ann$`),
+      ),
     });
   });
 
