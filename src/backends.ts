@@ -1,4 +1,5 @@
 /** `smolvm/backends`: which backend runs a sandbox, and why. */
+export type { BackendCandidate } from "./backends/candidate.ts";
 export {
   BACKEND_AUTO,
   BACKEND_FIRECRACKER,
@@ -7,8 +8,8 @@ export {
   SUPPORTED_BACKENDS,
 } from "./backends/names.ts";
 export {
-  type BackendCandidate,
   type BackendSelection,
+  type BackendWants,
   resolveBackend,
   type SelectOptions,
   selectBackend,

@@ -47,8 +47,13 @@ fn boot() -> Result<Agent, Failed> {
     console::stage("init");
     let parameters = Parameters::parse(&sys::read_file(c"/proc/cmdline", 4096).unwrap_or_default());
     load_modules(&parameters.modules);
+    // As early as there is a transport: the host's connection then waits here, instead of being turned away again and again.
+    let vsock = match parameters.vsock {
+        Some(port) => Some(crate::port::vsock(port).map_err(|e| Failed::new("modules", b"cannot listen on vsock", e))?),
+        None => None,
+    };
     console::stage("modules");
-    let disks = crate::disks::find();
+    let disks = crate::disks::find(&parameters.disks);
     console::stage("disks");
     let upper = crate::root::enter(&disks, &parameters.modules)?;
     crate::mounts::late();
@@ -59,8 +64,8 @@ fn boot() -> Result<Agent, Failed> {
     let mut agent = Agent::new(Role::Init).map_err(|e| Failed::new("ready", b"cannot set up the event loop", e))?;
     agent.disk = Disk { upper };
     agent.watch_mounts();
-    match parameters.vsock {
-        Some(port) => agent.listen_vsock(port).map_err(|e| Failed::new("ready", b"cannot listen on vsock", e))?,
+    match vsock {
+        Some(socket) => agent.serve_vsock(socket).map_err(|e| Failed::new("ready", b"cannot watch vsock", e))?,
         None => agent.open_ports(parameters.ports).map_err(|e| Failed::new("ready", b"cannot watch /dev", e))?,
     }
     console::stage("ready");

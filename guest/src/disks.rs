@@ -1,4 +1,5 @@
-//! Finds the machine's disks: the host names each by the serial number of its virtio-blk device.
+//! Finds the machine's disks: the host names each by the serial number of its virtio-blk device, or all of them, in the
+//! order of their nodes, on the kernel's command line (Firecracker makes up the serial numbers itself).
 //!
 //! The user's own get the name that udev would give them: which of them is vdc and which is vdd depends on the machine.
 
@@ -14,7 +15,8 @@ pub struct Disks {
     pub root: Option<CString>,
 }
 
-pub fn find() -> Disks {
+/// Looks for the disks. `order` holds the serial numbers of vda, vdb, ...; where it is empty, each disk knows its own.
+pub fn find(order: &[Vec<u8>]) -> Disks {
     let mut disks = Disks::default();
     // SAFETY: opendir and readdir on a constant path; the entries are read before the next call.
     unsafe {
@@ -29,7 +31,7 @@ pub fn find() -> Disks {
             }
             let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_bytes();
             if name.starts_with(b"vd") {
-                disks.add(name);
+                disks.add(name, order);
             }
         }
         libc::closedir(dir);
@@ -38,10 +40,13 @@ pub fn find() -> Disks {
 }
 
 impl Disks {
-    fn add(&mut self, name: &[u8]) {
-        let serial = sys::read_file(&crate::configure::path(&[b"/sys/block/", name, b"/serial"]), 64);
+    fn add(&mut self, name: &[u8], order: &[Vec<u8>]) {
+        let serial = match order {
+            [] => sys::read_file(&crate::configure::path(&[b"/sys/block/", name, b"/serial"]), 64).unwrap_or_default(),
+            _ => place(name).and_then(|place| order.get(place)).cloned().unwrap_or_default(),
+        };
         let node = Some(crate::configure::path(&[b"/dev/", name]));
-        match serial.unwrap_or_default().trim_ascii() {
+        match serial.trim_ascii() {
             b"smolvm-base" => self.base = node,
             b"smolvm-upper" => self.upper = node,
             b"smolvm-root" => self.root = node,
@@ -67,5 +72,13 @@ fn link(name: &[u8], serial: &[u8]) {
     });
     if let Err(error) = made {
         crate::console::warn("cannot name a disk", error);
+    }
+}
+
+/// The place of a disk's node among all: 0 for vda, 1 for vdb. Pure.
+pub fn place(name: &[u8]) -> Option<usize> {
+    match name {
+        [b'v', b'd', letter @ b'a'..=b'z'] => Some(usize::from(letter - b'a')),
+        _ => None,
     }
 }

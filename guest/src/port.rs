@@ -10,6 +10,10 @@ use crate::text::parse_decimal;
 
 /// Ports of one machine (a virtio-serial bus has 31).
 pub const MAX_PORTS: u32 = 31;
+/// Sessions of a machine with vsock: as many as host processes work with it at once.
+const MAX_VSOCK_SESSIONS: usize = 128;
+/// Connections that wait to be accepted.
+const BACKLOG: libc::c_int = 16;
 
 /// The ports whose device nodes have not been opened yet.
 pub struct Ports {
@@ -21,6 +25,8 @@ pub struct Ports {
 pub struct Listener {
     fd: Fd,
     max_sessions: usize,
+    /// on vsock, where processes of this guest could connect too: only the host is served
+    vsock: bool,
 }
 
 /// The nodes of virtio-serial ports that are there: number and path. Their names are vportNpM, where M is the port and N the
@@ -56,6 +62,23 @@ fn port_number(name: &[u8]) -> Option<u32> {
     let number = |digits| parse_decimal(digits).and_then(|value| u32::try_from(value).ok());
     number(device)?;
     number(port)
+}
+
+/// A socket that listens for the host on a vsock port.
+pub fn vsock(port: u32) -> Res<Fd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the address is plain data, filled in before use.
+    unsafe {
+        let fd = Fd::own(check(libc::socket(libc::AF_VSOCK, kind, 0))?);
+        let mut address: libc::sockaddr_vm = std::mem::zeroed();
+        address.svm_family = libc::AF_VSOCK as u16;
+        address.svm_cid = libc::VMADDR_CID_ANY;
+        address.svm_port = port;
+        let length = std::mem::size_of::<libc::sockaddr_vm>() as u32;
+        check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
+        check(libc::listen(fd.raw(), BACKLOG))?;
+        Ok(fd)
+    }
 }
 
 impl Agent {
@@ -95,29 +118,15 @@ impl Agent {
         self.ports = Some(ports);
     }
 
-    fn listen(&mut self, fd: Fd, max_sessions: usize) -> Res<()> {
-        // SAFETY: plain call.
-        check(unsafe { libc::listen(fd.raw(), 16) })?;
+    fn accept_from(&mut self, fd: Fd, max_sessions: usize, vsock: bool) -> Res<()> {
         self.poller.add(&fd, IN, Target::Listener(self.listeners.len()))?;
-        self.listeners.push(Listener { fd, max_sessions });
+        self.listeners.push(Listener { fd, max_sessions, vsock });
         Ok(())
     }
 
-    /// Listens on a vsock port for the host.
-    pub fn listen_vsock(&mut self, port: u32) -> Res<()> {
-        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: the address is plain data, filled in before use.
-        let fd = unsafe {
-            let fd = Fd::own(check(libc::socket(libc::AF_VSOCK, kind, 0))?);
-            let mut address: libc::sockaddr_vm = std::mem::zeroed();
-            address.svm_family = libc::AF_VSOCK as u16;
-            address.svm_cid = libc::VMADDR_CID_ANY;
-            address.svm_port = port;
-            let length = std::mem::size_of::<libc::sockaddr_vm>() as u32;
-            check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
-            fd
-        };
-        self.listen(fd, 8)
+    /// Serves the connections of the host to a socket of [`vsock`].
+    pub fn serve_vsock(&mut self, socket: Fd) -> Res<()> {
+        self.accept_from(socket, MAX_VSOCK_SESSIONS, true)
     }
 
     /// Listens on a Unix socket (tests).
@@ -139,9 +148,10 @@ impl Agent {
             libc::unlink(path.as_ptr());
             let length = std::mem::size_of::<libc::sockaddr_un>() as u32;
             check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
+            check(libc::listen(fd.raw(), BACKLOG))?;
             fd
         };
-        self.listen(fd, 16)
+        self.accept_from(fd, 16, false)
     }
 
     /// Connections wait.
@@ -152,6 +162,7 @@ impl Agent {
             let accepted =
                 check(unsafe { libc::accept4(listener.fd.raw(), std::ptr::null_mut(), std::ptr::null_mut(), flags) });
             match accepted {
+                Ok(fd) if listener.vsock && !is_from_host(fd) => drop(Fd::own(fd)),
                 // One too many is closed at once: its host learns it from the end of the stream.
                 Ok(fd) if self.sessions.len() >= listener.max_sessions => drop(Fd::own(fd)),
                 Ok(fd) => self.add_session(Fd::own(fd), Peer::Socket),
@@ -159,6 +170,17 @@ impl Agent {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// True if the other end of a vsock connection is the host: over the loopback, any user of this guest could be it.
+fn is_from_host(fd: i32) -> bool {
+    // SAFETY: the address is plain data, an out parameter of its own length.
+    unsafe {
+        let mut address: libc::sockaddr_vm = std::mem::zeroed();
+        let mut length = std::mem::size_of::<libc::sockaddr_vm>() as u32;
+        libc::getpeername(fd, &mut address as *mut _ as *mut libc::sockaddr, &mut length) == 0
+            && address.svm_cid == libc::VMADDR_CID_HOST
     }
 }
 

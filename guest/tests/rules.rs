@@ -3,6 +3,7 @@
 use smolvm_agent::clock::HostClock;
 use smolvm_agent::cmdline::Parameters;
 use smolvm_agent::configure::{hosts_with, is_hostname};
+use smolvm_agent::disks::place;
 use smolvm_agent::exec::prepare;
 use smolvm_agent::files::{checked_path, directory_of};
 use smolvm_agent::forward::{addresses, Address};
@@ -145,6 +146,17 @@ fn parameters_come_from_the_kernel_s_command_line() {
     assert_eq!((p.ports, p.vsock, p.modules.as_slice()), (5, None, b"/m".as_slice()));
     let p = Parameters::parse(b"smolvm.vsock=1024 smolvm.ports=x smolvm.init=relative");
     assert_eq!((p.ports, p.vsock, p.modules.as_slice()), (1, Some(1024), b"/modules".as_slice()));
+    assert!(p.disks.is_empty());
+    let p = Parameters::parse(b"smolvm.disks=smolvm-base,smolvm-upper panic=-1");
+    assert_eq!(p.disks, [b"smolvm-base".to_vec(), b"smolvm-upper".to_vec()]);
+}
+
+#[test]
+fn a_disk_s_place_is_that_of_its_node() {
+    assert_eq!((place(b"vda"), place(b"vdc"), place(b"vdz")), (Some(0), Some(2), Some(25)));
+    for other in [b"vd".as_slice(), b"vda1", b"vdaa", b"vdA", b"sda", b""] {
+        assert_eq!(place(other), None);
+    }
 }
 
 #[test]

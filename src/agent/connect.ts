@@ -181,6 +181,7 @@ function greet(
     signal.addEventListener("abort", onAbort, { once: true });
     socket.on("data", onData).on("error", onHangUp).on("close", onHangUp);
     if (endpoint.kind === "tcp") socket.write(`${endpoint.token}\n`);
+    else if (endpoint.greeting !== undefined) socket.write(endpoint.greeting);
     socket.write(encodeHello(nonce, client));
     timer = setTimeout(askAgain, retryMs);
     if (signal.aborted) onAbort();

@@ -1,5 +1,6 @@
 /** Where a host process reaches a sandbox's channel. */
 export type Endpoint =
-  | { readonly kind: "unix"; readonly path: string }
+  /** `greeting` is sent first: it tells whoever listens there whose channel is meant */
+  | { readonly kind: "unix"; readonly path: string; readonly greeting?: string }
   /** hosts without Unix sockets: loopback TCP; the token is sent first, one line */
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly token: string };

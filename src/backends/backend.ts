@@ -2,13 +2,7 @@ import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import type { VmmIdentity } from "../host/process-identity.ts";
 import type { Deadline } from "../util/deadline.ts";
-
-/** What a backend can do. Code asks for a feature, never for a backend's name. */
-export interface BackendFeatures {
-  readonly snapshots: boolean;
-  readonly pause: boolean;
-  readonly gdb: boolean;
-}
+import type { BackendFeatures } from "./features.ts";
 
 export interface LaunchOptions {
   readonly deadline: Deadline;
@@ -36,13 +30,17 @@ export interface Backend {
   readonly name: BackendName;
   readonly features: BackendFeatures;
   /**
-   * Starts the VMM and resolves as soon as its process exists; the sockets of {@link VmFiles} come up right after
-   * (connecting is retried on directory events, and stops when `exited` resolves: vmm-exit.ts makes the error then).
+   * Starts the VMM and resolves as soon as its machine was told to run; the sockets of {@link VmFiles} are there or come
+   * up right after (connecting is retried on directory events, and stops when `exited` resolves: vmm-exit.ts makes the
+   * error then). If it throws, no process of it is left.
    * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, KVM_UNAVAILABLE, NOT_SUPPORTED, TIMEOUT
    */
   launch(spec: MachineSpec, files: VmFiles, options: LaunchOptions): Promise<LaunchedMachine>;
-  /** Asks the VMM to end at once through its control socket. Resolves when the request was accepted. */
-  quit(files: VmFiles, deadline: Deadline): Promise<void>;
+  /**
+   * Asks the VMM to end at once through its control socket. Resolves when the request was accepted. Absent where there is
+   * no such request: SIGTERM is the next step then.
+   */
+  quit?(files: VmFiles, deadline: Deadline): Promise<void>;
   /** What the VMM says of itself, by what was asked; for people. It changes nothing. */
   inspect(files: VmFiles, deadline: Deadline): Promise<Readonly<Record<string, unknown>>>;
 }

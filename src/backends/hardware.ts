@@ -1,4 +1,5 @@
-import type { Accelerator, Arch, MachineType } from "../config/spec.ts";
+import type { Accelerator, Arch, BackendName, MachineType } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import { kvmFacts } from "../host/kvm.ts";
 import { type BackendHost, processHost } from "./host.ts";
@@ -7,24 +8,45 @@ import { locateQemu } from "./qemu/locate.ts";
 import { chooseMachine } from "./qemu/machine.ts";
 import { probeQemu } from "./qemu/probe.ts";
 
-/** What a user asked of QEMU's machine. */
+/** What a user asked of the machine. */
 export interface HardwareRequest {
+  readonly backend: BackendName;
   readonly arch: Arch;
   readonly accelerator: "auto" | Accelerator;
   readonly machine: "auto" | "microvm" | "q35";
 }
 
 /**
- * The machine type and accelerator of a QEMU sandbox on this host. Cheap: a few system calls once QEMU was probed.
+ * The machine type and accelerator of a sandbox on this host. Cheap: a few system calls once QEMU was probed.
  * @throws SmolVMError KVM_UNAVAILABLE, BACKEND_UNAVAILABLE, CONFIG_INVALID
  */
 export async function chooseHardware(
   request: HardwareRequest,
   host: BackendHost = processHost(),
 ): Promise<{ readonly machine: MachineType; readonly accelerator: Accelerator }> {
+  if (request.backend === "firecracker") {
+    const refusal = machineRefusal(request);
+    if (refusal === undefined) return { machine: "firecracker", accelerator: "kvm" };
+    throw new SmolVMError("CONFIG_INVALID", `${refusal.option}: ${refusal.reason}`, {
+      hint: `Leave ${refusal.option} away, or use backend "qemu".`,
+      details: { option: refusal.option },
+    });
+  }
   const machine = chooseMachine(request.machine, request.arch);
   const facts = await acceleratorFacts(request.arch, host);
   return { machine, accelerator: chooseAccelerator(request.accelerator, request.arch, facts) };
+}
+
+/** What was asked of the machine that Firecracker does not have; undefined if nothing was. Pure. */
+export function machineRefusal(
+  wanted: Partial<Pick<HardwareRequest, "accelerator" | "machine">>,
+): { readonly option: "qemuMachine" | "accelerator"; readonly reason: string } | undefined {
+  const { machine = "auto", accelerator = "auto" } = wanted;
+  if (machine !== "auto")
+    return { option: "qemuMachine", reason: `Firecracker has no machine '${machine}', which is QEMU's` };
+  if (accelerator !== "auto" && accelerator !== "kvm")
+    return { option: "accelerator", reason: `Firecracker runs with kvm only, not with '${accelerator}'` };
+  return undefined;
 }
 
 /** Gathers what decides about accelerators on this host. */

@@ -1,8 +1,12 @@
-import type { Arch, BackendName } from "../config/spec.ts";
+import type { Arch, BackendName, NetworkMode } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import { installHint } from "../host/install-hint.ts";
+import { type BackendCandidate, USE_QEMU } from "./candidate.ts";
+import { BACKEND_FEATURES } from "./features.ts";
+import { firecrackerCandidate } from "./firecracker/candidate.ts";
+import { type HardwareRequest, machineRefusal } from "./hardware.ts";
 import { type BackendHost, processHost } from "./host.ts";
 import {
   BACKEND_AUTO,
@@ -16,16 +20,6 @@ import {
 import { locateQemu, qemuMissing } from "./qemu/locate.ts";
 import { probeQemu } from "./qemu/probe.ts";
 
-/** One backend and whether it can run here. */
-export interface BackendCandidate {
-  readonly name: BackendName;
-  readonly usable: boolean;
-  /** why it can, or why it cannot */
-  readonly reason: string;
-  /** what would make it usable, ending in a command */
-  readonly hint?: string;
-}
-
 /** The choice of a backend, with its reasons. */
 export interface BackendSelection {
   readonly backend: BackendName;
@@ -35,7 +29,15 @@ export interface BackendSelection {
   readonly candidates: readonly BackendCandidate[];
 }
 
+/** What a sandbox is to have that not every backend gives. */
+export interface BackendWants extends Partial<Pick<HardwareRequest, "machine" | "accelerator">> {
+  readonly network?: NetworkMode;
+  readonly gdbPort?: number | undefined;
+}
+
 export interface SelectOptions {
+  /** only for "auto": a backend that lacks it is passed over */
+  readonly wants?: BackendWants;
   /** the guest's architecture; default the host's */
   readonly arch?: Arch;
   /** default: this process's environment and directories */
@@ -67,10 +69,23 @@ export async function selectBackend(
   const names = request === BACKEND_AUTO ? autoOrder(platform) : [request];
   const candidates = await Promise.all(
     names.map((name) =>
-      name === BACKEND_QEMU ? qemuCandidate(options.arch, host) : firecrackerCandidate(platform),
+      name === BACKEND_QEMU
+        ? qemuCandidate(options.arch, host)
+        : passOver(
+            firecrackerCandidate(options.arch, host, platform),
+            request === BACKEND_AUTO ? wantsRefusal(options.wants ?? {}) : undefined,
+          ),
     ),
   );
   return decide(request, candidates);
+}
+
+async function passOver(
+  candidate: Promise<BackendCandidate>,
+  refusal: string | undefined,
+): Promise<BackendCandidate> {
+  const found = await candidate;
+  return found.usable && refusal !== undefined ? { ...found, usable: false, reason: refusal } : found;
 }
 
 /** The first that can run, or the error that says why none can. Pure. */
@@ -92,37 +107,34 @@ export function unavailable(candidates: readonly BackendCandidate[]): SmolVMErro
   const [first] = candidates;
   const message =
     candidates.length === 1 && first !== undefined
-      ? `backend '${first.name}' cannot run on this host: ${first.reason}`
+      ? first.code === undefined
+        ? `backend '${first.name}' cannot run on this host: ${first.reason}`
+        : first.reason
       : `no backend can run on this host: ${candidates.map(({ name, reason }) => `${name}: ${reason}`).join("; ")}`;
   // The recommended path is the first that the user can do something about; "use qemu" is no help when qemu failed too.
-  return new SmolVMError("BACKEND_UNAVAILABLE", message, {
+  const code = candidates.length === 1 ? first?.code : undefined;
+  return new SmolVMError(code ?? "BACKEND_UNAVAILABLE", message, {
     hint:
       candidates.length === 1
         ? first?.hint
-        : candidates.find(({ hint }) => hint !== undefined && hint !== USE_QEMU)?.hint,
+        : (candidates.find(isInReach) ?? candidates.find(({ hint }) => hint !== USE_QEMU))?.hint,
     details: { candidates },
   });
 }
 
-/** Whether Firecracker can run. */
-export function firecrackerCandidate(platform: NodeJS.Platform): BackendCandidate {
-  if (platform !== "linux") {
-    return {
-      name: BACKEND_FIRECRACKER,
-      usable: false,
-      reason: "Firecracker runs on Linux with KVM only",
-      hint: USE_QEMU,
-    };
-  }
-  return {
-    name: BACKEND_FIRECRACKER,
-    usable: false,
-    reason: "it is not built yet in this version of smolvm",
-    hint: USE_QEMU,
-  };
+/** Whether installing something would do: a processor without virtualization is not to be helped. */
+function isInReach({ hint, code }: BackendCandidate): boolean {
+  return hint !== undefined && hint !== USE_QEMU && code !== "KVM_UNAVAILABLE";
 }
 
-const USE_QEMU = 'Use backend "qemu" (or "auto"): export SMOLVM_BACKEND=qemu';
+/** Why Firecracker is not what "auto" takes for such a sandbox, although it may run here; undefined if it is. Pure. */
+function wantsRefusal({ network, gdbPort, ...machine }: BackendWants): string | undefined {
+  const { firecracker: features } = BACKEND_FEATURES;
+  if (gdbPort !== undefined && !features.gdb) return "it has no port for gdb";
+  if (network !== undefined && !features.networks.includes(network))
+    return `it has no network '${network}' yet`;
+  return machineRefusal(machine)?.reason;
+}
 
 async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promise<BackendCandidate> {
   const arch = wanted ?? hostArch() ?? "x86_64";

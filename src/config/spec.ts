@@ -2,7 +2,7 @@
 
 export type Arch = "x86_64" | "aarch64";
 export type BackendName = "firecracker" | "qemu";
-export type MachineType = "microvm" | "q35" | "virt";
+export type MachineType = "microvm" | "q35" | "virt" | "firecracker";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "off";
 export type Lifetime = "owner" | "detached";
@@ -47,7 +47,7 @@ export interface MachineSpec {
   readonly gdbPort?: number | undefined;
   readonly disks: readonly DiskSpec[];
   readonly network: NetworkMode;
-  /** session ports (virtio-serial); one more, number 0, is kept for stop and the supervisor */
+  /** session ports (virtio-serial), where sessions are not unlimited; one more, number 0, is kept for stop and the supervisor */
   readonly sessionPorts: number;
 }
 

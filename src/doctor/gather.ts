@@ -41,7 +41,8 @@ async function settle(selection: Promise<BackendSelection>): Promise<DoctorConte
   try {
     return await selection;
   } catch (error) {
-    if (isSmolVMError(error, "BACKEND_UNAVAILABLE")) return { error };
+    if (isSmolVMError(error, "BACKEND_UNAVAILABLE") || isSmolVMError(error, "KVM_UNAVAILABLE"))
+      return { error };
     throw error;
   }
 }

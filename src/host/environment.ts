@@ -10,7 +10,7 @@ export interface Environment {
   readonly qemu: string | undefined;
   /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
   readonly firecracker: string | undefined;
-  /** `SMOLVM_ALLOW_OLD_FIRECRACKER`: versions of Firecracker that are refused may run */
+  /** `SMOLVM_ALLOW_OLD_FIRECRACKER` is 1: for tests only, versions of Firecracker that are too old are used */
   readonly allowOldFirecracker: boolean;
   /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
   readonly failpoint: string | undefined;

@@ -17,6 +17,8 @@ export interface VmFiles {
   readonly exit: string;
   /** the VMM's control socket (QMP, or Firecracker's API) */
   readonly control: string;
+  /** the socket of the machine's vsock, where sessions are unlimited */
+  readonly vsock: string;
   /** channel sockets by number: 0 is kept for stop and the supervisor, 1... are session ports */
   readonly channel: (port: number) => string;
 }
@@ -36,6 +38,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     vmmLog: join(dir, "vmm.log"),
     exit: join(dir, "exit.json"),
     control: socketPath(join(run, "ctl")),
+    vsock: socketPath(join(run, "vsock")),
     channel: (port) => socketPath(join(run, `ch${port}`)),
   };
 }

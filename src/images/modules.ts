@@ -19,6 +19,15 @@ const BUS: Readonly<Record<MachineType, string>> = {
   microvm: "virtio_mmio",
   q35: "virtio_pci",
   virt: "virtio_mmio",
+  firecracker: "virtio_mmio",
+};
+
+/** What carries the agent's channel. */
+const CHANNEL: Readonly<Record<MachineType, string>> = {
+  microvm: "virtio_console",
+  q35: "virtio_console",
+  virt: "virtio_console",
+  firecracker: "vmw_vsock_virtio_transport",
 };
 
 /** Every module that some boot may need: what is kept of a kernel package (with what these depend on). */
@@ -39,7 +48,7 @@ export const KEPT_MODULES: readonly string[] = [
 export function wantedModules(needs: ModuleNeeds): string[] {
   return [
     BUS[needs.machine],
-    "virtio_console",
+    CHANNEL[needs.machine],
     "virtio_blk",
     ...(needs.rootfsFormat === undefined ? [] : [needs.rootfsFormat]),
     // the writable disk is ext4 whatever the base is

@@ -25,12 +25,15 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
   if (await sayGoodbye(home, record, limit(STOP_AGENT_MS))) {
     if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "agent";
   }
-  const quit = Deadline.of("quitting the VMM", { timeoutMs: limit(STOP_STEP_MS) });
-  try {
-    await backendOf(record.spec.machine.backend).quit(filesOf(home, record.id), quit);
-    if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "quit";
-  } catch {
-    // A VMM that does not answer gets the next, harder step.
+  const backend = backendOf(record.spec.machine.backend);
+  if (backend.quit !== undefined) {
+    const quit = Deadline.of("quitting the VMM", { timeoutMs: limit(STOP_STEP_MS) });
+    try {
+      await backend.quit(filesOf(home, record.id), quit);
+      if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "quit";
+    } catch {
+      // A VMM that does not answer gets the next, harder step.
+    }
   }
   signalProcess(vmm, "SIGTERM");
   if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "term";
@@ -48,7 +51,7 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
 async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
   const deadline = Deadline.of("shutting the guest down", { timeoutMs });
   try {
-    const session = await AgentSession.connect(endpointOf(home, record.id, 0), { deadline });
+    const session = await AgentSession.connect(endpointOf(home, record, 0), { deadline });
     try {
       await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
       return true;

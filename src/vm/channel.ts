@@ -2,8 +2,9 @@ import { AgentSession } from "../agent/session.ts";
 import { CHANNEL_WAIT_MS, HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Lease } from "../store/leases.ts";
+import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
-import { endpointOf, type Home } from "./home.ts";
+import { endpointOf, type Home, sessionsAreUnlimited } from "./home.ts";
 import { recover } from "./recover.ts";
 
 /** Between looks at the queue: the store has no way to call back, and a port is held for milliseconds mostly. */
@@ -41,7 +42,7 @@ export class Channel {
   }
 
   /** Takes over a session that was made while starting the machine. */
-  adopt(session: AgentSession, lease: Lease): void {
+  adopt(session: AgentSession, lease: Lease | undefined): void {
     this.#current = Promise.resolve(session);
     this.#watch(session, lease);
   }
@@ -63,30 +64,34 @@ export class Channel {
         details: { state: record.state, error: record.error },
       });
     }
-    const lease = await acquireLease(this.#home, record.id, record.spec.machine.sessionPorts, deadline);
+    const lease = sessionsAreUnlimited(record)
+      ? undefined
+      : await acquireLease(this.#home, record.id, record.spec.machine.sessionPorts, deadline);
     try {
-      if (lease.takenOver) await deadline.sleep(TAKE_OVER_PAUSE_MS);
+      if (lease?.takenOver) await deadline.sleep(TAKE_OVER_PAUSE_MS);
       const hello = Deadline.of(`connecting to sandbox '${record.name}'`, {
         timeoutMs: Math.min(HELLO_TIMEOUT_MS, deadline.remainingMs),
         signal: deadline.signal,
       });
-      const session = await AgentSession.connect(endpointOf(this.#home, record.id, lease.port), {
+      const session = await AgentSession.connect(endpointOf(this.#home, record, lease?.port ?? 0), {
         deadline: hello,
       });
       this.#watch(session, lease);
       return session;
     } catch (error) {
-      this.#home.store.leases.release(record.id, lease.port);
+      if (lease) this.#home.store.leases.release(record.id, lease.port);
       throw error;
     }
   }
 
-  #watch(session: AgentSession, lease: Lease): void {
+  /** @param lease the session port that it has; none where sessions are unlimited, and nobody has to wait for it */
+  #watch(session: AgentSession, lease: Lease | undefined): void {
     const current = this.#current;
     void session.ended.then(() => {
       clearInterval(timer);
       // After a restart the channel may have the next session already.
       if (this.#current === current) this.#current = undefined;
+      if (!lease) return;
       try {
         this.#home.store.leases.release(this.#id, lease.port);
       } catch {
@@ -94,7 +99,8 @@ export class Channel {
       }
     });
     const timer = setInterval(() => {
-      if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
+      if (lease && session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id))
+        void this.close();
     }, IDLE_CHECK_MS);
     timer.unref();
   }
@@ -128,10 +134,12 @@ async function acquireLease(home: Home, id: string, ports: number, deadline: Dea
   }
 }
 
-/** Leases a session port of a machine that was just launched: nobody else can hold one. */
-export function firstLease(home: Home, id: string, ports: number): Lease {
-  home.store.leases.clear(id);
-  const lease = home.store.leases.tryAcquire(id, home.store.leases.enqueue(id), ports);
+/** Leases a session port of a machine that was just launched, where they are leased: nobody else can hold one. */
+export function firstLease(home: Home, record: VmRecord): Lease | undefined {
+  const { leases } = home.store;
+  leases.clear(record.id);
+  if (sessionsAreUnlimited(record)) return undefined;
+  const lease = leases.tryAcquire(record.id, leases.enqueue(record.id), record.spec.machine.sessionPorts);
   if (!lease) throw new SmolVMError("INTERNAL", "a machine that was just launched has no free session port");
   return lease;
 }

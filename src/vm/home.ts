@@ -1,8 +1,11 @@
 import type { Endpoint } from "../agent/endpoint.ts";
+import { BACKEND_FEATURES } from "../backends/features.ts";
+import { AGENT_VSOCK_PORT } from "../backends/firecracker/kernel-args.ts";
 import { DISK_FULL_BYTES, diskSpace } from "../host/disk-space.ts";
 import { type VmFiles, vmFiles } from "../host/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
+import type { VmRecord } from "../store/vms.ts";
 
 /** One user's sandboxes: where they live and the store that lists them. */
 export interface Home {
@@ -32,7 +35,16 @@ export function makeRoomToRemove(home: Home): void {
   if (diskSpace(home.paths.dataDir).freeBytes < DISK_FULL_BYTES) home.store.makeRoom();
 }
 
-/** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. */
-export function endpointOf(home: Home, id: string, port: number): Endpoint {
-  return { kind: "unix", path: filesOf(home, id).channel(port) };
+/** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. Where sessions are unlimited, all are one. */
+export function endpointOf(home: Home, record: VmRecord, port: number): Endpoint {
+  const files = filesOf(home, record.id);
+  return sessionsAreUnlimited(record)
+    ? // The answer to this, "OK 1073741824", is among what a session skips until it is greeted.
+      { kind: "unix", path: files.vsock, greeting: `CONNECT ${AGENT_VSOCK_PORT}\n` }
+    : { kind: "unix", path: files.channel(port) };
+}
+
+/** Whether each process connects to the sandbox as it likes: no session port is leased then. */
+export function sessionsAreUnlimited(record: VmRecord): boolean {
+  return BACKEND_FEATURES[record.spec.machine.backend].sessions === "unlimited";
 }

@@ -74,7 +74,10 @@ export interface HostState {
 
 const EMULATED_NOTE =
   "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";
-const HARDWARE_NOTE = "a QEMU process of this user with a seccomp filter; jails are not built yet";
+const HARDWARE_NOTES = {
+  qemu: "a QEMU process of this user with a seccomp filter; jails are not built yet",
+  firecracker: "a Firecracker process of this user with its seccomp filters; jails are not built yet",
+};
 
 /** The public view of a record. Pure. */
 export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: HostState): VMInfo {
@@ -96,7 +99,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     machine: machine.machine,
     accelerator: machine.accelerator,
     speed: emulated ? "emulated" : "hardware",
-    isolation: { tier: "process", note: emulated ? EMULATED_NOTE : HARDWARE_NOTE },
+    isolation: { tier: "process", note: emulated ? EMULATED_NOTE : HARDWARE_NOTES[machine.backend] },
     vcpuCount: machine.vcpuCount,
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,

@@ -1,3 +1,4 @@
+import { BACKEND_FEATURES } from "../backends/features.ts";
 import { chooseHardware } from "../backends/hardware.ts";
 import { selectBackend } from "../backends/select.ts";
 import {
@@ -9,7 +10,7 @@ import {
   SESSION_PORTS,
 } from "../config/defaults.ts";
 import type { VMConfig } from "../config/options.ts";
-import type { Arch, DiskSpec, NetworkMode, VmSpec } from "../config/spec.ts";
+import type { Arch, BackendName, DiskSpec, NetworkMode, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
@@ -37,14 +38,13 @@ export async function resolveVm(
   deadline: Deadline,
 ): Promise<ResolvedVm> {
   const arch = config.arch ?? requireHostArch();
-  const { backend } = await selectBackend(config.backend, { arch });
-  if (config.gdbPort !== undefined) requireFeature(backend, "gdb");
-  const { machine, accelerator } = await chooseHardware({
-    arch,
-    accelerator: config.accelerator ?? "auto",
-    machine: config.qemuMachine ?? "auto",
-  });
   const network = networkMode(config.network);
+  const { gdbPort } = config;
+  const wants = { accelerator: config.accelerator ?? "auto", machine: config.qemuMachine ?? "auto" } as const;
+  const { backend } = await selectBackend(config.backend, { arch, wants: { ...wants, network, gdbPort } });
+  requireNetwork(backend, network);
+  if (gdbPort !== undefined) requireFeature(backend, "gdb");
+  const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
   const boot = await resolveBoot(home.paths, {
     arch,
     machine,
@@ -74,7 +74,7 @@ export async function resolveVm(
         kernelPath: boot.kernelPath,
         initrdPath: boot.initrdPath,
         bootArgs: config.bootArgs ?? "",
-        gdbPort: config.gdbPort,
+        gdbPort,
         disks,
         network,
         sessionPorts: SESSION_PORTS,
@@ -118,6 +118,15 @@ function requireHostArch(): Arch {
       hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
     },
   );
+}
+
+/** @throws SmolVMError NOT_SUPPORTED */
+function requireNetwork(backend: BackendName, network: NetworkMode): void {
+  if (BACKEND_FEATURES[backend].networks.includes(network)) return;
+  throw new SmolVMError("NOT_SUPPORTED", `backend '${backend}' has no network '${network}' yet`, {
+    hint: 'Use network "off" (--network off), or backend "qemu".',
+    details: { backend, network },
+  });
 }
 
 function networkMode(network: VMConfig["network"]): NetworkMode {

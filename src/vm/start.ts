@@ -31,7 +31,8 @@ export interface StartExtras {
 export interface Started {
   readonly record: VmRecord;
   readonly session: AgentSession;
-  readonly lease: Lease;
+  /** its session port, where they are leased */
+  readonly lease: Lease | undefined;
 }
 
 /**
@@ -89,7 +90,7 @@ async function boot(
   try {
     failpoint("before vmm");
     home.store.vms.setVmm(record.id, launched.vmm);
-    const lease = firstLease(home, record.id, record.spec.machine.sessionPorts);
+    const lease = firstLease(home, record);
     onProgress?.({ stage: "boot", message: "waiting for the guest" });
     const session = await reachAgent(home, record, lease, launched, files, deadline);
     onProgress?.({ stage: "configure", message: "giving the guest its identity" });
@@ -119,7 +120,7 @@ function clearLastRun(files: VmFiles): void {
 async function reachAgent(
   home: Home,
   record: VmRecord,
-  lease: Lease,
+  lease: Lease | undefined,
   launched: LaunchedMachine,
   files: VmFiles,
   deadline: Deadline,
@@ -137,7 +138,7 @@ async function reachAgent(
   });
   try {
     return await Promise.race([
-      AgentSession.connect(endpointOf(home, record.id, lease.port), {
+      AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {
         deadline,
         exited: launched.exited,
         fresh: true,

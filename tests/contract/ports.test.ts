@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
@@ -78,7 +79,22 @@ describe.each(BACKENDS)("the network on %s", (backend) => {
     await using vm = await SmolVM.create(small(backend, { network: "off" }));
     expect((await vm.run("ls /sys/class/net")).stdout).toBe("lo\n");
   });
+});
 
+const networks = (backend: string) => BACKEND_FEATURES[backend as keyof typeof BACKEND_FEATURES].networks;
+const isOpen = (backend: string): boolean => networks(backend).includes("open");
+
+describe.each(BACKENDS.filter((backend) => !isOpen(backend)))("the network on %s", (backend) => {
+  test("that it does not have is refused before anything is made, and said", async () => {
+    await expect(SmolVM.create(small(backend, { network: "open" }))).rejects.toMatchObject({
+      code: "NOT_SUPPORTED",
+      hint: expect.stringContaining("--network off"),
+    });
+    expect(await SmolVM.list()).toEqual([]);
+  });
+});
+
+describe.each(BACKENDS.filter(isOpen))("the network on %s", (backend) => {
   test("that is open gives an address, a name server and outgoing connections", async () => {
     const server = createServer((socket) => socket.end("from the host\n")).listen(0, "127.0.0.1");
     await once(server, "listening");

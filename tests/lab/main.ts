@@ -137,6 +137,8 @@ async function writeJob(shares: readonly Share[], firecracker: string): Promise<
     // The lab's Firecracker is older than smolvm accepts of users.
     SMOLVM_ALLOW_OLD_FIRECRACKER: "1",
     SMOLVM_LAB: "1",
+    // The user's sandboxes run on the host: the lab has none of them.
+    XDG_DATA_HOME: "/tmp/lab-data",
   };
   // The directory of the session's sockets is this machine's; the lab has a /run of its own.
   delete environment.XDG_RUNTIME_DIR;

@@ -1,7 +1,8 @@
 import { dirname, join } from "node:path";
+import type { SmolVMError } from "../../errors.ts";
 import type { Environment } from "../../host/environment.ts";
 import { findProgram } from "../../host/find-program.ts";
-import { runProgram } from "../../host/run.ts";
+import { programMissing, runProgram } from "../../host/run.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { readVersion } from "./version.ts";
 
@@ -9,7 +10,8 @@ const USUAL_DIRECTORIES = ["/usr/local/bin", "/usr/bin"];
 
 /** Path of Firecracker, or undefined. `SMOLVM_FIRECRACKER` is the only place looked at when it is set. Starts nothing. */
 export function locateFirecracker(env: Environment): string | undefined {
-  return findProgram(env.firecracker ?? "firecracker", env.path, USUAL_DIRECTORIES);
+  if (env.firecracker !== undefined) return findProgram(env.firecracker, env.path);
+  return findProgram("firecracker", env.path, USUAL_DIRECTORIES);
 }
 
 /** Path of the jailer: beside Firecracker, else as programs are found. Starts nothing. */
@@ -17,6 +19,16 @@ export function locateJailer(firecracker: string, env: Environment): string | un
   return (
     findProgram(join(dirname(firecracker), "jailer"), "") ??
     findProgram("jailer", env.path, USUAL_DIRECTORIES)
+  );
+}
+
+/** The error for a Firecracker that is not there. */
+export function firecrackerMissing(env: Environment): SmolVMError {
+  return programMissing(
+    "firecracker",
+    env.firecracker === undefined
+      ? "Install it: smolvm setup"
+      : `SMOLVM_FIRECRACKER is '${env.firecracker}', which is no such program. Unset it, or install one: smolvm setup`,
   );
 }
 

@@ -1,4 +1,5 @@
 import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
 import { kernelArgs } from "./kernel-args.ts";
 import { qemuOption } from "./option.ts";
 
@@ -113,6 +114,8 @@ function machineType(spec: MachineSpec): string {
         "gic-version": gicVersion(spec),
         highmem: spec.memSizeMib > VIRT_LOW_MEMORY_MAX_MIB,
       });
+    case "firecracker":
+      throw new SmolVMError("INTERNAL", "QEMU was given a machine of Firecracker");
   }
 }
 

@@ -5,20 +5,19 @@ import type { VmFiles } from "../../host/filenames.ts";
 import { launchProgram } from "../../host/launch.ts";
 import { ensurePrivateDir } from "../../host/paths.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { Backend, BackendFeatures, LaunchedMachine, LaunchOptions } from "../backend.ts";
+import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
+import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
 import { type QemuEndpoints, qemuArgs, type SocketAddress } from "./args.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
 
-const FEATURES: BackendFeatures = { snapshots: false, pause: false, gdb: true };
-
 /** The QEMU backend for a host. */
 export function qemuBackend(host: BackendHost): Backend {
   return {
     name: "qemu",
-    features: FEATURES,
+    features: BACKEND_FEATURES.qemu,
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
     quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
     inspect: (files, deadline) =>

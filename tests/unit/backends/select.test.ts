@@ -1,11 +1,6 @@
 import { describe, expect, test } from "vitest";
-import {
-  autoOrder,
-  type BackendCandidate,
-  decide,
-  firecrackerCandidate,
-  unavailable,
-} from "../../../src/backends/select.ts";
+import type { BackendCandidate } from "../../../src/backends/candidate.ts";
+import { autoOrder, decide, unavailable } from "../../../src/backends/select.ts";
 
 const qemu: BackendCandidate = {
   name: "qemu",
@@ -18,6 +13,13 @@ const noQemu: BackendCandidate = {
   reason: "qemu-system-x86_64 not found",
   hint: "Install it: sudo apt-get install -y qemu-system-x86",
 };
+const noFirecracker: BackendCandidate = {
+  name: "firecracker",
+  usable: false,
+  reason: "KVM support not detected: /dev/kvm does not exist",
+  code: "KVM_UNAVAILABLE",
+  hint: "lsmod | grep kvm",
+};
 const firecracker: BackendCandidate = { name: "firecracker", usable: true, reason: "Firecracker 1.16.2" };
 
 describe("choosing a backend", () => {
@@ -28,16 +30,16 @@ describe("choosing a backend", () => {
   });
 
   test("the first that can run is taken, and all reasons are kept", () => {
-    const candidates = [firecrackerCandidate("linux"), qemu];
+    const candidates = [noFirecracker, qemu];
     expect(decide("auto", candidates)).toEqual({ backend: "qemu", requested: "auto", candidates });
     expect(decide("auto", [firecracker, qemu]).backend).toBe("firecracker");
   });
 
   test("when none can run, the error names each with its reason and the command that helps", () => {
-    const error = unavailable([firecrackerCandidate("linux"), noQemu]);
+    const error = unavailable([noFirecracker, noQemu]);
     expect(error.code).toBe("BACKEND_UNAVAILABLE");
     expect(error.message).toBe(
-      "no backend can run on this host: firecracker: it is not built yet in this version of smolvm; " +
+      "no backend can run on this host: firecracker: KVM support not detected: /dev/kvm does not exist; " +
         "qemu: qemu-system-x86_64 not found",
     );
     expect(error.hint).toBe("Install it: sudo apt-get install -y qemu-system-x86");
@@ -49,10 +51,9 @@ describe("choosing a backend", () => {
     );
   });
 
-  test("firecracker says that it is not built yet on Linux, and that it is for Linux elsewhere", () => {
-    const linux = unavailable([firecrackerCandidate("linux")]);
-    expect(linux.message).toContain("not built yet");
-    expect(linux.hint).toContain("SMOLVM_BACKEND=qemu");
-    expect(firecrackerCandidate("darwin").reason).toBe("Firecracker runs on Linux with KVM only");
+  test("firecracker that was asked for on a host without KVM is the seeds' error", () => {
+    const error = unavailable([noFirecracker]);
+    expect(error.code).toBe("KVM_UNAVAILABLE");
+    expect(error.message).toBe("KVM support not detected: /dev/kvm does not exist");
   });
 });

@@ -1,0 +1,109 @@
+import { basename } from "node:path";
+import type { MachineSpec } from "../../config/spec.ts";
+import type { VmFiles } from "../../host/filenames.ts";
+import { type LaunchedProgram, launchProgram } from "../../host/launch.ts";
+import { ensurePrivateDir } from "../../host/paths.ts";
+import { signalProcess } from "../../host/process-identity.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
+import { BACKEND_FEATURES } from "../features.ts";
+import type { BackendHost } from "../host.ts";
+import { vmmExitError } from "../vmm-exit.ts";
+import { firecrackerMissing, locateFirecracker } from "./locate.ts";
+import { bootRequests } from "./requests.ts";
+
+/** The Firecracker backend for a host. */
+export function firecrackerBackend(host: BackendHost): Backend {
+  return {
+    name: "firecracker",
+    features: BACKEND_FEATURES.firecracker,
+    launch: (spec, files, options) => launchFirecracker(spec, files, options, host),
+    inspect: inspectFirecracker,
+  };
+}
+
+async function launchFirecracker(
+  spec: MachineSpec,
+  files: VmFiles,
+  options: LaunchOptions,
+  host: BackendHost,
+): Promise<LaunchedMachine> {
+  const program = locateFirecracker(host.env);
+  if (program === undefined) throw firecrackerMissing(host.env);
+  ensurePrivateDir(files.runtimeDir);
+  const startedAt = performance.now();
+  const launched = await launchProgram({
+    argv: [program, ...firecrackerArgs(files)],
+    console: files.console,
+    stderr: files.vmmLog,
+    exit: files.exit,
+    dieWithParent: options.lifetime === "owner",
+    deadline: options.deadline,
+  });
+  try {
+    await boot(spec, files, options, launched, startedAt);
+  } catch (error) {
+    signalProcess(launched.program, "SIGKILL");
+    throw error;
+  }
+  return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
+}
+
+/** Firecracker's arguments: all else is asked of its API. Its own log goes to stderr, its stdout is the guest's console. Pure. */
+export function firecrackerArgs(files: Pick<VmFiles, "control" | "dir">): string[] {
+  return [
+    ...["--api-sock", files.control, "--id", basename(files.dir)],
+    ...["--level", "Warning", "--log-path", "/proc/self/fd/2"],
+  ];
+}
+
+/** What of the API changes nothing and tells nothing of the guest's memory. */
+const QUERIES = ["/", "/version", "/vm/config"] as const;
+
+async function inspectFirecracker(
+  files: VmFiles,
+  deadline: Deadline,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { ApiClient } = await import("./api-client.ts");
+  const client = new ApiClient(files.control);
+  const answers: Record<string, unknown> = {};
+  try {
+    for (const path of QUERIES) answers[path] = await client.get(path, deadline);
+  } finally {
+    client.close();
+  }
+  return answers;
+}
+
+/** Sends what makes the machine run; a Firecracker that ends meanwhile says why itself. */
+async function boot(
+  spec: MachineSpec,
+  files: VmFiles,
+  options: LaunchOptions,
+  launched: LaunchedProgram,
+  startedAt: number,
+): Promise<void> {
+  const { ApiClient } = await import("./api-client.ts"); // few commands start a machine
+  const client = new ApiClient(files.control);
+  const ended = launched.exited.then((exit) => {
+    throw vmmExitError("firecracker", exit, performance.now() - startedAt);
+  });
+  ended.catch(() => {}); // it ends some day; only while booting that is a failure
+  const requests = bootRequests(spec, {
+    vsockPath: files.vsock,
+    disposable: options.lifetime === "owner",
+  });
+  try {
+    await Promise.race([sendAll(client, requests, options.deadline), ended]);
+  } finally {
+    client.close();
+  }
+}
+
+async function sendAll(
+  client: { send(call: ReturnType<typeof bootRequests>[number], deadline: Deadline): Promise<void> },
+  requests: ReturnType<typeof bootRequests>,
+  deadline: Deadline,
+): Promise<void> {
+  for (const request of requests) await client.send(request, deadline);
+}

@@ -1,0 +1,26 @@
+import { createHash } from "node:crypto";
+import { realpathSync, statSync } from "node:fs";
+import { SmolVMError } from "../../errors.ts";
+import { cachedJson } from "../../host/cached-json.ts";
+import { versionOf } from "./locate.ts";
+
+/**
+ * The version of a Firecracker binary, as it says itself. The answer is kept in `cacheDir` for as long as the file stays
+ * the same, so that starting a sandbox does not pay for it.
+ * @throws SmolVMError BACKEND_UNAVAILABLE (it does not run, or is something else), TIMEOUT
+ */
+export async function probeFirecracker(path: string, cacheDir: string): Promise<string> {
+  const real = realpathSync(path);
+  const stat = statSync(real);
+  const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
+  const name = createHash("sha256").update(real).digest("hex").slice(0, 10);
+  const isText = (value: unknown): value is string => typeof value === "string";
+  return await cachedJson(`${cacheDir}/firecracker-${name}.json`, key, isText, async () => {
+    const version = await versionOf(path);
+    if (version !== undefined) return version;
+    throw new SmolVMError("BACKEND_UNAVAILABLE", `${path} says no version of Firecracker`, {
+      hint: `See what it says: ${path} --version`,
+      details: { path },
+    });
+  });
+}

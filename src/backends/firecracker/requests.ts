@@ -1,0 +1,71 @@
+import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
+import { firecrackerKernelArgs } from "./kernel-args.ts";
+
+/** One request to Firecracker's API. */
+export interface ApiRequest {
+  readonly method: "PUT" | "PATCH";
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+  /** what it sets up, for errors: "the kernel" */
+  readonly what: string;
+}
+
+export interface RequestOptions {
+  /** the host's socket for the machine's vsock */
+  readonly vsockPath: string;
+  /** the sandbox's own disk is gone after this process, or the host, has crashed: nothing of it need survive that */
+  readonly disposable: boolean;
+  /** the path of a host's file as Firecracker sees it; default: the same */
+  readonly inside?: (path: string) => string;
+}
+
+/** The guest's address on its vsock. Every machine has a vsock of its own, so all may have the same. */
+const GUEST_CID = 3;
+
+/** The serial number of the sandbox's own writable disk (PROTOCOL.md, section 4). */
+const UPPER_SERIAL = "smolvm-upper";
+
+/**
+ * What is asked of a fresh Firecracker, in order, until the machine runs
+ * (https://github.com/firecracker-microvm/firecracker/blob/main/src/firecracker/swagger/firecracker.yaml). Pure: the
+ * same spec gives the same requests (templates depend on it). The guest's console is Firecracker's stdout.
+ */
+export function bootRequests(spec: MachineSpec, options: RequestOptions): ApiRequest[] {
+  const inside = options.inside ?? ((path) => path);
+  return [
+    put("/machine-config", "the machine's CPUs and memory", {
+      vcpu_count: spec.vcpuCount,
+      mem_size_mib: spec.memSizeMib,
+    }),
+    put("/boot-source", "the kernel", {
+      kernel_image_path: inside(spec.kernelPath),
+      initrd_path: spec.initrdPath === undefined ? undefined : inside(spec.initrdPath),
+      boot_args: firecrackerKernelArgs({
+        arch: spec.arch,
+        disks: spec.disks.map(({ serial }) => serial),
+        bootArgs: spec.bootArgs,
+      }),
+    }),
+    ...spec.disks.map((disk) => drive(disk, inside(disk.path), options.disposable)),
+    put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: inside(options.vsockPath) }),
+    put("/actions", "starting the machine", { action_type: "InstanceStart" }),
+  ];
+}
+
+function drive(disk: DiskSpec, path: string, disposable: boolean): ApiRequest {
+  // The only characters of a drive's id are letters, digits and _.
+  const id = disk.serial.replaceAll("-", "_");
+  return put(`/drives/${id}`, `the disk '${disk.serial}'`, {
+    drive_id: id,
+    path_on_host: path,
+    // The agent mounts the root: for the kernel it is a disk like any other.
+    is_root_device: false,
+    is_read_only: disk.readOnly,
+    // "Unsafe": the guest's fsync ends in the host's memory, which survives all but a crash of the host.
+    cache_type: disk.readOnly || (disposable && disk.serial === UPPER_SERIAL) ? "Unsafe" : "Writeback",
+  });
+}
+
+function put(path: string, what: string, body: Readonly<Record<string, unknown>>): ApiRequest {
+  return { method: "PUT", path, body, what };
+}
