@@ -37,6 +37,10 @@ output=$(smolvm run --quiet --network off -- echo hi 2>"$log_dir/stderr") ||
 [ ! -s "$log_dir/stderr" ] || die "smolvm run wrote to stderr: $(cat "$log_dir/stderr")"
 note "smolvm run: ok"
 
+# It brings the set-up's scripts, in the way that they find each other.
+smolvm setup --dry-run >"$log_dir/setup" 2>&1 || die "smolvm setup --dry-run failed: $(cat "$log_dir/setup")"
+note "smolvm setup: ok"
+
 cat >sdk.js <<'JS'
 import { SmolVM } from "smolvm";
 import { resolveBackend } from "smolvm/backends";

@@ -52,7 +52,14 @@ undo_device() {
   fi
 }
 
+# Forwarding that others have come to need stays on: containers and virtual machines have bridges.
 undo_sysctl() {
+  local bridges=(/sys/class/net/*/bridge)
+  if [ -e "${bridges[0]}" ]; then
+    bridges=("${bridges[@]%/bridge}")
+    remark "${1//\//.} stays on: ${bridges[*]##*/} may need it"
+    return
+  fi
   if todo "set ${1//\//.} back to $2"; then echo "$2" >"/proc/sys/$1"; fi
 }
 

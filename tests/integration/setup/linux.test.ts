@@ -168,6 +168,16 @@ PYTHON
     expect(part(stdout, "moved")).toBe("opened\nOperation not permitted\n");
   });
 
+  test("forwarding stays on when something else has come to need it", async () => {
+    const { stdout } = await fakeHost(`${READY} setup --configure-runtime --user ann >/dev/null
+      ip link add docker0 type bridge
+      echo "== uninstall"; setup --uninstall; cat /proc/sys/net/ipv4/ip_forward`);
+    expect(said(part(stdout, "uninstall"), "note")).toEqual([
+      "net.ipv4.ip_forward stays on: docker0 may need it",
+    ]);
+    expect(part(stdout, "uninstall")).toMatch(/exit 0\n1\n$/);
+  });
+
   test("a machine without hardware virtualization is set up for emulation, and told so", async () => {
     const { stdout } = await fakeHost(`${READY} cpu sse2; rm $root/dev/kvm $root/run/stand-ins/firecracker
       echo "== setup"; setup --user ann`);
