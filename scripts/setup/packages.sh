@@ -93,7 +93,7 @@ remove_command() {
 }
 
 set_up_packages() {
-  local manager program package packages=() before command
+  local manager program package packages=() command
   manager=$(package_manager)
   if [ -z "$manager" ]; then
     if have "qemu-system-$(host_arch)" && have ip && have nft; then
@@ -119,12 +119,20 @@ set_up_packages() {
   fi
   read -r -a command <<<"$(install_command "$manager")"
   todo "install packages: ${command[*]} ${packages[*]}" || return 0
-  before=$(installed_packages "$manager")
+  packages_before=$(installed_packages "$manager")
+  # What was installed is noted whatever this ends by.
+  # shellcheck disable=SC2064 # the manager as it is now
+  trap "note_packages $manager" EXIT
+  trap 'exit 130' INT TERM HUP
   if [ "$manager" = apt ]; then quietly "apt-get update" apt-get update; fi
-  # Noted even if installing fails half way.
-  local installed=0
-  (quietly "installing packages" "${command[@]}" "${packages[@]}") || installed=1
-  while read -r package; do record package "$manager" "$package"; done < \
-    <(comm -13 <(echo "$before") <(installed_packages "$manager") | grep .)
-  return "$installed"
+  quietly "installing packages" "${command[@]}" "${packages[@]}"
+  trap - EXIT INT TERM HUP
+  note_packages "$manager"
+}
+
+# note_packages MANAGER: those that are new since packages_before
+note_packages() {
+  local package
+  while read -r package; do record package "$1" "$package"; done < \
+    <(comm -13 <(echo "$packages_before") <(installed_packages "$1") | grep .)
 }

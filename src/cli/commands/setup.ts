@@ -47,6 +47,7 @@ async function setupCommand(io: Io, args: Arguments): Promise<Outcome> {
     throw new SmolVMError("ABORTED", "nothing was changed");
   }
   const print = (text: string): void => void io.stdout.write(text).catch(() => {});
+  if (request.mode === "apply") finishUnlessAskedTwice(io);
   const { steps, complete } = await runSetup(request, {
     signal: io.interrupts.signal,
     ...(io.json ? {} : { onOutput: print }),
@@ -72,6 +73,14 @@ function requestOf(args: Arguments): SetupRequest {
   if (uninstall && setupOptions({ ...request, mode: "apply" }).length > 1)
     throw usage(spec, "--uninstall takes no option of installing");
   return request;
+}
+
+/** A package manager that is killed at work leaves a mess: the first Ctrl-C only says so, the second stops it. */
+function finishUnlessAskedTwice(io: Io): void {
+  const release = io.interrupts.handle(() => {
+    release();
+    io.note("A package manager may be at work: it is better to let this finish. Again stops it.");
+  });
 }
 
 /** Who is not root gets the command to type: sudo is theirs to call. */

@@ -84,6 +84,19 @@ describe("smolvm setup", () => {
     expect(part(stdout, "user")).toContain("error: there is no user 'eve'\nhint: getent passwd\nexit 1\n");
   });
 
+  test("is not stopped by one Ctrl-C while packages are installed, and is by two", async () => {
+    const { stdout } = await fakeHost(`${MACHINE} rm -f /usr/bin/qemu-img
+      stand_in apt-get <<<'[ "$1" = update ] || { echo > /run/at-work; until [ -e /run/go ]; do sleep 0.05; done; }'
+      begin() { rm -f /run/at-work; $smolvm setup --yes --user ann >/run/out 2>&1 & until [ -e /run/at-work ]; do sleep 0.05; done; }
+      interrupt() { kill -INT $!; until grep -q "$1" /run/out; do sleep 0.05; done; }
+      begin; interrupt "better to let this finish"; touch /run/go
+      wait $! && echo "== once" && cat /run/out
+      rm /run/go; begin; interrupt "better to let this finish"; kill -INT $!
+      code=0; wait $! || code=$?; echo "== twice"; echo "exit $code"; cat /run/out`);
+    expect(part(stdout, "once")).toContain("ok       this machine is ready");
+    expect(part(stdout, "twice")).toMatch(/^exit 130\n[\s\S]*error: setting this machine up was aborted\n$/);
+  });
+
   test("refuses options that exclude each other", async () => {
     for (const words of [
       ["--check", "--dry-run"],

@@ -115,6 +115,15 @@ describe("the packages", () => {
     );
   });
 
+  test("that were installed before the script was killed are removed all the same", async () => {
+    const { stdout } = await fakeHost(`${machine("ID=fedora\\n")}
+      echo old >/run/installed
+      stand_in dnf <<<'echo half-installed >>/run/installed; kill -TERM 0; sleep 60'
+      setsid --wait /checkout/scripts/system-setup.sh >/dev/null || echo "killed: $?"
+      /checkout/scripts/system-setup.sh --uninstall | grep packages`);
+    expect(stdout).toMatch(/killed: \d+\nchange {3}remove packages: rpm -e half-installed\n$/);
+  });
+
   test("of a distribution that is not known are left to its user, who is told which", async () => {
     const { stdout } = await fakeHost(`${machine("ID=plan9\\n")}
       host /checkout/scripts/system-setup.sh --check 2>&1 || echo "exit $?"`);
