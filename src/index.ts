@@ -1,5 +1,7 @@
 export type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+export type { DownloadTarOptions } from "./agent/files/download-tar.ts";
 export type { FileEvent } from "./agent/files/file-event.ts";
+export type { ArchiveSource, UploadTarOptions } from "./agent/files/upload-tar.ts";
 export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
 export type {
   GuestProcess,

@@ -75,6 +75,7 @@ export const PURE: readonly string[] = [
   "errors.ts",
   "layers.ts",
   "agent/exec-request.ts",
+  "agent/files/archive-entry.ts",
   "agent/files/entry-path.ts",
   "agent/files/file-event.ts",
   "agent/files/guest-path.ts",
@@ -107,5 +108,6 @@ export const PURE: readonly string[] = [
   "doctor/setup-steps.ts",
   "host/environment.ts",
   "network/plan.ts",
+  "util/tar/",
   "util/versions.ts",
 ];

@@ -13,10 +13,12 @@ import {
   writeStream,
 } from "./files/content.ts";
 import type { DownloadOptions } from "./files/download.ts";
+import type { DownloadTarOptions } from "./files/download-tar.ts";
 import { nameProblem, unsafe } from "./files/entry-path.ts";
 import { fileInfo } from "./files/file-info.ts";
 import { guestPath, guestUser, showPath } from "./files/guest-path.ts";
 import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./files/types.ts";
+import type { ArchiveSource, UploadTarOptions } from "./files/upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./files/watch.ts";
 import type { AgentSession } from "./session.ts";
 import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
@@ -196,6 +198,40 @@ export class GuestFiles {
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
     const { download } = await import("./files/download.ts");
     return download(await this.#session(deadline), from, to, options, deadline);
+  }
+
+  /**
+   * Unpacks a tar archive into a directory of the guest, made if it is absent: modes, times, symlinks and hard links as they are in it,
+   * owners not: everything belongs to `user`. The directory itself keeps its mode and time; devices and pipes are left out. Pax, GNU
+   * and older archives are read as they come, in constant memory. What was unpacked before a failure stays.
+   *
+   * @param archive not compressed, e.g. `createReadStream("files.tar")`
+   * @throws SmolVMError FILE_UNSAFE for an entry that leads out of the directory, FILE_FAILED for what is no tar archive or ends too early,
+   *   NOT_SUPPORTED for sparse files, HOST_FAILED when the archive cannot be read
+   */
+  async uploadTar(
+    archive: ArchiveSource,
+    to: string,
+    options: UploadTarOptions = {},
+  ): Promise<TransferResult> {
+    guestPath(to);
+    const deadline = Deadline.of(`unpacking an archive to ${showPath(to)}`, options);
+    const { uploadTar } = await import("./files/upload-tar.ts");
+    return uploadTar(await this.#session(deadline), archive, to, options, deadline);
+  }
+
+  /**
+   * A file, or a directory with everything in it, as a tar archive (GNU's format), as it is read from the guest: modes (but never
+   * set-user-id and the like), times to the second, owners as numbers. Symlinks that lead out of the directory are left out, as by
+   * {@link download}; hard links are files. Destroying the stream stops the transfer.
+   *
+   * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: from the stream
+   */
+  async downloadTar(from: string, options: DownloadTarOptions = {}): Promise<Readable> {
+    guestPath(from);
+    const deadline = Deadline.of(`packing ${showPath(from)}`, options);
+    const { downloadTar } = await import("./files/download-tar.ts");
+    return downloadTar(await this.#session(deadline), from, options, deadline);
   }
 
   /**

@@ -12,6 +12,8 @@ export class Outflow {
   readonly result: Promise<Result>;
   #stream!: AgentStream;
   #giveUp: (error: unknown) => void = () => {};
+  /** told when the guest's result is a failure: for who waits for more content meanwhile */
+  onFailure: (error: unknown) => void = () => {};
 
   constructor(session: AgentSession, request: Omit<Call, "opens">, deadline: Deadline) {
     let onOpened: (opened: Opened | undefined) => void = () => {};
@@ -25,7 +27,7 @@ export class Outflow {
       },
       opened: (message) => onOpened(message),
     });
-    this.result.catch(() => {}); // who waits for `opened` or sends hears of it too
+    this.result.catch((error: unknown) => this.onFailure(error)); // who waits for `opened` or sends hears of it too
     this.opened = Promise.race([opened, this.result.then(() => undefined)]);
     this.opened.catch(() => {});
   }

@@ -1,21 +1,18 @@
 import { SmolVMError } from "../../errors.ts";
 
-/** One side of `cp`: a path on this machine or in a sandbox. */
+/** One side of `cp`: a path on this machine or in a sandbox, or (`-`) a tar stream. */
 export type CopyPath =
+  | { readonly kind: "stream"; readonly path: "-" }
   | { readonly kind: "host"; readonly path: string }
   | { readonly kind: "guest"; readonly name: string; readonly path: string };
 
 /**
- * Reads `PATH` or `NAME:PATH`. What begins with `/`, `./` or `../` is a path on this machine, whatever colons
+ * Reads `-`, `PATH` or `NAME:PATH`. What begins with `/`, `./` or `../` is a path on this machine, whatever colons
  * follow; on Windows so is `C:\...` (one letter, then a backslash or slash). Pure.
- * @throws SmolVMError USAGE, NOT_SUPPORTED
+ * @throws SmolVMError USAGE
  */
 export function parseCopyPath(text: string, platform: NodeJS.Platform): CopyPath {
-  if (text === "-") {
-    throw new SmolVMError("NOT_SUPPORTED", "cp: '-' (a tar stream) is not built yet", {
-      hint: "Copy a directory, or pipe through tar in the sandbox: smolvm exec NAME -- tar -C /dir -c . > dir.tar",
-    });
-  }
+  if (text === "-") return { kind: "stream", path: "-" };
   const colon = text.indexOf(":");
   const isDrive = platform === "win32" && /^[A-Za-z]:[\\/]/.test(text);
   const isHost = colon < 0 || /^[./]/.test(text) || isDrive;

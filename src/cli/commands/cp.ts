@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { isatty } from "node:tty";
 import type { TransferResult } from "../../agent/files/types.ts";
 import { escapeTerminal } from "../../agent/terminal.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
@@ -17,17 +18,20 @@ const SHOWN_SKIPPED = 10;
 
 const spec: CommandSpec = {
   name: "cp",
-  usage: "[OPTIONS] SRC NAME:DST | NAME:SRC DST",
+  usage: "[OPTIONS] SRC|- NAME:DST | NAME:SRC DST|-",
   operands: { min: 2, max: 2, what: "the source or the destination", complete: "copy-paths" },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
     "Files and directories, with modes and times; paths in a sandbox are absolute. Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
+    "With - a tar archive from stdin is unpacked into the directory DST, or SRC is written to stdout as one; neither is compressed.",
   ],
   examples: [
     "smolvm cp report.py box:/root/",
     "smolvm cp ./src/. box:/srv/app",
     "smolvm cp box:/srv/app/out.csv .",
+    "git archive HEAD | smolvm cp - box:/srv/app",
+    "smolvm cp box:/srv/app - | tar -tv",
   ],
 };
 
@@ -35,11 +39,20 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
   const [sourceText, targetText] = args.operands as [string, string];
   const source = parseCopyPath(sourceText, process.platform);
   const target = parseCopyPath(targetText, process.platform);
-  if (source.kind === target.kind) throw oneSandbox(source, target);
-  const guest = source.kind === "guest" ? source : (target as CopyPath & { kind: "guest" });
+  const guest = source.kind === "guest" ? source : target;
+  if (guest.kind !== "guest" || source.kind === target.kind) throw oneSandbox(source, target);
+  if (target.kind === "stream") {
+    if (io.json) throw usage(spec, "an archive on stdout leaves no place for JSON", "Leave --json out.");
+    if (io.stdout.isTTY)
+      throw usage(spec, "stdout is a terminal", `Write it to a file: smolvm cp ${sourceText} - > FILE.tar`);
+  }
+  if (source.kind === "stream" && isatty(0))
+    throw usage(spec, "stdin is a terminal", `Give it an archive: smolvm cp - ${targetText} < FILE.tar`);
   const vm = await runningSandbox(guest.name);
   try {
     io.onProgress({ stage: "copy", message: `copying ${sourceText} to ${targetText}` });
+    if (source.kind === "stream") return await unpack(io, vm, guest.path, targetText);
+    if (target.kind === "stream") return await pack(io, vm, guest.path);
     const [sourceKind, targetKind] = await Promise.all([kindOf(source, vm), kindOf(target, vm)]);
     const to = copyTarget(
       { path: source.path, kind: sourceKind },
@@ -66,6 +79,27 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
   }
 }
 
+/** stdin's archive into a directory of the sandbox. */
+async function unpack(io: Io, vm: SmolVM, to: string, shown: string): Promise<Outcome> {
+  const { entries, bytes, skipped } = await vm.files.uploadTar(process.stdin, to, {
+    signal: io.interrupts.signal,
+  });
+  noteSkipped(io, skipped);
+  return { data: { source: "-", target: shown, entries, bytes, skipped } };
+}
+
+/** A file or directory of the sandbox as an archive on stdout. */
+async function pack(io: Io, vm: SmolVM, from: string): Promise<Outcome> {
+  const skipped: TransferResult["skipped"][number][] = [];
+  const archive = await vm.files.downloadTar(from, {
+    signal: io.interrupts.signal,
+    onSkipped: (entry) => skipped.push(entry),
+  });
+  for await (const chunk of archive) await io.stdout.write(chunk as Buffer);
+  noteSkipped(io, skipped);
+  return { data: null, printed: true };
+}
+
 /** Says what was left out: devices and the like, and symlinks that would have led out of the target. */
 function noteSkipped(io: Io, skipped: TransferResult["skipped"]): void {
   for (const { path, reason } of skipped.slice(0, SHOWN_SKIPPED)) {
@@ -76,7 +110,8 @@ function noteSkipped(io: Io, skipped: TransferResult["skipped"]): void {
 }
 
 function oneSandbox(source: CopyPath, target: CopyPath): SmolVMError {
-  if (source.kind === "host") {
+  if (source.kind !== "guest") {
+    if (target.kind === "stream") return usage(spec, "neither side is in a sandbox");
     return usage(
       spec,
       "neither path is in a sandbox",
@@ -84,11 +119,11 @@ function oneSandbox(source: CopyPath, target: CopyPath): SmolVMError {
     );
   }
   return new SmolVMError("NOT_SUPPORTED", "copying between sandboxes is not built", {
-    hint: "Copy to this machine first, then from it.",
+    hint: "Pass an archive from one to the other: smolvm cp ONE:/SRC - | smolvm cp - OTHER:/DST",
   });
 }
 
-async function kindOf(path: CopyPath, vm: SmolVM): Promise<PathKind> {
+async function kindOf(path: Exclude<CopyPath, { kind: "stream" }>, vm: SmolVM): Promise<PathKind> {
   if (path.kind === "host") {
     try {
       const stats = await stat(path.path);

@@ -12,7 +12,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { cli, cliJson, createBox, startCli } from "../../helpers/cli.ts";
+import { cli, cliJson, createBox, shell, startCli } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -107,6 +107,75 @@ describe("cp", () => {
     expect(code).toBe(0);
     expect(stderr).toContain("note: left out a\\x1b[2Jb: ");
     expect(stderr).not.toContain("\x1b");
+  });
+});
+
+describe("cp of a tar stream", () => {
+  test("unpacks stdin into a directory, and packs a file or directory to stdout", async () => {
+    mkdirSync(join(here, "site/css"), { recursive: true });
+    writeFileSync(join(here, "site/index.html"), "<p>", { mode: 0o640 });
+    writeFileSync(join(here, "site/css/main.css"), "p {}");
+    symlinkSync("index.html", join(here, "site/home"));
+    utimesSync(join(here, "site/index.html"), 1_000_000_000, 1_000_000_000);
+    const line = (words: string): ReturnType<typeof shell> =>
+      shell(`cd '${here}'; set -o pipefail; ${words}`);
+    expect(await line("tar -cz -C site . | gzip -d | smolvm cp - box:/w/site")).toMatchObject({
+      code: 0,
+      text: "",
+      stderr: "",
+    });
+    expect(await guest("cd /w/site; stat -c '%n %a %Y' index.html; cat css/main.css; readlink home")).toBe(
+      "index.html 640 1000000000\np {}index.html\n",
+    );
+    expect((await line("smolvm cp box:/w/site - | tar -t | sort")).text).toBe(
+      "site/\nsite/css/\nsite/css/main.css\nsite/home\nsite/index.html\n",
+    );
+    expect(
+      (await line("smolvm cp box:/w/site/. - | tar -x -O ./css/main.css css/main.css 2>&1")).text,
+    ).toContain("p {}");
+    expect((await line("smolvm cp box:/w/site/index.html - | tar -x -O")).text).toBe("<p>");
+    // From one place of the sandbox to another.
+    expect((await line("smolvm cp box:/w/site - | smolvm cp - box:/w/copy")).code).toBe(0);
+    expect(await guest("diff -r /w/site /w/copy/site && echo same")).toBe("same\n");
+    expect(await cliJson(["cp", "-", "box:/w/json"], { input: readFileSync(await archive()) })).toMatchObject(
+      {
+        code: 0,
+        data: { source: "-", target: "box:/w/json", entries: 1, bytes: 3, skipped: [] },
+      },
+    );
+  });
+
+  /** An archive with the one file index.html. */
+  async function archive(): Promise<string> {
+    await shell(`tar -c -C '${here}/site' -f '${here}/one.tar' index.html`);
+    return join(here, "one.tar");
+  }
+
+  test("ends when its reader or writer does, and says what is wrong with an archive", async () => {
+    expect((await shell("smolvm cp box:/usr/lib - | head -c 5000 | wc -c")).text).toBe("5000\n");
+    const cut = await cli(["cp", "-", "box:/w"], { input: readFileSync(await archive()).subarray(0, 513) });
+    expect(cut).toMatchObject({ code: 1, text: "" });
+    expect(cut.stderr).toBe("error: the archive is damaged: it ends in the middle of 'index.html'\n");
+    const zipped = await cli(["cp", "-", "box:/w"], {
+      input: Buffer.from("1f8b08000000000000030300", "hex"),
+    });
+    expect(zipped.stderr).toContain("error: the archive is damaged: it is compressed with gzip\nhint: ");
+    expect((await cli(["cp", "-", "box:/w"])).stderr).toContain("it is empty"); // /dev/null
+    const open = startCli(["cp", "-", "box:/etc/hostname"], { openStdin: true }); // stdin never ends
+    expect(await open.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("not a directory") });
+    expect(await cli(["cp", "-", "-"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("neither side is in a sandbox"),
+    });
+    expect(await cli(["cp", "box:/w", "-", "--json"])).toMatchObject({ code: 2 });
+    expect((await cli(["cp", "box:/none", "-"])).stderr).toContain("no such file or directory in the guest");
+  });
+
+  test("can be interrupted", async () => {
+    const run = startCli(["cp", "-", "box:/w/never"], { openStdin: true });
+    await until("the guest has begun", async () => (await guest("ls /w")) === "never\n");
+    run.child.kill("SIGINT");
+    expect((await run.ended).code).toBe(130);
   });
 });
 

@@ -1,0 +1,67 @@
+import { SmolVMError } from "../../errors.ts";
+import { damaged } from "./header.ts";
+
+/** What an extended header (POSIX, "pax Extended Header") changes about the entry behind it. */
+export interface PaxFields {
+  path?: Uint8Array;
+  linkName?: Uint8Array;
+  size?: number;
+  mtimeS?: number;
+  mtimeNs?: number;
+}
+
+const SPACE = 0x20;
+const EQUALS = 0x3d;
+const NEWLINE = 0x0a;
+
+/**
+ * Reads the records "LENGTH KEY=VALUE\n" of an extended header; keys that do not matter here are left out. Pure.
+ * @throws SmolVMError FILE_FAILED; NOT_SUPPORTED for sparse files
+ */
+export function paxFields(records: Buffer): PaxFields {
+  const fields: PaxFields = {};
+  for (let at = 0; at < records.length; ) {
+    const space = records.indexOf(SPACE, at);
+    const digits = space < 0 ? "" : records.toString("latin1", at, space);
+    const end = at + Number(digits);
+    const equals = records.indexOf(EQUALS, space);
+    if (
+      !/^[1-9]\d{0,6}$/.test(digits) ||
+      end > records.length ||
+      records[end - 1] !== NEWLINE ||
+      equals < 0 ||
+      equals >= end
+    ) {
+      throw damaged("an extended header is malformed");
+    }
+    take(fields, records.toString("latin1", space + 1, equals), records.subarray(equals + 1, end - 1));
+    at = end;
+  }
+  return fields;
+}
+
+/** The error for a file that was stored with its holes. */
+export function sparse(): SmolVMError {
+  return new SmolVMError("NOT_SUPPORTED", "the archive holds a sparse file, which cannot be unpacked", {
+    hint: "Make the archive without tar's --sparse (-S).",
+  });
+}
+
+function take(fields: PaxFields, key: string, value: Buffer): void {
+  if (key.startsWith("GNU.sparse.")) throw sparse();
+  if (key === "path") fields.path = Buffer.from(value);
+  else if (key === "linkpath") fields.linkName = Buffer.from(value);
+  else if (key === "size") {
+    const digits = value.toString("latin1");
+    if (!/^\d{1,16}$/.test(digits) || !Number.isSafeInteger(Number(digits))) {
+      throw damaged("an extended header's size is no number");
+    }
+    fields.size = Number(digits);
+  } else if (key === "mtime") {
+    const found = /^(-?)(\d{1,12})(?:\.(\d*))?$/.exec(value.toString("latin1"));
+    if (found === null) throw damaged("an extended header's time is no number");
+    const [, minus, seconds, fraction = ""] = found;
+    fields.mtimeS = minus === "-" ? 0 : Number(seconds);
+    fields.mtimeNs = minus === "-" ? 0 : Number(fraction.padEnd(9, "0").slice(0, 9));
+  }
+}

@@ -1,0 +1,225 @@
+import { BLOCK_BYTES, damaged, decodeHeader, padding, type TarHeader } from "./header.ts";
+import { type PaxFields, paxFields, sparse } from "./pax.ts";
+
+/** What is in an archive besides content. `other`: a device or pipe; `link`: one more name of an entry that came before. */
+export interface TarEntry {
+  readonly kind: "file" | "directory" | "symlink" | "link" | "other";
+  /** as it stands in the archive: nothing about it has been checked */
+  readonly path: Uint8Array;
+  /** of a symlink or link */
+  readonly target: Uint8Array;
+  /** permission bits */
+  readonly mode: number;
+  /** bytes of content: of a file */
+  readonly size: number;
+  readonly mtimeS: number;
+  readonly mtimeNs: number;
+}
+
+/** One step through an archive. An entry of kind "file" is followed by its content and `end`. */
+export type TarStep =
+  | { readonly step: "entry"; readonly entry: TarEntry }
+  | { readonly step: "data"; readonly data: Buffer }
+  | { readonly step: "end" };
+
+/** Largest extended header or long name, in bytes: paths are at most 4 KiB, but there may be other attributes. */
+const MAX_META = 1024 * 1024;
+
+const KINDS: Readonly<Record<string, TarEntry["kind"]>> = {
+  0: "file",
+  7: "file", // "contiguous"
+  1: "link",
+  2: "symlink",
+  3: "other",
+  4: "other",
+  5: "directory",
+  6: "other",
+  D: "directory", // GNU's, with a list of names as content
+};
+/** Links, devices and directories have none, whatever size their header names. */
+const NO_CONTENT = "123456";
+/** Headers whose content is about the next entry, or (g) about all: extended headers, GNU's long names and links. */
+const META = "xgXLK";
+
+/**
+ * Reads an archive (POSIX ustar and pax, GNU, V7) that comes in pieces of any size. Pure; holds at most one header, one block and 1 MiB
+ * of what extended headers say.
+ */
+export class TarReader {
+  /** the block or extended header that is coming */
+  #pending: Buffer = Buffer.alloc(BLOCK_BYTES);
+  #pendingBytes = 0;
+  #state: "header" | "meta" | "data" | "skip" | "over" = "header";
+  #meta = "";
+  /** bytes of content, then of padding, still to come */
+  #left = 0;
+  #fill = 0;
+  #next: PaxFields = {};
+  #begun = false;
+  /** of the entry that is being read, for errors */
+  #path: Uint8Array = Buffer.alloc(0);
+
+  /** The archive's end was read; what follows means nothing. */
+  get over(): boolean {
+    return this.#state === "over";
+  }
+
+  /** @throws SmolVMError FILE_FAILED for what is no archive; NOT_SUPPORTED for sparse and split files */
+  *push(chunk: Buffer): Generator<TarStep> {
+    let rest = chunk;
+    while (rest.length > 0 && this.#state !== "over") {
+      switch (this.#state) {
+        case "header": {
+          rest = this.#gather(rest);
+          if (this.#pendingBytes < this.#pending.length) return;
+          this.#pendingBytes = 0;
+          yield* this.#header(this.#pending);
+          break;
+        }
+        case "meta": {
+          rest = this.#gather(rest);
+          if (this.#pendingBytes < this.#pending.length) return;
+          this.#noteMeta(this.#pending);
+          this.#begin("header");
+          break;
+        }
+        case "data": {
+          const data = rest.subarray(0, this.#left);
+          rest = rest.subarray(data.length);
+          this.#left -= data.length;
+          yield { step: "data", data };
+          if (this.#left === 0) yield* this.#end();
+          break;
+        }
+        case "skip": {
+          const skipped = Math.min(this.#left, rest.length);
+          rest = rest.subarray(skipped);
+          this.#left -= skipped;
+          if (this.#left === 0) this.#begin("header");
+          break;
+        }
+      }
+    }
+  }
+
+  /** The input has ended. @throws SmolVMError FILE_FAILED if that is in the middle */
+  finish(): void {
+    if (!this.#begun && this.#pendingBytes === 0 && !this.over) throw damaged("it is empty");
+    if (this.over || (this.#state === "header" && this.#pendingBytes === 0)) return;
+    if (!this.#begun) throw noArchive(this.#pending.subarray(0, this.#pendingBytes));
+    throw damaged(`it ends in the middle${this.#path.length > 0 ? ` of '${shown(this.#path)}'` : ""}`);
+  }
+
+  #gather(from: Buffer): Buffer {
+    const take = Math.min(this.#pending.length - this.#pendingBytes, from.length);
+    from.copy(this.#pending, this.#pendingBytes, 0, take);
+    this.#pendingBytes += take;
+    return from.subarray(take);
+  }
+
+  #begin(state: "header" | "meta", bytes: number = BLOCK_BYTES): void {
+    this.#state = state;
+    this.#pending = Buffer.alloc(bytes);
+    this.#pendingBytes = 0;
+  }
+
+  *#header(block: Buffer): Generator<TarStep> {
+    let header: TarHeader | undefined;
+    try {
+      header = decodeHeader(block);
+    } catch (error) {
+      throw this.#begun ? error : noArchive(block);
+    }
+    this.#begun = true;
+    if (header === undefined) {
+      this.#state = "over";
+      return;
+    }
+    const { type } = header;
+    if (META.includes(type)) {
+      if (header.size === 0 || header.size > MAX_META)
+        throw damaged(`an extended header of ${header.size} bytes`);
+      this.#meta = type;
+      this.#begin("meta", header.size + padding(header.size));
+      this.#left = header.size;
+      return;
+    }
+    if (type === "S") throw sparse();
+    if (type === "M") throw damaged("it is one of several volumes");
+    const { path, linkName, mtimeS = header.mtime, mtimeNs = 0 } = this.#next;
+    const size = NO_CONTENT.includes(type) ? 0 : (this.#next.size ?? header.size);
+    this.#next = {};
+    this.#path = path ?? header.name;
+    let kind = KINDS[type] ?? "other";
+    // Before POSIX a slash at the end was all that told a directory.
+    if (kind === "file" && this.#path.at(-1) === 0x2f) kind = "directory";
+    this.#left = size;
+    this.#fill = padding(size);
+    // A volume's label is no entry.
+    if (type !== "V") {
+      const target = linkName ?? header.linkName;
+      const entry = { kind, path: this.#path, target, mode: header.mode, size, mtimeS, mtimeNs };
+      yield { step: "entry", entry };
+    }
+    if (kind === "file" && size > 0) this.#state = "data";
+    else if (kind === "file") yield* this.#end();
+    else this.#skip(size + this.#fill);
+  }
+
+  *#end(): Generator<TarStep> {
+    yield { step: "end" };
+    this.#skip(this.#fill);
+  }
+
+  #skip(bytes: number): void {
+    this.#left = bytes;
+    if (bytes === 0) this.#begin("header");
+    else this.#state = "skip";
+  }
+
+  #noteMeta(padded: Buffer): void {
+    const content = padded.subarray(0, this.#left);
+    switch (this.#meta) {
+      case "L":
+        this.#next = { path: withoutNul(content), ...this.#next };
+        return;
+      case "K":
+        this.#next = { linkName: withoutNul(content), ...this.#next };
+        return;
+      case "g": {
+        const { path, linkName, size } = paxFields(content);
+        if (path ?? linkName ?? size) throw damaged("a header for all entries names one");
+        return;
+      }
+      default:
+        this.#next = { ...this.#next, ...paxFields(content) };
+    }
+  }
+}
+
+function withoutNul(name: Buffer): Buffer {
+  const end = name.indexOf(0);
+  return Buffer.from(end < 0 ? name : name.subarray(0, end));
+}
+
+/** A name for an error: short, on one line. */
+function shown(path: Uint8Array): string {
+  return Buffer.from(path)
+    .toString("utf8")
+    .slice(0, 200)
+    .replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+}
+
+const COMPRESSED: readonly (readonly [string, string, string])[] = [
+  ["1f8b", "gzip", "gzip -dc"],
+  ["28b52ffd", "zstd", "zstd -dc"],
+  ["fd377a585a00", "xz", "xz -dc"],
+  ["425a68", "bzip2", "bzip2 -dc"],
+];
+
+function noArchive(start: Buffer): Error {
+  const hex = start.toString("hex", 0, 8);
+  const found = COMPRESSED.find(([magic]) => hex.startsWith(magic));
+  if (found === undefined) return damaged("it is no tar archive");
+  return damaged(`it is compressed with ${found[1]}`, `Decompress it first: ${found[2]} FILE | ...`);
+}
