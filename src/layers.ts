@@ -29,6 +29,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "images",
       "config/defaults.ts",
       "host/facts.ts",
+      "host/package-version.ts",
       "host/paths.ts",
       "host/raw-terminal.ts",
       // tables and pure functions that are shown as they are
@@ -43,6 +44,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     types: [],
   },
   smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util", "errors"], types: ["store"] },
+
+  // what stays up while no command runs
+  supervisor: { imports: ["vm", "agent", "config", "host", "util", "errors"], types: ["store"] },
 
   // the verbs of a sandbox
   vm: {
@@ -81,6 +85,8 @@ export const PURE: readonly string[] = [
   "agent/files/guest-path.ts",
   "agent/files/tree-policy.ts",
   "agent/guest-error.ts",
+  "agent/relay/host-hello.ts",
+  "agent/relay/relayed-stream.ts",
   "agent/run-result.ts",
   "agent/session-end.ts",
   "agent/signals.ts",
@@ -108,6 +114,8 @@ export const PURE: readonly string[] = [
   "doctor/setup-steps.ts",
   "host/environment.ts",
   "network/plan.ts",
+  "supervisor/expiry.ts",
   "util/tar/",
   "util/versions.ts",
+  "vm/supervisor/messages.ts",
 ];

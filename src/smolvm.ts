@@ -23,11 +23,13 @@ import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
 import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
 import { type SandboxEnv, sandboxEnv } from "./vm/env.ts";
+import { expireLater } from "./vm/expire.ts";
 import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { describe, type HostState, type VMInfo } from "./vm/info.ts";
 import { generatedName, newId } from "./vm/names.ts";
 import { PortForwards } from "./vm/port-forwards.ts";
+import type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
 import { discardNow, recover, recoverAll } from "./vm/recover.ts";
 import type { StartExtras } from "./vm/start.ts";
 import type { VMStats } from "./vm/stats.ts";
@@ -71,8 +73,21 @@ export interface Ports {
    * @throws SmolVMError PORT_IN_USE, VM_STATE
    */
   expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
-  /** those that are open now */
+  /** those that this process has open now */
   list(): ExposedPort[];
+  /**
+   * Has a port forwarded whenever the sandbox runs, until it is unpublished or the sandbox is deleted: by smolvm's supervisor
+   * in the background, so that it outlives this process.
+   * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, VM_NOT_FOUND, NOT_SUPPORTED (with SMOLVM_SUPERVISOR=off), HOST_FAILED
+   */
+  publish(guestPort: number, options?: ExposeOptions & Limits): Promise<PublishedPort>;
+  /**
+   * Ends published ports: those that have all that is given; without a filter, all.
+   * @throws SmolVMError CONFIG_INVALID if there is none such, VM_NOT_FOUND
+   */
+  unpublish(filter?: PublishedFilter): Promise<PublishedPort[]>;
+  /** the published ones, whether the sandbox runs or not @throws SmolVMError VM_NOT_FOUND */
+  published(): Promise<PublishedPort[]>;
 }
 
 /** Guest processes that smolvm started, by whichever host process. */
@@ -135,6 +150,14 @@ export class SmolVM implements AsyncDisposable {
     this.ports = {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
       list: () => this.#forwards.list(),
+      publish: async (guestPort, publishOptions = {}) => {
+        const { publishPort } = await import("./vm/publish.ts");
+        const record = await recover(this.#home, this.#record());
+        return publishPort(this.#home, record, guestPort, publishOptions);
+      },
+      unpublish: async (filter = {}) =>
+        (await import("./vm/publish.ts")).unpublishPorts(this.#home, this.#record().id, filter),
+      published: async () => (await import("./vm/publish.ts")).publishedPorts(this.#home, this.#record().id),
     };
     this.processes = {
       list: async (limits = {}) => listProcesses(await this.#limited("listing processes", limits)),
@@ -273,6 +296,7 @@ export class SmolVM implements AsyncDisposable {
     const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
     await this.#forwards.closeAll();
     await this.#stop(deadline);
+    await this.#tellSupervisor();
   }
 
   /**
@@ -307,6 +331,7 @@ export class SmolVM implements AsyncDisposable {
       const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
       if (force) await this.#channel.close();
       await removeVm(this.#home, this.id, { force }, deadline);
+      await this.#tellSupervisor();
     }
     await this.#channel.close();
     owned.delete(this.id);
@@ -449,14 +474,20 @@ export class SmolVM implements AsyncDisposable {
   async #bringUpNow(deadline: Deadline, extras: StartExtras): Promise<void> {
     try {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
-      for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
+      if (this.#config?.lifetime !== "detached")
+        for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
       await this.#make(deadline);
       this.#forwards.note();
+      if (this.#home.store.forwards.of(this.id).length > 0) {
+        const { openForwards } = await import("./vm/supervisor/duties.ts");
+        await openForwards(this.#home, this.id, deadline);
+      }
       const { startVm } = await import("./vm/start.ts");
       const started = await startVm(this.#home, this.id, deadline, extras);
       this.#channel.adopt(started.session, started.lease);
     } catch (error) {
       await this.#forwards.closeAll();
+      await this.#tellSupervisor();
       throw error;
     }
   }
@@ -473,8 +504,14 @@ export class SmolVM implements AsyncDisposable {
     if (!this.#config) return;
     const { createVm } = await import("./vm/create.ts");
     const record = await createVm(this.#home, this.#config, this, deadline);
-    if (record.spec.lifetime === "owner") own(this.id, this.#home);
     this.#config = undefined;
+    if (record.spec.lifetime === "owner") {
+      own(this.id, this.#home);
+      if (record.expiresAt !== undefined) expireLater(this.#home, this.id, record.expiresAt);
+    } else if (record.expiresAt !== undefined) {
+      const { haveWatched } = await import("./vm/supervisor/duties.ts");
+      await haveWatched(this.#home, deadline);
+    }
   }
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
@@ -496,6 +533,13 @@ export class SmolVM implements AsyncDisposable {
     }
     await recover(this.#home, this.#record());
     this.#home.store.vms.changeSpec(this.id, (spec) => ({ ...spec, env: change(spec.env) }));
+  }
+
+  /** Something has changed that a supervisor, if there is one, should know. */
+  async #tellSupervisor(): Promise<void> {
+    if (!this.#home.store.supervisor.current()) return;
+    const { tellSupervisor } = await import("./vm/supervisor/duties.ts");
+    await tellSupervisor(this.#home);
   }
 
   async #expose(guestPort: number, options: ExposeOptions = {}): Promise<ExposedPort> {

@@ -4,7 +4,14 @@ import { type ConnectOptions, connectAgent } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Outbox } from "./outbox.ts";
 import { interruptedError, type SessionEnd } from "./session-end.ts";
-import { AgentStream, type GuestChannel, type StreamHandler, type StreamRequest } from "./stream.ts";
+import {
+  AgentStream,
+  type GuestChannel,
+  type SessionStream,
+  type StreamHandler,
+  type StreamLink,
+  type StreamRequest,
+} from "./stream.ts";
 import { escapeTerminal } from "./terminal.ts";
 import { violation } from "./violation.ts";
 import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "./wire/frame.ts";
@@ -33,10 +40,10 @@ export class AgentSession {
   readonly #socket: Socket;
   readonly #outbox: Outbox;
   readonly #decoder: FrameDecoder;
-  readonly #streams = new Map<number, AgentStream>();
+  readonly #streams = new Map<number, SessionStream>();
   /** opened here while MAX_STREAMS were open in the guest */
-  readonly #queue: AgentStream[] = [];
-  readonly #waitingForRoom = new Set<AgentStream>();
+  readonly #queue: SessionStream[] = [];
+  readonly #waitingForRoom = new Set<SessionStream>();
   readonly #pings = new Map<string, () => void>();
   #nextId = 1;
   #nextPing = 0;
@@ -99,13 +106,25 @@ export class AgentSession {
    * @throws SmolVMError AGENT_LOST if the session is over
    */
   open(request: StreamRequest, handler: StreamHandler): AgentStream {
+    return this.openRaw(request, (id, link) => new AgentStream(id, link, request, handler));
+  }
+
+  /**
+   * Opens a stream whose frames the caller writes and reads itself, as the supervisor's relay does.
+   * @param make the stream, with the id and the link that it gets
+   * @throws SmolVMError AGENT_LOST if the session is over
+   */
+  openRaw<Stream extends SessionStream>(
+    request: Pick<StreamRequest, "what" | "effects">,
+    make: (id: number, link: StreamLink) => Stream,
+  ): Stream {
     if (this.#end !== undefined || this.#closing !== undefined) {
       const end = this.#end ?? { reason: "closed", message: "the session was closed", cause: undefined };
       throw interruptedError(end, { what: request.what, dispatched: false, effects: request.effects });
     }
     const id = this.#nextId;
     this.#nextId += 2;
-    const stream = new AgentStream(id, this.#link, request, handler);
+    const stream = make(id, this.#link);
     if (this.streamCount === 0) this.#socket.ref();
     if (this.#streams.size < MAX_STREAMS) {
       this.#streams.set(id, stream);
@@ -116,14 +135,14 @@ export class AgentSession {
     return stream;
   }
 
-  readonly #link = {
+  readonly #link: StreamLink = {
     write: (bytes: Uint8Array): void => this.#outbox.write(bytes),
     roomy: (): boolean => this.#outbox.roomy(),
-    waitForRoom: (stream: AgentStream): void => {
+    waitForRoom: (stream: SessionStream): void => {
       this.#waitingForRoom.add(stream);
     },
     flushed: (): Promise<void> => this.#outbox.flushed(),
-    over: (stream: AgentStream): void => this.#over(stream),
+    over: (stream: SessionStream): void => this.#over(stream),
   };
 
   /**
@@ -185,7 +204,7 @@ export class AgentSession {
     this.#outbox.flush();
   }
 
-  #stream(id: number): AgentStream {
+  #stream(id: number): SessionStream {
     const stream = this.#streams.get(id);
     if (stream === undefined) throw violation(`a frame for stream ${id}, which is not open`);
     return stream;
@@ -223,7 +242,7 @@ export class AgentSession {
     }
   }
 
-  #over(stream: AgentStream): void {
+  #over(stream: SessionStream): void {
     this.#waitingForRoom.delete(stream);
     if (this.#streams.delete(stream.id)) {
       const next = this.#end === undefined ? this.#queue.shift() : undefined;

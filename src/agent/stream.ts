@@ -46,6 +46,21 @@ export interface StreamHandler {
   lost(error: SmolVMError, end: SessionEnd): void;
 }
 
+/** One stream as its session sees it. */
+export interface SessionStream {
+  readonly id: number;
+  /** the guest has room for it: the request may be sent */
+  begin(): void;
+  /** a whole frame other than DATA; throws AGENT_PROTOCOL if it is not due */
+  frame(type: number, flags: number, payload: Buffer): void;
+  /** a piece of DATA, a view on memory that is reused; throws AGENT_PROTOCOL if it is not due */
+  data(channel: GuestChannel, piece: Buffer): void;
+  /** the queue, for which it waited, is short again */
+  pump(): void;
+  /** the session is over */
+  lose(end: SessionEnd): void;
+}
+
 /** What a stream needs of its session. */
 export interface StreamLink {
   /** queues a frame, or pieces of one, for the socket */
@@ -53,17 +68,17 @@ export interface StreamLink {
   /** true while the queue is short enough for more DATA */
   roomy(): boolean;
   /** calls `stream.pump()` when the queue is short again */
-  waitForRoom(stream: AgentStream): void;
+  waitForRoom(stream: SessionStream): void;
   /** resolves when everything queued so far is with the kernel, or the session is over */
   flushed(): Promise<void>;
   /** the stream is over */
-  over(stream: AgentStream): void;
+  over(stream: SessionStream): void;
 }
 
 const NO_HANDLER: StreamHandler = { result() {}, lost() {} };
 
 /** One request and its answer within a session: the host's end of a stream with its credit in both directions. */
-export class AgentStream {
+export class AgentStream implements SessionStream {
   readonly id: number;
   readonly #link: StreamLink;
   readonly #request: StreamRequest;

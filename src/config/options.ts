@@ -65,10 +65,14 @@ export interface VMConfig {
   bootArgs?: string;
   /** for debugging the guest's kernel: QEMU's gdb stub listens on this port of 127.0.0.1 while the sandbox runs; every user of this machine can connect to it */
   gdbPort?: number;
-  /** forwarded while this process owns the sandbox */
+  /**
+   * forwarded while the sandbox runs: by this process, or (lifetime `detached`) by smolvm's supervisor in the background
+   */
   ports?: readonly PortForward[];
   /** free names and values to find sandboxes by */
   labels?: Record<string, string>;
+  /** `ms` from its creation, 1000 to 100 years: then it is removed, whatever runs in it; default: no limit */
+  ttlMs?: number;
   /** `owner` (default): the sandbox dies with this process; `detached`: it outlives it */
   lifetime?: Lifetime;
   /** told about each stage of what is slow */

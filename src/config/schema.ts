@@ -20,6 +20,11 @@ import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 export const NAME_PATTERN: RegExp = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
 const HOSTNAME_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/;
 
+/** A second: a sandbox that lives shorter could not be booted. */
+const MIN_TTL_MS = 1_000;
+/** A hundred years: what is meant to have no end has no `ttlMs`. */
+const MAX_TTL_MS = 100 * 365 * 24 * 3_600_000;
+
 const portNumber = wholeNumber(1, 65535);
 const hostPath = all(text, (value) => (isAbsolute(value as string) ? undefined : "is not an absolute path"));
 const guestPath = all(text, matching(/^\//, "is not an absolute path"));
@@ -56,6 +61,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
     matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, "is not a label name"),
     all(anyText, matching(/^.{0,256}$/s, "is longer than 256 characters")),
   ),
+  ttlMs: wholeNumber(MIN_TTL_MS, MAX_TTL_MS),
   lifetime: oneOf("owner", "detached"),
   onProgress: functionValue,
 };
@@ -65,7 +71,6 @@ const NOT_BUILT: Record<string, string> = {
   networkRateLimitMbps: "rate limits come with the network policy",
   qemuNetwork: "QEMU sandboxes use user-mode networking for now",
   isolation: "jails come with the Firecracker backend",
-  ttlMs: "it needs the supervisor, which is not built yet",
   template: "every start boots cold for now",
   mounts: "copy files with vm.files.upload for now",
   os: "guests are Linux",

@@ -43,6 +43,11 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
   };
 }
 
+/** Files of a home's supervisor. Pure. */
+export function supervisorFiles(dataDir: string, runtimeDir: string): { socket: string; log: string } {
+  return { socket: socketPath(join(runtimeDir, "supervisor")), log: join(dataDir, "supervisor.log") };
+}
+
 function socketPath(path: string): string {
   if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
     throw new SmolVMError(

@@ -9,6 +9,9 @@ export interface Lease {
   readonly takenOver: boolean;
 }
 
+/** The port that is no session port: for stopping, and for the supervisor. */
+const CONTROL_PORT = 0;
+
 /**
  * Session ports of the sandboxes: which process uses which, and who waits. A port serves one process at a time;
  * the lease of a dead process is taken over. Waiters are served in the order in which they came.
@@ -66,6 +69,24 @@ export class ChannelLeases {
     });
   }
 
+  /** Takes port 0, which only the supervisor uses. Returns the holder if that is another living process. */
+  takeControl(vmId: string): ProcessIdentity | undefined {
+    return transaction(this.#database, () => {
+      const holder = this.controlHolder(vmId);
+      if (holder) return holder;
+      this.#database
+        .prepare("INSERT OR REPLACE INTO channel_leases (vm_id, port, holder) VALUES (?, ?, ?)")
+        .run(vmId, CONTROL_PORT, thisProcess());
+      return undefined;
+    });
+  }
+
+  /** The living process that has port 0, if there is one. */
+  controlHolder(vmId: string): ProcessIdentity | undefined {
+    const holder = this.#leases(vmId).find(({ port }) => port === CONTROL_PORT)?.holder;
+    return holder && isAlive(holder) ? holder : undefined;
+  }
+
   /** Gives a port back. One that was taken over by another process meanwhile stays that one's. */
   release(vmId: string, port: number): void {
     write(
@@ -87,9 +108,11 @@ export class ChannelLeases {
     return pruneHolders(this.#database, "channel_leases") + pruneHolders(this.#database, "channel_waiters");
   }
 
-  /** Pids of the processes that hold ports, for messages. */
+  /** Pids of the processes that hold session ports, for messages. */
   holders(vmId: string): number[] {
-    return this.#leases(vmId).map((lease) => lease.holder.pid);
+    return this.#leases(vmId)
+      .filter(({ port }) => port !== CONTROL_PORT)
+      .map(({ holder }) => holder.pid);
   }
 
   /** True if somebody waits for a port of this sandbox. */

@@ -48,4 +48,22 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX ports_vm ON ports (vm_id, id);
   `,
+  `
+  -- What the supervisor does for sandboxes: ports that are forwarded whenever they run, and the end of their time to live.
+  CREATE TABLE forwards (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    guest_port INTEGER NOT NULL,
+    host_address TEXT NOT NULL,
+    host_port INTEGER,               -- null: any free one
+    chosen_port INTEGER              -- then: the one that was used last, to be used again if it is free
+  ) STRICT;
+  CREATE INDEX forwards_vm ON forwards (vm_id, id);
+  ALTER TABLE vms ADD COLUMN expires_at INTEGER;  -- ms since the epoch
+  CREATE TABLE supervisor (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    holder TEXT NOT NULL,            -- ProcessIdentity, JSON
+    version TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

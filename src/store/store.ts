@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { dropBallast } from "./ballast.ts";
 import { checkDatabase, openDatabase } from "./database.ts";
+import { ForwardTable } from "./forwards.ts";
 import { ChannelLeases } from "./leases.ts";
 import { PortTable } from "./ports.ts";
+import { SupervisorTable } from "./supervisor.ts";
 import { VmTable } from "./vms.ts";
 
 /** The store of one home directory. */
@@ -10,6 +12,8 @@ export interface Store {
   readonly vms: VmTable;
   readonly leases: ChannelLeases;
   readonly ports: PortTable;
+  readonly forwards: ForwardTable;
+  readonly supervisor: SupervisorTable;
   /** gives up the ballast (ballast.ts): only for what frees more room than it takes */
   makeRoom(): void;
   close(): void;
@@ -41,6 +45,8 @@ export function openStore(dataDir: string): Store {
     vms: new VmTable(database),
     leases: new ChannelLeases(database),
     ports: new PortTable(database),
+    forwards: new ForwardTable(database),
+    supervisor: new SupervisorTable(database),
     makeRoom: () => dropBallast(path),
     close: () => database.close(),
   };

@@ -25,6 +25,8 @@ export interface VmRecord {
   readonly startedAt: number | undefined;
   readonly vmm: VmmIdentity | undefined;
   readonly owner: ProcessIdentity | undefined;
+  /** ms since the epoch: it is removed then; undefined: never */
+  readonly expiresAt: number | undefined;
   readonly error: VmFault | undefined;
   /** what was begun and is not known to be done, oldest first; empty in a settled state */
   readonly pending: readonly Step[];
@@ -59,7 +61,7 @@ export class VmTable {
    * @throws SmolVMError VM_NAME_TAKEN
    */
   insert(
-    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner">,
+    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner" | "expiresAt">,
     step: Step,
     judge?: () => void,
   ): VmRecord {
@@ -72,7 +74,7 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner, lock) VALUES (?, ?, 'created', ?, ?, ?, ?, ?)",
+          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock) VALUES (?, ?, 'created', ?, ?, ?, ?, ?, ?)",
         )
         .run(
           record.id,
@@ -81,6 +83,7 @@ export class VmTable {
           JSON.stringify(record.labels),
           Date.now(),
           record.owner ? JSON.stringify(record.owner) : null,
+          record.expiresAt ?? null,
           thisProcess(),
         );
       this.note(record.id, step);
@@ -213,6 +216,7 @@ function toRecord(row: Row): VmRecord {
     startedAt: row.started_at === null ? undefined : Number(row.started_at),
     vmm: parse(row.vmm),
     owner: parse(row.owner),
+    expiresAt: row.expires_at === null ? undefined : Number(row.expires_at),
     error: parse(row.error),
     pending: typeof row.pending === "string" ? (row.pending.split(" ") as Step[]) : [],
   };

@@ -7,6 +7,7 @@ import { signalProcess } from "../host/process-identity.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
+import { relayVia } from "./supervisor/duties.ts";
 import { killVmm, waitForExit } from "./vmm-process.ts";
 
 /** How a machine was brought down: the gentlest step that worked. */
@@ -47,11 +48,16 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
   );
 }
 
-/** Asks the agent to shut the machine down, over the port that nobody else uses. Returns whether it said goodbye. */
+/**
+ * Asks the agent to shut the machine down, over the port that no command uses: itself, or through the supervisor if that
+ * has it. Returns whether it said goodbye.
+ */
 async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
   const deadline = Deadline.of("shutting the guest down", { timeoutMs });
   try {
-    const session = await AgentSession.connect(endpointOf(home, record, 0), { deadline });
+    const viaSupervisor = home.store.leases.controlHolder(record.id) !== undefined;
+    const endpoint = viaSupervisor ? relayVia(home, record.id) : endpointOf(home, record, 0);
+    const session = await AgentSession.connect(endpoint, { deadline, fresh: viaSupervisor });
     try {
       await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
       return true;

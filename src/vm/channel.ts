@@ -1,22 +1,19 @@
 import { AgentSession } from "../agent/session.ts";
-import { CHANNEL_WAIT_MS, HELLO_TIMEOUT_MS } from "../config/defaults.ts";
-import { SmolVMError } from "../errors.ts";
+import { HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import type { Lease } from "../store/leases.ts";
-import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
-import { endpointOf, type Home, sessionsAreUnlimited } from "./home.ts";
-import { recover } from "./recover.ts";
+import type { Home } from "./home.ts";
+import { requireRunning } from "./running.ts";
+import { findWay } from "./way.ts";
 
-/** Between looks at the queue: the store has no way to call back, and a port is held for milliseconds mostly. */
-const QUEUE_POLL_MS = 5;
 /** How often an idle channel looks whether another process waits for its port. */
 const IDLE_CHECK_MS = 250;
 /** After a holder was killed: time for the guest to notice that the host side of the port is gone. */
 const TAKE_OVER_PAUSE_MS = 30;
 
 /**
- * This process's way to the agent of one sandbox: a leased session port and the session on it, made when first
- * needed, shared by everything this process does, and given back when it is idle and others wait.
+ * This process's session with the agent of one sandbox, made when first needed and shared by everything this process does.
+ * The session port that it leases for that is given back when it is idle and others wait.
  */
 export class Channel {
   readonly #home: Home;
@@ -57,25 +54,15 @@ export class Channel {
   }
 
   async #connect(deadline: Deadline): Promise<AgentSession> {
-    const record = await recover(this.#home, this.#home.store.vms.get(this.#id));
-    if (record.state !== "running") {
-      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is ${record.state}, not running`, {
-        hint: `Start it: smolvm start ${record.name}`,
-        details: { state: record.state, error: record.error },
-      });
-    }
-    const lease = sessionsAreUnlimited(record)
-      ? undefined
-      : await acquireLease(this.#home, record.id, record.spec.machine.sessionPorts, deadline);
+    const record = await requireRunning(this.#home, this.#id);
+    const { endpoint, lease, fresh } = await findWay(this.#home, record, deadline);
     try {
       if (lease?.takenOver) await deadline.sleep(TAKE_OVER_PAUSE_MS);
       const hello = Deadline.of(`connecting to sandbox '${record.name}'`, {
         timeoutMs: Math.min(HELLO_TIMEOUT_MS, deadline.remainingMs),
         signal: deadline.signal,
       });
-      const session = await AgentSession.connect(endpointOf(this.#home, record, lease?.port ?? 0), {
-        deadline: hello,
-      });
+      const session = await AgentSession.connect(endpoint, { deadline: hello, fresh });
       this.#watch(session, lease);
       return session;
     } catch (error) {
@@ -84,7 +71,7 @@ export class Channel {
     }
   }
 
-  /** @param lease the session port that it has; none where sessions are unlimited, and nobody has to wait for it */
+  /** @param lease the session port that it has; none where nobody has to wait for one */
   #watch(session: AgentSession, lease: Lease | undefined): void {
     const current = this.#current;
     void session.ended.then(() => {
@@ -104,42 +91,4 @@ export class Channel {
     }, IDLE_CHECK_MS);
     timer.unref();
   }
-}
-
-/** Waits in line for a session port. @throws SmolVMError CHANNEL_BUSY naming the processes that hold the ports */
-async function acquireLease(home: Home, id: string, ports: number, deadline: Deadline): Promise<Lease> {
-  const { leases } = home.store;
-  const ticket = leases.enqueue(id);
-  const until = performance.now() + Math.min(CHANNEL_WAIT_MS, deadline.remainingMs);
-  try {
-    for (;;) {
-      const lease = leases.tryAcquire(id, ticket, ports);
-      if (lease) return lease;
-      if (performance.now() >= until) {
-        const holders = leases.holders(id);
-        throw new SmolVMError(
-          "CHANNEL_BUSY",
-          `all ${ports} session ports are in use, by the processes ${holders.join(", ")}`,
-          {
-            hint: "Wait until one of them has finished, or run several commands from one process.",
-            details: { holders },
-          },
-        );
-      }
-      await deadline.sleep(QUEUE_POLL_MS);
-    }
-  } catch (error) {
-    leases.withdraw(ticket);
-    throw error;
-  }
-}
-
-/** Leases a session port of a machine that was just launched, where they are leased: nobody else can hold one. */
-export function firstLease(home: Home, record: VmRecord): Lease | undefined {
-  const { leases } = home.store;
-  leases.clear(record.id);
-  if (sessionsAreUnlimited(record)) return undefined;
-  const lease = leases.tryAcquire(record.id, leases.enqueue(record.id), record.spec.machine.sessionPorts);
-  if (!lease) throw new SmolVMError("INTERNAL", "a machine that was just launched has no free session port");
-  return lease;
 }

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import type { VMConfig } from "../config/options.ts";
+import type { PortForward, VMConfig } from "../config/options.ts";
 import type { VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { diskSpace } from "../host/disk-space.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { identify } from "../host/process-identity.ts";
 import { writeDiskFromSeed } from "../images/seed.ts";
+import type { ForwardRequest } from "../store/forwards.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { UndoStack } from "../util/undo-stack.ts";
@@ -18,7 +19,7 @@ const MIN_FREE_BYTES = 16 << 20;
 
 /**
  * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
- * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, DISK_IN_USE, NO_SPACE, CONFIG_INVALID
+ * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, DISK_IN_USE, NO_SPACE, CONFIG_INVALID, PORT_IN_USE
  */
 export async function createVm(
   home: Home,
@@ -33,6 +34,7 @@ export async function createVm(
   requireRoom(home.paths.dataDir);
   await settleHolders(home, id, spec);
 
+  const { ttlMs, ports = [] } = config;
   const undo = new UndoStack();
   try {
     home.store.vms.insert(
@@ -42,6 +44,7 @@ export async function createVm(
         spec,
         labels: config.labels ?? {},
         owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
+        expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
       },
       "create:files",
       () => requireFreeRoot(home, spec),
@@ -49,6 +52,8 @@ export async function createVm(
     failpoint("after create:files");
     undo.push("record", () => home.store.vms.remove(id));
     requireBootFiles(spec);
+    // A sandbox of this process has its ports forwarded by it.
+    if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
     if (seedPath !== undefined)
@@ -76,6 +81,10 @@ function requireBootFiles({ machine }: VmSpec): void {
       details: { path },
     });
   }
+}
+
+function toForward({ guestPort, hostPort, hostAddress = "127.0.0.1" }: PortForward): ForwardRequest {
+  return { guestPort, hostPort, hostAddress };
 }
 
 /** @throws SmolVMError NO_SPACE */

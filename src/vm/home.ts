@@ -6,6 +6,7 @@ import { type VmFiles, vmFiles } from "../host/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { VmRecord } from "../store/vms.ts";
+import { startSupervisor, supervisorAllowed } from "./supervisor/start.ts";
 
 /** One user's sandboxes: where they live and the store that lists them. */
 export interface Home {
@@ -15,14 +16,35 @@ export interface Home {
 
 let opened: Home | undefined;
 
-/** The home of this process, opened once. @throws SmolVMError STORE_INVALID, HOST_FAILED */
+/**
+ * The home of this process, opened once. A supervisor that died is brought back to what it had to do.
+ * @throws SmolVMError STORE_INVALID, HOST_FAILED
+ */
 export function openHome(): Home {
+  const known = opened;
+  const home = openHomeQuietly();
+  if (home !== known && needsSupervisor(home)) {
+    try {
+      startSupervisor(home);
+    } catch {
+      // A full disk has no room for its log: what the user wants now must not fail for that.
+    }
+  }
+  return home;
+}
+
+/** {@link openHome} for the supervisor itself. */
+export function openHomeQuietly(): Home {
   const paths = processPaths();
   if (opened && opened.paths.dataDir === paths.dataDir && opened.paths.runtimeDir === paths.runtimeDir)
     return opened;
   ensurePaths(paths);
   opened = { paths, store: openStore(paths.dataDir) };
   return opened;
+}
+
+function needsSupervisor({ store }: Home): boolean {
+  return supervisorAllowed() && store.supervisor.isNeeded() && !store.supervisor.current();
 }
 
 /** The files of one sandbox of this home. */

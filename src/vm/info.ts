@@ -52,6 +52,8 @@ export interface VMInfo {
   readonly createdAt: string;
   readonly startedAt: string | undefined;
   readonly uptimeMs: number | undefined;
+  /** ISO 8601: it is removed then (`ttlMs`) */
+  readonly expiresAt: string | undefined;
   /** process id of its virtual machine monitor */
   readonly pid: number | undefined;
   readonly error: VmFault | undefined;
@@ -113,6 +115,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     createdAt: new Date(record.createdAt).toISOString(),
     startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
+    expiresAt: record.expiresAt === undefined ? undefined : new Date(record.expiresAt).toISOString(),
     pid: running ? record.vmm?.pid : undefined,
     error: record.state === "error" ? record.error : undefined,
     ports,

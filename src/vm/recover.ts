@@ -16,23 +16,28 @@ const MONITOR_NOTE_MS = 2_000;
  * living process is changing the sandbox. Returns the record as it is now (state "deleting" if it was removed).
  */
 export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
-  const ownerDied = record.owner !== undefined && !isAlive(record.owner);
+  const forfeit = isForfeit(record);
   const idle = record.state !== "running" && SETTLED.includes(record.state) && record.pending.length === 0;
-  if (!ownerDied && idle) return record;
-  if (!ownerDied && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
+  if (!forfeit && idle) return record;
+  if (!forfeit && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
 
   const { vms } = home.store;
-  if (ownerDied || record.state === "deleting") makeRoomToRemove(home);
+  if (forfeit || record.state === "deleting") makeRoomToRemove(home);
   if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
   try {
     const now = vms.find(record.id);
     if (!now) return record;
     const halfMade = now.pending.includes("create:files");
-    if (ownerDied || halfMade || now.state === "deleting") return await discard(home, now);
+    if (forfeit || halfMade || now.state === "deleting") return await discard(home, now);
     return await settle(home, now);
   } finally {
     vms.unlock(record.id);
   }
+}
+
+/** The process that it was to die with is gone, or its time to live is over. */
+function isForfeit({ owner, expiresAt }: VmRecord): boolean {
+  return (owner !== undefined && !isAlive(owner)) || (expiresAt !== undefined && expiresAt <= Date.now());
 }
 
 /** A machine that ended on its own, or whose starter or stopper died in the middle. */

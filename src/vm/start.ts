@@ -12,7 +12,6 @@ import type { Lease } from "../store/leases.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
-import { firstLease } from "./channel.ts";
 import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
 import { requireFeature } from "./features.ts";
@@ -20,6 +19,7 @@ import { endpointOf, filesOf, type Home } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
 import { killVmm } from "./vmm-process.ts";
+import { firstLease } from "./way.ts";
 
 /** What is different for one start. */
 export interface StartExtras {

@@ -62,6 +62,11 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     help: "forward a host port while it runs",
   },
   {
+    name: "ttl",
+    value: "TIME",
+    help: "time to live, e.g. 2h: then it is removed, whatever runs in it",
+  },
+  {
     name: "backend",
     value: "NAME",
     choices: ["auto", "qemu", "firecracker"],

@@ -3,6 +3,7 @@ import type { VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import { parseDrive } from "./drive.ts";
+import { parseDurationMs } from "./duration.ts";
 import { parseLabels } from "./pairs.ts";
 import { parsePort, parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
@@ -53,6 +54,8 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("diskMode", args.value("disk-mode") as VMConfig["diskMode"]);
   if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
+  const ttl = args.value("ttl");
+  give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return config;
 }

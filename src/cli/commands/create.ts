@@ -1,5 +1,4 @@
 import type { Limits, VMConfig } from "../../config/options.ts";
-import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { parseDurationMs } from "../args/duration.ts";
@@ -15,17 +14,19 @@ const spec: CommandSpec = {
   usage: "[OPTIONS]",
   operands: { min: 0, max: 1, what: "nothing" },
   options: [
-    ...SANDBOX_OPTIONS.map((option) =>
-      option.name === "publish" ? { ...option, hidden: true as const } : option,
-    ),
+    ...SANDBOX_OPTIONS,
     { name: "start", help: "start it too" },
     { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
     ...COMMON_OPTIONS,
   ],
   exit: "plain",
-  notes: ["Prints the sandbox's name. It outlives this command; start it with: smolvm start NAME"],
+  notes: [
+    "Prints the sandbox's name. It outlives this command; start it with: smolvm start NAME",
+    "Ports (-p) are forwarded whenever it runs, and --ttl is seen to, by smolvm's supervisor: a process in the background that comes when it is needed and goes when it is not.",
+  ],
   examples: [
     "smolvm create --name box --start",
+    "smolvm create --name web --start -p 8080:80 --ttl 2h",
     "smolvm create --image debian --cpus 2 --memory 2G --disk 10G",
   ],
 };
@@ -37,15 +38,6 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
       spec,
       `unexpected argument '${extra}'`,
       `Write: smolvm create --name ${extra} (or --image ${extra})`,
-    );
-  }
-  if (args.values("publish").length > 0) {
-    throw new SmolVMError(
-      "NOT_SUPPORTED",
-      "create -p is not built yet: nothing would stay to forward the port",
-      {
-        hint: "Forward it while a command of yours runs: smolvm port NAME GUEST --host-port HOST",
-      },
     );
   }
   const config = sandboxConfig(args, await environment(io, args));

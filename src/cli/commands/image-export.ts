@@ -8,7 +8,7 @@ import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
-import { packageVersion } from "../package-version.ts";
+import { packageVersion } from "../../host/package-version.ts";
 import { formatBytes } from "../render/units.ts";
 
 const spec: CommandSpec = {

@@ -65,6 +65,7 @@ export function sandboxFields(info: VMInfo): string {
     ["created", info.createdAt],
     ["started", info.startedAt],
     ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
+    ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
   ]);
 }

@@ -1,6 +1,6 @@
+import { packageVersion } from "../../host/package-version.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import { packageVersion } from "../package-version.ts";
 
 const spec: CommandSpec = {
   name: "version",

@@ -191,7 +191,7 @@ describe("port", () => {
       "import socket as s; l=s.create_server(('127.0.0.1', 7)); print('up')\nwhile 1: c=l.accept()[0]; c.sendall(c.recv(9).upper()); c.close()",
     ]);
     await server.printed("up");
-    const port = startCli(["port", "box", "7"]);
+    const port = startCli(["port", "--foreground", "box", "7"]);
     await port.printed("\n");
     expect(port.stdout).toMatch(/^http:\/\/127\.0\.0\.1:\d+\n$/);
     await until("the note", () => /^forwarding .* -> port 7 of box; Ctrl-C ends it\n$/.test(port.stderr));
@@ -208,7 +208,7 @@ describe("port", () => {
   });
 
   test("says which host port is taken", async () => {
-    const first = startCli(["port", "--json", "box", "7"]);
+    const first = startCli(["port", "--foreground", "--json", "box", "7"]);
     await first.printed("\n");
     const { hostPort } = JSON.parse(first.stdout).data;
     const second = await cli(["port", "box", "7", "--host-port", String(hostPort)]);

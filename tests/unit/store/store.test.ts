@@ -24,7 +24,7 @@ const dead = { pid: 2 ** 22 - 1, startTime: "1", bootId: "an earlier boot" };
 const vmm = { ...dead, monitor: dead };
 
 function add(name: string, id: string = name): void {
-  store.vms.insert({ id, name, spec, labels: {}, owner: undefined }, "create:files");
+  store.vms.insert({ id, name, spec, labels: {}, owner: undefined, expiresAt: undefined }, "create:files");
   store.vms.complete(id);
 }
 

@@ -1,0 +1,151 @@
+import { rmSync } from "node:fs";
+import type { Server, Socket } from "node:net";
+import { relay } from "../agent/relay/relay.ts";
+import { supervisorFiles } from "../host/filenames.ts";
+import type { Home } from "../vm/home.ts";
+import { recoverAll } from "../vm/recover.ts";
+import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
+import { type ControlHandler, listenForRequests } from "./control.ts";
+import { nextExpiryMs } from "./expiry.ts";
+import { Forwards } from "./forwards.ts";
+import { Upstreams } from "./upstreams.ts";
+
+/** With nothing to do for so long, it ends, in ms. */
+const IDLE_MS = 5_000;
+/** While somebody works on a sandbox, or a port could not be opened: how soon to look again, in ms. */
+const LOOK_AGAIN_MS = 1_000;
+
+export interface SupervisorOptions {
+  /** the package's version */
+  readonly version: string;
+  /** goes on with nothing to do */
+  readonly stay: boolean;
+  readonly log: (line: string) => void;
+}
+
+/**
+ * What must stay up while no command runs: ports that lead into detached sandboxes, the end of their time to live, and
+ * the channels of more processes than a sandbox has session ports. It holds nothing that is not in the store: killed, the
+ * next one goes on.
+ */
+export class Supervisor implements ControlHandler {
+  readonly #home: Home;
+  readonly #options: SupervisorOptions;
+  readonly #upstreams: Upstreams;
+  readonly #forwards: Forwards;
+  readonly #over: Promise<void>;
+  #finish: () => void = () => {};
+  #server: Server | undefined;
+  #relays = 0;
+  #retired = false;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** one look at a time; a second one that is wanted meanwhile waits for it */
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(home: Home, options: SupervisorOptions) {
+    this.#home = home;
+    this.#options = options;
+    this.#over = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    this.#upstreams = new Upstreams(home, () => this.#lookSoon(0));
+    this.#forwards = new Forwards(home, (id) => this.#upstreams.session(id));
+  }
+
+  /** Serves until there is nothing left to do. This process must be the supervisor in the store. */
+  async run(): Promise<void> {
+    const { socket } = supervisorFiles(this.#home.paths.dataDir, this.#home.paths.runtimeDir);
+    rmSync(socket, { force: true }); // of one that was killed
+    this.#server = await listenForRequests(socket, this);
+    await this.#look(false);
+    await this.#over;
+    await this.#upstreams.closeAll();
+  }
+
+  async answer(request: Exclude<SupervisorRequest, { op: "relay" }>): Promise<SupervisorReply> {
+    switch (request.op) {
+      case "open":
+        await this.#forwards.open(request.vm);
+        this.#options.log(`listening for sandbox ${request.vm}`);
+        break;
+      case "reach":
+        await this.#upstreams.session(request.vm);
+        break;
+      case "look":
+        await this.#look(true);
+        break;
+      case "retire":
+        await this.retire();
+        break;
+      case "hello":
+    }
+    this.#restIfIdle();
+    return { ok: true, pid: process.pid, version: this.#options.version };
+  }
+
+  async relay(vm: string, socket: Socket, rest: Buffer): Promise<void> {
+    this.#relays++;
+    this.#restIfIdle();
+    try {
+      await relay(socket, await this.#upstreams.session(vm), rest);
+    } finally {
+      this.#relays--;
+      this.#restIfIdle();
+    }
+  }
+
+  /** Gives its place up: what others wait for is finished, nothing is begun any more. */
+  async retire(): Promise<void> {
+    if (this.#retired) return;
+    this.#retired = true;
+    this.#options.log("retiring");
+    clearTimeout(this.#lookTimer);
+    await this.#forwards.closeAll();
+    this.#server?.close(); // removes the socket, so before another may make its own
+    this.#home.store.supervisor.release();
+    this.#restIfIdle();
+  }
+
+  #look(told: boolean): Promise<void> {
+    this.#looking = this.#looking
+      .then(() => this.#lookNow(told))
+      .catch((error) => {
+        this.#options.log(`looking at the sandboxes failed: ${(error as Error).message}`);
+        this.#lookSoon(LOOK_AGAIN_MS);
+      });
+    return this.#looking;
+  }
+
+  async #lookNow(told: boolean): Promise<void> {
+    if (this.#retired) return;
+    const records = await recoverAll(this.#home); // removes those whose time is over
+    const failures = await this.#forwards.reconcile(records, told);
+    for (const failure of failures) this.#options.log(failure.message);
+    const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
+    // Over these sessions it notices when a sandbox stops or crashes.
+    for (const { id, state } of served) if (state === "running") this.#upstreams.session(id).catch(() => {});
+    const again = failures.length > 0 || served.some(({ state }) => state !== "running");
+    const expiryMs = nextExpiryMs(records, Date.now());
+    clearTimeout(this.#lookTimer);
+    const waitMs = again ? Math.min(LOOK_AGAIN_MS, expiryMs ?? LOOK_AGAIN_MS) : expiryMs;
+    if (waitMs !== undefined) this.#lookSoon(waitMs);
+    this.#restIfIdle();
+  }
+
+  #lookSoon(ms: number): void {
+    if (this.#retired) return;
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = setTimeout(() => {
+      this.#lookTimer = undefined;
+      void this.#look(false);
+    }, ms);
+  }
+
+  #restIfIdle(): void {
+    clearTimeout(this.#idleTimer);
+    const idle = this.#relays === 0 && this.#forwards.count === 0 && this.#lookTimer === undefined;
+    if (this.#retired && this.#relays === 0) this.#finish();
+    else if (idle && !this.#options.stay) this.#idleTimer = setTimeout(() => void this.retire(), IDLE_MS);
+  }
+}

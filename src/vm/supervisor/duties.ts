@@ -1,0 +1,52 @@
+import type { Endpoint } from "../../agent/endpoint.ts";
+import { supervisorFiles } from "../../host/filenames.ts";
+import { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../home.ts";
+import { ask } from "./ask.ts";
+import { ensureSupervisor } from "./ensure.ts";
+import { encodeLine, type SupervisorRequest } from "./messages.ts";
+
+/** How long a supervisor may take to look at all sandboxes, in ms. */
+const LOOK_MS = 5_000;
+
+/**
+ * Has the supervisor listen on the ports that lead into a sandbox, before it is started.
+ * @throws SmolVMError PORT_IN_USE, HOST_FAILED, NOT_SUPPORTED, TIMEOUT, ABORTED
+ */
+export async function openForwards(home: Home, id: string, deadline: Deadline): Promise<void> {
+  await ensureSupervisor(home, deadline);
+  await ask(socketOf(home), { op: "open", vm: id }, deadline);
+}
+
+/** Makes sure that there is a supervisor and that it knows what is to be done. @throws as {@link openForwards} */
+export async function haveWatched(home: Home, deadline: Deadline): Promise<void> {
+  await ensureSupervisor(home, deadline);
+  await ask(socketOf(home), { op: "look" }, deadline);
+}
+
+/** Tells the supervisor, if there is one, that something has changed. What it misses now it finds by itself, later. */
+export async function tellSupervisor(home: Home): Promise<void> {
+  if (!home.store.supervisor.current()) return;
+  const deadline = Deadline.of("telling the supervisor", { timeoutMs: LOOK_MS });
+  await ask(socketOf(home), { op: "look" }, deadline).catch(() => {});
+}
+
+/**
+ * The way to a sandbox's agent through the supervisor, which any number of processes can go.
+ * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, VM_STATE, AGENT_LOST, TIMEOUT, ABORTED
+ */
+export async function relayEndpoint(home: Home, id: string, deadline: Deadline): Promise<Endpoint> {
+  await ensureSupervisor(home, deadline);
+  await ask(socketOf(home), { op: "reach", vm: id }, deadline);
+  return relayVia(home, id);
+}
+
+/** As {@link relayEndpoint}, through a supervisor that is known to have the sandbox's channel. */
+export function relayVia(home: Home, id: string): Endpoint {
+  const request: SupervisorRequest = { op: "relay", vm: id };
+  return { kind: "unix", path: socketOf(home), greeting: encodeLine(request) };
+}
+
+function socketOf(home: Home): string {
+  return supervisorFiles(home.paths.dataDir, home.paths.runtimeDir).socket;
+}

@@ -1,0 +1,63 @@
+import { SmolVMError } from "../../errors.ts";
+import { supervisorFiles } from "../../host/filenames.ts";
+import { packageVersion } from "../../host/package-version.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../home.ts";
+import { ask } from "./ask.ts";
+import { isNewer, type SupervisorHello } from "./messages.ts";
+import { startSupervisor, supervisorAllowed } from "./start.ts";
+
+/** Between two looks whether the supervisor that was started answers. Node itself takes ten times as long to start. */
+const LOOK_MS = 5;
+/** How long one that was started may take to answer before another one is started. */
+const START_MS = 10_000;
+
+/**
+ * The home's supervisor answers: it is started if there is none, and replaced if it is older than this program.
+ * @throws SmolVMError NOT_SUPPORTED where the user wants none, HOST_FAILED if it does not start, TIMEOUT, ABORTED
+ */
+export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<SupervisorHello> {
+  if (!supervisorAllowed()) {
+    throw new SmolVMError(
+      "NOT_SUPPORTED",
+      "this needs smolvm's supervisor, and SMOLVM_SUPERVISOR=off forbids it",
+      {
+        hint: "Unset it: unset SMOLVM_SUPERVISOR",
+      },
+    );
+  }
+  const { socket, log } = supervisorFiles(home.paths.dataDir, home.paths.runtimeDir);
+  const version = packageVersion();
+  let startedAt: number | undefined;
+  const givenUpAt = performance.now() + 3 * START_MS;
+  for (;;) {
+    const current = home.store.supervisor.current();
+    if (current) {
+      const hello = await ask(socket, { op: "hello" }, deadline).catch(nobodyThere);
+      if (hello !== undefined && !isNewer(version, hello.version)) return hello;
+      // It gives its place up before it answers, so that the next look finds none.
+      if (hello !== undefined) await askToRetire(home, deadline);
+    } else if (startedAt === undefined || performance.now() > startedAt + START_MS) {
+      startSupervisor(home);
+      startedAt = performance.now();
+    }
+    if (performance.now() > givenUpAt) {
+      throw new SmolVMError("HOST_FAILED", "smolvm's supervisor does not start", {
+        hint: `See what it says: cat '${log}'`,
+      });
+    }
+    await deadline.sleep(LOOK_MS);
+  }
+}
+
+/** Has the supervisor that lives now give its place up; commands that go through it are finished first. */
+export async function askToRetire(home: Home, deadline: Deadline): Promise<void> {
+  const { socket } = supervisorFiles(home.paths.dataDir, home.paths.runtimeDir);
+  await ask(socket, { op: "retire" }, deadline).catch(nobodyThere);
+}
+
+/** It may be about to listen, or about to end: the next look tells. */
+function nobodyThere(error: unknown): undefined {
+  if (error instanceof SmolVMError && error.code === "AGENT_LOST") return undefined;
+  throw error;
+}

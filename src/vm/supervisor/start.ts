@@ -1,0 +1,18 @@
+import { startDaemon } from "../../host/daemon.ts";
+import { readEnvironment } from "../../host/environment.ts";
+import { supervisorFiles } from "../../host/filenames.ts";
+import type { Home } from "../home.ts";
+
+/** False where the user wants no process in the background. */
+export function supervisorAllowed(): boolean {
+  return readEnvironment(process.env).supervisor !== "off";
+}
+
+/** Starts the home's supervisor in the background, and does not wait for it. One too many ends by itself. */
+export function startSupervisor(home: Home): void {
+  startDaemon(
+    "../supervisor/main",
+    supervisorFiles(home.paths.dataDir, home.paths.runtimeDir).log,
+    process.env,
+  );
+}

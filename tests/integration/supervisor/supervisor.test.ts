@@ -1,0 +1,208 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SmolVM } from "../../../src/index.ts";
+import { cli, cliJson, createBox, startCli } from "../../helpers/cli.ts";
+import { processesNaming, useTempHome } from "../../helpers/home.ts";
+import { until } from "../../helpers/wait.ts";
+
+const home = useTempHome();
+const dataDir = join(home, "data/smolvm");
+
+afterAll(async () => {
+  await cli(["rm", "--all", "-f"]);
+  await until("the supervisor, with nothing to do, has ended", () => supervisors().length === 0);
+});
+
+/** The supervisors of this home: their command line is the same everywhere, so their environment tells. */
+function supervisors(): number[] {
+  return processesNaming("supervisor/main.")
+    .map((line) => Number(line.split(" ")[0]))
+    .filter((pid) => readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_DATA_HOME=${home}/`));
+}
+
+/** What the guest answers on a port: connected to again until it does. */
+async function answerOf(port: number, text: string): Promise<string> {
+  return until(`an answer on port ${port}`, async () => {
+    const answer = await new Promise<string>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => socket.write(text));
+      let got = "";
+      socket.on("data", (data) => {
+        got += data;
+      });
+      socket.on("error", () => resolve("")).on("close", () => resolve(got));
+    });
+    return answer;
+  });
+}
+
+/** In the guest: answers each connection with what it said, in capitals. */
+const SHOUT =
+  "import socket as s; l=s.create_server(('127.0.0.1', 7))\nwhile 1: c=l.accept()[0]; c.sendall(c.recv(9).upper()); c.close()";
+
+async function shout(name: string): Promise<void> {
+  await using vm = await SmolVM.get(name);
+  await vm.spawn(["python3", "-c", SHOUT], { detached: true });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe("ports of a detached sandbox", () => {
+  let port: number;
+  beforeAll(async () => {
+    port = await freePort();
+    await createBox("web", "-p", `${port}:7`);
+    await shout("web");
+  });
+
+  test("are open when no command runs, and shown", async () => {
+    expect(await answerOf(port, "hello")).toBe("HELLO");
+    expect((await cliJson(["info", "web"])).data.ports).toEqual([
+      { guestPort: 7, hostAddress: "127.0.0.1", hostPort: port },
+    ]);
+    expect(supervisors()).toHaveLength(1);
+  });
+
+  test("come back with the next command when the supervisor was killed, and only one supervisor with them", async () => {
+    const [before] = supervisors();
+    process.kill(before!, "SIGKILL");
+    await until("it is dead", () => supervisors().length === 0);
+    await Promise.all([cli(["ls"]), cli(["ls"]), cli(["ls"])]);
+    expect(await answerOf(port, "again")).toBe("AGAIN");
+    await until("the others have ended", () => supervisors().length === 1);
+    expect(supervisors()).not.toContain(before);
+  });
+
+  test("close when it stops, and open when it starts", async () => {
+    expect((await cli(["stop", "web"])).code).toBe(0);
+    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow();
+    expect((await cliJson(["info", "web"])).data.ports).toEqual([]);
+    expect((await cli(["start", "web"])).code).toBe(0);
+    await shout("web");
+    expect(await answerOf(port, "anew")).toBe("ANEW");
+  });
+
+  test("are added and removed while it runs; one that is taken is refused and nothing is kept of it", async () => {
+    const added = await cliJson(["port", "web", "7"]);
+    expect(added.data).toMatchObject({ name: "web", guestPort: 7, hostAddress: "127.0.0.1" });
+    expect(await answerOf(added.data.hostPort, "more")).toBe("MORE");
+    expect((await cli(["port", "web"])).text).toBe(
+      `127.0.0.1:${port}->7\n127.0.0.1:${added.data.hostPort}->7\n`,
+    );
+
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const busy = String((taken.address() as AddressInfo).port);
+    const refused = await cliJson(["port", "web", "9", "--host-port", busy]);
+    taken.close();
+    expect(refused).toMatchObject({ code: 1, error: { code: "PORT_IN_USE" } });
+    expect((await cliJson(["port", "web"])).data).toHaveLength(2);
+
+    const removed = ["port", "--remove", "web", "--host-port", String(added.data.hostPort)];
+    expect((await cli(removed)).code).toBe(0);
+    await expect(fetch(`http://127.0.0.1:${added.data.hostPort}`)).rejects.toThrow();
+    expect(await cli(removed)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("no such port is forwarded"),
+    });
+  });
+
+  test("that are taken are told before the boot, and nothing is left of the sandbox", async () => {
+    const run = await cli(["create", "--name", "late", "--start", "-p", `${port}:80`]);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain(`error: port ${port} of 127.0.0.1 is forwarded into sandbox 'web'`);
+    expect((await cliJson(["info", "late"])).error).toMatchObject({ code: "VM_NOT_FOUND" });
+  });
+
+  test("close when its machine crashes", async () => {
+    process.kill((await cliJson(["info", "web"])).data.pid, "SIGKILL");
+    await until("the port is closed", () =>
+      fetch(`http://127.0.0.1:${port}`).then(
+        () => false,
+        (error) => error.cause?.code === "ECONNREFUSED",
+      ),
+    );
+    expect((await cliJson(["info", "web"])).data.state).toBe("error");
+  });
+});
+
+describe("a time to live", () => {
+  test("removes a detached sandbox while nobody looks, whatever runs in it", async () => {
+    await createBox("brief", "--ttl", "10s");
+    const { expiresAt, pid } = (await cliJson(["info", "brief"])).data;
+    await until("its time is over", () => Date.now() > Date.parse(expiresAt), 60_000);
+    await until("its machine has ended", () =>
+      processesNaming(home).every((line) => Number(line.split(" ")[0]) !== pid),
+    );
+    expect((await cliJson(["info", "brief"])).error).toMatchObject({ code: "VM_NOT_FOUND" });
+  });
+
+  test("is seen to by the next command where there was no supervisor", async () => {
+    const created = await cli(["create", "--name", "forgotten", "--ttl", "2s"]);
+    expect(created.code).toBe(0);
+    for (const pid of supervisors()) process.kill(pid, "SIGKILL");
+    const { expiresAt } = (await cliJson(["info", "forgotten"], { env: { SMOLVM_SUPERVISOR: "off" } })).data;
+    await until("its time is over", () => Date.now() > Date.parse(expiresAt), 60_000);
+    expect((await cliJson(["ls"], { env: { SMOLVM_SUPERVISOR: "off" } })).data).not.toContainEqual(
+      expect.objectContaining({ name: "forgotten" }),
+    );
+  });
+
+  test("removes a sandbox of this process too", async () => {
+    await using vm = await SmolVM.create({ network: "off", memSizeMib: 256, ttlMs: 15_000 });
+    await until("it is removed", async () => (await SmolVM.list()).every(({ name }) => name !== vm.name));
+    await expect(vm.info()).rejects.toMatchObject({ code: "VM_NOT_FOUND" });
+  });
+
+  test("that makes no sense is refused", async () => {
+    expect(() => new SmolVM({ ttlMs: 10 })).toThrow(/ttlMs/);
+    expect((await cli(["create", "--ttl", "soon"])).stderr).toContain("--ttl: 'soon' is not a time");
+  });
+});
+
+describe("the supervisor", () => {
+  test("is replaced by a newer program's, and its ports are open again at once", async () => {
+    const port = await freePort();
+    await createBox("old", "-p", `${port}:7`);
+    const [before] = supervisors();
+    // An older one: as if it had been started by an earlier version of the package.
+    process.kill(before!, "SIGKILL");
+    const { DatabaseSync } = await import("node:sqlite");
+    await cli(["ls"]);
+    await until("there is a new one", () => supervisors().length === 1 && !supervisors().includes(before!));
+    const [second] = supervisors();
+    const database = new DatabaseSync(join(dataDir, "store.db"));
+    expect(database.prepare("SELECT version FROM supervisor").get()).toMatchObject({
+      version: expect.stringMatching(/^\d/),
+    });
+    database.close();
+    expect(second).toBeGreaterThan(0);
+    expect((await cli(["rm", "-f", "old"])).code).toBe(0);
+  });
+
+  test("that hangs or cannot start is told, and what does not need it works", async () => {
+    const env = { SMOLVM_SUPERVISOR: "off" };
+    const refused = await cliJson(["create", "--name", "no", "--ttl", "1h"], { env });
+    expect(refused).toMatchObject({
+      code: 1,
+      error: { code: "NOT_SUPPORTED", hint: expect.stringContaining("unset") },
+    });
+    expect((await cliJson(["info", "no"])).error).toMatchObject({ code: "VM_NOT_FOUND" });
+    expect((await cli(["run", "--network", "off", "--", "echo", "fine"], { env })).text).toBe("fine\n");
+  });
+
+  test("writes what it does to a log", () => {
+    expect(readFileSync(join(dataDir, "supervisor.log"), "utf8")).toMatch(/ version \S+ begins\n/);
+    writeFileSync(join(dataDir, "supervisor.log"), "");
+    void startCli;
+  });
+});
