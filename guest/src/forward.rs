@@ -4,7 +4,7 @@ use crate::agent::Agent;
 use crate::errors::failure;
 use crate::frame::kind;
 use crate::messages::{code, Failure, Forward as Request, Outcome};
-use crate::poller::{Target, IN, OUT};
+use crate::poller::{Target, IN, OUT, RDHUP};
 use crate::sys::{check, Errno, Fd, Res};
 use crate::task::{failed, Forward, Kind, Link, Sink, SinkKind, Task};
 
@@ -133,7 +133,7 @@ impl Agent {
             // SAFETY: plain call.
             let input = Fd::own(check(unsafe { libc::fcntl(fd.raw(), libc::F_DUPFD_CLOEXEC, 3) })?);
             let sink_token = self.poller.add(&input, OUT, Target::Sink(index))?;
-            let source_token = self.poller.add(&fd, IN, Target::Source(index, 0))?;
+            let source_token = self.poller.add(&fd, IN | RDHUP, Target::Source(index, 0))?;
             Ok((input, sink_token, source_token))
         })();
         let (input, token, source_token) = watched.map_err(|e| failure(b"cannot watch the connection", e))?;

@@ -35,7 +35,7 @@ pub struct Event {
     pub target: Target,
     pub readable: bool,
     pub writable: bool,
-    /// the other side has gone (EPOLLHUP or EPOLLERR)
+    /// the other side has gone (EPOLLHUP or EPOLLERR), or will write no more (EPOLLRDHUP, where it is asked for)
     pub hangup: bool,
 }
 
@@ -51,6 +51,8 @@ pub struct Poller {
 pub const IN: u32 = libc::EPOLLIN as u32;
 pub const OUT: u32 = libc::EPOLLOUT as u32;
 pub const PRI: u32 = libc::EPOLLPRI as u32;
+/// For sockets that are read: their end may come in one event with their last bytes, and after a short read none follows.
+pub const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const HANGUP: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
 impl Poller {
@@ -154,9 +156,9 @@ impl Poller {
             if let Some(target) = self.target(token) {
                 return Some(Event {
                     target,
-                    readable: bits & (IN | PRI | HANGUP) != 0,
+                    readable: bits & (IN | PRI | RDHUP | HANGUP) != 0,
                     writable: bits & (OUT | HANGUP) != 0,
-                    hangup: bits & HANGUP != 0,
+                    hangup: bits & (HANGUP | RDHUP) != 0,
                 });
             }
         }

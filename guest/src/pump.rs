@@ -388,7 +388,7 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
                 sys::widen_pipe(source.fd.raw());
             }
             // A pipe or socket that gave less than it was asked for is empty (epoll(7)); a terminal gives lines. After a
-            // hangup no event comes any more: it is read to its end.
+            // hangup, or a socket's end, no event comes any more: it is read to its end.
             if n < max && !source.terminal && !source.hung_up {
                 source.ready = false;
             }

@@ -56,6 +56,16 @@ describe.skipIf(missing)("a connection into the guest", () => {
     await until("it is over", () => sockets.size === 0);
   });
 
+  test("ends when the guest's server ends it together with its last bytes, every time", async () => {
+    serve = (socket) => socket.once("data", (chunk) => socket.end(chunk));
+    for (let i = 0; i < 100; i++) {
+      const connection = await forward(session, { port });
+      connection.write(`hello ${i}`);
+      expect((await read(connection)).toString()).toBe(`hello ${i}`);
+      connection.end();
+    }
+  });
+
   test("can be ended by the guest first", async () => {
     let got: Promise<Buffer> | undefined;
     serve = (socket) => {
