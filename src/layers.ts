@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "util",
       // the image commands: images have no facade of their own
       "images",
+      "vm/supervisor/manage.ts",
       "config/defaults.ts",
       "host/facts.ts",
       "host/package-version.ts",

@@ -15,25 +15,28 @@ const NOT_PASSED_ON = ["NODE_OPTIONS", "NODE_V8_COVERAGE", "SMOLVM_FAILPOINT"];
 export function startDaemon(script: string, logPath: string, env: NodeJS.ProcessEnv): void {
   // Not imported: loading it takes as long as all that a command does, and few start anything.
   const { spawn } = process.getBuiltinModule("node:child_process");
-  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+  const [program, ...args] = daemonCommand(script);
   const log = openLog(logPath);
   try {
-    const child = spawn(
-      process.execPath,
-      ["--no-warnings", fileURLToPath(new URL(`${script}${extension}`, import.meta.url))],
-      {
-        detached: true,
-        stdio: ["ignore", log, log],
-        cwd: "/",
-        env: Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_PASSED_ON.includes(name))),
-        windowsHide: true,
-      },
-    );
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ["ignore", log, log],
+      cwd: "/",
+      env: Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_PASSED_ON.includes(name))),
+      windowsHide: true,
+    });
     child.on("error", () => {}); // who waits for it has a deadline, and the log
     child.unref();
   } finally {
     closeSync(log);
   }
+}
+
+/** The command line of a Node program beside src/host or dist/host, e.g. "../supervisor/main". */
+export function daemonCommand(script: string): [string, ...string[]] {
+  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+  const path = fileURLToPath(new URL(`${script}${extension}`, import.meta.url));
+  return [process.execPath, "--no-warnings", path];
 }
 
 function openLog(path: string): number {

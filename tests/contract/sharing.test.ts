@@ -23,6 +23,24 @@ describe.each(BACKENDS)("several host processes on %s", (backend) => {
     expect(outputs.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 8 }, (_, i) => `${i}\n`));
   });
 
+  test("run long commands at once, far more of them than there are session ports", async () => {
+    const many = 24;
+    await using vm = await SmolVM.create(small(backend));
+    // Each waits for all the others: one that had to wait for a port would keep all of them from ending.
+    const meet = (i: number): string =>
+      `mkdir -p /tmp/in; : > /tmp/in/${i}; while set -- /tmp/in/*; [ $# -lt ${many} ]; do sleep 0.5; done; echo ${i} $#`;
+    const outputs = await Promise.all(
+      Array.from({ length: many }, (_, i) =>
+        run(process.execPath, [join(helpers, "child-run.ts"), vm.name, meet(i)]),
+      ),
+    );
+    expect(outputs.map(({ stdout }) => stdout)).toEqual(
+      Array.from({ length: many }, (_, i) => `${i} ${many}\n`),
+    );
+    await vm.delete(); // its channels are given back before the supervisor looks whether it is needed
+    await until("the supervisor has ended", () => leftovers(home).sockets.length === 0);
+  });
+
   test("that are killed in the middle of a command lose their port to the next one, and their command is killed", async () => {
     await using vm = await SmolVM.create(small(backend));
     const victims = Array.from({ length: 3 }, (_, i) =>

@@ -1,3 +1,4 @@
+import { packageVersion } from "../../host/package-version.ts";
 import { ensurePaths, processPaths } from "../../host/paths.ts";
 import { agentFile } from "../../images/agent.ts";
 import { exportBundle } from "../../images/bundle/export.ts";
@@ -8,7 +9,6 @@ import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
-import { packageVersion } from "../../host/package-version.ts";
 import { formatBytes } from "../render/units.ts";
 
 const spec: CommandSpec = {

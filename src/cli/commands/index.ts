@@ -183,6 +183,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./gc.ts")).gc,
       },
       {
+        name: "supervisor status",
+        summary: "Show the process that forwards ports and ends times to live",
+        load: async () => (await import("./supervisor-status.ts")).supervisorStatus,
+      },
+      {
+        name: "supervisor stop",
+        summary: "End that process; what needs it starts it again",
+        load: async () => (await import("./supervisor-stop.ts")).supervisorStop,
+      },
+      {
+        name: "supervisor unit",
+        summary: "Print a systemd user unit that keeps it running",
+        load: async () => (await import("./supervisor-unit.ts")).supervisorUnit,
+      },
+      {
         name: "completion",
         summary: "Print a script that completes smolvm's words in your shell",
         load: async () => (await import("./completion.ts")).completion,

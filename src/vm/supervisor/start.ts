@@ -3,6 +3,9 @@ import { readEnvironment } from "../../host/environment.ts";
 import { supervisorFiles } from "../../host/filenames.ts";
 import type { Home } from "../home.ts";
 
+/** The supervisor's program, from src/host or dist/host. */
+export const SUPERVISOR_SCRIPT = "../supervisor/main";
+
 /** False where the user wants no process in the background. */
 export function supervisorAllowed(): boolean {
   return readEnvironment(process.env).supervisor !== "off";
@@ -10,9 +13,5 @@ export function supervisorAllowed(): boolean {
 
 /** Starts the home's supervisor in the background, and does not wait for it. One too many ends by itself. */
 export function startSupervisor(home: Home): void {
-  startDaemon(
-    "../supervisor/main",
-    supervisorFiles(home.paths.dataDir, home.paths.runtimeDir).log,
-    process.env,
-  );
+  startDaemon(SUPERVISOR_SCRIPT, supervisorFiles(home.paths.dataDir, home.paths.runtimeDir).log, process.env);
 }

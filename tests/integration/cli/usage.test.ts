@@ -132,7 +132,9 @@ describe("wrong usage", () => {
   });
 
   test("what is not built yet says so", async () => {
-    expect(await told("create", "--image", "python:3.12")).toMatch(/is not built yet|registry[\s\S]*exit 1$/);
+    expect(await told("create", "--image", "python:3.12")).toMatch(
+      /^error: 'python:3\.12' looks like a container image, and these cannot be used yet\nhint: [\s\S]*exit 1$/,
+    );
   });
 
   test("is one JSON object with --json, and nothing on stderr", async () => {

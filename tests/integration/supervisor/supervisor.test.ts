@@ -45,7 +45,7 @@ const SHOUT =
 
 async function shout(name: string): Promise<void> {
   await using vm = await SmolVM.get(name);
-  await vm.spawn(["python3", "-c", SHOUT], { detached: true });
+  await vm.spawn(["python3", "-c", SHOUT], { detached: true }).started;
 }
 
 async function freePort(): Promise<number> {

@@ -162,3 +162,65 @@ describe("the store's file", () => {
     rmSync(other, { recursive: true });
   });
 });
+
+describe("the supervisor's duties", () => {
+  const forward = (hostPort?: number) => ({ guestPort: 80, hostAddress: "127.0.0.1", hostPort });
+
+  test("a port of the host is forwarded into one sandbox only, and all that was asked for with it is undone", () => {
+    add("one");
+    add("two");
+    store.forwards.add("one", [forward(8080)]);
+    expect(() => store.forwards.add("two", [forward(), forward(8080)])).toThrow(
+      expect.objectContaining({ code: "PORT_IN_USE" }),
+    );
+    expect(store.forwards.all().map(({ vmId }) => vmId)).toEqual(["one"]);
+    store.vms.remove("one");
+    expect(store.forwards.all()).toEqual([]);
+    expect(store.forwards.add("two", [forward(8080)])).toHaveLength(1);
+  });
+
+  test("the port that was chosen is remembered", () => {
+    add("one");
+    const [added] = store.forwards.add("one", [forward()]);
+    store.forwards.chosen(added!.id, 40_000);
+    expect(store.forwards.of("one")).toMatchObject([{ hostPort: undefined, chosenPort: 40_000 }]);
+  });
+
+  test("are those of running sandboxes with forwards, and of detached ones with an end", () => {
+    add("one");
+    store.forwards.add("one", [forward()]);
+    expect(store.supervisor.isNeeded()).toBe(false);
+    store.vms.transition("one", "starting");
+    store.vms.transition("one", "running", { vmm });
+    expect(store.supervisor.isNeeded()).toBe(true);
+    store.vms.remove("one");
+    expect(store.supervisor.isNeeded()).toBe(false);
+    store.vms.insert(
+      { id: "brief", name: "brief", spec, labels: {}, owner: undefined, expiresAt: 5 },
+      "create:files",
+    );
+    expect(store.supervisor.isNeeded()).toBe(true);
+  });
+
+  test("there is one supervisor, until it goes or dies", () => {
+    expect(store.supervisor.tryTake("1.0.0")).toBe(true);
+    expect(store.supervisor.tryTake("2.0.0")).toBe(false);
+    expect(store.supervisor.current()).toMatchObject({ process: { pid: process.pid }, version: "1.0.0" });
+    store.supervisor.release();
+    expect(store.supervisor.current()).toBeUndefined();
+    expect(store.supervisor.tryTake("2.0.0")).toBe(true);
+    const other = new DatabaseSync(join(directory, "store.db"));
+    other.prepare("UPDATE supervisor SET holder = ?").run(JSON.stringify(dead));
+    other.close();
+    expect(store.supervisor.current()).toBeUndefined();
+  });
+
+  test("port 0 of a sandbox has one holder", () => {
+    add("one");
+    expect(store.leases.takeControl("one")).toBeUndefined();
+    expect(store.leases.controlHolder("one")).toMatchObject({ pid: process.pid });
+    expect(store.leases.holders("one")).toEqual([]); // not one that commands wait for
+    store.leases.release("one", 0);
+    expect(store.leases.controlHolder("one")).toBeUndefined();
+  });
+});
