@@ -1,7 +1,7 @@
 /**
  * Measures rows of the performance goals against a floor in the same run, interleaved.
  *
- *   npm run bench -- --rows 1,3,6,8 [--n 10] [--json] [--out FILE]
+ *   npm run bench -- --rows 1,3,6,8,9,11 [--n 10] [--json] [--out FILE]
  *
  * Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
  */
@@ -11,6 +11,8 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { cliStart } from "./rows/cli-start.ts";
 import { coldCreate } from "./rows/cold-create.ts";
+import { growth } from "./rows/growth.ts";
+import { rate } from "./rows/rate.ts";
 import { throughput } from "./rows/throughput.ts";
 import { warmRun } from "./rows/warm-run.ts";
 import type { Measurement } from "./stats.ts";
@@ -20,6 +22,8 @@ const ROWS: Record<string, (n: number | undefined) => Promise<Measurement[]>> = 
   "3": warmRun,
   "6": throughput,
   "8": cliStart,
+  "9": growth,
+  "11": rate,
 };
 
 const { values } = parseArgs({

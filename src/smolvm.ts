@@ -502,16 +502,17 @@ export class SmolVM implements AsyncDisposable {
   /** Creates the sandbox, if this object has not yet. */
   async #make(deadline: Deadline): Promise<void> {
     if (!this.#config) return;
+    if (this.#config.lifetime === "detached" && this.#config.ttlMs !== undefined) {
+      const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
+      await ensureSupervisor(this.#home, deadline);
+    }
     const { createVm } = await import("./vm/create.ts");
     const record = await createVm(this.#home, this.#config, this, deadline);
     this.#config = undefined;
     if (record.spec.lifetime === "owner") {
       own(this.id, this.#home);
       if (record.expiresAt !== undefined) expireLater(this.#home, this.id, record.expiresAt);
-    } else if (record.expiresAt !== undefined) {
-      const { haveWatched } = await import("./vm/supervisor/duties.ts");
-      await haveWatched(this.#home, deadline);
-    }
+    } else await this.#tellSupervisor();
   }
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */

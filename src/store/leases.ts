@@ -73,7 +73,7 @@ export class ChannelLeases {
   takeControl(vmId: string): ProcessIdentity | undefined {
     return transaction(this.#database, () => {
       const holder = this.controlHolder(vmId);
-      if (holder) return holder;
+      if (holder && holder.pid !== process.pid) return holder;
       this.#database
         .prepare("INSERT OR REPLACE INTO channel_leases (vm_id, port, holder) VALUES (?, ?, ?)")
         .run(vmId, CONTROL_PORT, thisProcess());

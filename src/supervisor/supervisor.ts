@@ -100,7 +100,7 @@ export class Supervisor implements ControlHandler {
     if (this.#retired) return;
     this.#retired = true;
     this.#options.log("retiring");
-    clearTimeout(this.#lookTimer);
+    this.#forgetLook();
     await this.#forwards.closeAll();
     this.#server?.close(); // removes the socket, so before another may make its own
     this.#home.store.supervisor.release();
@@ -127,7 +127,7 @@ export class Supervisor implements ControlHandler {
     for (const { id, state } of served) if (state === "running") this.#upstreams.session(id).catch(() => {});
     const again = failures.length > 0 || served.some(({ state }) => state !== "running");
     const expiryMs = nextExpiryMs(records, Date.now());
-    clearTimeout(this.#lookTimer);
+    this.#forgetLook();
     const waitMs = again ? Math.min(LOOK_AGAIN_MS, expiryMs ?? LOOK_AGAIN_MS) : expiryMs;
     if (waitMs !== undefined) this.#lookSoon(waitMs);
     this.#restIfIdle();
@@ -135,11 +135,16 @@ export class Supervisor implements ControlHandler {
 
   #lookSoon(ms: number): void {
     if (this.#retired) return;
-    clearTimeout(this.#lookTimer);
+    this.#forgetLook();
     this.#lookTimer = setTimeout(() => {
       this.#lookTimer = undefined;
       void this.#look(false);
     }, ms);
+  }
+
+  #forgetLook(): void {
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = undefined;
   }
 
   #restIfIdle(): void {

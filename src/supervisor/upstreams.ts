@@ -2,10 +2,11 @@ import { AgentSession } from "../agent/session.ts";
 import { HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
 import { Deadline } from "../util/deadline.ts";
-import { endpointOf, type Home } from "../vm/home.ts";
+import type { VmRecord } from "../store/vms.ts";
+import { endpointOf, type Home, sessionsAreUnlimited } from "../vm/home.ts";
 import { requireRunning } from "../vm/running.ts";
 
-/** The supervisor's own session with each sandbox that somebody reaches through it, over the port that nobody else uses. */
+/** The supervisor's own session with each sandbox that somebody reaches through it, over the port that no command uses. */
 export class Upstreams {
   readonly #home: Home;
   readonly #onEnd: (id: string) => void;
@@ -23,10 +24,7 @@ export class Upstreams {
     if (known) return known;
     const made = this.#connect(id);
     this.#sessions.set(id, made);
-    made.then(
-      (session) => session.ended.then(() => this.#forget(id)),
-      () => this.#sessions.delete(id),
-    );
+    made.catch(() => this.#sessions.delete(id));
     return made;
   }
 
@@ -36,37 +34,42 @@ export class Upstreams {
 
   async #connect(id: string): Promise<AgentSession> {
     const record = await requireRunning(this.#home, id);
-    const holder = this.#home.store.leases.takeControl(id);
-    if (holder && holder.pid !== process.pid) {
-      throw new SmolVMError(
-        "CHANNEL_BUSY",
-        `process ${holder.pid}, an older supervisor, still serves this sandbox`,
-        {
-          hint: "Wait until its commands have finished.",
-          details: { holders: [holder.pid] },
-        },
-      );
-    }
+    const port = this.#takePort(record);
     try {
-      return await AgentSession.connect(endpointOf(this.#home, record, 0), {
+      const session = await AgentSession.connect(endpointOf(this.#home, record, port), {
         deadline: Deadline.of(`connecting to sandbox '${record.name}'`, { timeoutMs: HELLO_TIMEOUT_MS }),
         client: "smolvm supervisor",
       });
+      void session.ended.then(() => {
+        this.#sessions.delete(id);
+        this.#release(id, port);
+        this.#onEnd(id);
+      });
+      return session;
     } catch (error) {
-      this.#release(id);
+      this.#release(id, port);
       throw error;
     }
   }
 
-  #forget(id: string): void {
-    this.#sessions.delete(id);
-    this.#release(id);
-    this.#onEnd(id);
+  /** Port 0; while an older supervisor, which finishes what others wait for, still has that: a session port like any other. */
+  #takePort(record: VmRecord): number {
+    const { leases } = this.#home.store;
+    const { id } = record;
+    if (sessionsAreUnlimited(record) || !leases.takeControl(id)) return 0;
+    const ticket = leases.enqueue(id);
+    const lease = leases.tryAcquire(id, ticket, record.spec.machine.sessionPorts);
+    if (lease) return lease.port;
+    leases.withdraw(ticket);
+    throw new SmolVMError("CHANNEL_BUSY", "all channels of the sandbox are in use, one of them by an older supervisor", {
+      hint: "Wait until a command that uses one has finished.",
+      details: { holders: leases.holders(id) },
+    });
   }
 
-  #release(id: string): void {
+  #release(id: string, port: number): void {
     try {
-      this.#home.store.leases.release(id, 0);
+      this.#home.store.leases.release(id, port);
     } catch {
       // The store cannot be written (a full disk): the lease ends with this process.
     }

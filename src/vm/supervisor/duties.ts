@@ -18,12 +18,6 @@ export async function openForwards(home: Home, id: string, deadline: Deadline): 
   await ask(socketOf(home), { op: "open", vm: id }, deadline);
 }
 
-/** Makes sure that there is a supervisor and that it knows what is to be done. @throws as {@link openForwards} */
-export async function haveWatched(home: Home, deadline: Deadline): Promise<void> {
-  await ensureSupervisor(home, deadline);
-  await ask(socketOf(home), { op: "look" }, deadline);
-}
-
 /** Tells the supervisor, if there is one, that something has changed. What it misses now it finds by itself, later. */
 export async function tellSupervisor(home: Home): Promise<void> {
   if (!home.store.supervisor.current()) return;
