@@ -177,6 +177,7 @@ describe("a time to live", () => {
 
 describe("the supervisor", () => {
   test("is replaced by a newer program's; what goes through the old one is finished first", async () => {
+    await cli(["supervisor", "stop"]);
     // The same program as an earlier version.
     const earlier = join(home, "earlier");
     mkdirSync(earlier);
