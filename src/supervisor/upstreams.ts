@@ -1,8 +1,8 @@
 import { AgentSession } from "../agent/session.ts";
 import { HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
-import { Deadline } from "../util/deadline.ts";
 import type { VmRecord } from "../store/vms.ts";
+import { Deadline } from "../util/deadline.ts";
 import { endpointOf, type Home, sessionsAreUnlimited } from "../vm/home.ts";
 import { requireRunning } from "../vm/running.ts";
 
@@ -61,10 +61,14 @@ export class Upstreams {
     const lease = leases.tryAcquire(id, ticket, record.spec.machine.sessionPorts);
     if (lease) return lease.port;
     leases.withdraw(ticket);
-    throw new SmolVMError("CHANNEL_BUSY", "all channels of the sandbox are in use, one of them by an older supervisor", {
-      hint: "Wait until a command that uses one has finished.",
-      details: { holders: leases.holders(id) },
-    });
+    throw new SmolVMError(
+      "CHANNEL_BUSY",
+      "all channels of the sandbox are in use, one of them by an older supervisor",
+      {
+        hint: "Wait until a command that uses one has finished.",
+        details: { holders: leases.holders(id) },
+      },
+    );
   }
 
   #release(id: string, port: number): void {

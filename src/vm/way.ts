@@ -26,7 +26,8 @@ export interface Way {
  * @throws SmolVMError CHANNEL_BUSY naming the processes that hold the ports; TIMEOUT, ABORTED
  */
 export async function findWay(home: Home, record: VmRecord, deadline: Deadline): Promise<Way> {
-  if (sessionsAreUnlimited(record)) return { endpoint: endpointOf(home, record, 0), lease: undefined, fresh: false };
+  if (sessionsAreUnlimited(record))
+    return { endpoint: endpointOf(home, record, 0), lease: undefined, fresh: false };
   const { leases, supervisor } = home.store;
   const { id } = record;
   const ports = record.spec.machine.sessionPorts;

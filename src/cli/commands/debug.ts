@@ -2,13 +2,13 @@ import { writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { runDoctor } from "../../doctor/index.ts";
 import { SmolVMError } from "../../errors.ts";
+import { packageVersion } from "../../host/package-version.ts";
 import { writeTar } from "../../images/tar.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
-import { packageVersion } from "../package-version.ts";
 
 const spec: CommandSpec = {
   name: "debug",
