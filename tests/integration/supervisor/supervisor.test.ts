@@ -22,9 +22,14 @@ afterAll(async () => {
 
 /** The supervisors of this home: their command line is the same everywhere, so their environment tells. */
 function supervisors(): number[] {
-  return processesNaming("supervisor/main.")
-    .map((line) => Number(line.split(" ")[0]))
-    .filter((pid) => readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_DATA_HOME=${home}/`));
+  const pids = processesNaming("supervisor/main.").map((line) => Number(line.split(" ")[0]));
+  return pids.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_DATA_HOME=${home}/`);
+    } catch {
+      return false; // it ended while we looked
+    }
+  });
 }
 
 /** What the guest answers on a port: connected to again until it does. */
