@@ -92,10 +92,18 @@ export interface Ports {
 
 /** Guest processes that smolvm started, by whichever host process. */
 export interface Processes {
+  /** Those that run, of all sessions, and the last 64 detached ones that have ended. @throws SmolVMError TIMEOUT, ABORTED */
   list(limits?: Limits): Promise<ProcessInfo[]>;
-  /** Attaches to a detached process: what it printed lately, then what it prints from now on. */
-  attach(id: number): GuestProcess;
-  /** Signals the process group of a process, or with `tree` everything that it started. Default SIGTERM. */
+  /**
+   * Attaches to a detached process: what it printed lately (up to 256 KiB), then what it prints from now on, and its end. One at a
+   * time may. Its limits, or dropping it, end the attaching and not the process; its promises reject with PROCESS_NOT_FOUND, or
+   * VM_BUSY while somebody else is attached.
+   */
+  attach(id: number, limits?: Limits): GuestProcess;
+  /**
+   * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM.
+   * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended
+   */
   kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
 }
 
@@ -160,10 +168,18 @@ export class SmolVM implements AsyncDisposable {
       published: async () => (await import("./vm/publish.ts")).publishedPorts(this.#home, this.#record().id),
     };
     this.processes = {
-      list: async (limits = {}) => listProcesses(await this.#limited("listing processes", limits)),
-      attach: (id) => attachProcess(this.#limited("attaching to a process", {}), id),
-      kill: async (id, signal = "SIGTERM", killOptions = {}) =>
-        signalProcess(await this.#limited("signalling a process", killOptions), id, signal, killOptions),
+      list: async (limits) => {
+        const deadline = Deadline.of("listing processes", limits);
+        return listProcesses(await this.#session(deadline), deadline.limits);
+      },
+      attach: (id, limits = {}) => {
+        const { signal } = limits;
+        return attachProcess(this.#limited(`attaching to process ${id}`, { signal }), id, limits);
+      },
+      kill: async (id, signal, { tree, ...limits } = {}) => {
+        const deadline = Deadline.of(`signalling process ${id}`, limits);
+        return signalProcess(await this.#session(deadline), id, signal, { tree, ...deadline.limits });
+      },
     };
     this.env = sandboxEnv({
       read: () => (this.#config ? (this.#config.env ?? {}) : this.#record().spec.env),

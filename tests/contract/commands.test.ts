@@ -173,6 +173,57 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     expect((await again).exitCode).toBe(0);
   });
 
+  test("are listed, signalled and attached to by number, by whoever knows it", async () => {
+    const line = "trap 'echo got it; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
+    const { id, pid } = await vm.spawn(line, { detached: true }).started;
+    const listed = async () => (await vm.processes.list()).find((entry) => entry.id === id);
+    expect(await listed()).toMatchObject({ pid, running: true, detached: true, pty: false, user: "root" });
+    const attached = vm.processes.attach(id);
+    for await (const { data } of attached) if (Buffer.from(data).includes("ready")) break;
+    await expect(vm.processes.attach(id)).rejects.toMatchObject({ code: "VM_BUSY" });
+    await vm.processes.kill(id);
+    expect(await attached).toMatchObject({ exitCode: 3, signal: undefined });
+    expect(await listed()).toMatchObject({ running: false, exitCode: 3 });
+    await expect(vm.processes.kill(id)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
+    let again = "";
+    for await (const { data } of vm.processes.attach(id)) again += Buffer.from(data).toString();
+    expect(again).toBe("ready\ngot it\n");
+
+    const tree = await vm.spawn("setsid sleep 4712 & sleep 4713", { detached: true }).started;
+    const sleeping = async (): Promise<string> => {
+      const lines = "for p in /proc/[0-9]*; do tr '\\0' ' ' 2>/dev/null < $p/cmdline; echo; done";
+      return (await vm.run(`${lines} | grep -c '^sleep 471[23]'`)).stdout;
+    };
+    await until("both sleep", async () => (await sleeping()) === "2\n");
+    await vm.processes.kill(tree.id, "SIGKILL", { tree: true });
+    expect(await vm.processes.attach(tree.id)).toMatchObject({ signal: "SIGKILL" });
+    await until("both are gone", async () => (await sleeping()) === "0\n");
+
+    await expect(vm.processes.attach(999_999)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
+    await expect(vm.processes.kill(999_999)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
+    await expect(vm.processes.kill(id, "SIGNOPE" as "SIGTERM")).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
+  });
+
+  test("of a guest that hangs keep nobody waiting beyond the limits", async () => {
+    const { id } = await vm.spawn("sleep 4714", { detached: true }).started;
+    const { pid } = await vm.info();
+    process.kill(pid!, "SIGSTOP");
+    try {
+      await expect(vm.processes.list({ timeoutMs: 300 })).rejects.toMatchObject({ code: "TIMEOUT" });
+      await expect(vm.processes.kill(id, "SIGKILL", { timeoutMs: 300 })).rejects.toMatchObject({
+        code: "TIMEOUT",
+      });
+      await expect(vm.processes.attach(id, { signal: AbortSignal.timeout(300) })).rejects.toMatchObject({
+        code: "RUN_ABORTED",
+      });
+    } finally {
+      process.kill(pid!, "SIGCONT");
+    }
+    await vm.processes.kill(id, "SIGKILL").catch(() => {}); // the first one may have arrived
+  });
+
   test("with more arguments than the guest takes are refused clearly", async () => {
     await expect(vm.run(["echo", "x".repeat(1 << 20)])).rejects.toMatchObject({ code: "ARGUMENTS_TOO_LONG" });
     const many = await vm.run([

@@ -96,17 +96,17 @@ async function pack(io: Io, vm: SmolVM, from: string): Promise<Outcome> {
     onSkipped: (entry) => skipped.push(entry),
   });
   for await (const chunk of archive) await io.stdout.write(chunk as Buffer);
-  noteSkipped(io, skipped);
+  noteSkipped(io, skipped, false);
   return { data: null, printed: true };
 }
 
 /** Says what was left out: devices and the like, and symlinks that would have led out of the target. */
-function noteSkipped(io: Io, skipped: TransferResult["skipped"]): void {
+function noteSkipped(io: Io, skipped: TransferResult["skipped"], listed = true): void {
   for (const { path, reason } of skipped.slice(0, SHOWN_SKIPPED)) {
     io.note(`note: left out ${escapeTerminal(path)}: ${escapeTerminal(reason)}`);
   }
-  if (skipped.length > SHOWN_SKIPPED)
-    io.note(`note: left out ${skipped.length - SHOWN_SKIPPED} more; --json lists them`);
+  const more = skipped.length - SHOWN_SKIPPED;
+  if (more > 0) io.note(`note: left out ${more} more${listed ? "; --json lists them" : ""}`);
 }
 
 function oneSandbox(source: CopyPath, target: CopyPath): SmolVMError {

@@ -171,6 +171,16 @@ describe("cp of a tar stream", () => {
     expect((await cli(["cp", "box:/none", "-"])).stderr).toContain("no such file or directory in the guest");
   });
 
+  test("says what it left out of an archive, for want of a place in the archive itself", async () => {
+    await guest(
+      "mkdir /w/links; cd /w/links; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ln -s /etc/$i l$i; done",
+    );
+    const packed = await cli(["cp", "box:/w/links", "-"]);
+    expect(packed.code).toBe(0);
+    expect(packed.stderr).toContain("note: left out l1: a symlink that leads out of the directory\n");
+    expect(packed.stderr).toMatch(/\nnote: left out 2 more\n$/);
+  });
+
   test("can be interrupted", async () => {
     const run = startCli(["cp", "-", "box:/w/never"], { openStdin: true });
     await until("the guest has begun", async () => (await guest("ls /w")) === "never\n");
