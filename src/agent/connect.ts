@@ -62,7 +62,7 @@ async function connectUntil(
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connected> {
-  const arrival = endpoint.kind === "unix" ? new Arrival(endpoint.path) : undefined;
+  const arrival = new Arrival(endpoint.path);
   try {
     let backoffMs = 1;
     for (;;) {
@@ -72,7 +72,7 @@ async function connectUntil(
       } catch (error) {
         if (signal.aborted) throw error;
         const code = (error as NodeJS.ErrnoException).code;
-        if (code === "ENOENT" && arrival !== undefined) {
+        if (code === "ENOENT") {
           await arrival.next(signal);
           continue;
         }
@@ -95,16 +95,14 @@ async function connectUntil(
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }
   } finally {
-    arrival?.close();
+    arrival.close();
   }
 }
 
 function dial(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
+  if (endpoint.kind === "relay") return endpoint.dial(signal);
   return new Promise((resolve, reject) => {
-    const socket =
-      endpoint.kind === "unix"
-        ? connectSocket({ path: endpoint.path })
-        : connectSocket({ host: endpoint.host, port: endpoint.port, noDelay: true });
+    const socket = connectSocket({ path: endpoint.path });
     const onAbort = (): void => {
       socket.destroy();
       reject(new Error("given up"));
@@ -179,9 +177,8 @@ function greet(
     };
 
     signal.addEventListener("abort", onAbort, { once: true });
-    socket.on("data", onData).on("error", onHangUp).on("close", onHangUp);
-    if (endpoint.kind === "tcp") socket.write(`${endpoint.token}\n`);
-    else if (endpoint.greeting !== undefined) socket.write(endpoint.greeting);
+    socket.on("data", onData).on("error", onHangUp).on("close", onHangUp).resume();
+    if (endpoint.kind === "unix" && endpoint.greeting !== undefined) socket.write(endpoint.greeting);
     socket.write(encodeHello(nonce, client));
     timer = setTimeout(askAgain, retryMs);
     if (signal.aborted) onAbort();

@@ -1,6 +1,12 @@
+import type { Socket } from "node:net";
+
 /** Where a host process reaches a sandbox's channel. */
 export type Endpoint =
   /** `greeting` is sent first: it tells whoever listens there whose channel is meant */
   | { readonly kind: "unix"; readonly path: string; readonly greeting?: string }
-  /** hosts without Unix sockets: loopback TCP; the token is sent first, one line */
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly token: string };
+  /** hosts without Unix sockets: `dial` finds in the file `path` where the machine's relay is, and shows it the token */
+  | {
+      readonly kind: "relay";
+      readonly path: string;
+      readonly dial: (signal: AbortSignal) => Promise<Socket>;
+    };

@@ -31,6 +31,9 @@ export interface GuestNetwork {
 /** Whose kernel is booted: the image's own, the fast one that was built here, or the user's. */
 export type KernelOrigin = "debian" | "fast" | "custom";
 
+/** How the host reaches the machine's sockets: as Unix sockets, or (Windows) over loopback TCP through a relay that wants a token. */
+export type Transport = "unix" | "tcp";
+
 /** The machine to launch. Frozen, serialisable; nothing optional that a backend would have to guess. */
 export interface MachineSpec {
   readonly backend: BackendName;
@@ -49,6 +52,8 @@ export interface MachineSpec {
   readonly network: NetworkMode;
   /** session ports (virtio-serial), where sessions are not unlimited; one more, number 0, is kept for stop and the supervisor */
   readonly sessionPorts: number;
+  /** absent: unix */
+  readonly transport?: Transport;
 }
 
 /** Everything about one sandbox, as kept in the store. */

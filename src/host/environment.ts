@@ -16,6 +16,8 @@ export interface Environment {
   readonly supervisor: string | undefined;
   /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
   readonly failpoint: string | undefined;
+  /** `SMOLVM_TRANSPORT`: for tests, "tcp" takes the transport of hosts without Unix sockets */
+  readonly transport: string | undefined;
   /** `PATH`, the search path of programs */
   readonly path: string | undefined;
   /** `HOME` (Windows: `USERPROFILE`) */
@@ -42,6 +44,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     allowOldFirecracker: get("SMOLVM_ALLOW_OLD_FIRECRACKER") === "1",
     supervisor: get("SMOLVM_SUPERVISOR"),
     failpoint: get("SMOLVM_FAILPOINT"),
+    transport: get("SMOLVM_TRANSPORT"),
     path: get("PATH") ?? get("Path"),
     userHome: get("HOME") ?? get("USERPROFILE"),
     xdgDataHome: get("XDG_DATA_HOME"),

@@ -15,6 +15,8 @@ export interface VmFiles {
   readonly vmmLog: string;
   /** JSON written by the monitor when the VMM has ended */
   readonly exit: string;
+  /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
+  readonly relay: string;
   /** the VMM's control socket (QMP, or Firecracker's API) */
   readonly control: string;
   /** the socket of the machine's vsock, where sessions are unlimited */
@@ -37,6 +39,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     console: join(dir, "console.log"),
     vmmLog: join(dir, "vmm.log"),
     exit: join(dir, "exit.json"),
+    relay: join(run, "relay.json"),
     control: socketPath(join(run, "ctl")),
     vsock: socketPath(join(run, "vsock")),
     channel: (port) => socketPath(join(run, `ch${port}`)),

@@ -21,6 +21,11 @@ export interface LaunchRequest {
   /** true: the program dies with this process, even if that is killed */
   readonly dieWithParent: boolean;
   readonly deadline: Deadline;
+  /**
+   * the program is a QEMU that connects to its monitor, which lets others in by token: the file that will say where
+   * (relay/dial.ts). Only the monitor in Node can do that
+   */
+  readonly relay?: string | undefined;
   /** which monitor; default: the native one where it is built, else Node */
   readonly monitor?: "native" | "node";
 }
@@ -90,7 +95,8 @@ export function readExit(files: { readonly exit: string; readonly stderr: string
 }
 
 function spawnMonitor(request: LaunchRequest): ChildProcess {
-  const native = request.monitor === "node" ? undefined : nativeProgram("monitor");
+  const native =
+    request.monitor === "node" || request.relay !== undefined ? undefined : nativeProgram("monitor");
   if (native === undefined && request.monitor === "native") {
     throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
       hint: "Run scripts/build-native.sh",
@@ -101,6 +107,7 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...["--console", request.console, "--stderr", request.stderr],
     ...["--max-bytes", String(CONSOLE_MAX_BYTES), "--exit", request.exit],
     ...(request.dieWithParent ? ["--die-with-parent"] : []),
+    ...(request.relay === undefined ? [] : ["--relay", request.relay]),
     "--",
     ...request.argv,
   ];

@@ -3,11 +3,16 @@
  * its own by launch.ts. With --die-with-parent its stdin is a pipe from its parent, and the pipe's end means the
  * parent's death; a monitor that is itself killed cannot take its program with it here (no parent-death signal).
  *
- *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] -- PROGRAM ARGS...
+ *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] [--relay FILE] -- PROGRAM ARGS...
+ *
+ * With --relay (hosts without Unix sockets, and only here) the program is a QEMU that connects to the monitor: see
+ * relay/machine.ts. FILE says where others reach it then.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { constants } from "node:os";
+import { constants, devNull } from "node:os";
+
+import { PORT_PLACEHOLDER } from "./relay/placeholder.ts";
 
 const STDERR_MAX_BYTES = 64 * 1024;
 const DRAIN_MS = 100;
@@ -18,6 +23,7 @@ interface MonitorArguments {
   readonly exit: string;
   readonly maxBytes: number;
   readonly dieWithParent: boolean;
+  readonly relay: string | undefined;
   readonly argv: readonly string[];
 }
 
@@ -47,6 +53,7 @@ function parseArguments(args: readonly string[]): MonitorArguments {
       exit: need("--exit"),
       maxBytes: Number(need("--max-bytes")),
       dieWithParent,
+      relay: options.get("--relay"),
       argv,
     };
   }
@@ -85,12 +92,19 @@ class BoundedFile {
   }
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const options = parseArguments(process.argv.slice(2));
   const consoleFile = new BoundedFile(options.console, options.maxBytes);
   const stderrFile = new BoundedFile(options.stderr, STDERR_MAX_BYTES);
+  const relay =
+    options.relay === undefined
+      ? undefined
+      : { file: options.relay, ...(await import("./relay/machine.ts")) };
+  const machine = relay && new relay.MachineConnections();
+  const port = String(await machine?.listen());
+  const args = options.argv.slice(1).map((arg) => (relay ? arg.replace(PORT_PLACEHOLDER, port) : arg));
   // Not detached: the program stays in our session, and signals to our group reach both.
-  const child = spawn(options.argv[0]!, options.argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(options.argv[0]!, args, { stdio: [relay ? "pipe" : "ignore", "pipe", "pipe"] });
   child.once("error", (error) => {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 127;
@@ -98,10 +112,17 @@ function main(): void {
   });
   child.once("spawn", () => {
     writeSync(1, `${JSON.stringify({ pid: child.pid })}\n`);
-    closeSync(1);
-    closeSync(2);
-    child.stdout.on("data", (chunk: Buffer) => consoleFile.write(chunk));
-    child.stderr.on("data", (chunk: Buffer) => stderrFile.write(chunk));
+    letGoOfOutput();
+    const onConsole = (chunk: Buffer): void => consoleFile.write(chunk);
+    if (relay && machine && child.stdin) {
+      machine
+        .serve({ stdin: child.stdin, stdout: child.stdout! }, relay.file, onConsole)
+        .catch((error: Error) => {
+          stderrFile.write(Buffer.from(`monitor: ${error.message}\n`));
+          child.kill("SIGKILL");
+        });
+    } else child.stdout!.on("data", onConsole);
+    child.stderr!.on("data", (chunk: Buffer) => stderrFile.write(chunk));
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
       process.on(signal, () => child.kill(signal));
     if (options.dieWithParent) {
@@ -116,6 +137,17 @@ function main(): void {
   });
 }
 
+/**
+ * Our starter sees our output end. The descriptors stay taken: a file or socket that got the number of stdout or stderr
+ * would be taken for it, by Node as well.
+ */
+function letGoOfOutput(): void {
+  for (const descriptor of [1, 2]) {
+    closeSync(descriptor);
+    openSync(devNull, "w");
+  }
+}
+
 /** Writes down how the program ended, and ends too. */
 function writeEnd(file: string, { pid, exitCode, signalCode }: ChildProcess): never {
   const signal = signalCode === null ? null : (constants.signals[signalCode] ?? null);
@@ -126,9 +158,7 @@ function writeEnd(file: string, { pid, exitCode, signalCode }: ChildProcess): ne
   process.exit(0);
 }
 
-try {
-  main();
-} catch (error) {
-  process.stderr.write(`monitor: ${(error as Error).message}\n`);
+main().catch((error: Error) => {
+  process.stderr.write(`monitor: ${error.message}\n`);
   process.exit(2);
-}
+});

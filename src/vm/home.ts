@@ -60,6 +60,7 @@ export function makeRoomToRemove(home: Home): void {
 /** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. Where sessions are unlimited, all are one. */
 export function endpointOf(home: Home, record: VmRecord, port: number): Endpoint {
   const files = filesOf(home, record.id);
+  if (record.spec.machine.transport === "tcp") return relayEndpoint(files, port);
   return sessionsAreUnlimited(record)
     ? // The answer to this, "OK 1073741824", is among what a session skips until it is greeted.
       { kind: "unix", path: files.vsock, greeting: `CONNECT ${AGENT_VSOCK_PORT}\n` }
@@ -69,4 +70,13 @@ export function endpointOf(home: Home, record: VmRecord, port: number): Endpoint
 /** Whether each process connects to the sandbox as it likes: no session port is leased then. */
 export function sessionsAreUnlimited(record: VmRecord): boolean {
   return BACKEND_FEATURES[record.spec.machine.backend].sessions === "unlimited";
+}
+
+function relayEndpoint({ relay }: VmFiles, port: number): Endpoint {
+  return {
+    kind: "relay",
+    path: relay,
+    // Loaded by those who need it: it wants node:crypto.
+    dial: async (signal) => (await import("../host/relay/dial.ts")).dialRelay(relay, `ch${port}`, signal),
+  };
 }

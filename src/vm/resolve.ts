@@ -10,8 +10,9 @@ import {
   SESSION_PORTS,
 } from "../config/defaults.ts";
 import type { VMConfig } from "../config/options.ts";
-import type { Arch, BackendName, DiskSpec, NetworkMode, VmSpec } from "../config/spec.ts";
+import type { Arch, BackendName, DiskSpec, NetworkMode, Transport, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import { type Boot, resolveBoot } from "../images/boot.ts";
@@ -78,6 +79,7 @@ export async function resolveVm(
         disks,
         network,
         sessionPorts: SESSION_PORTS,
+        transport: transport(backend),
       },
       image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
       kernel: boot.kernel,
@@ -106,6 +108,12 @@ function rootDisks(boot: Boot, files: VmFiles): DiskSpec[] {
     { ...disk, serial: "smolvm-base", readOnly: true },
     { serial: "smolvm-upper", path: files.upper, format: "raw", readOnly: false },
   ];
+}
+
+function transport(backend: BackendName): Transport {
+  if (BACKEND_FEATURES[backend].sessions === "unlimited") return "unix"; // vsock, whose one socket is the VMM's
+  const forced = readEnvironment(process.env).transport === "tcp";
+  return process.platform === "win32" || forced ? "tcp" : "unix";
 }
 
 function requireHostArch(): Arch {

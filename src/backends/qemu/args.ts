@@ -3,17 +3,21 @@ import { SmolVMError } from "../../errors.ts";
 import { kernelArgs } from "./kernel-args.ts";
 import { qemuOption } from "./option.ts";
 
-/** Where QEMU listens: a Unix socket, or loopback TCP on hosts without them. */
-export type SocketAddress =
-  | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
-
-export interface QemuEndpoints {
-  /** QMP */
-  readonly control: SocketAddress;
-  /** the channel's sockets; index 0 is kept for stop and the supervisor */
-  readonly channels: readonly SocketAddress[];
-}
+/** How QEMU is reached. */
+export type QemuEndpoints =
+  /** it listens on Unix sockets; the guest's console is its stdout */
+  | {
+      readonly kind: "unix";
+      /** QMP */
+      readonly control: string;
+      /** the channel's sockets; index 0 is kept for stop and the supervisor */
+      readonly channels: readonly string[];
+    }
+  /**
+   * Hosts without Unix sockets: QMP is its stdin and stdout, and for the console and each port of the channel it connects
+   * to that port of loopback, where its monitor listens (host/relay/). So nobody can connect to QEMU.
+   */
+  | { readonly kind: "relay"; readonly port: string; readonly channels: number };
 
 /** What the argv depends on besides the machine. */
 export interface QemuHostFacts {
@@ -46,10 +50,11 @@ const GICV2_MAX_CPUS = 8;
 
 /**
  * QEMU's arguments for a machine, without the program's name. Pure: the same spec on the same kind of host gives the
- * same arguments (templates depend on it). The guest's console is QEMU's stdout.
+ * same arguments (templates depend on it).
  */
 export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: QemuHostFacts): string[] {
   const bus = spec.machine === "q35" ? "pci" : "device";
+  const sockets = channelSockets(endpoints);
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...sandboxArgs(host),
@@ -62,13 +67,11 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
       arch: spec.arch,
       accelerator: spec.accelerator,
       tscKhz: host.tscKhz,
-      ports: endpoints.channels.length,
+      ports: sockets.length,
       bootArgs: spec.bootArgs,
     }),
-    // signal=off: a Ctrl-C byte on stdin is none of QEMU's business.
-    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
-    ...["-chardev", chardev("qmp", endpoints.control), "-mon", "chardev=qmp,mode=control"],
-    ...channelArgs(endpoints.channels, bus),
+    ...controlArgs(endpoints),
+    ...channelArgs(sockets, bus),
     ...spec.disks.flatMap((disk, index) =>
       diskArgs(disk, `disk${index}`, bus, host.disposable && disk.serial === UPPER_SERIAL),
     ),
@@ -136,21 +139,46 @@ function cpuModel(spec: MachineSpec, _host: QemuHostFacts): string {
   return spec.arch === "aarch64" && spec.accelerator === "tcg" ? "max,pauth-impdef=on" : "max";
 }
 
-function chardev(id: string, address: SocketAddress): string {
-  const where =
-    address.kind === "unix"
-      ? { path: address.path }
-      : { host: address.host, port: address.port, ipv6: false };
-  return qemuOption("socket", { id, ...where, server: true, wait: false });
+function controlArgs(endpoints: QemuEndpoints): string[] {
+  // signal=off: a Ctrl-C byte on stdin is none of QEMU's business.
+  const stdio = (id: string): string => qemuOption("stdio", { id, signal: false });
+  const [console, qmp] =
+    endpoints.kind === "unix"
+      ? [stdio("console"), listening("qmp", endpoints.control)]
+      : [connecting("console", endpoints.port), stdio("qmp")];
+  return [
+    "-chardev",
+    console,
+    "-serial",
+    "chardev:console",
+    "-chardev",
+    qmp,
+    "-mon",
+    "chardev=qmp,mode=control",
+  ];
 }
 
-function channelArgs(channels: readonly SocketAddress[], bus: string): string[] {
-  if (channels.length === 0) return [];
+/** The channel's sockets, in QEMU's words. */
+function channelSockets(endpoints: QemuEndpoints): string[] {
+  if (endpoints.kind === "unix") return endpoints.channels.map((path, n) => listening(`channel${n}`, path));
+  return Array.from({ length: endpoints.channels }, (_, n) => connecting(`channel${n}`, endpoints.port));
+}
+
+function listening(id: string, path: string): string {
+  return qemuOption("socket", { id, path, server: true, wait: false });
+}
+
+function connecting(id: string, port: string): string {
+  return qemuOption("socket", { id, host: "127.0.0.1", port, ipv6: false, server: false });
+}
+
+function channelArgs(sockets: readonly string[], bus: string): string[] {
+  if (sockets.length === 0) return [];
   return [
     // Port numbers begin at 1 (0 is for a virtio console); the driver sets up queues for max_ports of them.
-    ...["-device", `virtio-serial-${bus},id=serial,max_ports=${channels.length + 1}`],
-    ...channels.flatMap((address, index) => [
-      ...["-chardev", chardev(`channel${index}`, address)],
+    ...["-device", `virtio-serial-${bus},id=serial,max_ports=${sockets.length + 1}`],
+    ...sockets.flatMap((socket, index) => [
+      ...["-chardev", socket],
       "-device",
       qemuOption("virtserialport", {
         bus: "serial.0",

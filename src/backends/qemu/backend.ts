@@ -1,14 +1,17 @@
+import { existsSync } from "node:fs";
+import type { Socket } from "node:net";
 import type { MachineSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { tscKhz } from "../../host/facts.ts";
 import type { VmFiles } from "../../host/filenames.ts";
 import { launchProgram } from "../../host/launch.ts";
 import { ensurePrivateDir } from "../../host/paths.ts";
+import { PORT_PLACEHOLDER } from "../../host/relay/placeholder.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
-import { type QemuEndpoints, qemuArgs, type SocketAddress } from "./args.ts";
+import { type QemuEndpoints, qemuArgs } from "./args.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -34,11 +37,6 @@ async function launchQemu(
   options: LaunchOptions,
   host: BackendHost,
 ): Promise<LaunchedMachine> {
-  if (process.platform === "win32") {
-    throw new SmolVMError("NOT_SUPPORTED", "starting sandboxes on Windows hosts is not built yet", {
-      hint: "Run smolvm inside WSL 2.",
-    });
-  }
   const program = locateQemu(spec.arch, host.env);
   if (program === undefined) throw qemuMissing(spec.arch, host.env);
   const [probe, khz] = await Promise.all([
@@ -53,10 +51,11 @@ async function launchQemu(
     disposable: options.lifetime === "owner",
   };
   const launched = await launchProgram({
-    argv: [program, ...qemuArgs(spec, unixEndpoints(spec, files), facts)],
+    argv: [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)],
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
+    relay: spec.transport === "tcp" ? files.relay : undefined,
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });
@@ -64,11 +63,13 @@ async function launchQemu(
 }
 
 /** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */
-function unixEndpoints(spec: MachineSpec, files: VmFiles): QemuEndpoints {
-  const unix = (path: string): SocketAddress => ({ kind: "unix", path });
+function endpointsOf(spec: MachineSpec, files: VmFiles): QemuEndpoints {
+  const channels = spec.sessionPorts + 1;
+  if (spec.transport === "tcp") return { kind: "relay", port: PORT_PLACEHOLDER, channels };
   return {
-    control: unix(files.control),
-    channels: Array.from({ length: spec.sessionPorts + 1 }, (_, port) => unix(files.channel(port))),
+    kind: "unix",
+    control: files.control,
+    channels: Array.from({ length: channels }, (_, port) => files.channel(port)),
   };
 }
 
@@ -78,10 +79,24 @@ async function withControl<T>(
   deadline: Deadline,
   act: (client: QmpClient) => Promise<T>,
 ): Promise<T> {
-  const client = await QmpClient.connect({ kind: "unix", path: files.control }, deadline);
+  const client = existsSync(files.relay)
+    ? await QmpClient.over(await connectRelay(files, deadline), deadline)
+    : await QmpClient.connect(files.control, deadline);
   try {
     return await act(client);
   } finally {
     client.close();
+  }
+}
+
+async function connectRelay(files: VmFiles, deadline: Deadline): Promise<Socket> {
+  const { dialRelay } = await import("../../host/relay/dial.ts");
+  try {
+    return await deadline.race(dialRelay(files.relay, "ctl", deadline.signal));
+  } catch (cause) {
+    if (cause instanceof SmolVMError) throw cause;
+    throw new SmolVMError("VMM_FAILED", `the machine's relay does not answer: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -1,7 +1,6 @@
 import { createConnection, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { SocketAddress } from "./args.ts";
 import { encodeCommand, QmpDecoder, type QmpMessage } from "./qmp-codec.ts";
 
 interface Waiting {
@@ -28,7 +27,7 @@ export class QmpClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk)).resume();
     socket.on("error", (error) => this.#end(connectionLost(error)));
     socket.on("close", () => this.#end(connectionLost()));
   }
@@ -37,11 +36,13 @@ export class QmpClient {
    * Connects, reads the greeting and negotiates capabilities.
    * @throws SmolVMError VMM_FAILED (nothing listens, or it is not QMP), TIMEOUT (another client holds it), ABORTED
    */
-  static async connect(address: SocketAddress, deadline: Deadline): Promise<QmpClient> {
+  static async connect(path: string, deadline: Deadline): Promise<QmpClient> {
     deadline.check();
-    const socket = createConnection(
-      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
-    );
+    return await QmpClient.over(createConnection({ path }), deadline);
+  }
+
+  /** {@link connect} over a connection that is there already. */
+  static async over(socket: Socket, deadline: Deadline): Promise<QmpClient> {
     const client = new QmpClient(socket);
     try {
       const greeting = new Promise<string>((resolve, reject) => {

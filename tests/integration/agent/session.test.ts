@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { runCommand, spawnProcess } from "../../../src/agent/exec.ts";
 import { GuestFiles } from "../../../src/agent/files.ts";
@@ -141,23 +140,6 @@ describe("connecting", () => {
     });
     await (await guest.connect()).close();
     expect(guest.connections.length).toBe(3);
-  });
-
-  test("over TCP begins with the token's line", async () => {
-    const first = new Promise<Buffer>((resolve) => {
-      const server = createServer((socket: Socket) => {
-        socket.once("data", (chunk) => {
-          resolve(chunk as Buffer);
-          socket.destroy();
-          server.close();
-        });
-      }).listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as { port: number };
-        const endpoint = { kind: "tcp", host: "127.0.0.1", port, token: "secret" } as const;
-        AgentSession.connect(endpoint, { deadline: soon(300) }).catch(() => {});
-      });
-    });
-    expect((await first).toString("latin1")).toMatch(/^secret\n/);
   });
 });
 

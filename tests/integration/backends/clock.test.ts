@@ -30,7 +30,7 @@ async function behindMs(vm: SmolVM): Promise<number> {
 async function pauseMachine(vm: SmolVM): Promise<void> {
   const control = filesOf(openHome(), vm.id).control;
   const deadline = Deadline.of("pausing", { timeoutMs: 60_000 });
-  const qmp = await QmpClient.connect({ kind: "unix", path: control }, deadline);
+  const qmp = await QmpClient.connect(control, deadline);
   await qmp.execute("stop", undefined, deadline);
   await standStill();
   await qmp.execute("cont", undefined, deadline);

@@ -81,9 +81,7 @@ const backend = () =>
 const launch = (change?: Partial<MachineSpec>, lifetime: "owner" | "detached" = "owner") =>
   backend().launch(spec(change), files, { deadline: soon(), lifetime });
 const qmp = () =>
-  until("QMP answers", () =>
-    QmpClient.connect({ kind: "unix", path: files.control }, soon(2_000)).catch(() => undefined),
-  );
+  until("QMP answers", () => QmpClient.connect(files.control, soon(2_000)).catch(() => undefined));
 
 describe("launching QEMU", () => {
   test("gives a machine with its control socket and all channel sockets, that quits when told", async () => {
@@ -147,7 +145,7 @@ describe("launching QEMU", () => {
     ];
     for (const { control } of [files, second]) {
       const client = await until("QMP answers", () =>
-        QmpClient.connect({ kind: "unix", path: control }, soon(2_000)).catch(() => undefined),
+        QmpClient.connect(control, soon(2_000)).catch(() => undefined),
       );
       await client.quit(soon());
     }

@@ -18,8 +18,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-const connect = (deadline = within()): Promise<QmpClient> =>
-  QmpClient.connect({ kind: "unix", path }, deadline);
+const connect = (deadline = within()): Promise<QmpClient> => QmpClient.connect(path, deadline);
 
 describe("QMP with a real QEMU", () => {
   let ended: Promise<number | null>;

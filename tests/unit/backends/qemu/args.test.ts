@@ -21,19 +21,11 @@ const SPEC: MachineSpec = {
 };
 
 const UNIX: QemuEndpoints = {
-  control: { kind: "unix", path: "/run/smolvm/box/ctl" },
-  channels: [
-    { kind: "unix", path: "/run/smolvm/box/ch0" },
-    { kind: "unix", path: "/run/smolvm/box/ch1" },
-  ],
+  kind: "unix",
+  control: "/run/smolvm/box/ctl",
+  channels: ["/run/smolvm/box/ch0", "/run/smolvm/box/ch1"],
 };
-const TCP: QemuEndpoints = {
-  control: { kind: "tcp", host: "127.0.0.1", port: 40_000 },
-  channels: [
-    { kind: "tcp", host: "127.0.0.1", port: 40_001 },
-    { kind: "tcp", host: "127.0.0.1", port: 40_002 },
-  ],
-};
+const RELAY: QemuEndpoints = { kind: "relay", port: "{relay-port}", channels: 2 };
 const LINUX: QemuHostFacts = { platform: "linux", tscKhz: 2_400_000, sandbox: true, disposable: false };
 const MAC: QemuHostFacts = { platform: "darwin", tscKhz: undefined, sandbox: false, disposable: false };
 const WINDOWS: QemuHostFacts = { platform: "win32", tscKhz: undefined, sandbox: false, disposable: false };
@@ -81,10 +73,14 @@ describe("QEMU's arguments on macOS", () => {
   test("an emulated x86_64 guest", () => {
     expect(lines(qemuArgs(SPEC, UNIX, MAC))).toMatchSnapshot();
   });
+
+  test("an x86_64 guest under HVF, on an Intel Mac", () => {
+    expect(lines(qemuArgs({ ...SPEC, accelerator: "hvf" }, UNIX, MAC))).toMatchSnapshot();
+  });
 });
 
 describe("QEMU's arguments on Windows", () => {
-  test("an x86_64 guest under WHPX listens on loopback TCP", () => {
+  test("an x86_64 guest under WHPX: QMP on stdio, and nothing listens", () => {
     const spec: MachineSpec = {
       ...SPEC,
       machine: "q35",
@@ -93,7 +89,7 @@ describe("QEMU's arguments on Windows", () => {
       initrdPath: "C:\\cache\\initrd.cpio",
       disks: [{ serial: "smolvm-base", path: "C:\\images\\a, b.img", format: "raw", readOnly: true }],
     };
-    expect(lines(qemuArgs(spec, TCP, WINDOWS))).toMatchSnapshot();
+    expect(lines(qemuArgs(spec, RELAY, WINDOWS))).toMatchSnapshot();
   });
 });
 
