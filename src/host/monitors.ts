@@ -16,16 +16,21 @@ export interface RunningMonitor {
  * @throws SmolVMError what running `ps` throws, on systems without /proc
  */
 export async function runningMonitors(deadline: Deadline): Promise<RunningMonitor[]> {
-  const lines = process.platform === "linux" ? procCommandLines() : await psCommandLines(deadline);
+  const lines = await commandLines(deadline);
   return lines.flatMap(({ pid, args }) => {
     const exit = exitOption(args);
     return exit === undefined ? [] : [{ identity: identify(pid), exit }];
   });
 }
 
-interface CommandLine {
+export interface CommandLine {
   readonly pid: number;
   readonly args: readonly string[];
+}
+
+async function commandLines(deadline: Deadline): Promise<CommandLine[]> {
+  if (process.platform === "linux") return procCommandLines();
+  return process.platform === "win32" ? await cimCommandLines(deadline) : await psCommandLines(deadline);
 }
 
 function procCommandLines(): CommandLine[] {
@@ -49,6 +54,27 @@ async function psCommandLines(deadline: Deadline): Promise<CommandLine[]> {
     .map((line) => line.trim().split(" "))
     .filter(([pid]) => /^\d+$/.test(pid ?? ""))
     .map(([pid, ...args]) => ({ pid: Number(pid), args }));
+}
+
+async function cimCommandLines(deadline: Deadline): Promise<CommandLine[]> {
+  const query =
+    "Get-CimInstance Win32_Process | Select-Object ProcessId,CommandLine | ConvertTo-Json -Compress";
+  const argv = ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", query];
+  const { stdout } = await runProgram(argv, { deadline });
+  return parseCimProcesses(stdout);
+}
+
+/** Processes as Windows lists them; of those of others the command line is null. Pure. */
+export function parseCimProcesses(json: string): CommandLine[] {
+  const list = JSON.parse(json) as readonly { ProcessId: number; CommandLine: string | null }[];
+  return list.flatMap(({ ProcessId, CommandLine }) =>
+    CommandLine === null ? [] : [{ pid: ProcessId, args: windowsWords(CommandLine) }],
+  );
+}
+
+/** The words of a Windows command line: quotes hold a word together. (Paths cannot have quotes in them there.) */
+function windowsWords(line: string): string[] {
+  return (line.match(/(?:"[^"]*"|[^\s"])+/g) ?? []).map((word) => word.replaceAll('"', ""));
 }
 
 /** The file after --exit, of a command line that is a monitor's. Pure. */
