@@ -1,5 +1,6 @@
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { supervisorFiles } from "../host/filenames.ts";
 import { runningMonitors } from "../host/monitors.ts";
 import { removeUnfinished } from "../images/unfinished.ts";
 import { Deadline } from "../util/deadline.ts";
@@ -9,7 +10,7 @@ import { recover } from "./recover.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
-  readonly kind: "sandbox" | "process" | "directory" | "lease" | "image";
+  readonly kind: "sandbox" | "process" | "directory" | "lease" | "socket" | "image";
   /** what it was, in words */
   readonly what: string;
 }
@@ -29,6 +30,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await endStrayMachines(home)),
     ...removeStrayDirectories(home),
     ...pruneLeases(home),
+    ...removeStaleSocket(home),
     ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
   ];
 }
@@ -78,6 +80,14 @@ function removeStrayDirectories(home: Home): Garbage[] {
 function pruneLeases(home: Home): Garbage[] {
   const pruned = home.store.leases.prune() + home.store.ports.prune();
   return pruned === 0 ? [] : [{ kind: "lease", what: `${pruned} of processes that are gone` }];
+}
+
+/** The socket of a supervisor that was killed, where nothing waits for the next one. */
+function removeStaleSocket({ store, paths }: Home): Garbage[] {
+  const { socket } = supervisorFiles(paths.dataDir, paths.runtimeDir);
+  if (store.supervisor.current() || store.supervisor.isNeeded() || !existsSync(socket)) return [];
+  rmSync(socket, { force: true });
+  return [{ kind: "socket", what: socket }];
 }
 
 function entries(directory: string): string[] {

@@ -16,6 +16,23 @@ afterEach(async () => {
 /** What is left of sandboxes on the host: nothing, in the end. */
 const NOTHING = { processes: [], directories: [], sockets: [] };
 
+test("processes that create at once never share a name or a port of the host, and all else of them is distinct", async () => {
+  const sameName = await Promise.all([1, 2, 3, 4].map(() => cli(["create", "--name", "one", ...SMALL])));
+  expect(sameName.map(({ code }) => code).sort()).toEqual([0, 1, 1, 1]);
+  for (const { code, stderr } of sameName)
+    if (code !== 0) expect(stderr).toContain("a sandbox named 'one' exists");
+
+  const samePort = await Promise.all([1, 2, 3, 4].map(() => cli(["create", "-p", "17017:80", ...SMALL])));
+  expect(samePort.map(({ code }) => code).sort()).toEqual([0, 1, 1, 1]);
+  for (const { code, stderr } of samePort)
+    if (code !== 0) expect(stderr).toContain("error: port 17017 of 127.0.0.1");
+
+  const own = await Promise.all([1, 2, 3, 4].map(() => cliJson(["create", ...SMALL])));
+  expect(new Set(own.map(({ data }) => data.name)).size).toBe(4);
+  expect(new Set(own.map(({ data }) => data.id)).size).toBe(4);
+  expect((await cliJson(["ls"])).data).toHaveLength(6);
+});
+
 describe("run", () => {
   test("runs a command in a new sandbox and leaves nothing behind", async () => {
     const words = ["run", ...SMALL, "-e", "A=1", "-w", "/tmp", "-u", "nobody"];

@@ -234,6 +234,16 @@ describe("the supervisor", () => {
     expect((await cli(["run", "--network", "off", "--", "echo", "fine"], { env })).text).toBe("fine\n");
   });
 
+  test("that was killed leaves a socket, which gc removes", async () => {
+    expect((await cli(["create", "--name", "gone", "--ttl", "1h"])).code).toBe(0);
+    const [pid] = supervisors();
+    process.kill(pid!, "SIGKILL");
+    const env = { SMOLVM_SUPERVISOR: "off" };
+    await cli(["rm", "gone"], { env });
+    expect((await cli(["gc"], { env })).text).toMatch(/^socket: .*\/supervisor$/m);
+    expect((await cli(["gc"], { env })).text).not.toContain("socket");
+  });
+
   test("writes what it does to a log", () => {
     expect(readFileSync(join(dataDir, "supervisor.log"), "utf8")).toMatch(/ version \S+ begins\n/);
   });
