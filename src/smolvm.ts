@@ -265,11 +265,12 @@ export class SmolVM implements AsyncDisposable {
     const home = openHome();
     const records = await recoverAll(home);
     const host = hostState(home);
+    const ports = home.store.ports.byVm();
     const wanted = Object.entries(filter.labels ?? {});
     return records
       .filter((record) => filter.state === undefined || record.state === filter.state)
       .filter((record) => wanted.every(([name, value]) => record.labels[name] === value))
-      .map((record) => describe(record, { ...host, ports: home.store.ports.of(record.id) }));
+      .map((record) => describe(record, { ...host, ports: ports.get(record.id) ?? [] }));
   }
 
   /**

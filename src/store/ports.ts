@@ -49,6 +49,12 @@ export class PortTable {
       }));
   }
 
+  /** {@link of} for all sandboxes that have any: by their ids. */
+  byVm(): Map<string, PortRecord[]> {
+    const ids = this.#database.prepare("SELECT DISTINCT vm_id FROM ports").all();
+    return new Map(ids.map(({ vm_id }) => [String(vm_id), this.of(String(vm_id))]));
+  }
+
   /** Forgets the ports of processes that are gone. Returns how many they were. */
   prune(): number {
     return pruneHolders(this.#database, "ports");

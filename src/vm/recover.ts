@@ -120,8 +120,8 @@ export function discardNow(home: Home, id: string): void {
 export async function recoverAll(home: Home): Promise<VmRecord[]> {
   const left: VmRecord[] = [];
   for (const record of home.store.vms.list()) {
-    await recover(home, record);
-    const now = home.store.vms.find(record.id);
+    // Mostly nothing is to be done, and the record is returned as it is.
+    const now = (await recover(home, record)) === record ? record : home.store.vms.find(record.id);
     if (now) left.push(now);
   }
   return left;

@@ -11,34 +11,37 @@ export interface Column {
  * Cells may come from a guest or a user: control characters are made visible. No rows: the head alone.
  */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const cells = [
-    columns.map((column) => column.head),
-    ...rows.map((row) => row.map((cell) => escapeTerminal(cell))),
-  ];
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => width(row[i] ?? ""))));
-  return cells
-    .map((row) =>
-      row
-        .map((cell, i) => {
-          const pad = " ".repeat(widths[i]! - width(cell));
-          return columns[i]!.align === "right" ? pad + cell : cell + pad;
-        })
-        .join("  ")
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join("");
+  const cells = [columns.map((column) => column.head), ...rows.map((row) => row.map(shown))];
+  const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, width(row[i] ?? "")), 0));
+  let table = "";
+  for (const row of cells) {
+    let line = "";
+    row.forEach((cell, i) => {
+      const pad = " ".repeat(widths[i]! - width(cell));
+      line += (i === 0 ? "" : "  ") + (columns[i]!.align === "right" ? pad + cell : cell + pad);
+    });
+    table += `${line.trimEnd()}\n`;
+  }
+  return table;
 }
 
 /** `name: value` lines, the values in one column. Pure; values are escaped, lines without a value left out. */
 export function renderFields(fields: readonly (readonly [string, string | undefined])[]): string {
-  const shown = fields.filter((field): field is readonly [string, string] => field[1] !== undefined);
-  const widest = Math.max(0, ...shown.map(([name]) => name.length));
-  return shown
+  const given = fields.filter((field): field is readonly [string, string] => field[1] !== undefined);
+  const widest = Math.max(0, ...given.map(([name]) => name.length));
+  return given
     .map(([name, value]) => `${`${`${name}:`.padEnd(widest + 2)}${escapeTerminal(value)}`.trimEnd()}\n`)
     .join("");
 }
 
+/** Cells that are nothing but printable ASCII, as nearly all are, need no closer look. */
+const PLAIN = /^[\x20-\x5b\x5d-\x7e]*$/;
+
+function shown(cell: string): string {
+  return PLAIN.test(cell) ? cell : escapeTerminal(cell);
+}
+
+/** In code points. */
 function width(text: string): number {
-  return [...text].length;
+  return PLAIN.test(text) ? text.length : [...text].length;
 }
