@@ -38,6 +38,8 @@ export class Supervisor implements ControlHandler {
   #server: Server | undefined;
   #relays = 0;
   #retired = false;
+  /** why ports could not be opened at the last look */
+  #failures: readonly string[] = [];
   #lookTimer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   /** one look at a time; a second one that is wanted meanwhile waits for it */
@@ -121,7 +123,7 @@ export class Supervisor implements ControlHandler {
     if (this.#retired) return;
     const records = await recoverAll(this.#home); // removes those whose time is over
     const failures = await this.#forwards.reconcile(records, told);
-    for (const failure of failures) this.#options.log(failure.message);
+    this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
     // Over these sessions it notices when a sandbox stops or crashes.
     for (const { id, state } of served) if (state === "running") this.#upstreams.session(id).catch(() => {});
@@ -131,6 +133,12 @@ export class Supervisor implements ControlHandler {
     const waitMs = again ? Math.min(LOOK_AGAIN_MS, expiryMs ?? LOOK_AGAIN_MS) : expiryMs;
     if (waitMs !== undefined) this.#lookSoon(waitMs);
     this.#restIfIdle();
+  }
+
+  /** Each once, however often it is tried again. */
+  #logFailures(messages: readonly string[]): void {
+    for (const message of messages) if (!this.#failures.includes(message)) this.#options.log(message);
+    this.#failures = messages;
   }
 
   #lookSoon(ms: number): void {

@@ -10,7 +10,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "image kernel rm",
   usage: "[OPTIONS] NAME...",
-  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the kernel's name" },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the kernel's name", complete: "kernels" },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: ["A kernel that a sandbox boots is not removed. Prints the names."],

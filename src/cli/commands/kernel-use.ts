@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "image kernel use",
   usage: "[OPTIONS] NAME | debian",
-  operands: { min: 1, max: 1, what: "the kernel's name" },
+  operands: { min: 1, max: 1, what: "the kernel's name", complete: "kernels" },
   options: [ARCH_OPTION, ...COMMON_OPTIONS],
   exit: "plain",
   notes: ["For new sandboxes: one that exists keeps the kernel with which it was created."],
