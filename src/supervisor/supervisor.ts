@@ -113,7 +113,7 @@ export class Supervisor implements ControlHandler {
     this.#looking = this.#looking
       .then(() => this.#lookNow(told))
       .catch((error) => {
-        this.#options.log(`looking at the sandboxes failed: ${(error as Error).message}`);
+        this.#logFailures([`looking at the sandboxes failed: ${(error as Error).message}`]);
         this.#lookSoon(LOOK_AGAIN_MS);
       });
     return this.#looking;
