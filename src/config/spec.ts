@@ -50,6 +50,11 @@ export interface MachineSpec {
   readonly gdbPort?: number | undefined;
   readonly disks: readonly DiskSpec[];
   readonly network: NetworkMode;
+  /**
+   * how the guest finds its virtio devices on microvm: by ACPI tables, or on the kernel's command line, which is faster and
+   * which only the fast kernel can; absent in records of earlier versions: by ACPI
+   */
+  readonly discovery?: "acpi" | "command-line" | undefined;
   /** session ports (virtio-serial), where sessions are not unlimited; one more, number 0, is kept for stop and the supervisor */
   readonly sessionPorts: number;
   /** absent: unix */

@@ -60,6 +60,9 @@ export function aptConfig(dir: string, arch: Arch): string {
   ].join("\n")}\n`;
 }
 
+/** As mmdebstrap asks apt: no recommendations, no questions. */
+const INSTALL = ["install", "-q", "--yes", "--no-install-recommends"];
+
 /** An apt with state of its own, ready to download. */
 export class Apt {
   readonly #dir: string;
@@ -122,6 +125,26 @@ export class Apt {
     const deb = (await readdir(into)).find((file) => file.endsWith(".deb"));
     if (deb === undefined) throw new SmolVMError("IMAGE_BUILD_FAILED", `apt downloaded no package '${name}'`);
     return join(into, deb);
+  }
+
+  /**
+   * Downloads packages and all that they depend on, as for an empty system.
+   * @param wanted names and patterns (apt-patterns(7))
+   * @returns the paths of the .deb files
+   */
+  async downloadAll(wanted: readonly string[]): Promise<string[]> {
+    await this.#run("apt-get", [...INSTALL, "--download-only", ...wanted]);
+    const archives = join(this.#dir, "cache", "archives");
+    return (await readdir(archives))
+      .filter((name) => name.endsWith(".deb"))
+      .sort()
+      .map((name) => join(archives, name));
+  }
+
+  /** The packages that would be installed for some, with all that they depend on. */
+  async wouldInstall(wanted: readonly string[]): Promise<ReadonlySet<string>> {
+    const { stdout } = await this.#run("apt-get", [...INSTALL, "--simulate", ...wanted]);
+    return new Set([...stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1]!));
   }
 
   /** Unpacks a .deb file's content into a directory (made). Its scripts do not run. */

@@ -7,7 +7,7 @@ import { agentFile } from "./agent.ts";
 import { findImage } from "./find.ts";
 import type { Image, KernelModule, RootfsFormat } from "./image.ts";
 import { prepareInitrd } from "./initramfs.ts";
-import { type BuiltKernel, usedKernel } from "./kernel-build/kernel-store.ts";
+import { anyKernel, type BuiltKernel, usedKernel } from "./kernel-build/kernel-store.ts";
 import type { ImageDirs } from "./layout.ts";
 import { checkUserDisk, type UserDisk } from "./user-disk.ts";
 import { checkUserInitrd, checkUserRootfs, prepareUserKernel } from "./user-files.ts";
@@ -65,9 +65,9 @@ async function fastKernel(dirs: ImageDirs, request: BootRequest): Promise<BuiltK
       },
     );
   }
-  const built = await usedKernel(dirs, arch);
+  const built = await anyKernel(dirs, arch);
   if (built === undefined) {
-    throw new SmolVMError("IMAGE_NOT_FOUND", `no fast kernel is in use for ${arch}`, {
+    throw new SmolVMError("IMAGE_NOT_FOUND", `no fast kernel is built for ${arch}`, {
       hint: `Build it: smolvm image kernel build --arch ${arch}`,
     });
   }

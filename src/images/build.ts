@@ -4,10 +4,12 @@ import { join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import { hostArch } from "../host/facts.ts";
 import { failpoint } from "../host/failpoint.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { Apt } from "./apt.ts";
 import { acquireLock } from "./build-lock.ts";
+import type { RunInGuest } from "./foreign.ts";
 import type { Image } from "./image.ts";
 import { prepareKernel } from "./kernel.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
@@ -24,6 +26,8 @@ export interface BuildOptions {
   readonly onProgress?: OnProgress | undefined;
   /** build even if an image of this recipe is there (to take in newer packages) */
   readonly force?: boolean | undefined;
+  /** runs what an image for another architecture than the host's needs to run; absent: such images cannot be built */
+  readonly runInGuest?: RunInGuest | undefined;
   /** address of a Debian archive; default the one that this host's apt uses */
   readonly mirror?: string | undefined;
 }
@@ -56,6 +60,9 @@ export async function buildImage(dirs: ImageDirs, name: string, options: BuildOp
   const before = await existing();
   if (before !== undefined && !options.force) return { image: before, built: false };
   requireTools(recipe.tools);
+  // What its packages' scripts run in; before the lock, which that build needs as well.
+  if (recipe.runsScripts && arch !== hostArch())
+    await buildImage(dirs, "minimal", { ...options, force: false });
 
   let waited = false;
   const layout = imageLayout(dirs);
@@ -113,6 +120,7 @@ async function cook(
     workDir,
     target: join(target, recipe.rootfsFile),
     onLine: (line) => progress("rootfs", line),
+    runInGuest: options.runInGuest,
   });
 
   progress("disk", "making empty disks");

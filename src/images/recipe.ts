@@ -3,6 +3,7 @@ import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Apt, DEBIAN_SUITE } from "./apt.ts";
+import { buildForeignRootfs, type RunInGuest } from "./foreign.ts";
 import type { RootfsFormat } from "./image.ts";
 import { buildMinimalRootfs, MINIMAL_COMMANDS, MINIMAL_PACKAGE } from "./minimal.ts";
 import { checkImageName } from "./reference.ts";
@@ -19,13 +20,15 @@ export interface RecipeContext {
   /** the file to make */
   readonly target: string;
   readonly onLine: (line: string) => void;
+  /** how to run the scripts of another architecture's packages; absent: not possible */
+  readonly runInGuest?: RunInGuest | undefined;
 }
 
 /** How an image of ours is made. */
 export interface Recipe {
   readonly name: string;
-  /** "native": its packages' scripts run while it is built, so only the host's own */
-  readonly arches: "all" | "native";
+  /** its packages' scripts run while it is built: for an architecture that is not the host's, in a sandbox of that one */
+  readonly runsScripts: boolean;
   /** whatever is in here makes another image when it changes */
   readonly key: readonly unknown[];
   readonly message: string;
@@ -42,18 +45,25 @@ const BUILD_VERSION = 5;
 export const RECIPES: readonly Recipe[] = [
   {
     name: "debian",
-    arches: "native",
+    runsScripts: true,
     key: [BUILD_VERSION, "debian", DEBIAN_SUITE, DEBIAN_PACKAGES],
     message: `installing Debian ${DEBIAN_SUITE} with ${DEBIAN_PACKAGES.join(", ")}`,
     rootfsFile: "rootfs.squashfs",
     rootfsFormat: "squashfs",
     tools: ["apt-get", "apt-cache", "dpkg-deb", "mmdebstrap", "tar2sqfs", "tar", "mke2fs", "qemu-img"],
-    buildRootfs: async ({ apt, workDir, target, ...context }) =>
-      buildDebianRootfs(workDir, target, { ...context, sourceDateEpoch: await apt.archiveTime() }),
+    buildRootfs: async ({ apt, workDir, target, runInGuest, ...context }) =>
+      context.arch === hostArch()
+        ? buildDebianRootfs(workDir, target, { ...context, sourceDateEpoch: await apt.archiveTime() })
+        : buildForeignRootfs(apt, {
+            ...context,
+            workDir,
+            target,
+            runInGuest: requireGuest(runInGuest, context.arch),
+          }),
   },
   {
     name: "minimal",
-    arches: "all",
+    runsScripts: false,
     key: [BUILD_VERSION, "minimal", DEBIAN_SUITE, MINIMAL_PACKAGE, MINIMAL_COMMANDS],
     message: `unpacking ${MINIMAL_PACKAGE}`,
     rootfsFile: "rootfs.squashfs",
@@ -67,7 +77,7 @@ export const RECIPES: readonly Recipe[] = [
  * The recipe of an image.
  * @throws SmolVMError IMAGE_NOT_FOUND, NOT_SUPPORTED, CONFIG_INVALID
  */
-export function findRecipe(name: string, arch: Arch, host: Arch | undefined = hostArch()): Recipe {
+export function findRecipe(name: string, arch: Arch): Recipe {
   checkImageName(name);
   const recipe = RECIPES.find((candidate) => candidate.name === name);
   if (recipe === undefined) {
@@ -76,16 +86,6 @@ export function findRecipe(name: string, arch: Arch, host: Arch | undefined = ho
       details: { image: name, arch },
     });
   }
-  if (!canBuild(recipe, arch, host)) {
-    throw new SmolVMError(
-      "NOT_SUPPORTED",
-      `the image '${name}' for ${arch} cannot be built on a ${host ?? "foreign"} host yet`,
-      {
-        hint: useAnother(arch, host),
-        details: { image: name, arch },
-      },
-    );
-  }
   return recipe;
 }
 
@@ -93,24 +93,20 @@ export function findRecipe(name: string, arch: Arch, host: Arch | undefined = ho
 export function imageNotFound(name: string, arch: Arch, host: Arch | undefined = hostArch()): SmolVMError {
   const recipe = RECIPES.find((candidate) => candidate.name === name);
   const hint =
-    recipe !== undefined && canBuild(recipe, arch, host)
+    recipe !== undefined
       ? `Build it: smolvm image build ${name}${archFlag(arch, host)}`
-      : recipe !== undefined
-        ? useAnother(arch, host)
-        : "See what there is: smolvm image ls";
+      : "See what there is: smolvm image ls";
   return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
     hint,
     details: { image: name, arch },
   });
 }
 
-function canBuild(recipe: Recipe, arch: Arch, host: Arch | undefined): boolean {
-  return recipe.arches === "all" || arch === host;
-}
-
-function useAnother(arch: Arch, host: Arch | undefined): string {
-  const other = RECIPES.find((candidate) => canBuild(candidate, arch, host))!.name; // there is one for all
-  return `For ${arch} use the image ${other}: smolvm image build ${other}${archFlag(arch, host)}`;
+function requireGuest(runInGuest: RunInGuest | undefined, arch: Arch): RunInGuest {
+  if (runInGuest !== undefined) return runInGuest;
+  throw new SmolVMError("NOT_SUPPORTED", `an image for ${arch} cannot be built here by itself`, {
+    hint: `Its packages are configured in a sandbox: smolvm image build debian --arch ${arch}`,
+  });
 }
 
 function archFlag(arch: Arch, host: Arch | undefined): string {

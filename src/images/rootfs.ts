@@ -26,6 +26,15 @@ export const DEBIAN_PACKAGES: readonly string[] = [
   "iproute2",
 ];
 
+/** Manual pages, translations and documents stay out, now and when the guest installs something; licences stay in. */
+export const DPKG_OPTIONS: readonly string[] = [
+  "path-exclude=/usr/share/man/*",
+  "path-exclude=/usr/share/info/*",
+  "path-exclude=/usr/share/locale/*",
+  "path-exclude=/usr/share/doc/*",
+  "path-include=/usr/share/doc/*/copyright",
+];
+
 export interface RootfsOptions {
   readonly arch: Arch;
   readonly mirror: string;
@@ -77,12 +86,7 @@ export function mmdebstrapArgs(
     "--format=tar",
     `--architectures=${debianArch(arch)}`,
     `--include=${DEBIAN_PACKAGES.join(",")}`,
-    // Manual pages, translations and documents stay out, now and when the guest installs something; licences stay in.
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-    "--dpkgopt=path-exclude=/usr/share/info/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    ...DPKG_OPTIONS.map((option) => `--dpkgopt=${option}`),
     // A guest installs packages without recommendations and without a terminal to ask on.
     '--aptopt=APT::Install-Recommends "false"',
     // mmdebstrap copies these two from the host; the agent writes its own. Debian's installer scripts leave byte code

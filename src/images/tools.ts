@@ -35,7 +35,7 @@ export function requireTools(tools: readonly Tool[], platform: NodeJS.Platform =
       hint:
         platform === "linux"
           ? `On Debian or Ubuntu: sudo apt-get install -y ${packages.join(" ")}`
-          : "Images are built on Linux. Build there and copy smolvm's cache directory, or set kernelPath and rootfsPath.",
+          : "Images are built on Linux. Here, install a guest bundle beside smolvm (npm install smolvm-guest-x64), or take one in that `smolvm image export` wrote elsewhere: smolvm image import FILE",
       details: { missing },
     },
   );

@@ -1,5 +1,6 @@
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { chooseHardware } from "../backends/hardware.ts";
+import { chooseDiscovery } from "../backends/qemu/machine.ts";
 import { selectBackend } from "../backends/select.ts";
 import {
   BOOT_TIMEOUT_MS,
@@ -78,6 +79,12 @@ export async function resolveVm(
         gdbPort,
         disks,
         network,
+        discovery: chooseDiscovery({
+          machine,
+          kernel: boot.kernel,
+          disks: disks.length,
+          nic: network !== "off",
+        }),
         sessionPorts: SESSION_PORTS,
         transport: transport(backend),
       },

@@ -17,11 +17,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { hostArch } from "../../src/host/facts.ts";
 import { processPaths } from "../../src/host/paths.ts";
 import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";
-import { BACKENDS, small } from "../helpers/backends.ts";
+import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 
 const home = useTempHome();
@@ -161,7 +160,7 @@ describe.each(BACKENDS)("drives on %s", (backend) => {
 describe.each(BACKENDS)('diskMode "shared" on %s', (backend) => {
   let tree: string;
   beforeAll(async () => {
-    const { rootfsPath } = await resolveImage(processPaths(), "minimal", hostArch()!);
+    const { rootfsPath } = await resolveImage(processPaths(), "minimal", ARCH);
     tree = join(directory, "tree");
     mkdirSync(tree);
     execFileSync("sh", ["-c", 'sqfs2tar "$1" | tar -x -C "$2"', "sh", rootfsPath, tree]);
@@ -230,7 +229,7 @@ describe.each(BACKENDS)('diskMode "shared" on %s', (backend) => {
   });
 
   test("is refused for what cannot be written", async () => {
-    const { rootfsPath } = await resolveImage(processPaths(), "minimal", hostArch()!);
+    const { rootfsPath } = await resolveImage(processPaths(), "minimal", ARCH);
     const create = (path: string): Promise<SmolVM> =>
       SmolVM.create(small(backend, { rootfsPath: path, diskMode: "shared" }));
     await expect(create(rootfsPath)).rejects.toMatchObject({

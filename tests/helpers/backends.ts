@@ -1,4 +1,6 @@
 import type { VMConfig } from "../../src/config/options.ts";
+import type { Arch } from "../../src/config/spec.ts";
+import { hostArch } from "../../src/host/facts.ts";
 
 /**
  * The backends that the contract suite runs on: SMOLVM_TEST_BACKENDS (comma separated), default qemu. A backend that
@@ -6,7 +8,23 @@ import type { VMConfig } from "../../src/config/options.ts";
  */
 export const BACKENDS: readonly string[] = (process.env.SMOLVM_TEST_BACKENDS ?? "qemu").split(",");
 
+/** The guests' architecture: SMOLVM_TEST_ARCH, default the host's. */
+export const ARCH: Arch = oneOf("SMOLVM_TEST_ARCH", ["x86_64", "aarch64"]) ?? hostArch() ?? "x86_64";
+
+/** The guests' kernel: SMOLVM_TEST_KERNEL (debian or fast, which then must be there), default what users get. */
+const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
+
 /** The smallest sandbox that serves a test: no network card, little memory. */
 export function small(backend: string, options: VMConfig = {}): VMConfig {
-  return { backend, network: "off", memSizeMib: 256, ...options };
+  const kernel = KERNEL === undefined ? {} : { kernel: KERNEL };
+  return { backend, network: "off", memSizeMib: 256, arch: ARCH, ...kernel, ...options };
+}
+
+// A wrong word would test something else than was meant, in silence.
+function oneOf<T extends string>(variable: string, values: readonly T[]): T | undefined {
+  const text = process.env[variable] || undefined;
+  if (text === undefined) return undefined;
+  const value = values.find((candidate) => candidate === text);
+  if (value === undefined) throw new Error(`${variable} is not one of ${values.join(", ")}: '${text}'`);
+  return value;
 }

@@ -1,4 +1,4 @@
-import type { Arch, MachineType } from "../../config/spec.ts";
+import type { Arch, KernelOrigin, MachineSpec, MachineType } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 
 /**
@@ -16,4 +16,27 @@ export function chooseMachine(requested: "auto" | "microvm" | "q35", arch: Arch)
       details: { qemuMachine: requested, arch },
     },
   );
+}
+
+/** microvm without ACPI has one interrupt controller, and on it this many places for virtio devices. */
+const PLACES_WITHOUT_ACPI = 8;
+
+/**
+ * How a guest finds its virtio devices: without ACPI where it can, because reading its tables takes a quarter of the fast
+ * kernel's emulated boot. Pure.
+ */
+export function chooseDiscovery({
+  machine,
+  kernel,
+  disks,
+  nic,
+}: {
+  machine: MachineType;
+  kernel: KernelOrigin;
+  disks: number;
+  nic: boolean;
+}): NonNullable<MachineSpec["discovery"]> {
+  const devices = disks + (nic ? 1 : 0) + 1; // and the channels
+  const can = machine === "microvm" && kernel === "fast" && devices <= PLACES_WITHOUT_ACPI;
+  return can ? "command-line" : "acpi";
 }

@@ -7,6 +7,7 @@ import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { finishInGuest } from "../guest/finish-image.ts";
 import type { Io } from "../io.ts";
 import { formatBytes } from "../render/units.ts";
 import { imageData } from "./image-ls.ts";
@@ -25,6 +26,7 @@ const spec: CommandSpec = {
   exit: "plain",
   notes: [
     "Without a name it builds the default image, debian. An image that is there already is left as it is.",
+    "For another architecture than this machine's, Debian's packages are configured in an emulated sandbox; that takes some minutes.",
   ],
   examples: ["smolvm image build", "smolvm image build debian --force"],
 };
@@ -42,6 +44,7 @@ async function imageBuildCommand(io: Io, args: Arguments): Promise<Outcome> {
       option: "--timeout",
     }),
     onProgress: io.onProgress,
+    runInGuest: finishInGuest,
     force: args.flag("force"),
     mirror: args.value("mirror"),
   });

@@ -13,7 +13,7 @@ import { identify, isAlive } from "../../host/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { writeCpio } from "../cpio.ts";
 import { initramfsEntries } from "../initramfs.ts";
-import { type BuiltKernel, listKernels, usedKernel } from "../kernel-build/kernel-store.ts";
+import { anyKernel, type BuiltKernel } from "../kernel-build/kernel-store.ts";
 import { kernelLayout } from "../kernel-build/layout.ts";
 import { kernelRecipeDir } from "../kernel-build/recipe.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../layout.ts";
@@ -77,7 +77,7 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
   await requireFree(target, options.force ?? false);
   const stored = await readImage(dirs, name, arch);
   if (stored === undefined) throw imageNotFound(name, arch);
-  const kernel = await chooseKernel(dirs, arch);
+  const kernel = await anyKernel(dirs, arch);
   const sources = sourceReferences(stored.manifest, kernel?.manifest);
   const about = { name, arch, smolvm: options.version };
   const agent = await readAgent(options.agentPath);
@@ -210,14 +210,6 @@ async function kernelParts(dirs: ImageDirs, { name, manifest }: BuiltKernel): Pr
     })),
     ...patches,
   ];
-}
-
-/** The kernel that is used for an architecture; where Debian's is, the newest that was built. */
-async function chooseKernel(dirs: ImageDirs, arch: Arch): Promise<BuiltKernel | undefined> {
-  const used = await usedKernel(dirs, arch);
-  if (used !== undefined) return used;
-  const built = (await listKernels(dirs)).filter((kernel) => kernel.arch === arch);
-  return built.sort((a, b) => (a.manifest.createdAt < b.manifest.createdAt ? 1 : -1))[0];
 }
 
 function packageJson({ name, arch, smolvm, kernel }: BundleManifest): object {

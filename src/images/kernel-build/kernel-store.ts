@@ -37,6 +37,14 @@ export async function usedKernel(dirs: ImageDirs, arch: Arch): Promise<BuiltKern
   return name === undefined ? undefined : readKernel(dirs, name);
 }
 
+/** The kernel that is used for an architecture; where Debian's was chosen, the newest that was built all the same. */
+export async function anyKernel(dirs: ImageDirs, arch: Arch): Promise<BuiltKernel | undefined> {
+  const used = await usedKernel(dirs, arch);
+  if (used !== undefined) return used;
+  const built = (await listKernels(dirs)).filter((kernel) => kernel.arch === arch);
+  return built.sort((a, b) => (a.manifest.createdAt < b.manifest.createdAt ? 1 : -1))[0];
+}
+
 /**
  * Makes a built kernel the one that is used for its architecture; sandboxes that exist keep theirs.
  * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID

@@ -103,6 +103,14 @@ describe("what the arguments depend on", () => {
     );
   });
 
+  test("a guest that finds its devices on the command line has no ACPI; records of earlier versions have it", () => {
+    const machine = (spec: MachineSpec): string | undefined =>
+      lines(qemuArgs(spec, UNIX, LINUX)).find((line) => line.startsWith("-machine"));
+    expect(machine({ ...SPEC, discovery: "command-line" })).toContain("acpi=off");
+    expect(machine({ ...SPEC, discovery: "acpi" })).toContain("acpi=on");
+    expect(machine(SPEC)).toContain("acpi=on");
+  });
+
   test("network off means no network card at all", () => {
     expect(text({ network: "off" })).not.toMatch(/netdev|virtio-net/);
   });
