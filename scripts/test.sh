@@ -65,12 +65,53 @@ limited() {
   timeout --kill-after=20 "$budget" "$@" </dev/null
 }
 
-# vitest_project BUDGET_S PROJECT
+# vitest_project BUDGET_S PROJECT [FILES...]
 vitest_project() {
-  local report="$log_dir/$2.json" code=0
-  limited "$1" vitest run --project "$2" --reporter=default --reporter=json --outputFile.json="$report" || code=$?
-  node scripts/test-report.ts "$2" "$report" >"$log_dir/count" || code=$?
+  local budget=$1 project=$2 code=0
+  shift 2
+  local report="$log_dir/$project.json"
+  rm -f "$report"
+  limited "$budget" vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$report" "$@" ||
+    code=$?
+  node scripts/test-report.ts "$project" "$report" >"$log_dir/count" || code=$?
   return "$code"
+}
+
+# contract BUDGET_S VARIABLE=VALUE FILES...: a part of the contract suite on another kernel or architecture
+contract() {
+  local budget=$1 name=${2%%=*} value=${2#*=} code=0
+  shift 2
+  export "$name=$value"
+  vitest_project "$budget" integration "$@" || code=$?
+  unset "$name"
+  return "$code"
+}
+
+# The kernel takes about ten minutes of two CPUs: it is built, with low priority, beside what needs no sandbox.
+kernel_job=''
+start_kernel_build() {
+  ./bin/smolvm image kernel build </dev/null >"$log_dir/kernel.log" 2>&1 &
+  kernel_job=$!
+  trap 'kill "$kernel_job" 2>/dev/null; wait "$kernel_job" 2>/dev/null; rm -rf "$log_dir"' EXIT
+}
+
+fast_kernel() {
+  local left=$1
+  while kill -0 "$kernel_job" 2>/dev/null && [ "$left" -gt 0 ]; do
+    sleep 1
+    left=$((left - 1))
+  done
+  kill "$kernel_job" 2>/dev/null || :
+  local code=0
+  wait "$kernel_job" || code=$?
+  tail -n 4 "$log_dir/kernel.log" | sed 's/^/    /'
+  return "$code"
+}
+
+foreign_image() {
+  local arch=aarch64
+  [ "$(host_arch)" = aarch64 ] && arch=x86_64
+  limited "$1" ./bin/smolvm image build debian --arch "$arch" 2>&1 | sed 's/^/    /'
 }
 
 cargo_tests() {
@@ -125,8 +166,10 @@ need lz4 lz4
 need zstd zstd
 need busybox busybox-static
 need mkfs.erofs erofs-utils
+need_kernel_tools
 install_system_packages
 install_npm_packages
+start_kernel_build
 build_native_programs
 build_package
 build_image debian
@@ -141,10 +184,21 @@ stage "Unused files and dependencies" 60 limited npm run --silent check:unused
 stage "Shell scripts" 60 shell_scripts
 stage "Unit tests" 300 vitest_project unit
 stage "Agent and monitor (cargo test)" 600 cargo_tests
+stage "The fast kernel" 1500 fast_kernel
 stage "A sandbox, and how fast this machine is" 180 first_sandbox
 # What users install is the built command line, so that is what tests type.
 export SMOLVM_TEST_CLI="$PWD/dist/cli/bin.js"
 stage "Integration, contract and end-to-end tests" "$([ -n "$long" ] && echo 7200 || echo 1800)" vitest_project integration
+stage "Contract on Debian's kernel: smoke list" 600 contract SMOLVM_TEST_KERNEL=debian \
+  tests/contract/boot.test.ts tests/contract/commands.test.ts tests/contract/files.test.ts
+stage "The default image for the other architecture" 1200 foreign_image
+if [ "$(host_arch)" = x86_64 ]; then
+  stage "Contract on aarch64: core" 600 contract SMOLVM_TEST_ARCH=aarch64 \
+    tests/contract/commands.test.ts tests/contract/files.test.ts
+  stage "Package: guest bundles, without Debian's tools" 600 limited scripts/test-guest-bundle.sh x64 arm64
+else
+  stage "Package: guest bundles, without Debian's tools" 600 limited scripts/test-guest-bundle.sh arm64 x64
+fi
 stage "Package: publint" 120 limited publint --strict
 stage "Package: are the types wrong" 120 limited attw --pack . --profile esm-only --no-color
 for version in 22 24 26; do

@@ -5,6 +5,7 @@ import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Apt, aptSources, debianArch } from "./apt.ts";
+import { uncompressedDebHead } from "./deb.ts";
 import { finishScript } from "./foreign-script.ts";
 import { DEBIAN_PACKAGES, DPKG_OPTIONS, type PackageVersion, parsePackages } from "./rootfs.ts";
 import { tarToSquashfs } from "./squashfs.ts";
@@ -100,12 +101,15 @@ async function writeInput(
     for (const deb of debs) {
       deadline.check();
       const fields = await control(deb, deadline);
-      await append(disk, `debs/${fields.name}_${fields.version.replace(/^\d+:/, "")}.deb`, deb);
       if (!fields.kept) automatic.push(fields.name);
-      if (!essential.has(fields.name)) continue;
       const tree = join(workDir, "tree.tar");
       await dataTar(deb, tree, deadline);
-      await append(disk, `trees/${String(count++).padStart(4, "0")}.tar`, tree);
+      const { size } = await stat(tree);
+      const name = `debs/${fields.name}_${fields.version.replace(/^\d+:/, "")}.deb`;
+      const end = Buffer.from(size % 2 === 0 ? "" : "\n");
+      await append(disk, name, uncompressedDebHead(await readFile(deb), size), tree, end);
+      if (essential.has(fields.name))
+        await append(disk, `trees/${String(count++).padStart(4, "0")}.tar`, tree);
     }
     for (const [name, text] of Object.entries(configuration(arch, mirror, automatic)))
       await append(disk, `root/${name}`, Buffer.from(text));
@@ -159,11 +163,14 @@ async function dataTar(deb: string, target: string, deadline: Deadline): Promise
   }
 }
 
-async function append(disk: FileHandle, path: string, from: string | Uint8Array): Promise<void> {
-  const size = typeof from === "string" ? (await stat(from)).size : from.length;
+/** Adds a file to the tar, from pieces: files, or bytes. */
+async function append(disk: FileHandle, path: string, ...pieces: (string | Uint8Array)[]): Promise<void> {
+  let size = 0;
+  for (const piece of pieces) size += typeof piece === "string" ? (await stat(piece)).size : piece.length;
   await disk.writeFile(tarHeader({ path, mode: 0o644, kind: "file" }, size, 0));
-  if (typeof from !== "string") await disk.writeFile(from);
-  else if (size < 2 ** 20) await disk.writeFile(await readFile(from));
-  else for await (const chunk of createReadStream(from)) await disk.writeFile(chunk as Uint8Array);
+  for (const piece of pieces) {
+    if (typeof piece !== "string") await disk.writeFile(piece);
+    else for await (const chunk of createReadStream(piece)) await disk.writeFile(chunk as Uint8Array);
+  }
   await disk.writeFile(tarPadding(size));
 }

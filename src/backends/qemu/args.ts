@@ -103,7 +103,11 @@ function machineType(spec: MachineSpec): string {
       // Without ACPI, QEMU itself adds the virtio devices to the kernel's command line; the distribution's kernels do not
       // understand that. The PIT and PIC stay: under emulation
       // a guest without them may never get its first timer tick. Without an RTC the kernel waits a second for one, twice.
-      return qemuOption("microvm", { acpi: spec.discovery !== "command-line", rtc: true, "x-option-roms": false });
+      return qemuOption("microvm", {
+        acpi: spec.discovery !== "command-line",
+        rtc: true,
+        "x-option-roms": false,
+      });
     case "q35":
       return qemuOption("q35", {
         smm: false,

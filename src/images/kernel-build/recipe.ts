@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { packageDir } from "../../host/native.ts";
 import { type ConfigRequest, parseFragment } from "./fragment.ts";
 
 /** The kernel source that a recipe names. */
@@ -80,7 +80,7 @@ const BUILD_VERSION = 1;
 
 /** Directory of the recipe that comes with the package: kernel/ beside src/ and dist/. */
 export function kernelRecipeDir(): string {
-  return fileURLToPath(new URL("../../../kernel", import.meta.url));
+  return join(packageDir(), "kernel");
 }
 
 /**
