@@ -104,6 +104,7 @@ fast_kernel() {
   kill "$kernel_job" 2>/dev/null || :
   local code=0
   wait "$kernel_job" || code=$?
+  kernel_job=''
   tail -n 4 "$log_dir/kernel.log" | sed 's/^/    /'
   return "$code"
 }
@@ -194,7 +195,7 @@ stage "Contract on Debian's kernel: smoke list" 600 contract SMOLVM_TEST_KERNEL=
 stage "The default image for the other architecture" 1200 foreign_image
 if [ "$(host_arch)" = x86_64 ]; then
   stage "Contract on aarch64: core" 600 contract SMOLVM_TEST_ARCH=aarch64 \
-    tests/contract/commands.test.ts tests/contract/files.test.ts
+    tests/contract/commands.test.ts tests/contract/files.test.ts tests/contract/ports.test.ts
   stage "Package: guest bundles, without Debian's tools" 600 limited scripts/test-guest-bundle.sh x64 arm64
 else
   stage "Package: guest bundles, without Debian's tools" 600 limited scripts/test-guest-bundle.sh arm64 x64

@@ -35,6 +35,8 @@ for name in bin sbin lib; do ln -s usr/$name $name; done
 ${lib64}
 echo "laying out the essential packages"
 for tree in $in/trees/*.tar; do tar -x -f "$tree"; rm "$tree"; done
+# dpkg will put back what it is told to keep of these.
+rm -rf usr/share/man usr/share/info usr/share/locale usr/share/doc
 cp -a $in/root/. .
 mv $in/debs debs
 mkdir -p proc sys dev var/lib/dpkg

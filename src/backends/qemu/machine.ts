@@ -22,7 +22,7 @@ export function chooseMachine(requested: "auto" | "microvm" | "q35", arch: Arch)
 const PLACES_WITHOUT_ACPI = 8;
 
 /**
- * How a guest finds its virtio devices: without ACPI where it can, because reading its tables takes a quarter of the fast
+ * How a guest finds its virtio devices: without ACPI where it can, because reading its tables takes about a fifth of the fast
  * kernel's emulated boot. Pure.
  */
 export function chooseDiscovery({
