@@ -115,6 +115,18 @@ foreign_image() {
   limited "$1" ./bin/smolvm image build debian --arch "$arch" 2>&1 | sed 's/^/    /'
 }
 
+# The contract suite on Firecracker, and on QEMU with KVM, in one lab: a virtual machine that has both.
+lab_tests() {
+  local budget=$1 results="$log_dir/lab" code=0
+  mkdir "$results"
+  # Emulated, and with a virtual machine in it, everything takes some times longer: limits are for what hangs.
+  SMOLVM_TEST_BACKENDS=firecracker,qemu SMOLVM_SPEED_FACTOR=10 limited "$budget" \
+    node tests/lab/main.ts --timeout "$((budget - 20))" --memory 5120 --share "$results" \
+    vitest run --project integration --reporter=verbose --reporter=json --outputFile.json="$results/report.json" tests/contract || code=$?
+  node scripts/test-report.ts lab "$results/report.json" >"$log_dir/count" || code=$?
+  return "$code"
+}
+
 cargo_tests() {
   local code=0
   limited "$1" cargo test --locked --quiet 2>&1 | tee "$log_dir/cargo.log" || code=$?
@@ -157,8 +169,10 @@ if ! have rustup; then
   esac
 fi
 need python3 python3
+need pip3 python3-pip
 need ps procps
 need unshare util-linux
+need setpriv util-linux
 need nft nftables
 need ip iproute2
 need mount mount
@@ -205,6 +219,13 @@ stage "Package: are the types wrong" 120 limited attw --pack . --profile esm-onl
 for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
+# Alone, after all others: it is a machine that emulates a machine.
+if [ "$(host_arch)" = x86_64 ] && [ "$(id -u)" -eq 0 ]; then
+  stage "In the lab: the contract on Firecracker and on QEMU with KVM" 840 lab_tests
+else
+  note "the lab needs x86_64 and root: the contract was not run on Firecracker and KVM"
+  count 0 0 1
+fi
 
 say "All stages: $((SECONDS - started_all)) s"
 for problem in "${problems[@]}"; do note "$problem"; done

@@ -56,7 +56,7 @@ describe.each(BACKENDS)("several host processes on %s", (backend) => {
   });
 
   test("take their sandbox with them when they are killed, and the next command clears its record", async () => {
-    const owner = spawn(process.execPath, [join(helpers, "child-owner.ts")], {
+    const owner = spawn(process.execPath, [join(helpers, "child-owner.ts"), backend], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const [line] = (await once(owner.stdout, "data")) as [Buffer];

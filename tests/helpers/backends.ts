@@ -14,10 +14,11 @@ export const ARCH: Arch = oneOf("SMOLVM_TEST_ARCH", ["x86_64", "aarch64"]) ?? ho
 /** The guests' kernel: SMOLVM_TEST_KERNEL (debian or fast, which then must be there), default what users get. */
 const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
-/** The smallest sandbox that serves a test: no network card, little memory. */
+/** The smallest sandbox that serves a test: no network card, little memory. In the lab it must have KVM. */
 export function small(backend: string, options: VMConfig = {}): VMConfig {
   const kernel = KERNEL === undefined ? {} : { kernel: KERNEL };
-  return { backend, network: "off", memSizeMib: 256, arch: ARCH, ...kernel, ...options };
+  const accelerator = process.env.SMOLVM_LAB === undefined ? "auto" : "kvm";
+  return { backend, network: "off", memSizeMib: 256, arch: ARCH, accelerator, ...kernel, ...options };
 }
 
 // A wrong word would test something else than was meant, in silence.

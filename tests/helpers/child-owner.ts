@@ -1,7 +1,8 @@
-/** Run as a process of its own: creates a sandbox that dies with it, says its name and VMM, and then waits to be killed. */
+/** Run as a process of its own: creates a sandbox on a backend that dies with it, says its name and VMM, and then waits to be killed. */
 import { SmolVM } from "../../src/index.ts";
+import { small } from "./backends.ts";
 
-const vm = await SmolVM.create({ network: "off", memSizeMib: 256 });
+const vm = await SmolVM.create(small(process.argv[2] ?? "auto"));
 const { pid } = await vm.info();
 process.stdout.write(`${vm.name} ${pid}\n`);
 setInterval(() => {}, 1000);
