@@ -4,7 +4,7 @@
  *
  *   npm run lab -- [--timeout 600] [--cpus 2] [--memory 4096] [--share DIRECTORY]... COMMAND [ARGUMENT...]
  *
- * Its output is streamed and its exit code is ours; 124: the time was over, 125: there was no lab. A lab that stands
+ * Its output is streamed and its exit code is ours; 124: the time was over, 125: there was no lab, 130: interrupted. A lab that stands
  * still is said, and started again once, with the command from its beginning. --share: what the command writes there stays.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -113,6 +113,7 @@ async function runLab(signal: AbortSignal): Promise<number> {
         note(`exit code ${end.code} (${summary})`);
         return end.code;
       }
+      if (end.kind === "interrupted") return 130;
       note(`its last words:\n${console.map((line) => `  ${line}\n`).join("")}`);
       if (end.kind === "timeout") {
         note(`its time of ${values.timeout} s is over (${summary}); raise it with --timeout SECONDS`);

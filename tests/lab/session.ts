@@ -11,7 +11,9 @@ export type LabEnd =
   | { readonly kind: "exit"; readonly code: number }
   /** the lab stood still, or came down under its command */
   | { readonly kind: "stall"; readonly why: string }
-  | { readonly kind: "timeout" };
+  | { readonly kind: "timeout" }
+  /** we were told to stop */
+  | { readonly kind: "interrupted" };
 
 export interface LabTimes {
   /** until the lab's command began, in ms */
@@ -24,7 +26,7 @@ export interface SessionOptions {
   readonly machine: LabMachine;
   /** for everything, boot included */
   readonly timeoutMs: number;
-  /** ends the session as if the time were over */
+  /** ends the session */
   readonly signal: AbortSignal;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
@@ -97,7 +99,7 @@ function watch(
     qemu.once("exit", (code, killed) =>
       settle({ kind: "stall", why: `the lab's machine ended (${killed ?? `exit code ${code}`})` }),
     );
-    signal.addEventListener("abort", () => settle({ kind: "timeout" }), { once: true });
+    signal.addEventListener("abort", () => settle({ kind: "interrupted" }), { once: true });
     ports.control.once("connection", (socket: Socket) => {
       createInterface({ input: socket }).on("line", (line) => {
         if (bootMs === undefined) bootMs = performance.now() - started;
