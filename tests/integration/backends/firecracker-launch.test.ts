@@ -13,7 +13,7 @@ import { Deadline } from "../../../src/util/deadline.ts";
 import { processesNaming } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
 
-const FAKE = join(import.meta.dirname, "../../fakes/firecracker.ts");
+const FAKE = join(import.meta.dirname, "../../helpers/fake-firecracker.ts");
 const soon = (timeoutMs = 20_000): Deadline => Deadline.of("the test", { timeoutMs });
 
 const SPEC: MachineSpec = {
