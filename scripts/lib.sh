@@ -85,7 +85,7 @@ install_needed() {
 
 require_linux() {
   [ "$(uname -s)" = Linux ] || die "this script sets a Linux machine up; this is $(uname -s)" \
-    "On macOS: brew install qemu node && npm ci, and copy smolvm's image cache from a Linux machine (docs/getting-started.md)"
+    "On macOS: brew install qemu node, and npm install smolvm with a guest bundle that a Linux machine has packed (npm run pack:guest; docs/images.md)"
   case $(host_arch) in
     x86_64 | aarch64) ;;
     *) die "smolvm has no guest for this processor ($(uname -m))" "Use an x86_64 or aarch64 machine." ;;

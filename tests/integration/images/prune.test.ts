@@ -129,6 +129,20 @@ test("gc removes what a killed kernel build left, and nothing of one that runs",
   expect(run).toMatchObject({ code: 0, text: "Nothing was left behind.\n" });
 });
 
+test("a kernel build that is killed leaves what gc removes", async () => {
+  const env = { SMOLVM_HOME: home };
+  const layout = kernelLayout({ cacheDir });
+  const killed = await cli(["image", "kernel", "build"], {
+    env: { ...env, SMOLVM_FAILPOINT: "kernel source" },
+  });
+  expect(killed).toMatchObject({ signal: "SIGKILL" });
+  const left = readdirSync(layout.work);
+  expect(left).toHaveLength(1);
+  const { text } = await cli(["gc"], { env });
+  expect(text).toBe(`image: ${join(layout.work, left[0]!)}\nimage: ${layout.buildLock}\n`);
+  expect(readdirSync(layout.work)).toEqual([]);
+});
+
 async function self(): Promise<object> {
   const { identify } = await import("../../../src/host/process-identity.ts");
   return identify(process.pid);
