@@ -120,7 +120,7 @@ foreign_image() {
 lab_tests() {
   local budget=$1 results="$log_dir/lab" code=0 files=()
   mkdir "$results"
-  if [ -n "$long" ]; then files=(tests/contract); else files=(tests/contract/{channel,commands,ports,sharing}.test.ts); fi
+  if [ -n "$long" ]; then files=(tests/contract); else files=(tests/contract/{channel,commands,ports}.test.ts); fi
   # Emulated, and with a virtual machine in it, everything takes some times longer: limits are for what hangs.
   SMOLVM_TEST_BACKENDS=firecracker,qemu SMOLVM_SPEED_FACTOR=10 limited "$budget" \
     node tests/lab/main.ts --timeout "$((budget - 20))" --memory 5120 --share "$results" \
