@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect } from "vitest";
+import { until } from "./wait.ts";
 
 /**
  * Gives this test file a home of its own (store, sandboxes, sockets) and checks at the end that nothing is left in
@@ -14,7 +15,10 @@ export function useTempHome(): string {
   mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
   delete process.env.SMOLVM_HOME;
   delete process.env.SMOLVM_BACKEND;
-  afterAll(() => {
+  afterAll(async () => {
+    // A supervisor that a test needed goes a few seconds after it has nothing left to do.
+    const supervisor = join(home, "run", "smolvm", "supervisor");
+    await until("the supervisor has ended", () => !existsSync(supervisor)).catch(() => {}); // what is left tells
     expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
     rmSync(home, { recursive: true, force: true });
   });

@@ -102,8 +102,9 @@ describe("choosing a backend on this host", () => {
   });
 
   test("SMOLVM_BACKEND is a choice like an argument, and the argument wins", async () => {
+    // For want of KVM, or of Firecracker.
     await expect(select(undefined, { SMOLVM_BACKEND: "firecracker" })).rejects.toMatchObject({
-      code: "BACKEND_UNAVAILABLE",
+      code: expect.stringMatching(/^(KVM|BACKEND)_UNAVAILABLE$/),
     });
     expect(await select("qemu", { SMOLVM_BACKEND: "firecracker" })).toMatchObject({
       backend: "qemu",
