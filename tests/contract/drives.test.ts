@@ -22,6 +22,7 @@ import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { until } from "../helpers/wait.ts";
 
 const home = useTempHome();
 
@@ -105,6 +106,7 @@ describe.each(BACKENDS)("drives on %s", (backend) => {
     expect((await waiting.run(`head -n 1 ${DRIVE}0`)).stdout).toBe("stopped\n");
     await expect(writer.start()).rejects.toMatchObject({ hint: "Stop it first: smolvm stop waiting" });
     process.kill((await waiting.info()).pid!, "SIGKILL");
+    await until("its machine has died", async () => (await waiting.info()).state === "error");
     await writer.start();
     expect((await writer.run(`head -n 1 ${DRIVE}0`)).stdout).toBe("stopped\n");
   });

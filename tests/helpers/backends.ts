@@ -16,7 +16,7 @@ const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
 /** The smallest sandbox that serves a test: no network card, little memory. In the lab it must have KVM. */
 export function small(backend: string, options: VMConfig = {}): VMConfig {
-  const kernel = KERNEL === undefined ? {} : { kernel: KERNEL };
+  const kernel = KERNEL === undefined || options.kernelPath !== undefined ? {} : { kernel: KERNEL };
   const accelerator = process.env.SMOLVM_LAB === undefined ? "auto" : "kvm";
   return { backend, network: "off", memSizeMib: 256, arch: ARCH, accelerator, ...kernel, ...options };
 }
