@@ -5,7 +5,11 @@
 mount -t devpts -o mode=0620,ptmxmode=0666 devpts /dev/pts 2>/dev/null || { mkdir -p /dev/pts && mount -t devpts devpts /dev/pts; }
 mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=0755 run /run
+# /tmp is fast and the lab's own; the checkout may lie there on the host.
+cwd=$(<"$LAB_JOB/cwd")
+mkdir /run/lab-cwd && mount --bind "$cwd" /run/lab-cwd
 mount -t tmpfs -o mode=1777,size=60% tmp /tmp
+[ -d "$cwd" ] || { mkdir -p "$cwd" && mount --bind /run/lab-cwd "$cwd"; }
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd
 for name in stdin:0 stdout:1 stderr:2; do ln -sf "/proc/self/fd/${name#*:}" "/dev/${name%:*}"; done
@@ -46,7 +50,7 @@ mapfile -d '' -t argv <"$LAB_JOB/argv"
 mapfile -d '' -t env <"$LAB_JOB/env"
 (
   exec 7>&- </dev/null >/run/lab-out 2>/run/lab-err
-  cd "$(<"$LAB_JOB/cwd")" || exit 125
+  cd "$cwd" || exit 125
   exec env -i "${env[@]}" "${argv[@]}"
 ) &
 command=$!
