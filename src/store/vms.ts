@@ -205,13 +205,15 @@ function parse<T>(value: SQLOutputValue | undefined): T | undefined {
   return typeof value === "string" ? (JSON.parse(value) as T) : undefined;
 }
 
+const NO_LABELS: Readonly<Record<string, string>> = {};
+
 function toRecord(row: Row): VmRecord {
   return {
     id: String(row.id),
     name: String(row.name),
     state: row.state as VmState,
     spec: parse<VmSpec>(row.spec)!,
-    labels: parse<Record<string, string>>(row.labels)!,
+    labels: row.labels === "{}" ? NO_LABELS : parse<Record<string, string>>(row.labels)!,
     createdAt: Number(row.created_at),
     startedAt: row.started_at === null ? undefined : Number(row.started_at),
     vmm: parse(row.vmm),

@@ -16,12 +16,9 @@ const MONITOR_NOTE_MS = 2_000;
  * living process is changing the sandbox. Returns the record as it is now (state "deleting" if it was removed).
  */
 export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
-  const forfeit = isForfeit(record);
-  const idle = record.state !== "running" && SETTLED.includes(record.state) && record.pending.length === 0;
-  if (!forfeit && idle) return record;
-  if (!forfeit && record.state === "running" && record.vmm && isAlive(record.vmm)) return record;
-
+  if (isAsRecorded(record)) return record;
   const { vms } = home.store;
+  const forfeit = isForfeit(record);
   if (forfeit || record.state === "deleting") makeRoomToRemove(home);
   if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
   try {
@@ -33,6 +30,13 @@ export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   } finally {
     vms.unlock(record.id);
   }
+}
+
+/** Nothing is to be done about it: what the record says is so. */
+function isAsRecorded(record: VmRecord): boolean {
+  if (isForfeit(record)) return false;
+  if (record.state === "running") return record.vmm !== undefined && isAlive(record.vmm);
+  return SETTLED.includes(record.state) && record.pending.length === 0;
 }
 
 /** The process that it was to die with is gone, or its time to live is over. */
@@ -120,8 +124,12 @@ export function discardNow(home: Home, id: string): void {
 export async function recoverAll(home: Home): Promise<VmRecord[]> {
   const left: VmRecord[] = [];
   for (const record of home.store.vms.list()) {
-    // Mostly nothing is to be done, and the record is returned as it is.
-    const now = (await recover(home, record)) === record ? record : home.store.vms.find(record.id);
+    if (isAsRecorded(record)) {
+      left.push(record); // as nearly all are
+      continue;
+    }
+    await recover(home, record);
+    const now = home.store.vms.find(record.id);
     if (now) left.push(now);
   }
   return left;
