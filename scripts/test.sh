@@ -230,7 +230,7 @@ for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
 # Alone, after all others: it is a machine that emulates a machine. Not in every run: of the guests that boot in it some
-# stand still for good, about one in twenty here, and what fails by chance tells nothing.
+# stand still for good (2 of about 27 that were counted), and what fails by chance tells nothing.
 if [ -z "$long" ]; then
   note "the contract on Firecracker and on KVM, in the lab, is for --long"
   count 0 0 1
