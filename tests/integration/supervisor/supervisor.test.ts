@@ -235,6 +235,7 @@ describe("the supervisor", () => {
   });
 
   test("that was killed leaves a socket, which gc removes", async () => {
+    await cli(["rm", "--all", "-f"]); // with ports of a running sandbox another one would be needed
     expect((await cli(["create", "--name", "gone", "--ttl", "1h"])).code).toBe(0);
     const [pid] = supervisors();
     process.kill(pid!, "SIGKILL");
