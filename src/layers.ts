@@ -44,7 +44,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["smolvm", "backends", "network", "images", "store", "config", "host", "util", "errors"],
     types: [],
   },
-  smolvm: { imports: ["vm", "agent", "backends", "config", "host", "util", "errors"], types: ["store"] },
+  smolvm: {
+    imports: ["vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
+    types: ["store"],
+  },
 
   // what stays up while no command runs
   supervisor: { imports: ["vm", "agent", "config", "host", "util", "errors"], types: ["store"] },
@@ -117,6 +120,7 @@ export const PURE: readonly string[] = [
   "network/plan.ts",
   "supervisor/expiry.ts",
   "util/tar/",
+  "util/until-ms.ts",
   "util/versions.ts",
   "vm/supervisor/messages.ts",
 ];

@@ -14,7 +14,7 @@ import type { VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { diskSpace } from "./host/disk-space.ts";
 import { readEnvironment } from "./host/environment.ts";
-import type { VmState } from "./store/states.ts";
+import { MAY_RUN, type VmState } from "./store/states.ts";
 import type { VmRecord } from "./store/vms.ts";
 import { concurrently } from "./util/concurrently.ts";
 import { Deadline } from "./util/deadline.ts";
@@ -106,9 +106,6 @@ export interface Processes {
    */
   kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
 }
-
-/** In these a console may still grow. */
-const CONSOLE_STATES: ReadonlySet<VmState> = new Set(["starting", "running", "stopping"]);
 
 /** Sandboxes that die with this process: forgotten on the host when it exits in an orderly way. */
 const owned = new Map<string, Home>();
@@ -414,7 +411,7 @@ export class SmolVM implements AsyncDisposable {
       tailLines: options.tailLines,
       isOver: async () => {
         const record = this.#home.store.vms.find(this.id);
-        return !record || !CONSOLE_STATES.has((await recover(this.#home, record)).state);
+        return !record || !MAY_RUN.has((await recover(this.#home, record)).state);
       },
     });
   }

@@ -10,7 +10,7 @@ import {
   INITIAL_CREDIT,
   MAX_CREDIT,
   MAX_PAYLOAD,
-  OPEN_MORE,
+  openFrames,
 } from "./wire/frame.ts";
 import { Control, GuestErrorCode, Open, Opened, Result } from "./wire/messages.ts";
 import { type Draft, decode, encode } from "./wire/schema.ts";
@@ -190,12 +190,7 @@ export class AgentStream implements SessionStream {
     this.#state = "open";
     // Told each time: a guest whose machine stood still, because the host slept, sees it by that.
     const open = Buffer.concat([this.#request.open, encode(Open, { clockMs: Date.now() })]);
-    let at = 0;
-    do {
-      const piece = open.subarray(at, at + MAX_PAYLOAD);
-      at += piece.length;
-      this.#link.write(encodeFrame(this.id, FrameType.OPEN, at < open.length ? OPEN_MORE : 0, piece));
-    } while (at < open.length);
+    for (const frame of openFrames(this.id, open)) this.#link.write(frame);
     this.pump();
   }
 

@@ -46,8 +46,14 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
   };
 }
 
-/** Files of a home's supervisor. Pure. */
-export function supervisorFiles(dataDir: string, runtimeDir: string): { socket: string; log: string } {
+/** Files of a home's supervisor. */
+export interface SupervisorFiles {
+  readonly socket: string;
+  readonly log: string;
+}
+
+/** Names the files of a home's supervisor. Pure. */
+export function supervisorFiles(dataDir: string, runtimeDir: string): SupervisorFiles {
   return { socket: socketPath(join(runtimeDir, "supervisor")), log: join(dataDir, "supervisor.log") };
 }
 

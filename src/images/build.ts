@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
@@ -18,6 +18,7 @@ import { findRecipe, type Recipe } from "./recipe.ts";
 import { makeSeeds } from "./seed-build.ts";
 import { addImage, readImage } from "./store.ts";
 import { requireTools } from "./tools.ts";
+import { inWorkDir } from "./work-dir.ts";
 
 export interface BuildOptions {
   readonly arch: Arch;
@@ -75,18 +76,15 @@ export async function buildImage(dirs: ImageDirs, name: string, options: BuildOp
     if (now !== undefined && (!options.force || (waited && now.createdAt !== before?.createdAt))) {
       return { image: now, built: false };
     }
-    await removeLeftovers(layout.work);
-    const workDir = join(layout.work, randomBytes(8).toString("hex"));
-    await mkdir(workDir, { recursive: true, mode: 0o700 });
-    try {
-      const mirror = options.mirror ?? (await hostMirror(deadline));
-      const image = await cook(dirs, workDir, { ...options, name, recipe, recipeKey, mirror });
-      return { image, built: true };
-    } catch (error) {
-      throw noSpace(error, workDir);
-    } finally {
-      await rm(workDir, { recursive: true, force: true });
-    }
+    return await inWorkDir(layout.work, async (workDir) => {
+      try {
+        const mirror = options.mirror ?? (await hostMirror(deadline));
+        const image = await cook(dirs, workDir, { ...options, name, recipe, recipeKey, mirror });
+        return { image, built: true };
+      } catch (error) {
+        throw noSpace(error, workDir);
+      }
+    });
   } finally {
     await release();
   }
@@ -145,13 +143,6 @@ async function cook(
     packages,
   });
   return image;
-}
-
-/** Only called under the lock: nothing in there belongs to a running build. */
-async function removeLeftovers(work: string): Promise<void> {
-  for (const name of await readdir(work).catch(() => [])) {
-    await rm(join(work, name), { recursive: true, force: true });
-  }
 }
 
 function noSpace(error: unknown, workDir: string): unknown {

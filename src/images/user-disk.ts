@@ -1,6 +1,7 @@
-import { access, constants, open, realpath, stat } from "node:fs/promises";
+import { access, constants, realpath, stat } from "node:fs/promises";
 import { SmolVMError } from "../errors.ts";
 import { diskContainer } from "./disk-container.ts";
+import { readHead } from "./read-head.ts";
 
 /** What a virtio disk is counted in. */
 const SECTOR_BYTES = 512;
@@ -38,7 +39,7 @@ export async function checkUserDisk(
     });
   }
   await requireAccess(option, path, real, readOnly, stats.mode);
-  const container = diskContainer(await readHead(real));
+  const container = diskContainer(await readHead(real, HEAD_BYTES));
   if (container !== undefined) {
     throw new SmolVMError(
       "IMAGE_INVALID",
@@ -82,14 +83,4 @@ async function requireAccess(
   await access(real, constants.W_OK).catch((cause: unknown) => {
     throw refuse("cannot be written", allow, cause);
   });
-}
-
-async function readHead(path: string): Promise<Uint8Array> {
-  const file = await open(path, "r");
-  try {
-    const { buffer, bytesRead } = await file.read(new Uint8Array(HEAD_BYTES), 0, HEAD_BYTES, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }

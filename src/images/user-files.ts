@@ -5,6 +5,7 @@ import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { detectCompression } from "./kernel-format.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
+import { readHead } from "./read-head.ts";
 import { detectRootfs, ROOTFS_HEAD_BYTES, type RootfsInfo } from "./rootfs-format.ts";
 import { extractVmlinux } from "./vmlinux.ts";
 
@@ -60,7 +61,7 @@ export async function prepareUserKernel(
  * @throws SmolVMError FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, IMAGE_INVALID
  */
 export async function checkUserInitrd(path: string): Promise<void> {
-  const head = await readHead("initrdPath", path, 8);
+  const head = await requiredHead("initrdPath", path, 8);
   const text = Buffer.from(head).toString("latin1");
   const isCpio = text.startsWith("070701") || text.startsWith("070702");
   const isBzip2 = text.startsWith("BZh");
@@ -80,7 +81,7 @@ export async function checkUserRootfs(
   path: string,
   { readOnly }: { readOnly: boolean },
 ): Promise<RootfsInfo> {
-  const info = detectRootfs(await readHead("rootfsPath", path, ROOTFS_HEAD_BYTES), path);
+  const info = detectRootfs(await requiredHead("rootfsPath", path, ROOTFS_HEAD_BYTES), path);
   if (readOnly && info.needsRecovery) {
     throw new SmolVMError("IMAGE_INVALID", `the root file system '${path}' was not unmounted cleanly`, {
       hint: `It is used read-only and cannot be repaired there. Repair it: e2fsck -fy '${path}'`,
@@ -90,15 +91,9 @@ export async function checkUserRootfs(
   return info;
 }
 
-async function readHead(option: string, path: string, bytes: number): Promise<Uint8Array> {
+async function requiredHead(option: string, path: string, bytes: number): Promise<Uint8Array> {
   await requireFile(option, path);
-  const file = await open(path, "r");
-  try {
-    const { buffer, bytesRead } = await file.read(new Uint8Array(bytes), 0, bytes, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
+  return readHead(path, bytes);
 }
 
 /** A readable regular file, or an error that names the option. */

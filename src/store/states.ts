@@ -12,5 +12,8 @@ export const TRANSITIONS: Readonly<Record<VmState, readonly VmState[]>> = {
   deleting: ["deleting"],
 };
 
+/** The states in which a machine may run. */
+export const MAY_RUN: ReadonlySet<VmState> = new Set(["starting", "running", "stopping"]);
+
 /** The states in which nothing is under way. */
 export const SETTLED: readonly VmState[] = ["created", "running", "stopped", "error"];

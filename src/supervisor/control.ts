@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { isSmolVMError } from "../errors.ts";
+import { readLine } from "../host/read-line.ts";
 import {
   encodeLine,
   MAX_LINE_BYTES,
@@ -12,8 +13,8 @@ import {
 export interface ControlHandler {
   /** answers a request */
   answer(request: Exclude<SupervisorRequest, { op: "relay" }>): Promise<SupervisorReply>;
-  /** takes over a connection on which a session follows; `rest` is what was read already. Resolves when it is over */
-  relay(vm: string, socket: Socket, rest: Buffer): Promise<void>;
+  /** takes over a connection, paused, on which a session follows. Resolves when it is over */
+  relay(vm: string, socket: Socket): Promise<void>;
 }
 
 /** How long a client may take to say what it wants, in ms. */
@@ -35,36 +36,17 @@ export function listenForRequests(path: string, handler: ControlHandler): Promis
 }
 
 async function serve(socket: Socket, handler: ControlHandler): Promise<void> {
-  const { line, rest } = await readLine(socket);
-  const request = parseRequest(line);
+  socket.setTimeout(REQUEST_MS, () => socket.destroy());
+  const line = await readLine(socket, MAX_LINE_BYTES);
+  socket.setTimeout(0);
+  const request = parseRequest(line.toString("utf8"));
   if (request === undefined) {
     socket.end(encodeLine(failure(new Error("the request is not understood"))));
   } else if (request.op === "relay") {
-    await handler.relay(request.vm, socket, rest);
+    await handler.relay(request.vm, socket);
   } else {
     socket.end(encodeLine(await handler.answer(request).catch(failure)));
   }
-}
-
-/** The first line of a connection, which is then paused. */
-function readLine(socket: Socket): Promise<{ line: string; rest: Buffer }> {
-  return new Promise((resolve, reject) => {
-    let bytes: Buffer = Buffer.alloc(0);
-    socket.setTimeout(REQUEST_MS, () => socket.destroy());
-    socket.once("close", () => reject(new Error("the client hung up")));
-    socket.on("data", function read(chunk: Buffer) {
-      bytes = Buffer.concat([bytes, chunk]);
-      const end = bytes.indexOf(0x0a);
-      if (end < 0) {
-        if (bytes.length > MAX_LINE_BYTES) socket.destroy();
-        return;
-      }
-      socket.off("data", read);
-      socket.pause();
-      socket.setTimeout(0);
-      resolve({ line: bytes.toString("utf8", 0, end), rest: bytes.subarray(end + 1) });
-    });
-  });
 }
 
 function failure(error: unknown): SupervisorReply {

@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { relay } from "../agent/relay/relay.ts";
-import { supervisorFiles } from "../host/filenames.ts";
 import type { Home } from "../vm/home.ts";
 import { recoverAll } from "../vm/recover.ts";
+import { supervisorFilesOf } from "../vm/supervisor/files.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
 import { type ControlHandler, listenForRequests } from "./control.ts";
 import { nextExpiryMs } from "./expiry.ts";
@@ -57,7 +57,7 @@ export class Supervisor implements ControlHandler {
 
   /** Serves until there is nothing left to do. This process must be the supervisor in the store. */
   async run(): Promise<void> {
-    const { socket } = supervisorFiles(this.#home.paths.dataDir, this.#home.paths.runtimeDir);
+    const { socket } = supervisorFilesOf(this.#home);
     rmSync(socket, { force: true }); // of one that was killed
     this.#server = await listenForRequests(socket, this);
     await this.#look(false);
@@ -86,11 +86,11 @@ export class Supervisor implements ControlHandler {
     return { ok: true, pid: process.pid, version: this.#options.version };
   }
 
-  async relay(vm: string, socket: Socket, rest: Buffer): Promise<void> {
+  async relay(vm: string, socket: Socket): Promise<void> {
     this.#relays++;
     this.#restIfIdle();
     try {
-      await relay(socket, await this.#upstreams.session(vm), rest);
+      await relay(socket, await this.#upstreams.session(vm));
     } finally {
       this.#relays--;
       this.#restIfIdle();

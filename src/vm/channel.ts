@@ -75,20 +75,21 @@ export class Channel {
   #watch(session: AgentSession, lease: Lease | undefined): void {
     const current = this.#current;
     void session.ended.then(() => {
-      clearInterval(timer);
       // After a restart the channel may have the next session already.
       if (this.#current === current) this.#current = undefined;
-      if (!lease) return;
+    });
+    if (!lease) return;
+    const timer = setInterval(() => {
+      if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
+    }, IDLE_CHECK_MS);
+    timer.unref();
+    void session.ended.then(() => {
+      clearInterval(timer);
       try {
         this.#home.store.leases.release(this.#id, lease.port);
       } catch {
         // The store cannot be written (a full disk): the lease ends with this process, others take it over.
       }
     });
-    const timer = setInterval(() => {
-      if (lease && session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id))
-        void this.close();
-    }, IDLE_CHECK_MS);
-    timer.unref();
   }
 }

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import type { VMConfig } from "../config/options.ts";
 import type { DiskSpec, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import type { VmState } from "../store/states.ts";
+import { MAY_RUN } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { userDisks } from "./drives.ts";
 import type { Home } from "./home.ts";
@@ -14,9 +14,6 @@ import { recover } from "./recover.ts";
  * them writable. QEMU locks the files as well: that keeps apart what the store does not know, other homes and programs.
  */
 
-/** In these a machine may run. */
-const ACTIVE: ReadonlySet<VmState> = new Set(["starting", "running", "stopping"]);
-
 interface Conflict {
   readonly record: VmRecord;
   readonly disk: DiskSpec;
@@ -24,7 +21,11 @@ interface Conflict {
 
 /** Brings those in line with the host that seem to have what this sandbox wants: a dead one has nothing. */
 export async function settleHolders(home: Home, id: string, spec: VmSpec): Promise<void> {
-  for (const { record } of conflicts(home, id, userDisks(spec))) await recover(home, record);
+  await settle(home, id, userDisks(spec));
+}
+
+async function settle(home: Home, id: string | undefined, wanted: readonly DiskSpec[]): Promise<void> {
+  for (const { record } of conflicts(home, id, wanted)) await recover(home, record);
 }
 
 /**
@@ -36,7 +37,7 @@ export async function requireUnwritten(home: Home, { rootfsPath, diskMode }: VMC
   const wanted: DiskSpec[] = [
     { serial: "smolvm-root", path: rootfsPath, format: "raw", readOnly: diskMode !== "shared" },
   ];
-  for (const { record } of conflicts(home, undefined, wanted)) await recover(home, record);
+  await settle(home, undefined, wanted);
   refuse(conflicts(home, undefined, wanted));
 }
 
@@ -59,7 +60,7 @@ export function requireFreeDisks(home: Home, id: string, spec: VmSpec): void {
 function refuse([conflict]: readonly Conflict[]): void {
   if (conflict === undefined) return;
   const { record, disk } = conflict;
-  const stopped = !ACTIVE.has(record.state);
+  const stopped = !MAY_RUN.has(record.state);
   throw new SmolVMError("DISK_IN_USE", `sandbox '${record.name}' has the disk '${disk.path}'`, {
     hint: stopped
       ? `It is that sandbox's root as long as it exists. Remove it (smolvm rm ${record.name}), or use a copy of the file.`
@@ -85,7 +86,7 @@ function conflicts(home: Home, id: string | undefined, wanted: readonly DiskSpec
 
 /** The files of the user's that a sandbox has now. */
 function held({ state, spec }: VmRecord): DiskSpec[] {
-  return userDisks(spec).filter(({ serial }) => serial === "smolvm-root" || ACTIVE.has(state));
+  return userDisks(spec).filter(({ serial }) => serial === "smolvm-root" || MAY_RUN.has(state));
 }
 
 /** What names a file whatever its paths are; a file that is gone has only its path. */

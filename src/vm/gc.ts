@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { supervisorFiles } from "../host/filenames.ts";
 import { runningMonitors } from "../host/monitors.ts";
 import { removeUnfinished } from "../images/unfinished.ts";
 import { Deadline } from "../util/deadline.ts";
 import { filesOf, type Home } from "./home.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
+import { supervisorFilesOf } from "./supervisor/files.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
@@ -83,8 +83,9 @@ function pruneLeases(home: Home): Garbage[] {
 }
 
 /** The socket of a supervisor that was killed, where nothing waits for the next one. */
-function removeStaleSocket({ store, paths }: Home): Garbage[] {
-  const { socket } = supervisorFiles(paths.dataDir, paths.runtimeDir);
+function removeStaleSocket(home: Home): Garbage[] {
+  const { socket } = supervisorFilesOf(home);
+  const { store } = home;
   if (store.supervisor.current() || store.supervisor.isNeeded() || !existsSync(socket)) return [];
   rmSync(socket, { force: true });
   return [{ kind: "socket", what: socket }];

@@ -19,7 +19,7 @@ import type { VmFiles } from "../host/filenames.ts";
 import { type Boot, resolveBoot } from "../images/boot.ts";
 import { guestNetwork } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
-import { extraDisks, requireOnce } from "./drives.ts";
+import { extraDisks, requireOnce } from "./extra-disks.ts";
 import { requireFeature } from "./features.ts";
 import type { Home } from "./home.ts";
 

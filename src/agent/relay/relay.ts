@@ -21,13 +21,13 @@ const MAX_UNFINISHED = 512;
  * it had the channel for itself. Its hello is answered here; its streams get other numbers; when it goes, they are stopped.
  * Resolves when the client is gone.
  *
- * @param rest what was read from the socket before
+ * @param socket paused
  */
-export async function relay(socket: Socket, session: AgentSession, rest: Buffer): Promise<void> {
+export async function relay(socket: Socket, session: AgentSession): Promise<void> {
   socket.on("error", () => {}); // its close tells
   const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   try {
-    const hello = await awaitHello(socket, rest);
+    const hello = await awaitHello(socket);
     new RelayedClient(socket, session, hello);
   } catch {
     socket.destroy(); // it broke the protocol, or hung up
@@ -35,12 +35,12 @@ export async function relay(socket: Socket, session: AgentSession, rest: Buffer)
   await closed;
 }
 
-async function awaitHello(socket: Socket, rest: Buffer): Promise<HostHello> {
-  let bytes = rest;
+async function awaitHello(socket: Socket): Promise<HostHello> {
+  let bytes: Buffer = Buffer.alloc(0);
   for (;;) {
+    bytes = Buffer.concat([bytes, await nextChunk(socket)]);
     const hello = readHostHello(bytes);
     if (hello !== undefined) return hello;
-    bytes = Buffer.concat([bytes, await nextChunk(socket)]);
   }
 }
 

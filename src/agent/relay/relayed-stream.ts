@@ -7,8 +7,7 @@ import {
   FrameType,
   INITIAL_CREDIT,
   MAX_CREDIT,
-  MAX_PAYLOAD,
-  OPEN_MORE,
+  openFrames,
 } from "../wire/frame.ts";
 import { Open } from "../wire/messages.ts";
 import { decode } from "../wire/schema.ts";
@@ -80,11 +79,7 @@ export class RelayedStream implements SessionStream {
 
   begin(): void {
     this.#state = "open";
-    for (let at = 0; at === 0 || at < this.#open.length; at += MAX_PAYLOAD) {
-      const more = at + MAX_PAYLOAD < this.#open.length ? OPEN_MORE : 0;
-      const piece = this.#open.subarray(at, at + MAX_PAYLOAD);
-      this.#link.write(encodeFrame(this.id, FrameType.OPEN, more, piece));
-    }
+    for (const frame of openFrames(this.id, this.#open)) this.#link.write(frame);
     for (const bytes of this.#waiting) this.#link.write(bytes);
     this.#waiting = [];
   }

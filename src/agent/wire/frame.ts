@@ -127,6 +127,16 @@ export function encodeFrame(stream: number, type: number, flags: number, payload
   return frame;
 }
 
+/** The OPEN frames of a request, at least one. */
+export function* openFrames(stream: number, open: Buffer): Generator<Buffer> {
+  let at = 0;
+  do {
+    const piece = open.subarray(at, at + MAX_PAYLOAD);
+    at += piece.length;
+    yield encodeFrame(stream, FrameType.OPEN, at < open.length ? OPEN_MORE : 0, piece);
+  } while (at < open.length);
+}
+
 /** A frame's header alone, for payloads that are sent as they lie. */
 export function encodeHeader(stream: number, type: number, flags: number, length: number): Buffer {
   const header = Buffer.allocUnsafe(HEADER_BYTES);

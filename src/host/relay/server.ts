@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { readLine } from "./dial.ts";
-import { isProof, newNonce, parseOpening, proof } from "./proof.ts";
+import { readLine } from "../read-line.ts";
+import { isProof, MAX_LINE_BYTES, newNonce, parseOpening, proof } from "./proof.ts";
 
 /** Connections that have not proved anything yet: more than these, and the oldest goes. */
 const MAX_STRANGERS = 32;
@@ -59,13 +59,17 @@ export class RelayServer {
 
   /** The leg that the other end may have, if it proves that. */
   async #hear(socket: Socket): Promise<LegQueue | undefined> {
-    const opening = parseOpening(await readLine(socket));
+    const opening = parseOpening(await this.#line(socket));
     if (opening === undefined) return undefined;
     const { name, nonce } = opening;
     const mine = newNonce();
     socket.write(`${proof(this.#token, "relay", name, nonce)} ${mine}\n`);
-    const known = isProof(await readLine(socket), proof(this.#token, "client", name, mine));
+    const known = isProof(await this.#line(socket), proof(this.#token, "client", name, mine));
     return known ? this.#legs.get(name) : undefined;
+  }
+
+  async #line(socket: Socket): Promise<string> {
+    return (await readLine(socket, MAX_LINE_BYTES)).toString("latin1");
   }
 }
 

@@ -1,5 +1,4 @@
-import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -18,6 +17,7 @@ import {
 import { type ImageDirs, imageLayout } from "../layout.ts";
 import { sha256File } from "../manifest.ts";
 import { adoptImage, nameImage, readStored } from "../store.ts";
+import { inWorkDir } from "../work-dir.ts";
 import { AGENT_FILE, type BundleManifest, IMAGE_DIRECTORY, KERNEL_DIRECTORY } from "./bundle-manifest.ts";
 import { type OpenBundle, openBundle } from "./open.ts";
 import { unpackBundle } from "./unpack.ts";
@@ -65,19 +65,13 @@ export async function importBundle(dirs: ImageDirs, options: ImportOptions): Pro
     try {
       const there = await alreadyThere(dirs, manifest, as);
       if (there !== undefined) return there;
-      // Under the lock nothing in there belongs to a running build or import.
-      for (const old of await readdir(layout.work).catch(() => [])) {
-        await rm(join(layout.work, old), { recursive: true, force: true });
-      }
-      const workDir = join(layout.work, randomBytes(8).toString("hex"));
-      await mkdir(workDir, { recursive: true, mode: 0o700 });
-      try {
-        return await takeIn(dirs, bundle, workDir, { as, deadline, progress });
-      } catch (error) {
-        throw noSpace(error, workDir);
-      } finally {
-        await rm(workDir, { recursive: true, force: true });
-      }
+      return await inWorkDir(layout.work, async (workDir) => {
+        try {
+          return await takeIn(dirs, bundle, workDir, { as, deadline, progress });
+        } catch (error) {
+          throw noSpace(error, workDir);
+        }
+      });
     } finally {
       await release();
     }

@@ -1,4 +1,4 @@
-import { open, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { type KernelManifest, parseKernelManifest } from "../kernel-build/kernel-manifest.ts";
@@ -6,6 +6,7 @@ import { kernelName } from "../kernel-build/kernel-store.ts";
 import { detectKernelFormat, KERNEL_HEAD_BYTES, kernelArch } from "../kernel-format.ts";
 import { MANIFEST_FILE } from "../layout.ts";
 import { type Manifest, manifestDigest, parseManifest } from "../manifest.ts";
+import { readHead } from "../read-head.ts";
 import { detectRootfs, ROOTFS_HEAD_BYTES } from "../rootfs-format.ts";
 import { checkSeed } from "../seed.ts";
 import {
@@ -36,10 +37,10 @@ export async function verifyBundle(dir: string, bundle: BundleManifest): Promise
   const hasKernel = bundle.files.some(({ path }) => path.startsWith(KERNEL_DIRECTORY));
   if (hasKernel !== (bundle.kernel !== undefined)) throw badBundle("it does not say which kernel it holds");
   const kernel = hasKernel ? await verifyKernel(dir, bundle) : undefined;
-  if (has(AGENT_FILE) && kernelArch(await head(join(dir, AGENT_FILE), KERNEL_HEAD_BYTES)) !== bundle.arch)
+  if (has(AGENT_FILE) && kernelArch(await readHead(join(dir, AGENT_FILE), KERNEL_HEAD_BYTES)) !== bundle.arch)
     throw badBundle(`its agent is no program for ${bundle.arch}`);
   if (has(INITRAMFS_FILE)) {
-    const magic = Buffer.from(await head(join(dir, INITRAMFS_FILE), 6)).toString("latin1");
+    const magic = Buffer.from(await readHead(join(dir, INITRAMFS_FILE), 6)).toString("latin1");
     if (magic !== "070701") throw badBundle("its initramfs is not a cpio archive");
   }
   return { image, kernel, hasAgent: has(AGENT_FILE) };
@@ -60,7 +61,7 @@ async function verifyImage(dir: string, bundle: BundleManifest): Promise<Manifes
   await requireKernel(join(dir, IMAGE_DIRECTORY, manifest.kernel.file), bundle.arch);
   const rootfs = join(dir, IMAGE_DIRECTORY, manifest.rootfs.file);
   if (
-    detectRootfs(await head(rootfs, ROOTFS_HEAD_BYTES), manifest.rootfs.file).format !==
+    detectRootfs(await readHead(rootfs, ROOTFS_HEAD_BYTES), manifest.rootfs.file).format !==
     manifest.rootfs.format
   )
     throw badBundle("its root file system is of another format than it says");
@@ -104,20 +105,10 @@ function requireSameFiles(
 }
 
 async function requireKernel(path: string, arch: Arch): Promise<void> {
-  const bytes = await head(path, KERNEL_HEAD_BYTES);
+  const bytes = await readHead(path, KERNEL_HEAD_BYTES);
   const format = detectKernelFormat(bytes);
   if ((format !== "vmlinux" && format !== "arm64-image") || kernelArch(bytes) !== arch)
     throw badBundle(`a kernel in it is none for ${arch}`);
-}
-
-async function head(path: string, bytes: number): Promise<Uint8Array> {
-  const file = await open(path, "r");
-  try {
-    const { buffer, bytesRead } = await file.read(new Uint8Array(bytes), 0, bytes, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }
 
 /** Every field that something later reads is of its type; parseManifest has looked at the paths. Pure. */

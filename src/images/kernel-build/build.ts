@@ -1,5 +1,4 @@
-import { randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
@@ -13,6 +12,7 @@ import { KERNEL_FILE } from "../kernel.ts";
 import type { ImageDirs } from "../layout.ts";
 import { describeFiles } from "../manifest.ts";
 import { requireTools } from "../tools.ts";
+import { inWorkDir } from "../work-dir.ts";
 import { configure } from "./configure.ts";
 import { addKernel, type BuiltKernel, listKernels, useKernel } from "./kernel-store.ts";
 import { kernelLayout } from "./layout.ts";
@@ -72,20 +72,14 @@ export async function buildKernel(dirs: ImageDirs, options: BuildKernelOptions):
   try {
     const now = await existing();
     if (now !== undefined) return { kernel: await useKernel(dirs, now.name), built: false };
-    // Under the lock nothing in there belongs to a running build.
-    for (const name of await readdir(layout.work).catch(() => [])) {
-      await rm(join(layout.work, name), { recursive: true, force: true });
-    }
-    const workDir = join(layout.work, randomBytes(8).toString("hex"));
-    await mkdir(workDir, { recursive: true, mode: 0o700 });
-    try {
-      const kernel = await cook(dirs, workDir, recipe, options);
-      return { kernel: await useKernel(dirs, kernel.name), built: true };
-    } catch (error) {
-      throw explain(error, workDir);
-    } finally {
-      await rm(workDir, { recursive: true, force: true });
-    }
+    return await inWorkDir(layout.work, async (workDir) => {
+      try {
+        const kernel = await cook(dirs, workDir, recipe, options);
+        return { kernel: await useKernel(dirs, kernel.name), built: true };
+      } catch (error) {
+        throw explain(error, workDir);
+      }
+    });
   } finally {
     await release();
   }

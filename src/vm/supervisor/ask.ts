@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { SmolVMError } from "../../errors.ts";
+import { readLine } from "../../host/read-line.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import {
   encodeLine,
@@ -19,25 +20,13 @@ export async function ask(
   deadline: Deadline,
 ): Promise<SupervisorHello> {
   const socket = connect({ path: socketPath });
+  socket.on("error", () => {}); // the read tells
   try {
-    return readReply(
-      await deadline.race(
-        new Promise<string>((resolve, reject) => {
-          let text = "";
-          const fail = (): void => reject(nobody(socketPath));
-          socket.setEncoding("utf8");
-          socket.on("data", (piece: string) => {
-            text += piece;
-            const end = text.indexOf("\n");
-            if (end >= 0) resolve(text.slice(0, end));
-            else if (text.length > MAX_LINE_BYTES) fail();
-          });
-          socket.once("error", fail);
-          socket.once("close", fail);
-          socket.write(encodeLine(request));
-        }),
-      ),
-    );
+    socket.write(encodeLine(request));
+    const line = readLine(socket, MAX_LINE_BYTES).catch(() => {
+      throw nobody(socketPath);
+    });
+    return readReply((await deadline.race(line)).toString("utf8"));
   } finally {
     socket.destroy();
   }

@@ -1,10 +1,11 @@
 import { SmolVMError } from "../../errors.ts";
-import { supervisorFiles } from "../../host/filenames.ts";
 import { packageVersion } from "../../host/package-version.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isOlder } from "../../util/versions.ts";
 import type { Home } from "../home.ts";
 import { ask } from "./ask.ts";
-import { isNewer, type SupervisorHello } from "./messages.ts";
+import { supervisorFilesOf } from "./files.ts";
+import type { SupervisorHello } from "./messages.ts";
 import { startSupervisor, supervisorAllowed } from "./start.ts";
 
 /** Between two looks whether the supervisor that was started answers. Node itself takes ten times as long to start. */
@@ -26,7 +27,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
       },
     );
   }
-  const { socket, log } = supervisorFiles(home.paths.dataDir, home.paths.runtimeDir);
+  const { socket, log } = supervisorFilesOf(home);
   const version = packageVersion();
   let startedAt: number | undefined;
   const givenUpAt = performance.now() + 3 * START_MS;
@@ -34,7 +35,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
     const current = home.store.supervisor.current();
     if (current) {
       const hello = await ask(socket, { op: "hello" }, deadline).catch(nobodyThere);
-      if (hello !== undefined && !isNewer(version, hello.version)) return hello;
+      if (hello !== undefined && !isOlder(hello.version, version)) return hello;
       // It gives its place up before it answers, so that the next look finds none.
       if (hello !== undefined) await askToRetire(home, deadline);
     } else if (startedAt === undefined || performance.now() > startedAt + START_MS) {
@@ -52,7 +53,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
 
 /** Has the supervisor that lives now give its place up; commands that go through it are finished first. */
 export async function askToRetire(home: Home, deadline: Deadline): Promise<void> {
-  const { socket } = supervisorFiles(home.paths.dataDir, home.paths.runtimeDir);
+  const { socket } = supervisorFilesOf(home);
   await ask(socket, { op: "retire" }, deadline).catch(nobodyThere);
 }
 

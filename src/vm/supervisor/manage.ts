@@ -1,9 +1,10 @@
 import { daemonCommand } from "../../host/daemon.ts";
 import { readEnvironment } from "../../host/environment.ts";
-import { supervisorFiles } from "../../host/filenames.ts";
-import { isAlive, signalProcess } from "../../host/process-identity.ts";
+import { signalProcess } from "../../host/process-identity.ts";
+import { waitForEnd } from "../../host/wait-end.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHomeQuietly } from "../home.ts";
+import { supervisorFilesOf } from "./files.ts";
 import { SUPERVISOR_SCRIPT } from "./start.ts";
 
 /** What is known about the home's supervisor. */
@@ -20,14 +21,15 @@ export interface SupervisorStatus {
 
 /** Whether the home has a supervisor now. Starts none. @throws SmolVMError STORE_INVALID, HOST_FAILED */
 export function supervisorStatus(): SupervisorStatus {
-  const { store, paths } = openHomeQuietly();
+  const home = openHomeQuietly();
+  const { store } = home;
   const current = store.supervisor.current();
   return {
     running: current !== undefined,
     pid: current?.process.pid,
     version: current?.version,
     needed: store.supervisor.isNeeded(),
-    log: supervisorFiles(paths.dataDir, paths.runtimeDir).log,
+    log: supervisorFilesOf(home).log,
   };
 }
 
@@ -43,8 +45,7 @@ export async function stopSupervisor(): Promise<boolean> {
   const current = openHomeQuietly().store.supervisor.current();
   if (!current) return false;
   signalProcess(current.process, "SIGTERM");
-  const deadline = Deadline.of("stopping the supervisor", { timeoutMs: STOP_MS });
-  while (isAlive(current.process)) await deadline.sleep(10);
+  await waitForEnd(current.process, Deadline.of("stopping the supervisor", { timeoutMs: STOP_MS }));
   return true;
 }
 

@@ -64,16 +64,6 @@ export function readReply(line: string): SupervisorHello {
   throw new SmolVMError(code, message, { hint, ...(details === undefined ? {} : { details }) });
 }
 
-/** True if version `a` ("1.2.3", perhaps with more behind) comes after `b`. Pure. */
-export function isNewer(a: string, b: string): boolean {
-  const [left, right] = [a, b].map((version) => version.split(/[.-]/).map(Number));
-  for (let i = 0; i < 3; i++) {
-    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
-    if (difference !== 0) return difference > 0;
-  }
-  return false;
-}
-
 function parseObject(line: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(line);

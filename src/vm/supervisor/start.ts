@@ -1,7 +1,7 @@
 import { startDaemon } from "../../host/daemon.ts";
 import { readEnvironment } from "../../host/environment.ts";
-import { supervisorFiles } from "../../host/filenames.ts";
 import type { Home } from "../home.ts";
+import { supervisorFilesOf } from "./files.ts";
 
 /** The supervisor's program, from src/host or dist/host. */
 export const SUPERVISOR_SCRIPT = "../supervisor/main";
@@ -13,5 +13,5 @@ export function supervisorAllowed(): boolean {
 
 /** Starts the home's supervisor in the background, and does not wait for it. One too many ends by itself. */
 export function startSupervisor(home: Home): void {
-  startDaemon(SUPERVISOR_SCRIPT, supervisorFiles(home.paths.dataDir, home.paths.runtimeDir).log, process.env);
+  startDaemon(SUPERVISOR_SCRIPT, supervisorFilesOf(home).log, process.env);
 }

@@ -22,10 +22,7 @@ async function relayed(behaviour: Partial<Behaviour>) {
   const upstream = await guest.connect();
   const directory = mkdtempSync(join(tmpdir(), "smolvm-relay-"));
   const path = join(directory, "relay.sock");
-  const server = createServer(
-    { pauseOnConnect: true },
-    (socket) => void relay(socket, upstream, Buffer.alloc(0)),
-  );
+  const server = createServer({ pauseOnConnect: true }, (socket) => void relay(socket, upstream));
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return {
     guest,

@@ -1,0 +1,20 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/**
+ * Runs `act` with a new directory under `work`, which is removed in the end. Only called under the lock of those who work there:
+ * what else is in `work` belongs to none that runs, and is removed first.
+ */
+export async function inWorkDir<T>(work: string, act: (directory: string) => Promise<T>): Promise<T> {
+  for (const old of await readdir(work).catch(() => [])) {
+    await rm(join(work, old), { recursive: true, force: true });
+  }
+  const directory = join(work, randomBytes(8).toString("hex"));
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  try {
+    return await act(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
