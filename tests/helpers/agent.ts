@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
+import { GuestFiles } from "../../src/agent/files.ts";
 import { AgentSession } from "../../src/agent/session.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { until } from "./wait.ts";
@@ -48,5 +50,38 @@ export async function startAgent(): Promise<LocalAgent> {
       }
       rmSync(directory, { recursive: true, force: true });
     },
+  };
+}
+
+/** The real agent for the tests of one block, with a session and the guest's files. */
+export interface AgentGuest {
+  readonly agent: LocalAgent;
+  readonly session: AgentSession;
+  readonly files: GuestFiles;
+}
+
+/**
+ * Starts an agent before the block's first test, gives it to `take`, and ends it after the last one.
+ * @returns makes a new directory, which is the guest's and the host's: the same machine here
+ */
+export function useAgent(take: (guest: AgentGuest) => void): () => string {
+  let root = "";
+  let count = 0;
+  let end: () => Promise<void>;
+  beforeAll(async () => {
+    const agent = await startAgent();
+    const session = await agent.connect();
+    root = agent.directory;
+    end = async () => {
+      await session.close();
+      await agent.stop();
+    };
+    take({ agent, session, files: new GuestFiles(async () => session) });
+  });
+  afterAll(() => end());
+  return () => {
+    const path = join(root, `test-${count++}`);
+    mkdirSync(path);
+    return path;
   };
 }

@@ -52,9 +52,15 @@ export async function addSmallKernel(cacheDir: string, content = "kernel"): Prom
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, "vmlinux"), elf(content));
   writeFileSync(join(dir, "config"), "CONFIG_NET=y\n");
-  const manifest: KernelManifest = {
+  const manifest = await smallKernelManifest(dir);
+  return addKernel({ cacheDir }, dir, kernelName(manifest), manifest);
+}
+
+/** A manifest for the `vmlinux` and `config` in a directory, whatever they are. */
+export async function smallKernelManifest(dir: string, arch: Arch = "x86_64"): Promise<KernelManifest> {
+  return {
     version: 1,
-    arch: "x86_64",
+    arch,
     kernelVersion: "6.1.192-smolvm",
     recipe: "ab",
     source: {
@@ -70,5 +76,4 @@ export async function addSmallKernel(cacheDir: string, content = "kernel"): Prom
     files: await describeFiles(dir, ["vmlinux", "config"]),
     createdAt: new Date(0).toISOString(),
   };
-  return addKernel({ cacheDir }, dir, kernelName(manifest), manifest);
 }

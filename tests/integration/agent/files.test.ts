@@ -4,11 +4,11 @@ import { chmod, lstat, mkdir, readdir, readlink, utimes, writeFile } from "node:
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { runCommand } from "../../../src/agent/exec.ts";
-import { GuestFiles } from "../../../src/agent/files.ts";
+import type { GuestFiles } from "../../../src/agent/files.ts";
 import type { AgentSession } from "../../../src/agent/session.ts";
-import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
+import { agentMissing, type LocalAgent, useAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -21,21 +21,8 @@ describe.skipIf(missing)("files in the guest", () => {
   let agent: LocalAgent;
   let session: AgentSession;
   let files: GuestFiles;
-  /** the guest's and the host's directory for one test: the same machine here */
-  let count = 0;
-  const directory = (): string => {
-    const path = join(agent.directory, `test-${count++}`);
-    mkdirSync(path);
-    return path;
-  };
-  beforeAll(async () => {
-    agent = await startAgent();
-    session = await agent.connect();
-    files = new GuestFiles(async () => session);
-  });
-  afterAll(async () => {
-    await session.close();
-    await agent.stop();
+  const directory = useAgent((guest) => {
+    ({ agent, session, files } = guest);
   });
 
   test("make the round trip byte for byte, whatever their size", async () => {

@@ -23,7 +23,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { GuestFiles } from "../../../src/agent/files.ts";
 import type { AgentSession } from "../../../src/agent/session.ts";
 import { FrameType } from "../../../src/agent/wire/frame.ts";
@@ -31,7 +31,7 @@ import type { TreeRecord } from "../../../src/agent/wire/messages.ts";
 import type { Draft } from "../../../src/agent/wire/schema.ts";
 import { encodeEntry, padding } from "../../../src/util/tar/header.ts";
 import { directory, entry, FakeGuest, type FakeStream, file, ROOT, symlink } from "../../fakes/fake-guest.ts";
-import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
+import { agentMissing, useAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -84,23 +84,10 @@ const raw = (name: string, type: string, target = "", content = ""): Buffer =>
   ]);
 
 describe.skipIf(missing)("tar archives", () => {
-  let agent: LocalAgent;
   let session: AgentSession;
   let files: GuestFiles;
-  let count = 0;
-  const fresh = (): string => {
-    const path = join(agent.directory, `tar-${count++}`);
-    mkdirSync(path);
-    return path;
-  };
-  beforeAll(async () => {
-    agent = await startAgent();
-    session = await agent.connect();
-    files = new GuestFiles(async () => session);
-  });
-  afterAll(async () => {
-    await session.close();
-    await agent.stop();
+  const fresh = useAgent((guest) => {
+    ({ session, files } = guest);
   });
 
   test.each(["gnu", "pax", "oldgnu"])(

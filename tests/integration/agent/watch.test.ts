@@ -8,7 +8,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { runCommand } from "../../../src/agent/exec.ts";
 import type { FileEvent } from "../../../src/agent/files/file-event.ts";
 import type { FileWatch } from "../../../src/agent/files/watch.ts";
@@ -21,7 +21,7 @@ import {
 import { encodeRecord } from "../../../src/agent/wire/records.ts";
 import { type Draft, encode } from "../../../src/agent/wire/schema.ts";
 import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
-import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
+import { agentMissing, type LocalAgent, useAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -59,20 +59,8 @@ describe.skipIf(missing)("watching files in the guest", () => {
   let agent: LocalAgent;
   let session: AgentSession;
   let files: GuestFiles;
-  let count = 0;
-  const directory = (): string => {
-    const path = `${agent.directory}/watch-${count++}`;
-    mkdirSync(path);
-    return path;
-  };
-  beforeAll(async () => {
-    agent = await startAgent();
-    session = await agent.connect();
-    files = new GuestFiles(async () => session);
-  });
-  afterAll(async () => {
-    await session.close();
-    await agent.stop();
+  const directory = useAgent((guest) => {
+    ({ agent, session, files } = guest);
   });
 
   test("tells what is created, changed, renamed and removed in a directory", async () => {

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Arch } from "../../../src/config/spec.ts";
-import type { KernelManifest } from "../../../src/images/kernel-build/kernel-manifest.ts";
 import {
   addKernel,
   type BuiltKernel,
@@ -15,7 +14,7 @@ import {
   verifyKernel,
 } from "../../../src/images/kernel-build/kernel-store.ts";
 import { kernelLayout } from "../../../src/images/kernel-build/layout.ts";
-import { describeFiles } from "../../../src/images/manifest.ts";
+import { smallKernelManifest } from "../../helpers/small-image.ts";
 
 let cacheDir: string;
 const dirs = (): { cacheDir: string } => ({ cacheDir });
@@ -32,24 +31,7 @@ async function add(name: string, content: string, arch: Arch = "x86_64"): Promis
   await mkdir(dir);
   await writeFile(join(dir, "vmlinux"), content);
   await writeFile(join(dir, "config"), "CONFIG_NET=y\n");
-  const manifest: KernelManifest = {
-    version: 1,
-    arch,
-    kernelVersion: "6.1.192-smolvm",
-    recipe: "ab",
-    source: {
-      package: "linux-source-6.1",
-      version: "6.1.192-2",
-      sha256: "cd",
-      pinned: true,
-      license: "GPL-2.0-only",
-    },
-    patches: [],
-    compiler: "gcc",
-    file: "vmlinux",
-    files: await describeFiles(dir, ["vmlinux", "config"]),
-    createdAt: new Date(0).toISOString(),
-  };
+  const manifest = await smallKernelManifest(dir, arch);
   return addKernel(dirs(), dir, name, manifest);
 }
 
