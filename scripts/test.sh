@@ -9,7 +9,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log_dir=$(mktemp -d)
-trap 'rm -rf "$log_dir"' EXIT
+kernel_job=''
+# A command that fails in here would be the script's exit code.
+clean_up() {
+  if [ -n "$kernel_job" ]; then
+    kill "$kernel_job" 2>/dev/null || :
+    wait "$kernel_job" 2>/dev/null || :
+  fi
+  rm -rf "$log_dir"
+}
+trap clean_up EXIT
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
@@ -88,11 +97,9 @@ contract() {
 }
 
 # The kernel takes about ten minutes of two CPUs: it is built, with low priority, beside what needs no sandbox.
-kernel_job=''
 start_kernel_build() {
   ./bin/smolvm image kernel build </dev/null >"$log_dir/kernel.log" 2>&1 &
   kernel_job=$!
-  trap 'kill "$kernel_job" 2>/dev/null; wait "$kernel_job" 2>/dev/null; rm -rf "$log_dir"' EXIT
 }
 
 fast_kernel() {
