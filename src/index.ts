@@ -16,13 +16,13 @@ export type { OnProgress, Progress } from "./config/progress.ts";
 export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
 export {
   type FollowLogsOptions,
-  type ListFilter,
   type Ports,
   type Processes,
   type ShellOptions,
   SmolVM,
   type StartOptions,
 } from "./smolvm.ts";
+export type { ListFilter } from "./store/vms.ts";
 export type { SandboxEnv } from "./vm/env.ts";
 export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";

@@ -14,7 +14,7 @@ export interface Layer {
 
 export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
-  index: { imports: ["smolvm", "errors"], types: ["agent", "config", "vm"] },
+  index: { imports: ["smolvm", "errors"], types: ["agent", "config", "store", "vm"] },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
 
@@ -28,6 +28,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // the image commands: images have no facade of their own
       "images",
       "vm/supervisor/manage.ts",
+      "vm/list.ts",
       "config/defaults.ts",
       "host/facts.ts",
       "host/package-version.ts",
@@ -37,7 +38,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "agent/terminal.ts",
       "store/states.ts",
     ],
-    types: ["agent", "config", "vm"],
+    types: ["agent", "config", "store", "vm"],
   },
   // by --deep it boots a sandbox as anybody would
   doctor: {

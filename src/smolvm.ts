@@ -12,10 +12,9 @@ import type { OnProgress } from "./config/progress.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
-import { diskSpace } from "./host/disk-space.ts";
 import { readEnvironment } from "./host/environment.ts";
-import { MAY_RUN, type VmState } from "./store/states.ts";
-import type { VmRecord } from "./store/vms.ts";
+import { MAY_RUN } from "./store/states.ts";
+import type { ListFilter, VmRecord } from "./store/vms.ts";
 import { concurrently } from "./util/concurrently.ts";
 import { Deadline } from "./util/deadline.ts";
 import { tailLines } from "./util/tail-lines.ts";
@@ -26,20 +25,15 @@ import { type SandboxEnv, sandboxEnv } from "./vm/env.ts";
 import { expireLater } from "./vm/expire.ts";
 import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
-import { describe, type HostState, type VMInfo } from "./vm/info.ts";
+import { hostState } from "./vm/host-state.ts";
+import { describe, type VMInfo } from "./vm/info.ts";
+import { listSandboxes } from "./vm/list.ts";
 import { generatedName, newId } from "./vm/names.ts";
 import { PortForwards } from "./vm/port-forwards.ts";
 import type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
-import { discardNow, recover, recoverAll } from "./vm/recover.ts";
+import { discardNow, recover } from "./vm/recover.ts";
 import type { StartExtras } from "./vm/start.ts";
 import type { VMStats } from "./vm/stats.ts";
-
-/** Which sandboxes to list: those that match everything given. */
-export interface ListFilter {
-  readonly state?: VmState;
-  /** label names and the values they must have */
-  readonly labels?: Readonly<Record<string, string>>;
-}
 
 /** Options of {@link SmolVM.start}. */
 export interface StartOptions extends Limits {
@@ -259,15 +253,7 @@ export class SmolVM implements AsyncDisposable {
 
   /** All sandboxes of this user, oldest first, in the state that they really are in. */
   static async list(filter: ListFilter = {}): Promise<VMInfo[]> {
-    const home = openHome();
-    const records = await recoverAll(home);
-    const host = hostState(home);
-    const ports = home.store.ports.byVm();
-    const wanted = Object.entries(filter.labels ?? {});
-    return records
-      .filter((record) => filter.state === undefined || record.state === filter.state)
-      .filter((record) => wanted.every(([name, value]) => record.labels[name] === value))
-      .map((record) => describe(record, { ...host, ports: ports.get(record.id) ?? [] }));
+    return listSandboxes(openHome(), filter);
   }
 
   /**
@@ -581,10 +567,6 @@ function requireCount(what: string, value: number): void {
   throw new SmolVMError("CONFIG_INVALID", `${what}: ${value} is not a whole number from 1 to ${MAX_COUNT}`);
 }
 const MAX_COUNT = 1000;
-
-function hostState({ paths: { dataDir } }: Home): Omit<HostState, "ports"> {
-  return { now: Date.now(), dataDir, freeBytes: diskSpace(dataDir).freeBytes };
-}
 
 interface CommandDefaults {
   env?: Readonly<Record<string, string | undefined>> | undefined;

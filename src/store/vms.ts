@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import type { VmSpec } from "../config/spec.ts";
+import type { BackendName, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
 import { transaction, write } from "./database.ts";
@@ -32,6 +32,23 @@ export interface VmRecord {
   readonly pending: readonly Step[];
 }
 
+/** Which sandboxes to list: those that match everything given. */
+export interface ListFilter {
+  readonly state?: VmState;
+  /** label names and the values they must have */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** What a table shows of a sandbox. */
+export interface VmBrief extends Pick<VmRecord, "id" | "name" | "state"> {
+  /** ms since the epoch */
+  readonly startedAt: number | null;
+  /** "" for a root file system of one's own */
+  readonly image: string;
+  readonly backend: BackendName;
+  readonly memSizeMib: number;
+}
+
 /** What a transition may change besides the state. `undefined` keeps, `null` clears. */
 export interface VmPatch {
   readonly startedAt?: number;
@@ -41,8 +58,18 @@ export interface VmPatch {
 
 type Row = Record<string, SQLOutputValue>;
 
+/** Columns that repeat what a spec says (migrations.ts), for the spec in parameter `?n`. */
+const fromSpec = (n: number): string =>
+  `?${n} ->> 'image', ?${n} ->> '$.machine.backend', ?${n} ->> '$.machine.memSizeMib'`;
+
 const COLUMNS =
   "*, (SELECT group_concat(step, ' ') FROM (SELECT step FROM journal WHERE vm_id = vms.id ORDER BY id)) AS pending";
+
+const BRIEF_COLUMNS = "id, name, state, started_at AS startedAt, image, backend, mem_size_mib AS memSizeMib";
+
+/** No wanted label is missing or has another value. */
+const HAS_LABELS =
+  "NOT EXISTS (SELECT 1 FROM json_each($labels) AS wanted WHERE (SELECT value FROM json_each(vms.labels) WHERE key = wanted.key) IS NOT wanted.value)";
 
 /** The sandboxes in the store. */
 export class VmTable {
@@ -74,7 +101,8 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          "INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock) VALUES (?, ?, 'created', ?, ?, ?, ?, ?, ?)",
+          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, image, backend, mem_size_mib)
+           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ${fromSpec(3)})`,
         )
         .run(
           record.id,
@@ -105,8 +133,38 @@ export class VmTable {
     });
   }
 
-  list(): VmRecord[] {
-    return this.#database.prepare(`SELECT ${COLUMNS} FROM vms ORDER BY created_at, id`).all().map(toRecord);
+  /** Oldest first. */
+  list(filter: ListFilter = {}): VmRecord[] {
+    return this.#select(COLUMNS, filter).map(toRecord);
+  }
+
+  /** Those of which the host may know more than their record does: all but what stands still and outlives its maker. */
+  unsettled(now: number): VmRecord[] {
+    return this.#database
+      .prepare(
+        `SELECT ${COLUMNS} FROM vms WHERE state NOT IN ('created', 'stopped', 'error') OR owner IS NOT NULL
+         OR expires_at <= ? OR id IN (SELECT vm_id FROM journal) ORDER BY created_at, id`,
+      )
+      .all(now)
+      .map(toRecord);
+  }
+
+  /** {@link list} without what is long: rows as they come, because making something of a thousand takes longer than the query. */
+  listBriefly(filter: ListFilter): VmBrief[] {
+    return this.#select(BRIEF_COLUMNS, filter) as unknown as VmBrief[];
+  }
+
+  #select(columns: string, { state, labels = {} }: ListFilter): Row[] {
+    const where = [
+      ...(state === undefined ? [] : ["state = $state"]),
+      ...(Object.keys(labels).length === 0 ? [] : [HAS_LABELS]),
+    ];
+    const condition = where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`;
+    const statement = this.#database.prepare(
+      `SELECT ${columns} FROM vms ${condition} ORDER BY created_at, id`,
+    );
+    statement.setAllowUnknownNamedParameters(true);
+    return statement.all({ state: state ?? null, labels: JSON.stringify(labels) });
   }
 
   /**
@@ -171,7 +229,12 @@ export class VmTable {
   changeSpec(id: string, change: (spec: VmSpec) => VmSpec): VmRecord {
     return transaction(this.#database, () => {
       const { spec } = this.get(id);
-      write(this.#database, "UPDATE vms SET spec = ? WHERE id = ?", JSON.stringify(change(spec)), id);
+      write(
+        this.#database,
+        `UPDATE vms SET (spec, image, backend, mem_size_mib) = (?1, ${fromSpec(1)}) WHERE id = ?2`,
+        JSON.stringify(change(spec)),
+        id,
+      );
       return this.get(id);
     });
   }
@@ -207,6 +270,10 @@ function parse<T>(value: SQLOutputValue | undefined): T | undefined {
 
 const NO_LABELS: Readonly<Record<string, string>> = {};
 
+function toTime(value: SQLOutputValue | undefined): number | undefined {
+  return value === null ? undefined : Number(value);
+}
+
 function toRecord(row: Row): VmRecord {
   return {
     id: String(row.id),
@@ -215,10 +282,10 @@ function toRecord(row: Row): VmRecord {
     spec: parse<VmSpec>(row.spec)!,
     labels: row.labels === "{}" ? NO_LABELS : parse<Record<string, string>>(row.labels)!,
     createdAt: Number(row.created_at),
-    startedAt: row.started_at === null ? undefined : Number(row.started_at),
+    startedAt: toTime(row.started_at),
     vmm: parse(row.vmm),
     owner: parse(row.owner),
-    expiresAt: row.expires_at === null ? undefined : Number(row.expires_at),
+    expiresAt: toTime(row.expires_at),
     error: parse(row.error),
     pending: typeof row.pending === "string" ? (row.pending.split(" ") as Step[]) : [],
   };

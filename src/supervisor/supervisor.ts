@@ -121,7 +121,8 @@ export class Supervisor implements ControlHandler {
 
   async #lookNow(told: boolean): Promise<void> {
     if (this.#retired) return;
-    const records = await recoverAll(this.#home); // removes those whose time is over
+    await recoverAll(this.#home); // removes those whose time is over
+    const records = this.#home.store.vms.list();
     const failures = await this.#forwards.reconcile(records, told);
     this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));

@@ -120,17 +120,7 @@ export function discardNow(home: Home, id: string): void {
   home.store.vms.remove(id);
 }
 
-/** Reconciles all sandboxes of the home; returns those that are left. */
-export async function recoverAll(home: Home): Promise<VmRecord[]> {
-  const left: VmRecord[] = [];
-  for (const record of home.store.vms.list()) {
-    if (isAsRecorded(record)) {
-      left.push(record); // as nearly all are
-      continue;
-    }
-    await recover(home, record);
-    const now = home.store.vms.find(record.id);
-    if (now) left.push(now);
-  }
-  return left;
+/** Reconciles all sandboxes of the home. */
+export async function recoverAll(home: Home): Promise<void> {
+  for (const record of home.store.vms.unsettled(Date.now())) await recover(home, record);
 }

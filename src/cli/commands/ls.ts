@@ -1,8 +1,9 @@
 import { SmolVMError } from "../../errors.ts";
-import { type ListFilter, SmolVM } from "../../smolvm.ts";
+import { SmolVM } from "../../smolvm.ts";
 import { TRANSITIONS, type VmState } from "../../store/states.ts";
+import type { ListFilter } from "../../store/vms.ts";
 import { nearest } from "../../util/nearest.ts";
-import type { VMInfo } from "../../vm/info.ts";
+import { type BriefList, listBriefly } from "../../vm/list.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { parseLabels } from "../args/pairs.ts";
@@ -35,10 +36,12 @@ async function lsCommand(io: Io, args: Arguments): Promise<Outcome> {
     ...(args.value("state") === undefined ? {} : { state: parseState(args.value("state")!) }),
     labels: parseLabels(args.values("label")),
   };
-  const infos = await SmolVM.list(filter);
+  if (io.json) return { data: await SmolVM.list(filter) };
+  const listed = await listBriefly(filter);
   return {
-    data: infos,
-    text: () => (io.quiet ? infos.map((info) => `${info.name}\n`).join("") : sandboxTable(infos)),
+    data: undefined,
+    text: () =>
+      io.quiet ? listed.vms.map(({ name }) => `${name}\n`).join("") : sandboxTable(listed, Date.now()),
   };
 }
 
@@ -52,8 +55,8 @@ function parseState(text: string): VmState {
   });
 }
 
-/** The table of sandboxes. Pure. */
-export function sandboxTable(infos: readonly VMInfo[]): string {
+/** The table of sandboxes. `now`: ms since the epoch. Pure. */
+function sandboxTable({ vms, ports }: BriefList, now: number): string {
   return renderTable(
     [
       { head: "NAME" },
@@ -64,14 +67,14 @@ export function sandboxTable(infos: readonly VMInfo[]): string {
       { head: "MEMORY", align: "right" },
       { head: "PORTS" },
     ],
-    infos.map((info) => [
-      info.name,
-      info.state,
-      info.image,
-      info.backend,
-      info.uptimeMs === undefined ? "-" : formatUptime(info.uptimeMs),
-      formatMib(info.memSizeMib),
-      info.ports.length === 0 ? "-" : info.ports.map(formatPort).join(", "),
+    vms.map((vm) => [
+      vm.name,
+      vm.state,
+      vm.image || "custom",
+      vm.backend,
+      vm.state === "running" && vm.startedAt !== null ? formatUptime(Math.max(0, now - vm.startedAt)) : "-",
+      formatMib(vm.memSizeMib),
+      ports.get(vm.id)?.map(formatPort).join(", ") || "-",
     ]),
   );
 }

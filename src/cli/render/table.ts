@@ -13,16 +13,11 @@ export interface Column {
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const cells = [columns.map((column) => column.head), ...rows.map((row) => row.map(shown))];
   const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, width(row[i] ?? "")), 0));
-  let table = "";
-  for (const row of cells) {
-    let line = "";
-    row.forEach((cell, i) => {
-      const pad = " ".repeat(widths[i]! - width(cell));
-      line += (i === 0 ? "" : "  ") + (columns[i]!.align === "right" ? pad + cell : cell + pad);
-    });
-    table += `${line.trimEnd()}\n`;
-  }
-  return table;
+  const padded = (cell: string, i: number): string => {
+    const units = widths[i]! + cell.length - width(cell);
+    return columns[i]!.align === "right" ? cell.padStart(units) : cell.padEnd(units);
+  };
+  return cells.map((row) => `${row.map(padded).join("  ").trimEnd()}\n`).join("");
 }
 
 /** `name: value` lines, the values in one column. Pure; values are escaped, lines without a value left out. */

@@ -11,6 +11,7 @@ import { Deadline as Limit } from "../../util/deadline.ts";
 import { Channel } from "../channel.ts";
 import { readLog } from "../console.ts";
 import { filesOf, type Home } from "../home.ts";
+import { hostState } from "../host-state.ts";
 import { describe } from "../info.ts";
 import { HIDDEN, hideValues, scrub, scrubText, secretsOf } from "./secrets.ts";
 
@@ -124,11 +125,6 @@ function hostFacts(home: Home): unknown {
     uptimeS: Math.round(uptime()),
     disk: diskSpace(home.paths.dataDir),
   };
-}
-
-function hostState(home: Home) {
-  const { dataDir } = home.paths;
-  return { now: Date.now(), dataDir, freeBytes: diskSpace(dataDir).freeBytes };
 }
 
 /** Names, kinds, sizes and modes: of disks their size is told, and nothing of what they hold. */

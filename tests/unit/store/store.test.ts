@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { VmSpec } from "../../../src/config/spec.ts";
+import type { MachineSpec, VmSpec } from "../../../src/config/spec.ts";
 import { identify } from "../../../src/host/process-identity.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
+import type { ListFilter } from "../../../src/store/vms.ts";
 
 let directory: string;
 let store: Store;
@@ -66,6 +67,76 @@ describe("sandboxes", () => {
     ).toThrow("no");
     expect(store.vms.get("box").spec.env).toEqual({ A: "1" });
     expect(() => store.vms.changeSpec("bix", (old) => old)).toThrow("there is no sandbox 'bix'");
+  });
+
+  test("are listed by state and labels, whatever characters these have", () => {
+    const labelled = { 'a"b': "it's", "x.y": "1" };
+    add("plain", "1");
+    store.vms.insert(
+      { id: "2", name: "labelled", spec, labels: labelled, owner: undefined, expiresAt: undefined },
+      "create:files",
+    );
+    store.vms.transition("2", "starting");
+    const names = (filter: ListFilter): string[][] => [
+      store.vms.list(filter).map(({ name }) => name),
+      store.vms.listBriefly(filter).map(({ name }) => name),
+    ];
+    const found = (...expected: string[]): string[][] => [expected, expected];
+    expect(names({})).toEqual(found("plain", "labelled"));
+    expect(names({ state: "starting" })).toEqual(found("labelled"));
+    expect(names({ labels: { 'a"b': "it's" } })).toEqual(found("labelled"));
+    expect(names({ labels: labelled, state: "starting" })).toEqual(found("labelled"));
+    expect(names({ labels: labelled, state: "created" })).toEqual(found());
+    expect(names({ labels: { "x.y": "2" } })).toEqual(found());
+    expect(names({ labels: { x: "1" } })).toEqual(found());
+  });
+
+  test("show in a listing what their spec says, also after it changed", () => {
+    const machine = { backend: "qemu", memSizeMib: 256 } as MachineSpec;
+    store.vms.insert(
+      {
+        id: "1",
+        name: "box",
+        spec: { ...spec, machine } as VmSpec,
+        labels: {},
+        owner: undefined,
+        expiresAt: undefined,
+      },
+      "create:files",
+    );
+    const shown = { id: "1", name: "box", state: "created", startedAt: null, backend: "qemu" };
+    expect(store.vms.listBriefly({})).toEqual([{ ...shown, image: "debian", memSizeMib: 256 }]);
+    store.vms.changeSpec("1", (old) => ({
+      ...old,
+      image: "other",
+      machine: { ...machine, memSizeMib: 512 },
+    }));
+    expect(store.vms.listBriefly({})).toEqual([{ ...shown, image: "other", memSizeMib: 512 }]);
+  });
+
+  test("are unsettled while something is under way, with an owner, or when their time is over", () => {
+    const owner = identify(process.pid);
+    add("still", "1");
+    store.vms.insert(
+      { id: "2", name: "half", spec, labels: {}, owner: undefined, expiresAt: undefined },
+      "create:files",
+    );
+    for (const [id, more] of [
+      ["3", { owner, expiresAt: undefined }],
+      ["4", { owner: undefined, expiresAt: 100 }],
+    ] as const) {
+      store.vms.insert({ id, name: id, spec, labels: {}, ...more }, "create:files");
+      store.vms.complete(id);
+    }
+    add("starts", "5");
+    store.vms.transition("5", "starting");
+    const ids = (now: number): string[] =>
+      store.vms
+        .unsettled(now)
+        .map(({ id }) => id)
+        .sort();
+    expect(ids(99)).toEqual(["2", "3", "5"]);
+    expect(ids(100)).toEqual(["2", "3", "4", "5"]);
   });
 
   test("are locked by one living process; a dead one's lock is taken over", () => {
