@@ -31,6 +31,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/list.ts",
       "config/defaults.ts",
       "host/facts.ts",
+      "host/is-terminal.ts",
       "host/package-version.ts",
       "host/paths.ts",
       "host/raw-terminal.ts",

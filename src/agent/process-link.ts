@@ -1,5 +1,6 @@
 import { SmolVMError } from "../errors.ts";
 import { ChunkQueue } from "../util/chunk-queue.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { guestError } from "./guest-error.ts";
 import { processExit } from "./run-result.ts";
 import type { AgentSession } from "./session.ts";
@@ -37,7 +38,7 @@ export class ProcessLink implements StreamHandler {
   readonly opening: Promise<AgentStream | undefined>;
   #stream: AgentStream | undefined;
   #request: ProcessRequest | undefined;
-  #startedAt = performance.now();
+  #startedAt = monotonicMs();
   readonly #queue = new ChunkQueue<"stdout" | "stderr">();
   readonly #waiting: Settle<OutputChunk | undefined>[] = [];
   /** loops that are reading */
@@ -87,7 +88,7 @@ export class ProcessLink implements StreamHandler {
   #open(session: AgentSession, request: ProcessRequest): AgentStream | undefined {
     if (this.#over) return undefined;
     this.#request = request;
-    this.#startedAt = performance.now();
+    this.#startedAt = monotonicMs();
     const { open, what, kind } = request;
     const { timeoutMs, signal } = request.options;
     if (signal?.aborted) throw this.#limitError();
@@ -197,7 +198,7 @@ export class ProcessLink implements StreamHandler {
     }
     this.#settle();
     this.#onStarted.resolve({ id: result.process, pid: result.pid }); // detached; else it has started long ago
-    const durationMs = performance.now() - this.#startedAt;
+    const durationMs = monotonicMs() - this.#startedAt;
     this.#onExit.resolve({ ...processExit(result, durationMs), dropped: result.dropped + this.#dropped });
     for (const reader of this.#waiting.splice(0)) reader.resolve(undefined);
   }

@@ -1,5 +1,6 @@
 import { SmolVMError } from "../errors.ts";
 import { ChunkQueue } from "../util/chunk-queue.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { type ExecRequest, execRequest } from "./exec-request.ts";
 import { guestError } from "./guest-error.ts";
 import { RunError } from "./run-error.ts";
@@ -59,7 +60,7 @@ class Run implements StreamHandler {
   readonly #request: ExecRequest;
   readonly #resolve: (result: RunResult) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #startedAt = performance.now();
+  readonly #startedAt = monotonicMs();
   readonly #stdout = new ChunkQueue<undefined>();
   readonly #stderr = new ChunkQueue<undefined>();
   readonly #capture: boolean;
@@ -182,7 +183,7 @@ class Run implements StreamHandler {
   // --- results and errors
 
   #exit(result: Result | undefined): ProcessExit {
-    const durationMs = performance.now() - this.#startedAt;
+    const durationMs = monotonicMs() - this.#startedAt;
     return processExit(result ?? { exitCode: 0, signal: SIGKILL }, durationMs);
   }
 

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "../util/deadline.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { type ConnectOptions, connectAgent } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Outbox } from "./outbox.ts";
@@ -157,7 +158,7 @@ export class AgentSession {
     const payload = Buffer.alloc(PING_BYTES);
     payload.writeUInt32LE(this.#nextPing++ >>> 0, 0);
     const key = payload.toString("latin1");
-    const startedAt = performance.now();
+    const startedAt = monotonicMs();
     const answered = new Promise<void>((resolve) => this.#pings.set(key, resolve));
     this.#socket.ref();
     this.#outbox.write(encodeFrame(0, FrameType.PING, 0, payload));
@@ -172,7 +173,7 @@ export class AgentSession {
     } finally {
       this.#letGo();
     }
-    return performance.now() - startedAt;
+    return monotonicMs() - startedAt;
   }
 
   /** Ends the session: what is queued is sent first (for at most a second). The guest kills what the session started, except detached processes. */

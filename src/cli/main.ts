@@ -1,3 +1,4 @@
+import { monotonicMs } from "../util/monotonic.ts";
 import { splitCommand } from "./args/command-line.ts";
 import { parseArguments } from "./args/parse.ts";
 import { inWordsOfFlags } from "./args/words.ts";
@@ -26,7 +27,7 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv = pr
     isTTY: stderr.isTTY,
     columns: () => process.stderr.columns ?? 80,
     write: (text) => void stderr.write(text).catch(() => {}),
-    now: () => performance.now(),
+    now: () => monotonicMs(),
   });
   try {
     const line = splitCommand(words);

@@ -4,6 +4,7 @@ import { type ProcessGuards, processGuards } from "../host/process-guards.ts";
 import { runProgram } from "../host/run.ts";
 import { SmolVM } from "../smolvm.ts";
 import { Deadline } from "../util/deadline.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";
 import { compareBackend, compareIsolation, compareSpeed, type Seen } from "./compare.ts";
 
@@ -21,13 +22,13 @@ export async function proveByBooting(
     return [fail("Boot", "not tried: no backend can run", context.selection.error.hint)];
   }
   onProgress("booting a sandbox");
-  const startedAt = performance.now();
+  const startedAt = monotonicMs();
   let vm: SmolVM | undefined;
   try {
     vm = await SmolVM.create({ backend: context.backend, network: "off", signal });
     const word = `checked-${startedAt}`;
     const { stdout } = await vm.run(["echo", word], { signal });
-    const firstOutputMs = performance.now() - startedAt;
+    const firstOutputMs = monotonicMs() - startedAt;
     if (stdout !== `${word}\n`) {
       return [fail("Boot", `the sandbox printed '${stdout.slice(0, 80)}' instead of '${word}'`, REPORT)];
     }

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type ErrorCode, SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 
 export interface RunProgramOptions {
   /** when it is over, the program and its process group get TERM, then KILL */
@@ -56,7 +57,7 @@ export async function runProgram(
   const { deadline } = options;
   deadline.check();
   const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
-  const startedAt = performance.now();
+  const startedAt = monotonicMs();
   const child = await spawnGroup(argv, options);
   const ended = new Promise<{ code: number | undefined; signal: string | undefined }>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
@@ -111,7 +112,7 @@ export async function runProgram(
       stderr: stderr.text(),
       code: end.code,
       signal: end.signal,
-      durationMs: performance.now() - startedAt,
+      durationMs: monotonicMs() - startedAt,
     };
     if ((options.check ?? true) && result.code !== 0) throw programFailed(argv, result, options.errorCode);
     return result;

@@ -1,4 +1,5 @@
 import { SmolVMError } from "../errors.ts";
+import { monotonicMs } from "./monotonic.ts";
 
 /**
  * One limit for a whole operation: a time and/or the caller's AbortSignal. Made once at the public call
@@ -8,7 +9,7 @@ export class Deadline {
   /** aborted when the time is over or the caller aborted */
   readonly signal: AbortSignal;
   readonly timeoutMs: number | undefined;
-  readonly #startedAt = performance.now();
+  readonly #startedAt = monotonicMs();
   readonly #caller: AbortSignal | undefined;
   readonly #what: string;
   readonly #option: string;
@@ -41,11 +42,11 @@ export class Deadline {
   /** Milliseconds that are left: Infinity without a limit, 0 when it is over. */
   get remainingMs(): number {
     if (this.timeoutMs === undefined) return Number.POSITIVE_INFINITY;
-    return Math.max(0, this.timeoutMs - (performance.now() - this.#startedAt));
+    return Math.max(0, this.timeoutMs - (monotonicMs() - this.#startedAt));
   }
 
   get elapsedMs(): number {
-    return performance.now() - this.#startedAt;
+    return monotonicMs() - this.#startedAt;
   }
 
   get expired(): boolean {

@@ -1,3 +1,5 @@
+import { monotonicMs } from "./monotonic.ts";
+
 /** How long work may hold the event loop, in ms: others' output and timers wait no longer than that. */
 const SLICE_MS = 8;
 
@@ -6,14 +8,14 @@ const SLICE_MS = 8;
  * a thread and back several times that; so work of many small steps is done in place, and gives way every few milliseconds.
  */
 export class TimeSlice {
-  #until = performance.now() + SLICE_MS;
+  #until = monotonicMs() + SLICE_MS;
 
   /** To be called between steps: undefined, or a promise to await because the time is over. */
   breathe(): Promise<void> | undefined {
-    if (performance.now() < this.#until) return undefined;
+    if (monotonicMs() < this.#until) return undefined;
     return new Promise((resolve) =>
       setImmediate(() => {
-        this.#until = performance.now() + SLICE_MS;
+        this.#until = monotonicMs() + SLICE_MS;
         resolve();
       }),
     );

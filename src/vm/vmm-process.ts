@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { VmFiles } from "../host/filenames.ts";
 import { isAlive, type ProcessIdentity, signalProcess, type VmmIdentity } from "../host/process-identity.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { tailOfLog } from "./console.ts";
 
 /** How a VMM ended, from what its monitor wrote down. */
@@ -8,14 +9,14 @@ export type VmmEnd = { readonly kind: "stopped" } | { readonly kind: "crashed"; 
 
 /** Waits until the VMM has ended, and its monitor has written that down; at most `timeoutMs`. Returns whether they have. */
 export async function waitForExit(vmm: VmmIdentity, timeoutMs: number): Promise<boolean> {
-  const until = performance.now() + timeoutMs;
+  const until = monotonicMs() + timeoutMs;
   return (await gone(vmm, until)) && (await gone(vmm.monitor, until));
 }
 
 async function gone(process: ProcessIdentity, until: number): Promise<boolean> {
   // Node can wait for children only, and this may be anybody's process: look often at first, then less.
   for (let pause = 1; isAlive(process); pause = Math.min(pause * 2, 25)) {
-    if (performance.now() > until) return false;
+    if (monotonicMs() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   return true;

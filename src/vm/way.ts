@@ -4,6 +4,7 @@ import { SmolVMError } from "../errors.ts";
 import type { Lease } from "../store/leases.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { endpointOf, type Home, sessionsAreUnlimited } from "./home.ts";
 
 /** Between looks at the queue: the store has no way to call back, and a port is held for milliseconds mostly. */
@@ -32,13 +33,13 @@ export async function findWay(home: Home, record: VmRecord, deadline: Deadline):
   const { id } = record;
   const ports = record.spec.machine.sessionPorts;
   const ticket = leases.enqueue(id);
-  const startedAt = performance.now();
+  const startedAt = monotonicMs();
   let relayFailed: unknown;
   try {
     for (;;) {
       const lease = leases.tryAcquire(id, ticket, ports);
       if (lease) return { endpoint: endpointOf(home, record, lease.port), lease, fresh: false };
-      const waitedMs = performance.now() - startedAt;
+      const waitedMs = monotonicMs() - startedAt;
       if (relayFailed === undefined && (waitedMs > PATIENCE_MS || supervisor.current())) {
         try {
           const { relayEndpoint } = await import("./supervisor/duties.ts"); // few commands meet so many others

@@ -5,6 +5,7 @@ import { type LaunchedProgram, launchProgram } from "../../host/launch.ts";
 import { ensurePrivateDir } from "../../host/paths.ts";
 import { signalProcess } from "../../host/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
@@ -31,7 +32,7 @@ async function launchFirecracker(
   const program = locateFirecracker(host.env);
   if (program === undefined) throw firecrackerMissing(host.env);
   ensurePrivateDir(files.runtimeDir);
-  const startedAt = performance.now();
+  const startedAt = monotonicMs();
   const launched = await launchProgram({
     argv: [program, ...firecrackerArgs(files)],
     console: files.console,
@@ -86,7 +87,7 @@ async function boot(
   const { ApiClient } = await import("./api-client.ts"); // few commands start a machine
   const client = new ApiClient(files.control);
   const ended = launched.exited.then((exit) => {
-    throw vmmExitError("firecracker", exit, performance.now() - startedAt);
+    throw vmmExitError("firecracker", exit, monotonicMs() - startedAt);
   });
   ended.catch(() => {}); // it ends some day; only while booting that is a failure
   const requests = bootRequests(spec, {

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
-import { isatty } from "node:tty";
 import type { TransferResult } from "../../agent/files/types.ts";
 import { escapeTerminal } from "../../agent/terminal.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { isTerminal } from "../../host/is-terminal.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { type CopyPath, parseCopyPath } from "../args/copy-path.ts";
@@ -46,7 +46,7 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
     if (io.stdout.isTTY)
       throw usage(spec, "stdout is a terminal", `Write it to a file: smolvm cp ${sourceText} - > FILE.tar`);
   }
-  if (source.kind === "stream" && isatty(0))
+  if (source.kind === "stream" && isTerminal(0))
     throw usage(spec, "stdin is a terminal", `Give it an archive: smolvm cp - ${targetText} < FILE.tar`);
   const vm = await runningSandbox(guest.name);
   try {

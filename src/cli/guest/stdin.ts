@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
 import type { Writable } from "node:stream";
-import { isatty } from "node:tty";
+import { isTerminal } from "../../host/is-terminal.ts";
 
 /** Device number of /dev/null on Linux, major 1, minor 3 (kernel.org, admin-guide/devices.txt). */
 const DEV_NULL = 0x103;
@@ -10,7 +10,7 @@ const DEV_NULL = 0x103;
  * /dev/null is not worth a stream: a command without stdin has the guest's own.
  */
 export function wantsStdin(interactive: boolean): boolean {
-  if (isatty(0)) return interactive;
+  if (isTerminal(0)) return interactive;
   try {
     return fstatSync(0).rdev !== DEV_NULL;
   } catch {

@@ -1,10 +1,10 @@
 import { createInterface } from "node:readline/promises";
-import { isatty } from "node:tty";
 import { SmolVMError } from "../../errors.ts";
+import { isTerminal } from "../../host/is-terminal.ts";
 
 /** Whether a person can be asked: stdin and stderr are terminals. */
 export function canAsk(): boolean {
-  return isatty(0) && isatty(2);
+  return isTerminal(0) && isTerminal(2);
 }
 
 /** Asks on stderr; anything but y or yes is a no. Ctrl-C aborts by `signal`, Ctrl-D is a no. */

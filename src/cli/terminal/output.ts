@@ -1,6 +1,7 @@
 import { constants, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
+import { isTerminal } from "../../host/is-terminal.ts";
 
 /** The reader of our stdout or stderr has gone (EPIPE). Not an error to report: the program just ends. */
 export class OutputClosed extends Error {
@@ -29,7 +30,7 @@ interface Sink {
  * open file description of our own that may be non-blocking; where that is impossible, Node's stream does.
  */
 export function openOutput(fd: 1 | 2): Output {
-  return new SinkOutput(openPipe(fd) ?? (fd === 1 ? process.stdout : process.stderr));
+  return new SinkOutput(fd);
 }
 
 function openPipe(fd: 1 | 2): Socket | undefined {
@@ -45,15 +46,23 @@ function openPipe(fd: 1 | 2): Socket | undefined {
 
 class SinkOutput implements Output {
   readonly isTTY: boolean;
-  readonly #sink: Sink;
+  readonly #fd: 1 | 2;
+  #opened: Sink | undefined;
   #failure: Error | undefined;
 
-  constructor(sink: Sink & { isTTY?: boolean }) {
-    this.#sink = sink;
-    this.isTTY = sink.isTTY === true;
-    sink.on("error", (error) => {
+  constructor(fd: 1 | 2) {
+    this.#fd = fd;
+    this.isTTY = isTerminal(fd);
+  }
+
+  /** Opened by the first write: most commands say nothing on stderr. */
+  get #sink(): Sink {
+    if (this.#opened) return this.#opened;
+    this.#opened = openPipe(this.#fd) ?? (this.#fd === 1 ? process.stdout : process.stderr);
+    this.#opened.on("error", (error) => {
       this.#failure ??= outputError(error);
     });
+    return this.#opened;
   }
 
   write(data: Uint8Array | string): Promise<void> {

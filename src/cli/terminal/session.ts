@@ -2,6 +2,7 @@ import type { ReadStream, WriteStream } from "node:tty";
 import type { GuestProcess, ProcessExit } from "../../agent/types.ts";
 import { SmolVMError } from "../../errors.ts";
 import { switchOffOutputProcessing } from "../../host/raw-terminal.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import type { Io } from "../io.ts";
 import { type EndSignal, signalExitCode } from "./interrupts.ts";
 import { LeaveKey } from "./leave-key.ts";
@@ -53,7 +54,7 @@ export async function terminalSession(guest: GuestProcess, io: Io): Promise<Proc
   };
   const onInput = (data: Buffer): void => {
     guest.stdin.write(data);
-    if (leaveKey.typed(data, performance.now())) left("SIGHUP");
+    if (leaveKey.typed(data, monotonicMs())) left("SIGHUP");
   };
   const onInputEnd = (): void => left("SIGHUP");
   const resize = (): void => void guest.resize(terminalSize()).catch(() => {}); // it has just ended

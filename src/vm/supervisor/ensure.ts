@@ -1,6 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { packageVersion } from "../../host/package-version.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import { isOlder } from "../../util/versions.ts";
 import type { Home } from "../home.ts";
 import { ask } from "./ask.ts";
@@ -30,7 +31,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
   const { socket, log } = supervisorFilesOf(home);
   const version = packageVersion();
   let startedAt: number | undefined;
-  const givenUpAt = performance.now() + 3 * START_MS;
+  const givenUpAt = monotonicMs() + 3 * START_MS;
   for (;;) {
     const current = home.store.supervisor.current();
     if (current) {
@@ -38,11 +39,11 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
       if (hello !== undefined && !isOlder(hello.version, version)) return hello;
       // It gives its place up before it answers, so that the next look finds none.
       if (hello !== undefined) await askToRetire(home, deadline);
-    } else if (startedAt === undefined || performance.now() > startedAt + START_MS) {
+    } else if (startedAt === undefined || monotonicMs() > startedAt + START_MS) {
       startSupervisor(home);
-      startedAt = performance.now();
+      startedAt = monotonicMs();
     }
-    if (performance.now() > givenUpAt) {
+    if (monotonicMs() > givenUpAt) {
       throw new SmolVMError("HOST_FAILED", "smolvm's supervisor does not start", {
         hint: `See what it says: cat '${log}'`,
       });

@@ -1,0 +1,12 @@
+import { fstatSync } from "node:fs";
+
+/** Whether a descriptor is a terminal. False for one that is closed. */
+export function isTerminal(fd: number): boolean {
+  try {
+    // Most often it is a pipe or a file: no reason to load node:tty.
+    if (!fstatSync(fd).isCharacterDevice()) return false;
+  } catch {
+    return false;
+  }
+  return process.getBuiltinModule("node:tty").isatty(fd);
+}
