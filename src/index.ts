@@ -14,15 +14,9 @@ export type {
 export type { Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
-export {
-  type FollowLogsOptions,
-  type Ports,
-  type Processes,
-  type ShellOptions,
-  SmolVM,
-  type StartOptions,
-} from "./smolvm.ts";
+export { SmolVM } from "./smolvm.ts";
 export type { ListFilter } from "./store/vms.ts";
+export type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 export type { SandboxEnv } from "./vm/env.ts";
 export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";

@@ -14,7 +14,7 @@ export interface Layer {
 
 export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
-  index: { imports: ["smolvm", "errors"], types: ["agent", "config", "store", "vm"] },
+  index: { imports: ["smolvm", "errors"], types: ["types", "agent", "config", "store", "vm"] },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
 
@@ -48,8 +48,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   smolvm: {
     imports: ["vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
-    types: ["store"],
+    types: ["types", "store"],
   },
+  // what its methods take and give
+  types: { imports: [], types: ["vm", "agent", "config"] },
 
   // what stays up while no command runs
   supervisor: { imports: ["vm", "agent", "config", "host", "util", "errors"], types: ["store"] },

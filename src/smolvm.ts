@@ -1,21 +1,19 @@
-import { availableParallelism } from "node:os";
 import type { Duplex } from "node:stream";
 import { attachProcess, listProcesses, runCommand, signalProcess, spawnProcess } from "./agent/exec.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
 import { GuestFiles } from "./agent/files.ts";
 import type { AgentSession } from "./agent/session.ts";
-import type { GuestProcess, ProcessInfo, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
+import type { GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
-import type { OnProgress } from "./config/progress.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
 import { MAY_RUN } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
-import { concurrently } from "./util/concurrently.ts";
+import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
@@ -29,80 +27,11 @@ import { hostState } from "./vm/host-state.ts";
 import { describe, type VMInfo } from "./vm/info.ts";
 import { listSandboxes } from "./vm/list.ts";
 import { generatedName, newId } from "./vm/names.ts";
+import { disown, isOwned, own } from "./vm/owned.ts";
 import { PortForwards } from "./vm/port-forwards.ts";
-import type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
-import { discardNow, recover } from "./vm/recover.ts";
+import { recover } from "./vm/recover.ts";
 import type { StartExtras } from "./vm/start.ts";
 import type { VMStats } from "./vm/stats.ts";
-
-/** Options of {@link SmolVM.start}. */
-export interface StartOptions extends Limits {
-  /** told about each stage; default what the sandbox was created with */
-  onProgress?: OnProgress | undefined;
-  /** for this start: as {@link VMConfig}'s `gdbPort` */
-  gdbPort?: number | undefined;
-}
-
-/** Options of {@link SmolVM.followLogs}. */
-export interface FollowLogsOptions extends Limits {
-  /** of what is kept, only that many last lines */
-  tailLines?: number | undefined;
-}
-
-/** Options of {@link SmolVM.shell}. */
-export interface ShellOptions extends Limits {
-  /** terminal size; default 80 x 24 */
-  cols?: number | undefined;
-  rows?: number | undefined;
-  cwd?: string | undefined;
-  env?: Record<string, string> | undefined;
-  user?: string | undefined;
-}
-
-/** Guest ports that this process makes reachable on the host. */
-export interface Ports {
-  /**
-   * Listens on the host and carries each connection to `guestPort` in the guest over the agent's channel,
-   * so it works with `network: "off"` too. Ends with `close()`, with the sandbox, or with this process.
-   * @throws SmolVMError PORT_IN_USE, VM_STATE
-   */
-  expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
-  /** those that this process has open now */
-  list(): ExposedPort[];
-  /**
-   * Has a port forwarded whenever the sandbox runs, until it is unpublished or the sandbox is deleted: by smolvm's supervisor
-   * in the background, so that it outlives this process.
-   * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, VM_NOT_FOUND, NOT_SUPPORTED (with SMOLVM_SUPERVISOR=off), HOST_FAILED
-   */
-  publish(guestPort: number, options?: ExposeOptions & Limits): Promise<PublishedPort>;
-  /**
-   * Ends published ports: those that have all that is given; without a filter, all.
-   * @throws SmolVMError CONFIG_INVALID if there is none such, VM_NOT_FOUND
-   */
-  unpublish(filter?: PublishedFilter): Promise<PublishedPort[]>;
-  /** the published ones, whether the sandbox runs or not @throws SmolVMError VM_NOT_FOUND */
-  published(): Promise<PublishedPort[]>;
-}
-
-/** Guest processes that smolvm started, by whichever host process. */
-export interface Processes {
-  /** Those that run, of all sessions, and the last 64 detached ones that have ended. @throws SmolVMError TIMEOUT, ABORTED */
-  list(limits?: Limits): Promise<ProcessInfo[]>;
-  /**
-   * Attaches to a detached process: what it printed lately (up to 256 KiB), then what it prints from now on, and its end. One at a
-   * time may. Its limits, or dropping it, end the attaching and not the process; its promises reject with PROCESS_NOT_FOUND, or
-   * VM_BUSY while somebody else is attached.
-   */
-  attach(id: number, limits?: Limits): GuestProcess;
-  /**
-   * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM.
-   * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended
-   */
-  kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
-}
-
-/** Sandboxes that die with this process: forgotten on the host when it exits in an orderly way. */
-const owned = new Map<string, Home>();
 
 /**
  * A sandbox: a disposable microVM that runs untrusted code.
@@ -206,33 +135,8 @@ export class SmolVM implements AsyncDisposable {
     count: number,
     options: VMConfig & Limits & { concurrency?: number } = {},
   ): Promise<SmolVM[]> {
-    const { concurrency = availableParallelism(), signal, ...rest } = options;
-    requireCount("count", count);
-    requireCount("concurrency", concurrency);
-    if (count > 1 && rest.ports?.some(({ hostPort }) => hostPort !== undefined)) {
-      throw new SmolVMError("CONFIG_INVALID", "several sandboxes cannot have the same host port", {
-        hint: "Leave hostPort out: each gets a free one, see vm.ports.list().",
-      });
-    }
-    if (count > 1 && rest.gdbPort !== undefined) {
-      throw new SmolVMError("CONFIG_INVALID", "several sandboxes cannot have the same gdbPort");
-    }
-    const made: SmolVM[] = [];
-    try {
-      return await concurrently(count, concurrency, async (index, failed) => {
-        const vm = await SmolVM.create({
-          ...rest,
-          ...(rest.name === undefined ? {} : { name: `${rest.name}-${index + 1}` }),
-          signal: signal ? AbortSignal.any([signal, failed]) : failed,
-        });
-        made.push(vm);
-        return vm;
-      });
-    } catch (error) {
-      // The first failure is the one to tell; what cannot be removed now is found by the next command.
-      await Promise.all(made.map((vm) => vm.delete({ force: true }).catch(() => {})));
-      throw error;
-    }
+    const { createAll } = await import("./vm/create-all.ts");
+    return createAll(count, options, SmolVM.create);
   }
 
   /**
@@ -334,12 +238,12 @@ export class SmolVM implements AsyncDisposable {
       await this.#tellSupervisor();
     }
     await this.#channel.close();
-    owned.delete(this.id);
+    disown(this.id);
   }
 
   /** At the end of an `await using` scope: deletes a sandbox that this process owns, lets go of any other. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (owned.has(this.id)) await this.delete({ force: true });
+    if (isOwned(this.id)) await this.delete({ force: true });
     else {
       await this.#forwards.closeAll();
       await this.#channel.close();
@@ -561,13 +465,6 @@ function tooLateForGdb(name: string, gdbPort: number): SmolVMError {
   });
 }
 
-/** @throws SmolVMError CONFIG_INVALID */
-function requireCount(what: string, value: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= MAX_COUNT) return;
-  throw new SmolVMError("CONFIG_INVALID", `${what}: ${value} is not a whole number from 1 to ${MAX_COUNT}`);
-}
-const MAX_COUNT = 1000;
-
 interface CommandDefaults {
   env?: Readonly<Record<string, string | undefined>> | undefined;
   cwd?: string | undefined;
@@ -578,15 +475,3 @@ interface CommandDefaults {
 function given(limits: Limits): Limits {
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
 }
-
-/** Remembers to remove an owned sandbox when this process exits in an orderly way. A killed one is cleaned up by the next command. */
-function own(id: string, home: Home): void {
-  if (owned.size === 0 && !exitHooked) {
-    exitHooked = true;
-    process.once("exit", () => {
-      for (const [vmId, vmHome] of owned) discardNow(vmHome, vmId);
-    });
-  }
-  owned.set(id, home);
-}
-let exitHooked = false;

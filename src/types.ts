@@ -1,0 +1,71 @@
+import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+import type { GuestProcess, ProcessInfo } from "./agent/types.ts";
+import type { Limits, VMConfig } from "./config/options.ts";
+import type { OnProgress } from "./config/progress.ts";
+import type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
+
+/** Options of `SmolVM.start`. */
+export interface StartOptions extends Limits {
+  /** told about each stage; default what the sandbox was created with */
+  onProgress?: OnProgress | undefined;
+  /** for this start: as {@link VMConfig}'s `gdbPort` */
+  gdbPort?: number | undefined;
+}
+
+/** Options of `SmolVM.followLogs`. */
+export interface FollowLogsOptions extends Limits {
+  /** of what is kept, only that many last lines */
+  tailLines?: number | undefined;
+}
+
+/** Options of `SmolVM.shell`. */
+export interface ShellOptions extends Limits {
+  /** terminal size; default 80 x 24 */
+  cols?: number | undefined;
+  rows?: number | undefined;
+  cwd?: string | undefined;
+  env?: Record<string, string> | undefined;
+  user?: string | undefined;
+}
+
+/** Guest ports that this process makes reachable on the host. */
+export interface Ports {
+  /**
+   * Listens on the host and carries each connection to `guestPort` in the guest over the agent's channel,
+   * so it works with `network: "off"` too. Ends with `close()`, with the sandbox, or with this process.
+   * @throws SmolVMError PORT_IN_USE, VM_STATE
+   */
+  expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
+  /** those that this process has open now */
+  list(): ExposedPort[];
+  /**
+   * Has a port forwarded whenever the sandbox runs, until it is unpublished or the sandbox is deleted: by smolvm's supervisor
+   * in the background, so that it outlives this process.
+   * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, VM_NOT_FOUND, NOT_SUPPORTED (with SMOLVM_SUPERVISOR=off), HOST_FAILED
+   */
+  publish(guestPort: number, options?: ExposeOptions & Limits): Promise<PublishedPort>;
+  /**
+   * Ends published ports: those that have all that is given; without a filter, all.
+   * @throws SmolVMError CONFIG_INVALID if there is none such, VM_NOT_FOUND
+   */
+  unpublish(filter?: PublishedFilter): Promise<PublishedPort[]>;
+  /** the published ones, whether the sandbox runs or not @throws SmolVMError VM_NOT_FOUND */
+  published(): Promise<PublishedPort[]>;
+}
+
+/** Guest processes that smolvm started, by whichever host process. */
+export interface Processes {
+  /** Those that run, of all sessions, and the last 64 detached ones that have ended. @throws SmolVMError TIMEOUT, ABORTED */
+  list(limits?: Limits): Promise<ProcessInfo[]>;
+  /**
+   * Attaches to a detached process: what it printed lately (up to 256 KiB), then what it prints from now on, and its end. One at a
+   * time may. Its limits, or dropping it, end the attaching and not the process; its promises reject with PROCESS_NOT_FOUND, or
+   * VM_BUSY while somebody else is attached.
+   */
+  attach(id: number, limits?: Limits): GuestProcess;
+  /**
+   * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM.
+   * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended
+   */
+  kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
+}
