@@ -47,6 +47,7 @@ export const ERROR_CODES = {
   NO_SPACE: "the disk is full",
   PORT_IN_USE: "the host port is taken",
   NETWORK_SETUP_MISSING: "the network mode needs a host setup that has not been done",
+  TAP_UNAVAILABLE: "all taps that the host setup made are in use",
   CONNECTION_REFUSED: "nothing listens on that port in the guest",
   SNAPSHOT_INCOMPATIBLE: "the snapshot cannot be restored on this host or version",
   STORE_INVALID: "the store is damaged or was written by a newer version",

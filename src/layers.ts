@@ -108,6 +108,7 @@ export const PURE: readonly string[] = [
   "backends/firecracker/requests.ts",
   "backends/firecracker/version.ts",
   "backends/names.ts",
+  "backends/network-card.ts",
   "backends/qemu/accel.ts",
   "backends/qemu/args.ts",
   "backends/qemu/kernel-args.ts",

@@ -51,6 +51,8 @@ tap_user=$owner
 taps=32
 # The first two numbers of their addresses: tap K is SUBNET.K.1 here, and its guest SUBNET.K.2.
 subnet=10.213
+# The name servers that guests ask, IPv4 addresses with commas between them. They are reached also where they are private.
+dns=1.1.1.1,9.9.9.9
 CONF
 }
 

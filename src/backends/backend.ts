@@ -8,6 +8,8 @@ export interface LaunchOptions {
   readonly deadline: Deadline;
   /** "owner": the VMM dies with this process */
   readonly lifetime: Lifetime;
+  /** the interface behind the machine's network card, where that is a tap: leased, and of this host's network namespace */
+  readonly tap?: string | undefined;
 }
 
 /** How a VMM process ended, as its monitor wrote it down. */

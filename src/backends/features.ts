@@ -1,4 +1,4 @@
-import type { BackendName, NetworkMode } from "../config/spec.ts";
+import type { BackendName, NetworkCard } from "../config/spec.ts";
 
 /** What a backend can do. Code asks for a feature, never for a backend's name. */
 export interface BackendFeatures {
@@ -10,13 +10,12 @@ export interface BackendFeatures {
    * "unlimited": every host process connects when it likes, to the vsock socket of VmFiles
    */
   readonly sessions: "ports" | "unlimited";
-  /** network modes that its machines can have */
-  readonly networks: readonly NetworkMode[];
+  /** what can be behind its network card; the first is the default */
+  readonly networkCards: readonly [NetworkCard, ...NetworkCard[]];
 }
 
 /** What each backend can do. */
 export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = {
-  qemu: { snapshots: false, pause: false, gdb: true, sessions: "ports", networks: ["open", "off"] },
-  // A network card needs a tap, which nothing sets up yet.
-  firecracker: { snapshots: false, pause: false, gdb: false, sessions: "unlimited", networks: ["off"] },
+  qemu: { snapshots: false, pause: false, gdb: true, sessions: "ports", networkCards: ["slirp", "tap"] },
+  firecracker: { snapshots: false, pause: false, gdb: false, sessions: "unlimited", networkCards: ["tap"] },
 };

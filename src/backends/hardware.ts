@@ -1,4 +1,4 @@
-import type { Accelerator, Arch, BackendName, MachineType } from "../config/spec.ts";
+import type { Accelerator, Arch, BackendName, MachineType, NetworkCard } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import { kvmFacts } from "../host/kvm.ts";
@@ -14,6 +14,7 @@ export interface HardwareRequest {
   readonly arch: Arch;
   readonly accelerator: "auto" | Accelerator;
   readonly machine: "auto" | "microvm" | "q35";
+  readonly qemuNetwork?: NetworkCard | undefined;
 }
 
 /**
@@ -39,11 +40,13 @@ export async function chooseHardware(
 
 /** What was asked of the machine that Firecracker does not have; undefined if nothing was. Pure. */
 export function machineRefusal(
-  wanted: Partial<Pick<HardwareRequest, "accelerator" | "machine">>,
-): { readonly option: "qemuMachine" | "accelerator"; readonly reason: string } | undefined {
-  const { machine = "auto", accelerator = "auto" } = wanted;
+  wanted: Partial<Pick<HardwareRequest, "accelerator" | "machine" | "qemuNetwork">>,
+): { readonly option: "qemuMachine" | "qemuNetwork" | "accelerator"; readonly reason: string } | undefined {
+  const { machine = "auto", accelerator = "auto", qemuNetwork } = wanted;
   if (machine !== "auto")
     return { option: "qemuMachine", reason: `Firecracker has no machine '${machine}', which is QEMU's` };
+  if (qemuNetwork !== undefined)
+    return { option: "qemuNetwork", reason: "it is QEMU's network, and Firecracker's is always a tap" };
   if (accelerator !== "auto" && accelerator !== "kvm")
     return { option: "accelerator", reason: `Firecracker runs with kvm only, not with '${accelerator}'` };
   return undefined;

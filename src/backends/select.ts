@@ -3,6 +3,7 @@ import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import { installHint } from "../host/install-hint.ts";
+import { tapPool } from "../host/taps.ts";
 import { type BackendCandidate, USE_QEMU } from "./candidate.ts";
 import { BACKEND_FEATURES } from "./features.ts";
 import { firecrackerCandidate } from "./firecracker/candidate.ts";
@@ -30,7 +31,9 @@ export interface BackendSelection {
 }
 
 /** What a sandbox is to have that not every backend gives. */
-export interface BackendWants extends Partial<Pick<HardwareRequest, "machine" | "accelerator">> {
+export interface BackendWants
+  extends Partial<Pick<HardwareRequest, "machine" | "accelerator" | "qemuNetwork">> {
+  /** default: "open", as sandboxes have it */
   readonly network?: NetworkMode;
   readonly gdbPort?: number | undefined;
 }
@@ -82,10 +85,10 @@ export async function selectBackend(
 
 async function passOver(
   candidate: Promise<BackendCandidate>,
-  refusal: string | undefined,
+  refusal: Refusal | undefined,
 ): Promise<BackendCandidate> {
   const found = await candidate;
-  return found.usable && refusal !== undefined ? { ...found, usable: false, reason: refusal } : found;
+  return found.usable && refusal !== undefined ? { ...found, usable: false, ...refusal } : found;
 }
 
 /** The first that can run, or the error that says why none can. Pure. */
@@ -127,13 +130,17 @@ function isInReach({ hint, code }: BackendCandidate): boolean {
   return hint !== undefined && hint !== USE_QEMU && code !== "KVM_UNAVAILABLE";
 }
 
-/** Why Firecracker is not what "auto" takes for such a sandbox, although it may run here; undefined if it is. Pure. */
-function wantsRefusal({ network, gdbPort, ...machine }: BackendWants): string | undefined {
-  const { firecracker: features } = BACKEND_FEATURES;
-  if (gdbPort !== undefined && !features.gdb) return "it has no port for gdb";
-  if (network !== undefined && !features.networks.includes(network))
-    return `it has no network '${network}' yet`;
-  return machineRefusal(machine)?.reason;
+type Refusal = Pick<BackendCandidate, "reason" | "hint" | "code">;
+
+/** Why Firecracker is not what "auto" takes for such a sandbox, although it may run here; undefined if it is. */
+function wantsRefusal({ network = "open", gdbPort, ...machine }: BackendWants): Refusal | undefined {
+  if (gdbPort !== undefined && !BACKEND_FEATURES.firecracker.gdb) return { reason: "it has no port for gdb" };
+  const refusal = machineRefusal(machine);
+  if (refusal !== undefined) return { reason: refusal.reason };
+  const pool = network === "off" ? undefined : tapPool();
+  if (pool === undefined || !("reason" in pool)) return undefined;
+  const reason = `its network '${network}' needs a tap: ${pool.reason}`;
+  return { code: "NETWORK_SETUP_MISSING", reason, hint: pool.hint };
 }
 
 async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promise<BackendCandidate> {

@@ -20,6 +20,11 @@ const KNOWN_REASONS: readonly KnownReason[] = [
     hint: "Another machine has the disk open: stop it first, or use a copy of the disk.",
   },
   {
+    pattern: /could not configure \/dev\/net\/tun.*busy/i,
+    code: "TAP_UNAVAILABLE",
+    hint: "Another program has opened the tap since it was chosen: run it again.",
+  },
+  {
     pattern: /-gdb .*Address already in use/i,
     code: "PORT_IN_USE",
     hint: "Another program listens on the port for gdb: choose another gdbPort.",

@@ -1,5 +1,5 @@
 import type { OnProgress } from "./progress.ts";
-import type { Accelerator, Arch, DiskMode, Lifetime, NetworkMode } from "./spec.ts";
+import type { Accelerator, Arch, DiskMode, Lifetime, NetworkCard, NetworkMode } from "./spec.ts";
 
 /** A guest port to be reached on the host while the sandbox runs. */
 export interface PortForward {
@@ -47,8 +47,10 @@ export interface VMConfig {
   user?: string;
   /** default: the sandbox's name */
   hostname?: string;
-  /** `open` (default): outgoing connections by user-mode networking; `off`: no network card */
+  /** `open` (default): outgoing connections, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `off`: no network card */
   network?: NetworkMode | { mode: NetworkMode };
+  /** what is behind QEMU's network card: `slirp` (default): its user-mode network, which needs no set-up; `tap`: a tap with a packet filter (smolvm setup --configure-runtime), as on Firecracker */
+  qemuNetwork?: NetworkCard;
   /** QEMU machine; default `auto`: microvm on x86_64, virt on aarch64 */
   qemuMachine?: "auto" | "microvm" | "q35";
   /** default `auto`: the fastest this host can really run */

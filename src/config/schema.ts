@@ -48,6 +48,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   user: text,
   hostname: matching(HOSTNAME_PATTERN, "is not a host name of at most 64 characters"),
   network: checkNetwork,
+  qemuNetwork: oneOf("slirp", "tap"),
   qemuMachine: oneOf("auto", "microvm", "q35"),
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
   kernel: oneOf("auto", "debian", "fast"),
@@ -69,7 +70,6 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
   networkRateLimitMbps: "rate limits come with the network policy",
-  qemuNetwork: "QEMU sandboxes use user-mode networking for now",
   isolation: "jails come with the Firecracker backend",
   template: "every start boots cold for now",
   mounts: "copy files with vm.files.upload for now",
@@ -97,7 +97,15 @@ export function parseConfig(input: unknown = {}): VMConfig {
 }
 
 /** What each option for itself cannot tell. @throws SmolVMError CONFIG_INVALID */
-function checkTogether({ kernel, kernelPath, diskMode, diskSizeMib, rootfsPath }: VMConfig): void {
+function checkTogether(config: VMConfig): void {
+  const { kernel, kernelPath, diskMode, diskSizeMib, rootfsPath, network, qemuNetwork } = config;
+  const mode = typeof network === "object" ? network.mode : network;
+  if (qemuNetwork !== undefined && mode === "off")
+    throw invalidOption(
+      "qemuNetwork",
+      qemuNetwork,
+      'is not for network "off": there is no network card then',
+    );
   if (kernel !== undefined && kernelPath !== undefined)
     throw invalidOption("kernel", kernel, "excludes kernelPath: give one of them");
   if (diskMode !== "shared") return;

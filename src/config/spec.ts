@@ -5,6 +5,8 @@ export type BackendName = "firecracker" | "qemu";
 export type MachineType = "microvm" | "q35" | "virt" | "firecracker";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "off";
+/** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/taps.ts). */
+export type NetworkCard = "slirp" | "tap";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";
 
@@ -50,6 +52,8 @@ export interface MachineSpec {
   readonly gdbPort?: number | undefined;
   readonly disks: readonly DiskSpec[];
   readonly network: NetworkMode;
+  /** absent: there is none (network "off"), or, in records of earlier versions, QEMU's user-mode network */
+  readonly networkCard?: NetworkCard | undefined;
   /**
    * how the guest finds its virtio devices on microvm: by ACPI tables, or on the kernel's command line, which is faster and
    * which only the fast kernel can; absent in records of earlier versions: by ACPI
@@ -75,6 +79,7 @@ export interface VmSpec {
   /** absent in records of the first version: isolated */
   readonly diskMode?: DiskMode;
   readonly hostname: string;
+  /** absent: it has no network, or each start's tap decides */
   readonly guestNetwork: GuestNetwork | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 
 /** Where scripts/setup/runtime.sh writes down whose taps there are. */
 const CONFIG = "/etc/smolvm/runtime.conf";
@@ -12,7 +12,19 @@ export interface SetupState {
   /** it has been run */
   readonly done: boolean;
   /** what was configured for run time; undefined: nothing was */
-  readonly runtime: { readonly tapUser: string; readonly taps: number; readonly subnet: string } | undefined;
+  readonly runtime: RuntimeConfig | undefined;
+}
+
+/** What /etc/smolvm/runtime.conf says, which scripts/setup/network makes the taps by. */
+export interface RuntimeConfig {
+  /** name of the user who may open them */
+  readonly tapUser: string;
+  /** how many there are to be */
+  readonly taps: number;
+  /** the first two numbers of their addresses, "10.213" */
+  readonly subnet: string;
+  /** addresses of the name servers that guests ask */
+  readonly dns: readonly string[];
 }
 
 /** Looks whether this machine was set up. Starts nothing. */
@@ -21,7 +33,7 @@ export function setupState(): SetupState {
   return { done: runtime !== undefined || exists(STATE_DIR), runtime };
 }
 
-function readRuntime(): SetupState["runtime"] {
+function readRuntime(): RuntimeConfig | undefined {
   let text: string;
   try {
     text = readFileSync(CONFIG, "utf8");
@@ -29,14 +41,14 @@ function readRuntime(): SetupState["runtime"] {
     return undefined;
   }
   const value = (name: string): string => new RegExp(`^${name}=(.*)$`, "m").exec(text)?.[1]?.trim() ?? "";
-  return { tapUser: value("tap_user"), taps: Number(value("taps")) || 0, subnet: value("subnet") };
-}
-
-/** How many of smolvm's taps there are that belong to a user. */
-export function tapsOf(uid: number): number {
-  return names("/sys/class/net").filter(
-    (name) => /^smolvm\d+$/.test(name) && read(`/sys/class/net/${name}/owner`) === String(uid),
-  ).length;
+  return {
+    tapUser: value("tap_user"),
+    taps: Number(value("taps")) || 0,
+    subnet: value("subnet"),
+    dns: value("dns")
+      .split(",")
+      .filter((server) => server !== ""),
+  };
 }
 
 /** Whether a user is in a group by the group database, and whether this process already is. */
@@ -65,13 +77,5 @@ function read(path: string): string {
     return readFileSync(path, "utf8").trim();
   } catch {
     return "";
-  }
-}
-
-function names(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
   }
 }

@@ -1,4 +1,4 @@
-import type { GuestNetwork, NetworkMode } from "../config/spec.ts";
+import type { GuestNetwork, NetworkCard, NetworkMode } from "../config/spec.ts";
 
 /**
  * The addresses of QEMU's user-mode network (slirp): the guest, the gateway and the name server are fixed by its
@@ -12,14 +12,22 @@ export const USER_NETWORK: GuestNetwork = {
   dns: ["10.0.2.3"],
 };
 
-/** What the agent is to configure in the guest for a network mode; undefined: no network card. Pure. */
-export function guestNetwork(mode: NetworkMode): GuestNetwork | undefined {
-  return mode === "open" ? USER_NETWORK : undefined;
+/**
+ * The network of a guest on a tap. Tap K is SUBNET.K.1 on the host and its guest SUBNET.K.2, and no other address passes:
+ * scripts/setup/network makes taps and packet filter by the same rule. Pure.
+ */
+export function tapNetwork(
+  tap: { readonly number: number },
+  pool: { readonly subnet: string; readonly dns: readonly string[] },
+): GuestNetwork {
+  const address = (host: number): string => `${pool.subnet}.${tap.number}.${host}`;
+  return { interface: "eth0", address: `${address(2)}/30`, gateway: address(1), dns: pool.dns };
 }
 
-/** One honest sentence on what a mode reaches, for `info`, `doctor` and the docs. Pure. */
-export function networkNote(mode: NetworkMode): string {
-  return mode === "off"
-    ? "no network card"
+/** One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure. */
+export function networkNote(mode: NetworkMode, card: NetworkCard | undefined): string {
+  if (mode === "off") return "no network card";
+  return card === "tap"
+    ? "a tap with a packet filter: reaches public IPv4 addresses, not this host, private networks or other sandboxes; nothing reaches in"
     : "user-mode network: reaches what this host reaches, its own services (as 10.0.2.2) and private networks included; nothing reaches in";
 }

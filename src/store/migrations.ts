@@ -75,4 +75,11 @@ export const MIGRATIONS: readonly string[] = [
   -- All that is asked of every sandbox at once stands in it: specs, ten times as long, are not read for that.
   CREATE INDEX vms_listing ON vms (created_at, id, name, state, labels, started_at, image, backend, mem_size_mib, owner, expires_at);
   `,
+  `
+  -- Which machine has which tap, as long as it may run. A tap is named as its interface is.
+  CREATE TABLE tap_leases (
+    tap TEXT PRIMARY KEY,
+    vm_id TEXT NOT NULL UNIQUE REFERENCES vms (id) ON DELETE CASCADE
+  ) STRICT;
+  `,
 ];

@@ -17,3 +17,6 @@ export const MAY_RUN: ReadonlySet<VmState> = new Set(["starting", "running", "st
 
 /** The states in which nothing is under way. */
 export const SETTLED: readonly VmState[] = ["created", "running", "stopped", "error"];
+
+/** The states in which no machine runs: what it had is given back on the way into them. */
+export const HAS_NO_MACHINE: ReadonlySet<VmState> = new Set(["created", "stopped", "error"]);

@@ -5,12 +5,14 @@ import { ForwardTable } from "./forwards.ts";
 import { ChannelLeases } from "./leases.ts";
 import { PortTable } from "./ports.ts";
 import { SupervisorTable } from "./supervisor.ts";
+import { TapLeases } from "./taps.ts";
 import { VmTable } from "./vms.ts";
 
 /** The store of one home directory. */
 export interface Store {
   readonly vms: VmTable;
   readonly leases: ChannelLeases;
+  readonly taps: TapLeases;
   readonly ports: PortTable;
   readonly forwards: ForwardTable;
   readonly supervisor: SupervisorTable;
@@ -44,6 +46,7 @@ export function openStore(dataDir: string): Store {
   return {
     vms: new VmTable(database),
     leases: new ChannelLeases(database),
+    taps: new TapLeases(database),
     ports: new PortTable(database),
     forwards: new ForwardTable(database),
     supervisor: new SupervisorTable(database),

@@ -5,7 +5,7 @@ import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process
 import { transaction, write } from "./database.ts";
 import { thisProcess } from "./holders.ts";
 import type { Step } from "./journal.ts";
-import { SETTLED, TRANSITIONS, type VmState } from "./states.ts";
+import { HAS_NO_MACHINE, SETTLED, TRANSITIONS, type VmState } from "./states.ts";
 
 /** What went wrong with a sandbox, as kept with it. */
 export interface VmFault {
@@ -195,6 +195,7 @@ export class VmTable {
           id,
         );
       if (SETTLED.includes(to)) this.#clearJournal(id);
+      if (HAS_NO_MACHINE.has(to)) this.#database.prepare("DELETE FROM tap_leases WHERE vm_id = ?").run(id);
       return this.get(id);
     });
   }

@@ -44,7 +44,12 @@ export interface VMInfo {
   readonly gdbPort: number | undefined;
   /** disks that it has beside its root */
   readonly drives: readonly DriveInfo[];
-  readonly network: { readonly mode: NetworkMode; readonly note: string };
+  readonly network: {
+    readonly mode: NetworkMode;
+    readonly note: string;
+    /** the interface of this machine that is the other end of its network card, while it runs with one */
+    readonly tap: string | undefined;
+  };
   readonly lifetime: Lifetime;
   readonly hostname: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -72,6 +77,8 @@ export interface HostState {
   readonly freeBytes: number;
   /** ports that lead into the sandbox */
   readonly ports: readonly PortRecord[];
+  /** by the ids of the sandboxes that have one */
+  readonly taps: ReadonlyMap<string, string>;
 }
 
 const EMULATED_NOTE =
@@ -82,7 +89,7 @@ const HARDWARE_NOTES = {
 };
 
 /** The public view of a record. Pure. */
-export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: HostState): VMInfo {
+export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
   const { spec } = record;
   const { machine } = spec;
   const running = record.state === "running";
@@ -108,7 +115,11 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports }: H
     diskMode: spec.diskMode ?? "isolated", // absent in records of the first version
     drives: drivesOf(spec),
     gdbPort: machine.gdbPort,
-    network: { mode: machine.network, note: networkNote(machine.network) },
+    network: {
+      mode: machine.network,
+      note: networkNote(machine.network, machine.networkCard),
+      tap: taps.get(record.id),
+    },
     lifetime: spec.lifetime,
     hostname: spec.hostname,
     labels: record.labels,

@@ -17,11 +17,12 @@ import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import { type Boot, resolveBoot } from "../images/boot.ts";
-import { guestNetwork } from "../network/plan.ts";
+import { USER_NETWORK } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { extraDisks, requireOnce } from "./extra-disks.ts";
 import { requireFeature } from "./features.ts";
 import type { Home } from "./home.ts";
+import { requireTaps } from "./tap.ts";
 
 /** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
 export interface ResolvedVm {
@@ -31,7 +32,8 @@ export interface ResolvedVm {
 
 /**
  * Turns options, environment, host and image into the spec: nothing below asks the environment or guesses a default.
- * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_NOT_FOUND
+ * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, NETWORK_SETUP_MISSING, IMAGE_NOT_FOUND,
+ *   IMAGE_INVALID, FILE_NOT_FOUND
  */
 export async function resolveVm(
   home: Home,
@@ -41,12 +43,17 @@ export async function resolveVm(
 ): Promise<ResolvedVm> {
   const arch = config.arch ?? requireHostArch();
   const network = networkMode(config.network);
-  const { gdbPort } = config;
-  const wants = { accelerator: config.accelerator ?? "auto", machine: config.qemuMachine ?? "auto" } as const;
+  const { gdbPort, qemuNetwork } = config;
+  const wants = {
+    accelerator: config.accelerator ?? "auto",
+    machine: config.qemuMachine ?? "auto",
+    qemuNetwork,
+  } as const;
   const { backend } = await selectBackend(config.backend, { arch, wants: { ...wants, network, gdbPort } });
-  requireNetwork(backend, network);
   if (gdbPort !== undefined) requireFeature(backend, "gdb");
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
+  const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
+  if (card === "tap") requireTaps(); // now, not when it is started
   const boot = await resolveBoot(home.paths, {
     arch,
     machine,
@@ -79,6 +86,7 @@ export async function resolveVm(
         gdbPort,
         disks,
         network,
+        networkCard: card,
         discovery: chooseDiscovery({
           machine,
           kernel: boot.kernel,
@@ -97,7 +105,7 @@ export async function resolveVm(
           : Math.ceil(boot.rootfsBytes / 2 ** 20),
       diskMode: config.diskMode ?? "isolated",
       hostname: config.hostname ?? vm.name,
-      guestNetwork: guestNetwork(network),
+      guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
       env: config.env ?? {},
       workdir: config.workdir,
       user: config.user,
@@ -133,15 +141,6 @@ function requireHostArch(): Arch {
       hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
     },
   );
-}
-
-/** @throws SmolVMError NOT_SUPPORTED */
-function requireNetwork(backend: BackendName, network: NetworkMode): void {
-  if (BACKEND_FEATURES[backend].networks.includes(network)) return;
-  throw new SmolVMError("NOT_SUPPORTED", `backend '${backend}' has no network '${network}' yet`, {
-    hint: 'Use network "off" (--network off), or backend "qemu".',
-    details: { backend, network },
-  });
 }
 
 function networkMode(network: VMConfig["network"]): NetworkMode {

@@ -18,6 +18,7 @@ import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
+import { type LeasedTap, leaseTap } from "./tap.ts";
 import { killVmm } from "./vmm-process.ts";
 import { firstLease } from "./way.ts";
 
@@ -37,7 +38,8 @@ export interface Started {
 
 /**
  * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
- * @throws SmolVMError VM_STATE, DISK_IN_USE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY
+ * @throws SmolVMError VM_STATE, DISK_IN_USE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY,
+ *   NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
  */
 export async function startVm(
   home: Home,
@@ -82,10 +84,12 @@ async function boot(
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:sockets");
   clearLastRun(files);
+  const tap = await leaseTap(home, record);
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
+    tap: tap?.name,
   });
   try {
     failpoint("before vmm");
@@ -95,7 +99,7 @@ async function boot(
     const session = await reachAgent(home, record, lease, launched, files, deadline);
     onProgress?.({ stage: "configure", message: "giving the guest its identity" });
     noteStep(home, record.id, "start:identity");
-    await giveIdentity(session, record, deadline);
+    await giveIdentity(session, record, tap, deadline);
     failpoint("before running");
     const running = home.store.vms.transition(record.id, "running", {
       startedAt: Date.now(),
@@ -153,7 +157,12 @@ async function reachAgent(
   }
 }
 
-async function giveIdentity(session: AgentSession, record: VmRecord, deadline: Deadline): Promise<void> {
+async function giveIdentity(
+  session: AgentSession,
+  record: VmRecord,
+  tap: LeasedTap | undefined,
+  deadline: Deadline,
+): Promise<void> {
   const { spec } = record;
   await configure(
     session,
@@ -163,7 +172,7 @@ async function giveIdentity(session: AgentSession, record: VmRecord, deadline: D
       hostname: spec.hostname,
       // The same over all starts of this sandbox, different from every other's.
       machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
-      network: spec.guestNetwork,
+      network: tap?.network ?? spec.guestNetwork,
       // A disk of the user's own is not ours to grow.
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
     },

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
-import { SmolVM } from "../../src/index.ts";
+import { SmolVM, type VMConfig } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 
@@ -81,20 +81,22 @@ describe.each(BACKENDS)("the network on %s", (backend) => {
   });
 });
 
-const networks = (backend: string) => BACKEND_FEATURES[backend as keyof typeof BACKEND_FEATURES].networks;
-const isOpen = (backend: string): boolean => networks(backend).includes("open");
+const hasSlirp = (backend: string): boolean =>
+  BACKEND_FEATURES[backend as keyof typeof BACKEND_FEATURES].networkCards.includes("slirp");
 
-describe.each(BACKENDS.filter((backend) => !isOpen(backend)))("the network on %s", (backend) => {
-  test("that it does not have is refused before anything is made, and said", async () => {
-    await expect(SmolVM.create(small(backend, { network: "open" }))).rejects.toMatchObject({
-      code: "NOT_SUPPORTED",
-      hint: expect.stringContaining("--network off"),
+// Taps and what they reach: tests/integration/network/taps.test.ts.
+describe.each(BACKENDS)("a network by taps on %s", (backend) => {
+  test("is refused before anything is made where none are set up, with the command that does", async () => {
+    const wanted: VMConfig = { network: "open", ...(hasSlirp(backend) ? { qemuNetwork: "tap" } : {}) };
+    await expect(SmolVM.create(small(backend, wanted))).rejects.toMatchObject({
+      code: "NETWORK_SETUP_MISSING",
+      hint: expect.stringContaining("system-setup.sh --configure-runtime"),
     });
     expect(await SmolVM.list()).toEqual([]);
   });
 });
 
-describe.each(BACKENDS.filter(isOpen))("the network on %s", (backend) => {
+describe.each(BACKENDS.filter(hasSlirp))("the network on %s", (backend) => {
   test("that is open gives an address, a name server and outgoing connections", async () => {
     const server = createServer((socket) => socket.end("from the host\n")).listen(0, "127.0.0.1");
     await once(server, "listening");

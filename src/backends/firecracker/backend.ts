@@ -93,6 +93,7 @@ async function boot(
   const requests = bootRequests(spec, {
     vsockPath: files.vsock,
     disposable: options.lifetime === "owner",
+    tap: options.tap,
   });
   try {
     await Promise.race([sendAll(client, requests, options.deadline), ended]);

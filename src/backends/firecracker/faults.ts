@@ -3,6 +3,11 @@ import { type ErrorCode, SmolVMError } from "../../errors.ts";
 /** What Firecracker answers, and what it means for a user. The first that matches counts. */
 const KNOWN_FAULTS: readonly { pattern: RegExp; code: ErrorCode; hint: string }[] = [
   {
+    pattern: /\btap\b.*(?:Resource busy|os error 16)/is,
+    code: "TAP_UNAVAILABLE",
+    hint: "Another program has opened the tap since it was chosen: run it again.",
+  },
+  {
     pattern: /Cannot allocate memory|os error 12|Cannot create (?:mmap|memory) region/i,
     code: "VMM_FAILED",
     hint: "The host has not enough free memory: lower memSizeMib, or stop other sandboxes.",

@@ -1,4 +1,5 @@
 import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
+import { GUEST_MAC } from "../network-card.ts";
 import { firecrackerKernelArgs } from "./kernel-args.ts";
 
 /** One request to Firecracker's API. */
@@ -15,6 +16,8 @@ export interface RequestOptions {
   readonly vsockPath: string;
   /** the sandbox's own disk is gone after this process, or the host, has crashed: nothing of it need survive that */
   readonly disposable: boolean;
+  /** the interface behind its network card; undefined: it has none */
+  readonly tap?: string | undefined;
   /** the path of a host's file as Firecracker sees it; default: the same */
   readonly inside?: (path: string) => string;
 }
@@ -47,9 +50,18 @@ export function bootRequests(spec: MachineSpec, options: RequestOptions): ApiReq
       }),
     }),
     ...spec.disks.map((disk) => drive(disk, inside(disk.path), options.disposable)),
+    ...(options.tap === undefined ? [] : [networkCard(options.tap)]),
     put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: inside(options.vsockPath) }),
     put("/actions", "starting the machine", { action_type: "InstanceStart" }),
   ];
+}
+
+function networkCard(tap: string): ApiRequest {
+  return put("/network-interfaces/eth0", "the network card", {
+    iface_id: "eth0",
+    guest_mac: GUEST_MAC,
+    host_dev_name: tap,
+  });
 }
 
 function drive(disk: DiskSpec, path: string, disposable: boolean): ApiRequest {

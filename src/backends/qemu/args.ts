@@ -1,5 +1,6 @@
 import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { GUEST_MAC } from "../network-card.ts";
 import { kernelArgs } from "./kernel-args.ts";
 import { qemuOption } from "./option.ts";
 
@@ -28,6 +29,8 @@ export interface QemuHostFacts {
   readonly sandbox: boolean;
   /** the sandbox's own disk is gone after this process, or the host, has crashed: nothing of it need survive that */
   readonly disposable: boolean;
+  /** the interface behind the network card, where that is a tap */
+  readonly tap?: string | undefined;
 }
 
 /**
@@ -78,7 +81,7 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
     ...(spec.gdbPort === undefined ? [] : ["-gdb", `tcp:127.0.0.1:${spec.gdbPort}`]),
     // No virtio-rng: RDRAND (and Arm's RNDR) of an emulated CPU is the host's getrandom(2), and the agent gets entropy
     // from the host before anything else runs.
-    ...networkArgs(spec, bus),
+    ...networkArgs(spec, bus, host.tap),
   ];
 }
 
@@ -233,11 +236,16 @@ function diskArgs(disk: DiskSpec, id: string, bus: string, disposable: boolean):
   ];
 }
 
-function networkArgs(spec: MachineSpec, bus: string): string[] {
+function networkArgs(spec: MachineSpec, bus: string, tap: string | undefined): string[] {
   if (spec.network === "off") return [];
-  // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.
+  const behind =
+    tap === undefined
+      ? // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.
+        qemuOption("user", { id: "net", ipv6: false })
+      : // It is there and up: QEMU only opens it, and its seccomp filter lets it start no scripts.
+        qemuOption("tap", { id: "net", ifname: tap, script: "no", downscript: "no" });
   return [
-    ...["-netdev", "user,id=net,ipv6=off"],
+    ...["-netdev", behind],
     ...[
       "-device",
       qemuOption(`virtio-net-${bus}`, {
@@ -248,6 +256,3 @@ function networkArgs(spec: MachineSpec, bus: string): string[] {
     ],
   ];
 }
-
-/** Locally administered; every sandbox has a network of its own, so all may have the same one. */
-const GUEST_MAC = "52:54:00:73:6d:6c";

@@ -49,6 +49,7 @@ async function launchQemu(
     tscKhz: khz,
     sandbox: probe.sandbox,
     disposable: options.lifetime === "owner",
+    tap: options.tap,
   };
   const launched = await launchProgram({
     argv: [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)],

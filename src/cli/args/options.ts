@@ -36,6 +36,12 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     choices: ["open", "off"],
     help: "open (default): outgoing connections; off: no network card",
   },
+  {
+    name: "qemu-network",
+    value: "KIND",
+    choices: ["slirp", "tap"],
+    help: "QEMU's network: slirp (default) or tap, which smolvm setup makes",
+  },
   { name: "hostname", value: "NAME", help: "host name in the sandbox (default: its name)" },
   {
     name: "env",

@@ -43,6 +43,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("workdir", args.value("workdir"));
   give("user", args.value("user"));
   give("network", args.value("network") as VMConfig["network"]);
+  give("qemuNetwork", args.value("qemu-network") as VMConfig["qemuNetwork"]);
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
   const kernel = args.value("kernel");

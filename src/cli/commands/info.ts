@@ -58,6 +58,7 @@ export function sandboxFields(info: VMInfo): string {
     ]),
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", `${info.network.mode}: ${info.network.note}`],
+    ["tap", info.network.tap],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],
     ["lifetime", info.lifetime],

@@ -10,7 +10,8 @@ export const backend: Check = ({ selection }) => {
   return warn(
     name,
     `${selection.backend} (${reasons})`,
-    `To choose it on purpose: export SMOLVM_BACKEND=${selection.backend}`,
+    passedOver.find(({ code }) => code === "NETWORK_SETUP_MISSING")?.hint ??
+      `To choose it on purpose: export SMOLVM_BACKEND=${selection.backend}`,
   );
 };
 

@@ -1,6 +1,7 @@
 import { findProgram } from "../../host/find-program.ts";
 import { setupCommand } from "../../host/setup-command.ts";
-import { membership, RUNTIME_GROUP, setupState, tapsOf } from "../../host/setup-state.ts";
+import { membership, RUNTIME_GROUP, setupState } from "../../host/setup-state.ts";
+import { makeTaps, tapPool } from "../../host/taps.ts";
 import { userName } from "../../host/user-name.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 
@@ -37,24 +38,12 @@ export const sudoAccess: Check = ({ platform, backend }) => {
 };
 
 /** The taps that the set-up made: are they there, and ours? */
-export const taps: Check = ({ platform }) => {
+export const taps: Check = ({ platform, backend }) => {
   const { runtime } = setupState();
-  if (platform !== "linux" || runtime === undefined) return undefined;
+  if (platform !== "linux" || (runtime === undefined && backend !== "firecracker")) return undefined;
   const name = "Taps";
-  const user = userName();
-  if (runtime.tapUser !== user) {
-    return warn(
-      name,
-      `they belong to ${runtime.tapUser}, not to ${user}`,
-      setupCommand(["--configure-runtime", "--user", user]),
-    );
-  }
-  const found = tapsOf(process.getuid?.() ?? -1);
-  const detail = `${found} of ${runtime.taps}`;
-  if (found >= runtime.taps) return pass(name, detail);
-  return fail(
-    name,
-    `${detail} are there`,
-    `${process.getuid?.() === 0 ? "" : "sudo "}/usr/local/lib/smolvm/network up`,
-  );
+  const pool = tapPool();
+  if ("reason" in pool) return (runtime?.tapUser === userName() ? fail : warn)(name, pool.reason, pool.hint);
+  const detail = `${pool.taps.length} of ${pool.wanted}`;
+  return pool.taps.length < pool.wanted ? fail(name, `${detail} are there`, makeTaps()) : pass(name, detail);
 };

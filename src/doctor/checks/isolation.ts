@@ -1,3 +1,4 @@
+import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { userNamespaceRefusal } from "../../host/user-namespaces.ts";
 import { networkNote } from "../../network/plan.ts";
 import { type Check, pass, warn } from "../check.ts";
@@ -21,7 +22,8 @@ export const isolation: Check = ({ accelerator, platform, root }) => {
 };
 
 /** What guests reach by default. */
-export const network: Check = () => pass("Network", `open: ${networkNote("open")}`);
+export const network: Check = ({ backend }) =>
+  pass("Network", `open: ${networkNote("open", BACKEND_FEATURES[backend].networkCards[0])}`);
 
 /** Images are built in a user namespace by those who are not root. */
 export const userNamespaces: Check = async ({ platform, root }) => {

@@ -251,7 +251,7 @@ describe("Firecracker", () => {
       reportIn(part(stdout, name), stderr).checks.find((check) => check.name === "Taps");
     expect(taps("bob")).toMatchObject({
       status: "warn",
-      detail: "they belong to ann, not to bob",
+      detail: "the taps belong to ann, not to bob",
       fix: expect.stringMatching(new RegExp(`^${SETUP} --configure-runtime --user bob$`)),
     });
     expect(taps("gone")).toMatchObject({

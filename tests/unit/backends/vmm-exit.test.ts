@@ -16,6 +16,11 @@ describe("the error for a VMM that ended", () => {
     ['qemu: -device virtio-blk-device: Failed to get "write" lock', "DISK_IN_USE", "disk"],
     ["qemu: -gdb tcp:127.0.0.1:80: Failed to bind socket: Address already in use", "PORT_IN_USE", "gdbPort"],
     ["Could not access KVM kernel module: Permission denied", "KVM_UNAVAILABLE", "smolvm doctor"],
+    [
+      "qemu: -netdev tap,id=net,ifname=smolvm0: could not configure /dev/net/tun (smolvm0): Device or resource busy",
+      "TAP_UNAVAILABLE",
+      "run it again",
+    ],
     ["qemu: write failed: No space left on device", "NO_SPACE", "Free space"],
     ["qemu: linux kernel too old to load a ram disk", "IMAGE_INVALID", "kernelPath"],
   ])("knows what '%s' means", (stderr, code, hint) => {

@@ -50,6 +50,10 @@ describe("options", () => {
       },
       'ports: [{"guestPort":80,"hostPort":8080},{"guestPort":81,"hostPort":8080}] uses host port 8080 twice',
     ],
+    [
+      { network: { mode: "off" }, qemuNetwork: "tap" },
+      'qemuNetwork: "tap" is not for network "off": there is no network card then',
+    ],
     ["debian", 'options: "debian" is not an object'],
   ])("%j is refused in the user's words", (options, message) => {
     expect(refusal(options)).toMatchObject({ code: "CONFIG_INVALID", message });

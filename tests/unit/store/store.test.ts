@@ -193,6 +193,51 @@ describe("session ports", () => {
   });
 });
 
+describe("taps", () => {
+  const start = (name: string): void => void store.vms.transition(name, "starting");
+  beforeEach(() => {
+    for (const name of ["one", "two"]) {
+      add(name);
+      start(name);
+    }
+  });
+
+  test("are each one sandbox's, in the order of preference", () => {
+    expect(store.taps.lease("one", ["smolvm1", "smolvm0"])).toBe("smolvm1");
+    expect(store.taps.lease("two", ["smolvm1", "smolvm0"])).toBe("smolvm0");
+    expect([...store.taps.byVm()].sort()).toEqual([
+      ["one", "smolvm1"],
+      ["two", "smolvm0"],
+    ]);
+    add("three");
+    expect(store.taps.lease("three", ["smolvm1", "smolvm0"])).toBeUndefined();
+  });
+
+  test("of two processes at once are never the same", async () => {
+    const other = openStore(directory);
+    expect(store.taps.lease("one", ["smolvm0"])).toBe("smolvm0");
+    expect(other.taps.lease("two", ["smolvm0"])).toBeUndefined();
+    other.close();
+  });
+
+  test.each(["stopped", "error"] as const)("are free again when their machine is %s", (state) => {
+    store.taps.lease("one", ["smolvm0"]);
+    store.vms.transition("one", "running", { vmm });
+    expect(store.taps.byVm().get("one")).toBe("smolvm0");
+    store.vms.transition("one", state);
+    expect(store.taps.byVm().size).toBe(0);
+    expect(store.taps.lease("two", ["smolvm0"])).toBe("smolvm0");
+  });
+
+  test("stay with a sandbox that is being removed until it is gone", () => {
+    store.taps.lease("one", ["smolvm0"]);
+    store.vms.transition("one", "deleting");
+    expect(store.taps.lease("two", ["smolvm0"])).toBeUndefined();
+    store.vms.remove("one");
+    expect(store.taps.lease("two", ["smolvm0"])).toBe("smolvm0");
+  });
+});
+
 describe("forwarded ports", () => {
   const web = { guestPort: 80, hostAddress: "127.0.0.1", hostPort: 8080 };
   beforeEach(() => add("box"));

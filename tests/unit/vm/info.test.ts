@@ -25,7 +25,7 @@ const record = {
   } as unknown as VmSpec,
 } satisfies VmRecord;
 
-const host = { now: 5_000, dataDir: "/data", freeBytes: 1e9, ports: [] };
+const host = { now: 5_000, dataDir: "/data", freeBytes: 1e9, ports: [], taps: new Map() };
 
 test("a running sandbox tells its pid, its uptime and what protects the host from it", () => {
   const info = view(record, host);

@@ -13,6 +13,10 @@ test.each([
     "KVM_UNAVAILABLE",
   ],
   ["The vCPU number is invalid!", "VMM_FAILED"],
+  [
+    "Cannot create the network device: Open tap device failed: Error while creating ifreq structure: Resource busy (os error 16)",
+    "TAP_UNAVAILABLE",
+  ],
 ] as const)("what Firecracker says is an error of ours: %s", (fault, code) => {
   const error = faultError("starting the machine", 400, fault);
   expect(error.code).toBe(code);

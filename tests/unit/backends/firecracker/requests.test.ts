@@ -34,6 +34,16 @@ describe("the requests that boot a Firecracker machine", () => {
     expect(bootRequests({ ...SPEC, arch: "aarch64", kernelPath: "/cache/Image" }, OPTIONS)).toMatchSnapshot();
   });
 
+  test("give it the network card of its tap, and none without", () => {
+    expect(bodyOf(SPEC, "/network-interfaces/eth0", { ...OPTIONS, tap: "smolvm3" } as never)).toEqual({
+      iface_id: "eth0",
+      guest_mac: "52:54:00:73:6d:6c",
+      host_dev_name: "smolvm3",
+    });
+    const paths = bootRequests(SPEC, OPTIONS).map(({ path }) => path);
+    expect(paths.filter((path) => path.startsWith("/network-interfaces"))).toEqual([]);
+  });
+
   test("attach the disks in the order that the kernel's command line tells the agent", () => {
     const requests = bootRequests(SPEC, OPTIONS);
     const attached = requests

@@ -115,6 +115,12 @@ describe("what the arguments depend on", () => {
     expect(text({ network: "off" })).not.toMatch(/netdev|virtio-net/);
   });
 
+  test("a tap is opened as it is, and no script is run for it", () => {
+    const args = qemuArgs({ ...SPEC, networkCard: "tap" }, UNIX, { ...LINUX, tap: "smolvm3" });
+    expect(args[args.indexOf("-netdev") + 1]).toBe("tap,id=net,ifname=smolvm3,script=no,downscript=no");
+    expect(args.join(" ")).toContain("virtio-net-device,netdev=net,mac=52:54:00:73:6d:6c");
+  });
+
   test("nothing ever listens for the guest on the host", () => {
     expect(text({})).not.toMatch(/hostfwd|guestfwd|smb=/);
   });

@@ -1,0 +1,155 @@
+import { describe, expect, test } from "vitest";
+import { BACKENDS } from "../../helpers/backends.ts";
+import { fakeHost, part } from "../../helpers/fake-host.ts";
+import { INTERNET } from "../../helpers/internet.ts";
+import { scaled } from "../../helpers/speed.ts";
+
+/** In the guest: asks all of ADDRESS... at once on port 80, then a name server for a name, and prints each answer. */
+const ASK_ALL = `
+import concurrent.futures, socket, struct, sys
+def ask(address):
+    try:
+        return socket.create_connection((address, 80), 4).recv(100).decode()
+    except OSError:
+        return "nothing"
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    for address, answer in zip(sys.argv[1:], pool.map(ask, sys.argv[1:])):
+        print(address + ":", answer)
+try:
+    print("a name:", socket.gethostbyname("name.example"))
+except OSError as error:
+    print("a name:", error)
+`;
+
+/** Answers every question for an A record with 93.184.216.34. */
+const NAME_SERVER = `
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("1.1.1.1", 53))
+print("ready", flush=True)
+while True:
+    query, address = server.recvfrom(512)
+    end = query.index(b"\\0", 12) + 5
+    answer = b"\\xc0\\x0c\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x3c\\x00\\x04" + bytes([93, 184, 216, 34])
+    server.sendto(query[:2] + b"\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00" + query[12:end] + answer, address)
+`;
+
+/** The machine of INTERNET whose taps are root's, two of them, with the command line and KVM where this machine has it. */
+const machine = (backend: string): string => `
+tap_user=root
+${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 660 root:kvm"}
+cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
+cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
+export XDG_DATA_HOME=/tmp/data
+smolvm() { $smolvm "$@" </dev/null; }
+create() { smolvm create --quiet --start --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
+tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("tap"))'; }
+two_taps() {
+  /usr/local/lib/smolvm/network down
+  sed -i s/^taps=.*/taps=2/ /etc/smolvm/runtime.conf
+  /usr/local/lib/smolvm/network up
+}
+${INTERNET}
+two_taps
+start ip netns exec internet python3 /run/name-server.py
+`;
+
+describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
+  test("reach the public internet and names, and nothing else, and nothing reaches them", async () => {
+    const { stdout, stderr } = await fakeHost(
+      `${machine(backend)}
+      create one & first=$!; create two; wait $first
+      echo "== taps"; { tap one; tap two; } | sort
+      echo "== inside"; smolvm exec one -- sh -c 'ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf'
+      number=$(tap one); number=\${number#smolvm}; other=$((1 - number)); echo "$number $other"
+      # IPv6, as a guest's root and a careless host would have it
+      ip -6 addr add fd00::1/64 nodad dev smolvm$number
+      smolvm exec one -- sh -c 'ip -6 addr add fd00::2/64 nodad dev eth0'
+      $smolvm exec two -- sh -c 'cat >/root/serve.py' </run/serve.py
+      $smolvm exec one -- sh -c 'cat >/root/ask-all.py' </run/ask-all.py
+      start $smolvm exec two -- python3 -u /root/serve.py
+      questions() {
+        smolvm exec one -- python3 /root/ask-all.py \\
+          93.184.216.34 10.99.0.1 169.254.169.254 10.213.$number.1 93.184.216.1 10.213.$other.2 fd00::1
+        ask internet 10.213.$other.2
+        ask here 10.213.$other.2
+      }
+      echo "== filtered"; questions
+      nft delete table inet smolvm
+      nft 'table ip open { chain leaving { type nat hook postrouting priority srcnat; oifname "uplink" masquerade; }; }'
+      echo "== open"; questions
+      smolvm rm --all --force`,
+      { timeoutMs: scaled(150_000) },
+    );
+    expect(stderr).toBe("");
+    expect(part(stdout, "taps")).toBe("smolvm0\nsmolvm1\n");
+    const inside = part(stdout, "inside").trimEnd().split("\n");
+    const [own, other] = inside.pop()!.split(" ");
+    expect(inside.join("\n")).toContain(`10.213.${own}.2/30`);
+    expect(inside.join("\n")).toContain(`default via 10.213.${own}.1`);
+    expect(inside).toEqual(expect.arrayContaining(["nameserver 1.1.1.1", "nameserver 9.9.9.9"]));
+    expect(part(stdout, "filtered").trimEnd().split("\n")).toEqual([
+      "93.184.216.34: 93.184.216.1",
+      "10.99.0.1: nothing",
+      "169.254.169.254: nothing",
+      `10.213.${own}.1: nothing`,
+      "93.184.216.1: nothing",
+      `10.213.${other}.2: nothing`,
+      "fd00::1: nothing",
+      "a name: 93.184.216.34",
+      `internet 10.213.${other}.2: nothing`,
+      `here 10.213.${other}.2: nothing`,
+    ]);
+    // It is the filter: without it, all of that is reached.
+    expect(part(stdout, "open")).not.toContain("nothing");
+    expect(part(stdout, "open")).toContain("a name: 93.184.216.34");
+  });
+
+  test("have theirs as long as their machine runs, and say what to do when all are in use", async () => {
+    const { stdout } = await fakeHost(
+      `${machine(backend)}
+      run() { "$@" 2>&1 && echo "exit 0" || echo "exit $?"; }
+      carriers() { cat /sys/class/net/smolvm?/carrier; }
+      create one; create two
+      echo "== third"; run create three --json
+      echo "== stopped"; smolvm stop one; tap one; run create three
+      echo "== killed"; kill -9 "$(smolvm info --json two | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["pid"])')"
+      run smolvm start one # nobody has looked at the one that died
+      echo "== died"; smolvm stop one >/dev/null
+      run env SMOLVM_FAILPOINT="after tap" $smolvm start one
+      run smolvm start two; carriers
+      echo "== another home"; run env XDG_DATA_HOME=/tmp/other $smolvm create --start --name four --memory 256M \\
+        --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""}
+      echo "== removed"; smolvm rm --all --force >/dev/null; carriers; run smolvm gc`,
+      { timeoutMs: scaled(200_000) },
+    );
+    const third = part(stdout, "third");
+    expect(JSON.parse(third.slice(0, third.lastIndexOf("exit"))).error).toMatchObject({
+      code: "TAP_UNAVAILABLE",
+      message: expect.stringContaining("all 2 taps are in use"),
+      hint: "Stop a sandbox (smolvm ls), or raise 'taps' in /etc/smolvm/runtime.conf, then: /usr/local/lib/smolvm/network up",
+    });
+    expect(part(stdout, "stopped")).toMatch(/None\n.*exit 0\n$/s);
+    expect(part(stdout, "killed")).toMatch(/exit 0\n$/);
+    expect(part(stdout, "died")).toMatch(/exit 137\n.*exit 0\n1\n1\n$/s);
+    expect(part(stdout, "another home")).toContain("all 2 taps are in use");
+    expect(part(stdout, "removed")).toBe("0\n0\nNothing was left behind.\nexit 0\n");
+  });
+});
+
+test("without taps a sandbox that wants one is refused, with the command that makes them", async () => {
+  const { stdout } = await fakeHost(`
+    export XDG_DATA_HOME=/tmp/data
+    echo "== none"; $smolvm create --backend qemu --qemu-network tap 2>&1 || echo "exit $?"
+    mkdir -p /etc/smolvm; printf 'tap_user=ann\\ntaps=2\\nsubnet=10.213\\ndns=1.1.1.1\\n' >/etc/smolvm/runtime.conf
+    echo "== ann's"; $smolvm create --backend qemu --qemu-network tap 2>&1 || true
+    sed -i s/ann/root/ /etc/smolvm/runtime.conf
+    echo "== gone"; $smolvm create --backend qemu --qemu-network tap 2>&1 || true`);
+  expect(part(stdout, "none")).toMatch(
+    /this network needs a tap: no taps are set up on this machine\n.*system-setup.sh --configure-runtime\nexit 1\n/,
+  );
+  expect(part(stdout, "ann's")).toContain("the taps belong to ann, not to root");
+  expect(part(stdout, "gone")).toMatch(
+    /none of the 2 taps is there\n.*\/usr\/local\/lib\/smolvm\/network up\n/,
+  );
+});
