@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { SmolVM, type VMConfig } from "../src/index.ts";
 import { RawAgent } from "./floor.ts";
-import { socketInArgv } from "./sockets.ts";
+import { type RawMachine, rawMachine } from "./machine.ts";
 
 /** In the order in which they come; the agent's own are the names of its stages (guest/src/boot.rs). */
 const PARTS: Readonly<Record<string, string>> = {
@@ -60,12 +60,12 @@ try {
     ...(values.image === undefined ? {} : { image: values.image }),
   } as VMConfig;
   const model = await SmolVM.create(options);
-  const { pid } = await model.info();
-  const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  const machine = await rawMachine(model, 1);
   await model.stop();
+  const argv = [...machine.argv];
   if (values.machine !== "") argv[argv.indexOf("-machine") + 1] += `,${values.machine}`;
   const boots: Record<string, Mark>[] = [];
-  for (let i = 0; i < Number(values.n); i++) boots.push(await boot(argv));
+  for (let i = 0; i < Number(values.n); i++) boots.push(await boot({ ...machine, argv }));
   print(boots);
   await model.delete({ force: true });
 } finally {
@@ -73,7 +73,7 @@ try {
 }
 
 /** One boot: when each part was done. */
-async function boot(argv: readonly string[]): Promise<Record<string, Mark>> {
+async function boot({ argv, socket, greeting }: RawMachine): Promise<Record<string, Mark>> {
   const marks: Record<string, Mark> = {};
   const started = performance.now();
   const vmm = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
@@ -90,7 +90,7 @@ async function boot(argv: readonly string[]): Promise<Record<string, Mark>> {
     vmm.once("exit", () => reject(new Error(`the machine ended: ${text.slice(-2000)}`)));
   });
   await ready;
-  const agent = await RawAgent.connect(socketInArgv(argv, 1));
+  const agent = await RawAgent.connect(socket, greeting);
   mark("hello");
   const { text: output } = await agent.run("echo hi");
   if (output !== "hi\n") throw new Error(`the command printed '${output}'`);

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 
 const MAGIC = Buffer.concat([Buffer.from([0xff, 0xff, 0xff, 0xff]), Buffer.from("smolvm-agent")]);
@@ -51,24 +51,13 @@ export class RawAgent {
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
   }
 
-  /** Connects and exchanges hellos. */
-  static async connect(path: string): Promise<RawAgent> {
-    const socket = await connectWhenThere(path);
-    const nonce = randomBytes(16);
-    socket.write(
-      Buffer.concat([
-        MAGIC,
-        frame(HELLO, 0, Buffer.concat([numberField(1, 1), numberField(2, 1), bytesField(3, nonce)])),
-      ]),
-    );
-    let seen: Buffer = Buffer.alloc(0);
+  /** Connects and exchanges hellos; again where the VMM answers before its guest listens. */
+  static async connect(path: string, greeting = ""): Promise<RawAgent> {
     for (;;) {
-      const [chunk] = (await once(socket, "data")) as [Buffer];
-      seen = Buffer.concat([seen, chunk]);
-      const at = seen.indexOf(MAGIC);
-      if (at >= 0 && seen.length >= at + 28 && seen.length >= at + 28 + seen.readUInt32LE(at + 16)) {
-        return new RawAgent(socket);
-      }
+      const socket = await connectWhenThere(path);
+      if (await greeted(socket, greeting)) return new RawAgent(socket);
+      socket.destroy();
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
@@ -139,6 +128,26 @@ export class RawAgent {
   }
 }
 
+/** Exchanges hellos; false: the other end closed first. */
+function greeted(socket: Socket, greeting: string): Promise<boolean> {
+  const nonce = randomBytes(16);
+  const hello = Buffer.concat([numberField(1, 1), numberField(2, 1), bytesField(3, nonce)]);
+  socket.write(Buffer.concat([Buffer.from(greeting), MAGIC, frame(HELLO, 0, hello)]));
+  return new Promise((resolve) => {
+    let seen: Buffer = Buffer.alloc(0);
+    const onData = (chunk: Buffer): void => {
+      seen = Buffer.concat([seen, chunk]);
+      const at = seen.indexOf(MAGIC);
+      if (at < 0 || seen.length < at + 28 || seen.length < at + 28 + seen.readUInt32LE(at + 16)) return;
+      socket.off("data", onData);
+      resolve(true);
+    };
+    socket.on("data", onData);
+    socket.once("error", () => resolve(false));
+    socket.once("close", () => resolve(false));
+  });
+}
+
 /** Connects as soon as the socket is there. A tight loop: it costs CPU, and nothing is faster. */
 async function connectWhenThere(path: string): Promise<Socket> {
   for (;;) {
@@ -159,9 +168,11 @@ async function connectWhenThere(path: string): Promise<Socket> {
 export async function coldStart(
   argv: readonly string[],
   socketPath: string,
+  greeting = "",
 ): Promise<{ text: string; vmm: ChildProcess }> {
+  rmSync(socketPath, { force: true }); // a former machine's
   const vmm = spawn(argv[0]!, argv.slice(1), { stdio: "ignore" });
-  const agent = await RawAgent.connect(socketPath);
+  const agent = await RawAgent.connect(socketPath, greeting);
   const { text } = await agent.run("echo hi");
   agent.close();
   return { text, vmm };

@@ -1,7 +1,8 @@
 /**
  * Measures rows of the performance goals against a floor in the same run, interleaved.
  *
- *   npm run bench -- --rows 1,3,6,8,9,11 [--n 10] [--json] [--out FILE]
+ *   npm run bench -- --rows 1,3,6,8,9,11 [--n 10] [--backend qemu|firecracker] [--kernel fast|debian] [--arch ARCH]
+ *                    [--accelerator NAME] [--json] [--out FILE]
  *
  * Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
  */
@@ -9,6 +10,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import type { Target } from "./machine.ts";
 import { cliStart } from "./rows/cli-start.ts";
 import { coldCreate } from "./rows/cold-create.ts";
 import { growth } from "./rows/growth.ts";
@@ -17,7 +19,7 @@ import { throughput } from "./rows/throughput.ts";
 import { warmRun } from "./rows/warm-run.ts";
 import type { Measurement } from "./stats.ts";
 
-const ROWS: Record<string, (n: number | undefined) => Promise<Measurement[]>> = {
+const ROWS: Record<string, (target: Target, n: number | undefined) => Promise<Measurement[]>> = {
   "1": coldCreate,
   "3": warmRun,
   "6": throughput,
@@ -30,11 +32,20 @@ const { values } = parseArgs({
   options: {
     rows: { type: "string", default: Object.keys(ROWS).join(",") },
     n: { type: "string" },
+    backend: { type: "string", default: "qemu" },
+    arch: { type: "string" },
+    kernel: { type: "string" },
+    accelerator: { type: "string" },
     json: { type: "boolean", default: false },
     out: { type: "string" },
   },
 });
 
+const { backend, arch, kernel, accelerator } = values;
+const given = Object.entries({ backend, arch, kernel, accelerator }).filter(
+  ([, value]) => value !== undefined,
+);
+const target = { ...Object.fromEntries(given), network: "off" } as Target; // checked where sandboxes are made
 const rows = values.rows.split(",");
 const unknown = rows.find((row) => !(row in ROWS));
 if (unknown !== undefined) {
@@ -51,7 +62,10 @@ mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
 const measured: Measurement[] = [];
 try {
   for (const row of rows) {
-    for (const measurement of await ROWS[row]!(values.n === undefined ? undefined : Number(values.n))) {
+    for (const measurement of await ROWS[row]!(
+      target,
+      values.n === undefined ? undefined : Number(values.n),
+    )) {
       measured.push(measurement);
       const { name, unit, ours, floor, ratio, p95, p99, n, goal, met } = measurement.row;
       if (values.json) console.log(JSON.stringify(measurement.row));
@@ -75,5 +89,5 @@ const machine = {
   node: process.version,
   platform: process.platform,
 };
-writeFileSync(out, JSON.stringify({ machine, measured }, undefined, 1));
+writeFileSync(out, JSON.stringify({ machine, target, measured }, undefined, 1));
 console.error(`raw samples: ${out}`);

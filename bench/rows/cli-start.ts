@@ -2,14 +2,15 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { SmolVM } from "../../src/index.ts";
+import type { Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, percentile, timed, toRow } from "../stats.ts";
 
 const run = promisify(execFile);
 const CLI = join(import.meta.dirname, "../../dist/cli/bin.js");
 
 /** Row 8: `smolvm exec NAME true` as a whole process, minus a warm run, against `node -e 0`. Needs `npm run build`. */
-export async function cliStart(n: number = 30): Promise<Measurement[]> {
-  await using vm = await SmolVM.create({ backend: "qemu", network: "off" });
+export async function cliStart(target: Target, n: number = 30): Promise<Measurement[]> {
+  await using vm = await SmolVM.create(target);
   const warm: number[] = [];
   for (let i = 0; i < 50; i++) {
     warm.push(await timed(async () => checkOutput(String((await vm.run("true")).exitCode), "0")));

@@ -1,23 +1,18 @@
-import { readFileSync } from "node:fs";
 import { SmolVM } from "../../src/index.ts";
 import { coldStart } from "../floor.ts";
-import { socketInArgv } from "../sockets.ts";
+import { rawMachine, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
-const OPTIONS = { backend: "qemu", network: "off" } as const;
-
 /** Row 1: cold create -> first checked output, against the same VMM, kernel, agent and image driven by hand. */
-export async function coldCreate(n: number = 10): Promise<Measurement[]> {
+export async function coldCreate(target: Target, n: number = 10): Promise<Measurement[]> {
   // A sandbox of ours that was stopped lends its machine to the floor: same argv, same disks, same sockets.
-  await using model = await SmolVM.create({ ...OPTIONS, lifetime: "detached" });
-  const { pid } = await model.info();
-  const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  await using model = await SmolVM.create({ ...target, lifetime: "detached" });
+  const { argv, socket, greeting } = await rawMachine(model, 1);
   await model.stop();
-  const socket = socketInArgv(argv, 1);
 
   const floor = async (): Promise<number> => {
     const start = performance.now();
-    const { text, vmm } = await coldStart(argv, socket);
+    const { text, vmm } = await coldStart(argv, socket, greeting);
     const took = performance.now() - start;
     checkOutput(text, "hi\n");
     const gone = new Promise((resolve) => vmm.once("exit", resolve));
@@ -28,7 +23,7 @@ export async function coldCreate(n: number = 10): Promise<Measurement[]> {
   const ours = async (): Promise<number> => {
     let vm: SmolVM | undefined;
     const took = await timed(async () => {
-      vm = await SmolVM.create(OPTIONS);
+      vm = await SmolVM.create(target);
       checkOutput((await vm.run("echo hi")).stdout, "hi\n");
     });
     await vm!.delete();

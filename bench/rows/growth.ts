@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { SmolVM } from "../../src/index.ts";
+import type { Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 const run = promisify(execFile);
@@ -16,10 +17,10 @@ type Place = Record<"XDG_DATA_HOME" | "XDG_RUNTIME_DIR", string>;
  * Row 9: create, ls and exec where the store has 1,000 sandboxes, against the same where it has one. Needs `npm run build`.
  * The one that runs is the first of each; the others were created and never started.
  */
-export async function growth(n: number = 30): Promise<Measurement[]> {
+export async function growth(target: Target, n: number = 30): Promise<Measurement[]> {
   const few = place("few");
   const many = place("many");
-  const running = [await fill(few, 1), await fill(many, MANY)];
+  const running = [await fill(target, few, 1), await fill(target, many, MANY)];
   const cli = (home: Place, ...words: string[]) =>
     run(process.execPath, [CLI, ...words], { env: { ...process.env, ...home } });
   let made = 0;
@@ -73,9 +74,9 @@ function place(name: string): Place {
 }
 
 /** Makes sandboxes in a home, of which the first runs. */
-async function fill(home: Place, count: number): Promise<SmolVM> {
+async function fill(target: Target, home: Place, count: number): Promise<SmolVM> {
   Object.assign(process.env, home);
-  const options = { backend: "qemu", network: "off", lifetime: "detached" } as const;
+  const options = { ...target, lifetime: "detached" } as const;
   const first = await SmolVM.create({ ...options, name: "first" });
   for (let i = 1; i < count; i++) await SmolVM.define({ ...options, name: `other-${i}` });
   return first;

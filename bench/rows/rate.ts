@@ -1,30 +1,26 @@
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { SmolVM } from "../../src/index.ts";
 import { coldStart } from "../floor.ts";
-import { socketInArgv } from "../sockets.ts";
+import { type RawMachine, rawMachine, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, toRow } from "../stats.ts";
 
-const OPTIONS = { backend: "qemu", network: "off" } as const;
 /** Sandboxes of one sample: enough that every worker goes round several times. */
 const PER_SAMPLE = 8;
 
 /** Row 11: sandboxes started, answered and removed per second, as many at a time as there are CPUs. */
-export async function rate(n: number = 4): Promise<Measurement[]> {
+export async function rate(target: Target, n: number = 4): Promise<Measurement[]> {
   const workers = availableParallelism();
   // Sandboxes of ours that were stopped lend their machines to the floor: same argv, a disk and sockets for each worker.
-  const models = await SmolVM.createMany(workers, { ...OPTIONS, lifetime: "detached" });
-  const machines: { argv: string[]; socket: string }[] = [];
+  const models = await SmolVM.createMany(workers, { ...target, lifetime: "detached" });
+  const machines: RawMachine[] = [];
   for (const model of models) {
-    const { pid } = await model.info();
-    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-    machines.push({ argv, socket: socketInArgv(argv, 1) });
+    machines.push(await rawMachine(model, 1));
     await model.stop();
   }
   const floor = (worker: number): Promise<void> => startAndKill(machines[worker]!);
   const samples = await interleave(
     n,
-    () => perSecond(workers, ours),
+    () => perSecond(workers, () => ours(target)),
     () => perSecond(workers, floor),
   );
   for (const model of models) await model.delete({ force: true });
@@ -45,14 +41,14 @@ export async function rate(n: number = 4): Promise<Measurement[]> {
   ];
 }
 
-async function ours(): Promise<void> {
-  const vm = await SmolVM.create(OPTIONS);
+async function ours(target: Target): Promise<void> {
+  const vm = await SmolVM.create(target);
   checkOutput((await vm.run("echo hi")).stdout, "hi\n");
   await vm.delete();
 }
 
-async function startAndKill({ argv, socket }: { argv: readonly string[]; socket: string }): Promise<void> {
-  const { text, vmm } = await coldStart(argv, socket);
+async function startAndKill({ argv, socket, greeting }: RawMachine): Promise<void> {
+  const { text, vmm } = await coldStart(argv, socket, greeting);
   checkOutput(text, "hi\n");
   const gone = new Promise((resolve) => vmm.once("exit", resolve));
   vmm.kill("SIGKILL");

@@ -2,22 +2,21 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SmolVM } from "../../src/index.ts";
-import { RawAgent } from "../floor.ts";
-import { channelSocket } from "../sockets.ts";
+import { rawAgent, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, type Samples, timed, toRow } from "../stats.ts";
 
 const MIB = 256;
 const BYTES = MIB * 1024 * 1024;
 
 /** Row 6: 256 MiB up, down and as a command's output, against the raw channel with `cat` at the far end. */
-export async function throughput(n: number = 3): Promise<Measurement[]> {
+export async function throughput(target: Target, n: number = 3): Promise<Measurement[]> {
   const local = mkdtempSync(join(tmpdir(), "smolvm-bench-"));
   const block = Buffer.alloc(64 * 1024, "0123456789abcdef");
   const source = join(local, "source");
   writeFileSync(source, Buffer.alloc(BYTES, block));
   try {
-    await using vm = await SmolVM.create({ backend: "qemu", network: "off", memSizeMib: 1024 });
-    const raw = await RawAgent.connect(await channelSocket(vm, 4));
+    await using vm = await SmolVM.create({ ...target, memSizeMib: 1024 });
+    const raw = await rawAgent(vm, 4);
     const peakBefore = process.memoryUsage().rss;
 
     const upload = await rates(
@@ -37,10 +36,10 @@ export async function throughput(n: number = 3): Promise<Measurement[]> {
     const download = await rates(
       n,
       async () => {
-        const target = join(local, "target");
-        await vm.files.download("/root/blob", target);
-        checkOutput(await head(target), "0123456789abcdef");
-        rmSync(target);
+        const copy = join(local, "target");
+        await vm.files.download("/root/blob", copy);
+        checkOutput(await head(copy), "0123456789abcdef");
+        rmSync(copy);
       },
       async () => {
         const { bytes } = await raw.run("cat /root/blob", { keep: false });

@@ -1,12 +1,11 @@
 import { SmolVM } from "../../src/index.ts";
-import { RawAgent } from "../floor.ts";
-import { channelSocket } from "../sockets.ts";
+import { rawAgent, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 /** Row 3: a warm `run("echo hi")`, against the same command over another session port of the same machine. */
-export async function warmRun(n: number = 300): Promise<Measurement[]> {
-  await using vm = await SmolVM.create({ backend: "qemu", network: "off" });
-  const raw = await RawAgent.connect(await channelSocket(vm, 4));
+export async function warmRun(target: Target, n: number = 300): Promise<Measurement[]> {
+  await using vm = await SmolVM.create(target);
+  const raw = await rawAgent(vm, 4);
   const samples = await interleave(
     n,
     () => timed(async () => checkOutput((await vm.run("echo hi")).stdout, "hi\n")),

@@ -1,0 +1,76 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { dirname, join } from "node:path";
+import type { SmolVM, VMConfig } from "../src/index.ts";
+import { RawAgent } from "./floor.ts";
+
+/** What is measured: options of the sandboxes, from the command line. */
+export type Target = Pick<VMConfig, "backend" | "arch" | "kernel" | "accelerator"> & { network: "off" };
+
+/** How a machine is started by hand, and where its agent answers. */
+export interface RawMachine {
+  readonly argv: readonly string[];
+  readonly socket: string;
+  /** what the VMM wants to hear before the agent does */
+  readonly greeting: string;
+}
+
+/** To Firecracker: the vsock port on which the agent listens (protocol/PROTOCOL.md). */
+const CONNECT = "CONNECT 1024\n";
+
+/**
+ * The machine of a running sandbox as the floor starts it: the same VMM, kernel, disks and sockets. The sandbox has to be
+ * stopped before.
+ * @param port of the machine's channel, where it has several
+ */
+export async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> {
+  const { pid, backend } = await vm.info();
+  const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  if (backend === "qemu") return { argv, socket: socketInArgv(argv, port), greeting: "" };
+  const control = argv[argv.indexOf("--api-sock") + 1]!;
+  const config = await firecrackerConfig(control);
+  const file = join(dirname(control), "config.json");
+  writeFileSync(file, JSON.stringify(config));
+  return {
+    argv: [argv[0]!, "--no-api", "--config-file", file, "--level", "Warning"],
+    socket: config.vsock.uds_path,
+    greeting: CONNECT,
+  };
+}
+
+/** A session with a running sandbox's agent over a channel of its own. */
+export async function rawAgent(vm: SmolVM, port: number): Promise<RawAgent> {
+  const { socket, greeting } = await rawMachine(vm, port);
+  return RawAgent.connect(socket, greeting);
+}
+
+/** The socket of a channel's port in QEMU's command line. */
+function socketInArgv(argv: readonly string[], port: number): string {
+  for (const argument of argv) {
+    const path = new RegExp(`^socket,id=channel${port},path=([^,]*)`).exec(argument)?.[1];
+    if (path !== undefined) return path;
+  }
+  throw new Error(`this machine has no channel ${port}`);
+}
+
+interface FirecrackerConfig {
+  readonly vsock: { readonly uds_path: string };
+}
+
+/** What Firecracker was told, as a file that it takes instead (GET /vm/config). */
+async function firecrackerConfig(socketPath: string): Promise<FirecrackerConfig> {
+  const text = await new Promise<string>((resolve, reject) => {
+    const asked = request({ socketPath, path: "/vm/config" }, (response) => {
+      response.setEncoding("utf8");
+      let body = "";
+      response.on("data", (chunk: string) => {
+        body += chunk;
+      });
+      response.on("end", () => resolve(body));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+  const given = Object.entries(JSON.parse(text) as object).filter(([, value]) => value !== null);
+  return Object.fromEntries(given) as unknown as FirecrackerConfig;
+}
