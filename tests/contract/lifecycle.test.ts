@@ -69,6 +69,19 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     expect((await vm.run("cat /root/file")).stdout).toBe("synced\n");
   });
 
+  test("whose kernel panics is found crashed, what ran in it ends with an error, and it can be started again", async () => {
+    // The fast kernel has no key that makes it panic.
+    await using vm = await SmolVM.create(small(backend, { kernel: "debian" }));
+    await expect(vm.run("echo c > /proc/sysrq-trigger")).rejects.toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+    });
+    await until("the panic is noticed", async () => (await vm.info()).state === "error");
+    expect((await vm.info()).error?.message).toMatch(/crashed: .*panic/);
+    expect(await vm.logs()).toContain("Kernel panic");
+    await vm.start();
+    expect((await vm.run("echo up")).stdout).toBe("up\n");
+  });
+
   test("that powers itself off is found stopped, not crashed", async () => {
     await using vm = await SmolVM.create(small(backend, { lifetime: "detached" }));
     await vm.run("kill -TERM 1", { timeoutMs: 20_000 }).catch(() => {});

@@ -1,9 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import { SmolVM, type VMConfig } from "../../src/index.ts";
-import { BACKENDS, small } from "../helpers/backends.ts";
+import { BACKENDS, hasSlirp, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 
 useTempHome();
@@ -80,9 +79,6 @@ describe.each(BACKENDS)("the network on %s", (backend) => {
     expect((await vm.run("ls /sys/class/net")).stdout).toBe("lo\n");
   });
 });
-
-const hasSlirp = (backend: string): boolean =>
-  BACKEND_FEATURES[backend as keyof typeof BACKEND_FEATURES].networkCards.includes("slirp");
 
 // Taps and what they reach: tests/integration/network/taps.test.ts.
 describe.each(BACKENDS)("a network by taps on %s", (backend) => {

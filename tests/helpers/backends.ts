@@ -1,5 +1,6 @@
+import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { VMConfig } from "../../src/config/options.ts";
-import type { Arch } from "../../src/config/spec.ts";
+import type { Arch, BackendName } from "../../src/config/spec.ts";
 import { hostArch } from "../../src/host/facts.ts";
 
 /**
@@ -19,6 +20,11 @@ export function small(backend: string, options: VMConfig = {}): VMConfig {
   const kernel = KERNEL === undefined || options.kernelPath !== undefined ? {} : { kernel: KERNEL };
   const accelerator = process.env.SMOLVM_LAB === undefined ? "auto" : "kvm";
   return { backend, network: "off", memSizeMib: 256, arch: ARCH, accelerator, ...kernel, ...options };
+}
+
+/** Whether a backend's machines can have a network card without anything being set up on the host. */
+export function hasSlirp(backend: string): boolean {
+  return BACKEND_FEATURES[backend as BackendName].networkCards.includes("slirp");
 }
 
 // A wrong word would test something else than was meant, in silence.
