@@ -2,6 +2,7 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 import { SPEED_FACTOR } from "./tests/helpers/speed.ts";
 
 // unit: pure and fast, never spawns, listens or needs root. integration: real sockets, processes and VMs.
+// lab: what needs a KVM, or a machine to break; only inside of the lab (tests/lab/).
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
@@ -10,6 +11,15 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: "integration",
           include: ["tests/integration/**/*.test.ts", "tests/contract/**/*.test.ts"],
+          testTimeout: 120_000 * SPEED_FACTOR,
+          hookTimeout: 300_000 * SPEED_FACTOR,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "lab",
+          include: ["tests/lab/tests/**/*.test.ts"],
           testTimeout: 120_000 * SPEED_FACTOR,
           hookTimeout: 300_000 * SPEED_FACTOR,
           fileParallelism: false,

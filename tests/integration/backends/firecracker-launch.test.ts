@@ -97,6 +97,13 @@ describe("launching Firecracker", () => {
     await nothingLeft();
   });
 
+  test("that opens its API and never answers is given up at the deadline, and killed", async () => {
+    const path = program(`FAKE_FIRECRACKER_IGNORES=/boot-source exec '${process.execPath}' '${FAKE}' "$@"`);
+    await expect(launch(path, soon(5_000))).rejects.toMatchObject({ code: "TIMEOUT" });
+    expect(readFileSync(files.console, "utf8")).toContain("/boot-source");
+    await nothingLeft();
+  });
+
   test("that is not there says what installs it", async () => {
     await expect(launch(join(dir, "nothing"))).rejects.toMatchObject({
       code: "DEPENDENCY_MISSING",
