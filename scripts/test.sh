@@ -122,17 +122,19 @@ foreign_image() {
   limited "$1" ./bin/smolvm image build debian --arch "$arch" 2>&1 | sed 's/^/    /'
 }
 
-# The contract suite on Firecracker, and on QEMU with KVM, in one lab: a virtual machine that has both.
+# lab_tests BUDGET_S BACKENDS FILES...: test files in the lab, a virtual machine with KVM and Firecracker
 lab_tests() {
-  local budget=$1 results="$log_dir/lab" code=0
-  mkdir "$results"
+  local budget=$1 backends=$2 results file reports=() code=0
+  shift 2
+  results=$(mktemp -d -p "$log_dir")
+  for file in "$@"; do reports+=("$results/$(basename "$file" .test.ts).json"); done
   # Emulated, and with a virtual machine in it, everything takes some times longer: limits are for what hangs. QEMU is read
   # once before, because its hundred libraries come over 9p, and asking it for its version has a limit of its own.
-  SMOLVM_TEST_BACKENDS=firecracker,qemu SMOLVM_SPEED_FACTOR=10 limited "$budget" \
-    node tests/lab/main.ts --timeout "$((budget - 20))" --memory 5120 --share "$results" \
-    bash -c 'qemu-system-x86_64 --version >/dev/null; exec "$@"' warm \
-    vitest run --project integration --reporter=verbose --reporter=json --outputFile.json="$results/report.json" tests/contract || code=$?
-  node scripts/test-report.ts lab "$results/report.json" >"$log_dir/count" || code=$?
+  SMOLVM_TEST_BACKENDS=$backends SMOLVM_SPEED_FACTOR=10 limited "$budget" \
+    node tests/lab/main.ts --timeout "$((budget - 20))" --share "$results" \
+    bash -c 'qemu-system-x86_64 --version >/dev/null; exec "$@"' warm node tests/lab/suite.ts "$results" "$@" || code=$?
+  # Each file that was asked for has left a report, or is a failure.
+  node scripts/test-report.ts lab "${reports[@]}" >"$log_dir/count" || code=$?
   return "$code"
 }
 
@@ -236,16 +238,16 @@ stage "Package: are the types wrong" 120 limited attw --pack . --profile esm-onl
 for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
-# Alone, after all others: it is a machine that emulates a machine. Not in every run: of the guests that boot in it some
-# stand still for good (2 of about 27 that were counted), and what fails by chance tells nothing.
-if [ -z "$long" ]; then
-  note "the contract on Firecracker and on KVM, in the lab, is for --long"
+# Alone, after all others: it is a machine that emulates a machine.
+if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
+  note "the lab needs x86_64 and root: nothing was run on Firecracker and KVM"
   count 0 0 1
-elif [ "$(host_arch)" = x86_64 ] && [ "$(id -u)" -eq 0 ]; then
-  stage "In the lab: the contract on Firecracker and on QEMU with KVM" 3600 lab_tests
+elif [ -n "$long" ]; then
+  stage "In the lab: Firecracker, and QEMU with KVM" 5400 lab_tests firecracker,qemu \
+    tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk.test.ts
 else
-  note "the lab needs x86_64 and root: the contract was not run on Firecracker and KVM"
-  count 0 0 1
+  stage "In the lab: a part of the contract, on Firecracker" 840 lab_tests firecracker \
+    tests/contract/files.test.ts
 fi
 
 say "All stages: $((SECONDS - started_all)) s"

@@ -18,10 +18,26 @@ export interface LabMachine {
   /** enter.sh */
   readonly script: string;
   readonly shares: readonly Share[];
+  /** more words for its kernel, last so that they win */
+  readonly bootArgs: string;
 }
 
 /** The lab's ports and the files of their sockets in the job's directory. */
 export const LAB_PORTS = ["control", "out", "err"] as const;
+
+/** The file of the socket where QEMU's own monitor answers, there too. */
+export const LAB_MONITOR = "monitor";
+
+/**
+ * QEMU (7.2, and its source since) may lose an interrupt that comes in the very moment in which a guest of the lab is entered or
+ * left: it changes the processor's set of pending requests there without the lock that others hold (target/i386, helper_vmrun and
+ * do_vmexit). A timer that is set for one time and lost is never set again: then that processor, and soon the whole lab,
+ * stands still. With a tick that repeats by itself the next one, 4 ms later, makes up for it.
+ */
+const SELF_REPEATING_TICK = "nohz=off highres=off";
+
+/** Everything that QEMU can emulate, but for the copying of single bytes that the kernel prefers where it is fast: here it is not. */
+const CPU = "max,-erms,-fsrm";
 
 /**
  * QEMU's arguments for a lab: pure emulation with AMD's SVM, so that the guest's kernel has a real KVM. Its console is
@@ -35,12 +51,17 @@ export function labArgs(machine: LabMachine): string[] {
     // Emulated page tables are slow to build; and a stall of the host is not a bug of the lab's kernel.
     "nowatchdog transparent_hugepage=never",
     `lab.job=${machine.jobDir} lab.script=${machine.script}`,
+    SELF_REPEATING_TICK,
+    machine.bootArgs,
   ];
+  const monitor = `${machine.jobDir}/${LAB_MONITOR}`;
   return [
     ...["-M", "q35,smm=off,vmport=off", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"],
+    ...["-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU],
     ...["-smp", String(machine.cpus), "-m", String(machine.memMib)],
     ...["-kernel", machine.kernelPath, "-initrd", machine.initrdPath, "-append", words.join(" ")],
+    ...["-chardev", qemuOption("socket", { id: "monitor", path: monitor, server: true, wait: false })],
+    ...["-mon", "chardev=monitor"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...["-device", "virtio-serial-pci"],
     ...LAB_PORTS.flatMap((name) => [

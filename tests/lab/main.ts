@@ -2,10 +2,11 @@
  * Runs a command in a fresh lab: a virtual machine with a real KVM (QEMU emulates the CPU's virtualization), whose root
  * are this machine's own files under a writable layer that is gone afterwards.
  *
- *   npm run lab -- [--timeout 600] [--cpus 2] [--memory 4096] [--share DIRECTORY]... COMMAND [ARGUMENT...]
+ *   npm run lab -- [--timeout 600] [--cpus 1] [--memory 4096] [--share DIRECTORY]... [--boot-args WORDS] COMMAND [ARGUMENT...]
  *
  * Its output is streamed and its exit code is ours; 124: the time was over, 125: there was no lab, 130: interrupted. A lab that stands
  * still is said, and started again once, with the command from its beginning. --share: what the command writes there stays.
+ * --boot-args: for the lab's kernel.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -30,9 +31,10 @@ const { values, positionals: command } = parseArgs({
   allowPositionals: true,
   options: {
     timeout: { type: "string", default: "600" },
-    cpus: { type: "string", default: "2" },
+    cpus: { type: "string", default: "1" },
     memory: { type: "string", default: "4096" },
     share: { type: "string", multiple: true, default: [] },
+    "boot-args": { type: "string", default: "" },
   },
 });
 if (command.length === 0) {
@@ -99,8 +101,9 @@ async function runLab(signal: AbortSignal): Promise<number> {
         jobDir,
         script: join(import.meta.dirname, "enter.sh"),
         shares,
+        bootArgs: values["boot-args"],
       };
-      const { end, times, console } = await runSession({
+      const { end, times, console, processors } = await runSession({
         machine,
         timeoutMs: until - performance.now(),
         signal,
@@ -114,7 +117,8 @@ async function runLab(signal: AbortSignal): Promise<number> {
         return end.code;
       }
       if (end.kind === "interrupted") return 130;
-      note(`its last words:\n${console.map((line) => `  ${line}\n`).join("")}`);
+      note(`its last words:\n${indented(console)}`);
+      note(`its processors, twice:\n${indented(processors)}`);
       if (end.kind === "timeout") {
         note(`its time of ${values.timeout} s is over (${summary}); raise it with --timeout SECONDS`);
         return 124;
@@ -158,6 +162,10 @@ async function writeJob(shares: readonly Share[], firecracker: string): Promise<
     shares.map(({ tag, directory }) => `${tag} ${directory}\n`).join(""),
   );
   return jobDir;
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}\n`).join("");
 }
 
 function seconds(ms: number): string {

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { LAB_PORTS, type LabMachine, labArgs } from "./machine.ts";
+import { LAB_MONITOR, LAB_PORTS, type LabMachine, labArgs } from "./machine.ts";
+import { askProcessors } from "./monitor.ts";
 
 /** How one boot of the lab ended. */
 export type LabEnd =
@@ -20,6 +21,15 @@ export interface LabTimes {
   readonly bootMs: number | undefined;
   /** the longest time in which the lab gave no sign of life, in ms */
   readonly longestSilenceMs: number;
+}
+
+export interface LabReport {
+  readonly end: LabEnd;
+  readonly times: LabTimes;
+  /** its console's last lines */
+  readonly console: readonly string[];
+  /** of a lab that came to no end: what its processors did, as {@link askProcessors} says it */
+  readonly processors: readonly string[];
 }
 
 export interface SessionOptions {
@@ -39,9 +49,7 @@ const SILENCE_STALL_MS = 120_000;
 const CONSOLE_TAIL_LINES = 30;
 
 /** Boots a lab, runs its command, streams what that prints, and kills the lab. */
-export async function runSession(
-  options: SessionOptions,
-): Promise<{ end: LabEnd; times: LabTimes; console: string[] }> {
+export async function runSession(options: SessionOptions): Promise<LabReport> {
   const { machine } = options;
   const ports = await listen(machine.jobDir);
   // The lab dies with us, whatever kills us.
@@ -52,7 +60,9 @@ export async function runSession(
   try {
     const watched = watch(qemu, ports, options);
     const end = await watched.end;
-    return { end, times: watched.times(), console };
+    const stuck = end.kind === "stall" || end.kind === "timeout";
+    const processors = stuck ? await askProcessors(join(machine.jobDir, LAB_MONITOR), machine.cpus) : [];
+    return { end, times: watched.times(), console, processors };
   } finally {
     qemu.kill("SIGKILL");
     if (qemu.exitCode === null && qemu.signalCode === null) await once(qemu, "exit");

@@ -4,12 +4,13 @@ import { labArgs } from "../../lab/machine.ts";
 const MACHINE = {
   kernelPath: "/k",
   initrdPath: "/i",
-  cpus: 2,
+  cpus: 1,
   memMib: 4096,
   tscKhz: 2_400_000,
   jobDir: "/job",
   script: "/enter.sh",
   shares: [{ tag: "share0", directory: "/results,1" }],
+  bootArgs: "",
 };
 
 test("a lab sees this machine's root read-only, and writes only to what is shared", () => {
@@ -22,7 +23,12 @@ test("a lab sees this machine's root read-only, and writes only to what is share
 
 test("a lab's processor is emulated whole, virtualization included, and told the host's clock", () => {
   const args = labArgs(MACHINE);
-  expect(args.join(" ")).toMatch(/-accel tcg\S* -cpu max /);
+  expect(args.join(" ")).toMatch(/-accel tcg\S* -cpu max\b/);
   expect(args.at(args.indexOf("-append") + 1)).toContain("tsc_early_khz=2400000");
   expect(labArgs({ ...MACHINE, tscKhz: undefined }).join(" ")).not.toContain("tsc_early_khz");
+});
+
+test("a lab's clock ticks by itself, and what is asked of its kernel comes last", () => {
+  const args = labArgs({ ...MACHINE, bootArgs: "nohz=on" });
+  expect(args.at(args.indexOf("-append") + 1)).toMatch(/ nohz=off highres=off .*nohz=on$/);
 });
