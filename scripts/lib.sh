@@ -109,6 +109,7 @@ install_system_packages() {
     aarch64) need qemu-system-aarch64 qemu-system-arm ;;
   esac
   need qemu-img qemu-utils
+  need bwrap bubblewrap
   need mmdebstrap mmdebstrap
   need tar2sqfs squashfs-tools-ng
   need mke2fs e2fsprogs

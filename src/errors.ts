@@ -6,6 +6,7 @@ export const ERROR_CODES = {
   BACKEND_UNSUPPORTED: "the backend's name is not one of auto, firecracker, qemu",
   BACKEND_UNAVAILABLE: "the chosen backend cannot run on this host",
   KVM_UNAVAILABLE: "hardware virtualization was asked for and this host cannot give it",
+  ISOLATION_UNAVAILABLE: "the isolation that was asked for cannot be had on this host",
   CONFIG_INVALID: "an option, name or argument is not acceptable",
   NOT_SUPPORTED: "the feature exists in the design but not in this version, backend or host",
   USAGE: "the command line was not understood",

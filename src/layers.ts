@@ -43,7 +43,18 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   // by --deep it boots a sandbox as anybody would
   doctor: {
-    imports: ["smolvm", "backends", "network", "images", "store", "config", "host", "util", "errors"],
+    imports: [
+      "smolvm",
+      "backends",
+      "isolation",
+      "network",
+      "images",
+      "store",
+      "config",
+      "host",
+      "util",
+      "errors",
+    ],
     types: [],
   },
   smolvm: {
@@ -58,16 +69,30 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 
   // the verbs of a sandbox
   vm: {
-    imports: ["backends", "agent", "network", "images", "store", "config", "host", "util", "errors"],
+    imports: [
+      "backends",
+      "isolation",
+      "agent",
+      "network",
+      "images",
+      "store",
+      "config",
+      "host",
+      "util",
+      "errors",
+    ],
     types: [],
   },
 
   // siblings
-  backends: { imports: ["host", "util", "errors"], types: ["config"] },
+  backends: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "errors"], types: ["config"] },
+
+  // what is around a VMM; below the backends, which say what theirs need to see
+  isolation: { imports: ["host", "util", "errors"], types: ["config"] },
 
   // the ground
   config: { imports: ["util", "errors"], types: [] },
@@ -107,6 +132,7 @@ export const PURE: readonly string[] = [
   "backends/firecracker/kernel-args.ts",
   "backends/firecracker/requests.ts",
   "backends/firecracker/version.ts",
+  "backends/machine-files.ts",
   "backends/names.ts",
   "backends/network-card.ts",
   "backends/qemu/accel.ts",
@@ -122,6 +148,12 @@ export const PURE: readonly string[] = [
   "doctor/render.ts",
   "doctor/setup-steps.ts",
   "host/environment.ts",
+  "isolation/bwrap-args.ts",
+  "isolation/enclose.ts",
+  "isolation/enclosure.ts",
+  "isolation/note.ts",
+  "isolation/tier.ts",
+  "isolation/view.ts",
   "network/plan.ts",
   "supervisor/expiry.ts",
   "util/tar/",

@@ -1,6 +1,7 @@
 //! The host-side helper: starts a VMM, keeps its console and messages in bounded files with nobody watching, and
 //! writes down how it ended. Small and dumb on purpose; decisions are made by who starts it.
 
+mod enter;
 mod log;
 mod run;
 mod sys;
@@ -11,7 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
-[--die-with-parent] -- PROGRAM ARGS...\n       smolvm-monitor tsc\n       smolvm-monitor version";
+[--die-with-parent] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
+smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] -- PROGRAM ARGS...\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 /// What `run` was asked for.
 pub struct Options {
@@ -21,11 +23,16 @@ pub struct Options {
     pub max_bytes: u64,
     pub exit: PathBuf,
     pub die_with_parent: bool,
+    /// the cgroup that the program is put into before it runs
+    pub cgroup: Option<PathBuf>,
+    /// the program runs the one that is meant, and that one says itself which process it is (enter.rs)
+    pub wrapped: bool,
     pub command: Vec<OsString>,
 }
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
-    let (mut console, mut stderr, mut exit, mut max_bytes, mut die_with_parent) = (None, None, None, None, false);
+    let (mut console, mut stderr, mut exit, mut max_bytes, mut cgroup) = (None, None, None, None, None);
+    let (mut die_with_parent, mut wrapped) = (false, false);
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--console" => console = Some(args.next()?.into()),
@@ -33,6 +40,8 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
             b"--exit" => exit = Some(args.next()?.into()),
             b"--max-bytes" => max_bytes = Some(args.next()?.to_str()?.parse().ok()?),
             b"--die-with-parent" => die_with_parent = true,
+            b"--cgroup" => cgroup = Some(args.next()?.into()),
+            b"--wrapped" => wrapped = true,
             b"--" => break,
             _ => return None,
         }
@@ -41,7 +50,16 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
     if command.is_empty() {
         return None;
     }
-    Some(Options { console: console?, stderr: stderr?, max_bytes: max_bytes?, exit: exit?, die_with_parent, command })
+    Some(Options {
+        console: console?,
+        stderr: stderr?,
+        max_bytes: max_bytes?,
+        exit: exit?,
+        die_with_parent,
+        cgroup,
+        wrapped,
+        command,
+    })
 }
 
 fn main() {
@@ -49,6 +67,10 @@ fn main() {
     let status = match args.next().as_deref().map(OsStrExt::as_bytes) {
         Some(b"run") => match parse(args) {
             Some(options) => run::run(&options),
+            None => usage(),
+        },
+        Some(b"enter") => match enter::parse(args) {
+            Some(options) => enter::enter(&options),
             None => usage(),
         },
         Some(b"tsc") => match tsc::khz() {

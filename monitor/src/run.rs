@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::enter::TELL_FD;
 use crate::log::Log;
-use crate::sys::{check, errno, pipe, read, set_nonblocking, wall_ms};
+use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking, wall_ms};
 use crate::Options;
 
 /// Bytes that the two files of the program's messages may hold together.
@@ -64,7 +65,11 @@ fn quote(text: &str) -> String {
 }
 
 struct Running {
+    /// the program's process
     pid: i32,
+    /// our child: the program itself, or what it is wrapped in
+    child: i32,
+    wrapped: bool,
     signals: OwnedFd,
     console: Option<OwnedFd>,
     messages: Option<OwnedFd>,
@@ -99,9 +104,19 @@ fn start(options: &Options) -> Result<Running, StartError> {
     let (console, console_end) = pipe().map_err(failed("cannot make a pipe"))?;
     let (messages, messages_end) = pipe().map_err(failed("cannot make a pipe"))?;
     let null = null().map_err(failed("cannot open /dev/null"))?;
-    let pid = spawn(options, &null, &console_end, &messages_end);
-    let pid = match pid {
-        Ok(pid) => pid,
+    if options.wrapped {
+        // Whatever is left of the wrapper when it ends becomes our child, and is waited for.
+        // SAFETY: plain call.
+        check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map_err(failed("cannot adopt processes"))?;
+    }
+    let tell = if options.wrapped { Some(credential_pair().map_err(failed("cannot make a socket"))?) } else { None };
+    let (told, teller) = tell.map_or((None, None), |(told, teller)| (Some(told), Some(teller)));
+    let spawned = spawn(options, &null, &console_end, &messages_end, teller).and_then(|child| match &told {
+        None => Ok((child, child)),
+        Some(told) => Ok((child, wait_for_word(options, child, told, &messages)?)),
+    });
+    let (child, pid) = match spawned {
+        Ok(started) => started,
         Err(error) => {
             exit.release();
             return Err(error);
@@ -110,7 +125,39 @@ fn start(options: &Options) -> Result<Running, StartError> {
     for end in [&console, &messages] {
         set_nonblocking(end.as_raw_fd()).map_err(failed("cannot read without waiting"))?;
     }
-    Ok(Running { pid, signals, console: Some(console), messages: Some(messages), console_log, messages_log, exit })
+    let wrapped = options.wrapped;
+    Ok(Running {
+        pid,
+        child,
+        wrapped,
+        signals,
+        console: Some(console),
+        messages: Some(messages),
+        console_log,
+        messages_log,
+        exit,
+    })
+}
+
+/// The pid of the program within its wrapper, which says it itself right before it runs. A wrapper that ends first tells
+/// why on stderr.
+fn wait_for_word(options: &Options, child: i32, told: &OwnedFd, messages: &OwnedFd) -> Result<i32, StartError> {
+    if let Some(pid) = read_writer(told.as_raw_fd()).map_err(failed("cannot learn the program's process"))? {
+        return Ok(pid);
+    }
+    // SAFETY: our own child, which has closed its end: it is ending, or is not what it should be.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+    let mut said = [0u8; 1000];
+    let length = match set_nonblocking(messages.as_raw_fd()) {
+        Ok(()) => read(messages.as_raw_fd(), &mut said).unwrap_or(0),
+        Err(_) => 0,
+    };
+    let name = options.command[0].to_string_lossy();
+    let said = String::from_utf8_lossy(&said[..length]);
+    Err(StartError { what: format!("{name} did not run its program: {}", said.trim()), errno: libc::ECHILD })
 }
 
 fn null() -> Result<OwnedFd, i32> {
@@ -135,7 +182,13 @@ fn block_signals() -> Result<OwnedFd, i32> {
     }
 }
 
-fn spawn(options: &Options, null: &OwnedFd, out: &OwnedFd, err: &OwnedFd) -> Result<i32, StartError> {
+fn spawn(
+    options: &Options,
+    null: &OwnedFd,
+    out: &OwnedFd,
+    err: &OwnedFd,
+    teller: Option<OwnedFd>,
+) -> Result<i32, StartError> {
     let name = options.command[0].to_string_lossy().into_owned();
     let arguments: Vec<CString> = options
         .command
@@ -146,12 +199,24 @@ fn spawn(options: &Options, null: &OwnedFd, out: &OwnedFd, err: &OwnedFd) -> Res
     let mut pointers: Vec<_> = arguments.iter().map(|arg| arg.as_ptr()).collect();
     pointers.push(std::ptr::null());
     let (status, status_end) = pipe().map_err(failed("cannot make a pipe"))?;
+    let members = match &options.cgroup {
+        None => None,
+        Some(dir) => Some(open_members(dir)?),
+    };
     // SAFETY: one thread; the child makes system calls only, and ends by exec or _exit.
     let pid = unsafe {
         let monitor = libc::getpid();
         let pid = check(libc::fork()).map_err(failed("cannot start a process"))?;
         if pid == 0 {
-            child(monitor, &pointers, [null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()], status_end.as_raw_fd());
+            let stdio = [null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
+            let raw = |fd: &OwnedFd| fd.as_raw_fd();
+            let descriptors = Descriptors {
+                stdio,
+                status: raw(&status_end),
+                members: members.as_ref().map(raw),
+                teller: teller.as_ref().map(raw),
+            };
+            child(monitor, &pointers, &descriptors);
         }
         pid
     };
@@ -166,14 +231,52 @@ fn spawn(options: &Options, null: &OwnedFd, out: &OwnedFd, err: &OwnedFd) -> Res
     Ok(pid)
 }
 
-unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], stdio: [RawFd; 3], status: RawFd) -> ! {
+/// The file through which a process joins a cgroup.
+fn open_members(cgroup: &Path) -> Result<OwnedFd, StartError> {
+    let path = cgroup.join("cgroup.procs");
+    let opened = OpenOptions::new().write(true).open(&path);
+    opened
+        .map(OwnedFd::from)
+        .map_err(|e| failed(format!("cannot write {}", path.display()))(e.raw_os_error().unwrap_or(0)))
+}
+
+/// What a child needs of ours.
+struct Descriptors {
+    stdio: [RawFd; 3],
+    /// where it says why it cannot run the program
+    status: RawFd,
+    /// its cgroup's list of processes
+    members: Option<RawFd>,
+    /// where the program within a wrapper says its pid
+    teller: Option<RawFd>,
+}
+
+unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descriptors) -> ! {
+    // Out of the way of the number that the program expects.
+    let status = libc::fcntl(fds.status, libc::F_DUPFD_CLOEXEC, TELL_FD + 1);
+    let fail = |error: i32| -> ! {
+        let error = error.to_ne_bytes();
+        libc::write(status, error.as_ptr().cast(), error.len());
+        libc::_exit(127);
+    };
     // Whatever happens to the monitor, no VMM stays behind without one.
     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     if libc::getppid() != monitor {
         libc::_exit(1);
     }
-    for (target, &fd) in stdio.iter().enumerate() {
+    // "0": the process that writes it (cgroups(7)).
+    if fds.members.is_some_and(|members| libc::write(members, b"0".as_ptr().cast(), 1) != 1) {
+        fail(errno());
+    }
+    for (target, &fd) in fds.stdio.iter().enumerate() {
         libc::dup2(fd, target as i32);
+    }
+    if let Some(teller) = fds.teller {
+        if teller == TELL_FD {
+            libc::fcntl(teller, libc::F_SETFD, 0); // stays open when the program runs
+        } else {
+            libc::dup2(teller, TELL_FD);
+        }
     }
     let mut none: libc::sigset_t = std::mem::zeroed();
     libc::sigemptyset(&mut none);
@@ -181,9 +284,7 @@ unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], stdio: [RawFd; 
     // The standard library ignores it, and ignored signals are inherited.
     libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     libc::execvp(arguments[0], arguments.as_ptr());
-    let error = errno().to_ne_bytes();
-    libc::write(status, error.as_ptr().cast(), error.len());
-    libc::_exit(127);
+    fail(errno())
 }
 
 /// Says the pid and lets go of whoever started us.
@@ -222,6 +323,7 @@ impl Running {
                 if let Some(status) = self.ended() {
                     copy(&mut self.console, &mut self.console_log, REST_READS);
                     copy(&mut self.messages, &mut self.messages_log, REST_READS);
+                    self.reap_rest();
                     return self.exit.write(self.pid, status);
                 }
             }
@@ -233,18 +335,43 @@ impl Running {
         while read(self.signals.as_raw_fd(), &mut info) == Ok(info.len()) {
             let signal = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]) as i32;
             if signal == libc::SIGTERM || signal == libc::SIGINT {
-                // SAFETY: plain call; it is not reaped yet, so the pid is the program's.
+                // SAFETY: plain call; our child is not reaped yet. A wrapper ends as soon as its program has, so for hardly
+                // a moment is the number free.
                 unsafe { libc::kill(self.pid, signal) };
             }
         }
     }
 
-    /// The wait status, if the program has ended.
-    fn ended(&self) -> Option<i32> {
+    /// How the program has ended, if it has.
+    fn ended(&self) -> Option<End> {
         let mut status = 0;
         // SAFETY: plain out parameter.
-        let pid = unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) };
-        (pid == self.pid).then_some(status)
+        let pid = unsafe { libc::waitpid(self.child, &mut status, libc::WNOHANG) };
+        (pid == self.child).then(|| End::of(status, self.wrapped))
+    }
+
+    /// Waits for what is left of a wrapper: it dies with its parent, so this takes no time.
+    fn reap_rest(&self) {
+        // SAFETY: plain call; it fails when there is no child.
+        while self.wrapped && unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    }
+}
+
+/// How a program ended: one of the two.
+struct End {
+    code: Option<i32>,
+    signal: Option<i32>,
+}
+
+impl End {
+    /// A wrapper ends as shells do, with 128 and the number of the signal that ended its program. Higher numbers than these
+    /// are codes of VMMs themselves (Firecracker's are 148 to 157).
+    fn of(status: i32, wrapped: bool) -> End {
+        let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+        match code.map(|code| code - 128) {
+            Some(signal @ (1..=libc::SIGTERM | libc::SIGSYS)) if wrapped => End { code: None, signal: Some(signal) },
+            _ => End { code, signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)) },
+        }
     }
 }
 
@@ -299,10 +426,9 @@ impl ExitFile {
         let _ = fs::remove_file(&self.temporary);
     }
 
-    fn write(&mut self, pid: i32, status: i32) {
-        let number = |there: bool, value: i32| if there { value.to_string() } else { "null".into() };
-        let code = number(libc::WIFEXITED(status), libc::WEXITSTATUS(status));
-        let signal = number(libc::WIFSIGNALED(status), libc::WTERMSIG(status));
+    fn write(&mut self, pid: i32, end: End) {
+        let number = |value: Option<i32>| value.map_or("null".into(), |value| value.to_string());
+        let (code, signal) = (number(end.code), number(end.signal));
         let text = format!("{{\"pid\":{pid},\"code\":{code},\"signal\":{signal},\"at_ms\":{}}}\n", wall_ms());
         // There is nobody to tell about an error here: without the file, readers know that the monitor failed.
         let _ = self.file.seek(SeekFrom::Start(0));

@@ -26,6 +26,55 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd), i32> {
     }
 }
 
+/// A pair of connected sockets, closed on exec. What is read from the first says which process wrote it.
+pub fn credential_pair() -> Result<(OwnedFd, OwnedFd), i32> {
+    let mut fds = [0; 2];
+    let on: libc::c_int = 1;
+    // SAFETY: the array holds two descriptors, which become ours; the option's value is a C int.
+    unsafe {
+        check(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()))?;
+        let pair = (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]));
+        let size = std::mem::size_of_val(&on) as libc::socklen_t;
+        check(libc::setsockopt(fds[0], libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), size))?;
+        Ok(pair)
+    }
+}
+
+/// Waits for the first byte on such a socket: the pid, as we see it, of the process that wrote it (the kernel says so,
+/// unix(7)). None: the other end was closed instead.
+pub fn read_writer(fd: RawFd) -> Result<Option<i32>, i32> {
+    let mut byte = 0u8;
+    let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut control = [0u64; 8];
+    // SAFETY: all pointers are to locals that live as long as the call; the control buffer is aligned for a header.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = std::mem::size_of_val(&control) as _;
+        loop {
+            let n = libc::recvmsg(fd, &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            if n == 0 {
+                return Ok(None);
+            }
+            if n > 0 {
+                break;
+            }
+            match errno() {
+                libc::EINTR => {}
+                other => return Err(other),
+            }
+        }
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null() || (*header).cmsg_type != libc::SCM_CREDENTIALS {
+            return Ok(None);
+        }
+        let credentials: libc::ucred = std::ptr::read_unaligned(libc::CMSG_DATA(header).cast());
+        Ok((credentials.pid > 0).then_some(credentials.pid))
+    }
+}
+
 /// read(2), repeated when a signal interrupts it.
 pub fn read(fd: RawFd, buf: &mut [u8]) -> Result<usize, i32> {
     loop {

@@ -184,3 +184,58 @@ fn the_counter_s_frequency_is_measured_alike_twice() {
     let (first, second) = (khz(), khz());
     assert!(first > 100_000.0 && (first / second - 1.0).abs() < 0.02, "{first} {second}");
 }
+
+/// A wrapper with the monitor's own `enter` as the last step, as bubblewrap has it.
+fn wrapped(script: &str) -> String {
+    // The shell stays: it is what the program is wrapped in.
+    format!("{} enter -- /bin/sh -c '{script}'; exit $?", env!("CARGO_BIN_EXE_smolvm-monitor"))
+}
+
+#[test]
+fn a_wrapped_program_is_the_one_that_is_followed() {
+    let mut run = start(&["--wrapped"], &wrapped("echo $$; exec sleep 1000"));
+    let pid = wait_for("the program", || Some(run.file("console")).filter(|text| text.ends_with('\n')));
+    assert_eq!(pid.trim(), run.pid.to_string());
+    // SAFETY: our own grandchild.
+    unsafe { libc::kill(run.pid, libc::SIGKILL) };
+    let exit = run.exit();
+    assert!(exit.starts_with(&format!("{{\"pid\":{},\"code\":null,\"signal\":9,", run.pid)), "{exit}");
+}
+
+#[test]
+fn a_wrapped_program_gets_the_signals_and_its_code_is_written_down() {
+    let script = "trap \"exit 3\" TERM; echo up; while :; do sleep 0.01; done";
+    let mut run = start(&["--wrapped"], &wrapped(script));
+    wait_for("the program", || run.file("console").contains("up").then_some(()));
+    // SAFETY: our own child.
+    unsafe { libc::kill(run.monitor.id() as i32, libc::SIGTERM) };
+    assert!(run.exit().contains("\"code\":3,"));
+}
+
+#[test]
+fn a_wrapper_that_does_not_run_its_program_tells_why() {
+    let dir = directory();
+    let mut monitor = monitor(&dir, &["--wrapped"], &["sh", "-c", "echo not here >&2; exit 1"]).spawn().unwrap();
+    let mut said = String::new();
+    monitor.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("{\"error\":\"sh did not run its program: not here"), "{said}");
+    assert_eq!(monitor.wait().unwrap().code(), Some(1));
+    assert!(!dir.join("exit").exists());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn nobody_enters_without_a_monitor() {
+    let enter = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor"));
+        command.arg("enter").args(arguments).stdin(Stdio::null()).output().unwrap()
+    };
+    let alone = enter(&["--", "/bin/true"]);
+    assert_eq!(alone.status.code(), Some(126));
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("no monitor listens"));
+    for wrong in
+        [&["--user", "0"][..], &["--user", "a:b", "--", "/bin/true"], &["--own-output", "--", "/bin/true"], &[]]
+    {
+        assert_eq!(enter(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}

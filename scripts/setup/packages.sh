@@ -52,6 +52,7 @@ wanted_packages() {
   if [ "$1" = apt ]; then echo qemu-img qemu-utils; else echo qemu-img qemu-img; fi
   if [ "$1" = dnf ]; then echo ip iproute; else echo ip iproute2; fi
   echo nft nftables
+  echo bwrap bubblewrap
   echo modprobe kmod
   echo curl curl
   echo tar tar
@@ -96,11 +97,11 @@ set_up_packages() {
   local manager program package packages=() command
   manager=$(package_manager)
   if [ -z "$manager" ]; then
-    if have "qemu-system-$(host_arch)" && have ip && have nft; then
-      good "packages: QEMU, ip and nft are here"
+    if have "qemu-system-$(host_arch)" && have ip && have nft && have bwrap; then
+      good "packages: QEMU, ip, nft and bubblewrap are here"
       return
     fi
-    remark "this distribution's package manager is not known here: install QEMU ($(uname -m)), qemu-img, iproute2 and nftables by hand"
+    remark "this distribution's package manager is not known here: install QEMU ($(uname -m)), qemu-img, iproute2, nftables and bubblewrap by hand"
     missing=$((missing + 1))
     return
   fi

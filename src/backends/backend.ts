@@ -1,6 +1,7 @@
 import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import type { VmmIdentity } from "../host/process-identity.ts";
+import type { Enclosure } from "../isolation/enclosure.ts";
 import type { Deadline } from "../util/deadline.ts";
 import type { BackendFeatures } from "./features.ts";
 
@@ -10,6 +11,8 @@ export interface LaunchOptions {
   readonly lifetime: Lifetime;
   /** the interface behind the machine's network card, where that is a tap: leased, and of this host's network namespace */
   readonly tap?: string | undefined;
+  /** what is put around the VMM */
+  readonly enclosure: Enclosure;
 }
 
 /** How a VMM process ended, as its monitor wrote it down. */

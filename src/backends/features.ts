@@ -12,10 +12,26 @@ export interface BackendFeatures {
   readonly sessions: "ports" | "unlimited";
   /** what can be behind its network card; the first is the default */
   readonly networkCards: readonly [NetworkCard, ...NetworkCard[]];
+  /** its VMM needs a /proc */
+  readonly readsProc: boolean;
 }
 
 /** What each backend can do. */
 export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = {
-  qemu: { snapshots: false, pause: false, gdb: true, sessions: "ports", networkCards: ["slirp", "tap"] },
-  firecracker: { snapshots: false, pause: false, gdb: false, sessions: "unlimited", networkCards: ["tap"] },
+  qemu: {
+    snapshots: false,
+    pause: false,
+    gdb: true,
+    sessions: "ports",
+    networkCards: ["slirp", "tap"],
+    readsProc: false,
+  },
+  firecracker: {
+    snapshots: false,
+    pause: false,
+    gdb: false,
+    sessions: "unlimited",
+    networkCards: ["tap"],
+    readsProc: true, // it opens its log by name: /proc/self/fd/2
+  },
 };

@@ -1,5 +1,13 @@
 import type { OnProgress } from "./progress.ts";
-import type { Accelerator, Arch, DiskMode, Lifetime, NetworkCard, NetworkMode } from "./spec.ts";
+import type {
+  Accelerator,
+  Arch,
+  DiskMode,
+  LeastIsolation,
+  Lifetime,
+  NetworkCard,
+  NetworkMode,
+} from "./spec.ts";
 
 /** A guest port to be reached on the host while the sandbox runs. */
 export interface PortForward {
@@ -55,6 +63,12 @@ export interface VMConfig {
   qemuMachine?: "auto" | "microvm" | "q35";
   /** default `auto`: the fastest this host can really run */
   accelerator?: "auto" | Accelerator;
+  /**
+   * the least that is accepted around the virtual machine's process: `user`, namespaces of its own that hide this machine's
+   * files and processes from it; `jail`, a uid of its own and limits as well. Below it nothing starts (ISOLATION_UNAVAILABLE).
+   * Default `auto`: the best that this host gives
+   */
+  isolation?: LeastIsolation;
   /** `auto` (default): the fast kernel (smolvm image kernel build) where it is built and fits, else the image's own; `debian`: the image's own; `fast`: only that */
   kernel?: "auto" | "debian" | "fast";
   /** a kernel of one's own: vmlinux or bzImage (x86_64), Image (aarch64) */

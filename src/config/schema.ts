@@ -51,6 +51,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   qemuNetwork: oneOf("slirp", "tap"),
   qemuMachine: oneOf("auto", "microvm", "q35"),
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
+  isolation: oneOf("auto", "user", "jail"),
   kernel: oneOf("auto", "debian", "fast"),
   kernelPath: hostPath,
   initrdPath: hostPath,
@@ -70,7 +71,6 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
   networkRateLimitMbps: "rate limits come with the network policy",
-  isolation: "jails come with the Firecracker backend",
   template: "every start boots cold for now",
   mounts: "copy files with vm.files.upload for now",
   os: "guests are Linux",

@@ -9,6 +9,19 @@ export type NetworkMode = "open" | "off";
 export type NetworkCard = "slirp" | "tap";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";
+/** What stands around a VMM, from the least to the most. */
+export type IsolationTier = "none" | "user" | "jail";
+/** The least that a sandbox is content with; "auto": whatever this host gives. */
+export type LeastIsolation = "auto" | "user" | "jail";
+
+/** What stands around the VMM of a machine that runs. */
+export interface ReachedIsolation {
+  readonly tier: IsolationTier;
+  /** why it is not the next better tier; absent where there is none */
+  readonly whyNotNext?: string;
+  /** what would make it that, ending in a command */
+  readonly fix?: string | undefined;
+}
 
 /** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */
 export interface DiskSpec {
@@ -85,5 +98,7 @@ export interface VmSpec {
   readonly workdir: string | undefined;
   readonly user: string | undefined;
   readonly lifetime: Lifetime;
+  /** absent in records of earlier versions: auto */
+  readonly isolation?: LeastIsolation;
   readonly bootTimeoutMs: number;
 }

@@ -1,6 +1,6 @@
 import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { BackendSelection } from "../backends/select.ts";
-import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
+import type { Accelerator, Arch, BackendName, ReachedIsolation } from "../config/spec.ts";
 import type { Environment } from "../host/environment.ts";
 import type { KvmFacts } from "../host/kvm.ts";
 import type { Paths } from "../host/paths.ts";
@@ -44,6 +44,8 @@ export interface DoctorContext {
   readonly selection: BackendSelection | { readonly error: Told };
   /** the accelerator that QEMU would use; undefined: QEMU is not used, or cannot be */
   readonly accelerator: Accelerator | undefined;
+  /** what would be put around a VMM */
+  readonly isolation: ReachedIsolation;
 }
 
 /** One thing that doctor looks at; undefined: it does not apply here. */

@@ -1,4 +1,4 @@
-import type { Accelerator, BackendName } from "../config/spec.ts";
+import type { Accelerator, BackendName, IsolationTier } from "../config/spec.ts";
 import type { ProcessGuards } from "../host/process-guards.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";
 
@@ -8,6 +8,10 @@ export interface Seen {
   readonly accelerator: Accelerator;
   /** around its VMM; undefined: this platform does not tell */
   readonly guards: ProcessGuards | undefined;
+  /** what the sandbox itself says to have reached */
+  readonly tier: IsolationTier | undefined;
+  /** its VMM sees the file that lists all sandboxes */
+  readonly seesStore: boolean;
   /** how many times longer a loop of the shell takes in it; undefined: not measured */
   readonly slowdown: number | undefined;
   /** network interfaces in the guest, which was given none */
@@ -16,7 +20,7 @@ export interface Seen {
   readonly ownKernel: boolean;
 }
 
-type Predicted = Pick<DoctorContext, "backend" | "accelerator" | "platform" | "qemu" | "root">;
+type Predicted = Pick<DoctorContext, "backend" | "accelerator" | "isolation" | "platform" | "qemu" | "root">;
 
 const REPORT = "Please report it, with: smolvm doctor --deep --json";
 
@@ -77,7 +81,10 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
     ...(seen.guards !== undefined && filterExpected(predicted) && !seen.guards.seccomp
       ? ["its VMM has no seccomp filter"]
       : []),
-    ...(seen.guards?.capable && !predicted.root ? ["its VMM has capabilities, and this user has none"] : []),
+    ...(seen.guards?.capable && !(predicted.root && predicted.isolation.tier === "none")
+      ? ["its VMM has capabilities, and should have none"]
+      : []),
+    ...tierFaults(predicted.isolation.tier, seen),
   ];
   if (wrong.length > 0) return fail(name, wrong.join("; "), REPORT);
   const { guards } = seen;
@@ -92,10 +99,28 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
     "no network card",
     guards.seccomp ? "a seccomp filter on the VMM" : "no seccomp filter",
     ...(guards.noNewPrivileges ? ["no new privileges"] : []),
-    guards.ownNamespaces.length > 0 ? `namespaces of its own: ${guards.ownNamespaces.join(", ")}` : "no jail",
+    ...(guards.ownNamespaces.length > 0
+      ? [`namespaces of its own (${guards.ownNamespaces.join(", ")})`, "nothing of smolvm's store in sight"]
+      : ["no namespaces of its own"]),
   ].join(", ");
   const rights = guards.capable ? "has root's rights, as was said" : "has no capabilities";
-  return pass(name, `${around}; the VMM ${rights}`);
+  return pass(name, `${predicted.isolation.tier}: ${around}; the VMM ${rights}`);
+}
+
+/** The namespaces that a VMM without a network has of its own where it is enclosed. */
+const ENCLOSED_NAMESPACES = ["ipc", "mnt", "net", "pid", "uts"];
+
+/** What a tier promises and the process does not show. */
+function tierFaults(tier: IsolationTier, { guards, seesStore, tier: told }: Seen): string[] {
+  const faults = told === tier ? [] : [`it says to have reached '${told}', and '${tier}' was predicted`];
+  if (tier === "none" || guards === undefined) return faults;
+  const shared = ENCLOSED_NAMESPACES.filter((name) => !guards.ownNamespaces.includes(name));
+  return [
+    ...faults,
+    ...(shared.length === 0 ? [] : [`its VMM shares this machine's namespaces: ${shared.join(", ")}`]),
+    ...(guards.noNewPrivileges ? [] : ["its VMM could gain privileges"]),
+    ...(seesStore ? ["its VMM sees smolvm's store"] : []),
+  ];
 }
 
 function filterExpected({ platform, backend, qemu }: Predicted): boolean {

@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { type ProcessGuards, processGuards } from "../host/process-guards.ts";
 import { runProgram } from "../host/run.ts";
 import { SmolVM } from "../smolvm.ts";
+import { storePath } from "../store/store.ts";
 import { Deadline } from "../util/deadline.ts";
 import { monotonicMs } from "../util/monotonic.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";
@@ -58,7 +60,7 @@ async function look(
   context: DoctorContext,
   signal: AbortSignal | undefined,
 ): Promise<Seen & { pid: number | undefined }> {
-  const { backend, accelerator, pid } = await vm.info();
+  const { backend, accelerator, isolation, pid } = await vm.info();
   const inside = async (command: string): Promise<string> =>
     (await vm.run(command, { signal, check: true })).stdout.trim();
   const guards: ProcessGuards | undefined =
@@ -68,6 +70,8 @@ async function look(
     accelerator,
     pid,
     guards,
+    tier: isolation.tier,
+    seesStore: pid !== undefined && existsSync(join(`/proc/${pid}/root`, storePath(context.paths.dataDir))),
     slowdown: await slowdown(vm, context, signal),
     interfaces: (await inside("ls /sys/class/net")).split(/\s+/),
     ownKernel: (await inside("cat /proc/sys/kernel/random/boot_id")) !== hostBootId(),

@@ -1,3 +1,4 @@
+import { BACKEND_FEATURES } from "../backends/features.ts";
 import { type BackendHost, processHost } from "../backends/host.ts";
 import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
 import { chooseAccelerator } from "../backends/qemu/accel.ts";
@@ -9,6 +10,8 @@ import { isSmolVMError } from "../errors.ts";
 import { hostArch } from "../host/facts.ts";
 import { type KvmFacts, kvmFacts } from "../host/kvm.ts";
 import { processPaths } from "../host/paths.ts";
+import { isolationFacts } from "../isolation/facts.ts";
+import { chooseIsolation } from "../isolation/tier.ts";
 import type { DoctorContext, FoundQemu } from "./check.ts";
 
 /** Finds out what several checks need. @throws SmolVMError BACKEND_UNSUPPORTED */
@@ -17,9 +20,10 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
   const arch = hostArch() ?? "x86_64";
   const kvm = kvmFacts(hostArch());
   // At the same time: a QEMU that does not answer is waited for once.
-  const [selection, qemu] = await Promise.all([
+  const [selection, qemu, facts] = await Promise.all([
     settle(selectBackend(backendOption, { host })),
     findQemu(arch, host),
+    isolationFacts({ cacheDir: host.cacheDir, path: host.env.path }),
   ]);
   const backend = "error" in selection ? wanted(backendOption, host) : selection.backend;
   return {
@@ -34,6 +38,11 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
     backend,
     selection,
     accelerator: backend === "qemu" ? accelerator(arch, qemu, kvm) : undefined,
+    isolation: chooseIsolation(facts, {
+      least: "auto",
+      readsProc: BACKEND_FEATURES[backend].readsProc,
+      relayed: process.platform === "win32",
+    }).reached,
   };
 }
 

@@ -7,6 +7,7 @@ export type Installable =
   | "qemu-img"
   | "mmdebstrap"
   | "squashfs-tools-ng"
+  | "bubblewrap"
   | "rust";
 
 export type PackageManager = "apt" | "dnf" | "pacman" | "zypper" | "apk" | "brew" | "winget";
@@ -51,6 +52,13 @@ const PACKAGES: Readonly<Record<Installable, Readonly<Partial<Record<PackageMana
   },
   mmdebstrap: { apt: "mmdebstrap" },
   "squashfs-tools-ng": { apt: "squashfs-tools-ng", dnf: "squashfs-tools-ng", apk: "squashfs-tools-ng" },
+  bubblewrap: {
+    apt: "bubblewrap",
+    dnf: "bubblewrap",
+    pacman: "bubblewrap",
+    zypper: "bubblewrap",
+    apk: "bubblewrap",
+  },
   // Debian 12's plain rustc is too old.
   rust: {
     apt: "rustc-web cargo-web libstd-rust-web-dev",

@@ -5,6 +5,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { readEnvironment } from "./environment.ts";
 import { nativeProgram } from "./native.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
 import { lastLines } from "./run.ts";
@@ -21,6 +22,10 @@ export interface LaunchRequest {
   /** true: the program dies with this process, even if that is killed */
   readonly dieWithParent: boolean;
   readonly deadline: Deadline;
+  /** the program runs another one, which says itself which process it is (monitor/src/enter.rs): only with the native monitor */
+  readonly wrapped?: boolean;
+  /** directory of the cgroup that the program is put into; only with the native monitor */
+  readonly cgroup?: string | undefined;
   /**
    * the program is a QEMU that connects to its monitor, which lets others in by token: the file that will say where
    * (relay/dial.ts). Only the monitor in Node can do that
@@ -97,7 +102,8 @@ export function readExit(files: { readonly exit: string; readonly stderr: string
 function spawnMonitor(request: LaunchRequest): ChildProcess {
   const native =
     request.monitor === "node" || request.relay !== undefined ? undefined : nativeProgram("monitor");
-  if (native === undefined && request.monitor === "native") {
+  const needed = request.monitor === "native" || request.wrapped || request.cgroup !== undefined;
+  if (native === undefined && needed) {
     throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
       hint: "Run scripts/build-native.sh",
     });
@@ -108,11 +114,14 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...["--max-bytes", String(CONSOLE_MAX_BYTES), "--exit", request.exit],
     ...(request.dieWithParent ? ["--die-with-parent"] : []),
     ...(request.relay === undefined ? [] : ["--relay", request.relay]),
+    ...(request.cgroup === undefined ? [] : ["--cgroup", request.cgroup]),
+    ...(request.wrapped ? ["--wrapped"] : []),
     "--",
     ...request.argv,
   ];
   if (native !== undefined) {
-    return spawn(native, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const env = request.wrapped ? { env: enclosedEnvironment() } : {};
+    return spawn(native, args, { stdio: ["ignore", "pipe", "pipe"], detached: true, ...env });
   }
   const script = fileURLToPath(new URL(`./monitor${extname(import.meta.url)}`, import.meta.url));
   // The Node monitor has no parent-death signal: it watches the pipe that is its stdin instead.
@@ -127,7 +136,16 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
   return child;
 }
 
-/** The one line that a monitor prints: `{"pid":N}`. */
+/** All that an enclosed program and what encloses it get of our environment, in which there may be secrets. */
+function enclosedEnvironment(): NodeJS.ProcessEnv {
+  const { path, xdgRuntimeDir } = readEnvironment(process.env);
+  return {
+    ...(path === undefined ? {} : { PATH: path }),
+    ...(xdgRuntimeDir === undefined ? {} : { XDG_RUNTIME_DIR: xdgRuntimeDir }),
+  };
+}
+
+/** The one line that a monitor prints: `{"pid":N}`, or `{"error":"why","errno":N}`. */
 function readPid(child: ChildProcess, argv: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     let out = "";
@@ -140,10 +158,10 @@ function readPid(child: ChildProcess, argv: readonly string[]): Promise<number> 
         }),
       );
     child.stdout?.on("data", (chunk: Buffer) => {
-      out = (out + chunk.toString("latin1")).slice(0, 1_000);
+      out = (out + chunk.toString("utf8")).slice(0, 4_000);
       if (!out.includes("\n")) return;
-      const pid = parsePid(out);
-      if (pid === undefined) fail(`its monitor said '${out.trim()}'`);
+      const { pid, error } = parseLine(out);
+      if (pid === undefined) fail(error ?? `its monitor said '${out.trim()}'`);
       else resolve(pid);
     });
     child.stderr?.on("data", (chunk: Buffer) => {
@@ -156,12 +174,13 @@ function readPid(child: ChildProcess, argv: readonly string[]): Promise<number> 
   });
 }
 
-function parsePid(line: string): number | undefined {
+function parseLine(line: string): { readonly pid?: number; readonly error?: string } {
   try {
-    const pid = (JSON.parse(line) as { pid?: unknown }).pid;
-    return typeof pid === "number" && pid > 0 ? pid : undefined;
+    const { pid, error } = JSON.parse(line) as { pid?: unknown; error?: unknown };
+    if (typeof pid === "number" && pid > 0) return { pid };
+    return typeof error === "string" ? { error } : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 

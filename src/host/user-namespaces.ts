@@ -16,10 +16,10 @@ export async function userNamespaceRefusal(): Promise<{ reason: string; fix: str
       deadline,
       check: false,
     });
-    return code === 0 ? undefined : explainRefusal(readSetting);
+    return code === 0 ? undefined : explainRefusal();
   } catch (error) {
     if (!isSmolVMError(error, "DEPENDENCY_MISSING")) throw error;
-    const refusal = explainRefusal(readSetting);
+    const refusal = explainRefusal();
     return refusal.setting === undefined ? undefined : refusal; // no program to try with
   }
 }
@@ -28,7 +28,7 @@ export async function userNamespaceRefusal(): Promise<{ reason: string; fix: str
  * Which setting forbids user namespaces.
  * @param read gives the value of a setting below /proc/sys, or undefined
  */
-export function explainRefusal(read: (setting: string) => string | undefined): {
+export function explainRefusal(read: (setting: string) => string | undefined = readSetting): {
   readonly reason: string;
   readonly fix: string;
   readonly setting?: string;
@@ -63,6 +63,11 @@ const REFUSALS = [
     fix: "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
   },
 ] as const;
+
+/** The values of the settings that may forbid user namespaces, as they are now. */
+export function namespaceSettings(): string[] {
+  return REFUSALS.map(({ setting }) => readSetting(setting) ?? "");
+}
 
 function readSetting(setting: string): string | undefined {
   try {

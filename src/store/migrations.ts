@@ -82,4 +82,7 @@ export const MIGRATIONS: readonly string[] = [
     vm_id TEXT NOT NULL UNIQUE REFERENCES vms (id) ON DELETE CASCADE
   ) STRICT;
   `,
+  `
+  ALTER TABLE vms ADD COLUMN isolation TEXT;  -- ReachedIsolation, JSON: what stands around its VMM
+  `,
 ];

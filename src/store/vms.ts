@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import type { BackendName, VmSpec } from "../config/spec.ts";
+import type { BackendName, ReachedIsolation, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
 import { transaction, write } from "./database.ts";
@@ -24,6 +24,8 @@ export interface VmRecord {
   readonly createdAt: number;
   readonly startedAt: number | undefined;
   readonly vmm: VmmIdentity | undefined;
+  /** what stands around its VMM, or stood around the last one */
+  readonly isolation: ReachedIsolation | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** ms since the epoch: it is removed then; undefined: never */
   readonly expiresAt: number | undefined;
@@ -53,6 +55,7 @@ export interface VmBrief extends Pick<VmRecord, "id" | "name" | "state"> {
 export interface VmPatch {
   readonly startedAt?: number;
   readonly vmm?: VmmIdentity | null;
+  readonly isolation?: ReachedIsolation;
   readonly error?: VmFault | null;
 }
 
@@ -186,11 +189,12 @@ export class VmTable {
         );
       }
       this.#database
-        .prepare("UPDATE vms SET state = ?, started_at = ?, vmm = ?, error = ? WHERE id = ?")
+        .prepare("UPDATE vms SET state = ?, started_at = ?, vmm = ?, isolation = ?, error = ? WHERE id = ?")
         .run(
           to,
           patch.startedAt ?? record.startedAt ?? null,
           json(patch.vmm, record.vmm),
+          json(patch.isolation, record.isolation),
           json(patch.error, record.error),
           id,
         );
@@ -285,6 +289,7 @@ function toRecord(row: Row): VmRecord {
     createdAt: Number(row.created_at),
     startedAt: toTime(row.started_at),
     vmm: parse(row.vmm),
+    isolation: parse(row.isolation),
     owner: parse(row.owner),
     expiresAt: toTime(row.expires_at),
     error: parse(row.error),

@@ -3,12 +3,15 @@ import type {
   Arch,
   BackendName,
   DiskMode,
+  IsolationTier,
   KernelOrigin,
+  LeastIsolation,
   Lifetime,
   MachineType,
   NetworkMode,
 } from "../config/spec.ts";
 import { DISK_FULL_BYTES } from "../host/disk-space.ts";
+import { tierNote } from "../isolation/note.ts";
 import { networkNote } from "../network/plan.ts";
 import type { PortRecord } from "../store/ports.ts";
 import type { VmState } from "../store/states.ts";
@@ -34,7 +37,7 @@ export interface VMInfo {
   readonly accelerator: Accelerator;
   /** "hardware" virtualization, or "emulated": much slower, and outside QEMU's security guarantee */
   readonly speed: "hardware" | "emulated";
-  readonly isolation: { readonly tier: "process"; readonly note: string };
+  readonly isolation: IsolationInfo;
   readonly vcpuCount: number;
   readonly memSizeMib: number;
   readonly diskSizeMib: number;
@@ -68,6 +71,18 @@ export interface VMInfo {
   readonly warning: string | undefined;
 }
 
+/** What stands around a sandbox's virtual machine. */
+export interface IsolationInfo {
+  /** the least that it is content with */
+  readonly least: LeastIsolation;
+  /** what was reached by its last start; undefined: it was not started yet */
+  readonly tier: IsolationTier | undefined;
+  /** what that is, in words */
+  readonly note: string;
+  /** why it is not the next better tier, and what would make it that */
+  readonly whyNotNext: string | undefined;
+}
+
 /** What of the host's state a description tells. */
 export interface HostState {
   /** ms since the epoch */
@@ -80,13 +95,6 @@ export interface HostState {
   /** by the ids of the sandboxes that have one */
   readonly taps: ReadonlyMap<string, string>;
 }
-
-const EMULATED_NOTE =
-  "a QEMU process of this user with a seccomp filter; emulation (TCG) is outside QEMU's security guarantee, and jails are not built yet";
-const HARDWARE_NOTES = {
-  qemu: "a QEMU process of this user with a seccomp filter; jails are not built yet",
-  firecracker: "a Firecracker process of this user with its seccomp filters; jails are not built yet",
-};
 
 /** The public view of a record. Pure. */
 export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
@@ -108,7 +116,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     machine: machine.machine,
     accelerator: machine.accelerator,
     speed: emulated ? "emulated" : "hardware",
-    isolation: { tier: "process", note: emulated ? EMULATED_NOTE : HARDWARE_NOTES[machine.backend] },
+    isolation: isolationOf(record),
     vcpuCount: machine.vcpuCount,
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,
@@ -134,5 +142,18 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
       running && freeBytes < DISK_FULL_BYTES
         ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`
         : undefined,
+  };
+}
+
+function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {
+  const { isolation: least = "auto", machine } = spec;
+  if (isolation === undefined)
+    return { least, tier: undefined, note: "not started yet", whyNotNext: undefined };
+  const { tier, whyNotNext, fix } = isolation;
+  return {
+    least,
+    tier,
+    note: tierNote(tier, machine.backend, machine.accelerator),
+    whyNotNext: whyNotNext === undefined ? undefined : [whyNotNext, fix].filter(Boolean).join(". "),
   };
 }

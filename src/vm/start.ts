@@ -16,6 +16,7 @@ import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
 import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
+import { isolationFor } from "./isolation.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
 import { type LeasedTap, leaseTap } from "./tap.ts";
@@ -38,8 +39,8 @@ export interface Started {
 
 /**
  * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
- * @throws SmolVMError VM_STATE, DISK_IN_USE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED, VM_BUSY,
- *   NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
+ * @throws SmolVMError VM_STATE, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
+ *   VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
  */
 export async function startVm(
   home: Home,
@@ -81,6 +82,7 @@ async function boot(
   const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
   const backend: Backend = backendOf(machine.backend);
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
+  const { enclosure, reached } = await isolationFor(home, machine, record.spec.isolation);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:sockets");
   clearLastRun(files);
@@ -90,6 +92,7 @@ async function boot(
     deadline,
     lifetime: record.spec.lifetime,
     tap: tap?.name,
+    enclosure,
   });
   try {
     failpoint("before vmm");
@@ -104,6 +107,7 @@ async function boot(
     const running = home.store.vms.transition(record.id, "running", {
       startedAt: Date.now(),
       vmm: launched.vmm,
+      isolation: reached,
     });
     return { record: running, session, lease };
   } catch (error) {

@@ -4,11 +4,15 @@ import type { VmFiles } from "../../host/filenames.ts";
 import { type LaunchedProgram, launchProgram } from "../../host/launch.ts";
 import { ensurePrivateDir } from "../../host/paths.ts";
 import { signalProcess } from "../../host/process-identity.ts";
+import { enclose } from "../../isolation/enclose.ts";
+import { isStatic, systemFiles } from "../../isolation/system-files.ts";
+import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
+import { machineFiles, tapDevices } from "../machine-files.ts";
 import { vmmExitError } from "../vmm-exit.ts";
 import { firecrackerMissing, locateFirecracker } from "./locate.ts";
 import { bootRequests } from "./requests.ts";
@@ -34,7 +38,10 @@ async function launchFirecracker(
   ensurePrivateDir(files.runtimeDir);
   const startedAt = monotonicMs();
   const launched = await launchProgram({
-    argv: [program, ...firecrackerArgs(files)],
+    ...enclose(options.enclosure, () => viewOf(spec, files, program, options.tap), [
+      program,
+      ...firecrackerArgs(files),
+    ]),
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -48,6 +55,19 @@ async function launchFirecracker(
     throw error;
   }
   return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
+}
+
+/** What this Firecracker needs of the host. */
+function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string | undefined): HostView {
+  return {
+    ...machineFiles(spec, files),
+    // The official one is static: then nothing of the system's is there.
+    system: isStatic(program) ? [{ kind: "tree", path: program }] : systemFiles(program),
+    optional: [],
+    devices: ["/dev/kvm", ...tapDevices(tap)],
+    proc: BACKEND_FEATURES.firecracker.readsProc,
+    network: tap === undefined ? "none" : "host", // where the tap is
+  };
 }
 
 /** Firecracker's arguments: all else is asked of its API. Its own log goes to stderr, its stdout is the guest's console. Pure. */

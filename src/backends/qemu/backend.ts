@@ -7,10 +7,14 @@ import type { VmFiles } from "../../host/filenames.ts";
 import { launchProgram } from "../../host/launch.ts";
 import { ensurePrivateDir } from "../../host/paths.ts";
 import { PORT_PLACEHOLDER } from "../../host/relay/placeholder.ts";
+import { enclose } from "../../isolation/enclose.ts";
+import { systemFiles } from "../../isolation/system-files.ts";
+import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
+import { machineFiles, tapDevices } from "../machine-files.ts";
 import { type QemuEndpoints, qemuArgs } from "./args.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
@@ -51,8 +55,9 @@ async function launchQemu(
     disposable: options.lifetime === "owner",
     tap: options.tap,
   };
+  const argv = [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)];
   const launched = await launchProgram({
-    argv: [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)],
+    ...enclose(options.enclosure, () => viewOf(spec, files, program, options.tap), argv),
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -61,6 +66,21 @@ async function launchQemu(
     deadline: options.deadline,
   });
   return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
+}
+
+/** What this QEMU needs of the host. */
+function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string | undefined): HostView {
+  // Without a network card there is nothing to dial; gdb comes in through the host's loopback.
+  const offline = spec.network === "off" && spec.gdbPort === undefined;
+  return {
+    ...machineFiles(spec, files),
+    system: systemFiles(program),
+    // Its user-mode network hands the guest's questions to the name server that this says.
+    optional: spec.network === "off" || tap !== undefined ? [] : ["/etc/resolv.conf"],
+    devices: [...(spec.accelerator === "kvm" ? ["/dev/kvm"] : []), ...tapDevices(tap)],
+    proc: BACKEND_FEATURES.qemu.readsProc,
+    network: offline ? "none" : "host",
+  };
 }
 
 /** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */

@@ -96,6 +96,12 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     choices: ["auto", "kvm", "hvf", "whpx", "tcg"],
     help: "auto (default), kvm, hvf, whpx or tcg (emulation)",
   },
+  {
+    name: "isolation",
+    value: "TIER",
+    choices: ["auto", "user", "jail"],
+    help: "least that is accepted around it: auto (default), user or jail",
+  },
   { name: "kernel", value: "KERNEL", help: "debian, fast, or the file of a kernel of your own" },
   { name: "initrd", value: "FILE", help: "an initramfs of your own" },
   { name: "rootfs", value: "FILE", help: "a root file system of your own" },

@@ -45,7 +45,7 @@ export function sandboxFields(info: VMInfo): string {
       "accelerator",
       `${info.accelerator} (${info.speed === "hardware" ? "hardware virtualization" : "emulated"})`,
     ],
-    ["isolation", `${info.isolation.tier}: ${info.isolation.note}`],
+    ["isolation", isolationText(info.isolation)],
     ["cpus", String(info.vcpuCount)],
     ["memory", formatMib(info.memSizeMib)],
     [
@@ -69,6 +69,14 @@ export function sandboxFields(info: VMInfo): string {
     ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
   ]);
+}
+
+function isolationText({ least, tier, note, whyNotNext }: VMInfo["isolation"]): string {
+  const text = tier === undefined ? note : `${tier}: ${note}`;
+  return [
+    least === "auto" ? text : `${text} (at least ${least})`,
+    ...(whyNotNext === undefined ? [] : [`not more, because ${whyNotNext}`]),
+  ].join("; ");
 }
 
 export const info: Command = { spec, run: infoCommand };

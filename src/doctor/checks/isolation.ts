@@ -1,24 +1,22 @@
 import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { userNamespaceRefusal } from "../../host/user-namespaces.ts";
+import { tierNote } from "../../isolation/note.ts";
 import { networkNote } from "../../network/plan.ts";
 import { type Check, pass, warn } from "../check.ts";
 
-/** What stands between a guest and this host. */
-export const isolation: Check = ({ accelerator, platform, root }) => {
+/** What stands between a guest and this host, and why not more. */
+export const isolation: Check = ({ accelerator, backend, isolation: reached, platform, root }) => {
   const name = "Isolation";
-  if (accelerator === undefined) return undefined;
-  const filter = platform === "linux" ? "a QEMU process with a seccomp filter" : "a QEMU process";
-  const guarantee =
-    accelerator === "tcg" ? "emulation is outside QEMU's security guarantee" : "hardware virtualization";
-  const detail = `process: ${filter}; ${guarantee}; no jail yet`;
-  if (root) {
-    return warn(
-      name,
-      `${detail}; QEMU runs as root`,
-      "Run smolvm as an ordinary user: what escapes a guest has its rights.",
-    );
-  }
-  return pass(name, detail);
+  if (backend === "qemu" && accelerator === undefined) return undefined; // nothing would run
+  const { tier, whyNotNext, fix } = reached;
+  const guarantee = accelerator === "tcg" ? "" : "; hardware virtualization";
+  const note = `${tier}: ${tierNote(tier, backend, accelerator ?? "kvm")}${guarantee}`;
+  const detail = whyNotNext === undefined ? note : `${note}; not more, because ${whyNotNext}`;
+  if (tier !== "none" || platform !== "linux") return pass(name, detail);
+  if (fix !== undefined) return warn(name, detail, fix);
+  return root
+    ? warn(name, detail, "Run smolvm as an ordinary user: what escapes a guest has its rights.")
+    : warn(name, detail);
 };
 
 /** What guests reach by default. */

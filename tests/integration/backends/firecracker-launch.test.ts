@@ -9,6 +9,7 @@ import type { MachineSpec } from "../../../src/config/spec.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
 import { type VmFiles, vmFiles } from "../../../src/host/filenames.ts";
 import { isAlive, signalProcess } from "../../../src/host/process-identity.ts";
+import { NO_ENCLOSURE } from "../../../src/isolation/enclosure.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { processesNaming } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
@@ -53,7 +54,11 @@ const hostWith = (path: string) => ({
   env: readEnvironment({ SMOLVM_FIRECRACKER: path, PATH: process.env.PATH }),
 });
 const launch = (path: string, deadline = soon()) =>
-  firecrackerBackend(hostWith(path)).launch(SPEC, files, { deadline, lifetime: "owner" });
+  firecrackerBackend(hostWith(path)).launch(SPEC, files, {
+    deadline,
+    lifetime: "owner",
+    enclosure: NO_ENCLOSURE,
+  });
 const nothingLeft = () => until("no process is left", () => processesNaming(dir).length === 0);
 
 describe("launching Firecracker", () => {

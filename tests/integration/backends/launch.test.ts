@@ -11,6 +11,7 @@ import { readEnvironment } from "../../../src/host/environment.ts";
 import { type VmFiles, vmFiles } from "../../../src/host/filenames.ts";
 import { isAlive } from "../../../src/host/process-identity.ts";
 import { waitForEnd } from "../../../src/host/wait-end.ts";
+import { NO_ENCLOSURE } from "../../../src/isolation/enclosure.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -79,7 +80,7 @@ function haltingKernel(): Buffer {
 const backend = () =>
   qemuBackend({ cacheDir: join(dir, "cache"), env: readEnvironment({ PATH: process.env.PATH }) });
 const launch = (change?: Partial<MachineSpec>, lifetime: "owner" | "detached" = "owner") =>
-  backend().launch(spec(change), files, { deadline: soon(), lifetime });
+  backend().launch(spec(change), files, { deadline: soon(), lifetime, enclosure: NO_ENCLOSURE });
 const qmp = () =>
   until("QMP answers", () => QmpClient.connect(files.control, soon(2_000)).catch(() => undefined));
 
@@ -127,7 +128,11 @@ describe("launching QEMU", () => {
     const client = await qmp();
     const second = vmFiles(dir, join(dir, "run"), "box2");
     mkdirSync(second.dir, { recursive: true });
-    const machine = await backend().launch(spec(), second, { deadline: soon(), lifetime: "owner" });
+    const machine = await backend().launch(spec(), second, {
+      deadline: soon(),
+      lifetime: "owner",
+      enclosure: NO_ENCLOSURE,
+    });
     const error = vmmExitError("qemu", await machine.exited);
     expect(error.code).toBe("DISK_IN_USE");
     expect(await client.queryStatus(soon())).toBe("running");
@@ -141,7 +146,11 @@ describe("launching QEMU", () => {
     mkdirSync(second.dir, { recursive: true });
     const machines = [
       await launch({ disks: [base] }),
-      await backend().launch(spec({ disks: [base] }), second, { deadline: soon(), lifetime: "owner" }),
+      await backend().launch(spec({ disks: [base] }), second, {
+        deadline: soon(),
+        lifetime: "owner",
+        enclosure: NO_ENCLOSURE,
+      }),
     ];
     for (const { control } of [files, second]) {
       const client = await until("QMP answers", () =>
@@ -155,7 +164,7 @@ describe("launching QEMU", () => {
   test("a QEMU that is not there is DEPENDENCY_MISSING with the way to install it", async () => {
     const nowhere = qemuBackend({ cacheDir: dir, env: readEnvironment({ SMOLVM_QEMU: join(dir, "none") }) });
     await expect(
-      nowhere.launch(spec(), files, { deadline: soon(), lifetime: "owner" }),
+      nowhere.launch(spec(), files, { deadline: soon(), lifetime: "owner", enclosure: NO_ENCLOSURE }),
     ).rejects.toMatchObject({
       code: "DEPENDENCY_MISSING",
       message: "qemu-system-x86_64 not found",

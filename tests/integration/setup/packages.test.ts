@@ -9,7 +9,7 @@ const machine = (osRelease: string): string => `
 stand_in uname <<<'case $1 in -m) echo \${MACHINE_ARCH:-x86_64} ;; *) echo Linux ;; esac'
 cpu sse2
 rm -f $root/etc/os-release; printf '${osRelease}' >$root/etc/os-release
-for name in qemu-system-x86_64 qemu-system-aarch64 qemu-img nft curl mmdebstrap tar2sqfs newuidmap modprobe; do
+for name in qemu-system-x86_64 qemu-system-aarch64 qemu-img nft bwrap curl mmdebstrap tar2sqfs newuidmap modprobe; do
   rm -f $root/usr/bin/$name $root/usr/sbin/$name $root/sbin/$name
 done
 echo old >$root/run/installed
@@ -33,7 +33,8 @@ host /checkout/scripts/system-setup.sh --uninstall >/dev/null
 calls | grep -v -e '-qa' -e '-Qq' -e dpkg-query -e uname || true
 `;
 
-const DEBIAN_PACKAGES = "qemu-system-x86 qemu-utils nftables kmod curl mmdebstrap squashfs-tools-ng uidmap";
+const DEBIAN_PACKAGES =
+  "qemu-system-x86 qemu-utils nftables bubblewrap kmod curl mmdebstrap squashfs-tools-ng uidmap";
 
 describe("the packages", () => {
   test.each([
@@ -59,40 +60,40 @@ describe("the packages", () => {
       "Fedora",
       "ID=fedora\\n",
       [
-        "dnf install -y --setopt=install_weak_deps=False qemu-system-x86-core qemu-img nftables kmod curl",
-        `rpm -e ${reversed("qemu-system-x86-core qemu-img nftables kmod curl lib-of-qemu")}`,
+        "dnf install -y --setopt=install_weak_deps=False qemu-system-x86-core qemu-img nftables bubblewrap kmod curl",
+        `rpm -e ${reversed("qemu-system-x86-core qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
       ],
     ],
     [
       "Rocky Linux",
       'ID="rocky"\\nID_LIKE="rhel centos fedora"\\n',
       [
-        "dnf install -y --setopt=install_weak_deps=False qemu-kvm-core qemu-img nftables kmod curl",
-        `rpm -e ${reversed("qemu-kvm-core qemu-img nftables kmod curl lib-of-qemu")}`,
+        "dnf install -y --setopt=install_weak_deps=False qemu-kvm-core qemu-img nftables bubblewrap kmod curl",
+        `rpm -e ${reversed("qemu-kvm-core qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
       ],
     ],
     [
       "RHEL",
       'ID="rhel"\\nID_LIKE="fedora"\\n',
       [
-        "dnf install -y --setopt=install_weak_deps=False qemu-kvm-core qemu-img nftables kmod curl",
-        `rpm -e ${reversed("qemu-kvm-core qemu-img nftables kmod curl lib-of-qemu")}`,
+        "dnf install -y --setopt=install_weak_deps=False qemu-kvm-core qemu-img nftables bubblewrap kmod curl",
+        `rpm -e ${reversed("qemu-kvm-core qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
       ],
     ],
     [
       "Arch",
       "ID=arch\\n",
       [
-        "pacman -S --needed --noconfirm qemu-system-x86 qemu-img nftables kmod curl",
-        `pacman -R --noconfirm ${reversed("qemu-system-x86 qemu-img nftables kmod curl lib-of-qemu")}`,
+        "pacman -S --needed --noconfirm qemu-system-x86 qemu-img nftables bubblewrap kmod curl",
+        `pacman -R --noconfirm ${reversed("qemu-system-x86 qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
       ],
     ],
     [
       "openSUSE",
       'ID="opensuse-tumbleweed"\\nID_LIKE="opensuse suse"\\n',
       [
-        "zypper --non-interactive install --no-recommends qemu-x86 qemu-img nftables kmod curl",
-        `rpm -e ${reversed("qemu-x86 qemu-img nftables kmod curl lib-of-qemu")}`,
+        "zypper --non-interactive install --no-recommends qemu-x86 qemu-img nftables bubblewrap kmod curl",
+        `rpm -e ${reversed("qemu-x86 qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
       ],
     ],
   ])("of %s are installed, and removed with what came with them", async (_name, osRelease, calls) => {
@@ -128,7 +129,7 @@ describe("the packages", () => {
     const { stdout } = await fakeHost(`${machine("ID=plan9\\n")}
       host /checkout/scripts/system-setup.sh --check 2>&1 || echo "exit $?"`);
     expect(stdout).toMatch(
-      /install QEMU \(x86_64\), qemu-img, iproute2 and nftables by hand\n(.*\n)*exit 1\n$/,
+      /install QEMU \(x86_64\), qemu-img, iproute2, nftables and bubblewrap by hand\n(.*\n)*exit 1\n$/,
     );
   });
 });

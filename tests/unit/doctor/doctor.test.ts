@@ -31,6 +31,7 @@ const context = (change: Partial<DoctorContext> = {}): DoctorContext => ({
   backend: "qemu",
   selection: QEMU,
   accelerator: "kvm",
+  isolation: { tier: "user" },
   ...change,
 });
 
@@ -105,13 +106,15 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     seccomp: true,
     noNewPrivileges: true,
     capable: false,
-    ownNamespaces: [],
+    ownNamespaces: ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"],
     usesKvm: true,
   };
   const seen: Seen = {
     backend: "qemu",
     accelerator: "kvm",
     guards,
+    tier: "user",
+    seesStore: false,
     slowdown: 1.1,
     interfaces: ["lo"],
     ownKernel: true,
@@ -141,8 +144,8 @@ describe("what a booted sandbox shows, against what was predicted", () => {
   });
 
   test("believes what QEMU was told where processes cannot be looked at", () => {
-    const mac = { ...seen, accelerator: "hvf", guards: undefined } as const;
-    const onMac = context({ platform: "darwin", accelerator: "hvf" });
+    const mac = { ...seen, accelerator: "hvf", guards: undefined, tier: "none" } as const;
+    const onMac = context({ platform: "darwin", accelerator: "hvf", isolation: { tier: "none" } });
     expect(compareBackend(onMac, mac)[1]).toMatchObject({ status: "pass" });
     expect(compareIsolation(onMac, mac)).toMatchObject({ status: "pass" });
   });
@@ -162,14 +165,20 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     ["a kernel that is this machine's", { ownKernel: false }],
     ["a network card that it was not given", { interfaces: ["lo", "eth0"] }],
     ["no filter where one was promised", { guards: { ...guards, seccomp: false } }],
-    ["rights that its user has not", { guards: { ...guards, capable: true } }],
+    ["rights that it should not have", { guards: { ...guards, capable: true } }],
+    ["another tier than was predicted", { tier: "none" as const }],
+    ["a namespace of this machine's", { guards: { ...guards, ownNamespaces: ["mnt", "user", "net"] } }],
+    ["a way to new privileges", { guards: { ...guards, noNewPrivileges: false } }],
+    ["a VMM that sees the store", { seesStore: true }],
   ])("fails for %s", (_what, change) => {
     expect(compareIsolation(predicted, { ...seen, ...change }).status).toBe("fail");
   });
 
-  test("root's rights are as was said, when root runs it", () => {
-    const root = { ...seen, guards: { ...guards, capable: true } };
-    expect(compareIsolation(context({ root: true }), root).status).toBe("pass");
+  test("root's rights are as was said, when root runs it without an enclosure", () => {
+    const root = { ...seen, guards: { ...guards, capable: true, ownNamespaces: [] }, tier: "none" } as const;
+    const predicted = context({ root: true, isolation: { tier: "none" } });
+    expect(compareIsolation(predicted, root).status).toBe("pass");
+    expect(compareIsolation(context({ root: true }), { ...root, tier: "user" }).status).toBe("fail");
   });
 });
 

@@ -13,6 +13,7 @@ const record = {
   createdAt: 1_000,
   startedAt: 2_000,
   vmm: { pid: 42, startTime: "7", bootId: "b", monitor: { pid: 41, startTime: "6", bootId: "b" } },
+  isolation: { tier: "none", whyNotNext: "bubblewrap is not installed", fix: "Install it: apt" },
   owner: undefined,
   expiresAt: undefined,
   error: undefined,
@@ -36,6 +37,11 @@ test("a running sandbox tells its pid, its uptime and what protects the host fro
     createdAt: "1970-01-01T00:00:01.000Z",
   });
   expect(info.isolation.note).toContain("outside QEMU's security guarantee");
+  expect(info.isolation).toMatchObject({
+    least: "auto",
+    tier: "none",
+    whyNotNext: "bubblewrap is not installed. Install it: apt",
+  });
   expect(info.network.note).toContain("host");
 });
 
@@ -47,6 +53,13 @@ test("one that does not run has no pid and no uptime, and keeps its fault only i
     error: undefined,
   });
   expect(view({ ...record, state: "error", error: fault }, host).error).toEqual(fault);
+});
+
+test("one that was never started has no isolation yet", () => {
+  expect(view({ ...record, state: "created", isolation: undefined }, host).isolation).toMatchObject({
+    tier: undefined,
+    note: "not started yet",
+  });
 });
 
 test("a running one warns of a full disk, on which its own cannot grow", () => {

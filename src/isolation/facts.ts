@@ -1,0 +1,122 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { isSmolVMError } from "../errors.ts";
+import { cachedJson } from "../host/cached-json.ts";
+import { findProgram } from "../host/find-program.ts";
+import { installHint } from "../host/install-hint.ts";
+import { nativeProgram } from "../host/native.ts";
+import { hostBootId } from "../host/process-identity.ts";
+import { lastLines, runProgram } from "../host/run.ts";
+import { explainRefusal, namespaceSettings } from "../host/user-namespaces.ts";
+import { Deadline } from "../util/deadline.ts";
+import { bwrapArgs } from "./bwrap-args.ts";
+import type { Enclosure } from "./enclosure.ts";
+import type { IsolationFacts, Refusal } from "./tier.ts";
+import type { HostView } from "./view.ts";
+
+/** Slow hosts need far more than a second for a first start. */
+const TRY_TIMEOUT_MS = 10_000;
+
+/** Of whom and where it is asked. */
+export interface IsolationHost {
+  /** where an answer is kept */
+  readonly cacheDir: string;
+  /** the search path of programs */
+  readonly path: string | undefined;
+}
+
+/**
+ * What this host can put around VMMs: tried once, with what is put around them, and kept for as long as nothing that
+ * decides it changes. What did not work is tried again each time.
+ */
+export async function isolationFacts(host: IsolationHost): Promise<IsolationFacts> {
+  return { user: await findBubblewrap(host) };
+}
+
+async function findBubblewrap(host: IsolationHost): Promise<IsolationFacts["user"]> {
+  if (process.platform !== "linux")
+    return { refusal: { reason: "bubblewrap is for Linux only", fix: undefined } };
+  const monitor = nativeProgram("monitor");
+  if (monitor === undefined)
+    return {
+      refusal: {
+        reason: "smolvm's native monitor program is not built",
+        fix: "Build it: scripts/build-native.sh",
+      },
+    };
+  const path = findProgram("bwrap", host.path);
+  if (path === undefined)
+    return { refusal: { reason: "bubblewrap is not installed", fix: installHint("bubblewrap") } };
+  const bubblewrap = { path, monitor, userNamespace: true };
+  try {
+    return { bubblewrap, proc: await provenProc(bubblewrap, host.cacheDir) };
+  } catch (error) {
+    if (error instanceof Refused) return { refusal: error.refusal };
+    if (isSmolVMError(error)) return { refusal: { reason: error.message, fix: error.hint } };
+    throw error;
+  }
+}
+
+/** That bubblewrap works here, and whether with a /proc. @throws Refused */
+async function provenProc(
+  bubblewrap: NonNullable<Enclosure["bubblewrap"]>,
+  cacheDir: string,
+): Promise<boolean> {
+  const key = [
+    ...[bubblewrap.path, bubblewrap.monitor].map(version),
+    process.getuid?.(),
+    hostBootId(),
+    ...namespaceSettings(),
+  ].join(" ");
+  const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
+  return await cachedJson(join(cacheDir, "isolation.json"), key, isBoolean, async () => {
+    if ((await tryBubblewrap(bubblewrap, true)) === undefined) return true;
+    const said = await tryBubblewrap(bubblewrap, false);
+    if (said === undefined) return false;
+    throw new Refused(refusalFor(said));
+  });
+}
+
+class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.reason);
+    this.refusal = refusal;
+  }
+}
+
+function version(path: string): string {
+  const { size, mtimeMs, ino } = statSync(path);
+  return [path, size, mtimeMs, ino].join(" ");
+}
+
+/** Runs our static program enclosed as a VMM would be. Returns what was said if that does not work. */
+async function tryBubblewrap(
+  bubblewrap: NonNullable<Enclosure["bubblewrap"]>,
+  proc: boolean,
+): Promise<string | undefined> {
+  const view: HostView = {
+    system: [],
+    readOnly: [],
+    optional: [],
+    writable: [],
+    devices: [],
+    proc,
+    network: "none",
+  };
+  const deadline = Deadline.of("trying bubblewrap", { timeoutMs: TRY_TIMEOUT_MS });
+  const argv = [...bwrapArgs(bubblewrap, view), bubblewrap.monitor, "version"];
+  const { code, signal, stderr } = await runProgram(argv, { deadline, check: false });
+  return code === 0 ? undefined : lastLines(stderr, 1, 300) || `it ended with ${signal ?? code}`;
+}
+
+function refusalFor(said: string): Refusal {
+  const known = explainRefusal();
+  if (known.setting === undefined)
+    return {
+      reason: `bubblewrap cannot make namespaces here: ${said}`,
+      fix: "A container may forbid them: run smolvm outside of it, or with fewer restrictions (docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined).",
+    };
+  return { reason: `user namespaces are ${known.reason}`, fix: known.fix };
+}

@@ -1,0 +1,21 @@
+/** What of the host a VMM sees where it is enclosed. All else is not there for it: it has a root of its own. */
+export interface HostView {
+  /** what programs need: libraries and their data (system-files.ts) */
+  readonly system: readonly SystemFile[];
+  /** files that it reads; they are where they are on the host */
+  readonly readOnly: readonly string[];
+  /** files that it reads if they are there */
+  readonly optional: readonly string[];
+  /** directories and files that it writes */
+  readonly writable: readonly string[];
+  readonly devices: readonly string[];
+  /** it needs a /proc, in which it sees itself alone */
+  readonly proc: boolean;
+  /** "none": it has no network card but lo */
+  readonly network: "host" | "none";
+}
+
+/** A part of the system, read-only: a directory or file as it is, or a link as the host has it. */
+export type SystemFile =
+  | { readonly kind: "tree"; readonly path: string }
+  | { readonly kind: "link"; readonly path: string; readonly target: string };
