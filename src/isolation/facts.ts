@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { cachedJson } from "../host/cached-json.ts";
@@ -66,6 +66,7 @@ async function provenProc(
     ...[bubblewrap.path, bubblewrap.monitor].map(version),
     process.getuid?.(),
     hostBootId(),
+    ...namespaces(), // a container may share the rest with its host
     ...namespaceSettings(),
   ].join(" ");
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
@@ -84,6 +85,10 @@ class Refused extends Error {
     super(refusal.reason);
     this.refusal = refusal;
   }
+}
+
+function namespaces(): string[] {
+  return ["mnt", "user", "pid"].map((name) => readlinkSync(`/proc/self/ns/${name}`));
 }
 
 function version(path: string): string {
