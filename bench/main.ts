@@ -1,7 +1,7 @@
 /**
  * Measures rows of the performance goals against a floor in the same run, interleaved.
  *
- *   npm run bench -- --rows 1,3,6,8,9,11 [--n 10] [--backend qemu|firecracker] [--kernel fast|debian] [--arch ARCH]
+ *   npm run bench -- --rows 1,3,6,7,8,9,11 [--n 10] [--backend qemu|firecracker] [--kernel fast|debian] [--arch ARCH]
  *                    [--accelerator NAME] [--json] [--out FILE]
  *
  * Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
@@ -14,6 +14,7 @@ import type { Target } from "./machine.ts";
 import { cliStart } from "./rows/cli-start.ts";
 import { coldCreate } from "./rows/cold-create.ts";
 import { growth } from "./rows/growth.ts";
+import { memory } from "./rows/memory.ts";
 import { rate } from "./rows/rate.ts";
 import { throughput } from "./rows/throughput.ts";
 import { warmRun } from "./rows/warm-run.ts";
@@ -23,6 +24,7 @@ const ROWS: Record<string, (target: Target, n: number | undefined) => Promise<Me
   "1": coldCreate,
   "3": warmRun,
   "6": throughput,
+  "7": memory,
   "8": cliStart,
   "9": growth,
   "11": rate,

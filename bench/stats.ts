@@ -7,11 +7,11 @@ export function percentile(samples: readonly number[], q: number): number {
   return sorted[low]! + (sorted[high]! - sorted[low]!) * (rank - low);
 }
 
-/** One line of the report. Times in `ms`, throughput in `MiB/s`, rates in `1/s`. */
+/** One line of the report. Times in `ms`, memory in `MiB`, throughput in `MiB/s`, rates in `1/s`. */
 export interface Row {
   readonly row: string;
   readonly name: string;
-  readonly unit: "ms" | "MiB/s" | "x" | "1/s";
+  readonly unit: "ms" | "MiB" | "MiB/s" | "x" | "1/s";
   /** p50 of ours */
   readonly ours: number;
   /** p50 of the floor measured in the same run */
