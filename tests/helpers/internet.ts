@@ -1,12 +1,7 @@
 /**
- * Words for fake-host.sh: a machine whose taps were set up, and an internet, a namespace that has a public address, a
- * private one, the metadata service's and a name server's. Everywhere a server on port 80 says whom it sees.
- *
- *   $tap_user $taps           whose taps they are, and how many; default ann's two
- *   start COMMAND...          starts what prints "ready"
- *   ask FROM TO [SOURCE]      FROM is a namespace, or "here"
+ * Words for fake-host.sh: a machine that was set up, with $taps taps (default 2) of $tap_user (default ann).
  */
-export const INTERNET = `
+export const TAPS = `
 stand_in newuidmap <<<''
 stand_in firecracker <<<'echo "Firecracker v1.16.2"'
 stand_in jailer <<<'echo "Jailer v1.16.2"'
@@ -16,6 +11,16 @@ mkdir /etc/smolvm
 printf '%s\n' "tap_user=\${tap_user:-ann}" "taps=\${taps:-2}" subnet=10.213 dns=1.1.1.1,9.9.9.9 >/etc/smolvm/runtime.conf
 /checkout/scripts/system-setup.sh --configure-runtime >/dev/null
 rm -f /run/stand-ins/firecracker /run/stand-ins/jailer
+`;
+
+/**
+ * Words for fake-host.sh: an internet, a namespace that has a public address, a private one, the metadata service's and a name
+ * server's. There and here a server on port 80 says whom it sees.
+ *
+ *   start COMMAND...          starts what prints "ready"
+ *   ask FROM TO [SOURCE]      FROM is a namespace, or "here"
+ */
+export const INTERNET = `
 ip netns add internet
 ip link add uplink type veth peer name cable netns internet
 ip addr add 93.184.216.1/24 dev uplink; ip link set uplink up; ip route add default via 93.184.216.34

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { BACKENDS } from "../../helpers/backends.ts";
 import { fakeHost, part } from "../../helpers/fake-host.ts";
-import { INTERNET } from "../../helpers/internet.ts";
+import { INTERNET, TAPS } from "../../helpers/internet.ts";
 import { scaled } from "../../helpers/speed.ts";
 
 /** In the guest: asks all of ADDRESS... at once on port 80, then a name server for a name, and prints each answer. */
@@ -34,7 +34,7 @@ while True:
     server.sendto(query[:2] + b"\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00" + query[12:end] + answer, address)
 `;
 
-/** The machine of INTERNET whose two taps are root's, with the command line and KVM where this machine has it. */
+/** A machine with an internet, whose two taps are root's, with the command line and KVM where this machine has it. */
 const machine = (backend: string): string => `
 tap_user=root
 ${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 600 root:root"}
@@ -44,6 +44,7 @@ export XDG_DATA_HOME=/tmp/data
 smolvm() { $smolvm "$@" </dev/null; }
 create() { smolvm create --quiet --start --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
 tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("tap"))'; }
+${TAPS}
 ${INTERNET}
 start ip netns exec internet python3 /run/name-server.py
 `;
