@@ -190,10 +190,11 @@ describe("Firecracker", () => {
   test("on a machine that was set up shows the lines of a good one", async () => {
     const { stdout } = await fakeHost(`${MACHINE} ${ready}
       host /checkout/scripts/system-setup.sh --configure-runtime --user ann >/dev/null
-      as ann $smolvm doctor --backend firecracker || true`);
-    const [platform, , ...rest] = stdout.split("\n").filter((line) => !line.startsWith("   "));
-    expect([platform, ...rest.slice(0, 6)]).toEqual([
+      as ann $smolvm doctor || true`);
+    const lines = stdout.split("\n").filter((line) => !line.startsWith("   "));
+    expect(lines.slice(0, 8)).toEqual([
       "✅ Platform: linux",
+      "✅ Backend: firecracker",
       "✅ KVM support: enabled",
       "✅ Firecracker binary: /run/stand-ins/firecracker",
       "✅ Network tools: ip, nft",
@@ -201,7 +202,19 @@ describe("Firecracker", () => {
       expect.stringMatching(/^✅ Architecture: /),
       "✅ Firecracker version: 1.16.2, jailer 1.16.2",
     ]);
-    expect(rest).toContain("✅ Taps: 32 of 32");
+    expect(lines).toContain("✅ Taps: 32 of 32");
+  });
+
+  test("without taps is passed over for the default sandbox, with the command that makes them", async () => {
+    const { stdout, stderr } = await fakeHost(`${MACHINE} ${ready}\ndoctor`);
+    const report = reportIn(stdout, stderr);
+    expect(report.backend_resolved).toBe("qemu");
+    expect(report.checks).toContainEqual({
+      name: "Backend",
+      status: "warn",
+      detail: "qemu (firecracker: its network 'open' needs a tap: no taps are set up on this machine)",
+      fix: expect.stringMatching(new RegExp(`^${SETUP} --configure-runtime --user ann$`)),
+    });
   });
 
   test("that is missing, and a machine that was not set up, get the command of the set-up", async () => {
