@@ -1,16 +1,14 @@
 /**
- * Words for fake-host.sh: a machine that was set up, with $taps taps (default 2) of $tap_user (default ann).
+ * Words for fake-host.sh: what the set-up leaves of taps and packet filter, two of $tap_user (default ann). The set-up itself, which
+ * has tests of its own, takes a hundred processes and minutes where all is emulated.
  */
 export const TAPS = `
-stand_in newuidmap <<<''
-stand_in firecracker <<<'echo "Firecracker v1.16.2"'
-stand_in jailer <<<'echo "Jailer v1.16.2"'
 host useradd -m ann
-# The administrator's file, which the set-up leaves as it is: thirty taps more take minutes where all is emulated.
-mkdir /etc/smolvm
-printf '%s\n' "tap_user=\${tap_user:-ann}" "taps=\${taps:-2}" subnet=10.213 dns=1.1.1.1,9.9.9.9 >/etc/smolvm/runtime.conf
-/checkout/scripts/system-setup.sh --configure-runtime >/dev/null
-rm -f /run/stand-ins/firecracker /run/stand-ins/jailer
+mkdir -p /etc/smolvm /usr/local/lib/smolvm
+cp /checkout/scripts/setup/network /usr/local/lib/smolvm/network
+printf '%s\n' "tap_user=\${tap_user:-ann}" taps=2 subnet=10.213 dns=1.1.1.1,9.9.9.9 >/etc/smolvm/runtime.conf
+echo 1 >/proc/sys/net/ipv4/ip_forward
+/usr/local/lib/smolvm/network up
 `;
 
 /**
@@ -21,13 +19,23 @@ rm -f /run/stand-ins/firecracker /run/stand-ins/jailer
  *   ask FROM TO [SOURCE]      FROM is a namespace, or "here"
  */
 export const INTERNET = `
+PATH=/run/stand-ins:/usr/sbin:/usr/bin:/sbin:/bin:$PATH # a developer's wrappers take half a minute in the lab
 ip netns add internet
-ip link add uplink type veth peer name cable netns internet
-ip addr add 93.184.216.1/24 dev uplink; ip link set uplink up; ip route add default via 93.184.216.34
-out() { ip netns exec internet "$@"; }
-out ip link set lo up; out ip link set cable up
-for address in 93.184.216.34/24 10.99.0.1/32 169.254.169.254/32 1.1.1.1/32; do out ip addr add $address dev cable; done
-out ip route add 10.213.0.0/16 via 93.184.216.1
+ip -batch - <<'IP'
+link add uplink type veth peer name cable netns internet
+address add 93.184.216.1/24 dev uplink
+link set uplink up
+route add default via 93.184.216.34
+IP
+ip -n internet -batch - <<'IP'
+link set lo up
+link set cable up
+address add 93.184.216.34/24 dev cable
+address add 10.99.0.1/32 dev cable
+address add 169.254.169.254/32 dev cable
+address add 1.1.1.1/32 dev cable
+route add 10.213.0.0/16 via 93.184.216.1
+IP
 cat >/run/serve.py <<'PYTHON'
 import socket
 server = socket.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=True)
