@@ -59,7 +59,8 @@ export function isTapOpen(tap: Tap): boolean {
 
 /** The taps of this process's user, whether or not they are in use, or why there are none. */
 export function tapPool(): TapPool | TapRefusal {
-  if (process.platform !== "linux") return { reason: "only Linux has them", hint: 'Use qemuNetwork "slirp", the default.' };
+  if (process.platform !== "linux")
+    return { reason: "only Linux has them", hint: 'Use qemuNetwork "slirp", the default.' };
   const { runtime } = setupState();
   const user = userName();
   if (runtime === undefined)
