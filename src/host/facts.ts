@@ -35,7 +35,7 @@ export async function tscKhz(cacheDir: string): Promise<number | undefined> {
 async function measureTsc(): Promise<number> {
   const monitor = nativeProgram("monitor");
   if (monitor !== undefined) {
-    const deadline = Deadline.of("measuring the host's TSC", { timeoutMs: TSC_TIMEOUT_MS });
+    const deadline = Deadline.within(TSC_TIMEOUT_MS, "measuring the host's TSC");
     const khz = Number((await runProgram([monitor, "tsc"], { deadline })).stdout.trim());
     if (plausible(khz)) return khz;
   }

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 5_000;
  * than settings.
  */
 export async function userNamespaceRefusal(): Promise<{ reason: string; fix: string } | undefined> {
-  const deadline = Deadline.of("trying a user namespace", { timeoutMs: TIMEOUT_MS });
+  const deadline = Deadline.within(TIMEOUT_MS, "trying a user namespace");
   try {
     const { code } = await runProgram(["unshare", "--user", "--map-root-user", "true"], {
       deadline,

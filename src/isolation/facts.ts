@@ -110,7 +110,7 @@ async function tryBubblewrap(
     proc,
     network: "none",
   };
-  const deadline = Deadline.of("trying bubblewrap", { timeoutMs: TRY_TIMEOUT_MS });
+  const deadline = Deadline.within(TRY_TIMEOUT_MS, "trying bubblewrap");
   const argv = [...bwrapArgs(bubblewrap, view), bubblewrap.monitor, "version"];
   const { code, signal, stderr } = await runProgram(argv, { deadline, check: false });
   return code === 0 ? undefined : lastLines(stderr, 1, 300) || `it ended with ${signal ?? code}`;

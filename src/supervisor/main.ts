@@ -35,7 +35,7 @@ process.exit(0);
 
 /** In place of one that was started on demand. */
 async function takeOver(): Promise<boolean> {
-  const deadline = Deadline.of("taking over from another supervisor", { timeoutMs: 10_000 });
+  const deadline = Deadline.within(10_000, "taking over from another supervisor");
   while (!home.store.supervisor.tryTake(version)) {
     await askToRetire(home, deadline);
     await deadline.sleep(20);

@@ -37,7 +37,7 @@ export class Upstreams {
     const port = this.#takePort(record);
     try {
       const session = await AgentSession.connect(endpointOf(this.#home, record, port), {
-        deadline: Deadline.of(`connecting to sandbox '${record.name}'`, { timeoutMs: HELLO_TIMEOUT_MS }),
+        deadline: Deadline.within(HELLO_TIMEOUT_MS, `connecting to sandbox '${record.name}'`),
         client: "smolvm supervisor",
       });
       void session.ended.then(() => {

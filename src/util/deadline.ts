@@ -12,9 +12,9 @@ export class Deadline {
   readonly #startedAt = monotonicMs();
   readonly #caller: AbortSignal | undefined;
   readonly #what: string;
-  readonly #option: string;
+  readonly #option: string | undefined;
 
-  private constructor(what: string, option: string, timeoutMs?: number, caller?: AbortSignal) {
+  private constructor(what: string, option: string | undefined, timeoutMs?: number, caller?: AbortSignal) {
     this.#what = what;
     this.#option = option;
     this.timeoutMs = timeoutMs;
@@ -39,6 +39,11 @@ export class Deadline {
     return new Deadline(what, limits.option ?? "timeoutMs", limits.timeoutMs, limits.signal);
   }
 
+  /** A limit of our own, which no option raises: for what takes milliseconds and may hang. */
+  static within(ms: number, what: string): Deadline {
+    return new Deadline(what, undefined, ms);
+  }
+
   /** Milliseconds that are left: Infinity without a limit, 0 when it is over. */
   get remainingMs(): number {
     if (this.timeoutMs === undefined) return Number.POSITIVE_INFINITY;
@@ -59,13 +64,16 @@ export class Deadline {
     return { timeoutMs: Number.isFinite(remainingMs) ? remainingMs : undefined, signal: this.#caller };
   }
 
-  /** The error for a deadline that is over: ABORTED if the caller aborted, else TIMEOUT, naming the option to raise. */
+  /** The error for a deadline that is over: ABORTED if the caller aborted, else TIMEOUT, naming the option to raise, if there is one. */
   error(): SmolVMError {
     if (this.#caller?.aborted) {
       return new SmolVMError("ABORTED", `${this.#what} was aborted`, { cause: this.#caller.reason });
     }
     return new SmolVMError("TIMEOUT", `${this.#what} did not finish within ${this.timeoutMs} ms`, {
-      hint: `Raise ${this.#option} if the host is slow.`,
+      hint:
+        this.#option === undefined
+          ? "Try again when this machine is less busy; if it hangs again, see: smolvm doctor"
+          : `Raise ${this.#option} if the host is slow.`,
       details: { timeoutMs: this.timeoutMs },
     });
   }

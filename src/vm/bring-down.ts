@@ -28,7 +28,7 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
   }
   const backend = backendOf(record.spec.machine.backend);
   if (backend.quit !== undefined) {
-    const quit = Deadline.of("quitting the VMM", { timeoutMs: limit(STOP_STEP_MS) });
+    const quit = Deadline.within(limit(STOP_STEP_MS), "quitting the VMM");
     try {
       await backend.quit(filesOf(home, record.id), quit);
       if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "quit";

@@ -51,7 +51,7 @@ async function settleAll(home: Home): Promise<Garbage[]> {
 async function endStrayMachines(home: Home): Promise<Garbage[]> {
   const found: Garbage[] = [];
   const root = dirname(filesOf(home, "x").dir);
-  for (const monitor of await runningMonitors(Deadline.of("looking for machines", { timeoutMs: SCAN_MS }))) {
+  for (const monitor of await runningMonitors(Deadline.within(SCAN_MS, "looking for machines"))) {
     const dir = dirname(monitor.exit);
     if (dirname(dir) !== root) continue;
     const record = home.store.vms.find(dir.slice(root.length + 1));

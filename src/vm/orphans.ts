@@ -9,15 +9,15 @@ const KILL_MS = 5_000;
 
 /** Ends the machines that run for a sandbox although nothing says so: their starter died before it could note them. */
 export async function killOrphans(exitPath: string): Promise<void> {
-  const monitors = await runningMonitors(Deadline.of("looking for machines", { timeoutMs: KILL_MS }));
+  const monitors = await runningMonitors(Deadline.within(KILL_MS, "looking for machines"));
   for (const monitor of monitors) if (monitor.exit === exitPath) await killMonitor(monitor);
 }
 
 /** Ends a monitor and the machine under it: a monitor passes SIGTERM on, and its program dies with it. */
 export async function killMonitor({ identity }: RunningMonitor): Promise<void> {
   signalProcess(identity, "SIGTERM");
-  await waitForEnd(identity, Deadline.of("ending a machine", { timeoutMs: TERM_MS })).catch(() => {}); // then harder
+  await waitForEnd(identity, Deadline.within(TERM_MS, "ending a machine")).catch(() => {}); // then harder
   if (!isAlive(identity)) return;
   signalProcess(identity, "SIGKILL");
-  await waitForEnd(identity, Deadline.of("ending a machine", { timeoutMs: KILL_MS }));
+  await waitForEnd(identity, Deadline.within(KILL_MS, "ending a machine"));
 }

@@ -40,6 +40,6 @@ const PROBE_TIMEOUT_MS = 15_000;
  * @throws SmolVMError TIMEOUT, HOST_FAILED
  */
 export async function versionOf(path: string): Promise<string | undefined> {
-  const deadline = Deadline.of(`asking ${path} for its version`, { timeoutMs: PROBE_TIMEOUT_MS });
+  const deadline = Deadline.within(PROBE_TIMEOUT_MS, `asking ${path} for its version`);
   return readVersion((await runProgram([path, "--version"], { deadline, check: false })).stdout);
 }

@@ -92,7 +92,7 @@ async function run(
       ...extra,
     ],
     {
-      deadline: Deadline.of(`asking ${path} for its version`, { timeoutMs: PROBE_TIMEOUT_MS }),
+      deadline: Deadline.within(PROBE_TIMEOUT_MS, `asking ${path} for its version`),
       stdin: COMMANDS.map((command) => `${JSON.stringify(command)}\n`).join(""),
       maxOutputBytes: 4 * 1024 * 1024,
       check: false,

@@ -21,7 +21,7 @@ export async function openForwards(home: Home, id: string, deadline: Deadline): 
 /** Tells the supervisor, if there is one, that something has changed. What it misses now it finds by itself, later. */
 export async function tellSupervisor(home: Home): Promise<void> {
   if (!home.store.supervisor.current()) return;
-  const deadline = Deadline.of("telling the supervisor", { timeoutMs: LOOK_MS });
+  const deadline = Deadline.within(LOOK_MS, "telling the supervisor");
   await ask(socketOf(home), { op: "look" }, deadline).catch(() => {});
 }
 

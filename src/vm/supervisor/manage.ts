@@ -45,7 +45,7 @@ export async function stopSupervisor(): Promise<boolean> {
   const current = openHomeQuietly().store.supervisor.current();
   if (!current) return false;
   signalProcess(current.process, "SIGTERM");
-  await waitForEnd(current.process, Deadline.of("stopping the supervisor", { timeoutMs: STOP_MS }));
+  await waitForEnd(current.process, Deadline.within(STOP_MS, "stopping the supervisor"));
   return true;
 }
 

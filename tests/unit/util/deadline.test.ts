@@ -1,0 +1,27 @@
+import { describe, expect, test } from "vitest";
+import { Deadline } from "../../../src/util/deadline.ts";
+
+describe("what to do about a limit that is over", () => {
+  test("names the option that raises it", () => {
+    expect(Deadline.of("waiting", { timeoutMs: 5 }).error()).toMatchObject({
+      code: "TIMEOUT",
+      message: "waiting did not finish within 5 ms",
+      hint: "Raise timeoutMs if the host is slow.",
+    });
+    expect(Deadline.of("waiting", { timeoutMs: 5, option: "bootMs" }).error().hint).toContain(
+      "Raise bootMs ",
+    );
+  });
+
+  test("names none where there is none", () => {
+    expect(Deadline.within(5, "asking").error()).toMatchObject({
+      message: "asking did not finish within 5 ms",
+      hint: expect.stringContaining("smolvm doctor"),
+    });
+  });
+
+  test("is nothing where the caller gave up", () => {
+    const signal = AbortSignal.abort("enough");
+    expect(Deadline.of("waiting", { signal }).error()).toMatchObject({ code: "ABORTED", cause: "enough" });
+  });
+});
