@@ -244,7 +244,8 @@ if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
   count 0 0 1
 elif [ -n "$long" ]; then
   stage "In the lab: Firecracker, and QEMU with KVM" 5400 lab_tests firecracker,qemu \
-    tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk.test.ts
+    tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk.test.ts \
+    tests/integration/network/taps.test.ts
 else
   stage "In the lab: a part of the contract, on Firecracker" 840 lab_tests firecracker \
     tests/contract/files.test.ts

@@ -38,11 +38,12 @@ while True:
 const machine = (backend: string): string => `
 tap_user=root
 ${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 600 root:root"}
+device /dev/full 1 7 666 root:root && device /dev/tty 5 0 666 root:root # bubblewrap wants them
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
 cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
 export XDG_DATA_HOME=/tmp/data
 smolvm() { $smolvm "$@" </dev/null; }
-create() { smolvm create --quiet --start --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
+create() { smolvm create --quiet --start --isolation user --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
 tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("tap"))'; }
 ${TAPS}
 ${INTERNET}
