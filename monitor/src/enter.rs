@@ -69,6 +69,12 @@ fn prepare(options: &Options) -> Result<(), Failed> {
             }
         }
         if let Some(User { uid, gid, groups }) = &options.user {
+            // What no program that it ran could ever get back; the numbers end with the kernel's last capability.
+            for capability in 0..64 {
+                if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                    break;
+                }
+            }
             check(libc::setgroups(groups.len(), groups.as_ptr())).map_err(failed("cannot change the groups"))?;
             check(libc::setresgid(*gid, *gid, *gid)).map_err(failed("cannot change the group"))?;
             // With it go all capabilities: none of the three users is root any more (capabilities(7)).
@@ -86,13 +92,20 @@ fn exec(command: &[OsString]) -> Result<std::convert::Infallible, Failed> {
         .map(|arg| CString::new(arg.as_bytes()))
         .collect::<Result<_, _>>()
         .map_err(|_| ("an argument holds a NUL byte".into(), libc::EINVAL))?;
-    let mut pointers: Vec<_> = arguments.iter().map(|arg| arg.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    // SAFETY: a list of C strings that ends in a null.
+    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    // Of our starter's environment, in which there may be secrets, it gets PATH alone.
+    let environment: Vec<CString> = std::env::vars_os()
+        .filter(|(name, _)| name == "PATH")
+        .filter_map(|(_, value)| CString::new([b"PATH=", value.as_bytes()].concat()).ok())
+        .collect();
+    let (words, environment) = (pointers(&arguments), pointers(&environment));
+    // SAFETY: two lists of C strings that end in a null; the strings live as long as the call.
     unsafe {
         // The standard library ignores it, and ignored signals are inherited.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::execv(pointers[0], pointers.as_ptr());
+        libc::execve(words[0], words.as_ptr(), environment.as_ptr());
     }
     Err((name(), errno()))
 }

@@ -14,9 +14,22 @@ export type IsolationTier = "none" | "user" | "jail";
 /** The least that a sandbox is content with; "auto": whatever this host gives. */
 export type LeastIsolation = "auto" | "user" | "jail";
 
+/** What a VMM may use of the host at most. */
+export interface VmmLimits {
+  readonly memoryMib: number;
+  /** CPU time, in CPUs */
+  readonly cpus: number;
+  /** processes and threads */
+  readonly pids: number;
+}
+
 /** What stands around the VMM of a machine that runs. */
 export interface ReachedIsolation {
   readonly tier: IsolationTier;
+  /** the uid that is its own; absent: it has that of the user who runs smolvm */
+  readonly uid?: number | undefined;
+  /** absent: there are none in force */
+  readonly limits?: VmmLimits | undefined;
   /** why it is not the next better tier; absent where there is none */
   readonly whyNotNext?: string;
   /** what would make it that, ending in a command */

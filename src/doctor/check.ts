@@ -1,9 +1,10 @@
 import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { BackendSelection } from "../backends/select.ts";
-import type { Accelerator, Arch, BackendName, ReachedIsolation } from "../config/spec.ts";
+import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
 import type { Environment } from "../host/environment.ts";
 import type { KvmFacts } from "../host/kvm.ts";
 import type { Paths } from "../host/paths.ts";
+import type { EnclosurePlan } from "../isolation/tier.ts";
 
 export type CheckStatus = "pass" | "warn" | "fail";
 
@@ -45,7 +46,7 @@ export interface DoctorContext {
   /** the accelerator that QEMU would use; undefined: QEMU is not used, or cannot be */
   readonly accelerator: Accelerator | undefined;
   /** what would be put around a VMM */
-  readonly isolation: ReachedIsolation;
+  readonly isolation: EnclosurePlan;
 }
 
 /** One thing that doctor looks at; undefined: it does not apply here. */

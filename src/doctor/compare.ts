@@ -10,6 +10,8 @@ export interface Seen {
   readonly guards: ProcessGuards | undefined;
   /** what the sandbox itself says to have reached */
   readonly tier: IsolationTier | undefined;
+  /** limits on memory, CPU time and processes are in force for its VMM */
+  readonly limits: boolean;
   /** its VMM sees the file that lists all sandboxes */
   readonly seesStore: boolean;
   /** how many times longer a loop of the shell takes in it; undefined: not measured */
@@ -84,7 +86,7 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
     ...(seen.guards?.capable && !(predicted.root && predicted.isolation.tier === "none")
       ? ["its VMM has capabilities, and should have none"]
       : []),
-    ...tierFaults(predicted.isolation.tier, seen),
+    ...tierFaults(predicted.isolation, seen),
   ];
   if (wrong.length > 0) return fail(name, wrong.join("; "), REPORT);
   const { guards } = seen;
@@ -99,6 +101,8 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
     "no network card",
     guards.seccomp ? "a seccomp filter on the VMM" : "no seccomp filter",
     ...(guards.noNewPrivileges ? ["no new privileges"] : []),
+    ...(predicted.isolation.ownUid ? [`the uid ${guards.uid}`] : []),
+    ...(seen.limits ? ["limits on memory, CPU time and processes"] : []),
     ...(guards.ownNamespaces.length > 0
       ? [`namespaces of its own (${guards.ownNamespaces.join(", ")})`, "nothing of smolvm's store in sight"]
       : ["no namespaces of its own"]),
@@ -110,8 +114,14 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
 /** The namespaces that a VMM without a network has of its own where it is enclosed. */
 const ENCLOSED_NAMESPACES = ["ipc", "mnt", "net", "pid", "uts"];
 
+/** Uids of the system, of users and of containers are below (vm/enclosure.ts). */
+const FIRST_OWN_UID = 0x7000_0000;
+
 /** What a tier promises and the process does not show. */
-function tierFaults(tier: IsolationTier, { guards, seesStore, tier: told }: Seen): string[] {
+function tierFaults(
+  { tier, ownUid, limited }: Predicted["isolation"],
+  { guards, seesStore, tier: told, limits }: Seen,
+): string[] {
   const faults = told === tier ? [] : [`it says to have reached '${told}', and '${tier}' was predicted`];
   if (tier === "none" || guards === undefined) return faults;
   const shared = ENCLOSED_NAMESPACES.filter((name) => !guards.ownNamespaces.includes(name));
@@ -120,6 +130,10 @@ function tierFaults(tier: IsolationTier, { guards, seesStore, tier: told }: Seen
     ...(shared.length === 0 ? [] : [`its VMM shares this machine's namespaces: ${shared.join(", ")}`]),
     ...(guards.noNewPrivileges ? [] : ["its VMM could gain privileges"]),
     ...(seesStore ? ["its VMM sees smolvm's store"] : []),
+    ...(ownUid && guards.uid < FIRST_OWN_UID
+      ? [`its VMM has the uid ${guards.uid}, which is not its own`]
+      : []),
+    ...(limited && !limits ? ["no limits are in force for its VMM"] : []),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { type BackendHost, processHost } from "../backends/host.ts";
 import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
+import { jailRefusal } from "../backends/own-uid.ts";
 import { chooseAccelerator } from "../backends/qemu/accel.ts";
 import { locateQemu } from "../backends/qemu/locate.ts";
 import { probeQemu } from "../backends/qemu/probe.ts";
@@ -42,7 +43,8 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
       least: "auto",
       readsProc: BACKEND_FEATURES[backend].readsProc,
       relayed: process.platform === "win32",
-    }).reached,
+      noJail: jailRefusal({ backend }, host),
+    }),
   };
 }
 

@@ -15,6 +15,8 @@ export interface VmFiles {
   readonly vmmLog: string;
   /** JSON written by the monitor when the VMM has ended */
   readonly exit: string;
+  /** where Firecracker's jailer makes its root */
+  readonly jail: string;
   /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
   readonly relay: string;
   /** the VMM's control socket (QMP, or Firecracker's API) */
@@ -39,6 +41,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     console: join(dir, "console.log"),
     vmmLog: join(dir, "vmm.log"),
     exit: join(dir, "exit.json"),
+    jail: join(dir, "jail"),
     relay: join(run, "relay.json"),
     control: socketPath(join(run, "ctl")),
     vsock: socketPath(join(run, "vsock")),

@@ -79,8 +79,18 @@ export async function launchProgram(request: LaunchRequest): Promise<LaunchedPro
       exited: monitorEnded.then(() => readExit(request)),
     };
   } catch (error) {
-    child.kill("SIGKILL"); // the program dies with its monitor
+    killSession(child);
     throw error;
+  }
+}
+
+/** Kills a monitor and all that it has started, which may not have come to ask for its death with the monitor. */
+function killSession(monitor: ChildProcess): void {
+  if (monitor.pid === undefined) return; // it never ran
+  try {
+    process.kill(process.platform === "win32" ? monitor.pid : -monitor.pid, "SIGKILL");
+  } catch {
+    // all of it has ended
   }
 }
 

@@ -2,10 +2,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { Deadline } from "../util/deadline.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
 import { runProgram } from "./run.ts";
+import { WRAPPER_MARK } from "./wrapper-mark.ts";
 
-/** A monitor that runs (host/launch.ts), told by its command line. */
+/** A monitor that runs (host/launch.ts), or what it has put around its program, told by its command line. */
 export interface RunningMonitor {
   readonly identity: ProcessIdentity;
+  /** a wrapper whose monitor is gone: it was killed before the wrapper could ask to die with it */
+  readonly stray: boolean;
   /** the file into which it will write how its program ended: names the sandbox */
   readonly exit: string;
 }
@@ -16,11 +19,25 @@ export interface RunningMonitor {
  * @throws SmolVMError what running `ps` throws, on systems without /proc
  */
 export async function runningMonitors(deadline: Deadline): Promise<RunningMonitor[]> {
-  const lines = await commandLines(deadline);
-  return lines.flatMap(({ pid, args }) => {
-    const exit = exitOption(args);
-    return exit === undefined ? [] : [{ identity: identify(pid), exit }];
-  });
+  return monitorsAmong(await commandLines(deadline)).map(({ pid, exit, stray }) => ({
+    identity: identify(pid),
+    exit,
+    stray,
+  }));
+}
+
+/** The monitors among processes, and the wrappers that have lost theirs. Pure. */
+export function monitorsAmong(
+  lines: readonly CommandLine[],
+): { readonly pid: number; readonly exit: string; readonly stray: boolean }[] {
+  const found = (exitOf: (args: readonly string[]) => string | undefined, stray: boolean) =>
+    lines.flatMap(({ pid, args }) => {
+      const exit = exitOf(args);
+      return exit === undefined ? [] : [{ pid, exit, stray }];
+    });
+  const monitors = found(exitOption, false);
+  const watched = new Set(monitors.map(({ exit }) => exit));
+  return [...monitors, ...found(markedExit, true).filter(({ exit }) => !watched.has(exit))];
 }
 
 export interface CommandLine {
@@ -86,4 +103,11 @@ function exitOption(args: readonly string[]): string | undefined {
   const rest = own.slice(at + 1);
   const next = rest.findIndex((arg) => arg.startsWith("--"));
   return rest.slice(0, next < 0 ? undefined : next).join(" ");
+}
+
+/** The file after the mark of a wrapper (isolation/bwrap-args.ts). Pure. */
+function markedExit(args: readonly string[]): string | undefined {
+  const own = args.slice(0, Math.max(0, args.indexOf("--")));
+  const at = own.indexOf(WRAPPER_MARK);
+  return at > 0 && own[at - 1] === "--setenv" ? own[at + 1] : undefined;
 }

@@ -38,7 +38,7 @@ export interface PathUser {
 export function resolvePaths(env: Environment, platform: NodeJS.Platform, user: PathUser): Paths {
   const { dataDir, cacheDir } = dataAndCache(env, platform, user);
   // 40 bits: the name only has to tell one user's few homes apart; the owner is checked.
-  const hash = shortHash(dataDir);
+  const hash = homeHash(dataDir);
   return { dataDir, cacheDir, runtimeDir: runtime(env, platform, user, hash) };
 }
 
@@ -168,9 +168,9 @@ export function refuseDirectory(
   return undefined;
 }
 
-/** 40 bits of 64-bit FNV-1a (draft-eastlake-fnv), as hex. node:crypto would cost each command 9 ms to load. */
-function shortHash(text: string): string {
+/** What tells the homes of one machine apart in names: 40 bits of 64-bit FNV-1a (draft-eastlake-fnv), as hex. node:crypto would cost each command 9 ms to load. */
+export function homeHash(dataDir: string): string {
   let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  for (const byte of Buffer.from(dataDir)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
   return (hash >> 24n).toString(16).padStart(10, "0");
 }

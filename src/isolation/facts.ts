@@ -2,6 +2,7 @@ import { readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { cachedJson } from "../host/cached-json.ts";
+import { cgroupRefusal } from "../host/cgroup.ts";
 import { findProgram } from "../host/find-program.ts";
 import { installHint } from "../host/install-hint.ts";
 import { nativeProgram } from "../host/native.ts";
@@ -10,8 +11,8 @@ import { lastLines, runProgram } from "../host/run.ts";
 import { explainRefusal, namespaceSettings } from "../host/user-namespaces.ts";
 import { Deadline } from "../util/deadline.ts";
 import { bwrapArgs } from "./bwrap-args.ts";
-import type { Enclosure } from "./enclosure.ts";
-import type { IsolationFacts, Refusal } from "./tier.ts";
+import type { Bubblewrap } from "./enclosure.ts";
+import type { BubblewrapFound, IsolationFacts, Refusal } from "./tier.ts";
 import type { HostView } from "./view.ts";
 
 /** Slow hosts need far more than a second for a first start. */
@@ -30,38 +31,36 @@ export interface IsolationHost {
  * decides it changes. What did not work is tried again each time.
  */
 export async function isolationFacts(host: IsolationHost): Promise<IsolationFacts> {
-  return { user: await findBubblewrap(host) };
+  const root = process.getuid?.() === 0;
+  const [user, ownUid] = await Promise.all([
+    findBubblewrap(host, true),
+    root ? findBubblewrap(host, false) : { refusal: NEEDS_ROOT },
+  ]);
+  return { user, ownUid, noLimits: root && "bubblewrap" in ownUid ? cgroupRefusal() : undefined };
 }
 
-async function findBubblewrap(host: IsolationHost): Promise<IsolationFacts["user"]> {
-  if (process.platform !== "linux")
-    return { refusal: { reason: "bubblewrap is for Linux only", fix: undefined } };
+const NEEDS_ROOT: Refusal = { reason: "a jail, with a uid of its own, is for root to make" };
+
+async function findBubblewrap(host: IsolationHost, userNamespace: boolean): Promise<BubblewrapFound> {
+  const refuse = (reason: string, fix?: string): BubblewrapFound => ({ refusal: { reason, fix } });
+  if (process.platform !== "linux") return refuse("bubblewrap is for Linux only");
   const monitor = nativeProgram("monitor");
   if (monitor === undefined)
-    return {
-      refusal: {
-        reason: "smolvm's native monitor program is not built",
-        fix: "Build it: scripts/build-native.sh",
-      },
-    };
+    return refuse("smolvm's native monitor program is not built", "Build it: scripts/build-native.sh");
   const path = findProgram("bwrap", host.path);
-  if (path === undefined)
-    return { refusal: { reason: "bubblewrap is not installed", fix: installHint("bubblewrap") } };
-  const bubblewrap = { path, monitor, userNamespace: true };
+  if (path === undefined) return refuse("bubblewrap is not installed", installHint("bubblewrap"));
+  const bubblewrap = { path, monitor, userNamespace };
   try {
     return { bubblewrap, proc: await provenProc(bubblewrap, host.cacheDir) };
   } catch (error) {
     if (error instanceof Refused) return { refusal: error.refusal };
-    if (isSmolVMError(error)) return { refusal: { reason: error.message, fix: error.hint } };
+    if (isSmolVMError(error)) return refuse(error.message, error.hint);
     throw error;
   }
 }
 
 /** That bubblewrap works here, and whether with a /proc. @throws Refused */
-async function provenProc(
-  bubblewrap: NonNullable<Enclosure["bubblewrap"]>,
-  cacheDir: string,
-): Promise<boolean> {
+async function provenProc(bubblewrap: Bubblewrap, cacheDir: string): Promise<boolean> {
   const key = [
     ...[bubblewrap.path, bubblewrap.monitor].map(version),
     process.getuid?.(),
@@ -70,11 +69,12 @@ async function provenProc(
     ...namespaceSettings(),
   ].join(" ");
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
-  return await cachedJson(join(cacheDir, "isolation.json"), key, isBoolean, async () => {
+  const file = bubblewrap.userNamespace ? "isolation-user.json" : "isolation-root.json";
+  return await cachedJson(join(cacheDir, file), key, isBoolean, async () => {
     if ((await tryBubblewrap(bubblewrap, true)) === undefined) return true;
     const said = await tryBubblewrap(bubblewrap, false);
     if (said === undefined) return false;
-    throw new Refused(refusalFor(said));
+    throw new Refused(refusalFor(said, bubblewrap));
   });
 }
 
@@ -97,11 +97,9 @@ function version(path: string): string {
 }
 
 /** Runs our static program enclosed as a VMM would be. Returns what was said if that does not work. */
-async function tryBubblewrap(
-  bubblewrap: NonNullable<Enclosure["bubblewrap"]>,
-  proc: boolean,
-): Promise<string | undefined> {
+async function tryBubblewrap(bubblewrap: Bubblewrap, proc: boolean): Promise<string | undefined> {
   const view: HostView = {
+    exit: "",
     system: [],
     readOnly: [],
     optional: [],
@@ -116,12 +114,11 @@ async function tryBubblewrap(
   return code === 0 ? undefined : lastLines(stderr, 1, 300) || `it ended with ${signal ?? code}`;
 }
 
-function refusalFor(said: string): Refusal {
-  const known = explainRefusal();
-  if (known.setting === undefined)
-    return {
-      reason: `bubblewrap cannot make namespaces here: ${said}`,
-      fix: "A container may forbid them: run smolvm outside of it, or with fewer restrictions (docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined).",
-    };
-  return { reason: `user namespaces are ${known.reason}`, fix: known.fix };
+function refusalFor(said: string, { userNamespace }: Bubblewrap): Refusal {
+  const known = userNamespace ? explainRefusal() : undefined;
+  if (known?.setting !== undefined) return { reason: `user namespaces are ${known.reason}`, fix: known.fix };
+  return {
+    reason: `bubblewrap cannot make namespaces here: ${said}`,
+    fix: "A container may forbid them: run smolvm outside of it, or with fewer restrictions (docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined).",
+  };
 }

@@ -1,20 +1,27 @@
-import type { IsolationTier, LeastIsolation, ReachedIsolation } from "../config/spec.ts";
+import type { IsolationTier, LeastIsolation } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { type Enclosure, NO_ENCLOSURE } from "./enclosure.ts";
+import type { Bubblewrap } from "./enclosure.ts";
 
-/** Why a tier cannot be had, and what would change that. */
+/** Why something cannot be had, and what would change that. */
 export interface Refusal {
   readonly reason: string;
   /** ends in a command, where there is one */
-  readonly fix: string | undefined;
+  readonly fix?: string | undefined;
 }
+
+/** Bubblewrap as it works here, and whether it can mount a /proc; or why it does not. */
+export type BubblewrapFound =
+  | { readonly bubblewrap: Bubblewrap; readonly proc: boolean }
+  | { readonly refusal: Refusal };
 
 /** What this host can put around VMMs. */
 export interface IsolationFacts {
-  /** bubblewrap, by which VMMs get namespaces of their own, or why not */
-  readonly user:
-    | { readonly bubblewrap: NonNullable<Enclosure["bubblewrap"]>; readonly proc: boolean }
-    | { readonly refusal: Refusal };
+  /** in a user namespace */
+  readonly user: BubblewrapFound;
+  /** without one, so that VMMs can have uids of their own: only for root */
+  readonly ownUid: BubblewrapFound;
+  /** why no limits can be set by cgroups of our own */
+  readonly noLimits: Refusal | undefined;
 }
 
 /** What matters of a machine. */
@@ -24,52 +31,72 @@ export interface IsolationWants {
   readonly readsProc: boolean;
   /** its monitor is the one in Node, which must be able to reach it (hosts without Unix sockets) */
   readonly relayed: boolean;
+  /** why its VMM cannot have another uid than its user's: what it needs is closed to that */
+  readonly noOwnUid?: Refusal | undefined;
+  /** why its VMM cannot be jailed, although it could have a uid and limits of its own */
+  readonly noJail?: Refusal | undefined;
 }
 
-/** What is put around a machine's VMM, and what is to be told about it. */
-export interface ChosenIsolation {
-  readonly enclosure: Enclosure;
-  readonly reached: ReachedIsolation;
+/** What is to be put around a machine's VMM. */
+export interface EnclosurePlan {
+  readonly tier: IsolationTier;
+  readonly bubblewrap?: Bubblewrap;
+  /** it gets a uid of its own */
+  readonly ownUid: boolean;
+  /** it gets a cgroup with limits */
+  readonly limited: boolean;
+  /** why it is not the next better tier; absent where there is none */
+  readonly whyNotNext?: Refusal;
 }
 
 /**
- * The best tier that this host gives. Pure.
+ * The best tier that this host gives a machine. Pure.
  * @throws SmolVMError ISOLATION_UNAVAILABLE if that is less than what is accepted
  */
-export function chooseIsolation(facts: IsolationFacts, wants: IsolationWants): ChosenIsolation {
-  const chosen = bestIsolation(facts, wants);
-  const { tier, whyNotNext, fix } = chosen.reached;
-  if (wants.least === "auto" || RANK[tier] >= RANK[wants.least]) return chosen;
+export function chooseIsolation(facts: IsolationFacts, wants: IsolationWants): EnclosurePlan {
+  const plan = bestIsolation(facts, wants);
+  const { tier, whyNotNext } = plan;
+  if (wants.least === "auto" || RANK[tier] >= RANK[wants.least]) return plan;
   throw new SmolVMError(
     "ISOLATION_UNAVAILABLE",
-    `isolation '${wants.least}' cannot be had on this host, only '${tier}': ${whyNotNext}`,
-    { hint: fix ?? "See what this host allows: smolvm doctor", details: { wanted: wants.least, tier } },
+    `isolation '${wants.least}' cannot be had on this host, only '${tier}': ${whyNotNext?.reason}`,
+    {
+      hint: whyNotNext?.fix ?? "See what this host allows: smolvm doctor",
+      details: { wanted: wants.least, tier },
+    },
   );
 }
 
 const RANK: Readonly<Record<IsolationTier, number>> = { none: 0, user: 1, jail: 2 };
 
-function bestIsolation(facts: IsolationFacts, wants: IsolationWants): ChosenIsolation {
-  const user = userTier(facts, wants);
-  if ("refusal" in user) {
-    const { reason, fix } = user.refusal;
-    return { enclosure: NO_ENCLOSURE, reached: { tier: "none", whyNotNext: reason, fix } };
+function bestIsolation(facts: IsolationFacts, wants: IsolationWants): EnclosurePlan {
+  const limited = facts.noLimits === undefined;
+  const own = wants.noOwnUid === undefined ? usable(facts.ownUid, wants) : { refusal: wants.noOwnUid };
+  if ("bubblewrap" in own) {
+    const { bubblewrap } = own;
+    const whyNotNext = facts.noLimits ?? wants.noJail;
+    if (whyNotNext === undefined) return { tier: "jail", bubblewrap, ownUid: true, limited };
+    return { tier: "user", bubblewrap, ownUid: true, limited, whyNotNext };
   }
-  return {
-    enclosure: user,
-    reached: { tier: "user", whyNotNext: "jails are not built yet", fix: undefined },
-  };
+  const user = usable(facts.user, wants);
+  if ("bubblewrap" in user)
+    return {
+      tier: "user",
+      bubblewrap: user.bubblewrap,
+      ownUid: false,
+      limited: false,
+      whyNotNext: own.refusal,
+    };
+  return { tier: "none", ownUid: false, limited: false, whyNotNext: user.refusal };
 }
 
-function userTier(
-  { user }: IsolationFacts,
-  wants: IsolationWants,
-): Enclosure | { readonly refusal: Refusal } {
-  if (wants.relayed) return { refusal: { reason: "its sockets are loopback TCP", fix: undefined } };
-  if ("refusal" in user) return user;
-  if (wants.readsProc && !user.proc) return { refusal: NO_PROC };
-  return { tier: "user", bubblewrap: user.bubblewrap };
+function usable(found: BubblewrapFound, wants: IsolationWants): BubblewrapFound {
+  if (wants.relayed) return { refusal: RELAYED };
+  if ("bubblewrap" in found && wants.readsProc && !found.proc) return { refusal: NO_PROC };
+  return found;
 }
+
+const RELAYED: Refusal = { reason: "the machine's sockets are loopback TCP, which its monitor serves" };
 
 const NO_PROC: Refusal = {
   reason: "a new /proc cannot be mounted here, as in most containers",

@@ -1,5 +1,7 @@
 /** What of the host a VMM sees where it is enclosed. All else is not there for it: it has a root of its own. */
 export interface HostView {
+  /** the file that will say how it ended: it tells whose process this is (host/monitors.ts); not shown to it */
+  readonly exit: string;
   /** what programs need: libraries and their data (system-files.ts) */
   readonly system: readonly SystemFile[];
   /** files that it reads; they are where they are on the host */
@@ -9,6 +11,8 @@ export interface HostView {
   /** directories and files that it writes */
   readonly writable: readonly string[];
   readonly devices: readonly string[];
+  /** groups to which its devices are open, where the VMM has a uid of its own */
+  readonly groups?: readonly number[];
   /** it needs a /proc, in which it sees itself alone */
   readonly proc: boolean;
   /** "none": it has no network card but lo */

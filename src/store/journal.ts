@@ -5,6 +5,7 @@
 export const STEPS = [
   "create:files",
   "start:sockets",
+  "start:enclosure",
   "start:launch",
   "start:identity",
   "stop:machine",

@@ -85,4 +85,11 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE vms ADD COLUMN isolation TEXT;  -- ReachedIsolation, JSON: what stands around its VMM
   `,
+  `
+  -- Which sandbox's VMM has which uid, where VMMs have one of their own; as long as the sandbox exists.
+  CREATE TABLE uid_leases (
+    uid INTEGER PRIMARY KEY,
+    vm_id TEXT NOT NULL UNIQUE REFERENCES vms (id) ON DELETE CASCADE
+  ) STRICT;
+  `,
 ];

@@ -6,6 +6,7 @@ import { ChannelLeases } from "./leases.ts";
 import { PortTable } from "./ports.ts";
 import { SupervisorTable } from "./supervisor.ts";
 import { TapLeases } from "./taps.ts";
+import { UidLeases } from "./uids.ts";
 import { VmTable } from "./vms.ts";
 
 /** The store of one home directory. */
@@ -13,6 +14,7 @@ export interface Store {
   readonly vms: VmTable;
   readonly leases: ChannelLeases;
   readonly taps: TapLeases;
+  readonly uids: UidLeases;
   readonly ports: PortTable;
   readonly forwards: ForwardTable;
   readonly supervisor: SupervisorTable;
@@ -47,6 +49,7 @@ export function openStore(dataDir: string): Store {
     vms: new VmTable(database),
     leases: new ChannelLeases(database),
     taps: new TapLeases(database),
+    uids: new UidLeases(database),
     ports: new PortTable(database),
     forwards: new ForwardTable(database),
     supervisor: new SupervisorTable(database),

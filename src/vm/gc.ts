@@ -1,8 +1,11 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { listCgroups, removeCgroup } from "../host/cgroup.ts";
 import { runningMonitors } from "../host/monitors.ts";
 import { removeUnfinished } from "../images/unfinished.ts";
+import { MAY_RUN } from "../store/states.ts";
 import { Deadline } from "../util/deadline.ts";
+import { cgroupsOfHome } from "./enclosure.ts";
 import { filesOf, type Home } from "./home.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
@@ -10,7 +13,7 @@ import { supervisorFilesOf } from "./supervisor/files.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
-  readonly kind: "sandbox" | "process" | "directory" | "lease" | "socket" | "image";
+  readonly kind: "sandbox" | "process" | "directory" | "cgroup" | "lease" | "socket" | "image";
   /** what it was, in words */
   readonly what: string;
 }
@@ -29,6 +32,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await settleAll(home)),
     ...(await endStrayMachines(home)),
     ...removeStrayDirectories(home),
+    ...removeStrayCgroups(home),
     ...pruneLeases(home),
     ...removeStaleSocket(home),
     ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
@@ -74,6 +78,16 @@ function removeStrayDirectories(home: Home): Garbage[] {
         return { kind: "directory", what: join(root, name) };
       }),
   );
+}
+
+/** Cgroups of machines that have ended: those of records that have none, and of no record. */
+function removeStrayCgroups(home: Home): Garbage[] {
+  const directory = cgroupsOfHome(home);
+  return listCgroups(directory)
+    .filter((id) => !MAY_RUN.has(home.store.vms.find(id)?.state ?? "stopped"))
+    .map((id) => join(directory, id))
+    .filter(removeCgroup)
+    .map((what): Garbage => ({ kind: "cgroup", what }));
 }
 
 /** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host. */

@@ -9,6 +9,7 @@ import type {
   Lifetime,
   MachineType,
   NetworkMode,
+  VmmLimits,
 } from "../config/spec.ts";
 import { DISK_FULL_BYTES } from "../host/disk-space.ts";
 import { tierNote } from "../isolation/note.ts";
@@ -77,6 +78,10 @@ export interface IsolationInfo {
   readonly least: LeastIsolation;
   /** what was reached by its last start; undefined: it was not started yet */
   readonly tier: IsolationTier | undefined;
+  /** the uid that its VMM has to itself; undefined: it has that of the user who runs smolvm */
+  readonly uid: number | undefined;
+  /** what its VMM may use of this machine at most; undefined: no limits are in force */
+  readonly limits: VmmLimits | undefined;
   /** what that is, in words */
   readonly note: string;
   /** why it is not the next better tier, and what would make it that */
@@ -148,12 +153,22 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
 function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {
   const { isolation: least = "auto", machine } = spec;
   if (isolation === undefined)
-    return { least, tier: undefined, note: "not started yet", whyNotNext: undefined };
-  const { tier, whyNotNext, fix } = isolation;
+    return {
+      least,
+      tier: undefined,
+      uid: undefined,
+      limits: undefined,
+      note: "not started yet",
+      whyNotNext: undefined,
+    };
+  const { tier, uid, limits, whyNotNext, fix } = isolation;
+  const around = { tier, ownUid: uid !== undefined, limited: limits !== undefined };
   return {
     least,
     tier,
-    note: tierNote(tier, machine.backend, machine.accelerator),
+    uid,
+    limits,
+    note: tierNote(around, machine.backend, machine.accelerator),
     whyNotNext: whyNotNext === undefined ? undefined : [whyNotNext, fix].filter(Boolean).join(". "),
   };
 }

@@ -1,24 +1,31 @@
 import { BACKEND_FEATURES } from "../backends/features.ts";
+import { processHost } from "../backends/host.ts";
+import { jailRefusal, ownUidRefusal } from "../backends/own-uid.ts";
 import type { LeastIsolation, MachineSpec } from "../config/spec.ts";
-import { readEnvironment } from "../host/environment.ts";
+import type { VmFiles } from "../host/filenames.ts";
 import { isolationFacts } from "../isolation/facts.ts";
-import { type ChosenIsolation, chooseIsolation } from "../isolation/tier.ts";
+import { chooseIsolation, type EnclosurePlan } from "../isolation/tier.ts";
+import { isOurs } from "./enclosure.ts";
 import type { Home } from "./home.ts";
 
 /**
- * What is put around the VMM of a machine on this host as it is now.
+ * What is to be put around the VMM of a machine on this host as it is now.
  * @throws SmolVMError ISOLATION_UNAVAILABLE
  */
-export async function isolationFor(
+export async function planIsolation(
   home: Home,
   machine: MachineSpec,
+  files: VmFiles,
   least: LeastIsolation = "auto",
-): Promise<ChosenIsolation> {
-  const { path } = readEnvironment(process.env);
-  const facts = await isolationFacts({ cacheDir: home.paths.cacheDir, path });
+): Promise<EnclosurePlan> {
+  const host = processHost();
+  const facts = await isolationFacts({ cacheDir: host.cacheDir, path: host.env.path });
+  const ownUid = "bubblewrap" in facts.ownUid; // only for root
   return chooseIsolation(facts, {
     least,
     readsProc: BACKEND_FEATURES[machine.backend].readsProc,
     relayed: machine.transport === "tcp",
+    noOwnUid: ownUid ? ownUidRefusal(machine, files, (path) => isOurs(home, path)) : undefined,
+    noJail: ownUid ? jailRefusal(machine, host) : undefined,
   });
 }

@@ -14,9 +14,11 @@ export async function killOrphans(exitPath: string): Promise<void> {
 }
 
 /** Ends a monitor and the machine under it: a monitor passes SIGTERM on, and its program dies with it. */
-export async function killMonitor({ identity }: RunningMonitor): Promise<void> {
-  signalProcess(identity, "SIGTERM");
-  await waitForEnd(identity, Deadline.within(TERM_MS, "ending a machine")).catch(() => {}); // then harder
+export async function killMonitor({ identity, stray }: RunningMonitor): Promise<void> {
+  if (!stray) {
+    signalProcess(identity, "SIGTERM");
+    await waitForEnd(identity, Deadline.within(TERM_MS, "ending a machine")).catch(() => {}); // then harder
+  }
   if (!isAlive(identity)) return;
   signalProcess(identity, "SIGKILL");
   await waitForEnd(identity, Deadline.within(KILL_MS, "ending a machine"));

@@ -4,6 +4,7 @@ import { isAlive, signalProcess } from "../host/process-identity.ts";
 import { SETTLED } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
+import { takeDownEnclosure } from "./enclosure.ts";
 import { filesOf, type Home, makeRoomToRemove } from "./home.ts";
 import { noteStep } from "./step.ts";
 import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
@@ -53,6 +54,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
       if (alive) return record;
       leases.clear(record.id);
       if (record.vmm) await waitForExit(record.vmm, MONITOR_NOTE_MS);
+      takeDownEnclosure(home, record.id);
       const end = explainEnd(filesOf(home, record.id));
       if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });
       return vms.transition(record.id, "error", {
@@ -75,6 +77,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
         const { bringDown } = await import("./bring-down.ts"); // every command recovers, few have this to do
         await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
       }
+      takeDownEnclosure(home, record.id);
       leases.clear(record.id);
       return vms.transition(record.id, "stopped", { vmm: null });
     default:
@@ -103,6 +106,7 @@ async function endMachine(home: Home, record: VmRecord): Promise<void> {
     const { killOrphans } = await import("./orphans.ts");
     await killOrphans(filesOf(home, record.id).exit);
   }
+  takeDownEnclosure(home, record.id);
 }
 
 /** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */
@@ -117,6 +121,7 @@ export function discardNow(home: Home, id: string): void {
   const files = filesOf(home, id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });
+  takeDownEnclosure(home, id); // what is still dying keeps its cgroup, until gc
   home.store.vms.remove(id);
 }
 

@@ -14,9 +14,10 @@ import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
 import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
+import { makeEnclosure, takeDownEnclosure } from "./enclosure.ts";
 import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
-import { isolationFor } from "./isolation.ts";
+import { planIsolation } from "./isolation.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
 import { type LeasedTap, leaseTap } from "./tap.ts";
@@ -62,6 +63,7 @@ export async function startVm(
     try {
       return await boot(home, record, deadline, extras);
     } catch (error) {
+      takeDownEnclosure(home, id);
       home.store.leases.clear(id);
       const { code, message } = isSmolVMError(error)
         ? error
@@ -82,11 +84,13 @@ async function boot(
   const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
   const backend: Backend = backendOf(machine.backend);
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
-  const { enclosure, reached } = await isolationFor(home, machine, record.spec.isolation);
+  const plan = await planIsolation(home, machine, files, record.spec.isolation);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:sockets");
   clearLastRun(files);
   const tap = await leaseTap(home, record);
+  noteStep(home, record.id, "start:enclosure");
+  const { enclosure, reached } = makeEnclosure(home, record, plan);
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,
@@ -119,6 +123,7 @@ async function boot(
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */
 function clearLastRun(files: VmFiles): void {
   rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.jail, { recursive: true, force: true });
   mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
   const logs = [files.console, files.vmmLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
   for (const path of [files.exit, ...logs]) rmSync(path, { force: true });

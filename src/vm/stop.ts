@@ -1,6 +1,7 @@
 import { failpoint } from "../host/failpoint.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { bringDown, type StopStep } from "./bring-down.ts";
+import { takeDownEnclosure } from "./enclosure.ts";
 import type { Home } from "./home.ts";
 import { withLock } from "./lock.ts";
 import { noteStep } from "./step.ts";
@@ -16,6 +17,7 @@ export async function stopVm(home: Home, id: string, deadline: Deadline): Promis
     home.store.vms.transition(id, "stopping");
     noteStep(home, id, "stop:machine");
     const step = await bringDown(home, record, deadline);
+    takeDownEnclosure(home, id);
     failpoint("before stopped");
     home.store.leases.clear(id);
     home.store.vms.transition(id, "stopped", { vmm: null });

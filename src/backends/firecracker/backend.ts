@@ -1,10 +1,10 @@
+import { mkdirSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "../../config/spec.ts";
 import type { VmFiles } from "../../host/filenames.ts";
 import { type LaunchedProgram, launchProgram } from "../../host/launch.ts";
-import { ensurePrivateDir } from "../../host/paths.ts";
 import { signalProcess } from "../../host/process-identity.ts";
-import { enclose } from "../../isolation/enclose.ts";
+import { type EnclosedProgram, enclose, encloseJailer } from "../../isolation/enclose.ts";
 import { isStatic, systemFiles } from "../../isolation/system-files.ts";
 import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -13,8 +13,11 @@ import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
+import { kvmGroups } from "../own-uid.ts";
+import { makeSocketDir } from "../socket-dir.ts";
 import { vmmExitError } from "../vmm-exit.ts";
-import { firecrackerMissing, locateFirecracker } from "./locate.ts";
+import { jailerArgs, jailRoot } from "./jailer.ts";
+import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
 import { bootRequests } from "./requests.ts";
 
 /** The Firecracker backend for a host. */
@@ -35,13 +38,10 @@ async function launchFirecracker(
 ): Promise<LaunchedMachine> {
   const program = locateFirecracker(host.env);
   if (program === undefined) throw firecrackerMissing(host.env);
-  ensurePrivateDir(files.runtimeDir);
+  makeSocketDir(files.runtimeDir, options.enclosure);
   const startedAt = monotonicMs();
   const launched = await launchProgram({
-    ...enclose(options.enclosure, () => viewOf(spec, files, program, options.tap), [
-      program,
-      ...firecrackerArgs(files),
-    ]),
+    ...enclosed(spec, files, program, options, host),
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -57,6 +57,28 @@ async function launchFirecracker(
   return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
 }
 
+/** Firecracker in what is put around it: in its jailer, or directly. */
+function enclosed(
+  spec: MachineSpec,
+  files: VmFiles,
+  program: string,
+  { enclosure, tap }: LaunchOptions,
+  host: BackendHost,
+): EnclosedProgram {
+  const args = firecrackerArgs(files);
+  const { bubblewrap, user } = enclosure;
+  const jailer = enclosure.tier === "jail" ? locateJailer(program, host.env) : undefined;
+  if (jailer === undefined || bubblewrap === undefined || user === undefined) {
+    const id = ["--id", basename(files.dir)]; // the jailer gives it itself
+    return enclose(enclosure, () => viewOf(spec, files, program, tap), [program, ...id, ...args]);
+  }
+  const request = { jailer, firecracker: program, id: basename(files.dir), user, base: files.jail };
+  const root = jailRoot(request);
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const view = viewOf(spec, files, program, tap);
+  return encloseJailer(enclosure, { bubblewrap, user, view, root }, [...jailerArgs(request), ...args]);
+}
+
 /** What this Firecracker needs of the host. */
 function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string | undefined): HostView {
   return {
@@ -65,17 +87,15 @@ function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string 
     system: isStatic(program) ? [{ kind: "tree", path: program }] : systemFiles(program),
     optional: [],
     devices: ["/dev/kvm", ...tapDevices(tap)],
+    groups: kvmGroups() ?? [],
     proc: BACKEND_FEATURES.firecracker.readsProc,
     network: tap === undefined ? "none" : "host", // where the tap is
   };
 }
 
 /** Firecracker's arguments: all else is asked of its API. Its own log goes to stderr, its stdout is the guest's console. Pure. */
-export function firecrackerArgs(files: Pick<VmFiles, "control" | "dir">): string[] {
-  return [
-    ...["--api-sock", files.control, "--id", basename(files.dir)],
-    ...["--level", "Warning", "--log-path", "/proc/self/fd/2"],
-  ];
+function firecrackerArgs({ control }: Pick<VmFiles, "control">): string[] {
+  return ["--api-sock", control, "--level", "Warning", "--log-path", "/proc/self/fd/2"];
 }
 
 /** What of the API changes nothing and tells nothing of the guest's memory. */

@@ -5,7 +5,6 @@ import { SmolVMError } from "../../errors.ts";
 import { tscKhz } from "../../host/facts.ts";
 import type { VmFiles } from "../../host/filenames.ts";
 import { launchProgram } from "../../host/launch.ts";
-import { ensurePrivateDir } from "../../host/paths.ts";
 import { PORT_PLACEHOLDER } from "../../host/relay/placeholder.ts";
 import { enclose } from "../../isolation/enclose.ts";
 import { systemFiles } from "../../isolation/system-files.ts";
@@ -15,6 +14,8 @@ import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
+import { kvmGroups } from "../own-uid.ts";
+import { makeSocketDir } from "../socket-dir.ts";
 import { type QemuEndpoints, qemuArgs } from "./args.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
@@ -47,7 +48,7 @@ async function launchQemu(
     probeQemu(program, host.cacheDir),
     spec.accelerator === "tcg" && spec.arch === "x86_64" ? tscKhz(host.cacheDir) : undefined,
   ]);
-  ensurePrivateDir(files.runtimeDir);
+  makeSocketDir(files.runtimeDir, options.enclosure);
   const facts = {
     platform: process.platform,
     tscKhz: khz,
@@ -78,6 +79,7 @@ function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string 
     // Its user-mode network hands the guest's questions to the name server that this says.
     optional: spec.network === "off" || tap !== undefined ? [] : ["/etc/resolv.conf"],
     devices: [...(spec.accelerator === "kvm" ? ["/dev/kvm"] : []), ...tapDevices(tap)],
+    groups: spec.accelerator === "kvm" ? (kvmGroups() ?? []) : [],
     proc: BACKEND_FEATURES.qemu.readsProc,
     network: offline ? "none" : "host",
   };

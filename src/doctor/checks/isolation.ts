@@ -5,15 +5,15 @@ import { networkNote } from "../../network/plan.ts";
 import { type Check, pass, warn } from "../check.ts";
 
 /** What stands between a guest and this host, and why not more. */
-export const isolation: Check = ({ accelerator, backend, isolation: reached, platform, root }) => {
+export const isolation: Check = ({ accelerator, backend, isolation: plan, platform, root }) => {
   const name = "Isolation";
   if (backend === "qemu" && accelerator === undefined) return undefined; // nothing would run
-  const { tier, whyNotNext, fix } = reached;
+  const { tier, whyNotNext } = plan;
   const guarantee = accelerator === "tcg" ? "" : "; hardware virtualization";
-  const note = `${tier}: ${tierNote(tier, backend, accelerator ?? "kvm")}${guarantee}`;
-  const detail = whyNotNext === undefined ? note : `${note}; not more, because ${whyNotNext}`;
+  const note = `${tier}: ${tierNote(plan, backend, accelerator ?? "kvm")}${guarantee}`;
+  const detail = whyNotNext === undefined ? note : `${note}; not more, because ${whyNotNext.reason}`;
   if (tier !== "none" || platform !== "linux") return pass(name, detail);
-  if (fix !== undefined) return warn(name, detail, fix);
+  if (whyNotNext?.fix !== undefined) return warn(name, detail, whyNotNext.fix);
   return root
     ? warn(name, detail, "Run smolvm as an ordinary user: what escapes a guest has its rights.")
     : warn(name, detail);

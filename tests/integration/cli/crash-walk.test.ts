@@ -6,6 +6,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { cgroupsOf, listCgroups } from "../../../src/host/cgroup.ts";
+import { homeHash } from "../../../src/host/paths.ts";
 import { STEPS } from "../../../src/store/journal.ts";
 import { BACKENDS } from "../../helpers/backends.ts";
 import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
@@ -21,6 +23,10 @@ const WALK = {
   start: [
     "before start:sockets",
     "after start:sockets",
+    "before start:enclosure",
+    "after start:enclosure",
+    "after uid",
+    "after cgroup",
     "before start:launch",
     "after start:launch",
     "before vmm",
@@ -61,10 +67,16 @@ async function keepAnswers(): Promise<void> {
   expect((await done(["exec", "keep", "--", "cat", "/root/kept"])).text).toBe("kept\n");
 }
 
-/** Directories, sockets and processes of this home, without names that differ from run to run. */
-function traces(): { directories: number; sockets: number; processes: number } {
+/** Directories, sockets, processes and cgroups of this home, without names that differ from run to run. */
+function traces(): Record<string, number> {
   const { directories, sockets, processes } = leftovers(home);
-  return { directories: directories.length, sockets: sockets.length, processes: processes.length };
+  const cgroups = listCgroups(cgroupsOf(homeHash(join(home, "data", "smolvm"))));
+  return {
+    directories: directories.length,
+    sockets: sockets.length,
+    processes: processes.length,
+    cgroups: cgroups.length,
+  };
 }
 
 const SMALL = ["--backend", BACKENDS[0]!, "--network", "off", "--memory", "256M"];

@@ -1,158 +1,27 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { homedir } from "node:os";
+import { cpSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { processPaths } from "../../../src/host/paths.ts";
 import { processGuards } from "../../../src/host/process-guards.ts";
 import { isAlive, signalProcess } from "../../../src/host/process-identity.ts";
+import { runProgram } from "../../../src/host/run.ts";
+import { imageLayout } from "../../../src/images/layout.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
-import { openHome } from "../../../src/vm/home.ts";
-import { small } from "../../helpers/backends.ts";
+import { Deadline } from "../../../src/util/deadline.ts";
+import { ARCH, small } from "../../helpers/backends.ts";
+import { CLI } from "../../helpers/cli.ts";
+import { enclosedTests, pidOf, recordOf } from "../../helpers/enclosed.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
-import { inside } from "../../helpers/inside.ts";
+import { filesSeenBy } from "../../helpers/inside.ts";
+import { scaled } from "../../helpers/speed.ts";
 import { until } from "../../helpers/wait.ts";
 
 /** The VMM is QEMU, emulating: the tier is the same with any. A machine that cannot give it fails here, with the reason. */
 const home = useTempHome();
 const config = () => small("qemu", { image: "minimal", isolation: "user" });
 
-const record = (vm: SmolVM) => openHome().store.vms.get(vm.id);
-const pidOf = async (vm: SmolVM): Promise<number> => (await vm.info()).pid!;
-
-/** What of the file system a process sees, but for what belongs to the system or is made for it. */
-function filesSeenBy(pid: number): string[] {
-  const root = `/proc/${pid}/root`;
-  const skipped = new Set([
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/dev",
-    "/etc/alternatives",
-  ]);
-  const walk = (path: string): string[] =>
-    readdirSync(`${root}${path}`, { withFileTypes: true }).flatMap((entry) => {
-      const below = `${path === "/" ? "" : path}/${entry.name}`;
-      if (skipped.has(below)) return [];
-      return entry.isDirectory() ? walk(below) : [below];
-    });
-  return walk("/").sort();
-}
-
-describe("in the tier user, a VMM without a network", () => {
-  let vm: SmolVM;
-  let other: SmolVM;
-  let pid: number;
-  beforeAll(async () => {
-    [vm, other] = await Promise.all([SmolVM.create(config()), SmolVM.create(config())]);
-    pid = await pidOf(vm);
-  });
-  afterAll(async () => {
-    await vm?.delete({ force: true });
-    await other?.delete({ force: true });
-  });
-
-  test("says so, and what is missing for more", async () => {
-    expect((await vm.info()).isolation).toMatchObject({
-      least: "user",
-      tier: "user",
-      note: expect.stringContaining("namespaces of its own"),
-      whyNotNext: expect.any(String),
-    });
-  });
-
-  test("has namespaces of its own, a seccomp filter, no capabilities and no way to any", () => {
-    const guards = processGuards(pid)!;
-    expect(guards).toMatchObject({ seccomp: true, noNewPrivileges: true, capable: false });
-    expect(guards.ownNamespaces).toEqual(expect.arrayContaining(["ipc", "mnt", "net", "pid", "uts"]));
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
-      expect(status).toMatch(new RegExp(`^${set}:\\s0+$`, "m"));
-  });
-
-  test("sees of this machine's files its own alone, and programs", () => {
-    const { machine } = record(vm).spec;
-    const own = join(home, "run", "smolvm", vm.id);
-    const sockets = ["ctl", ...Array.from({ length: machine.sessionPorts + 1 }, (_, n) => `ch${n}`)];
-    const monitor = readdirSync("native").find(
-      (name) => name.startsWith("monitor-") && name.includes(machine.arch),
-    );
-    expect(filesSeenBy(pid)).toEqual(
-      [
-        machine.kernelPath,
-        machine.initrdPath!,
-        ...machine.disks.map(({ path }) => path),
-        ...sockets.map((name) => join(own, name)),
-        join(process.cwd(), "native", monitor!),
-        ...(existsSync("/etc/ld.so.cache") ? ["/etc/ld.so.cache"] : []),
-      ].sort(),
-    );
-  });
-
-  test("cannot read what is this user's, nor another sandbox's disk or sockets", async () => {
-    mkdirSync(join(home, "secrets"));
-    writeFileSync(join(home, "secrets", "key"), "secret");
-    for (const path of [
-      join(home, "secrets", "key"),
-      join(home, "data", "smolvm", "store.db"),
-      join(homedir(), ".ssh"),
-      record(other).spec.machine.disks[1]!.path,
-      join(home, "run", "smolvm", other.id),
-      "/etc/passwd",
-      "/proc/1/cmdline",
-    ]) {
-      const { code, said } = await inside(pid, `cat '${path}'`);
-      expect({ path, code, said }).toMatchObject({ code: 1, said: expect.stringContaining("No such file") });
-    }
-  });
-
-  test("cannot write to its image, to the system, or anywhere but to its disk and sockets", async () => {
-    const [base, upper] = record(vm).spec.machine.disks;
-    for (const path of [base!.path, record(vm).spec.machine.kernelPath, "/usr/x", "/x", "/etc/x"]) {
-      const { code, said } = await inside(pid, `: >>'${path}'`);
-      expect({ path, code, said }).toMatchObject({ code: 2, said: expect.stringContaining("Read-only") });
-    }
-    expect(await inside(pid, `: >>'${upper!.path}'`)).toEqual({ code: 0, said: "" });
-  });
-
-  test("cannot see or signal a process of this machine", async () => {
-    expect(await inside(pid, `kill -0 ${process.pid}`)).toMatchObject({
-      code: 1,
-      said: expect.stringContaining("No such process"),
-    });
-    expect((await inside(pid, "kill -0 2")).code).toBe(0); // itself
-  });
-
-  test("cannot reach a service of this machine", async () => {
-    let asked = 0;
-    const server = createServer((socket) => {
-      asked += 1;
-      socket.end();
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    try {
-      const { port } = server.address() as { port: number };
-      const { code, said } = await inside(
-        pid,
-        `exec python3 -c 'import socket; socket.create_connection(("127.0.0.1", ${port}), 5)'`,
-      );
-      expect({ code, said }).toMatchObject({ code: 1, said: expect.stringMatching(/unreachable|refused/) });
-      expect(asked).toBe(0);
-    } finally {
-      server.close();
-    }
-  });
-
-  test("has nothing of this process's environment", async () => {
-    const names = readFileSync(`/proc/${pid}/environ`, "utf8")
-      .split("\0")
-      .map((entry) => entry.split("=")[0]);
-    expect(["", "PATH", "PWD", "XDG_RUNTIME_DIR"]).toEqual(expect.arrayContaining(names));
-  });
-});
+describe("in the tier user, a VMM without a network", () => enclosedTests(home, config));
 
 test("a VMM with a network has this machine's, and all else as well", async () => {
   await using vm = await SmolVM.create({ ...config(), network: "open" });
@@ -166,7 +35,7 @@ test("a VMM with a network has this machine's, and all else as well", async () =
 test("what is killed is found with its signal written down, and nothing stays behind", async () => {
   const vm = await SmolVM.create({ ...config(), lifetime: "detached" });
   await vm.start();
-  const { vmm } = record(vm);
+  const { vmm } = recordOf(vm);
   expect(readlinkSync(`/proc/${vmm!.pid}/exe`)).toContain("qemu-system");
   process.kill(vmm!.pid, "SIGKILL");
   await until("the monitor has ended", () => !isAlive(vmm!.monitor));
@@ -179,7 +48,7 @@ test("what is killed is found with its signal written down, and nothing stays be
 test("the VMM and what is around it die with their monitor", async () => {
   const vm = await SmolVM.create({ ...config(), lifetime: "detached" });
   await vm.start();
-  const { vmm } = record(vm);
+  const { vmm } = recordOf(vm);
   signalProcess(vmm!.monitor, "SIGKILL");
   await until("all have ended", () => processesNaming(vm.id).length === 0);
   await vm.delete({ force: true });
@@ -205,3 +74,78 @@ test("without bubblewrap a sandbox that wants it is refused, and any other runs 
     process.env.PATH = PATH;
   }
 });
+
+/** Copies an image of this user's store to another's. */
+function copyImage(name: string, cacheDir: string): void {
+  const [from, to] = [imageLayout(processPaths()), imageLayout({ cacheDir })];
+  const ref = from.ref(name, ARCH);
+  const { digest } = JSON.parse(readFileSync(ref, "utf8"));
+  cpSync(ref, to.ref(name, ARCH));
+  cpSync(from.image(digest), to.image(digest), { recursive: true });
+}
+
+/** A number that no user of this machine has. */
+const NOBODY = 47_110;
+
+test.runIf(process.getuid?.() === 0)(
+  "an ordinary user's VMM is that user's, and what it has is a jail for root to make",
+  async () => {
+    const theirs = mkdtempSync(join(tmpdir(), "smt-"));
+    const deadline = Deadline.of("an ordinary user's command", { timeoutMs: scaled(100_000) });
+    const as = async (...args: string[]) =>
+      JSON.parse(
+        (
+          await runProgram(
+            [
+              ...["setpriv", "--reuid", `${NOBODY}`, "--regid", `${NOBODY}`, "--clear-groups"],
+              ...[
+                "env",
+                "-u",
+                "XDG_DATA_HOME",
+                "-u",
+                "XDG_RUNTIME_DIR",
+                "-u",
+                "XDG_CACHE_HOME",
+                `SMOLVM_HOME=${theirs}`,
+              ],
+              ...[...CLI, args[0]!, "--json", ...args.slice(1)],
+            ],
+            { deadline, check: false },
+          )
+        ).stdout,
+      );
+    try {
+      copyImage("minimal", join(theirs, "cache"));
+      await runProgram(["chown", "-R", `${NOBODY}:${NOBODY}`, theirs], { deadline });
+      const options = ["--image", "minimal", "--network", "off", "--memory", "256M", "--backend", "qemu"];
+      const refused = await as("create", "--start", "--isolation", "jail", ...options, "--name", "no");
+      expect(refused.error).toMatchObject({
+        code: "ISOLATION_UNAVAILABLE",
+        message: expect.stringContaining("for root"),
+      });
+      expect(
+        (await as("create", "--start", "--isolation", "user", ...options, "--name", "box")).error,
+      ).toBeNull();
+      const { data } = await as("info", "box");
+      expect(data.isolation).toMatchObject({ tier: "user", whyNotNext: expect.stringContaining("for root") });
+      expect(data.isolation.uid).toBeUndefined();
+      expect(processGuards(data.pid)).toMatchObject({
+        uid: NOBODY,
+        seccomp: true,
+        noNewPrivileges: true,
+        capable: false,
+      });
+      expect(processGuards(data.pid)!.ownNamespaces).toEqual(
+        expect.arrayContaining(["user", "pid", "mnt", "net"]),
+      );
+      const seen = filesSeenBy(data.pid);
+      expect(seen.filter((path) => path.startsWith(theirs) && !path.includes("/cache/"))).toEqual([
+        join(theirs, "vms", data.id, "upper.img"),
+      ]);
+    } finally {
+      for (const name of ["box", "no"]) await as("rm", "-f", name).catch(() => {}); // what is left tells
+      expect(processesNaming(theirs)).toEqual([]);
+      rmSync(theirs, { recursive: true, force: true });
+    }
+  },
+);

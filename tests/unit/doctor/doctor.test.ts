@@ -19,6 +19,8 @@ const QEMU: BackendSelection = {
 };
 const NO_KVM = { state: "absent", detail: "/dev/kvm does not exist", fix: "lsmod | grep kvm" } as const;
 
+const NOTHING_AROUND = { tier: "none", ownUid: false, limited: false } as const;
+
 const context = (change: Partial<DoctorContext> = {}): DoctorContext => ({
   env: readEnvironment({}),
   paths: { dataDir: "/d", cacheDir: "/c", runtimeDir: "/r" },
@@ -31,7 +33,7 @@ const context = (change: Partial<DoctorContext> = {}): DoctorContext => ({
   backend: "qemu",
   selection: QEMU,
   accelerator: "kvm",
-  isolation: { tier: "user" },
+  isolation: { tier: "user", ownUid: false, limited: false },
   ...change,
 });
 
@@ -115,6 +117,7 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     guards,
     tier: "user",
     seesStore: false,
+    limits: false,
     slowdown: 1.1,
     interfaces: ["lo"],
     ownKernel: true,
@@ -145,7 +148,7 @@ describe("what a booted sandbox shows, against what was predicted", () => {
 
   test("believes what QEMU was told where processes cannot be looked at", () => {
     const mac = { ...seen, accelerator: "hvf", guards: undefined, tier: "none" } as const;
-    const onMac = context({ platform: "darwin", accelerator: "hvf", isolation: { tier: "none" } });
+    const onMac = context({ platform: "darwin", accelerator: "hvf", isolation: NOTHING_AROUND });
     expect(compareBackend(onMac, mac)[1]).toMatchObject({ status: "pass" });
     expect(compareIsolation(onMac, mac)).toMatchObject({ status: "pass" });
   });
@@ -174,9 +177,20 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     expect(compareIsolation(predicted, { ...seen, ...change }).status).toBe("fail");
   });
 
+  test("a jail has a uid of its own and limits", () => {
+    const jail = context({ root: true, isolation: { tier: "jail", ownUid: true, limited: true } });
+    const jailed = { ...seen, tier: "jail", limits: true, guards: { ...guards, uid: 0x7000_0001 } } as const;
+    expect(compareIsolation(jail, jailed)).toMatchObject({
+      status: "pass",
+      detail: expect.stringContaining("the uid 1879048193, limits on memory"),
+    });
+    expect(compareIsolation(jail, { ...jailed, limits: false }).status).toBe("fail");
+    expect(compareIsolation(jail, { ...jailed, guards: { ...guards, uid: 0 } }).status).toBe("fail");
+  });
+
   test("root's rights are as was said, when root runs it without an enclosure", () => {
     const root = { ...seen, guards: { ...guards, capable: true, ownNamespaces: [] }, tier: "none" } as const;
-    const predicted = context({ root: true, isolation: { tier: "none" } });
+    const predicted = context({ root: true, isolation: NOTHING_AROUND });
     expect(compareIsolation(predicted, root).status).toBe("pass");
     expect(compareIsolation(context({ root: true }), { ...root, tier: "user" }).status).toBe("fail");
   });

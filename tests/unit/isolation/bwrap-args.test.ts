@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
-import { bwrapArgs } from "../../../src/isolation/bwrap-args.ts";
-import { enclose } from "../../../src/isolation/enclose.ts";
+import { bwrapArgs, chrootArgs } from "../../../src/isolation/bwrap-args.ts";
+import { enclose, encloseJailer } from "../../../src/isolation/enclose.ts";
 import { NO_ENCLOSURE } from "../../../src/isolation/enclosure.ts";
 import type { HostView } from "../../../src/isolation/view.ts";
 
 const bubblewrap = { path: "/usr/bin/bwrap", monitor: "/opt/monitor", userNamespace: true };
 const view: HostView = {
+  exit: "/data/exit.json",
   system: [
     { kind: "tree", path: "/usr" },
     { kind: "link", path: "/lib", target: "usr/lib" },
@@ -20,7 +21,7 @@ const view: HostView = {
 
 test("an enclosed program sees what the view says, under the names that it has, and nothing else", () => {
   expect(bwrapArgs(bubblewrap, view).join(" ")).toMatchInlineSnapshot(
-    `"/usr/bin/bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --die-with-parent --cap-drop ALL --ro-bind /usr /usr --symlink usr/lib /lib --dev /dev --dev-bind /dev/kvm /dev/kvm --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind /opt/monitor /opt/monitor --ro-bind /images/base /images/base --bind /run/box /run/box --bind /data/upper /data/upper --remount-ro / --chdir / --"`,
+    `"/usr/bin/bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --die-with-parent --setenv SMOLVM_EXIT /data/exit.json --cap-drop ALL --dir /opt --dir /images --dir /etc --dir /run --dir /data --ro-bind /usr /usr --symlink usr/lib /lib --dev /dev --dev-bind /dev/kvm /dev/kvm --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind /opt/monitor /opt/monitor --ro-bind /images/base /images/base --bind /run/box /run/box --bind /data/upper /data/upper --remount-ro / --chdir / --"`,
   );
 });
 
@@ -37,5 +38,36 @@ test("the last step into an enclosure is our own; without one the program is wha
   expect(enclose(NO_ENCLOSURE, () => view, ["/usr/bin/vmm"])).toEqual({
     argv: ["/usr/bin/vmm"],
     wrapped: false,
+    cgroup: undefined,
   });
+});
+
+test("as root, the last step inside gives up all but a uid and the groups of its devices", () => {
+  const privileged = { ...bubblewrap, userNamespace: false };
+  const user = { uid: 1879048192, gid: 1879048192 };
+  const groups = { ...view, groups: [104] };
+  const { argv, cgroup } = enclose(
+    { tier: "jail", bubblewrap: privileged, user, cgroup: "/sys/fs/cgroup/smolvm-x/box" },
+    () => groups,
+    ["/usr/bin/vmm"],
+  );
+  expect(cgroup).toBe("/sys/fs/cgroup/smolvm-x/box");
+  expect(argv).not.toContain("--unshare-user");
+  expect(argv.slice(argv.indexOf("/opt/monitor", argv.indexOf("--"))).join(" ")).toBe(
+    "/opt/monitor enter --user 1879048192:1879048192:104 -- /usr/bin/vmm",
+  );
+  expect(bwrapArgs(privileged, view).join(" ")).toContain(
+    "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID --cap-add CAP_SETPCAP --cap-add CAP_CHOWN",
+  );
+});
+
+test("a jailer sees the host, and what its program will see at the program's root", () => {
+  const privileged = { ...bubblewrap, userNamespace: false };
+  const user = { uid: 7, gid: 7 };
+  const place = { bubblewrap: privileged, user, view: { ...view, proc: true }, root: "/data/jail/root" };
+  expect(chrootArgs(privileged, place.view, place.root).join(" ")).toMatchInlineSnapshot(
+    `"/usr/bin/bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --die-with-parent --setenv SMOLVM_EXIT /data/exit.json --dev-bind / / --proc /data/jail/root/proc --dir /data/jail/root/images --dir /data/jail/root/run --dir /data/jail/root/data --ro-bind /images/base /data/jail/root/images/base --bind /run/box /data/jail/root/run/box --bind /data/upper /data/jail/root/data/upper --chdir / --"`,
+  );
+  const { argv } = encloseJailer({ tier: "jail" }, place, ["/usr/bin/jailer"]);
+  expect(argv.slice(-6).join(" ")).toBe("/opt/monitor enter --own-output 7:7 -- /usr/bin/jailer");
 });

@@ -1,0 +1,67 @@
+import { statSync } from "node:fs";
+import type { MachineSpec } from "../config/spec.ts";
+import type { VmFiles } from "../host/filenames.ts";
+import type { Refusal } from "../isolation/tier.ts";
+import { locateFirecracker, locateJailer } from "./firecracker/locate.ts";
+import type { BackendHost } from "./host.ts";
+import { machineFiles } from "./machine-files.ts";
+
+const KVM = "/dev/kvm";
+/** For others, as in chmod o+rw. */
+const READ = 0o004;
+const WRITE = 0o002;
+
+/**
+ * Why the VMM of a machine cannot run under a uid that owns nothing but what it is given; undefined: it can. What of the
+ * user's own it needs must be open to everyone: smolvm does not change who may use your files.
+ * @param isOurs tells the files that smolvm itself has made, and may open
+ */
+export function ownUidRefusal(
+  spec: MachineSpec,
+  files: VmFiles,
+  isOurs: (path: string) => boolean,
+): Refusal | undefined {
+  if (spec.networkCard === "tap") return { reason: "its tap belongs to this user" };
+  if (spec.backend === "qemu" && spec.accelerator === "kvm" && kvmGroups() === undefined) {
+    return {
+      reason: `${KVM} is open to root alone`,
+      fix: `Give it to a group: sudo groupadd -f kvm; sudo chgrp kvm ${KVM}; sudo chmod 660 ${KVM}`,
+    };
+  }
+  const { readOnly, writable } = machineFiles(spec, files);
+  const given = new Set([files.runtimeDir, files.upper]);
+  return (
+    closed(
+      readOnly.filter((path) => !isOurs(path)),
+      READ,
+      "o+r",
+    ) ??
+    closed(
+      writable.filter((path) => !given.has(path)),
+      READ | WRITE,
+      "o+rw",
+    )
+  );
+}
+
+function closed(paths: readonly string[], bits: number, mode: string): Refusal | undefined {
+  const path = paths.find((name) => (statSync(name).mode & bits) !== bits);
+  if (path === undefined) return undefined;
+  return { reason: `'${path}' is closed to a uid of its own`, fix: `Open it: chmod ${mode} '${path}'` };
+}
+
+/** The groups that a VMM must be in to open /dev/kvm; undefined: only root may. */
+export function kvmGroups(): readonly number[] | undefined {
+  const stat = statSync(KVM, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  if ((stat.mode & (READ | WRITE)) === (READ | WRITE)) return [];
+  return stat.gid !== 0 && (stat.mode & 0o060) === 0o060 ? [stat.gid] : undefined;
+}
+
+/** Why the VMM of a machine cannot be jailed, although it could have a uid and limits; undefined: it can. */
+export function jailRefusal(spec: Pick<MachineSpec, "backend">, host: BackendHost): Refusal | undefined {
+  if (spec.backend !== "firecracker") return undefined;
+  const program = locateFirecracker(host.env);
+  if (program === undefined || locateJailer(program, host.env) !== undefined) return undefined;
+  return { reason: "Firecracker's jailer is not installed", fix: "Install it: smolvm setup" };
+}

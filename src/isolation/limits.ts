@@ -1,0 +1,17 @@
+import type { BackendName, MachineSpec, VmmLimits } from "../config/spec.ts";
+
+/** Memory that a VMM takes beside the guest's: QEMU's own, with emulation its translated code, and the page cache of its disks. */
+const OVERHEAD_MIB: Readonly<Record<BackendName, number>> = { qemu: 384, firecracker: 128 };
+/** For the VMM's own work beside the guest's CPUs: disks, network, console. */
+const OWN_CPUS = 1;
+/** QEMU's pool for blocking input and output has up to 64 threads; some are around it. */
+const OWN_PIDS = 128;
+
+/** What the VMM of a machine may use of the host at most. Pure. */
+export function limitsFor(machine: Pick<MachineSpec, "backend" | "memSizeMib" | "vcpuCount">): VmmLimits {
+  return {
+    memoryMib: machine.memSizeMib + OVERHEAD_MIB[machine.backend],
+    cpus: machine.vcpuCount + OWN_CPUS,
+    pids: machine.vcpuCount + OWN_PIDS,
+  };
+}

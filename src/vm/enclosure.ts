@@ -1,0 +1,105 @@
+import { chmodSync, chownSync, existsSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { machineFiles } from "../backends/machine-files.ts";
+import type { MachineSpec, ReachedIsolation } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import { cgroupsOf, makeCgroup, removeCgroup } from "../host/cgroup.ts";
+import { failpoint } from "../host/failpoint.ts";
+import { homeHash } from "../host/paths.ts";
+import type { Enclosure, VmmUser } from "../isolation/enclosure.ts";
+import { limitsFor } from "../isolation/limits.ts";
+import type { EnclosurePlan } from "../isolation/tier.ts";
+import type { VmRecord } from "../store/vms.ts";
+import { filesOf, type Home } from "./home.ts";
+
+/**
+ * The uids of one home's VMMs. Nobody else gives any out from here on: systemd's list of who uses which ends at containers'
+ * (https://systemd.io/UIDS-GIDS/). Which part of the rest is a home's goes by its name.
+ */
+const FIRST_UID = 0x7000_0000;
+const UIDS_PER_HOME = 0x1_0000;
+const HOMES_MASK = 0xfff;
+
+/** What has been made for one start: what to hand to the backend, and what to tell. */
+export interface MadeEnclosure {
+  readonly enclosure: Enclosure;
+  readonly reached: ReachedIsolation;
+}
+
+/**
+ * Makes what a plan says: the uid is leased, files are given to it, the cgroup has its limits. Noted in the journal by who
+ * calls; {@link takeDownEnclosure} is its undoing.
+ * @throws SmolVMError HOST_FAILED
+ */
+export function makeEnclosure(home: Home, record: VmRecord, plan: EnclosurePlan): MadeEnclosure {
+  const { tier, bubblewrap, whyNotNext } = plan;
+  const { machine } = record.spec;
+  const user = plan.ownUid ? leaseUser(home, record) : undefined;
+  failpoint("after uid");
+  giveFiles(home, record.id, machine, user);
+  const limits = plan.limited ? limitsFor(machine) : undefined;
+  const cgroup = limits && cgroupOf(home, record.id);
+  if (cgroup !== undefined) makeCgroup(cgroup, limits!);
+  failpoint("after cgroup");
+  return {
+    enclosure: {
+      tier,
+      ...(bubblewrap === undefined ? {} : { bubblewrap }),
+      ...(user === undefined ? {} : { user }),
+      ...(cgroup === undefined ? {} : { cgroup }),
+    },
+    reached: {
+      tier,
+      uid: user?.uid,
+      limits,
+      ...(whyNotNext === undefined ? {} : { whyNotNext: whyNotNext.reason, fix: whyNotNext.fix }),
+    },
+  };
+}
+
+/** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
+export function takeDownEnclosure(home: Home, id: string): void {
+  if (process.platform !== "linux") return;
+  removeCgroup(cgroupOf(home, id));
+  rmSync(filesOf(home, id).jail, { recursive: true, force: true });
+}
+
+/** The directory of the cgroups of a home's machines. */
+export function cgroupsOfHome(home: Home): string {
+  return cgroupsOf(homeHash(home.paths.dataDir));
+}
+
+/** Files that smolvm has made itself: who may read them is for us to say. They lie in directories that nobody else may enter. */
+export function isOurs({ paths }: Home, path: string): boolean {
+  return [paths.dataDir, paths.cacheDir].some((directory) => path.startsWith(`${directory}/`));
+}
+
+function cgroupOf(home: Home, id: string): string {
+  return join(cgroupsOfHome(home), id);
+}
+
+function leaseUser(home: Home, record: VmRecord): VmmUser {
+  const part = Number.parseInt(homeHash(home.paths.dataDir), 16) & HOMES_MASK;
+  const first = FIRST_UID + part * UIDS_PER_HOME;
+  const uid = home.store.uids.lease(record.id, { first, count: UIDS_PER_HOME });
+  if (uid !== undefined) return { uid, gid: uid };
+  throw new SmolVMError("HOST_FAILED", `all ${UIDS_PER_HOME} uids of this home are leased`, {
+    hint: "Remove sandboxes that are not needed: smolvm ls",
+  });
+}
+
+/** The disk belongs to whom the VMM is; what all machines share is open for reading to each. */
+function giveFiles(home: Home, id: string, machine: MachineSpec, user: VmmUser | undefined): void {
+  const own = process.getuid?.();
+  if (own !== 0) return; // nobody else can give files away
+  const files = filesOf(home, id);
+  if (existsSync(files.upper)) {
+    const { uid, gid } = user ?? { uid: own, gid: process.getgid?.() ?? 0 };
+    if (statSync(files.upper).uid !== uid) chownSync(files.upper, uid, gid);
+  }
+  if (user === undefined) return;
+  for (const path of machineFiles(machine, files).readOnly) {
+    const { mode } = statSync(path);
+    if ((mode & 0o004) === 0 && isOurs(home, path)) chmodSync(path, (mode & 0o777) | 0o004);
+  }
+}
