@@ -14,7 +14,7 @@ export const recordOf = (vm: SmolVM): VmRecord => openHome().store.vms.get(vm.id
 export const pidOf = async (vm: SmolVM): Promise<number> => (await vm.info()).pid!;
 
 /** What a process's file system shows of what smolvm itself needs there. */
-const HELPERS = /\/native\/monitor-|^\/etc\/ld\.so\.cache$|\/firecracker$/;
+const HELPERS = /\/native\/monitor-|^\/etc\/ld\.so\.cache$|\/firecracker(\.pid)?$/;
 
 /**
  * The tests of any enclosure of a VMM without a network: what is in it can neither read, write, signal nor reach what is

@@ -20,7 +20,11 @@ afterEach(async () => {
 /** Creates and starts a sandbox with that Firecracker, or with the lab's own: the error. */
 async function failure(firecracker: string | undefined, options: readonly string[] = [], env = {}) {
   const other = firecracker === undefined ? {} : { SMOLVM_FIRECRACKER: firecracker };
-  const run = await cliJson(["create", "--start", ...SMALL, ...options], { env: { ...other, ...env } });
+  // Without bubblewrap: what is enclosed could not run a script, or Node.
+  const bare = { PATH: home };
+  const run = await cliJson(["create", "--start", ...SMALL, ...options], {
+    env: { ...bare, ...other, ...env },
+  });
   expect(run.ok).toBe(false);
   return run.error;
 }
