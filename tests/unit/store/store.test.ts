@@ -340,3 +340,26 @@ describe("the supervisor's duties", () => {
     expect(store.leases.controlHolder("one")).toBeUndefined();
   });
 });
+
+describe("uids", () => {
+  const range = { first: 100, count: 2 };
+  beforeEach(() => {
+    for (const name of ["one", "two", "three"]) add(name);
+  });
+
+  test("are each one sandbox's, which keeps its own as long as it exists", () => {
+    expect(store.uids.lease("one", range)).toBe(100);
+    expect(store.uids.lease("two", range)).toBe(101);
+    expect(store.uids.lease("one", range)).toBe(100);
+    expect(store.uids.lease("three", range)).toBeUndefined();
+    store.vms.remove("one");
+    expect(store.uids.lease("three", range)).toBe(100);
+  });
+
+  test("of two processes at once are never the same", () => {
+    const other = openStore(directory);
+    expect(store.uids.lease("one", range)).toBe(100);
+    expect(other.uids.lease("two", range)).toBe(101);
+    other.close();
+  });
+});
