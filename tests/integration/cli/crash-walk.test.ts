@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { cgroupsOf, listCgroups } from "../../../src/host/cgroup.ts";
@@ -67,14 +68,18 @@ async function keepAnswers(): Promise<void> {
   expect((await done(["exec", "keep", "--", "cat", "/root/kept"])).text).toBe("kept\n");
 }
 
-/** Directories, sockets, processes and cgroups of this home, without names that differ from run to run. */
+/** How many directories, sockets, processes, mounts and cgroups of this home there are: their names differ from run to run. */
 function traces(): Record<string, number> {
   const { directories, sockets, processes } = leftovers(home);
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(home));
   const cgroups = listCgroups(cgroupsOf(homeHash(join(home, "data", "smolvm"))));
   return {
     directories: directories.length,
     sockets: sockets.length,
     processes: processes.length,
+    mounts: mounts.length,
     cgroups: cgroups.length,
   };
 }
