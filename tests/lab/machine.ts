@@ -29,10 +29,10 @@ export const LAB_PORTS = ["control", "out", "err"] as const;
 export const LAB_MONITOR = "monitor";
 
 /**
- * QEMU (7.2, and its source since) may lose an interrupt that comes in the very moment in which a guest of the lab is entered or
- * left: it changes the processor's set of pending requests there without the lock that others hold (target/i386, helper_vmrun and
- * do_vmexit). A timer that is set for one time and lost is never set again: then that processor, and soon the whole lab,
- * stands still. With a tick that repeats by itself the next one, 4 ms later, makes up for it.
+ * With the kernel's usual clock, timers of one shot, labs stood still for good. A cause that QEMU's source shows: when a guest of the lab is
+ * entered or left (target/i386: helper_vmrun, do_vmexit), the processor's set of pending interrupts is changed without the lock that others
+ * hold, so one that comes in that moment can be lost, and a timer of one shot is then never set again. A tick that repeats by itself makes up
+ * for it 4 ms later. It is not the only cause: with two processors one lab in 44 boots still stood still, with one none did (CONTRIBUTING.md).
  */
 const SELF_REPEATING_TICK = "nohz=off highres=off";
 
