@@ -148,6 +148,7 @@ export const PURE: readonly string[] = [
   "doctor/render.ts",
   "doctor/setup-steps.ts",
   "host/environment.ts",
+  "host/vmm-uids.ts",
   "host/wrapper-mark.ts",
   "isolation/bwrap-args.ts",
   "isolation/enclose.ts",

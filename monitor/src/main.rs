@@ -5,6 +5,7 @@ mod enter;
 mod log;
 mod run;
 mod sys;
+mod tap;
 mod tsc;
 
 use std::ffi::OsString;
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
-smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] -- PROGRAM ARGS...\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] -- PROGRAM ARGS...\n       \
+smolvm-monitor own-tap NAME UID\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 /// What `run` was asked for.
 pub struct Options {
@@ -71,6 +73,10 @@ fn main() {
         },
         Some(b"enter") => match enter::parse(args) {
             Some(options) => enter::enter(&options),
+            None => usage(),
+        },
+        Some(b"own-tap") => match tap::parse(args) {
+            Some((name, uid)) => tap::own(&name, uid),
             None => usage(),
         },
         Some(b"tsc") => match tsc::khz() {

@@ -7,6 +7,7 @@ import type { BackendHost } from "./host.ts";
 import { machineFiles } from "./machine-files.ts";
 
 const KVM = "/dev/kvm";
+const TUN = "/dev/net/tun";
 /** For others, as in chmod o+rw. */
 const READ = 0o004;
 const WRITE = 0o002;
@@ -21,7 +22,8 @@ export function ownUidRefusal(
   files: VmFiles,
   isOurs: (path: string) => boolean,
 ): Refusal | undefined {
-  if (spec.networkCard === "tap") return { reason: "its tap belongs to this user" };
+  if (spec.networkCard === "tap" && !isOpen(TUN))
+    return { reason: `${TUN} is open to root alone`, fix: `Open it, as distributions do: chmod 666 ${TUN}` };
   if (spec.backend === "qemu" && spec.accelerator === "kvm" && kvmGroups() === undefined) {
     return {
       reason: `${KVM} is open to root alone`,
@@ -44,6 +46,11 @@ export function ownUidRefusal(
   );
 }
 
+function isOpen(path: string): boolean {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
+  return (mode & (READ | WRITE)) === (READ | WRITE);
+}
+
 function closed(paths: readonly string[], bits: number, mode: string): Refusal | undefined {
   const path = paths.find((name) => (statSync(name).mode & bits) !== bits);
   if (path === undefined) return undefined;
@@ -52,9 +59,9 @@ function closed(paths: readonly string[], bits: number, mode: string): Refusal |
 
 /** The groups that a VMM must be in to open /dev/kvm; undefined: only root may. */
 export function kvmGroups(): readonly number[] | undefined {
+  if (isOpen(KVM)) return [];
   const stat = statSync(KVM, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
-  if ((stat.mode & (READ | WRITE)) === (READ | WRITE)) return [];
   return stat.gid !== 0 && (stat.mode & 0o060) === 0o060 ? [stat.gid] : undefined;
 }
 

@@ -1,5 +1,6 @@
 import type { Accelerator, BackendName, IsolationTier } from "../config/spec.ts";
 import type { ProcessGuards } from "../host/process-guards.ts";
+import { isVmmUid } from "../host/vmm-uids.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";
 
 /** What a sandbox that was really booted is like. */
@@ -114,9 +115,6 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
 /** The namespaces that a VMM without a network has of its own where it is enclosed. */
 const ENCLOSED_NAMESPACES = ["ipc", "mnt", "net", "pid", "uts"];
 
-/** Uids of the system, of users and of containers are below (vm/enclosure.ts). */
-const FIRST_OWN_UID = 0x7000_0000;
-
 /** What a tier promises and the process does not show. */
 function tierFaults(
   { tier, ownUid, limited }: Predicted["isolation"],
@@ -130,9 +128,7 @@ function tierFaults(
     ...(shared.length === 0 ? [] : [`its VMM shares this machine's namespaces: ${shared.join(", ")}`]),
     ...(guards.noNewPrivileges ? [] : ["its VMM could gain privileges"]),
     ...(seesStore ? ["its VMM sees smolvm's store"] : []),
-    ...(ownUid && guards.uid < FIRST_OWN_UID
-      ? [`its VMM has the uid ${guards.uid}, which is not its own`]
-      : []),
+    ...(ownUid && !isVmmUid(guards.uid) ? [`its VMM has the uid ${guards.uid}, which is not its own`] : []),
     ...(limited && !limits ? ["no limits are in force for its VMM"] : []),
   ];
 }

@@ -1,7 +1,11 @@
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
+import type { Deadline } from "../util/deadline.ts";
+import { nativeProgram } from "./native.ts";
+import { runProgram } from "./run.ts";
 import { setupCommand } from "./setup-command.ts";
 import { setupState } from "./setup-state.ts";
 import { userName } from "./user-name.ts";
+import { isVmmUid } from "./vmm-uids.ts";
 
 /** A tap that the set-up made (scripts/setup/network). */
 export interface Tap {
@@ -45,11 +49,27 @@ export function tapsOf(uid: number): Tap[] {
   return names
     .flatMap((name) => {
       const number = /^smolvm(\d+)$/.exec(name)?.[1];
-      return number !== undefined && attribute(name, "owner") === String(uid)
+      return number !== undefined && belongsTo(attribute(name, "owner"), uid)
         ? [{ name, number: Number(number), uid }]
         : [];
     })
     .sort((a, b) => a.number - b.number);
+}
+
+/** Root's taps are also those that were given to VMMs with uids of their own, until they are given to the next ones. */
+function belongsTo(owner: string, uid: number): boolean {
+  return owner === String(uid) || (uid === 0 && isVmmUid(Number(owner)));
+}
+
+/**
+ * Gives a tap of root's to the user who will open it: its VMM.
+ * @throws SmolVMError HOST_FAILED, TIMEOUT, DEPENDENCY_MISSING
+ */
+export async function giveTap(name: string, uid: number, deadline: Deadline): Promise<void> {
+  if (attribute(name, "owner") === String(uid)) return;
+  const monitor = nativeProgram("monitor");
+  if (monitor === undefined) return; // then nothing is enclosed, and root may open it
+  await runProgram([monitor, "own-tap", name, String(uid)], { deadline });
 }
 
 /** Whether a program has a tap open now, of whichever home: the kernel lets in one at a time. */

@@ -35,6 +35,7 @@ export function bwrapArgs(bubblewrap: Bubblewrap, view: HostView): string[] {
     ...view.system.flatMap(systemArgs),
     ...["--dev", "/dev"],
     ...(view.proc ? ["--proc", "/proc"] : []),
+    ...directories("", view.devices),
     ...view.devices.flatMap((path) => same("--dev-bind", path)),
     ...view.optional.flatMap((path) => same("--ro-bind-try", path)),
     ...[bubblewrap.monitor, ...view.readOnly].flatMap((path) => same("--ro-bind", path)),

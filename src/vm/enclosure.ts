@@ -6,19 +6,14 @@ import { SmolVMError } from "../errors.ts";
 import { cgroupsOf, makeCgroup, removeCgroup } from "../host/cgroup.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { homeHash } from "../host/paths.ts";
+import { giveTap } from "../host/taps.ts";
+import { uidsOfHome } from "../host/vmm-uids.ts";
 import type { Enclosure, VmmUser } from "../isolation/enclosure.ts";
 import { limitsFor } from "../isolation/limits.ts";
 import type { EnclosurePlan } from "../isolation/tier.ts";
 import type { VmRecord } from "../store/vms.ts";
+import type { Deadline } from "../util/deadline.ts";
 import { filesOf, type Home } from "./home.ts";
-
-/**
- * The uids of one home's VMMs. Nobody else gives any out from here on: systemd's list of who uses which ends at containers'
- * (https://systemd.io/UIDS-GIDS/). Which part of the rest is a home's goes by its name.
- */
-const FIRST_UID = 0x7000_0000;
-const UIDS_PER_HOME = 0x1_0000;
-const HOMES_MASK = 0xfff;
 
 /** What has been made for one start: what to hand to the backend, and what to tell. */
 export interface MadeEnclosure {
@@ -31,12 +26,18 @@ export interface MadeEnclosure {
  * calls; {@link takeDownEnclosure} is its undoing.
  * @throws SmolVMError HOST_FAILED
  */
-export function makeEnclosure(home: Home, record: VmRecord, plan: EnclosurePlan): MadeEnclosure {
+export async function makeEnclosure(
+  home: Home,
+  record: VmRecord,
+  plan: EnclosurePlan,
+  { tap, deadline }: { readonly tap: string | undefined; readonly deadline: Deadline },
+): Promise<MadeEnclosure> {
   const { tier, bubblewrap, whyNotNext } = plan;
   const { machine } = record.spec;
   const user = plan.ownUid ? leaseUser(home, record) : undefined;
   failpoint("after uid");
   giveFiles(home, record.id, machine, user);
+  if (tap !== undefined && process.getuid?.() === 0) await giveTap(tap, user?.uid ?? 0, deadline);
   const limits = plan.limited ? limitsFor(machine) : undefined;
   const cgroup = limits && cgroupOf(home, record.id);
   if (cgroup !== undefined) makeCgroup(cgroup, limits!);
@@ -79,11 +80,10 @@ function cgroupOf(home: Home, id: string): string {
 }
 
 function leaseUser(home: Home, record: VmRecord): VmmUser {
-  const part = Number.parseInt(homeHash(home.paths.dataDir), 16) & HOMES_MASK;
-  const first = FIRST_UID + part * UIDS_PER_HOME;
-  const uid = home.store.uids.lease(record.id, { first, count: UIDS_PER_HOME });
+  const range = uidsOfHome(homeHash(home.paths.dataDir));
+  const uid = home.store.uids.lease(record.id, range);
   if (uid !== undefined) return { uid, gid: uid };
-  throw new SmolVMError("HOST_FAILED", `all ${UIDS_PER_HOME} uids of this home are leased`, {
+  throw new SmolVMError("HOST_FAILED", `all ${range.count} uids of this home are leased`, {
     hint: "Remove sandboxes that are not needed: smolvm ls",
   });
 }

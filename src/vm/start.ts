@@ -90,7 +90,7 @@ async function boot(
   clearLastRun(files);
   const tap = await leaseTap(home, record);
   noteStep(home, record.id, "start:enclosure");
-  const { enclosure, reached } = makeEnclosure(home, record, plan);
+  const { enclosure, reached } = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,

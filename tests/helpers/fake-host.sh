@@ -48,6 +48,8 @@ device() {
 }
 device /dev/null 1 3 666 root:root
 device /dev/zero 1 5 666 root:root
+device /dev/full 1 7 666 root:root
+device /dev/tty 5 0 666 root:root
 device /dev/random 1 8 666 root:root
 device /dev/urandom 1 9 666 root:root
 device /dev/net/tun 10 200 666 root:root

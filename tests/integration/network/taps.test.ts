@@ -38,13 +38,13 @@ while True:
 const machine = (backend: string): string => `
 tap_user=root
 ${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 600 root:root"}
-device /dev/full 1 7 666 root:root && device /dev/tty 5 0 666 root:root # bubblewrap wants them
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
 cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
 export XDG_DATA_HOME=/tmp/data
 smolvm() { $smolvm "$@" </dev/null; }
 create() { smolvm create --quiet --start --isolation user --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
 tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("tap"))'; }
+uid() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["isolation"].get("uid"))'; }
 ${TAPS}
 ${INTERNET}
 start ip netns exec internet python3 /run/name-server.py
@@ -56,6 +56,7 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
       `${machine(backend)}
       create one & first=$!; create two; wait $first
       echo "== taps"; { tap one; tap two; } | sort
+      echo "== owners"; for name in one two; do echo "$(cat /sys/class/net/$(tap $name)/owner) $(uid $name)"; done
       echo "== inside"; smolvm exec one -- sh -c 'ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf'
       number=$(tap one); number=\${number#smolvm}; other=$((1 - number)); echo "$number $other"
       # IPv6, as a guest's root and a careless host would have it
@@ -78,6 +79,10 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
       { timeoutMs: scaled(150_000) },
     );
     expect(stderr).toBe("");
+    // Each is open to one VMM, which has a uid of its own.
+    const owners = part(stdout, "owners").trim().split("\n");
+    expect(owners).toEqual([expect.stringMatching(/^(\d{10}) \1$/), expect.stringMatching(/^(\d{10}) \1$/)]);
+    expect(new Set(owners).size).toBe(2);
     expect(part(stdout, "taps")).toBe("smolvm0\nsmolvm1\n");
     const inside = part(stdout, "inside").trimEnd().split("\n");
     const [own, other] = inside.pop()!.split(" ");
