@@ -19,7 +19,8 @@ afterEach(async () => {
 
 /** Creates and starts a sandbox with that Firecracker, or with the lab's own: the error. */
 async function failure(firecracker: string | undefined, options: readonly string[] = [], env = {}) {
-  const other = firecracker === undefined ? {} : { SMOLVM_FIRECRACKER: firecracker };
+  // What a stand-in is made of lies all over the machine: without bubblewrap in PATH nothing hides that from it.
+  const other = firecracker === undefined ? {} : { SMOLVM_FIRECRACKER: firecracker, PATH: home };
   // Without bubblewrap: what is enclosed could not run a script, or Node.
   const bare = { PATH: home };
   const run = await cliJson(["create", "--start", ...SMALL, ...options], {
@@ -64,7 +65,7 @@ describe("a Firecracker", () => {
 
   test("that never opens its API, or never answers, is given up in time", async () => {
     const time = ["--timeout", "10s"];
-    for (const silent of [impostor("exec sleep 600"), fake("FAKE_FIRECRACKER_IGNORES=/boot-source")])
+    for (const silent of [impostor("exec /bin/sleep 600"), fake("FAKE_FIRECRACKER_IGNORES=/boot-source")])
       expect(await failure(silent, time)).toMatchObject({ code: expect.stringMatching(/TIMEOUT$/) });
   });
 
