@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
+import { locateFirecracker } from "../src/backends/firecracker/locate.ts";
+import { readEnvironment } from "../src/host/environment.ts";
 import type { SmolVM, VMConfig } from "../src/index.ts";
 import { RawAgent } from "./floor.ts";
 
@@ -32,7 +34,15 @@ export async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> 
   const file = join(dirname(control), "config.json");
   writeFileSync(file, JSON.stringify(config));
   return {
-    argv: [argv[0]!, "--no-api", "--config-file", file, "--level", "Warning"],
+    // Not the one in argv: in a jail that is a copy, under another name.
+    argv: [
+      locateFirecracker(readEnvironment(process.env))!,
+      "--no-api",
+      "--config-file",
+      file,
+      "--level",
+      "Warning",
+    ],
     socket: config.vsock.uds_path,
     greeting: CONNECT,
   };
