@@ -1,62 +1,8 @@
-import { chmodSync, chownSync, existsSync, rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { machineFiles } from "../backends/machine-files.ts";
-import type { MachineSpec, ReachedIsolation } from "../config/spec.ts";
-import { SmolVMError } from "../errors.ts";
-import { cgroupsOf, makeCgroup, removeCgroup } from "../host/cgroup.ts";
-import { failpoint } from "../host/failpoint.ts";
+import { cgroupsOf, removeCgroup } from "../host/cgroup.ts";
 import { homeHash } from "../host/paths.ts";
-import { giveTap } from "../host/taps.ts";
-import { uidsOfHome } from "../host/vmm-uids.ts";
-import type { Enclosure, VmmUser } from "../isolation/enclosure.ts";
-import { limitsFor } from "../isolation/limits.ts";
-import type { EnclosurePlan } from "../isolation/tier.ts";
-import type { VmRecord } from "../store/vms.ts";
-import type { Deadline } from "../util/deadline.ts";
 import { filesOf, type Home } from "./home.ts";
-
-/** What has been made for one start: what to hand to the backend, and what to tell. */
-export interface MadeEnclosure {
-  readonly enclosure: Enclosure;
-  readonly reached: ReachedIsolation;
-}
-
-/**
- * Makes what a plan says: the uid is leased, files are given to it, the cgroup has its limits. Noted in the journal by who
- * calls; {@link takeDownEnclosure} is its undoing.
- * @throws SmolVMError HOST_FAILED
- */
-export async function makeEnclosure(
-  home: Home,
-  record: VmRecord,
-  plan: EnclosurePlan,
-  { tap, deadline }: { readonly tap: string | undefined; readonly deadline: Deadline },
-): Promise<MadeEnclosure> {
-  const { tier, bubblewrap, whyNotNext } = plan;
-  const { machine } = record.spec;
-  const user = plan.ownUid ? leaseUser(home, record) : undefined;
-  failpoint("after uid");
-  giveFiles(home, record.id, machine, user);
-  if (tap !== undefined && process.getuid?.() === 0) await giveTap(tap, user?.uid ?? 0, deadline);
-  const limits = plan.limited ? limitsFor(machine) : undefined;
-  const cgroup = limits && cgroupOf(home, record.id);
-  if (cgroup !== undefined) makeCgroup(cgroup, limits!);
-  failpoint("after cgroup");
-  return {
-    enclosure: {
-      tier,
-      ...(bubblewrap === undefined ? {} : { bubblewrap }),
-      ...(user === undefined ? {} : { user }),
-      ...(cgroup === undefined ? {} : { cgroup }),
-    },
-    reached: {
-      tier,
-      uid: user?.uid,
-      limits,
-      ...(whyNotNext === undefined ? {} : { whyNotNext: whyNotNext.reason, fix: whyNotNext.fix }),
-    },
-  };
-}
 
 /** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
 export function takeDownEnclosure(home: Home, id: string): void {
@@ -70,36 +16,7 @@ export function cgroupsOfHome(home: Home): string {
   return cgroupsOf(homeHash(home.paths.dataDir));
 }
 
-/** Files that smolvm has made itself: who may read them is for us to say. They lie in directories that nobody else may enter. */
-export function isOurs({ paths }: Home, path: string): boolean {
-  return [paths.dataDir, paths.cacheDir].some((directory) => path.startsWith(`${directory}/`));
-}
-
-function cgroupOf(home: Home, id: string): string {
+/** The directory of the cgroup of one of them. */
+export function cgroupOf(home: Home, id: string): string {
   return join(cgroupsOfHome(home), id);
-}
-
-function leaseUser(home: Home, record: VmRecord): VmmUser {
-  const range = uidsOfHome(homeHash(home.paths.dataDir));
-  const uid = home.store.uids.lease(record.id, range);
-  if (uid !== undefined) return { uid, gid: uid };
-  throw new SmolVMError("HOST_FAILED", `all ${range.count} uids of this home are leased`, {
-    hint: "Remove sandboxes that are not needed: smolvm ls",
-  });
-}
-
-/** The disk belongs to whom the VMM is; what all machines share is open for reading to each. */
-function giveFiles(home: Home, id: string, machine: MachineSpec, user: VmmUser | undefined): void {
-  const own = process.getuid?.();
-  if (own !== 0) return; // nobody else can give files away
-  const files = filesOf(home, id);
-  if (existsSync(files.upper)) {
-    const { uid, gid } = user ?? { uid: own, gid: process.getgid?.() ?? 0 };
-    if (statSync(files.upper).uid !== uid) chownSync(files.upper, uid, gid);
-  }
-  if (user === undefined) return;
-  for (const path of machineFiles(machine, files).readOnly) {
-    const { mode } = statSync(path);
-    if ((mode & 0o004) === 0 && isOurs(home, path)) chmodSync(path, (mode & 0o777) | 0o004);
-  }
 }

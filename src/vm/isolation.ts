@@ -5,8 +5,8 @@ import type { LeastIsolation, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/filenames.ts";
 import { isolationFacts } from "../isolation/facts.ts";
 import { chooseIsolation, type EnclosurePlan } from "../isolation/tier.ts";
-import { isOurs } from "./enclosure.ts";
 import type { Home } from "./home.ts";
+import { isOurs } from "./make-enclosure.ts";
 
 /**
  * What is to be put around the VMM of a machine on this host as it is now.
