@@ -2,6 +2,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { locateFirecracker } from "../../src/backends/firecracker/locate.ts";
+import { readEnvironment } from "../../src/host/environment.ts";
 import { processPaths } from "../../src/host/paths.ts";
 import { processGuards } from "../../src/host/process-guards.ts";
 import { runProgram } from "../../src/host/run.ts";
@@ -30,6 +32,9 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
   const kvm = statSync("/dev/kvm", { throwIfNoEntry: false })?.gid;
   const groups = kvm ? ["--groups", `${kvm}`] : ["--clear-groups"];
   const theirs = mkdtempSync(join(tmpdir(), "smt-"));
+  // Ours may lie in a directory that is closed to her.
+  const firecracker = backend === "firecracker" ? locateFirecracker(readEnvironment(process.env)) : undefined;
+  if (firecracker !== undefined) cpSync(firecracker, join(theirs, "firecracker"));
   const deadline = Deadline.of("an ordinary user's command", { timeoutMs: scaled(100_000) });
   const as = async (...args: string[]) =>
     JSON.parse(
@@ -46,6 +51,7 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
               "-u",
               "XDG_CACHE_HOME",
               `SMOLVM_HOME=${theirs}`,
+              ...(firecracker === undefined ? [] : [`SMOLVM_FIRECRACKER=${join(theirs, "firecracker")}`]),
             ],
             ...[...CLI, args[0]!, "--json", ...args.slice(1)],
           ],

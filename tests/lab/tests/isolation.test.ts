@@ -30,7 +30,8 @@ afterAll(() => expect(existsSync(cgroups)).toBe(false));
 describe.each(BACKENDS)("on %s, a VMM in a jail", (backend) => {
   const config = () => small(backend, { image: "minimal", isolation: "jail" });
 
-  enclosedTests(home, config);
+  // A describe of its own: what its sandboxes have is gone before what follows looks.
+  describe("seen from inside", () => enclosedTests(home, config));
 
   test("has a uid of its own, which its files have too, and is within limits", async () => {
     const vms = await Promise.all([SmolVM.create(config()), SmolVM.create(config())]);
