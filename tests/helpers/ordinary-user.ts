@@ -34,7 +34,7 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
   const theirs = mkdtempSync(join(tmpdir(), "smt-"));
   // Ours may lie in a directory that is closed to her.
   const firecracker = backend === "firecracker" ? locateFirecracker(readEnvironment(process.env)) : undefined;
-  if (firecracker !== undefined) cpSync(firecracker, join(theirs, "firecracker"));
+  if (firecracker !== undefined) cpSync(firecracker, join(theirs, "cache", "firecracker"));
   const deadline = Deadline.of("an ordinary user's command", { timeoutMs: scaled(100_000) });
   const as = async (...args: string[]) =>
     JSON.parse(
@@ -51,7 +51,9 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
               "-u",
               "XDG_CACHE_HOME",
               `SMOLVM_HOME=${theirs}`,
-              ...(firecracker === undefined ? [] : [`SMOLVM_FIRECRACKER=${join(theirs, "firecracker")}`]),
+              ...(firecracker === undefined
+                ? []
+                : [`SMOLVM_FIRECRACKER=${join(theirs, "cache", "firecracker")}`]),
             ],
             ...[...CLI, args[0]!, "--json", ...args.slice(1)],
           ],
