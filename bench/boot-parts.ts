@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { SmolVM, type VMConfig } from "../src/index.ts";
 import { RawAgent } from "./floor.ts";
-import { type RawMachine, rawMachine } from "./machine.ts";
+import { endVmm, type RawMachine, rawMachine } from "./machine.ts";
 
 /** In the order in which they come; the agent's own are the names of its stages (guest/src/boot.rs). */
 const PARTS: Readonly<Record<string, string>> = {
@@ -96,9 +96,7 @@ async function boot({ argv, socket, greeting }: RawMachine): Promise<Record<stri
   if (output !== "hi\n") throw new Error(`the command printed '${output}'`);
   mark("output");
   agent.close();
-  const gone = new Promise((resolve) => vmm.once("exit", resolve));
-  vmm.kill("SIGKILL");
-  await gone.catch(() => {});
+  await endVmm(vmm);
   return marks;
 }
 

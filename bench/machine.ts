@@ -1,10 +1,12 @@
+import type { ChildProcess } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { locateFirecracker } from "../src/backends/firecracker/locate.ts";
 import { readEnvironment } from "../src/host/environment.ts";
 import type { SmolVM, VMConfig } from "../src/index.ts";
-import { RawAgent } from "./floor.ts";
+import { coldStart, RawAgent } from "./floor.ts";
+import { checkOutput } from "./stats.ts";
 
 /** What is measured: options of the sandboxes, from the command line. */
 export type Target = Pick<VMConfig, "backend" | "arch" | "kernel" | "accelerator"> & { network: "off" };
@@ -46,6 +48,28 @@ export async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> 
     socket: config.vsock.uds_path,
     greeting: CONNECT,
   };
+}
+
+/**
+ * Boots a machine by hand up to its first checked output, and ends it.
+ * @param measure what is wanted of the VMM's process at that moment
+ */
+export async function bootByHand<T>(
+  { argv, socket, greeting }: RawMachine,
+  measure: (pid: number) => T,
+): Promise<T> {
+  const { text, vmm } = await coldStart(argv, socket, greeting);
+  const measured = measure(vmm.pid!);
+  checkOutput(text, "hi\n");
+  await endVmm(vmm);
+  return measured;
+}
+
+/** Kills a VMM, and waits until it is gone. */
+export async function endVmm(vmm: ChildProcess): Promise<void> {
+  const gone = new Promise((resolve) => vmm.once("exit", resolve));
+  vmm.kill("SIGKILL");
+  await gone;
 }
 
 /** A session with a running sandbox's agent over a channel of its own. */

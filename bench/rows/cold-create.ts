@@ -1,24 +1,17 @@
 import { SmolVM } from "../../src/index.ts";
-import { coldStart } from "../floor.ts";
-import { rawMachine, type Target } from "../machine.ts";
+import { bootByHand, rawMachine, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 /** Row 1: cold create -> first checked output, against the same VMM, kernel, agent and image driven by hand. */
 export async function coldCreate(target: Target, n: number = 10): Promise<Measurement[]> {
   // A sandbox of ours that was stopped lends its machine to the floor: same argv, same disks, same sockets.
   await using model = await SmolVM.create({ ...target, lifetime: "detached" });
-  const { argv, socket, greeting } = await rawMachine(model, 1);
+  const machine = await rawMachine(model, 1);
   await model.stop();
 
   const floor = async (): Promise<number> => {
     const start = performance.now();
-    const { text, vmm } = await coldStart(argv, socket, greeting);
-    const took = performance.now() - start;
-    checkOutput(text, "hi\n");
-    const gone = new Promise((resolve) => vmm.once("exit", resolve));
-    vmm.kill("SIGKILL");
-    await gone;
-    return took;
+    return bootByHand(machine, () => performance.now() - start);
   };
   const ours = async (): Promise<number> => {
     let vm: SmolVM | undefined;

@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { SmolVM } from "../../src/index.ts";
-import { coldStart } from "../floor.ts";
-import { rawMachine, type Target } from "../machine.ts";
+import { bootByHand, rawMachine, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, toRow } from "../stats.ts";
 
 /**
@@ -11,7 +10,7 @@ import { checkOutput, interleave, type Measurement, toRow } from "../stats.ts";
  */
 export async function memory(target: Target, n: number = 5): Promise<Measurement[]> {
   await using model = await SmolVM.create({ ...target, lifetime: "detached" });
-  const { argv, socket, greeting } = await rawMachine(model, 1);
+  const machine = await rawMachine(model, 1);
   await model.stop();
   const ours = async (): Promise<number> => {
     await using vm = await SmolVM.create(target);
@@ -19,16 +18,7 @@ export async function memory(target: Target, n: number = 5): Promise<Measurement
     const { pid } = await vm.info();
     return sum([pid!, ...around(pid!)].map(pssMib));
   };
-  const floor = async (): Promise<number> => {
-    const { text, vmm } = await coldStart(argv, socket, greeting);
-    checkOutput(text, "hi\n");
-    const used = pssMib(vmm.pid!);
-    const gone = new Promise((resolve) => vmm.once("exit", resolve));
-    vmm.kill("SIGKILL");
-    await gone;
-    return used;
-  };
-  const samples = await interleave(n, ours, floor);
+  const samples = await interleave(n, ours, () => bootByHand(machine, pssMib));
   await model.delete({ force: true });
   return [
     {

@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { SmolVM } from "../../src/index.ts";
-import { coldStart } from "../floor.ts";
-import { type RawMachine, rawMachine, type Target } from "../machine.ts";
+import { bootByHand, type RawMachine, rawMachine, type Target } from "../machine.ts";
 import { checkOutput, interleave, type Measurement, toRow } from "../stats.ts";
 
 /** Sandboxes of one sample: enough that every worker goes round several times. */
@@ -17,7 +16,7 @@ export async function rate(target: Target, n: number = 4): Promise<Measurement[]
     machines.push(await rawMachine(model, 1));
     await model.stop();
   }
-  const floor = (worker: number): Promise<void> => startAndKill(machines[worker]!);
+  const floor = (worker: number): Promise<void> => bootByHand(machines[worker]!, () => {});
   const samples = await interleave(
     n,
     () => perSecond(workers, () => ours(target)),
@@ -45,14 +44,6 @@ async function ours(target: Target): Promise<void> {
   const vm = await SmolVM.create(target);
   checkOutput((await vm.run("echo hi")).stdout, "hi\n");
   await vm.delete();
-}
-
-async function startAndKill({ argv, socket, greeting }: RawMachine): Promise<void> {
-  const { text, vmm } = await coldStart(argv, socket, greeting);
-  checkOutput(text, "hi\n");
-  const gone = new Promise((resolve) => vmm.once("exit", resolve));
-  vmm.kill("SIGKILL");
-  await gone;
 }
 
 /** The rate at which `workers` of them, each one after the other, do PER_SAMPLE in all. */

@@ -27,7 +27,7 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv = pr
     isTTY: stderr.isTTY,
     columns: () => process.stderr.columns ?? 80,
     write: (text) => void stderr.write(text).catch(() => {}),
-    now: () => monotonicMs(),
+    now: monotonicMs,
   });
   try {
     const line = splitCommand(words);

@@ -15,8 +15,8 @@ export const TRANSITIONS: Readonly<Record<VmState, readonly VmState[]>> = {
 /** The states in which a machine may run. */
 export const MAY_RUN: ReadonlySet<VmState> = new Set(["starting", "running", "stopping"]);
 
-/** The states in which nothing is under way. */
-export const SETTLED: readonly VmState[] = ["created", "running", "stopped", "error"];
-
 /** The states in which no machine runs: what it had is given back on the way into them. */
 export const HAS_NO_MACHINE: ReadonlySet<VmState> = new Set(["created", "stopped", "error"]);
+
+/** The states in which nothing is under way. */
+export const SETTLED: ReadonlySet<VmState> = new Set([...HAS_NO_MACHINE, "running"]);

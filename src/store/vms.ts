@@ -68,6 +68,9 @@ const fromSpec = (n: number): string =>
 const COLUMNS =
   "*, (SELECT group_concat(step, ' ') FROM (SELECT step FROM journal WHERE vm_id = vms.id ORDER BY id)) AS pending";
 
+/** {@link HAS_NO_MACHINE}, in SQL. */
+const QUIET_STATES = [...HAS_NO_MACHINE].map((state) => `'${state}'`).join(", ");
+
 const BRIEF_COLUMNS = "id, name, state, started_at AS startedAt, image, backend, mem_size_mib AS memSizeMib";
 
 /** No wanted label is missing or has another value. */
@@ -145,7 +148,7 @@ export class VmTable {
   unsettled(now: number): VmRecord[] {
     return this.#database
       .prepare(
-        `SELECT ${COLUMNS} FROM vms WHERE state NOT IN ('created', 'stopped', 'error') OR owner IS NOT NULL
+        `SELECT ${COLUMNS} FROM vms WHERE state NOT IN (${QUIET_STATES}) OR owner IS NOT NULL
          OR expires_at <= ? OR id IN (SELECT vm_id FROM journal) ORDER BY created_at, id`,
       )
       .all(now)
@@ -198,7 +201,7 @@ export class VmTable {
           json(patch.error, record.error),
           id,
         );
-      if (SETTLED.includes(to)) this.#clearJournal(id);
+      if (SETTLED.has(to)) this.#clearJournal(id);
       if (HAS_NO_MACHINE.has(to)) this.#database.prepare("DELETE FROM tap_leases WHERE vm_id = ?").run(id);
       return this.get(id);
     });

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { failpoint } from "../host/failpoint.ts";
 import { isAlive, signalProcess } from "../host/process-identity.ts";
-import { SETTLED } from "../store/states.ts";
+import { HAS_NO_MACHINE } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
 import { takeDownEnclosure } from "./enclosure.ts";
@@ -37,7 +37,7 @@ export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
 function isAsRecorded(record: VmRecord): boolean {
   if (isForfeit(record)) return false;
   if (record.state === "running") return record.vmm !== undefined && isAlive(record.vmm);
-  return SETTLED.includes(record.state) && record.pending.length === 0;
+  return HAS_NO_MACHINE.has(record.state) && record.pending.length === 0;
 }
 
 /** The process that it was to die with is gone, or its time to live is over. */

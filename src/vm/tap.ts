@@ -30,7 +30,6 @@ export function requireTaps(): TapPool {
  */
 export async function leaseTap(home: Home, { id, spec }: VmRecord): Promise<LeasedTap | undefined> {
   if (spec.machine.networkCard !== "tap") return undefined;
-  // Each has one user who may open it: where VMs are jailed as users of their own, theirs are to be leased.
   const pool = requireTaps();
   let tap = leaseFree(home, id, pool.taps);
   if (tap === undefined) {
