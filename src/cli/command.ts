@@ -14,8 +14,6 @@ export interface OptionSpec {
   /** may be given more than once */
   readonly repeat?: true;
   readonly help: string;
-  /** not shown in the help: known only to be answered better than "unknown option" */
-  readonly hidden?: true;
 }
 
 /** A command's words, as data. */
@@ -38,6 +36,8 @@ export interface CommandSpec {
    */
   readonly trailing?: true;
   readonly options: readonly OptionSpec[];
+  /** options of `create` that say what a sandbox is: this command, which takes one that exists, tells that they cannot be changed */
+  readonly fixed?: readonly OptionSpec[];
   /** "guest": the guest's exit code is passed through and smolvm's own failures are 125; "plain": 0, 1, 2 */
   readonly exit: "guest" | "plain";
   /** paragraphs under the options */

@@ -120,6 +120,11 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   GDB_OPTION,
 ];
 
+/** Of these, what a sandbox that exists keeps: ports can be forwarded later (`port`), and gdb is chosen at each start. */
+export const FIXED_OPTIONS: readonly OptionSpec[] = SANDBOX_OPTIONS.filter(
+  (option) => option !== GDB_OPTION && option.name !== "publish",
+);
+
 /** Where and as whom a command runs; `exec` and `shell` have them. */
 export const PLACE_OPTIONS: readonly OptionSpec[] = [
   {

@@ -117,8 +117,16 @@ class ArgumentReader {
 
   #unknown(typed: string, word: string): SmolVMError {
     const spec = this.#spec;
+    const fixed = spec.fixed?.find(({ name, short }) => typed === `--${name}` || typed === `-${short}`);
+    if (fixed) {
+      return usage(
+        spec,
+        `${typed} is said once, when a sandbox is created: one that exists keeps what it has`,
+        `Create another one: smolvm create --${fixed.name} ${fixed.value}`,
+      );
+    }
     const message = `unknown option '${typed}'`;
-    const names = spec.options.filter((option) => !option.hidden).map((option) => `--${option.name}`);
+    const names = spec.options.map((option) => `--${option.name}`);
     const near = typed.startsWith("--") ? nearest(typed, names) : undefined;
     if (near) return usage(spec, message, `Did you mean ${near}?`);
     if (spec.trailing && this.#operands.length === spec.operands.max) {

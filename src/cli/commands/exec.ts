@@ -1,6 +1,6 @@
 import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
-import { COMMAND_OPTIONS, COMMON_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
+import { COMMAND_OPTIONS, COMMON_OPTIONS, FIXED_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, runGuestCommand } from "../guest/command.ts";
@@ -14,6 +14,7 @@ const spec: CommandSpec = {
   operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   trailing: true,
   options: [...PLACE_OPTIONS, ...COMMAND_OPTIONS, ...COMMON_OPTIONS],
+  fixed: FIXED_OPTIONS,
   exit: "guest",
   notes: ["The command is executed as it is; for a shell write: sh -c '...'."],
   examples: [

@@ -1,5 +1,5 @@
 import type { Arguments } from "../args/arguments.ts";
-import { COMMON_OPTIONS } from "../args/options.ts";
+import { COMMON_OPTIONS, FIXED_OPTIONS } from "../args/options.ts";
 import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -16,6 +16,7 @@ const spec: CommandSpec = {
     },
     ...COMMON_OPTIONS,
   ],
+  fixed: FIXED_OPTIONS,
   exit: "plain",
   notes: [
     "Processes in it are ended, the disk is kept. A sandbox that does not run is only started. Prints the names.",

@@ -1,6 +1,6 @@
 import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
-import { COMMON_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
+import { COMMON_OPTIONS, FIXED_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runGuestCommand } from "../guest/command.ts";
@@ -13,6 +13,7 @@ const spec: CommandSpec = {
   usage: "[OPTIONS] NAME",
   operands: { min: 1, max: 1, what: "the sandbox's name", complete: "sandboxes" },
   options: [...PLACE_OPTIONS, ...COMMON_OPTIONS],
+  fixed: FIXED_OPTIONS,
   exit: "guest",
   notes: ["If the guest no longer answers: Ctrl-] three times within a second leaves."],
   examples: ["smolvm shell box", "smolvm shell --user nobody --workdir /tmp box"],

@@ -1,5 +1,5 @@
 import type { Arguments } from "../args/arguments.ts";
-import { COMMON_OPTIONS, GDB_OPTION } from "../args/options.ts";
+import { COMMON_OPTIONS, FIXED_OPTIONS, GDB_OPTION } from "../args/options.ts";
 import { gdbNote, gdbPort } from "../args/sandbox-config.ts";
 import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -14,6 +14,7 @@ const spec: CommandSpec = {
     GDB_OPTION,
     ...COMMON_OPTIONS,
   ],
+  fixed: FIXED_OPTIONS,
   exit: "plain",
   notes: ["Starting what runs is fine. Prints the names."],
   examples: ["smolvm start box", "smolvm start --gdb 1234 box"],

@@ -34,7 +34,7 @@ export function completedWords(
     return {
       name: spec.name,
       summary,
-      options: spec.options.filter((option) => !option.hidden),
+      options: spec.options,
       operands:
         complete === undefined
           ? NOTHING

@@ -9,9 +9,8 @@ export interface CommandLine {
 /** The help of one command. Pure. */
 export function renderCommandHelp(spec: CommandSpec, summary: string): string {
   const parts = [`${summary}\n\nUsage: smolvm ${spec.name} ${spec.usage}\n`];
-  const own = spec.options.filter((option) => !option.hidden);
-  if (own.length > 0)
-    parts.push(`Options:\n${columns(own.map((option) => [optionWords(option), option.help]))}`);
+  if (spec.options.length > 0)
+    parts.push(`Options:\n${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
   for (const note of spec.notes ?? []) parts.push(`${wrap(note, "", 100)}\n`);
   if (spec.examples.length > 0)
     parts.push(`Examples:\n${spec.examples.map((line) => `  ${line}\n`).join("")}`);

@@ -13,7 +13,6 @@ const run: CommandSpec = {
     { name: "tty", short: "t", help: "" },
     { name: "memory", short: "m", value: "SIZE", help: "" },
     { name: "env", short: "e", value: "K=V", repeat: true, help: "" },
-    { name: "secret-knob", hidden: true, help: "" },
     { name: "help", short: "h", help: "" },
   ],
   exit: "guest",
@@ -81,13 +80,25 @@ describe("options", () => {
     );
   });
 
-  test("an unknown option names the nearest known one, but no hidden one", () => {
+  test("an unknown option names the nearest known one", () => {
     expect(refusal(rm, "--memroy", "1G", "a")).toMatchInlineSnapshot(
       `"USAGE: unknown option '--memroy' | Did you mean --memory?"`,
     );
-    expect(refusal(rm, "--secret-knop", "a")).toMatchInlineSnapshot(
-      `"USAGE: unknown option '--secret-knop' | Usage: smolvm rm NAME..."`,
+    expect(refusal(rm, "--nothing-like-it", "a")).toMatchInlineSnapshot(
+      `"USAGE: unknown option '--nothing-like-it' | Usage: smolvm rm NAME..."`,
     );
+  });
+
+  test("an option of create says that what exists is not changed", () => {
+    const start: CommandSpec = {
+      ...rm,
+      name: "start",
+      fixed: [{ name: "disk", short: "d", value: "SIZE", help: "" }],
+    };
+    const answer =
+      "is said once, when a sandbox is created: one that exists keeps what it has | Create another one: smolvm create --disk SIZE";
+    expect(refusal(start, "a", "--disk", "1G")).toBe(`USAGE: --disk ${answer}`);
+    expect(refusal(start, "a", "-d", "1G")).toBe(`USAGE: -d ${answer}`);
   });
 
   test("an unknown option before the program is most likely meant for the program", () => {

@@ -14,7 +14,6 @@ const words = completedWords([
       options: [
         { name: "mode", short: "m", value: "MODE", choices: ["one", "two"], help: "how: one or two" },
         { name: "kernel", value: "FILE", help: "a file" },
-        { name: "secret", help: "not shown", hidden: true },
       ],
       exit: "plain",
       examples: [],
