@@ -3,7 +3,7 @@ import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
 import { hostArch } from "../host/facts.ts";
 import { installHint } from "../host/install-hint.ts";
-import { tapPool } from "../host/taps.ts";
+import { tapRefusal } from "../host/taps.ts";
 import { type BackendCandidate, USE_QEMU } from "./candidate.ts";
 import { BACKEND_FEATURES } from "./features.ts";
 import { firecrackerCandidate } from "./firecracker/candidate.ts";
@@ -137,10 +137,10 @@ function wantsRefusal({ network = "open", gdbPort, ...machine }: BackendWants): 
   if (gdbPort !== undefined && !BACKEND_FEATURES.firecracker.gdb) return { reason: "it has no port for gdb" };
   const refusal = machineRefusal(machine);
   if (refusal !== undefined) return { reason: refusal.reason };
-  const pool = network === "off" ? undefined : tapPool();
-  if (pool === undefined || !("reason" in pool)) return undefined;
-  const reason = `its network '${network}' needs a tap: ${pool.reason}`;
-  return { code: "NETWORK_SETUP_MISSING", reason, hint: pool.hint };
+  const noTap = network === "off" ? undefined : tapRefusal();
+  if (noTap === undefined) return undefined;
+  const reason = `its network '${network}' needs a tap: ${noTap.reason}`;
+  return { code: "NETWORK_SETUP_MISSING", reason, hint: noTap.hint };
 }
 
 async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promise<BackendCandidate> {

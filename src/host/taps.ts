@@ -3,7 +3,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { nativeProgram } from "./native.ts";
 import { runProgram } from "./run.ts";
 import { setupCommand } from "./setup-command.ts";
-import { setupState } from "./setup-state.ts";
+import { type RuntimeConfig, setupState } from "./setup-state.ts";
 import { userName } from "./user-name.ts";
 import { isVmmUid } from "./vmm-uids.ts";
 
@@ -40,20 +40,22 @@ const NETWORK_UP = "/usr/local/lib/smolvm/network up";
 
 /** The taps that a user may open, by their numbers. Reads what the kernel says; starts nothing. */
 export function tapsOf(uid: number): Tap[] {
+  return [...findTaps(uid)].sort((a, b) => a.number - b.number);
+}
+
+/** One by one, in no order: each costs a look into sysfs. */
+function* findTaps(uid: number): Generator<Tap> {
   let names: string[];
   try {
     names = readdirSync(INTERFACES);
   } catch {
-    return []; // not Linux
+    return; // not Linux
   }
-  return names
-    .flatMap((name) => {
-      const number = /^smolvm(\d+)$/.exec(name)?.[1];
-      return number !== undefined && belongsTo(attribute(name, "owner"), uid)
-        ? [{ name, number: Number(number), uid }]
-        : [];
-    })
-    .sort((a, b) => a.number - b.number);
+  for (const name of names) {
+    const number = /^smolvm(\d+)$/.exec(name)?.[1];
+    if (number !== undefined && belongsTo(attribute(name, "owner"), uid))
+      yield { name, number: Number(number), uid };
+  }
 }
 
 /** Root's taps are also those that were given to VMMs with uids of their own, until they are given to the next ones. */
@@ -79,6 +81,19 @@ export function isTapOpen(tap: Tap): boolean {
 
 /** The taps of this process's user, whether or not they are in use, or why there are none. */
 export function tapPool(): TapPool | TapRefusal {
+  const runtime = usableRuntime();
+  if ("reason" in runtime) return runtime;
+  const { taps: wanted, subnet, dns } = runtime;
+  return { taps: tapsOf(ownUid()), wanted, subnet, dns };
+}
+
+/** Why no tap can be used here; undefined: there is one. It may be in use. */
+export function tapRefusal(): TapRefusal | undefined {
+  const runtime = usableRuntime();
+  return "reason" in runtime ? runtime : undefined;
+}
+
+function usableRuntime(): RuntimeConfig | TapRefusal {
   if (process.platform !== "linux")
     return { reason: "only Linux has them", hint: 'Use qemuNetwork "slirp", the default.' };
   const { runtime } = setupState();
@@ -91,9 +106,13 @@ export function tapPool(): TapPool | TapRefusal {
       hint: setupCommand(["--configure-runtime", "--user", user]),
     };
   }
-  const taps = tapsOf(process.getuid?.() ?? -1);
-  if (taps.length === 0) return { reason: `none of the ${runtime.taps} taps is there`, hint: makeTaps() };
-  return deviceRefusal() ?? { taps, wanted: runtime.taps, subnet: runtime.subnet, dns: runtime.dns };
+  const [anyTap] = findTaps(ownUid());
+  if (anyTap === undefined) return { reason: `none of the ${runtime.taps} taps is there`, hint: makeTaps() };
+  return deviceRefusal() ?? runtime;
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? -1;
 }
 
 /** The command that makes those that are missing. */

@@ -22,7 +22,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { extraDisks, requireOnce } from "./extra-disks.ts";
 import { requireFeature } from "./features.ts";
 import type { Home } from "./home.ts";
-import { requireTaps } from "./tap.ts";
+import { requireTap } from "./tap.ts";
 
 /** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
 export interface ResolvedVm {
@@ -53,7 +53,7 @@ export async function resolveVm(
   if (gdbPort !== undefined) requireFeature(backend, "gdb");
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
   const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
-  if (card === "tap") requireTaps(); // now, not when it is started
+  if (card === "tap") requireTap(); // now, not when it is started
   const boot = await resolveBoot(home.paths, {
     arch,
     machine,

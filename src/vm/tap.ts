@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { GuestNetwork } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
-import { isTapOpen, moreTaps, type Tap, type TapPool, tapPool } from "../host/taps.ts";
+import { isTapOpen, moreTaps, type Tap, type TapRefusal, tapPool, tapRefusal } from "../host/taps.ts";
 import { tapNetwork } from "../network/plan.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Home } from "./home.ts";
@@ -14,13 +14,14 @@ export interface LeasedTap {
   readonly network: GuestNetwork;
 }
 
-/** The taps that sandboxes of this user can have. @throws SmolVMError NETWORK_SETUP_MISSING */
-export function requireTaps(): TapPool {
-  const pool = tapPool();
-  if (!("reason" in pool)) return pool;
-  throw new SmolVMError("NETWORK_SETUP_MISSING", `this network needs a tap: ${pool.reason}`, {
-    hint: pool.hint,
-  });
+/** That sandboxes of this user can have a tap. @throws SmolVMError NETWORK_SETUP_MISSING */
+export function requireTap(): void {
+  const refusal = tapRefusal();
+  if (refusal !== undefined) throw setupMissing(refusal);
+}
+
+function setupMissing({ reason, hint }: TapRefusal): SmolVMError {
+  return new SmolVMError("NETWORK_SETUP_MISSING", `this network needs a tap: ${reason}`, { hint });
 }
 
 /**
@@ -30,7 +31,8 @@ export function requireTaps(): TapPool {
  */
 export async function leaseTap(home: Home, { id, spec }: VmRecord): Promise<LeasedTap | undefined> {
   if (spec.machine.networkCard !== "tap") return undefined;
-  const pool = requireTaps();
+  const pool = tapPool();
+  if ("reason" in pool) throw setupMissing(pool);
   let tap = leaseFree(home, id, pool.taps);
   if (tap === undefined) {
     await settleHolders(home, id);
