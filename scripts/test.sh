@@ -208,8 +208,8 @@ stage "Types" 120 limited npm run --silent check:types
 stage "Lint" 120 limited npm run --silent check:lint
 stage "Unused files and dependencies" 60 limited npm run --silent check:unused
 stage "Shell scripts" 60 shell_scripts
-stage "Unit tests" 300 vitest_project unit
-stage "Agent and monitor (cargo test)" 600 cargo_tests
+stage "Unit tests" "$([ -n "$long" ] && echo 1800 || echo 300)" vitest_project unit
+stage "Agent and monitor (cargo test)" "$([ -n "$long" ] && echo 1500 || echo 600)" cargo_tests
 stage "The fast kernel" 1500 fast_kernel
 stage "A sandbox, and how fast this machine is" 180 first_sandbox
 # What users install is the built command line, so that is what tests type.

@@ -24,8 +24,14 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 0..200), fields]
 }
 
+/// `test.sh --long` tries more of them.
+fn cases() -> u32 {
+    let long = std::env::var_os("SMOLVM_TEST_LONG").is_some_and(|value| !value.is_empty());
+    if long { 51_200 } else { 512 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_varint_reads_back(value in any::<u64>()) {

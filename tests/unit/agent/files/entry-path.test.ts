@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkEntryPath, type NameRules, staysInside } from "../../../../src/agent/files/entry-path.ts";
+import { FUZZ_LIMIT_MS, inputs } from "../../../helpers/fuzz.ts";
 
 const check = (path: string | Uint8Array, rules: NameRules = "linux") =>
   checkEntryPath(Buffer.from(path), rules);
@@ -68,21 +69,25 @@ describe("an entry's path", () => {
     check(path, "win32");
   });
 
-  test("that passes never leaves the directory it is joined to", () => {
-    const part = fc.constantFrom("a", "..", ".", "", "b", "\0", "...");
-    fc.assert(
-      fc.property(fc.array(part, { maxLength: 6 }), (parts) => {
-        const path = parts.join("/");
-        try {
-          check(path);
-        } catch {
-          return;
-        }
-        expect(posix.join("/root/of/tree", path).startsWith("/root/of/tree/")).toBe(true);
-      }),
-      { numRuns: 3000 },
-    );
-  });
+  test(
+    "that passes never leaves the directory it is joined to",
+    () => {
+      const part = fc.constantFrom("a", "..", ".", "", "b", "\0", "...");
+      fc.assert(
+        fc.property(fc.array(part, { maxLength: 6 }), (parts) => {
+          const path = parts.join("/");
+          try {
+            check(path);
+          } catch {
+            return;
+          }
+          expect(posix.join("/root/of/tree", path).startsWith("/root/of/tree/")).toBe(true);
+        }),
+        { numRuns: inputs(3000) },
+      );
+    },
+    FUZZ_LIMIT_MS,
+  );
 });
 
 describe("a symlink", () => {
@@ -143,25 +148,31 @@ describe("a symlink", () => {
     return at;
   }
 
-  test("that is kept never leads out, whatever other symlinks that are kept do", () => {
-    const name = fc.constantFrom("a", "b", "c");
-    const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
-    const target = fc
-      .array(fc.constantFrom("a", "b", "c", "..", ".", ""), { maxLength: 5 })
-      .map((parts) => parts.join("/"));
-    fc.assert(
-      fc.property(fc.array(fc.tuple(path, target), { maxLength: 8 }), (candidates) => {
-        const links = new Map<string, string>();
-        for (const [at, to] of candidates) {
-          // As in a real tree: nothing lies below a symlink.
-          const below = [...links.keys()].some((key) => key.startsWith(`${at}/`) || at.startsWith(`${key}/`));
-          if (!below && !links.has(at) && inside(at, to)) links.set(at, to);
-        }
-        for (const [at, to] of links) {
-          expect(follow(links, at.split("/").slice(0, -1), to)).toBeDefined();
-        }
-      }),
-      { numRuns: 5000 },
-    );
-  });
+  test(
+    "that is kept never leads out, whatever other symlinks that are kept do",
+    () => {
+      const name = fc.constantFrom("a", "b", "c");
+      const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+      const target = fc
+        .array(fc.constantFrom("a", "b", "c", "..", ".", ""), { maxLength: 5 })
+        .map((parts) => parts.join("/"));
+      fc.assert(
+        fc.property(fc.array(fc.tuple(path, target), { maxLength: 8 }), (candidates) => {
+          const links = new Map<string, string>();
+          for (const [at, to] of candidates) {
+            // As in a real tree: nothing lies below a symlink.
+            const below = [...links.keys()].some(
+              (key) => key.startsWith(`${at}/`) || at.startsWith(`${key}/`),
+            );
+            if (!below && !links.has(at) && inside(at, to)) links.set(at, to);
+          }
+          for (const [at, to] of links) {
+            expect(follow(links, at.split("/").slice(0, -1), to)).toBeDefined();
+          }
+        }),
+        { numRuns: inputs(5000) },
+      );
+    },
+    FUZZ_LIMIT_MS,
+  );
 });

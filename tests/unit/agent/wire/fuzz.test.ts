@@ -6,6 +6,7 @@ import * as messages from "../../../../src/agent/wire/messages.ts";
 import { encodeRecord, RecordDecoder } from "../../../../src/agent/wire/records.ts";
 import { decode, encode, type Kind, type Schema } from "../../../../src/agent/wire/schema.ts";
 import { isSmolVMError } from "../../../../src/errors.ts";
+import { FUZZ_LIMIT_MS, inputs } from "../../../helpers/fuzz.ts";
 import { header, TYPE } from "../../../helpers/vectors/bytes.ts";
 
 const SCHEMAS = (Object.values(messages) as unknown[]).filter(
@@ -69,11 +70,11 @@ function messageOf(of: Schema<never>): fc.Arbitrary<Record<string, unknown>> {
 /** A message and its schema. */
 const sample = fc.oneof(...SCHEMAS.map((of) => messageOf(of).map((message) => ({ of, message }))));
 
-describe("messages", { timeout: 30_000 }, () => {
+describe("messages", { timeout: FUZZ_LIMIT_MS }, () => {
   test("of any bytes decode or are refused, and nothing else happens", () => {
     fc.assert(
       fc.property(schema, bytes, (of, input) => void refusal(() => decode(of, input))),
-      { numRuns: 5000 },
+      { numRuns: inputs(5000) },
     );
   });
 
@@ -83,7 +84,7 @@ describe("messages", { timeout: 30_000 }, () => {
         const encoded = encode(of as Schema<Record<string, unknown>>, message as never);
         expect(decode(of, encoded)).toEqual(message);
       }),
-      { numRuns: 1000 },
+      { numRuns: inputs(1000) },
     );
   });
 
@@ -94,12 +95,12 @@ describe("messages", { timeout: 30_000 }, () => {
         if (encoded.length > 0) encoded[place % encoded.length] = value;
         refusal(() => decode(of, encoded));
       }),
-      { numRuns: 1000 },
+      { numRuns: inputs(1000) },
     );
   });
 });
 
-describe("frames", { timeout: 30_000 }, () => {
+describe("frames", { timeout: FUZZ_LIMIT_MS }, () => {
   /** What a decoder makes of pieces: its calls, DATA of one frame joined. */
   function run(side: "host" | "guest", pieces: readonly Buffer[]) {
     const calls: [number, number, number, string][] = [];
@@ -144,12 +145,12 @@ describe("frames", { timeout: 30_000 }, () => {
         const whole = Buffer.concat(parts);
         expect(run(side, cut(whole, places))).toEqual(run(side, [whole]));
       }),
-      { numRuns: 1500 },
+      { numRuns: inputs(1500) },
     );
   });
 });
 
-describe("the search for a hello", { timeout: 30_000 }, () => {
+describe("the search for a hello", { timeout: FUZZ_LIMIT_MS }, () => {
   const nonce = Buffer.alloc(16, 7);
   const ack = Buffer.concat([
     MAGIC,
@@ -188,7 +189,7 @@ describe("the search for a hello", { timeout: 30_000 }, () => {
         expect(found).toBe(nonce.toString("hex"));
         expect(after.equals(rest)).toBe(true);
       }),
-      { numRuns: 1000 },
+      { numRuns: inputs(1000) },
     );
   });
 
@@ -218,7 +219,7 @@ describe("the search for a hello", { timeout: 30_000 }, () => {
   });
 });
 
-describe("records", { timeout: 30_000 }, () => {
+describe("records", { timeout: FUZZ_LIMIT_MS }, () => {
   test("of any bytes decode or are refused, in whatever pieces they come", () => {
     const run = (pieces: readonly Buffer[]) => {
       const records: string[] = [];
@@ -234,7 +235,7 @@ describe("records", { timeout: 30_000 }, () => {
         const whole = Buffer.concat(parts);
         expect(run(cut(whole, places))).toEqual(run([whole]));
       }),
-      { numRuns: 1500 },
+      { numRuns: inputs(1500) },
     );
   });
 
