@@ -162,5 +162,6 @@ export const PURE: readonly string[] = [
   "util/tar/",
   "util/until-ms.ts",
   "util/versions.ts",
+  "vm/kernel-panic.ts",
   "vm/supervisor/messages.ts",
 ];

@@ -53,12 +53,12 @@ function* findTaps(uid: number): Generator<Tap> {
   }
   for (const name of names) {
     const number = /^smolvm(\d+)$/.exec(name)?.[1];
-    if (number !== undefined && belongsTo(attribute(name, "owner"), uid))
-      yield { name, number: Number(number), uid };
+    const owner = number === undefined ? "" : attribute(name, "owner");
+    if (belongsTo(owner, uid)) yield { name, number: Number(number), uid: Number(owner) };
   }
 }
 
-/** Root's taps are also those that were given to VMMs with uids of their own, until they are given to the next ones. */
+/** Root's taps are also those that VMMs with uids of their own have. */
 function belongsTo(owner: string, uid: number): boolean {
   return owner === String(uid) || (uid === 0 && isVmmUid(Number(owner)));
 }

@@ -12,6 +12,12 @@ export class UidLeases {
     this.#database = database;
   }
 
+  /** The uid of a sandbox; undefined: it has none. */
+  of(vmId: string): number | undefined {
+    const row = this.#database.prepare("SELECT uid FROM uid_leases WHERE vm_id = ?").get(vmId);
+    return row === undefined ? undefined : Number(row.uid);
+  }
+
   /**
    * The uid of a sandbox: the one that it has, or the lowest free one.
    * @param range the first one, and how many there are
@@ -19,8 +25,8 @@ export class UidLeases {
    */
   lease(vmId: string, range: { readonly first: number; readonly count: number }): number | undefined {
     return transaction(this.#database, () => {
-      const own = this.#database.prepare("SELECT uid FROM uid_leases WHERE vm_id = ?").get(vmId);
-      if (own !== undefined) return Number(own.uid);
+      const own = this.of(vmId);
+      if (own !== undefined) return own;
       const leased = new Set(
         this.#database
           .prepare("SELECT uid FROM uid_leases")

@@ -1,6 +1,7 @@
 import { type KnownReason, knownReason } from "../backends/vmm-exit.ts";
 import { type ErrorCode, SmolVMError } from "../errors.ts";
 import { lastLines } from "./console.ts";
+import { kernelPanic } from "./kernel-panic.ts";
 
 /** What is known about a boot that did not succeed. */
 export interface BootEvidence {
@@ -52,11 +53,11 @@ function diagnose(evidence: BootEvidence, stage: string): { message: string; hin
       hint: "Check the image and the sandbox's disk; the whole console: smolvm logs NAME",
     };
   }
-  const panic = /Kernel panic - not syncing: ([^\r\n]*)/.exec(console);
-  if (panic) {
+  const panic = kernelPanic(console);
+  if (panic !== undefined) {
     return {
-      message: `failed to boot: the guest's kernel panicked: ${panic[1]}`,
-      hint: /VFS|init/.test(panic[1]!)
+      message: `failed to boot: the guest's kernel panicked: ${panic}`,
+      hint: /VFS|init/.test(panic)
         ? "The kernel found no agent to start: check initrdPath, or leave it out."
         : "Check kernelPath and bootArgs.",
     };

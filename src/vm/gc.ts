@@ -10,10 +10,11 @@ import { filesOf, type Home } from "./home.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
 import { supervisorFilesOf } from "./supervisor/files.ts";
+import { takeBackStrayTaps } from "./tap-owner.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
-  readonly kind: "sandbox" | "process" | "directory" | "cgroup" | "lease" | "socket" | "image";
+  readonly kind: "sandbox" | "process" | "directory" | "cgroup" | "tap" | "lease" | "socket" | "image";
   /** what it was, in words */
   readonly what: string;
 }
@@ -33,6 +34,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await endStrayMachines(home)),
     ...removeStrayDirectories(home),
     ...removeStrayCgroups(home),
+    ...(await takeBackStrayTaps(home)).map((what): Garbage => ({ kind: "tap", what })),
     ...pruneLeases(home),
     ...removeStaleSocket(home),
     ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),

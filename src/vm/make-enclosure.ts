@@ -38,6 +38,7 @@ export async function makeEnclosure(
   failpoint("after uid");
   giveFiles(home, record.id, machine, user);
   if (tap !== undefined && process.getuid?.() === 0) await giveTap(tap, user?.uid ?? 0, deadline);
+  failpoint("after tap owner");
   const limits = plan.limited ? limitsFor(machine) : undefined;
   const cgroup = limits && cgroupOf(home, record.id);
   if (cgroup !== undefined) makeCgroup(cgroup, limits!);

@@ -4,7 +4,7 @@ import { isAlive, signalProcess } from "../host/process-identity.ts";
 import { HAS_NO_MACHINE } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
-import { takeDownEnclosure } from "./enclosure.ts";
+import { takeDownAtOnce, takeDownEnclosure } from "./enclosure.ts";
 import { filesOf, type Home, makeRoomToRemove } from "./home.ts";
 import { noteStep } from "./step.ts";
 import { explainEnd, killVmm, waitForExit } from "./vmm-process.ts";
@@ -54,7 +54,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
       if (alive) return record;
       leases.clear(record.id);
       if (record.vmm) await waitForExit(record.vmm, MONITOR_NOTE_MS);
-      takeDownEnclosure(home, record.id);
+      await takeDownEnclosure(home, record.id);
       const end = explainEnd(filesOf(home, record.id));
       if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });
       return vms.transition(record.id, "error", {
@@ -77,7 +77,7 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
         const { bringDown } = await import("./bring-down.ts"); // every command recovers, few have this to do
         await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
       }
-      takeDownEnclosure(home, record.id);
+      await takeDownEnclosure(home, record.id);
       leases.clear(record.id);
       return vms.transition(record.id, "stopped", { vmm: null });
     default:
@@ -99,14 +99,14 @@ export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
   return deleting;
 }
 
-/** Kills the sandbox's machine: the one in its record, or one whose starter died before it could write it there. */
-async function endMachine(home: Home, record: VmRecord): Promise<void> {
+/** Kills a sandbox's machine, the one in its record or one that is not noted there yet, and takes down what was around it. */
+export async function endMachine(home: Home, record: VmRecord): Promise<void> {
   if (record.vmm) await killVmm(record.vmm);
   else if (record.pending.includes("start:launch")) {
     const { killOrphans } = await import("./orphans.ts");
     await killOrphans(filesOf(home, record.id).exit);
   }
-  takeDownEnclosure(home, record.id);
+  await takeDownEnclosure(home, record.id);
 }
 
 /** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */
@@ -121,7 +121,7 @@ export function discardNow(home: Home, id: string): void {
   const files = filesOf(home, id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });
-  takeDownEnclosure(home, id); // what is still dying keeps its cgroup, until gc
+  takeDownAtOnce(home, id); // what is still dying keeps its cgroup, until gc
   home.store.vms.remove(id);
 }
 

@@ -14,15 +14,14 @@ import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
 import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
-import { takeDownEnclosure } from "./enclosure.ts";
 import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
 import { planIsolation } from "./isolation.ts";
 import { withLock } from "./lock.ts";
 import { makeEnclosure } from "./make-enclosure.ts";
+import { endMachine } from "./recover.ts";
 import { noteStep } from "./step.ts";
 import { type LeasedTap, leaseTap } from "./tap.ts";
-import { killVmm } from "./vmm-process.ts";
 import { firstLease } from "./way.ts";
 
 /** What is different for one start. */
@@ -64,7 +63,8 @@ export async function startVm(
     try {
       return await boot(home, record, deadline, extras);
     } catch (error) {
-      takeDownEnclosure(home, id);
+      // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
+      await endMachine(home, home.store.vms.get(id)).catch(() => {});
       home.store.leases.clear(id);
       const { code, message } = isSmolVMError(error)
         ? error
@@ -99,26 +99,21 @@ async function boot(
     tap: tap?.name,
     enclosure,
   });
-  try {
-    failpoint("before vmm");
-    home.store.vms.setVmm(record.id, launched.vmm);
-    const lease = firstLease(home, record);
-    onProgress?.({ stage: "boot", message: "waiting for the guest" });
-    const session = await reachAgent(home, record, lease, launched, files, deadline);
-    onProgress?.({ stage: "configure", message: "giving the guest its identity" });
-    noteStep(home, record.id, "start:identity");
-    await giveIdentity(session, record, tap, deadline);
-    failpoint("before running");
-    const running = home.store.vms.transition(record.id, "running", {
-      startedAt: Date.now(),
-      vmm: launched.vmm,
-      isolation: reached,
-    });
-    return { record: running, session, lease };
-  } catch (error) {
-    await killVmm(launched.vmm);
-    throw error;
-  }
+  failpoint("before vmm");
+  home.store.vms.setVmm(record.id, launched.vmm);
+  const lease = firstLease(home, record);
+  onProgress?.({ stage: "boot", message: "waiting for the guest" });
+  const session = await reachAgent(home, record, lease, launched, files, deadline);
+  onProgress?.({ stage: "configure", message: "giving the guest its identity" });
+  noteStep(home, record.id, "start:identity");
+  await giveIdentity(session, record, tap, deadline);
+  failpoint("before running");
+  const running = home.store.vms.transition(record.id, "running", {
+    startedAt: Date.now(),
+    vmm: launched.vmm,
+    isolation: reached,
+  });
+  return { record: running, session, lease };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */

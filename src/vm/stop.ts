@@ -17,7 +17,7 @@ export async function stopVm(home: Home, id: string, deadline: Deadline): Promis
     home.store.vms.transition(id, "stopping");
     noteStep(home, id, "stop:machine");
     const step = await bringDown(home, record, deadline);
-    takeDownEnclosure(home, id);
+    await takeDownEnclosure(home, id);
     failpoint("before stopped");
     home.store.leases.clear(id);
     home.store.vms.transition(id, "stopped", { vmm: null });

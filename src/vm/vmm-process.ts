@@ -2,7 +2,11 @@ import { readFileSync } from "node:fs";
 import type { VmFiles } from "../host/filenames.ts";
 import { isAlive, type ProcessIdentity, signalProcess, type VmmIdentity } from "../host/process-identity.ts";
 import { monotonicMs } from "../util/monotonic.ts";
-import { tailOfLog } from "./console.ts";
+import { lastLines, readLog, tailOfLog } from "./console.ts";
+import { kernelPanic, printable } from "./kernel-panic.ts";
+
+/** What is read of a guest's console to tell how it ended: a panic's last words are some hundred lines at most. */
+const CONSOLE_TAIL_BYTES = 64 * 1024;
 
 /** How a VMM ended, from what its monitor wrote down. */
 export type VmmEnd = { readonly kind: "stopped" } | { readonly kind: "crashed"; readonly message: string };
@@ -54,7 +58,14 @@ export function explainEnd(files: VmFiles): VmmEnd {
       message: `its machine exited with code ${exit.code}${said ? `: ${said}` : ""}`,
     };
   }
-  if (tailOfLog(files.console, 20).some((line) => line.includes("smolvm-agent: goodbye")))
-    return { kind: "stopped" };
-  return { kind: "crashed", message: "the guest ended without a goodbye (a kernel panic, or a reset)" };
+  const console = readLog(files.console, CONSOLE_TAIL_BYTES);
+  const said = lastLines(console, 20);
+  if (said.some((line) => line.includes("smolvm-agent: goodbye"))) return { kind: "stopped" };
+  const panic = kernelPanic(console);
+  if (panic !== undefined) return { kind: "crashed", message: `the guest's kernel panicked: ${panic}` };
+  const end = printable(said.at(-1) ?? "");
+  return {
+    kind: "crashed",
+    message: `the guest ended without a goodbye (a reset)${end && `; its console ends: ${end}`}`,
+  };
 }

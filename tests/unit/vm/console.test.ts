@@ -56,6 +56,22 @@ describe("the end of a machine", () => {
     expect(explainEnd(files)).toMatchObject({ kind: "crashed", message: expect.stringContaining(words) });
   });
 
+  test.each([
+    [
+      "[  9.1] Kernel panic - not syncing: sysrq triggered crash\r\n[  9.2] CPU: 0\r\n---[ end Kernel panic - not syncing: sysrq triggered crash ]---\r\n",
+      "the guest's kernel panicked: sysrq triggered crash",
+    ],
+    [
+      "# reboot -f\r\n\u001b[31mrestarting\r\n",
+      "the guest ended without a goodbye (a reset); its console ends: [31mrestarting",
+    ],
+    ["", "the guest ended without a goodbye (a reset)"],
+  ])("after the console %j is told in its words", (console, message) => {
+    exit({ code: 0, signal: null });
+    writeFileSync(files.console, console);
+    expect(explainEnd(files)).toEqual({ kind: "crashed", message });
+  });
+
   test("of which nothing was written down was a crash", () => {
     expect(explainEnd(files)).toMatchObject({ kind: "crashed" });
   });

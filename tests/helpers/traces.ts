@@ -1,0 +1,58 @@
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { cgroupsOf, listCgroups } from "../../src/host/cgroup.ts";
+import { homeHash } from "../../src/host/paths.ts";
+import { tapsOf } from "../../src/host/taps.ts";
+import { isVmmUid } from "../../src/host/vmm-uids.ts";
+import { leftovers } from "./home.ts";
+
+/**
+ * How much of each kind a home's sandboxes have on this machine: their names differ from run to run. What belongs to nobody is
+ * counted on its own, and is none on a machine on which nothing was left behind.
+ * @param home directory of the test's home (useTempHome)
+ */
+export function traces(home: string): Record<string, number> {
+  const data = join(home, "data", "smolvm");
+  const { directories, sockets, processes } = leftovers(home);
+  const uids = new Set(rows(data, "SELECT uid AS value FROM uid_leases").map(Number));
+  const leasedTaps = new Set(rows(data, "SELECT tap AS value FROM tap_leases").map(String));
+  const givenTaps = tapsOf(0).filter(({ uid }) => isVmmUid(uid));
+  return {
+    directories: directories.length,
+    sockets: sockets.length,
+    processes: processes.length,
+    mounts: readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(home)).length,
+    cgroups: listCgroups(cgroupsOf(homeHash(data))).length,
+    jails: directories.filter((id) => existsSync(join(data, "vms", id, "jail"))).length,
+    uids: uids.size,
+    "files of a uid that no sandbox has": owners(home).filter((uid) => isVmmUid(uid) && !uids.has(uid))
+      .length,
+    taps: leasedTaps.size,
+    "taps of a VMM": givenTaps.length,
+    "taps of a VMM without a lease": givenTaps.filter(({ name }) => !leasedTaps.has(name)).length,
+  };
+}
+
+function rows(data: string, query: string): unknown[] {
+  if (!existsSync(join(data, "store.db"))) return []; // no command was typed yet
+  const database = new DatabaseSync(join(data, "store.db"), { readOnly: true });
+  try {
+    return database
+      .prepare(query)
+      .all()
+      .map(({ value }) => value);
+  } finally {
+    database.close();
+  }
+}
+
+/** Whose the files of a directory are, one by one. */
+function owners(directory: string): number[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" }).flatMap((name) => {
+    const { uid } = lstatSync(join(directory, name), { throwIfNoEntry: false }) ?? {};
+    return uid ?? [];
+  });
+}
