@@ -1,15 +1,19 @@
 #!/bin/bash
 # PID 1 of the lab, in its root: mounts what a host has, runs the job's command and tells how it ended. What the host
-# gave is in LAB_JOB: argv, env (both NUL-separated), cwd, shares ("TAG DIR" lines).
+# gave is in LAB_JOB: argv, env (both NUL-separated), cwd, needed (directories, a line each), shares ("TAG DIR" lines).
 # The lab's ports: lab.control (lines to the host: ready, beat, exit N), lab.out and lab.err (the command's output).
 mount -t devpts -o mode=0620,ptmxmode=0666 devpts /dev/pts 2>/dev/null || { mkdir -p /dev/pts && mount -t devpts devpts /dev/pts; }
 mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=0755 run /run
-# /tmp is fast and the lab's own; the checkout may lie there on the host.
-cwd=$(<"$LAB_JOB/cwd")
-mkdir /run/lab-cwd && mount --bind "$cwd" /run/lab-cwd
+# /tmp is fast and the lab's own, but for what of the job's lies there on the host.
+mapfile -t needed <"$LAB_JOB/needed"
+for n in "${!needed[@]}"; do
+  mkdir "/run/lab-$n" && mount --bind "${needed[n]}" "/run/lab-$n"
+done
 mount -t tmpfs -o mode=1777,size=60% tmp /tmp
-[ -d "$cwd" ] || { mkdir -p "$cwd" && mount --bind /run/lab-cwd "$cwd"; }
+for n in "${!needed[@]}"; do
+  [ -d "${needed[n]}" ] || { mkdir -p "${needed[n]}" && mount --bind "/run/lab-$n" "${needed[n]}"; }
+done
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd
 for name in stdin:0 stdout:1 stderr:2; do ln -sf "/proc/self/fd/${name#*:}" "/dev/${name%:*}"; done
@@ -50,7 +54,7 @@ mapfile -d '' -t argv <"$LAB_JOB/argv"
 mapfile -d '' -t env <"$LAB_JOB/env"
 (
   exec 7>&- </dev/null >/run/lab-out 2>/run/lab-err
-  cd "$cwd" || exit 125
+  cd "$(<"$LAB_JOB/cwd")" || exit 125
   exec env -i "${env[@]}" "${argv[@]}"
 ) &
 command=$!

@@ -157,6 +157,8 @@ async function writeJob(shares: readonly Share[], firecracker: string): Promise<
     ),
   );
   await writeFile(join(jobDir, "cwd"), process.cwd());
+  const needed = [process.cwd(), labCacheDir(), processPaths().cacheDir];
+  await writeFile(join(jobDir, "needed"), needed.map((directory) => `${directory}\n`).join(""));
   await writeFile(
     join(jobDir, "shares"),
     shares.map(({ tag, directory }) => `${tag} ${directory}\n`).join(""),
