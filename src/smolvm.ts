@@ -161,8 +161,8 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
-   * Clears up what processes that died have left on this machine: half made sandboxes, machines, directories, sockets,
-   * leases, unfinished images. Every call does this for what it touches; this looks everywhere.
+   * Clears up what processes that died have left on this machine: half made sandboxes, machines, directories, cgroups,
+   * taps, leases, sockets, unfinished images. Every call does this for what it touches; this looks everywhere.
    * @returns what was cleared up
    * @throws SmolVMError HOST_FAILED, NO_SPACE
    */

@@ -11,6 +11,7 @@ import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { UndoStack } from "../util/undo-stack.ts";
 import { requireFreeRoot, requireUnwritten, settleHolders } from "./disk-claims.ts";
+import { diskFullError } from "./disk-full.ts";
 import { filesOf, type Home } from "./home.ts";
 import { resolveVm } from "./resolve.ts";
 
@@ -91,12 +92,5 @@ function toForward({ guestPort, hostPort, hostAddress = "127.0.0.1" }: PortForwa
 function requireRoom(dataDir: string): void {
   const { freeBytes } = diskSpace(dataDir);
   if (freeBytes >= MIN_FREE_BYTES) return;
-  throw new SmolVMError(
-    "NO_SPACE",
-    `this machine's disk is full: ${freeBytes >> 20} MiB are left in '${dataDir}'`,
-    {
-      hint: `Free some space (df -h '${dataDir}'), or remove sandboxes that are not needed: smolvm ls`,
-      details: { freeBytes, neededBytes: MIN_FREE_BYTES },
-    },
-  );
+  throw diskFullError(dataDir, freeBytes, { details: { neededBytes: MIN_FREE_BYTES } });
 }

@@ -7,17 +7,25 @@ import { filesOf, type Home } from "./home.ts";
 /** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
 export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
   takeDownAtOnce(home, id);
-  const uid = home.store.uids.of(id);
-  if (uid === undefined || !home.store.taps.byVm().has(id)) return;
+  const uid = uidWithTap(home, id);
+  if (uid === undefined) return;
   const { takeBackTaps } = await import("./tap-owner.ts"); // every command recovers, few have this to do
   await takeBackTaps(uid);
 }
 
-/** {@link takeDownEnclosure} without what is waited for: its tap stays given to it until `gc`, or until the next machine has it. */
-export function takeDownAtOnce(home: Home, id: string): void {
-  if (process.platform !== "linux") return;
-  removeCgroup(cgroupOf(home, id));
+/**
+ * {@link takeDownEnclosure} without what has to be waited for. Returns whether that was all: the cgroup of what is still dying stays,
+ * and a tap stays given to it.
+ */
+export function takeDownAtOnce(home: Home, id: string): boolean {
+  if (process.platform !== "linux") return true;
   rmSync(filesOf(home, id).jail, { recursive: true, force: true });
+  return removeCgroup(cgroupOf(home, id)) && uidWithTap(home, id) === undefined;
+}
+
+/** The uid of a sandbox to which a tap is given. */
+function uidWithTap({ store }: Home, id: string): number | undefined {
+  return store.taps.byVm().has(id) ? store.uids.of(id) : undefined;
 }
 
 /** The directory of the cgroups of a home's machines. */

@@ -109,7 +109,10 @@ export async function endMachine(home: Home, record: VmRecord): Promise<void> {
   await takeDownEnclosure(home, record.id);
 }
 
-/** {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. */
+/**
+ * {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. Where that leaves
+ * something on the host the record stays: its owner is gone then, and the next command does the rest.
+ */
 export function discardNow(home: Home, id: string): void {
   const record = home.store.vms.find(id);
   if (!record) return;
@@ -121,8 +124,7 @@ export function discardNow(home: Home, id: string): void {
   const files = filesOf(home, id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });
-  takeDownAtOnce(home, id); // what is still dying keeps its cgroup, until gc
-  home.store.vms.remove(id);
+  if (takeDownAtOnce(home, id)) home.store.vms.remove(id);
 }
 
 /** Reconciles all sandboxes of the home. */

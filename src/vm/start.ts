@@ -14,6 +14,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { bootError } from "./boot-report.ts";
 import { readLog } from "./console.ts";
 import { requireFreeDisks, settleHolders } from "./disk-claims.ts";
+import { orDiskFull } from "./disk-full.ts";
 import { requireFeature } from "./features.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";
 import { planIsolation } from "./isolation.ts";
@@ -41,7 +42,7 @@ export interface Started {
 /**
  * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
  * @throws SmolVMError VM_STATE, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
- *   VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
+ *   NO_SPACE, VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
  */
 export async function startVm(
   home: Home,
@@ -62,7 +63,8 @@ export async function startVm(
     );
     try {
       return await boot(home, record, deadline, extras);
-    } catch (error) {
+    } catch (reason) {
+      const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
       // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
       await endMachine(home, home.store.vms.get(id)).catch(() => {});
       home.store.leases.clear(id);

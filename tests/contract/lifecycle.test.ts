@@ -177,6 +177,7 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
         during: expect.stringMatching(/^this machine's disk is full: .*df -h /),
         write: { ok: false, stderr: expect.stringMatching(/Read-only file system|Input\/output error/) },
         create: { code: "NO_SPACE" },
+        start: { code: "NO_SPACE" },
         delete: "deleted",
         left: [],
       });

@@ -8,6 +8,7 @@ import { small } from "./backends.ts";
 const options = small(process.argv[2]!);
 const failure = (error: unknown) => ({ code: (error as { code?: string }).code });
 
+const idle = await SmolVM.define({ ...options, lifetime: "owner" });
 const vm = await SmolVM.create(options);
 const before = (await vm.info()).warning;
 await vm.run("dd if=/dev/zero of=/root/big bs=1M count=100; sync", { timeoutMs: 60_000 });
@@ -17,7 +18,8 @@ const outcome = {
   during: (await vm.info()).warning,
   write: { ok: write.ok, stderr: write.stderr },
   create: await SmolVM.create(options).then(() => "created", failure),
-  delete: await vm.delete().then(() => "deleted", failure),
+  start: await idle.start().then(() => "started", failure),
+  delete: await Promise.all([vm.delete(), idle.delete()]).then(() => "deleted", failure),
   left: await SmolVM.list(),
 };
 process.stdout.write(JSON.stringify(outcome));

@@ -181,6 +181,17 @@ describe("smolvm that is killed", () => {
   );
 });
 
+test("a program that ends in order, with its sandbox running, leaves nothing that the next command does not remove", async () => {
+  const backend = BACKENDS[0]!;
+  const tap = { network: "open", ...(backend === "qemu" ? { qemuNetwork: "tap" } : {}) };
+  const options = { backend, memSizeMib: 256, ...(IN_LAB ? tap : { network: "off" }) };
+  const child = join(import.meta.dirname, "../../helpers/child-exit.ts");
+  const [code] = await once(spawn(process.execPath, [child, JSON.stringify(options)]), "exit");
+  expect(code).toBe(0);
+  expect(await states()).toEqual({ keep: "running" });
+  expect(traces(home)).toEqual(before);
+});
+
 describe.runIf(!SAMPLED)("fifty", () => {
   const kills = LONG ? 50 : 6;
   test(
