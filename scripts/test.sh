@@ -184,6 +184,7 @@ need pip3 python3-pip
 need ps procps
 need unshare util-linux
 need setpriv util-linux
+need /lib/systemd/systemd systemd
 need nft nftables
 need ip iproute2
 need mount mount

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
-[--die-with-parent] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
+[--die-with-parent] [--held] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
@@ -25,6 +25,8 @@ pub struct Options {
     pub max_bytes: u64,
     pub exit: PathBuf,
     pub die_with_parent: bool,
+    /// it waits for a byte on its stdin first
+    pub held: bool,
     /// the cgroup that the program is put into before it runs
     pub cgroup: Option<PathBuf>,
     /// the program runs the one that is meant, and that one says itself which process it is (enter.rs)
@@ -34,7 +36,7 @@ pub struct Options {
 
 fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
     let (mut console, mut stderr, mut exit, mut max_bytes, mut cgroup) = (None, None, None, None, None);
-    let (mut die_with_parent, mut wrapped) = (false, false);
+    let (mut die_with_parent, mut held, mut wrapped) = (false, false, false);
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--console" => console = Some(args.next()?.into()),
@@ -42,6 +44,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
             b"--exit" => exit = Some(args.next()?.into()),
             b"--max-bytes" => max_bytes = Some(args.next()?.to_str()?.parse().ok()?),
             b"--die-with-parent" => die_with_parent = true,
+            b"--held" => held = true,
             b"--cgroup" => cgroup = Some(args.next()?.into()),
             b"--wrapped" => wrapped = true,
             b"--" => break,
@@ -58,6 +61,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
         max_bytes: max_bytes?,
         exit: exit?,
         die_with_parent,
+        held,
         cgroup,
         wrapped,
         command,

@@ -93,6 +93,10 @@ fn start(options: &Options) -> Result<Running, StartError> {
         }
         // Fails for a group leader, which is a session leader already when it was started detached.
         libc::setsid();
+        // Whoever holds us is putting us somewhere. If that one ends, there is nobody to start anything for.
+        if options.held && read(0, &mut [0]) != Ok(1) {
+            libc::_exit(1);
+        }
     }
     let console_log = Log::begin(&options.console, options.max_bytes)
         .map_err(|e| failed(format!("cannot write {}", options.console.display()))(e.raw_os_error().unwrap_or(0)))?;

@@ -1,6 +1,6 @@
 //! The monitor with real programs in the VMM's place.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -149,6 +149,26 @@ fn a_monitor_that_shall_die_with_its_parent_does() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     wait_for("the program's end", || (!is_running(pid)).then_some(()));
+    let _ = std::fs::remove_dir_all(dir);
+}
+
+#[test]
+fn a_monitor_that_is_held_starts_its_program_when_it_is_let_go() {
+    let dir = directory();
+    let mut held = monitor(&dir, &["--held"], &["sh", "-c", "echo ran"]).stdin(Stdio::piped()).spawn().unwrap();
+    held.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(held.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(dir.join("console")).unwrap(), "ran\n");
+    let _ = std::fs::remove_dir_all(dir);
+}
+
+#[test]
+fn a_monitor_that_is_held_starts_nothing_when_its_holder_ends() {
+    let dir = directory();
+    let mut held = monitor(&dir, &["--held"], &["sh", "-c", "echo ran"]).stdin(Stdio::piped()).spawn().unwrap();
+    drop(held.stdin.take());
+    assert!(!held.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
     let _ = std::fs::remove_dir_all(dir);
 }
 

@@ -28,6 +28,8 @@ export interface LaunchedMachine {
   readonly vmm: VmmIdentity;
   /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/wait-end.ts does) */
   readonly exited: Promise<VmmExit>;
+  /** why it is not in the scope that its enclosure names */
+  readonly scopeRefusal: string | undefined;
 }
 
 /** One kind of VMM. Stateless: all it needs is the spec and the files of the sandbox. */

@@ -23,17 +23,22 @@ export interface VmmLimits {
   readonly pids: number;
 }
 
+/** One of them. */
+export type LimitName = keyof VmmLimits;
+
 /** What stands around the VMM of a machine that runs. */
 export interface ReachedIsolation {
   readonly tier: IsolationTier;
   /** the uid that is its own; absent: it has that of the user who runs smolvm */
   readonly uid?: number | undefined;
-  /** absent: there are none in force */
-  readonly limits?: VmmLimits | undefined;
+  /** those that are in force; absent: there are none */
+  readonly limits?: Partial<VmmLimits> | undefined;
   /** why it is not the next better tier; absent where there is none */
   readonly whyNotNext?: string;
   /** what would make it that, ending in a command */
   readonly fix?: string | undefined;
+  /** why there are no limits, or not all, and what would change that; absent where that is the tier's matter */
+  readonly whyNotLimited?: string | undefined;
 }
 
 /** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */

@@ -1,6 +1,8 @@
-import type { Accelerator, BackendName, IsolationTier } from "../config/spec.ts";
+import type { Accelerator, BackendName, IsolationTier, VmmLimits } from "../config/spec.ts";
 import type { ProcessGuards } from "../host/process-guards.ts";
 import { isVmmUid } from "../host/vmm-uids.ts";
+import { limitWords } from "../isolation/limits.ts";
+import { plannedLimits } from "../isolation/tier.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";
 
 /** What a sandbox that was really booted is like. */
@@ -11,8 +13,8 @@ export interface Seen {
   readonly guards: ProcessGuards | undefined;
   /** what the sandbox itself says to have reached */
   readonly tier: IsolationTier | undefined;
-  /** limits on memory, CPU time and processes are in force for its VMM */
-  readonly limits: boolean;
+  /** those that are in force for its VMM */
+  readonly limits: Partial<VmmLimits>;
   /** its VMM sees the file that lists all sandboxes */
   readonly seesStore: boolean;
   /** how many times longer a loop of the shell takes in it; undefined: not measured */
@@ -91,6 +93,8 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
   ];
   if (wrong.length > 0) return fail(name, wrong.join("; "), REPORT);
   const { guards } = seen;
+  // Of others' making there may be some as well, as in a container.
+  const limits = plannedLimits(predicted.isolation);
   if (guards === undefined) {
     return pass(
       name,
@@ -103,7 +107,7 @@ export function compareIsolation(predicted: Predicted, seen: Seen): CheckResult 
     guards.seccomp ? "a seccomp filter on the VMM" : "no seccomp filter",
     ...(guards.noNewPrivileges ? ["no new privileges"] : []),
     ...(predicted.isolation.ownUid ? [`the uid ${guards.uid}`] : []),
-    ...(seen.limits ? ["limits on memory, CPU time and processes"] : []),
+    ...(limits.length > 0 ? [`limits on ${limitWords(limits)}`] : []),
     ...(guards.ownNamespaces.length > 0
       ? [`namespaces of its own (${guards.ownNamespaces.join(", ")})`, "nothing of smolvm's store in sight"]
       : ["no namespaces of its own"]),
@@ -117,10 +121,14 @@ const ENCLOSED_NAMESPACES = ["ipc", "mnt", "net", "pid", "uts"];
 
 /** What a tier promises and the process does not show. */
 function tierFaults(
-  { tier, ownUid, limited }: Predicted["isolation"],
+  { tier, ownUid, ...plan }: Predicted["isolation"],
   { guards, seesStore, tier: told, limits }: Seen,
 ): string[] {
-  const faults = told === tier ? [] : [`it says to have reached '${told}', and '${tier}' was predicted`];
+  const unlimited = plannedLimits(plan).filter((name) => limits[name] === undefined);
+  const faults = [
+    ...(told === tier ? [] : [`it says to have reached '${told}', and '${tier}' was predicted`]),
+    ...(unlimited.length === 0 ? [] : [`nothing limits the ${limitWords(unlimited)} of its VMM`]),
+  ];
   if (tier === "none" || guards === undefined) return faults;
   const shared = ENCLOSED_NAMESPACES.filter((name) => !guards.ownNamespaces.includes(name));
   return [
@@ -129,7 +137,6 @@ function tierFaults(
     ...(guards.noNewPrivileges ? [] : ["its VMM could gain privileges"]),
     ...(seesStore ? ["its VMM sees smolvm's store"] : []),
     ...(ownUid && !isVmmUid(guards.uid) ? [`its VMM has the uid ${guards.uid}, which is not its own`] : []),
-    ...(limited && !limits ? ["no limits are in force for its VMM"] : []),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
-import { isLimited } from "../host/cgroup.ts";
+import { limitsInForce } from "../host/cgroup.ts";
 import { type ProcessGuards, processGuards } from "../host/process-guards.ts";
 import { runProgram } from "../host/run.ts";
 import { SmolVM } from "../smolvm.ts";
@@ -72,7 +72,7 @@ async function look(
     pid,
     guards,
     tier: isolation.tier,
-    limits: pid !== undefined && isLimited(pid),
+    limits: pid === undefined ? {} : limitsInForce(pid),
     seesStore: pid !== undefined && existsSync(join(`/proc/${pid}/root`, storePath(context.paths.dataDir))),
     slowdown: await slowdown(vm, context, signal),
     interfaces: (await inside("ls /sys/class/net")).split(/\s+/),

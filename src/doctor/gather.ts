@@ -12,7 +12,8 @@ import { hostArch } from "../host/facts.ts";
 import { type KvmFacts, kvmFacts } from "../host/kvm.ts";
 import { processPaths } from "../host/paths.ts";
 import { isolationFacts } from "../isolation/facts.ts";
-import { chooseIsolation } from "../isolation/tier.ts";
+import { askForScopes } from "../isolation/scopes.ts";
+import { chooseIsolation, type IsolationFacts } from "../isolation/tier.ts";
 import type { DoctorContext, FoundQemu } from "./check.ts";
 
 /** Finds out what several checks need. @throws SmolVMError BACKEND_UNSUPPORTED */
@@ -24,7 +25,7 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
   const [selection, qemu, facts] = await Promise.all([
     settle(selectBackend(backendOption, { host })),
     findQemu(arch, host),
-    isolationFacts({ cacheDir: host.cacheDir, path: host.env.path }),
+    factsOf(host),
   ]);
   const backend = "error" in selection ? wanted(backendOption, host) : selection.backend;
   return {
@@ -46,6 +47,12 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
       noJail: jailRefusal({ backend }, host),
     }),
   };
+}
+
+/** A start asks for a scope when it needs one, and takes what it is given. */
+async function factsOf(host: BackendHost): Promise<IsolationFacts> {
+  const facts = await isolationFacts(host);
+  return facts.scopes === undefined ? facts : { ...facts, scopes: await askForScopes(facts.scopes) };
 }
 
 async function settle(selection: Promise<BackendSelection>): Promise<DoctorContext["selection"]> {

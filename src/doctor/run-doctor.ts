@@ -5,7 +5,7 @@ import { type Check, type CheckResult, type DoctorContext, fail } from "./check.
 import { backend, kvm } from "./checks/backend.ts";
 import { firecrackerBinary, firecrackerVersion } from "./checks/firecracker.ts";
 import { networkTools, sudoAccess, taps } from "./checks/host-setup.ts";
-import { isolation, network, userNamespaces } from "./checks/isolation.ts";
+import { isolation, limits, network, userNamespaces } from "./checks/isolation.ts";
 import { architecture, node, platform, rust } from "./checks/platform.ts";
 import { qemuBinary, qemuImg } from "./checks/qemu.ts";
 import { accelerator, speed } from "./checks/speed.ts";
@@ -27,6 +27,7 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["Accelerator", accelerator],
   ["Speed", speed],
   ["Isolation", isolation],
+  ["Limits", limits],
   ["User namespaces", userNamespaces],
   ["Network", network],
   ["Taps", taps],

@@ -16,15 +16,24 @@ export function cgroupsOf(homeHash: string): string {
   return join(ROOT, `smolvm-${homeHash}`);
 }
 
+/** Why no cgroup of this host can limit memory, CPU time and processes alike. */
+export const NO_CGROUP_V2 = {
+  reason: "this host has no cgroup v2 to set limits with",
+  fix: "Boot it with the unified hierarchy: add systemd.unified_cgroup_hierarchy=1 to the kernel's command line.",
+} as const;
+
+/**
+ * The controllers that a cgroup may use; undefined: there is no such one here, or this host has no cgroup v2.
+ * @param cgroup its path from the root of cgroups, "/"
+ */
+export function cgroupControllers(cgroup: string): readonly string[] | undefined {
+  return words(join(ROOT, cgroup, "cgroup.controllers"));
+}
+
 /** Why no limits can be set on this host; undefined: they can. Switches the controllers on where they are not. */
 export function cgroupRefusal(): { readonly reason: string; readonly fix: string | undefined } | undefined {
-  const available = words(join(ROOT, "cgroup.controllers"));
-  if (available === undefined) {
-    return {
-      reason: "this host has no cgroup v2 to set limits with",
-      fix: "Boot it with the unified hierarchy: add systemd.unified_cgroup_hierarchy=1 to the kernel's command line.",
-    };
-  }
+  const available = cgroupControllers("/");
+  if (available === undefined) return NO_CGROUP_V2;
   const missing = CONTROLLERS.filter((name) => !available.includes(name));
   if (missing.length > 0) {
     return {
@@ -88,17 +97,26 @@ export function listCgroups(directory: string): string[] {
   }
 }
 
-/** Whether a process is in a cgroup that limits its memory, its CPU time and the number of its processes. */
-export function isLimited(pid: number): boolean {
-  const line = words(`/proc/${pid}/cgroup`)
-    ?.join(" ")
-    .split("\n")
-    .find((entry) => entry.startsWith("0::"));
-  if (line === undefined) return false;
-  const values = ["memory.max", "cpu.max", "pids.max"].map(
-    (file) => words(join(ROOT, line.slice(3), file))?.[0],
-  );
-  return values.every((value) => value !== undefined && value !== "max");
+/** The cgroup (version 2) that a process is in, as a path from the root of cgroups; undefined: it is gone, or there is none. */
+export function cgroupOfProcess(pid: number): string | undefined {
+  const line = lines(`/proc/${pid}/cgroup`).find((entry) => entry.startsWith("0::"));
+  return line?.slice("0::".length);
+}
+
+/** The limits that a process's own cgroup sets, whoever made it. */
+export function limitsInForce(pid: number): Partial<VmmLimits> {
+  const cgroup = cgroupOfProcess(pid);
+  if (cgroup === undefined) return {};
+  const limit = (file: string): readonly [limit: number, period: number] | undefined => {
+    const [value, period] = words(join(ROOT, cgroup, file)) ?? [];
+    return value === undefined || value === "max" ? undefined : [Number(value), Number(period)];
+  };
+  const [memory, cpu, pids] = [limit("memory.max"), limit("cpu.max"), limit("pids.max")];
+  return {
+    ...(memory === undefined ? {} : { memoryMib: memory[0] / (1024 * 1024) }),
+    ...(cpu === undefined ? {} : { cpus: cpu[0] / cpu[1] }),
+    ...(pids === undefined ? {} : { pids: pids[0] }),
+  };
 }
 
 function removeEmpty(path: string): boolean {
@@ -119,9 +137,13 @@ function switchOn(path: string): void {
 }
 
 function words(file: string): string[] | undefined {
+  return lines(file)[0]?.split(" ");
+}
+
+function lines(file: string): string[] {
   try {
-    return readFileSync(file, "utf8").trim().split(" ");
+    return readFileSync(file, "utf8").trim().split("\n");
   } catch {
-    return undefined;
+    return []; // there is none
   }
 }

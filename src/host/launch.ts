@@ -9,6 +9,7 @@ import { readEnvironment } from "./environment.ts";
 import { nativeProgram } from "./native.ts";
 import { identify, type ProcessIdentity } from "./process-identity.ts";
 import { lastLines } from "./run.ts";
+import { refusalToEnter, type Scope } from "./systemd/scope.ts";
 
 export interface LaunchRequest {
   /** the program (absolute path) and its arguments */
@@ -26,6 +27,11 @@ export interface LaunchRequest {
   readonly wrapped?: boolean;
   /** directory of the cgroup that the program is put into; only with the native monitor */
   readonly cgroup?: string | undefined;
+  /**
+   * the scope of systemd's that the monitor and all that it starts are put into, before the program is started. Without one it
+   * runs all the same (see `scopeRefusal`); only with the native monitor
+   */
+  readonly scope?: Scope | undefined;
   /**
    * the program is a QEMU that connects to its monitor, which lets others in by token: the file that will say where
    * (relay/dial.ts). Only the monitor in Node can do that
@@ -49,10 +55,14 @@ export interface LaunchedProgram {
   readonly monitor: ProcessIdentity;
   /** resolves when the program has ended, never rejects; it does not keep this process alive */
   readonly exited: Promise<LaunchedExit>;
+  /** why it is not in the scope that was asked for */
+  readonly scopeRefusal: string | undefined;
 }
 
 /** Most bytes of a console that are kept: the current file and the one before it, half each. */
 export const CONSOLE_MAX_BYTES: number = 1024 * 1024;
+/** What a monitor that is held waits for on its stdin. */
+const GO = "\n";
 const STDERR_TAIL_LINES = 20;
 const STDERR_TAIL_CHARS = 4_000;
 
@@ -71,17 +81,29 @@ export async function launchProgram(request: LaunchRequest): Promise<LaunchedPro
     child.once("error", () => resolve());
   });
   try {
-    const pid = await deadline.race(readPid(child, request.argv));
+    const started = readPid(child, request.argv);
+    started.catch(() => {}); // it may fail before anybody waits for it
+    const scopeRefusal = await letGo(child, request.scope);
+    const pid = await deadline.race(started);
     child.unref();
     return {
       program: identify(pid),
       monitor: identify(child.pid!),
       exited: monitorEnded.then(() => readExit(request)),
+      scopeRefusal,
     };
   } catch (error) {
     killSession(child);
     throw error;
   }
+}
+
+/** Puts a monitor that is held into its scope, and lets it go in any case. Returns why it is in none. */
+async function letGo(monitor: ChildProcess, scope: Scope | undefined): Promise<string | undefined> {
+  if (scope === undefined || monitor.pid === undefined) return undefined;
+  const refusal = await refusalToEnter(scope, monitor.pid);
+  monitor.stdin?.end(GO);
+  return refusal;
 }
 
 /** Kills a monitor and all that it has started, which may not have come to ask for its death with the monitor. */
@@ -112,7 +134,9 @@ export function readExit(files: { readonly exit: string; readonly stderr: string
 function spawnMonitor(request: LaunchRequest): ChildProcess {
   const native =
     request.monitor === "node" || request.relay !== undefined ? undefined : nativeProgram("monitor");
-  const needed = request.monitor === "native" || request.wrapped || request.cgroup !== undefined;
+  const { scope, cgroup } = request;
+  const needed =
+    request.monitor === "native" || request.wrapped || cgroup !== undefined || scope !== undefined;
   if (native === undefined && needed) {
     throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
       hint: "Run scripts/build-native.sh",
@@ -124,14 +148,18 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...["--max-bytes", String(CONSOLE_MAX_BYTES), "--exit", request.exit],
     ...(request.dieWithParent ? ["--die-with-parent"] : []),
     ...(request.relay === undefined ? [] : ["--relay", request.relay]),
-    ...(request.cgroup === undefined ? [] : ["--cgroup", request.cgroup]),
+    ...(cgroup === undefined ? [] : ["--cgroup", cgroup]),
+    ...(scope === undefined ? [] : ["--held"]),
     ...(request.wrapped ? ["--wrapped"] : []),
     "--",
     ...request.argv,
   ];
   if (native !== undefined) {
     const env = request.wrapped ? { env: enclosedEnvironment() } : {};
-    return spawn(native, args, { stdio: ["ignore", "pipe", "pipe"], detached: true, ...env });
+    const held = scope === undefined ? "ignore" : "pipe";
+    const child = spawn(native, args, { stdio: [held, "pipe", "pipe"], detached: true, ...env });
+    child.stdin?.on("error", () => {}); // it ended: `readPid` tells
+    return child;
   }
   const script = fileURLToPath(new URL(`./monitor${extname(import.meta.url)}`, import.meta.url));
   // The Node monitor has no parent-death signal: it watches the pipe that is its stdin instead.

@@ -1,3 +1,4 @@
+import type { Scope } from "../host/systemd/scope.ts";
 import { bwrapArgs, chrootArgs } from "./bwrap-args.ts";
 import type { Enclosure } from "./enclosure.ts";
 import type { HostView } from "./view.ts";
@@ -9,6 +10,8 @@ export interface EnclosedProgram {
   readonly wrapped: boolean;
   /** directory of the cgroup that all of argv is put into */
   readonly cgroup: string | undefined;
+  /** the scope that all of argv is put into, and its monitor */
+  readonly scope?: Scope | undefined;
 }
 
 /**
@@ -16,17 +19,17 @@ export interface EnclosedProgram {
  * @param view what it needs of the host; only asked for where there is an enclosure
  */
 export function enclose(
-  { bubblewrap, user, cgroup }: Enclosure,
+  { bubblewrap, user, cgroup, scope }: Enclosure,
   view: () => HostView,
   argv: readonly string[],
 ): EnclosedProgram {
-  if (bubblewrap === undefined) return { argv, wrapped: false, cgroup };
+  if (bubblewrap === undefined) return { argv, wrapped: false, cgroup, scope };
   const seen = view();
   const become = user === undefined ? [] : ["--user", [user.uid, user.gid, ...(seen.groups ?? [])].join(":")];
   // It opens its log by the name of its stderr.
   const own = user === undefined || !seen.proc ? [] : ["--own-output", `${user.uid}:${user.gid}`];
   const enter = [bubblewrap.monitor, "enter", ...own, ...become, "--"];
-  return { argv: [...bwrapArgs(bubblewrap, seen), ...enter, ...argv], wrapped: true, cgroup };
+  return { argv: [...bwrapArgs(bubblewrap, seen), ...enter, ...argv], wrapped: true, cgroup, scope };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { IsolationTier } from "../config/spec.ts";
+import type { Scope } from "../host/systemd/scope.ts";
 
 /** Bubblewrap as it works here. */
 export interface Bubblewrap {
@@ -25,6 +26,8 @@ export interface Enclosure {
   readonly user?: VmmUser;
   /** directory of the cgroup whose limits are in force */
   readonly cgroup?: string;
+  /** where there is none of ours: a scope of the user's systemd manager, if that makes it */
+  readonly scope?: Scope;
 }
 
 /** Nothing around the VMM. */

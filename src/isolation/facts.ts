@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { cachedJson } from "../host/cached-json.ts";
 import { cgroupRefusal } from "../host/cgroup.ts";
+import type { Environment } from "../host/environment.ts";
 import { findProgram } from "../host/find-program.ts";
 import { installHint } from "../host/install-hint.ts";
 import { nativeProgram } from "../host/native.ts";
@@ -12,6 +13,7 @@ import { explainRefusal, namespaceSettings } from "../host/user-namespaces.ts";
 import { Deadline } from "../util/deadline.ts";
 import { bwrapArgs } from "./bwrap-args.ts";
 import type { Bubblewrap } from "./enclosure.ts";
+import { findScopes } from "./scopes.ts";
 import type { BubblewrapFound, IsolationFacts, Refusal } from "./tier.ts";
 import type { HostView } from "./view.ts";
 
@@ -22,8 +24,7 @@ const TRY_TIMEOUT_MS = 10_000;
 export interface IsolationHost {
   /** where an answer is kept */
   readonly cacheDir: string;
-  /** the search path of programs */
-  readonly path: string | undefined;
+  readonly env: Pick<Environment, "path" | "xdgRuntimeDir">;
 }
 
 /**
@@ -36,7 +37,8 @@ export async function isolationFacts(host: IsolationHost): Promise<IsolationFact
     findBubblewrap(host, true),
     root ? findBubblewrap(host, false) : { refusal: NEEDS_ROOT },
   ]);
-  return { user, ownUid, noLimits: root && "bubblewrap" in ownUid ? cgroupRefusal() : undefined };
+  const scopes = root ? undefined : findScopes(host.env.xdgRuntimeDir);
+  return { user, ownUid, scopes, noLimits: root && "bubblewrap" in ownUid ? cgroupRefusal() : undefined };
 }
 
 const NEEDS_ROOT: Refusal = { reason: "a jail, with a uid of its own, is for root to make" };
@@ -47,7 +49,7 @@ async function findBubblewrap(host: IsolationHost, userNamespace: boolean): Prom
   const monitor = nativeProgram("monitor");
   if (monitor === undefined)
     return refuse("smolvm's native monitor program is not built", "Build it: scripts/build-native.sh");
-  const path = findProgram("bwrap", host.path);
+  const path = findProgram("bwrap", host.env.path);
   if (path === undefined) return refuse("bubblewrap is not installed", installHint("bubblewrap"));
   const bubblewrap = { path, monitor, userNamespace };
   try {

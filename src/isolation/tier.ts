@@ -1,6 +1,7 @@
-import type { IsolationTier, LeastIsolation } from "../config/spec.ts";
+import type { IsolationTier, LeastIsolation, LimitName } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Bubblewrap } from "./enclosure.ts";
+import { LIMITS } from "./limits.ts";
 
 /** Why something cannot be had, and what would change that. */
 export interface Refusal {
@@ -14,6 +15,18 @@ export type BubblewrapFound =
   | { readonly bubblewrap: Bubblewrap; readonly proc: boolean }
   | { readonly refusal: Refusal };
 
+/** Limits by scopes of the user's systemd manager. */
+export interface UserScopes {
+  /** the manager's socket */
+  readonly manager: string;
+  /** what it can limit; all, until it was asked */
+  readonly limits: readonly LimitName[];
+  /** why that is not all */
+  readonly missing?: Refusal;
+  /** it stays when the user has logged out, and with it what is in its scopes; absent: it was not asked */
+  readonly lingers?: boolean;
+}
+
 /** What this host can put around VMMs. */
 export interface IsolationFacts {
   /** in a user namespace */
@@ -22,6 +35,8 @@ export interface IsolationFacts {
   readonly ownUid: BubblewrapFound;
   /** why no limits can be set by cgroups of our own */
   readonly noLimits: Refusal | undefined;
+  /** who sets limits for an ordinary user; absent: this one is root, or the host is not Linux */
+  readonly scopes?: UserScopes | { readonly refusal: Refusal } | undefined;
 }
 
 /** What matters of a machine. */
@@ -43,10 +58,22 @@ export interface EnclosurePlan {
   readonly bubblewrap?: Bubblewrap;
   /** it gets a uid of its own */
   readonly ownUid: boolean;
-  /** it gets a cgroup with limits */
+  /** it gets a cgroup of ours, with all limits */
   readonly limited: boolean;
+  /** it gets a scope, with some */
+  readonly scopes?: UserScopes;
+  /** why there are no limits, or not all; absent where that is the tier's matter */
+  readonly whyNotLimited?: Refusal;
   /** why it is not the next better tier; absent where there is none */
   readonly whyNotNext?: Refusal;
+}
+
+/** What a plan limits. Pure. */
+export function plannedLimits({
+  limited,
+  scopes,
+}: Pick<EnclosurePlan, "limited" | "scopes">): readonly LimitName[] {
+  return limited ? LIMITS : (scopes?.limits ?? []);
 }
 
 /**
@@ -79,15 +106,23 @@ function bestIsolation(facts: IsolationFacts, wants: IsolationWants): EnclosureP
     return { tier: "user", bubblewrap, ownUid: true, limited, whyNotNext };
   }
   const user = usable(facts.user, wants);
-  if ("bubblewrap" in user)
-    return {
-      tier: "user",
-      bubblewrap: user.bubblewrap,
-      ownUid: false,
-      limited: false,
-      whyNotNext: own.refusal,
-    };
-  return { tier: "none", ownUid: false, limited: false, whyNotNext: user.refusal };
+  const rest = { ownUid: false, limited: false, ...scopesFor(facts, wants) };
+  return "bubblewrap" in user
+    ? { tier: "user", bubblewrap: user.bubblewrap, ...rest, whyNotNext: own.refusal }
+    : { tier: "none", ...rest, whyNotNext: user.refusal };
+}
+
+function scopesFor(
+  { scopes }: IsolationFacts,
+  { relayed }: IsolationWants,
+): Pick<EnclosurePlan, "scopes" | "whyNotLimited"> {
+  if (scopes === undefined) return {};
+  if (relayed) return { whyNotLimited: RELAYED };
+  if ("refusal" in scopes) return { whyNotLimited: scopes.refusal };
+  return {
+    ...(scopes.limits.length === 0 ? {} : { scopes }),
+    ...(scopes.missing === undefined ? {} : { whyNotLimited: scopes.missing }),
+  };
 }
 
 function usable(found: BubblewrapFound, wants: IsolationWants): BubblewrapFound {

@@ -2,6 +2,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupsOf, removeCgroup } from "../host/cgroup.ts";
 import { homeHash } from "../host/paths.ts";
+import type { Scope } from "../host/systemd/scope.ts";
+import type { VmRecord } from "../store/vms.ts";
 import { filesOf, type Home } from "./home.ts";
 
 /** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
@@ -36,4 +38,15 @@ export function cgroupsOfHome(home: Home): string {
 /** The directory of the cgroup of one of them. */
 export function cgroupOf(home: Home, id: string): string {
   return join(cgroupsOfHome(home), id);
+}
+
+/** How the scope of a sandbox is called, where systemd makes one for its machine. It goes by itself, so nobody clears it up. */
+export function scopeOf(
+  home: Home,
+  { id, name }: Pick<VmRecord, "id" | "name">,
+): Pick<Scope, "name" | "description"> {
+  return {
+    name: `smolvm-${homeHash(home.paths.dataDir)}-${id}.scope`,
+    description: `smolvm sandbox ${name}`,
+  };
 }

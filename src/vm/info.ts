@@ -12,12 +12,14 @@ import type {
   VmmLimits,
 } from "../config/spec.ts";
 import { DISK_FULL_BYTES } from "../host/disk-space.ts";
+import { LIMITS } from "../isolation/limits.ts";
 import { tierNote } from "../isolation/note.ts";
 import { networkNote } from "../network/plan.ts";
 import type { PortRecord } from "../store/ports.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmFault, VmRecord } from "../store/vms.ts";
 import { type DriveInfo, drivesOf } from "./drives.ts";
+import { inWords } from "./reached.ts";
 
 /** What is known about a sandbox. */
 export interface VMInfo {
@@ -80,12 +82,14 @@ export interface IsolationInfo {
   readonly tier: IsolationTier | undefined;
   /** the uid that its VMM has to itself; undefined: it has that of the user who runs smolvm */
   readonly uid: number | undefined;
-  /** what its VMM may use of this machine at most; undefined: no limits are in force */
-  readonly limits: VmmLimits | undefined;
+  /** what its VMM may use of this machine at most, of what is limited; undefined: no limits are in force */
+  readonly limits: Partial<VmmLimits> | undefined;
   /** what that is, in words */
   readonly note: string;
   /** why it is not the next better tier, and what would make it that */
   readonly whyNotNext: string | undefined;
+  /** why there are no limits, or not all, and what would change that; undefined: there are, or they come with the next tier */
+  readonly whyNotLimited: string | undefined;
 }
 
 /** What of the host's state a description tells. */
@@ -160,15 +164,21 @@ function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {
       limits: undefined,
       note: "not started yet",
       whyNotNext: undefined,
+      whyNotLimited: undefined,
     };
-  const { tier, uid, limits, whyNotNext, fix } = isolation;
-  const around = { tier, ownUid: uid !== undefined, limited: limits !== undefined };
+  const { tier, uid, limits, whyNotNext, fix, whyNotLimited } = isolation;
+  const around = {
+    tier,
+    ownUid: uid !== undefined,
+    limits: LIMITS.filter((name) => limits?.[name] !== undefined),
+  };
   return {
     least,
     tier,
     uid,
     limits,
     note: tierNote(around, machine.backend, machine.accelerator),
-    whyNotNext: whyNotNext === undefined ? undefined : [whyNotNext, fix].filter(Boolean).join(". "),
+    whyNotNext: whyNotNext === undefined ? undefined : inWords({ reason: whyNotNext, fix }),
+    whyNotLimited,
   };
 }

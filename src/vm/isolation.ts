@@ -19,7 +19,7 @@ export async function planIsolation(
   least: LeastIsolation = "auto",
 ): Promise<EnclosurePlan> {
   const host = processHost();
-  const facts = await isolationFacts({ cacheDir: host.cacheDir, path: host.env.path });
+  const facts = await isolationFacts(host);
   const ownUid = "bubblewrap" in facts.ownUid; // only for root
   return chooseIsolation(facts, {
     least,

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, existsSync, statSync } from "node:fs";
 import { machineFiles } from "../backends/machine-files.ts";
-import type { MachineSpec, ReachedIsolation } from "../config/spec.ts";
+import type { MachineSpec, VmmLimits } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { makeCgroup } from "../host/cgroup.ts";
 import { failpoint } from "../host/failpoint.ts";
@@ -12,13 +12,15 @@ import { limitsFor } from "../isolation/limits.ts";
 import type { EnclosurePlan } from "../isolation/tier.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
-import { cgroupOf } from "./enclosure.ts";
+import { cgroupOf, scopeOf } from "./enclosure.ts";
 import { filesOf, type Home } from "./home.ts";
 
-/** What has been made for one start: what to hand to the backend, and what to tell. */
+/** What has been made for one start. */
 export interface MadeEnclosure {
+  /** to hand to the backend */
   readonly enclosure: Enclosure;
-  readonly reached: ReachedIsolation;
+  /** of the cgroup that was made: a scope is still to come */
+  readonly limits: VmmLimits | undefined;
 }
 
 /**
@@ -32,16 +34,16 @@ export async function makeEnclosure(
   plan: EnclosurePlan,
   { tap, deadline }: { readonly tap: string | undefined; readonly deadline: Deadline },
 ): Promise<MadeEnclosure> {
-  const { tier, bubblewrap, whyNotNext } = plan;
+  const { tier, bubblewrap, scopes } = plan;
   const { machine } = record.spec;
   const user = plan.ownUid ? leaseUser(home, record) : undefined;
   failpoint("after uid");
   giveFiles(home, record.id, machine, user);
   if (tap !== undefined && process.getuid?.() === 0) await giveTap(tap, user?.uid ?? 0, deadline);
   failpoint("after tap owner");
-  const limits = plan.limited ? limitsFor(machine) : undefined;
-  const cgroup = limits && cgroupOf(home, record.id);
-  if (cgroup !== undefined) makeCgroup(cgroup, limits!);
+  const limits = limitsFor(machine);
+  const cgroup = plan.limited ? cgroupOf(home, record.id) : undefined;
+  if (cgroup !== undefined) makeCgroup(cgroup, limits);
   failpoint("after cgroup");
   return {
     enclosure: {
@@ -49,13 +51,11 @@ export async function makeEnclosure(
       ...(bubblewrap === undefined ? {} : { bubblewrap }),
       ...(user === undefined ? {} : { user }),
       ...(cgroup === undefined ? {} : { cgroup }),
+      ...(scopes === undefined
+        ? {}
+        : { scope: { ...scopeOf(home, record), manager: scopes.manager, limits } }),
     },
-    reached: {
-      tier,
-      uid: user?.uid,
-      limits,
-      ...(whyNotNext === undefined ? {} : { whyNotNext: whyNotNext.reason, fix: whyNotNext.fix }),
-    },
+    limits: cgroup === undefined ? undefined : limits,
   };
 }
 

@@ -20,6 +20,7 @@ import { endpointOf, filesOf, type Home } from "./home.ts";
 import { planIsolation } from "./isolation.ts";
 import { withLock } from "./lock.ts";
 import { makeEnclosure } from "./make-enclosure.ts";
+import { reachedIsolation } from "./reached.ts";
 import { endMachine } from "./recover.ts";
 import { noteStep } from "./step.ts";
 import { type LeasedTap, leaseTap } from "./tap.ts";
@@ -93,13 +94,13 @@ async function boot(
   clearLastRun(files);
   const tap = await leaseTap(home, record);
   noteStep(home, record.id, "start:enclosure");
-  const { enclosure, reached } = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
+  const made = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
     tap: tap?.name,
-    enclosure,
+    enclosure: made.enclosure,
   });
   failpoint("before vmm");
   home.store.vms.setVmm(record.id, launched.vmm);
@@ -113,7 +114,7 @@ async function boot(
   const running = home.store.vms.transition(record.id, "running", {
     startedAt: Date.now(),
     vmm: launched.vmm,
-    isolation: reached,
+    isolation: reachedIsolation(plan, made, launched),
   });
   return { record: running, session, lease };
 }

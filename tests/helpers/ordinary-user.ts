@@ -25,57 +25,83 @@ function copyImage(name: string, cacheDir: string): void {
 }
 
 /** A number that no user of this machine has. */
-const NOBODY = 47_110;
+export const NOBODY = 47_110;
 
-/** As root: a user whom nobody knows runs a sandbox, and is refused a jail. With KVM she is in the group that may use it. */
-export async function ordinaryUserTest(backend: string): Promise<void> {
+/** A user whom nobody knows, with a home of her own. */
+export interface OrdinaryUser {
+  /** her directory, and smolvm's */
+  readonly home: string;
+  /** options of a small sandbox of hers */
+  readonly small: readonly string[];
+  /** runs smolvm as her; returns what it printed as JSON */
+  // biome-ignore lint/suspicious/noExplicitAny: what a command prints
+  as(command: string, ...args: string[]): Promise<any>;
+}
+
+/** How she runs commands. */
+interface Terms {
+  readonly backend: string;
+  /** words before each command, run as root: where she is put */
+  readonly within?: readonly string[];
+  /** $XDG_RUNTIME_DIR; absent: she has none */
+  readonly runtimeDir?: string;
+}
+
+/**
+ * As root: makes an ordinary user for a test, who has the minimal image. With KVM she is in the group that may use it. At the end
+ * the sandboxes are removed that she has, and nothing of hers runs.
+ */
+export async function withOrdinaryUser(
+  { backend, within = [], runtimeDir }: Terms,
+  test: (user: OrdinaryUser) => Promise<void>,
+): Promise<void> {
   const kvm = statSync("/dev/kvm", { throwIfNoEntry: false })?.gid;
   const groups = kvm ? ["--groups", `${kvm}`] : ["--clear-groups"];
-  const theirs = mkdtempSync(join(tmpdir(), "smt-"));
-  // Ours may lie in a directory that is closed to her.
+  const home = mkdtempSync(join(tmpdir(), "smt-"));
+  const deadline = Deadline.of("an ordinary user's commands", { timeoutMs: scaled(100_000) });
+  const variables = ["XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"].flatMap((name) => ["-u", name]);
+  const environment = [`SMOLVM_HOME=${home}`];
+  if (runtimeDir !== undefined) environment.push(`XDG_RUNTIME_DIR=${runtimeDir}`);
   const firecracker = backend === "firecracker" ? locateFirecracker(readEnvironment(process.env)) : undefined;
-  if (firecracker !== undefined) cpSync(firecracker, join(theirs, "cache", "firecracker"));
-  const deadline = Deadline.of("an ordinary user's command", { timeoutMs: scaled(100_000) });
-  const as = async (...args: string[]) =>
-    JSON.parse(
-      (
-        await runProgram(
-          [
-            ...["setpriv", "--reuid", `${NOBODY}`, "--regid", `${NOBODY}`, ...groups],
-            ...[
-              "env",
-              "-u",
-              "XDG_DATA_HOME",
-              "-u",
-              "XDG_RUNTIME_DIR",
-              "-u",
-              "XDG_CACHE_HOME",
-              `SMOLVM_HOME=${theirs}`,
-              ...(firecracker === undefined
-                ? []
-                : [`SMOLVM_FIRECRACKER=${join(theirs, "cache", "firecracker")}`]),
-            ],
-            ...[...CLI, args[0]!, "--json", ...args.slice(1)],
-          ],
-          { deadline, check: false },
-        )
-      ).stdout,
-    );
+  if (firecracker !== undefined) {
+    // Ours may lie in a directory that is closed to her.
+    cpSync(firecracker, join(home, "cache", "firecracker"));
+    environment.push(`SMOLVM_FIRECRACKER=${join(home, "cache", "firecracker")}`);
+  }
+  const as = async (command: string, ...args: string[]) => {
+    const who = ["setpriv", "--reuid", `${NOBODY}`, "--regid", `${NOBODY}`, ...groups];
+    const argv = [...within, ...who, "env", ...variables, ...environment, ...CLI, command, "--json", ...args];
+    return JSON.parse((await runProgram(argv, { deadline, check: false })).stdout);
+  };
+  const small = ["--image", "minimal", "--network", "off", "--memory", "256M", "--backend", backend];
   try {
-    copyImage("minimal", join(theirs, "cache"));
-    await runProgram(["chown", "-R", `${NOBODY}:${NOBODY}`, theirs], { deadline });
-    const options = ["--image", "minimal", "--network", "off", "--memory", "256M", "--backend", backend];
-    const refused = await as("create", "--start", "--isolation", "jail", ...options, "--name", "no");
+    copyImage("minimal", join(home, "cache"));
+    await runProgram(["chown", "-R", `${NOBODY}:${NOBODY}`, home], { deadline });
+    await test({ home, small, as });
+  } finally {
+    await as("rm", "--all", "-f").catch(() => {}); // what is left tells
+    expect(processesNaming(home)).toEqual([]);
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/** As root: a user whom nobody knows runs a sandbox, and is refused a jail. */
+export async function ordinaryUserTest(backend: string): Promise<void> {
+  await withOrdinaryUser({ backend }, async ({ home, small, as }) => {
+    const refused = await as("create", "--start", "--isolation", "jail", ...small, "--name", "no");
     expect(refused.error).toMatchObject({
       code: "ISOLATION_UNAVAILABLE",
       message: expect.stringContaining("for root"),
     });
     expect(
-      (await as("create", "--start", "--isolation", "user", ...options, "--name", "box")).error,
+      (await as("create", "--start", "--isolation", "user", ...small, "--name", "box")).error,
     ).toBeNull();
     const { data } = await as("info", "box");
     expect(data.isolation).toMatchObject({ tier: "user", whyNotNext: expect.stringContaining("for root") });
     expect(data.isolation.uid).toBeUndefined();
+    // Nobody logged in as her.
+    expect(data.isolation.limits).toBeUndefined();
+    expect(data.isolation.whyNotLimited).toMatch(/no systemd manager runs for this user|no cgroup v2/);
     expect(processGuards(data.pid)).toMatchObject({
       uid: NOBODY,
       seccomp: true,
@@ -86,12 +112,8 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
       expect.arrayContaining(["user", "pid", "mnt", "net"]),
     );
     const seen = filesSeenBy(data.pid);
-    expect(seen.filter((path) => path.startsWith(theirs) && !path.includes("/cache/"))).toEqual([
-      join(theirs, "vms", data.id, "upper.img"),
+    expect(seen.filter((path) => path.startsWith(home) && !path.includes("/cache/"))).toEqual([
+      join(home, "vms", data.id, "upper.img"),
     ]);
-  } finally {
-    for (const name of ["box", "no"]) await as("rm", "-f", name).catch(() => {}); // what is left tells
-    expect(processesNaming(theirs)).toEqual([]);
-    rmSync(theirs, { recursive: true, force: true });
-  }
+  });
 }

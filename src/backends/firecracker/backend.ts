@@ -54,7 +54,8 @@ async function launchFirecracker(
     signalProcess(launched.program, "SIGKILL");
     throw error;
   }
-  return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
+  const { program: vmm, monitor, exited, scopeRefusal } = launched;
+  return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
 }
 
 /** Firecracker in what is put around it: in its jailer, or directly. */

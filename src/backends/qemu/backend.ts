@@ -66,7 +66,8 @@ async function launchQemu(
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });
-  return { vmm: { ...launched.program, monitor: launched.monitor }, exited: launched.exited };
+  const { program: vmm, monitor, exited, scopeRefusal } = launched;
+  return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
 }
 
 /** What this QEMU needs of the host. */

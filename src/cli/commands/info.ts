@@ -71,11 +71,21 @@ export function sandboxFields(info: VMInfo): string {
   ]);
 }
 
-function isolationText({ least, tier, note, whyNotNext }: VMInfo["isolation"]): string {
+function isolationText({
+  least,
+  tier,
+  note,
+  limits,
+  whyNotNext,
+  whyNotLimited,
+}: VMInfo["isolation"]): string {
   const text = tier === undefined ? note : `${tier}: ${note}`;
   return [
     least === "auto" ? text : `${text} (at least ${least})`,
     ...(whyNotNext === undefined ? [] : [`not more, because ${whyNotNext}`]),
+    ...(whyNotLimited === undefined
+      ? []
+      : [`${limits === undefined ? "no limits" : "not all limits"}, because ${whyNotLimited}`]),
   ].join("; ");
 }
 

@@ -1,6 +1,8 @@
 import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { userNamespaceRefusal } from "../../host/user-namespaces.ts";
+import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
+import { plannedLimits } from "../../isolation/tier.ts";
 import { networkNote } from "../../network/plan.ts";
 import { type Check, pass, warn } from "../check.ts";
 
@@ -10,13 +12,31 @@ export const isolation: Check = ({ accelerator, backend, isolation: plan, platfo
   if (backend === "qemu" && accelerator === undefined) return undefined; // nothing would run
   const { tier, whyNotNext } = plan;
   const guarantee = accelerator === "tcg" ? "" : "; hardware virtualization";
-  const note = `${tier}: ${tierNote(plan, backend, accelerator ?? "kvm")}${guarantee}`;
+  const note = `${tier}: ${tierNote({ ...plan, limits: plannedLimits(plan) }, backend, accelerator ?? "kvm")}${guarantee}`;
   const detail = whyNotNext === undefined ? note : `${note}; not more, because ${whyNotNext.reason}`;
   if (tier !== "none" || platform !== "linux") return pass(name, detail);
   if (whyNotNext?.fix !== undefined) return warn(name, detail, whyNotNext.fix);
   return root
     ? warn(name, detail, "Run smolvm as an ordinary user: what escapes a guest has its rights.")
     : warn(name, detail);
+};
+
+/** What a sandbox may use of this host at most, where somebody else than root's cgroups sees to it. */
+export const limits: Check = ({ isolation: { scopes, whyNotLimited } }) => {
+  const name = "Limits";
+  if (scopes === undefined && whyNotLimited === undefined) return undefined; // the tier tells
+  const set = scopes?.limits ?? [];
+  const by = `on ${limitWords(set)}, by your systemd manager`;
+  if (whyNotLimited !== undefined) {
+    const { reason, fix } = whyNotLimited;
+    return warn(
+      name,
+      set.length === 0 ? `none, because ${reason}` : `${by}; not more, because ${reason}`,
+      fix,
+    );
+  }
+  const ending = "what is detached ends when you have logged out (to keep it: loginctl enable-linger)";
+  return pass(name, scopes?.lingers ? by : `${by}; ${ending}`);
 };
 
 /** What guests reach by default. */

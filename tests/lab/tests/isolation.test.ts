@@ -5,7 +5,7 @@
 import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cgroupsOf, isLimited, listCgroups } from "../../../src/host/cgroup.ts";
+import { cgroupsOf, limitsInForce, listCgroups } from "../../../src/host/cgroup.ts";
 import { homeHash } from "../../../src/host/paths.ts";
 import { processGuards } from "../../../src/host/process-guards.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
@@ -42,9 +42,13 @@ describe.each(BACKENDS)("on %s, a VMM in a jail", (backend) => {
       for (const [n, { id, pid, isolation, memSizeMib, vcpuCount }] of infos.entries()) {
         expect(isolation).toMatchObject({ tier: "jail", uid: uids[n], whyNotNext: undefined });
         expect(uids[n]).toBeGreaterThanOrEqual(0x7000_0000);
-        expect(isLimited(pid!)).toBe(true);
         const limit = (file: string): string => readFileSync(join(cgroups, id, file), "utf8").trim();
         const extra = backend === "qemu" ? 384 : 128;
+        expect(limitsInForce(pid!)).toEqual({
+          memoryMib: memSizeMib + extra,
+          cpus: vcpuCount + 1,
+          pids: vcpuCount + 128,
+        });
         expect(limit("memory.max")).toBe(String((memSizeMib + extra) * 2 ** 20));
         expect(limit("cpu.max")).toBe(`${(vcpuCount + 1) * 100_000} 100000`);
         expect(limit("pids.max")).toBe(String(vcpuCount + 128));

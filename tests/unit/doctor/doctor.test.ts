@@ -3,6 +3,7 @@ import type { QemuProbe } from "../../../src/backends/qemu/probe.ts";
 import type { BackendSelection } from "../../../src/backends/select.ts";
 import { type CheckResult, type DoctorContext, fail, pass, warn } from "../../../src/doctor/check.ts";
 import { backend, kvm } from "../../../src/doctor/checks/backend.ts";
+import { limits } from "../../../src/doctor/checks/isolation.ts";
 import { nodeResult, platform } from "../../../src/doctor/checks/platform.ts";
 import { accelerator, speed } from "../../../src/doctor/checks/speed.ts";
 import { compareBackend, compareIsolation, compareSpeed, type Seen } from "../../../src/doctor/compare.ts";
@@ -10,6 +11,8 @@ import { renderDoctor } from "../../../src/doctor/render.ts";
 import { type DoctorReport, summarize } from "../../../src/doctor/run-doctor.ts";
 import { SmolVMError } from "../../../src/errors.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
+import { LIMITS } from "../../../src/isolation/limits.ts";
+import type { EnclosurePlan } from "../../../src/isolation/tier.ts";
 import { isOlder } from "../../../src/util/versions.ts";
 
 const QEMU: BackendSelection = {
@@ -44,6 +47,39 @@ const report = (checks: CheckResult[], strict = false): DoctorReport => ({
   arch: "x86_64",
   checks,
   summary: summarize(checks, strict),
+});
+
+describe("doctor's check of limits", () => {
+  const scopes = { manager: "/m", limits: LIMITS, lingers: true };
+  const check = (change: Partial<EnclosurePlan>) =>
+    limits(context({ isolation: { tier: "user", ownUid: false, limited: false, ...change } }));
+
+  test("names them, and says when what is detached ends", () => {
+    const all = "on memory, CPU time and processes, by your systemd manager";
+    expect(check({ scopes })).toEqual(pass("Limits", all));
+    expect(check({ scopes: { ...scopes, lingers: false } })).toEqual(
+      pass(
+        "Limits",
+        `${all}; what is detached ends when you have logged out (to keep it: loginctl enable-linger)`,
+      ),
+    );
+  });
+
+  test("warns where they are not all, or none", () => {
+    const whyNotLimited = { reason: "no cpu controller", fix: "Delegate" };
+    expect(check({ scopes: { ...scopes, limits: ["memoryMib", "pids"] }, whyNotLimited })).toEqual(
+      warn(
+        "Limits",
+        "on memory and processes, by your systemd manager; not more, because no cpu controller",
+        "Delegate",
+      ),
+    );
+    expect(check({ whyNotLimited })).toEqual(warn("Limits", "none, because no cpu controller", "Delegate"));
+  });
+
+  test("says nothing where the tier does", () => {
+    expect(check({ tier: "jail", limited: true })).toBeUndefined();
+  });
 });
 
 describe("doctor's checks", () => {
@@ -117,7 +153,7 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     guards,
     tier: "user",
     seesStore: false,
-    limits: false,
+    limits: {},
     slowdown: 1.1,
     interfaces: ["lo"],
     ownKernel: true,
@@ -179,12 +215,13 @@ describe("what a booted sandbox shows, against what was predicted", () => {
 
   test("a jail has a uid of its own and limits", () => {
     const jail = context({ root: true, isolation: { tier: "jail", ownUid: true, limited: true } });
-    const jailed = { ...seen, tier: "jail", limits: true, guards: { ...guards, uid: 0x7000_0001 } } as const;
+    const all = { memoryMib: 512, cpus: 2, pids: 129 };
+    const jailed = { ...seen, tier: "jail", limits: all, guards: { ...guards, uid: 0x7000_0001 } } as const;
     expect(compareIsolation(jail, jailed)).toMatchObject({
       status: "pass",
       detail: expect.stringContaining("the uid 1879048193, limits on memory"),
     });
-    expect(compareIsolation(jail, { ...jailed, limits: false }).status).toBe("fail");
+    expect(compareIsolation(jail, { ...jailed, limits: { memoryMib: 512, pids: 129 } }).status).toBe("fail");
     expect(compareIsolation(jail, { ...jailed, guards: { ...guards, uid: 0 } }).status).toBe("fail");
   });
 

@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
+import type { LimitName } from "../../../src/config/spec.ts";
+import { LIMITS } from "../../../src/isolation/limits.ts";
 import { tierNote } from "../../../src/isolation/note.ts";
+import { notLimited } from "../../../src/isolation/scopes.ts";
 import {
   chooseIsolation,
   type IsolationFacts,
   type IsolationWants,
+  plannedLimits,
   type Refusal,
 } from "../../../src/isolation/tier.ts";
 
@@ -81,6 +85,51 @@ describe("the tier that is reached", () => {
   });
 });
 
+describe("the limits of an ordinary user's VMM", () => {
+  const scopes = { manager: "/run/user/1000/systemd/private", limits: LIMITS };
+  const cpuMissing: Refusal = { reason: "no cpu", fix: "Delegate" };
+  const some = { ...scopes, limits: ["memoryMib", "pids"], missing: cpuMissing } as const;
+
+  test("are set by scopes of the user's systemd manager, in whatever tier", () => {
+    expect(chooseIsolation({ ...ordinary, scopes }, wants)).toMatchObject({
+      tier: "user",
+      limited: false,
+      scopes,
+    });
+    expect(chooseIsolation({ ...nothing, scopes }, wants)).toMatchObject({ tier: "none", scopes });
+    expect(plannedLimits({ limited: false, scopes })).toEqual(["memoryMib", "cpus", "pids"]);
+  });
+
+  test("are as many as the manager can set, with the reason why not all", () => {
+    const plan = chooseIsolation({ ...ordinary, scopes: some }, wants);
+    expect(plan).toMatchObject({ scopes: some, whyNotLimited: cpuMissing });
+    expect(plannedLimits(plan)).toEqual(["memoryMib", "pids"]);
+  });
+
+  test("are none without a manager, or with one that can limit nothing, and that is no reason to refuse a start", () => {
+    const refusal: Refusal = { reason: "no manager runs", fix: "Log in" };
+    for (const found of [{ refusal }, { ...scopes, limits: [], missing: refusal }]) {
+      const plan = chooseIsolation({ ...ordinary, scopes: found }, { ...wants, least: "user" });
+      expect(plan).toMatchObject({ tier: "user", whyNotLimited: refusal });
+      expect(plan.scopes).toBeUndefined();
+      expect(plannedLimits(plan)).toEqual([]);
+    }
+  });
+
+  test("are not to be had for a VMM whose monitor is the one in Node", () => {
+    expect(chooseIsolation({ ...ordinary, scopes }, { ...wants, relayed: true }).scopes).toBeUndefined();
+  });
+
+  test("that are missing are named with the controllers that set them, and the remedy", () => {
+    expect(notLimited(LIMITS)).toBeUndefined();
+    expect(notLimited(["memoryMib", "pids"])).toEqual({
+      reason: "this user's systemd manager was not given the means to limit CPU time (no cpu controller)",
+      fix: expect.stringMatching(/Delegate=cpu memory pids.*daemon-reload$/),
+    });
+    expect(notLimited([])?.reason).toContain("memory, CPU time and processes");
+  });
+});
+
 describe("the least that is accepted", () => {
   test.each([
     [ordinary, "user"],
@@ -110,13 +159,13 @@ describe("the least that is accepted", () => {
 });
 
 test("a tier is told in words", () => {
-  const note = (tier: "none" | "user" | "jail", ownUid: boolean, limited: boolean): string =>
-    tierNote({ tier, ownUid, limited }, "qemu", "kvm");
-  expect(note("none", false, false)).toBe("QEMU, a process of this user with a seccomp filter");
-  expect(note("user", false, false)).toBe(
+  const note = (tier: "none" | "user" | "jail", ownUid: boolean, limits: readonly LimitName[]): string =>
+    tierNote({ tier, ownUid, limits }, "qemu", "kvm");
+  expect(note("none", false, [])).toBe("QEMU, a process of this user with a seccomp filter");
+  expect(note("user", false, [])).toBe(
     "QEMU, a process of this user with a seccomp filter, in namespaces in which it sees its own files alone",
   );
-  expect(note("jail", true, true)).toBe(
+  expect(note("jail", true, LIMITS)).toBe(
     "QEMU, a process with a uid of its own and a seccomp filter, in namespaces in which it sees its own files alone, with limits on memory, CPU time and processes",
   );
 });
