@@ -44,7 +44,7 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
       least: "auto",
       readsProc: BACKEND_FEATURES[backend].readsProc,
       relayed: process.platform === "win32",
-      noJail: jailRefusal({ backend }, host),
+      noJail: jailRefusal({ backend }, host, processPaths().dataDir),
     }),
   };
 }

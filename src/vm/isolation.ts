@@ -26,6 +26,6 @@ export async function planIsolation(
     readsProc: BACKEND_FEATURES[machine.backend].readsProc,
     relayed: machine.transport === "tcp",
     noOwnUid: ownUid ? ownUidRefusal(machine, files, (path) => isOurs(home, path)) : undefined,
-    noJail: ownUid ? jailRefusal(machine, host) : undefined,
+    noJail: ownUid ? jailRefusal(machine, host, home.paths.dataDir) : undefined,
   });
 }
