@@ -57,11 +57,11 @@ const WALK = {
   run: ["after start:launch", "before vmm", "before start:identity", "before running"],
 };
 
-/** In the order of a sandbox's life: its uid and tap, its cgroup, chroot and processes; then these while it ends, and its files. */
+/** In the order of a sandbox's life: its uid and tap; its cgroup, chroot and processes; then these while it ends. */
 const SAMPLE: Partial<typeof WALK> = {
   start: ["after tap owner", "before vmm"],
   stop: ["after tap back"],
-  rm: ["after delete:machine", "before removed"],
+  rm: ["after delete:machine"],
   run: ["before running"],
 };
 const SAMPLED = IN_LAB && !LONG;
