@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileS
 import { dirname, join } from "node:path";
 import type { VmmLimits } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
 
 /** cgroups(7): version 2 is one tree. */
 const ROOT = "/sys/fs/cgroup";
@@ -84,6 +85,25 @@ export function removeCgroup(path: string): boolean {
   if (!removeEmpty(path)) return false;
   removeEmpty(dirname(path));
   return true;
+}
+
+/**
+ * {@link removeCgroup} after what still runs in it, or is ending, has ended: it is killed.
+ * @returns whether it is gone; false after `deadline`
+ */
+export async function endCgroup(path: string, deadline: Deadline): Promise<boolean> {
+  if (removeCgroup(path)) return true;
+  try {
+    writeFileSync(join(path, "cgroup.kill"), "1");
+  } catch {
+    // a kernel before 5.14 has no such file, and it may be gone by now
+  }
+  try {
+    for (let wait = 1; !removeCgroup(path); wait = Math.min(wait * 2, 20)) await deadline.sleep(wait);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Names of the cgroups in a home's directory. */

@@ -1,14 +1,19 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupsOf, removeCgroup } from "../host/cgroup.ts";
+import { cgroupsOf, endCgroup, removeCgroup } from "../host/cgroup.ts";
 import { homeHash } from "../host/paths.ts";
 import type { Scope } from "../host/systemd/scope.ts";
 import type { VmRecord } from "../store/vms.ts";
+import { Deadline } from "../util/deadline.ts";
 import { filesOf, type Home } from "./home.ts";
+
+/** How long what is left of a machine may take to end when it is killed. */
+export const END_MS = 5_000;
 
 /** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
 export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
-  takeDownAtOnce(home, id);
+  if (!takeDownAtOnce(home, id))
+    await endCgroup(cgroupOf(home, id), Deadline.within(END_MS, "ending a machine"));
   const uid = uidWithTap(home, id);
   if (uid === undefined) return;
   const { takeBackTaps } = await import("./tap-owner.ts"); // every command recovers, few have this to do

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { listCgroups, removeCgroup } from "../host/cgroup.ts";
+import { endCgroup, listCgroups } from "../host/cgroup.ts";
 import { runningMonitors } from "../host/monitors.ts";
 import { removeUnfinished } from "../images/unfinished.ts";
 import { MAY_RUN } from "../store/states.ts";
 import { Deadline } from "../util/deadline.ts";
-import { cgroupsOfHome } from "./enclosure.ts";
+import { cgroupsOfHome, END_MS } from "./enclosure.ts";
 import { filesOf, type Home } from "./home.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
@@ -33,7 +33,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await settleAll(home)),
     ...(await endStrayMachines(home)),
     ...removeStrayDirectories(home),
-    ...removeStrayCgroups(home),
+    ...(await endStrayCgroups(home)),
     ...(await takeBackStrayTaps(home)).map((what): Garbage => ({ kind: "tap", what })),
     ...pruneLeases(home),
     ...removeStaleSocket(home),
@@ -83,13 +83,16 @@ function removeStrayDirectories(home: Home): Garbage[] {
 }
 
 /** Cgroups of machines that have ended: those of records that have none, and of no record. */
-function removeStrayCgroups(home: Home): Garbage[] {
+async function endStrayCgroups(home: Home): Promise<Garbage[]> {
   const directory = cgroupsOfHome(home);
-  return listCgroups(directory)
-    .filter((id) => !MAY_RUN.has(home.store.vms.find(id)?.state ?? "stopped"))
-    .map((id) => join(directory, id))
-    .filter(removeCgroup)
-    .map((what): Garbage => ({ kind: "cgroup", what }));
+  const found: Garbage[] = [];
+  for (const id of listCgroups(directory)) {
+    if (MAY_RUN.has(home.store.vms.find(id)?.state ?? "stopped")) continue;
+    const what = join(directory, id);
+    if (await endCgroup(what, Deadline.within(END_MS, "ending a machine")))
+      found.push({ kind: "cgroup", what });
+  }
+  return found;
 }
 
 /** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host. */

@@ -53,7 +53,8 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
     case "running": {
       if (alive) return record;
       leases.clear(record.id);
-      if (record.vmm) await waitForExit(record.vmm, MONITOR_NOTE_MS);
+      // A monitor waits for all that is around the VMM, which may hang.
+      if (record.vmm && !(await waitForExit(record.vmm, MONITOR_NOTE_MS))) await killVmm(record.vmm);
       await takeDownEnclosure(home, record.id);
       const end = explainEnd(filesOf(home, record.id));
       if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });

@@ -13,7 +13,8 @@ export function makeLabTaps(): void {
   writeFileSync("/etc/smolvm/runtime.conf", "tap_user=root\ntaps=4\nsubnet=10.213\ndns=1.1.1.1\n");
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
   // What was there may be somebody's who died over it.
-  for (const verb of ["down", "up"]) execFileSync(NETWORK, [verb], { stdio: ["ignore", "ignore", "inherit"] });
+  for (const verb of ["down", "up"])
+    execFileSync(NETWORK, [verb], { stdio: ["ignore", "ignore", "inherit"] });
 }
 
 /** Options of `create` for a sandbox with a tap. */

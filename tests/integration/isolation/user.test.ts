@@ -48,6 +48,22 @@ test("the VMM and what is around it die with their monitor", async () => {
   await vm.delete({ force: true });
 });
 
+test("what is around a killed VMM and does not end by itself is ended by whoever looks next", async () => {
+  const vm = await SmolVM.create({ ...config(), lifetime: "detached" });
+  await vm.start();
+  const { vmm } = recordOf(vm);
+  const around = processesNaming(vm.id)
+    .map((line) => Number.parseInt(line, 10))
+    .filter((pid) => pid !== vmm!.pid && pid !== vmm!.monitor.pid);
+  expect(around.length).toBeGreaterThan(0);
+  for (const pid of around) process.kill(pid, "SIGSTOP");
+  process.kill(vmm!.pid, "SIGKILL");
+  await until("it is dead", () => !isAlive(vmm!));
+  expect((await vm.info()).state).toBe("error");
+  await until("all have ended", () => processesNaming(vm.id).length === 0);
+  await vm.delete();
+});
+
 test("without bubblewrap a sandbox that wants it is refused, and any other runs and says why it has none", async () => {
   const { PATH } = process.env;
   process.env.PATH = join(home, "nowhere");

@@ -129,6 +129,17 @@ describe("a Firecracker in its jail", () => {
     });
   });
 
+  test("that is killed while what is around it hangs is cleared up all the same", async () => {
+    const { id, vmm, monitor } = await running();
+    const around = processesNaming(id)
+      .map((line) => Number.parseInt(line, 10))
+      .filter((pid) => pid !== vmm && pid !== monitor);
+    expect(around.length).toBeGreaterThan(0);
+    for (const pid of around) process.kill(pid, "SIGSTOP");
+    process.kill(vmm, "SIGKILL");
+    expect(await told()).toMatchObject({ state: "error", error: { code: "AGENT_LOST" } });
+  });
+
   test("whose guest panics is a sandbox that crashed, in its kernel's words", async () => {
     // The fast kernel has no key that makes it panic.
     await cli(["rm", "box"]);
