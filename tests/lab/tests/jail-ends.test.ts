@@ -39,7 +39,7 @@ beforeAll(() => {
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=96m,mode=700", "none", data]);
   nothing = traces(home);
 });
-afterAll(() => execFileSync("umount", [data]));
+afterAll(() => execFileSync("umount", ["--lazy", data])); // this process has the store open
 beforeEach(() => create());
 afterEach(async () => {
   // What there is, no command has to come across first.
