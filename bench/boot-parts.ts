@@ -12,9 +12,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { SmolVM, type VMConfig } from "../src/index.ts";
+import type { VMConfig } from "../src/index.ts";
 import { RawAgent } from "./floor.ts";
-import { endVmm, type RawMachine, rawMachine } from "./machine.ts";
+import { endVmm, lendMachine, type RawMachine } from "./machine.ts";
 
 /** In the order in which they come; the agent's own are the names of its stages (guest/src/boot.rs). */
 const PARTS: Readonly<Record<string, string>> = {
@@ -50,24 +50,20 @@ process.env.XDG_RUNTIME_DIR = join(home, "run");
 mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
 
 try {
-  // A sandbox that was stopped lends its machine.
   const options = {
     network: "off",
-    lifetime: "detached",
     bootArgs: values.append,
     ...(values.kernel === undefined ? {} : { kernel: values.kernel }),
     ...(values.arch === undefined ? {} : { arch: values.arch }),
     ...(values.image === undefined ? {} : { image: values.image }),
   } as VMConfig;
-  const model = await SmolVM.create(options);
-  const machine = await rawMachine(model, 1);
-  await model.stop();
+  await using lent = await lendMachine(options);
+  const { machine } = lent;
   const argv = [...machine.argv];
   if (values.machine !== "") argv[argv.indexOf("-machine") + 1] += `,${values.machine}`;
   const boots: Record<string, Mark>[] = [];
   for (let i = 0; i < Number(values.n); i++) boots.push(await boot({ ...machine, argv }));
   print(boots);
-  await model.delete({ force: true });
 } finally {
   rmSync(home, { recursive: true, force: true });
 }

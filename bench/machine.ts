@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { locateFirecracker } from "../src/backends/firecracker/locate.ts";
 import { readEnvironment } from "../src/host/environment.ts";
-import type { SmolVM, VMConfig } from "../src/index.ts";
+import { SmolVM, type VMConfig } from "../src/index.ts";
 import { coldStart, RawAgent } from "./floor.ts";
 import { checkOutput } from "./stats.ts";
 
@@ -22,12 +22,25 @@ export interface RawMachine {
 /** To Firecracker: the vsock port on which the agent listens (protocol/PROTOCOL.md). */
 const CONNECT = "CONNECT 1024\n";
 
+/** A machine that nobody uses: lent by a sandbox of ours that was stopped. */
+export interface LentMachine extends AsyncDisposable {
+  readonly machine: RawMachine;
+}
+
+/** The machine that sandboxes with these options have, to be started by hand. */
+export async function lendMachine(options: VMConfig): Promise<LentMachine> {
+  const model = await SmolVM.create(options);
+  const machine = await rawMachine(model, 1);
+  await model.stop();
+  return { machine, [Symbol.asyncDispose]: () => model.delete({ force: true }) };
+}
+
 /**
  * The machine of a running sandbox as the floor starts it: the same VMM, kernel, disks and sockets. The sandbox has to be
  * stopped before.
  * @param port of the machine's channel, where it has several
  */
-export async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> {
+async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> {
   const { pid, backend } = await vm.info();
   const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
   if (backend === "qemu") return { argv, socket: socketInArgv(argv, port), greeting: "" };

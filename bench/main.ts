@@ -1,10 +1,11 @@
 /**
  * Measures rows of the performance goals against a floor in the same run, interleaved.
  *
- *   npm run bench -- --rows 1,3,6,7,8,9,11 [--n 10] [--backend qemu|firecracker] [--kernel fast|debian] [--arch ARCH]
- *                    [--accelerator NAME] [--json] [--out FILE]
+ *   npm run bench -- --rows 1,3,6,7,8,9,11 [--n 10] [--runs 300] [--mib 256] [--bare] [--backend qemu|firecracker]
+ *                    [--kernel fast|debian] [--arch ARCH] [--accelerator NAME] [--json] [--out FILE]
  *
- * Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
+ * --n: rounds of samples, --runs: of warm commands; --mib: size of a transfer; --bare: sandboxes with nothing around their VMM
+ * as well. Row 10 is rows 1 and 3 on Firecracker. In the lab: bench/lab.sh. Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -13,27 +14,33 @@ import { parseArgs } from "node:util";
 import type { Target } from "./machine.ts";
 import { cliStart } from "./rows/cli-start.ts";
 import { coldCreate } from "./rows/cold-create.ts";
+import { firecracker } from "./rows/firecracker.ts";
 import { growth } from "./rows/growth.ts";
 import { memory } from "./rows/memory.ts";
 import { rate } from "./rows/rate.ts";
 import { throughput } from "./rows/throughput.ts";
 import { warmRun } from "./rows/warm-run.ts";
+import type { Setting } from "./setting.ts";
 import type { Measurement } from "./stats.ts";
 
-const ROWS: Record<string, (target: Target, n: number | undefined) => Promise<Measurement[]>> = {
+const ROWS: Record<string, (setting: Setting) => Promise<Measurement[]>> = {
   "1": coldCreate,
   "3": warmRun,
   "6": throughput,
   "7": memory,
   "8": cliStart,
   "9": growth,
+  "10": firecracker,
   "11": rate,
 };
 
 const { values } = parseArgs({
   options: {
-    rows: { type: "string", default: Object.keys(ROWS).join(",") },
+    rows: { type: "string", default: "1,3,6,7,8,9,11" },
     n: { type: "string" },
+    runs: { type: "string", default: "300" },
+    mib: { type: "string", default: "256" },
+    bare: { type: "boolean", default: false },
     backend: { type: "string", default: "qemu" },
     arch: { type: "string" },
     kernel: { type: "string" },
@@ -48,6 +55,13 @@ const given = Object.entries({ backend, arch, kernel, accelerator }).filter(
   ([, value]) => value !== undefined,
 );
 const target = { ...Object.fromEntries(given), network: "off" } as Target; // checked where sandboxes are made
+const setting: Setting = {
+  target,
+  n: values.n === undefined ? undefined : Number(values.n),
+  runs: Number(values.runs),
+  bare: values.bare,
+  mib: Number(values.mib),
+};
 const rows = values.rows.split(",");
 const unknown = rows.find((row) => !(row in ROWS));
 if (unknown !== undefined) {
@@ -64,10 +78,7 @@ mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
 const measured: Measurement[] = [];
 try {
   for (const row of rows) {
-    for (const measurement of await ROWS[row]!(
-      target,
-      values.n === undefined ? undefined : Number(values.n),
-    )) {
+    for (const measurement of await ROWS[row]!(setting)) {
       measured.push(measurement);
       const { name, unit, ours, floor, ratio, p95, p99, n, goal, met } = measurement.row;
       if (values.json) console.log(JSON.stringify(measurement.row));

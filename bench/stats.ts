@@ -59,19 +59,22 @@ export interface Measurement {
   readonly samples: Samples;
 }
 
-/** Takes `n` pairs of samples, ours and the floor in turn (and in turn which comes first), after one warm-up pair. */
-export async function interleave(
+/**
+ * Takes `n` rounds of samples, one of each kind, after one round for warming up. Each round begins with another kind, so
+ * that none always comes after the same one.
+ */
+export async function interleave<Kind extends string, Sample>(
   n: number,
-  ours: () => Promise<number>,
-  floor: () => Promise<number>,
-): Promise<Samples> {
-  const samples = { ours: [] as number[], floor: [] as number[] };
-  await floor();
-  await ours();
-  for (let i = 0; i < n; i++) {
-    if (i % 2 === 0) samples.floor.push(await floor());
-    samples.ours.push(await ours());
-    if (i % 2 === 1) samples.floor.push(await floor());
+  acts: Record<Kind, () => Promise<Sample>>,
+): Promise<Record<Kind, Sample[]>> {
+  const kinds = Object.keys(acts) as Kind[];
+  const samples = Object.fromEntries(kinds.map((kind) => [kind, []])) as unknown as Record<Kind, Sample[]>;
+  for (const kind of kinds) await acts[kind]();
+  for (let round = 0; round < n; round++) {
+    for (let turn = 0; turn < kinds.length; turn++) {
+      const kind = kinds[(round + turn) % kinds.length]!;
+      samples[kind].push(await acts[kind]());
+    }
   }
   return samples;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { SmolVM } from "../../src/index.ts";
 import type { Target } from "../machine.ts";
+import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 const run = promisify(execFile);
@@ -17,7 +18,7 @@ type Place = Record<"XDG_DATA_HOME" | "XDG_RUNTIME_DIR", string>;
  * Row 9: create, ls and exec where the store has 1,000 sandboxes, against the same where it has one. Needs `npm run build`.
  * The one that runs is the first of each; the others were created and never started.
  */
-export async function growth(target: Target, n: number = 30): Promise<Measurement[]> {
+export async function growth({ target, n = 30 }: Setting): Promise<Measurement[]> {
   const few = place("few");
   const many = place("many");
   const running = [await fill(target, few, 1), await fill(target, many, MANY)];
@@ -45,11 +46,7 @@ export async function growth(target: Target, n: number = 30): Promise<Measuremen
       for (const remove of removals.splice(0)) await remove(); // so that the store keeps its size
       return took;
     };
-    const samples = await interleave(
-      n,
-      () => sample(many),
-      () => sample(few),
-    );
+    const samples = await interleave(n, { ours: () => sample(many), floor: () => sample(few) });
     rows.push({
       samples,
       row: toRow(

@@ -1,28 +1,23 @@
 import { availableParallelism } from "node:os";
 import { SmolVM } from "../../src/index.ts";
-import { bootByHand, type RawMachine, rawMachine, type Target } from "../machine.ts";
+import { bootByHand, type LentMachine, lendMachine, type Target } from "../machine.ts";
+import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, toRow } from "../stats.ts";
 
 /** Sandboxes of one sample: enough that every worker goes round several times. */
 const PER_SAMPLE = 8;
 
 /** Row 11: sandboxes started, answered and removed per second, as many at a time as there are CPUs. */
-export async function rate(target: Target, n: number = 4): Promise<Measurement[]> {
+export async function rate({ target, n = 4 }: Setting): Promise<Measurement[]> {
   const workers = availableParallelism();
-  // Sandboxes of ours that were stopped lend their machines to the floor: same argv, a disk and sockets for each worker.
-  const models = await SmolVM.createMany(workers, { ...target, lifetime: "detached" });
-  const machines: RawMachine[] = [];
-  for (const model of models) {
-    machines.push(await rawMachine(model, 1));
-    await model.stop();
-  }
-  const floor = (worker: number): Promise<void> => bootByHand(machines[worker]!, () => {});
-  const samples = await interleave(
-    n,
-    () => perSecond(workers, () => ours(target)),
-    () => perSecond(workers, floor),
-  );
-  for (const model of models) await model.delete({ force: true });
+  // A disk and sockets for each worker.
+  const lent: LentMachine[] = [];
+  for (let worker = 0; worker < workers; worker++) lent.push(await lendMachine(target));
+  const samples = await interleave(n, {
+    ours: () => perSecond(workers, () => ours(target)),
+    floor: () => perSecond(workers, (worker) => bootByHand(lent[worker]!.machine, () => {})),
+  });
+  for (const machine of lent) await machine[Symbol.asyncDispose]();
   return [
     {
       samples,

@@ -2,39 +2,40 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SmolVM } from "../../src/index.ts";
-import { rawAgent, type Target } from "../machine.ts";
+import { rawAgent } from "../machine.ts";
+import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, type Samples, timed, toRow } from "../stats.ts";
 
-const MIB = 256;
-const BYTES = MIB * 1024 * 1024;
-
-/** Row 6: 256 MiB up, down and as a command's output, against the raw channel with `cat` at the far end. */
-export async function throughput(target: Target, n: number = 3): Promise<Measurement[]> {
+/** Row 6: a file up, down and as a command's output, against the raw channel with `cat` at the far end. */
+export async function throughput({ target, n = 3, mib }: Setting): Promise<Measurement[]> {
+  const size = mib * 2 ** 20;
   const local = mkdtempSync(join(tmpdir(), "smolvm-bench-"));
   const block = Buffer.alloc(64 * 1024, "0123456789abcdef");
   const source = join(local, "source");
-  writeFileSync(source, Buffer.alloc(BYTES, block));
+  writeFileSync(source, Buffer.alloc(size, block));
   try {
     await using vm = await SmolVM.create({ ...target, memSizeMib: 1024 });
     const raw = await rawAgent(vm, 4);
     const peakBefore = process.memoryUsage().rss;
 
+    const rates = (ours: () => Promise<void>, floor: () => Promise<void>): Promise<Samples> => {
+      const rate = (act: () => Promise<void>) => async () => (mib * 1000) / (await timed(act));
+      return interleave(n, { ours: rate(ours), floor: rate(floor) });
+    };
     const upload = await rates(
-      n,
       async () => {
         await vm.files.upload(source, "/root/blob");
-        checkOutput((await vm.run("stat -c %s /root/blob")).stdout, `${BYTES}\n`);
+        checkOutput((await vm.run("stat -c %s /root/blob")).stdout, `${size}\n`);
       },
       async () => {
         const { text } = await raw.run("cat > /root/blob && stat -c %s /root/blob", {
           stdin: block,
-          times: BYTES / block.length,
+          times: size / block.length,
         });
-        checkOutput(text, `${BYTES}\n`);
+        checkOutput(text, `${size}\n`);
       },
     );
     const download = await rates(
-      n,
       async () => {
         const copy = join(local, "target");
         await vm.files.download("/root/blob", copy);
@@ -43,20 +44,19 @@ export async function throughput(target: Target, n: number = 3): Promise<Measure
       },
       async () => {
         const { bytes } = await raw.run("cat /root/blob", { keep: false });
-        checkOutput(String(bytes), String(BYTES));
+        checkOutput(String(bytes), String(size));
       },
     );
     const output = await rates(
-      n,
       async () => {
         let bytes = 0;
         const cat = vm.spawn(["cat", "/root/blob"]);
         for await (const { data } of cat) bytes += data.length;
-        checkOutput(String(bytes), String(BYTES));
+        checkOutput(String(bytes), String(size));
       },
       async () => {
         const { bytes } = await raw.run("cat /root/blob", { keep: false });
-        checkOutput(String(bytes), String(BYTES));
+        checkOutput(String(bytes), String(size));
       },
     );
     raw.close();
@@ -64,18 +64,13 @@ export async function throughput(target: Target, n: number = 3): Promise<Measure
       `host memory: ${Math.round((process.memoryUsage().rss - peakBefore) / 1048576)} MiB more than before`,
     );
     return [
-      measurement("upload 256 MiB", upload),
-      measurement("download 256 MiB", download),
-      measurement("command output 256 MiB", output),
+      measurement(`upload ${mib} MiB`, upload),
+      measurement(`download ${mib} MiB`, download),
+      measurement(`command output ${mib} MiB`, output),
     ];
   } finally {
     rmSync(local, { recursive: true, force: true });
   }
-}
-
-async function rates(n: number, ours: () => Promise<void>, floor: () => Promise<void>): Promise<Samples> {
-  const rate = (act: () => Promise<void>) => async () => (MIB * 1000) / (await timed(act));
-  return interleave(n, rate(ours), rate(floor));
 }
 
 function measurement(name: string, samples: Samples): Measurement {

@@ -25,7 +25,7 @@ export async function findImage(
   options: FindOptions = {},
 ): Promise<Image> {
   const found = await readImage(dirs, name, arch);
-  const replaceable = found === undefined || (await comesFromPackage(imageLayout(dirs).ref(name, arch)));
+  const replaceable = found === undefined || comesFromPackage(imageLayout(dirs).ref(name, arch));
   if (found !== undefined && !replaceable) return found.image;
   // Loaded only here: what boots every day is in the store.
   const { installedGuest } = await import("./bundle/package.ts");

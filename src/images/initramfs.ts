@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFileSync, statSync, utimesSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { CPIO_CHARACTER_DEVICE, CPIO_DIRECTORY, CPIO_FILE, type CpioEntry, writeCpio } from "./cpio.ts";
@@ -37,12 +38,11 @@ export async function prepareInitrd(
   modules: readonly KernelModule[],
   options: InitrdOptions,
 ): Promise<string> {
-  const agent = await readAgent(options.agentPath);
+  const agent = readAgent(options.agentPath);
   const order = loadOrder(modules, wantedModules(options));
   const path = join(imageLayout(dirs).initrds, `${initrdKey(agent, order)}.cpio`);
-  if (await isFile(path)) {
-    // Its time tells what is still used when the cache is cleaned.
-    await utimes(path, new Date(), new Date()).catch(() => {});
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    markUsed(path);
     return path;
   }
   const contents: InitramfsModule[] = [];
@@ -82,9 +82,9 @@ function initrdKey(agent: Uint8Array, order: readonly KernelModule[]): string {
   return hash.digest("hex");
 }
 
-async function readAgent(path: string): Promise<Uint8Array> {
+function readAgent(path: string): Uint8Array {
   try {
-    return await readFile(path);
+    return readFileSync(path);
   } catch (error) {
     throw new SmolVMError("DEPENDENCY_MISSING", `the guest agent '${basename(path)}' is not built`, {
       hint: "In a checkout, build it: npm run build:native. In an installed package, install smolvm again.",
@@ -106,9 +106,11 @@ async function readModule(module: KernelModule): Promise<Uint8Array> {
   });
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
+/** Its time tells what is still used when the cache is cleaned. */
+function markUsed(path: string): void {
+  try {
+    utimesSync(path, new Date(), new Date());
+  } catch {
+    // a cache that cannot be written
+  }
 }

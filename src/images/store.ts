@@ -1,10 +1,11 @@
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Image } from "./image.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
+import { readText } from "./read-text.ts";
 import { imageNotFound } from "./recipe.ts";
 import { checkImageName } from "./reference.ts";
 
@@ -37,7 +38,7 @@ export async function readImage(dirs: ImageDirs, name: string, arch: Arch): Prom
 export async function readStored(dirs: ImageDirs, digest: string): Promise<StoredImage | undefined> {
   const dir = imageLayout(dirs).image(digest);
   const path = join(dir, MANIFEST_FILE);
-  const text = await readText(path);
+  const text = readText(path);
   if (text === undefined) return undefined;
   const manifest = parseManifest(text, path);
   return { image: toImage(manifest, digest, dir), manifest };
@@ -145,7 +146,7 @@ export async function adoptImage(
   const final = layout.image(digest);
   await writeDurably(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   await mkdir(dirname(final), { recursive: true, mode: 0o700 });
-  if ((await readText(join(final, MANIFEST_FILE))) === undefined) {
+  if (readText(join(final, MANIFEST_FILE)) === undefined) {
     await rm(final, { recursive: true, force: true }); // a directory without its manifest
     await rename(dir, final);
   } else {
@@ -172,8 +173,8 @@ export async function nameImage(
 }
 
 /** Whether the image that a reference names is to follow the guest package beside smolvm. */
-export async function comesFromPackage(ref: string): Promise<boolean> {
-  const text = await readText(ref);
+export function comesFromPackage(ref: string): boolean {
+  const text = readText(ref);
   return text !== undefined && (JSON.parse(text) as { fromPackage?: unknown }).fromPackage === true;
 }
 
@@ -197,7 +198,7 @@ export async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: A
 
 /** The digest that a name's file holds, or undefined if there is no such file. @throws SmolVMError IMAGE_INVALID */
 export async function readRef(path: string): Promise<string | undefined> {
-  const text = await readText(path);
+  const text = readText(path);
   if (text === undefined) return undefined;
   try {
     const { digest } = JSON.parse(text) as { digest?: unknown };
@@ -223,18 +224,6 @@ async function verifyImage({ manifest, image }: StoredImage, dir: string): Promi
     hint: `Build it again: smolvm image build ${image.name} --force`,
     details: { image: image.name, arch: image.arch, files: wrong },
   });
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new SmolVMError("HOST_FAILED", `'${path}' cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }
 
 /** A crash of the host must not leave an image whose files are empty. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
@@ -71,7 +72,9 @@ async function provenProc(bubblewrap: Bubblewrap, cacheDir: string): Promise<boo
     ...namespaceSettings(),
   ].join(" ");
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
-  const file = bubblewrap.userNamespace ? "isolation-user.json" : "isolation-root.json";
+  // One for each smolvm of this user: two that take turns (two projects) would each forget what the other has tried.
+  const smolvm = createHash("sha256").update(bubblewrap.monitor).digest("hex").slice(0, 10);
+  const file = `isolation-${bubblewrap.userNamespace ? "user" : "root"}-${smolvm}.json`;
   return await cachedJson(join(cacheDir, file), key, isBoolean, async () => {
     if ((await tryBubblewrap(bubblewrap, true)) === undefined) return true;
     const said = await tryBubblewrap(bubblewrap, false);

@@ -2,9 +2,12 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
 import { transaction } from "./database.ts";
 
-/** This process, as a row's holder. */
+let own: string | undefined;
+
+/** This process, as a row's holder. Asked for several times by each command, and always the same. */
 export function thisProcess(): string {
-  return JSON.stringify(identify(process.pid));
+  own ??= JSON.stringify(identify(process.pid));
+  return own;
 }
 
 /** The process that holds what a row stands for. */

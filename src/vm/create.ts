@@ -57,8 +57,7 @@ export async function createVm(
     if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
-    if (seedPath !== undefined)
-      await writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    if (seedPath !== undefined) writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
     failpoint("before created");
     home.store.vms.complete(id);
     undo.commit();

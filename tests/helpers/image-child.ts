@@ -31,7 +31,7 @@ if (what === "build") {
   await release();
 } else {
   try {
-    await writeDiskFromSeed(args[0]!, args[1]!, Number(args[2]));
+    writeDiskFromSeed(args[0]!, args[1]!, Number(args[2]));
     print({});
   } catch (error) {
     if (!(error instanceof SmolVMError)) throw error;

@@ -68,7 +68,7 @@ async function verifyImage(dir: string, bundle: BundleManifest): Promise<Manifes
   for (const file of manifest.seeds.files) {
     if (!file.startsWith(`${manifest.seeds.directory}/`))
       throw badBundle(`'${file}' is not where empty disks are`);
-    await checkSeed(join(dir, IMAGE_DIRECTORY, file));
+    checkSeed(join(dir, IMAGE_DIRECTORY, file));
   }
   return manifest;
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { type ImageDirs, MANIFEST_FILE } from "../layout.ts";
 import { sha256File } from "../manifest.ts";
+import { readText } from "../read-text.ts";
 import { type KernelManifest, parseKernelManifest } from "./kernel-manifest.ts";
 import { kernelLayout } from "./layout.ts";
 
@@ -33,7 +34,7 @@ export async function listKernels(dirs: ImageDirs): Promise<BuiltKernel[]> {
  * @throws SmolVMError IMAGE_INVALID
  */
 export async function usedKernel(dirs: ImageDirs, arch: Arch): Promise<BuiltKernel | undefined> {
-  const name = await readUsed(dirs, arch);
+  const name = readUsed(dirs, arch);
   return name === undefined ? undefined : readKernel(dirs, name);
 }
 
@@ -63,7 +64,7 @@ export async function useDebianKernel(dirs: ImageDirs, arch: Arch): Promise<void
 
 /** Whether a kernel, or Debian's, was chosen for an architecture. */
 export async function kernelIsChosen(dirs: ImageDirs, arch: Arch): Promise<boolean> {
-  return (await readText(kernelLayout(dirs).ref(arch))) !== undefined;
+  return readText(kernelLayout(dirs).ref(arch)) !== undefined;
 }
 
 /**
@@ -111,10 +112,10 @@ export async function verifyKernel(dirs: ImageDirs, kernel: BuiltKernel): Promis
 export async function readKernel(dirs: ImageDirs, name: string): Promise<BuiltKernel | undefined> {
   if (!KERNEL_NAME.test(name)) return undefined;
   const dir = kernelLayout(dirs).kernel(name);
-  const text = await readText(join(dir, MANIFEST_FILE));
+  const text = readText(join(dir, MANIFEST_FILE));
   if (text === undefined) return undefined;
   const manifest = parseKernelManifest(text, join(dir, MANIFEST_FILE));
-  const used = await readUsed(dirs, manifest.arch);
+  const used = readUsed(dirs, manifest.arch);
   return { name, arch: manifest.arch, path: join(dir, manifest.file), manifest, used: used === name };
 }
 
@@ -163,9 +164,9 @@ const DEBIAN = "debian";
 /** e.g. "6.1.192-2-x86_64-3f9ab2c41d7e" */
 const KERNEL_NAME = /^[A-Za-z0-9][\w.+~-]{0,99}$/;
 
-async function readUsed(dirs: ImageDirs, arch: Arch): Promise<string | undefined> {
+function readUsed(dirs: ImageDirs, arch: Arch): string | undefined {
   const path = kernelLayout(dirs).ref(arch);
-  const text = await readText(path);
+  const text = readText(path);
   if (text === undefined) return undefined;
   try {
     const { name } = JSON.parse(text) as { name?: unknown };
@@ -187,18 +188,6 @@ function kernelNotFound(name: string, known: readonly BuiltKernel[]): SmolVMErro
         : `There are: ${known.map((kernel) => kernel.name).join(", ")}, and debian (the images' own).`,
     details: { kernel: name },
   });
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new SmolVMError("HOST_FAILED", `'${path}' cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }
 
 /** Temporary file, sync, rename: the file is whole or not there. */
