@@ -1,6 +1,7 @@
 import { delimiter } from "node:path";
 import { findProgram } from "../src/host/find-program.ts";
-import { SmolVM, type VMConfig } from "../src/index.ts";
+import { SmolVM } from "../src/index.ts";
+import type { Target } from "./machine.ts";
 import type { Setting } from "./setting.ts";
 import { type Measurement, type Row, toRow } from "./stats.ts";
 
@@ -8,12 +9,12 @@ import { type Measurement, type Row, toRow } from "./stats.ts";
 export interface Kind {
   /** behind the name of what is measured */
   readonly words: string;
-  readonly create: (options: VMConfig) => Promise<SmolVM>;
+  readonly create: (target: Target) => Promise<SmolVM>;
   /** throws if a sandbox is not of this kind */
   readonly check: (vm: SmolVM) => Promise<void>;
 }
 
-const OURS: Kind = { words: "", create: (options) => SmolVM.create(options), check: async () => {} };
+const OURS: Kind = { words: "", create: (target) => SmolVM.create(target), check: async () => {} };
 /** What sandboxes as users get them take more than these is the price of their enclosure. */
 const BARE: Kind = { words: ", nothing around the VMM", create: createBare, check: checkBare };
 
@@ -39,12 +40,12 @@ export function rowsOf(
 }
 
 /** Where bubblewrap is not found it is not used, and nothing else goes by that name. */
-async function createBare(options: VMConfig): Promise<SmolVM> {
+async function createBare(target: Target): Promise<SmolVM> {
   const path = process.env.PATH ?? "";
   const without = path.split(delimiter).filter((directory) => findProgram("bwrap", directory) === undefined);
   process.env.PATH = without.join(delimiter);
   try {
-    return await SmolVM.create(options);
+    return await SmolVM.create(target);
   } finally {
     process.env.PATH = path;
   }

@@ -9,7 +9,11 @@ import { coldStart, RawAgent } from "./floor.ts";
 import { checkOutput } from "./stats.ts";
 
 /** What is measured: options of the sandboxes, from the command line. */
-export type Target = Pick<VMConfig, "backend" | "arch" | "kernel" | "accelerator"> & { network: "off" };
+export type Target = Pick<VMConfig, "backend" | "arch" | "kernel" | "accelerator"> & {
+  readonly network: "off";
+  /** in which each is made: long, for the lab */
+  readonly timeoutMs: number;
+};
 
 /** How a machine is started by hand, and where its agent answers. */
 export interface RawMachine {
@@ -28,7 +32,7 @@ export interface LentMachine extends AsyncDisposable {
 }
 
 /** The machine that sandboxes with these options have, to be started by hand. */
-export async function lendMachine(options: VMConfig): Promise<LentMachine> {
+export async function lendMachine(options: Parameters<typeof SmolVM.create>[0]): Promise<LentMachine> {
   const model = await SmolVM.create(options);
   const machine = await rawMachine(model, 1);
   await model.stop();

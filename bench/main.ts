@@ -7,6 +7,7 @@
  * --n: rounds of samples, --runs: of warm commands; --mib: size of a transfer; --bare: sandboxes with nothing around their VMM
  * as well. Row 10 is rows 1 and 3 on Firecracker. In the lab: bench/lab.sh. Prints a table for people, or with --json one object per row; raw samples go to FILE (default bench/results/DATE.json).
  */
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -21,7 +22,7 @@ import { rate } from "./rows/rate.ts";
 import { throughput } from "./rows/throughput.ts";
 import { warmRun } from "./rows/warm-run.ts";
 import type { Setting } from "./setting.ts";
-import type { Measurement } from "./stats.ts";
+import { type Measurement, percentile, timed } from "./stats.ts";
 
 const ROWS: Record<string, (setting: Setting) => Promise<Measurement[]>> = {
   "1": coldCreate,
@@ -33,6 +34,8 @@ const ROWS: Record<string, (setting: Setting) => Promise<Measurement[]>> = {
   "10": firecracker,
   "11": rate,
 };
+
+const CREATE_TIMEOUT_MS = 300_000;
 
 const { values } = parseArgs({
   options: {
@@ -54,7 +57,8 @@ const { backend, arch, kernel, accelerator } = values;
 const given = Object.entries({ backend, arch, kernel, accelerator }).filter(
   ([, value]) => value !== undefined,
 );
-const target = { ...Object.fromEntries(given), network: "off" } as Target; // checked where sandboxes are made
+// Checked where sandboxes are made.
+const target = { ...Object.fromEntries(given), network: "off", timeoutMs: CREATE_TIMEOUT_MS } as Target;
 const setting: Setting = {
   target,
   n: values.n === undefined ? undefined : Number(values.n),
@@ -74,6 +78,10 @@ const home = mkdtempSync(join(tmpdir(), "smb-"));
 process.env.XDG_DATA_HOME = join(home, "data");
 process.env.XDG_RUNTIME_DIR = join(home, "run");
 mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+
+// What this machine's speed is today.
+const nodeStartMs = percentile(await nodeStarts(), 0.5);
+console.error(`node -e 0: ${nodeStartMs.toFixed(0)} ms`);
 
 const measured: Measurement[] = [];
 try {
@@ -97,6 +105,7 @@ const out =
   values.out ?? join(import.meta.dirname, "results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
 mkdirSync(dirname(out), { recursive: true });
 const machine = {
+  nodeStartMs,
   cpu: cpus()[0]?.model,
   cores: cpus().length,
   node: process.version,
@@ -104,3 +113,11 @@ const machine = {
 };
 writeFileSync(out, JSON.stringify({ machine, target, measured }, undefined, 1));
 console.error(`raw samples: ${out}`);
+
+async function nodeStarts(): Promise<number[]> {
+  const samples: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    samples.push(await timed(async () => execFileSync(process.execPath, ["-e", "0"])));
+  }
+  return samples;
+}

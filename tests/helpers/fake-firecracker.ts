@@ -11,7 +11,8 @@ const { FAKE_FIRECRACKER_REFUSES: refused, FAKE_FIRECRACKER_IGNORES: ignored } =
 createServer((request, response) => {
   request.resume();
   process.stdout.write(`${request.method} ${request.url}\n`);
-  if (request.url === ignored) return;
-  if (request.url === refused) response.writeHead(400).end('{"fault_message":"The vCPU number is invalid!"}');
-  else response.writeHead(204).end();
+  if (request.url === ignored) return undefined;
+  if (request.url !== refused) return response.writeHead(204).end();
+  const fault = '{"fault_message":"The vCPU number is invalid!"}';
+  return response.writeHead(400, { "Content-Length": fault.length }).end(fault);
 }).listen(socket);

@@ -1,11 +1,11 @@
-import { Agent, type IncomingMessage, request } from "node:http";
+import { existsSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { AnswerReader, type ApiAnswer } from "./answers.ts";
 import { faultError, faultMessage } from "./faults.ts";
 import type { ApiRequest } from "./requests.ts";
 
-/** Most bytes of an answer that are read: Firecracker's own are far shorter. */
-const MAX_ANSWER_BYTES = 64 * 1024;
 /** Between looks for a socket that Firecracker is about to make: it takes some ms. */
 const RETRY_MS = 1;
 
@@ -14,10 +14,10 @@ type Call = Omit<ApiRequest, "method" | "body"> & {
   readonly body: ApiRequest["body"] | undefined;
 };
 
-/** A client of Firecracker's API on its Unix socket: one connection, one request at a time. */
+/** A client of Firecracker's API on its Unix socket: one connection, one conversation at a time. */
 export class ApiClient {
   readonly #socketPath: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #socket: Socket | undefined;
 
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
@@ -29,82 +29,108 @@ export class ApiClient {
    * @throws SmolVMError as {@link send} does
    */
   async get(path: string, deadline: Deadline): Promise<unknown> {
-    const body = await this.#request({ method: "GET", path, body: undefined, what: path }, deadline);
+    const [answer] = await this.#ask([{ method: "GET", path, body: undefined, what: path }], deadline);
     try {
-      return JSON.parse(body);
+      return JSON.parse(answer!.body);
     } catch (error) {
       throw new SmolVMError("VMM_FAILED", `Firecracker's answer to ${path} is not JSON`, { cause: error });
     }
   }
 
   /**
-   * Sends a request, waiting for the socket to appear if it has to.
-   * @throws SmolVMError TIMEOUT (no socket, or no answer), ABORTED, VMM_FAILED, and what {@link faultError} makes of a refusal
+   * Sends requests in one go, waiting for the socket to appear if it has to. Firecracker takes them in their order, and
+   * those behind one that it refuses as well.
+   * @throws SmolVMError TIMEOUT (no socket, or no answer), ABORTED, VMM_FAILED, and what {@link faultError} makes of the first refusal
    */
-  async send(call: ApiRequest, deadline: Deadline): Promise<void> {
-    await this.#request(call, deadline);
+  async send(calls: readonly ApiRequest[], deadline: Deadline): Promise<void> {
+    await this.#ask(calls, deadline);
   }
 
-  async #request(call: Call, deadline: Deadline): Promise<string> {
+  close(): void {
+    this.#socket?.destroy();
+    this.#socket = undefined;
+  }
+
+  async #ask(calls: readonly Call[], deadline: Deadline): Promise<ApiAnswer[]> {
+    this.#socket ??= await this.#connect(deadline);
+    const socket = this.#socket;
+    try {
+      return await deadline.race(exchange(socket, calls));
+    } catch (error) {
+      this.close(); // what it would still answer belongs to nothing
+      throw error;
+    }
+  }
+
+  async #connect(deadline: Deadline): Promise<Socket> {
     for (;;) {
       deadline.check();
-      try {
-        const { status, body } = await this.#once(call, deadline);
-        if (status >= 200 && status < 300) return body;
-        throw faultError(call.what, status, faultMessage(body));
-      } catch (error) {
-        if (error instanceof SmolVMError) throw error;
-        if (deadline.expired) throw deadline.error();
-        const { code, message } = error as NodeJS.ErrnoException;
-        if (code !== "ENOENT" && code !== "ECONNREFUSED") {
-          throw new SmolVMError("VMM_FAILED", `Firecracker gave no answer about ${call.what}: ${message}`, {
-            details: { errno: code },
-            cause: error,
-          });
-        }
+      if (existsSync(this.#socketPath)) {
+        const socket = await deadline.race(dial(this.#socketPath, deadline.signal));
+        if (socket !== undefined) return socket;
       }
       await deadline.sleep(RETRY_MS);
     }
   }
-
-  close(): void {
-    this.#agent.destroy();
-  }
-
-  #once(call: Call, deadline: Deadline): Promise<{ status: number; body: string }> {
-    const body = call.body === undefined ? "" : JSON.stringify(call.body);
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        {
-          socketPath: this.#socketPath,
-          agent: this.#agent,
-          method: call.method,
-          path: call.path,
-          headers: {
-            Accept: "application/json",
-            ...(body === ""
-              ? {}
-              : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) }),
-          },
-          signal: deadline.signal,
-        },
-        (answer) => {
-          readBounded(answer).then((text) => resolve({ status: answer.statusCode ?? 0, body: text }), reject);
-        },
-      );
-      sent.once("error", reject);
-      sent.end(body);
-    });
-  }
 }
 
-async function readBounded(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new Error("its answer is too long");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+/** Undefined: nobody listens there, or not yet. */
+function dial(path: string, signal: AbortSignal): Promise<Socket | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path, signal });
+    socket.once("connect", () => resolve(socket.removeAllListeners("error")));
+    socket.once("error", (cause: NodeJS.ErrnoException) => {
+      if (cause.code === "ENOENT" || cause.code === "ECONNREFUSED") resolve(undefined);
+      else reject(noAnswer("itself", cause.message));
+    });
+  });
+}
+
+/** Writes the calls and collects their answers, up to the first that is a refusal. */
+function exchange(socket: Socket, calls: readonly Call[]): Promise<ApiAnswer[]> {
+  return new Promise((resolve, reject) => {
+    const reader = new AnswerReader();
+    const answers: ApiAnswer[] = [];
+    const settle = (): void => {
+      socket.off("data", onData).off("error", onEnd).off("close", onEnd);
+      socket.on("error", () => {}); // a late one: the next conversation finds out
+    };
+    const fail = (error: unknown): void => {
+      settle();
+      reject(error);
+    };
+    const onEnd = (cause?: Error | boolean): void =>
+      fail(noAnswer(calls[answers.length]!.what, cause instanceof Error ? cause.message : "it hung up"));
+    const onData = (chunk: Buffer): void => {
+      try {
+        for (const answer of reader.push(chunk)) answers.push(accepted(answer, calls[answers.length]));
+      } catch (error) {
+        fail(error);
+      }
+      if (answers.length < calls.length) return;
+      settle();
+      resolve(answers);
+    };
+    socket.on("data", onData).on("error", onEnd).on("close", onEnd);
+    socket.write(calls.map(encode).join(""));
+  });
+}
+
+/** An answer that is no refusal. @throws SmolVMError */
+function accepted(answer: ApiAnswer, call: Call | undefined): ApiAnswer {
+  if (call === undefined) throw noAnswer("itself", "it answered what was not asked");
+  if (answer.status >= 200 && answer.status <= 299) return answer;
+  throw faultError(call.what, answer.status, faultMessage(answer.body));
+}
+
+function encode({ method, path, body }: Call): string {
+  const head = [`${method} ${path} HTTP/1.1`, "Host: localhost", "Accept: application/json"];
+  if (body === undefined) return `${[...head, "", ""].join("\r\n")}`;
+  const text = JSON.stringify(body);
+  const length = Buffer.byteLength(text);
+  return [...head, "Content-Type: application/json", `Content-Length: ${length}`, "", text].join("\r\n");
+}
+
+function noAnswer(what: string, why: string): SmolVMError {
+  return new SmolVMError("VMM_FAILED", `Firecracker gave no answer about ${what}: ${why}`);
 }

@@ -136,17 +136,13 @@ async function boot(
     disposable: options.lifetime === "owner",
     tap: options.tap,
   });
+  // What makes the machine is asked in one go; it is started when nothing of that was refused.
+  const [setUp, start] = [requests.slice(0, -1), requests.slice(-1)];
+  const started = client.send(setUp, options.deadline).then(() => client.send(start, options.deadline));
   try {
-    await Promise.race([sendAll(client, requests, options.deadline), ended]);
+    await Promise.race([started, ended]);
   } finally {
     client.close();
+    started.catch(() => {}); // of one that has ended
   }
-}
-
-async function sendAll(
-  client: { send(call: ReturnType<typeof bootRequests>[number], deadline: Deadline): Promise<void> },
-  requests: ReturnType<typeof bootRequests>,
-  deadline: Deadline,
-): Promise<void> {
-  for (const request of requests) await client.send(request, deadline);
 }

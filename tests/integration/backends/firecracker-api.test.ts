@@ -11,6 +11,11 @@ import { Deadline } from "../../../src/util/deadline.ts";
 const CALL: ApiRequest = { method: "PUT", path: "/boot-source", body: { a: 1 }, what: "the kernel" };
 const soon = (timeoutMs = 20_000): Deadline => Deadline.of("asking Firecracker", { timeoutMs });
 
+/** With a length, as Firecracker does. */
+function say(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, { "Content-Length": Buffer.byteLength(body) }).end(body);
+}
+
 /** Answers as a Firecracker does, or as one that was taken over. The real one is in the lab's tests. */
 describe("the client of Firecracker's API", () => {
   let directory: string;
@@ -37,7 +42,7 @@ describe("the client of Firecracker's API", () => {
     await once(server, "listening");
   };
 
-  test("sends method, path and JSON, one after the other on one connection", async () => {
+  test("sends method, path and JSON in one go, in order, on one connection", async () => {
     const seen: string[] = [];
     let connections = 0;
     await answer(async (request, response) => {
@@ -47,59 +52,69 @@ describe("the client of Firecracker's API", () => {
       response.writeHead(204).end();
     });
     server!.on("connection", () => connections++);
-    await client.send(CALL, soon());
-    await client.send({ ...CALL, method: "PATCH", path: "/vm" }, soon());
-    expect(seen).toEqual(['PUT /boot-source application/json {"a":1}', 'PATCH /vm application/json {"a":1}']);
+    const disk: ApiRequest = { ...CALL, path: "/drives/a", body: { path: "/ä" } };
+    await client.send([CALL, disk], soon());
+    await client.send([{ ...CALL, method: "PATCH", path: "/vm" }], soon());
+    expect(seen).toEqual([
+      'PUT /boot-source application/json {"a":1}',
+      'PUT /drives/a application/json {"path":"/ä"}',
+      'PATCH /vm application/json {"a":1}',
+    ]);
     expect(connections).toBe(1);
   });
 
   test("reads what it asks for, and says when that is no JSON", async () => {
     await answer((request, response) => {
-      response.writeHead(200).end(request.url === "/version" ? '{"firecracker_version":"1.16.2"}' : "oops");
+      say(response, 200, request.url === "/version" ? '{"firecracker_version":"1.16.2"}' : "oops");
     });
     expect(await client.get("/version", soon())).toEqual({ firecracker_version: "1.16.2" });
     await expect(client.get("/vm/config", soon())).rejects.toMatchObject({ code: "VMM_FAILED" });
   });
 
   test("waits for a socket that is still to come", async () => {
-    const sent = client.send(CALL, soon());
+    const sent = client.send([CALL], soon());
     await answer((_, response) => response.writeHead(204).end());
     await sent;
   });
 
   test("turns a refusal into an error of ours, with Firecracker's words", async () => {
-    await answer((_, response) =>
-      response.writeHead(400).end('{"fault_message":"The kernel file cannot be opened: os error 2"}'),
-    );
-    await expect(client.send(CALL, soon())).rejects.toMatchObject({
+    await answer((request, response) => {
+      if (request.url === "/first") response.writeHead(204).end();
+      else say(response, 400, `{"fault_message":"The kernel file cannot be opened: ${request.url}"}`);
+    });
+    const calls = ["/first", "/second", "/third"].map((path) => ({ ...CALL, path }));
+    await expect(client.send(calls, soon())).rejects.toMatchObject({
       code: "IMAGE_INVALID",
-      message: "Firecracker refused the kernel: The kernel file cannot be opened: os error 2",
+      message: "Firecracker refused the kernel: The kernel file cannot be opened: /second",
     });
   });
 
   test("gives up at its deadline on an API that never answers, and on one that never appears", async () => {
-    await expect(client.send(CALL, soon(200))).rejects.toMatchObject({ code: "TIMEOUT" });
+    await expect(client.send([CALL], soon(200))).rejects.toMatchObject({ code: "TIMEOUT" });
     await answer(() => {});
-    await expect(client.send(CALL, soon(200))).rejects.toMatchObject({ code: "TIMEOUT" });
+    await expect(client.send([CALL], soon(200))).rejects.toMatchObject({ code: "TIMEOUT" });
   });
 
   test("says so when the connection ends without an answer", async () => {
     await answer((request) => request.socket.destroy());
-    await expect(client.send(CALL, soon())).rejects.toMatchObject({
+    await expect(client.send([CALL], soon())).rejects.toMatchObject({
       code: "VMM_FAILED",
       message: expect.stringContaining("no answer about the kernel"),
     });
   });
 
-  test("reads no answer without end", async () => {
+  test.each([
+    ["is of no known length", {}],
+    ["is too long", { "Content-Length": 1 << 20 }],
+  ])("reads no answer that %s", async (_what, headers) => {
     await answer((_, response) => {
-      response.writeHead(200);
+      response.writeHead(200, headers);
       const more = (): void => {
         while (response.writable && response.write(Buffer.alloc(16_384)));
         if (response.writable) response.once("drain", more);
       };
       more();
     });
-    await expect(client.send(CALL, soon())).rejects.toMatchObject({ code: "VMM_FAILED" });
+    await expect(client.send([CALL], soon())).rejects.toMatchObject({ code: "VMM_FAILED" });
   });
 });
