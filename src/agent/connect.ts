@@ -18,6 +18,11 @@ export interface ConnectOptions {
    * so the channel is not flushed. Default false.
    */
   readonly fresh?: boolean | undefined;
+  /**
+   * a file that is written to as the machine gets on, its console: after a hang-up it is tried again at each change of that, and
+   * hardly in between, because each try takes time away from the very boot that is waited for
+   */
+  readonly progressFile?: string | undefined;
   /** how this program calls itself to the agent; default "smolvm" */
   readonly client?: string | undefined;
 }
@@ -36,6 +41,8 @@ const HELLO_RETRY_MS = 1000;
 const LOOK_AGAIN_MS = 250;
 /** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
 const MAX_BACKOFF_MS = 200;
+/** The least pause after a hang-up where something tells when it is time to try again. */
+const TOLD_BACKOFF_MS = 16;
 
 /** Connects to the endpoint and exchanges hellos; retries both until the deadline. */
 export async function connectAgent(endpoint: Endpoint, options: ConnectOptions): Promise<Connected> {
@@ -62,7 +69,8 @@ async function connectUntil(
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connected> {
-  const arrival = new Arrival(endpoint.path);
+  const arrival = new Changes(dirname(endpoint.path));
+  const progress = options.progressFile === undefined ? undefined : new Changes(options.progressFile);
   try {
     let backoffMs = 1;
     for (;;) {
@@ -73,7 +81,7 @@ async function connectUntil(
         if (signal.aborted) throw error;
         const code = (error as NodeJS.ErrnoException).code;
         if (code === "ENOENT") {
-          await arrival.next(signal);
+          await arrival.next(signal, LOOK_AGAIN_MS);
           continue;
         }
         if (code !== "ECONNREFUSED" && code !== "EAGAIN" && code !== "ECONNRESET" && code !== "EPIPE") {
@@ -91,11 +99,13 @@ async function connectUntil(
         const connected = await greet(socket, endpoint, options, signal);
         if (connected !== undefined) return connected;
       }
-      await pause(backoffMs, signal);
+      if (socket === undefined || progress === undefined) await pause(backoffMs, signal);
+      else await progress.next(signal, Math.max(backoffMs, TOLD_BACKOFF_MS));
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }
   } finally {
     arrival.close();
+    progress?.close();
   }
 }
 
@@ -199,8 +209,8 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Tells when something happens in the directory where a socket is awaited. */
-class Arrival {
+/** Tells when something happens to a file, or in a directory. */
+class Changes {
   readonly #path: string;
   #watcher: ReturnType<typeof watch> | undefined;
   #seen = false;
@@ -210,14 +220,14 @@ class Arrival {
     this.#path = path;
   }
 
-  /** Resolves at the next event in the directory, or after a while. The first call returns at once, watching from now on. */
-  async next(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next change, or after a while. The first call returns at once, watching from now on. */
+  async next(signal: AbortSignal, atMostMs: number): Promise<void> {
     if (this.#watcher === undefined && this.#watch()) return; // it may have come just before
     if (!this.#seen) {
       const waited = new AbortController();
       this.#wake = () => waited.abort();
       try {
-        await pause(LOOK_AGAIN_MS, AbortSignal.any([signal, waited.signal]));
+        await pause(atMostMs, AbortSignal.any([signal, waited.signal]));
       } catch (error) {
         if (signal.aborted) throw error;
       }
@@ -228,15 +238,15 @@ class Arrival {
 
   #watch(): boolean {
     try {
-      const watcher = watch(dirname(this.#path), { persistent: false }, () => {
+      const watcher = watch(this.#path, { persistent: false }, () => {
         this.#seen = true;
         this.#wake?.();
       });
-      watcher.on("error", () => this.close()); // looking again every LOOK_AGAIN_MS remains
+      watcher.on("error", () => this.close()); // looking again after a while remains
       this.#watcher = watcher;
       return true;
     } catch {
-      return false; // no such directory yet, or no watches left: look again every LOOK_AGAIN_MS
+      return false; // it is not there yet, or no watches are left: look again after a while
     }
   }
 

@@ -154,6 +154,7 @@ async function reachAgent(
         deadline,
         exited: launched.exited,
         fresh: true,
+        progressFile: files.console,
       }),
       ended,
     ]);

@@ -1,4 +1,7 @@
 import { once } from "node:events";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { runCommand, spawnProcess } from "../../../src/agent/exec.ts";
 import { GuestFiles } from "../../../src/agent/files.ts";
@@ -140,6 +143,35 @@ describe("connecting", () => {
     });
     await (await guest.connect()).close();
     expect(guest.connections.length).toBe(3);
+  });
+
+  test("that was hung up on tries again each time that the machine says something", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "smolvm-console-"));
+    const progressFile = join(directory, "console");
+    writeFileSync(progressFile, "");
+    let ready = false;
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        if (ready) connection.hello({ version: 1, nonce: hello.nonce });
+        else connection.socket.destroy();
+        return true;
+      },
+    });
+    try {
+      const endpoint = { kind: "unix", path: guest.socketPath } as const;
+      // By itself it tries five times a second: the 200 tries below would take twice as long.
+      const options = { deadline: soon(20_000), fresh: true, progressFile };
+      const connecting = AgentSession.connect(endpoint, options);
+      for (let line = 1; line <= 200; line++) {
+        const before = guest.connections.length;
+        appendFileSync(progressFile, `line ${line}\n`);
+        await Promise.race([until("another try", () => guest.connections.length > before), connecting]);
+      }
+      ready = true;
+      await (await connecting).close();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 
