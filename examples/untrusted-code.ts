@@ -16,7 +16,7 @@ for (const [name, code] of Object.entries(snippets)) {
       stdin: code,
       user: "nobody",
       cwd: "/tmp",
-      timeoutMs: 5_000,
+      timeoutMs: 10_000,
       maxOutputBytes: 64 * 1024,
     });
     console.log(`${name}: ${ok ? stdout.trim() : stderr.trim().split("\n").at(-1)}`);

@@ -1,6 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
-import { nearest } from "../../util/nearest.ts";
 import { COMMANDS, type CommandEntry } from "../commands/index.ts";
+import { suggestCommand } from "../commands/suggest.ts";
 
 /** Options that may also stand before the command's name. */
 const LEADING = new Set(["--json", "--quiet", "-q", "--verbose"]);
@@ -39,7 +39,7 @@ export function splitCommand(words: readonly string[]): CommandLine {
   }
   const entry = COMMANDS.get(first);
   if (entry) return { name: first, entry, words: [...leading, ...words.slice(at + 1)] };
-  return groupCommand(first, leading, words.slice(at + 1)) ?? unknownCommand(first, [...COMMANDS.keys()]);
+  return groupCommand(first, leading, words.slice(at + 1)) ?? unknownCommand(first);
 }
 
 function groupCommand(
@@ -56,13 +56,14 @@ function groupCommand(
   const entry = COMMANDS.get(name);
   const words = [...rest.slice(0, at), ...rest.slice(at + 1)];
   // "image kernel" is a group within a group.
-  if (!entry) return groupCommand(name, leading, words) ?? unknownCommand(name, members);
+  if (!entry) return groupCommand(name, leading, words) ?? unknownCommand(name);
   return { name, entry, words: [...leading, ...words] };
 }
 
-function unknownCommand(name: string, known: readonly string[]): never {
-  const near = nearest(name, known);
+function unknownCommand(name: string): never {
+  const near = suggestCommand(name);
+  const help = ["smolvm help", ...name.split(" ").slice(0, -1)].join(" ");
   throw new SmolVMError("USAGE", `unknown command '${name}'`, {
-    hint: near ? `Did you mean: smolvm ${near}` : "See all commands: smolvm help",
+    hint: near ? `Did you mean: smolvm ${near}` : `See all commands: ${help}`,
   });
 }

@@ -57,7 +57,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   const ttl = args.value("ttl");
-  give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl));
+  give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl, Number.POSITIVE_INFINITY));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return config;
 }

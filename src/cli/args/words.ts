@@ -14,8 +14,10 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   user: "--user",
   hostname: "--hostname",
   network: "--network",
+  qemuNetwork: "--qemu-network",
   qemuMachine: "--machine",
   accelerator: "--accelerator",
+  isolation: "--isolation",
   kernel: "--kernel",
   kernelPath: "--kernel",
   initrdPath: "--initrd",
@@ -24,6 +26,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   gdbPort: "--gdb",
   extraDrives: "--drive",
   labels: "--label",
+  ttlMs: "--ttl",
   ports: "-p",
   timeoutMs: "--timeout",
 };
@@ -53,13 +56,21 @@ export function inWordsOfFlags(error: unknown): unknown {
 function flagged(message: string, option: unknown): string {
   const flag = typeof option === "string" ? FLAG_OF_OPTION[option] : undefined;
   if (flag === undefined || !message.startsWith(`${option}: `)) return flagWords(message);
-  const said = message.slice(`${option}: `.length);
-  return `${flag}: ${/Mib$/.test(option as string) ? said.replace(/\b\d+\b/g, "$&M") : said}`;
+  const said = inUnits(option as string, message.slice(`${option}: `.length));
+  return `${flag}: ${flagWords(said)}`;
+}
+
+/** A number with the unit in which the flag takes it. */
+function inUnits(option: string, said: string): string {
+  if (option.endsWith("Mib")) return said.replace(/\b\d+\b/g, "$&M");
+  return option.endsWith("Ms") ? said.replace(/\b\d+\b/g, "$&ms") : said;
 }
 
 function flagWords(text: string): string {
   return text
     .replace(/\bnetwork: "(\w+)"/g, "--network $1")
+    .replace(/\bnetwork "(\w+)"/g, "--network $1")
     .replace(/\bdiskMode "(\w+)"/g, "--disk-mode $1")
+    .replace(/\baccelerator "(\w+)"/g, "--accelerator $1")
     .replace(OPTION_WORDS, (option) => FLAG_OF_OPTION[option]!);
 }

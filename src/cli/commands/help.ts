@@ -1,12 +1,15 @@
 import { SmolVMError } from "../../errors.ts";
-import { nearest } from "../../util/nearest.ts";
 import type { Outcome } from "../command.ts";
 import { renderCommandHelp, renderOverview } from "../render/help.ts";
 import { COMMAND_GROUPS, COMMANDS } from "./index.ts";
+import { suggestCommand } from "./suggest.ts";
 
-const FOOT = `Options of a command: smolvm COMMAND --help. Every command takes --json, --quiet and --verbose.
-Exit codes: run, exec and shell pass the guest's through (124 timeout, 125 smolvm failed, 126 not executable,
-127 not found, 128+n signal); elsewhere 0 done, 1 failed, 2 wrong usage.
+const FOOT = `Options of a command: smolvm COMMAND --help.
+Every command takes --json, --quiet and --verbose.
+
+Exit codes: run, exec and shell pass the guest's through (124 timeout, 125
+smolvm failed, 126 not executable, 127 not found, 128+n signal); elsewhere 0
+done, 1 failed, 2 wrong usage.
 `;
 
 /**
@@ -24,18 +27,19 @@ export async function helpText(topic: string): Promise<string> {
   }
   const entry = COMMANDS.get(topic);
   if (entry) return renderCommandHelp((await entry.load()).spec, entry.summary);
-  const group = COMMAND_GROUPS.find(({ commands }) =>
-    commands.some(({ name }) => name.startsWith(`${topic} `)),
-  );
-  if (group) {
+  const groups = COMMAND_GROUPS.map(({ title, commands }) => ({
+    title,
+    commands: commands.filter(({ name }) => name.startsWith(`${topic} `)),
+  })).filter(({ commands }) => commands.length > 0);
+  if (groups.length > 0) {
     return renderOverview({
       usage: `smolvm ${topic} COMMAND [OPTIONS] [ARGUMENTS]`,
       summary: `Commands of 'smolvm ${topic}'.`,
-      groups: [group],
+      groups,
       foot: `Options of a command: smolvm ${topic} COMMAND --help.\n`,
     });
   }
-  const near = nearest(topic, COMMANDS.keys());
+  const near = suggestCommand(topic);
   throw new SmolVMError("USAGE", `unknown command '${topic}'`, {
     hint: near ? `Did you mean: smolvm help ${near}` : "See all commands: smolvm help",
   });

@@ -1,5 +1,8 @@
 import type { CommandSpec, OptionSpec } from "../command.ts";
 
+/** Characters in a line of help: what a terminal has that nobody has made wider. */
+const WIDTH = 80;
+
 /** A line of the overview: a command and what it does. */
 export interface CommandLine {
   readonly name: string;
@@ -10,8 +13,9 @@ export interface CommandLine {
 export function renderCommandHelp(spec: CommandSpec, summary: string): string {
   const parts = [`${summary}\n\nUsage: smolvm ${spec.name} ${spec.usage}\n`];
   if (spec.options.length > 0)
-    parts.push(`Options:\n${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
-  for (const note of spec.notes ?? []) parts.push(`${wrap(note, "", 100)}\n`);
+    parts.push(`Options:
+${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
+  for (const note of spec.notes ?? []) parts.push(`${wrap(note, WIDTH).join("\n")}\n`);
   if (spec.examples.length > 0)
     parts.push(`Examples:\n${spec.examples.map((line) => `  ${line}\n`).join("")}`);
   return parts.join("\n");
@@ -45,19 +49,27 @@ function optionWords(option: OptionSpec): string {
 
 function columns(rows: readonly (readonly [string, string])[], atLeast = 0): string {
   const widest = Math.max(atLeast, ...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(widest)}  ${right}\n`).join("");
+  const indent = " ".repeat(widest + 4);
+  return rows
+    .map(([left, right]) => {
+      const lines = wrap(right, WIDTH - indent.length);
+      return `  ${left.padEnd(widest)}  ${lines.join(`\n${indent}`)}\n`;
+    })
+    .join("");
 }
 
-/** Breaks text at spaces, at most `width` characters a line. */
-function wrap(text: string, indent: string, width: number): string {
+/** The text broken at spaces into lines of at most `width` characters. */
+function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
-  let line = indent;
+  let line = "";
   for (const word of text.split(" ")) {
-    if (line.length + word.length + 1 > width && line.trim() !== "") {
-      lines.push(line.trimEnd());
-      line = indent;
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (longer.length <= width || line === "") {
+      line = longer;
+      continue;
     }
-    line += `${word} `;
+    lines.push(line);
+    line = word;
   }
-  return [...lines, line.trimEnd()].join("\n");
+  return [...lines, line];
 }

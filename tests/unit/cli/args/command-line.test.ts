@@ -38,3 +38,37 @@ test("what is no command names the nearest one", () => {
   );
   expect(() => split("--memory", "1G", "run")).toThrow("unknown option '--memory'");
 });
+
+test.each([
+  ["exce", "exec"],
+  ["sl", "ls"],
+  ["restor", "restart"],
+  ["image foo", undefined],
+  ["image imprt", "image import"],
+  ["image list", "image ls"],
+  ["image kernel sl", "image kernel ls"],
+])("'%s' is taken for %s", (typed, meant) => {
+  const hint = meant === undefined ? "See all commands: smolvm help image" : `Did you mean: smolvm ${meant}`;
+  expect(() => split(...typed.split(" "))).toThrow(expect.objectContaining({ hint }));
+});
+
+test("what does something else than any of our commands is not taken for one", () => {
+  for (const word of ["fork", "pool", "snapshot", "pause", "resume", "mount"]) {
+    expect(() => split(word)).toThrow(
+      expect.objectContaining({
+        message: `unknown command '${word}'`,
+        hint: "See all commands: smolvm help",
+      }),
+    );
+  }
+});
+
+test.each([
+  ["ps", "ls"],
+  ["list", "ls"],
+  ["delete", "rm"],
+  ["inspect", "info"],
+  ["images", "image ls"],
+])("'%s', as other tools say, leads to %s", (typed, ours) => {
+  expect(() => split(typed)).toThrow(expect.objectContaining({ hint: `Did you mean: smolvm ${ours}` }));
+});

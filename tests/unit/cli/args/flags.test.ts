@@ -93,6 +93,20 @@ test("the library's refusals speak of flags, with the units that were typed", ()
   );
 });
 
+test("every option of the command line has its name in refusals", () => {
+  expect(refusal("--isolation", "strong")).toBe(`--isolation: "strong" is not one of auto, user, jail`);
+  expect(refusal("--qemu-network", "bridge")).toBe(`--qemu-network: "bridge" is not one of slirp, tap`);
+  expect(refusal("--network", "off", "--qemu-network", "tap")).toBe(
+    `--qemu-network: "tap" is not for --network off: there is no network card then`,
+  );
+  expect(refusal("--disk-mode", "shared")).toMatch(/^--disk-mode: "shared" needs a --rootfs, the image/);
+  expect(refusal("--ttl", "500ms")).toBe("--ttl: 500ms is less than 1000ms");
+});
+
+test("a time to live may be longer than a limit on time", () => {
+  expect(config("--ttl", "90d")).toEqual({ ttlMs: 90 * 86_400_000 });
+});
+
 test("any other error is left as it is", () => {
   const other = new SmolVMError("NO_SPACE", "full");
   expect(inWordsOfFlags(other)).toBe(other);
@@ -106,6 +120,7 @@ test("hints speak of flags too", () => {
     "Raise --timeout if the host is slow.",
   );
   expect(hint("NOT_SUPPORTED", 'Use network: "off", or rootfsPath.')).toBe("Use --network off, or --rootfs.");
+  expect(hint("BACKEND_UNAVAILABLE", 'Use accelerator "auto".')).toBe("Use --accelerator auto.");
   expect(hint("IMAGE_NOT_FOUND", "Build the image: smolvm image build")).toBe(
     "Build the image: smolvm image build",
   );

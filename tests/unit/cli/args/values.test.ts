@@ -53,9 +53,9 @@ describe("times", () => {
 
   test.each([
     ["2", `--timeout: '2' has no unit | Say which you mean: --timeout 2s or --timeout 2ms`],
-    ["2 s", `--timeout: '2 s' is not a time | Write a number with ms, s, m or h: --timeout 2s`],
-    ["soon", `--timeout: 'soon' is not a time | Write a number with ms, s, m or h: --timeout 2s`],
-    ["0s", `--timeout: '0s' is no time at all | Write a number with ms, s, m or h: --timeout 2s`],
+    ["2 s", `--timeout: '2 s' is not a time | Write a number with ms, s, m, h or d: --timeout 2s`],
+    ["soon", `--timeout: 'soon' is not a time | Write a number with ms, s, m, h or d: --timeout 2s`],
+    ["0s", `--timeout: '0s' is no time at all | Write a number with ms, s, m, h or d: --timeout 2s`],
     ["99d", `--timeout: '99d' is too long | The most is 24 days: --timeout 24d`],
   ])("%j is refused", (text, message) => {
     expect(refusal(() => parseDurationMs("--timeout", text))).toBe(message);
