@@ -1,10 +1,19 @@
 import type { Duplex } from "node:stream";
-import { attachProcess, listProcesses, runCommand, signalProcess, spawnProcess } from "./agent/exec.ts";
+import {
+  attachProcess,
+  checkRunOptions,
+  checkSpawnOptions,
+  listProcesses,
+  runCommand,
+  signalProcess,
+  spawnProcess,
+} from "./agent/exec.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
 import { GuestFiles } from "./agent/files.ts";
 import type { AgentSession } from "./agent/session.ts";
 import type { GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
+import { invalidOption, text, wholeNumber } from "./config/checks.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
@@ -150,12 +159,14 @@ export class SmolVM implements AsyncDisposable {
     return vm;
   }
 
-  /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND */
+  /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID for what is no string */
   static async get(idOrName: string): Promise<SmolVM> {
+    const problem = text(idOrName);
+    if (problem !== undefined) throw invalidOption("idOrName", idOrName, problem);
     return new SmolVM(undefined, openHome().store.vms.get(idOrName));
   }
 
-  /** All sandboxes of this user, oldest first, in the state that they really are in. */
+  /** All sandboxes of this user, oldest first, in the state that they really are in. @throws SmolVMError CONFIG_INVALID for a filter that is none */
   static async list(filter: ListFilter = {}): Promise<VMInfo[]> {
     return listSandboxes(openHome(), filter);
   }
@@ -193,11 +204,13 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
-   * Stops it in order: its processes are ended, its disk is synced and kept. Stopping what is stopped is fine.
+   * Stops it in order: its processes are ended, its disk is synced and kept. Stopping what is stopped, or was never
+   * started, is fine.
    * @throws SmolVMError VM_BUSY, VM_NOT_FOUND
    */
   async stop(limits: Limits = {}): Promise<void> {
     const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
+    if (this.#config && !this.#bringUp) return;
     await this.#forwards.closeAll();
     await this.#stop(deadline);
     await this.#tellSupervisor();
@@ -281,8 +294,10 @@ export class SmolVM implements AsyncDisposable {
   /**
    * The guest's console, as far as it is kept (about 1 MiB), as text.
    * @param options `tailLines`: only that many last lines
+   * @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID
    */
   async logs(options: { tailLines?: number } = {}): Promise<string> {
+    checkTail(options.tailLines);
     this.#record();
     const text = readLog(filesOf(this.#home, this.id).console);
     return options.tailLines === undefined ? text : tailLines(text, options.tailLines);
@@ -293,6 +308,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_NOT_FOUND; ABORTED or TIMEOUT by `signal` and `timeoutMs` (default: no limit)
    */
   async *followLogs(options: FollowLogsOptions = {}): AsyncGenerator<string, void, undefined> {
+    checkTail(options.tailLines);
     const deadline = Deadline.of(`following the console of sandbox '${this.name}'`, options);
     const { console } = filesOf(this.#home, this.#record().id);
     const { followLog } = await import("./host/follow-log.ts");
@@ -313,6 +329,7 @@ export class SmolVM implements AsyncDisposable {
    *   AGENT_LOST, OUTCOME_UNKNOWN, VM_STATE
    */
   async run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    checkRunOptions(options);
     const session = await this.#limited(`running a command in sandbox '${this.name}'`, {
       signal: options.signal,
     });
@@ -324,8 +341,11 @@ export class SmolVM implements AsyncDisposable {
    * See {@link run} for the command, {@link GuestProcess} for the rest.
    */
   spawn(command: string | readonly string[], options: SpawnOptions = {}): GuestProcess {
-    const session = this.#limited(`starting a process in sandbox '${this.name}'`, { signal: options.signal });
-    return spawnProcess(session, command, () => this.#withDefaults(options));
+    const session = async (): Promise<AgentSession> => {
+      checkSpawnOptions(options);
+      return await this.#limited(`starting a process in sandbox '${this.name}'`, { signal: options.signal });
+    };
+    return spawnProcess(session(), command, () => this.#withDefaults(options));
   }
 
   /** An interactive login shell on a terminal in the guest: bash where there is one, else sh. */
@@ -346,7 +366,15 @@ export class SmolVM implements AsyncDisposable {
   }
 
   #record(): VmRecord {
-    return this.#home.store.vms.get(this.id);
+    const record = this.#home.store.vms.find(this.id);
+    if (record) return record;
+    throw this.#config
+      ? new SmolVMError("VM_NOT_FOUND", `sandbox '${this.name}' was not started yet`, {
+          hint: "Start it first: await vm.start()",
+        })
+      : new SmolVMError("VM_NOT_FOUND", `sandbox '${this.name}' was deleted`, {
+          hint: "List those that there are: smolvm ls",
+        });
   }
 
   #limited(what: string, limits: Limits): Promise<AgentSession> {
@@ -356,7 +384,7 @@ export class SmolVM implements AsyncDisposable {
   /** The session to the agent; a sandbox that was never started is started for it. */
   async #session(deadline: Deadline): Promise<AgentSession> {
     if (this.#bringUp) await this.#bringUp;
-    else if (this.#config || this.#home.store.vms.find(this.id)?.state === "created") {
+    else if (this.#config || this.#record().state === "created") {
       await this.#start(
         Deadline.of(`starting sandbox '${this.name}'`, {
           timeoutMs: BOOT_TIMEOUT_MS,
@@ -368,6 +396,7 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #start(deadline: Deadline, extras: Pick<StartOptions, "onProgress" | "gdbPort"> = {}): Promise<void> {
+    if (!this.#config && !this.#bringUp) this.#record();
     const { onProgress = this.#config?.onProgress, gdbPort } = extras;
     this.#bringUp ??= this.#bringUpNow(deadline, { onProgress, gdbPort }).finally(() => {
       this.#bringUp = undefined;
@@ -469,6 +498,11 @@ interface CommandDefaults {
   env?: Readonly<Record<string, string | undefined>> | undefined;
   cwd?: string | undefined;
   user?: string | undefined;
+}
+
+function checkTail(lines: number | undefined): void {
+  const problem = lines === undefined ? undefined : wholeNumber(0, Number.MAX_SAFE_INTEGER)(lines);
+  if (problem !== undefined) throw invalidOption("tailLines", lines, problem);
 }
 
 /** Options that were given: an explicit undefined does not hide a default. */

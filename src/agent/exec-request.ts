@@ -1,4 +1,5 @@
 import { SmolVMError } from "../errors.ts";
+import { guestUser } from "./files/guest-path.ts";
 import { escapeTerminal } from "./terminal.ts";
 import type { Command, ExecOptions, PtySize } from "./types.ts";
 import { MAX_OPEN } from "./wire/frame.ts";
@@ -59,6 +60,8 @@ function program(command: Command): Draft<Exec> {
 }
 
 function environment(env: NonNullable<ExecOptions["env"]>): Buffer[] {
+  if (typeof env !== "object" || env === null || Array.isArray(env))
+    throw invalid("env is not an object of names and values");
   const list: Buffer[] = [];
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
@@ -70,9 +73,9 @@ function environment(env: NonNullable<ExecOptions["env"]>): Buffer[] {
 }
 
 function directory(cwd: string): Buffer {
-  if (!cwd.startsWith("/")) {
+  if (typeof cwd !== "string" || !cwd.startsWith("/")) {
     throw invalid(
-      `the working directory '${escapeTerminal(cwd, 200)}' is not absolute`,
+      `the working directory '${escapeTerminal(String(cwd), 200)}' is not absolute`,
       "Give cwd a path that starts with /.",
     );
   }
@@ -89,7 +92,7 @@ export function execRequest(command: Command, shape: ExecShape): ExecRequest {
     ...program(command),
     env: shape.env === undefined ? undefined : environment(shape.env),
     cwd: shape.cwd === undefined ? undefined : directory(shape.cwd),
-    user: shape.user === undefined ? undefined : text(shape.user, "user"),
+    user: guestUser(shape.user),
     pty: shape.pty === undefined ? undefined : checkPtySize(shape.pty),
     detached: shape.detached ?? false,
     stdin: shape.stdin,

@@ -4,6 +4,7 @@ import { Deadline } from "../util/deadline.ts";
 import { type Call, call } from "./call.ts";
 import {
   type Content,
+  checkContent,
   type ReadOptions,
   type ReadWholeOptions,
   readContent,
@@ -69,6 +70,7 @@ export class GuestFiles {
    */
   async write(path: string, content: Content, options: WriteOptions = {}): Promise<void> {
     guestPath(path);
+    checkContent(content);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
     await writeContent(await this.#session(deadline), path, content, options, deadline);
   }

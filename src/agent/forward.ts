@@ -60,7 +60,10 @@ function describe(target: ForwardTarget): string {
 /** Throws CONFIG_INVALID unless `port` is a whole number from 1 to 65,535. */
 export function checkPort(port: number, name: string): void {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return;
-  throw new SmolVMError("CONFIG_INVALID", `${name} ${port} is not a whole number from 1 to 65535`);
+  throw new SmolVMError(
+    "CONFIG_INVALID",
+    `${name} ${JSON.stringify(port)} is not a whole number from 1 to 65535`,
+  );
 }
 
 function request(target: ForwardTarget): Buffer {

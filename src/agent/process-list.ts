@@ -1,3 +1,4 @@
+import { SmolVMError } from "../errors.ts";
 import { Deadline } from "../util/deadline.ts";
 import { call } from "./call.ts";
 import { processExit } from "./run-result.ts";
@@ -65,6 +66,14 @@ export async function listProcesses(session: AgentSession, limits: Limits = {}):
   return list;
 }
 
+/** @throws SmolVMError CONFIG_INVALID unless it is one of the agent's numbers */
+export function checkProcessId(id: number): void {
+  if (Number.isSafeInteger(id) && id >= 0) return;
+  throw new SmolVMError("CONFIG_INVALID", `the process ${JSON.stringify(id)} is not a number`, {
+    hint: "Give the id of a process of processes.list().",
+  });
+}
+
 /** Options of {@link signalProcess}. */
 export interface SignalOptions extends Limits {
   /** everything it started, rather than its process group alone. Default false */
@@ -84,6 +93,7 @@ export async function signalProcess(
   signal: NodeJS.Signals | number = "SIGTERM",
   options: SignalOptions = {},
 ): Promise<void> {
+  checkProcessId(id);
   const number = signalNumber(signal);
   const what = `sending ${signal} to process ${id}`;
   await call(

@@ -2,7 +2,7 @@ import { Writable } from "node:stream";
 import { SmolVMError } from "../errors.ts";
 import { checkPtySize, execRequest } from "./exec-request.ts";
 import { PROCESS_WINDOW, ProcessLink, type ProcessRequest } from "./process-link.ts";
-import { signalProcess } from "./process-list.ts";
+import { checkProcessId, signalProcess } from "./process-list.ts";
 import type { AgentSession } from "./session.ts";
 import { signalNumber } from "./signals.ts";
 import type {
@@ -81,6 +81,7 @@ export function attachProcess(
 }
 
 function attachRequest(id: number, options: SpawnOptions): ProcessRequest {
+  checkProcessId(id);
   const open = encode(Open, { attach: { process: id }, window: PROCESS_WINDOW });
   return { open, what: `attaching to process ${id}`, kind: "attach", options };
 }

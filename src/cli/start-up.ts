@@ -1,14 +1,14 @@
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { processPaths } from "../host/paths.ts";
+import { makeDirectory } from "../util/make-directory.ts";
 
 /** Exit code of a failure of our own, before a command is known. */
 const EXIT_BUG = 125;
 
 /** Prepares the process, runs the command line and exits with its code. The only place that sets the exit code. */
 export async function startUp(): Promise<void> {
-  // In the user's own directory: Node's default is in the shared /tmp, where others could plant code.
-  enableCompileCache(join(processPaths().cacheDir, "compile"));
+  useCompileCache();
   silenceSqliteWarning();
   process.once("beforeExit", neverEnded);
   process.on("uncaughtException", crashed);
@@ -16,6 +16,17 @@ export async function startUp(): Promise<void> {
   const exitCode = await main(process.argv.slice(2));
   // Not left to an empty event loop: a stdin that nobody closes would keep the process.
   process.exit(exitCode);
+}
+
+/** In the user's own directory: Node's default is in the shared /tmp, where others could plant code. */
+function useCompileCache(): void {
+  const directory = join(processPaths().cacheDir, "compile");
+  try {
+    makeDirectory(directory, 0o700); // Node's own way never returns where that is impossible
+  } catch {
+    return; // slower without; what needs the directories says what is wrong with them
+  }
+  enableCompileCache(directory);
 }
 
 /** Node ends quietly, and with success, when there is nothing left to wait for: here that is a promise nobody keeps. */

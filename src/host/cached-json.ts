@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeDirectory } from "../util/make-directory.ts";
 
 /**
  * A value that is slow to find out, kept in a file for as long as `key` stays the same. A damaged or unwritable file
@@ -17,7 +18,7 @@ export async function cachedJson<T>(
   const value = await find();
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(file), 0o700);
     writeFileSync(temporary, JSON.stringify({ key, value }), { mode: 0o600 });
     renameSync(temporary, file);
   } catch {

@@ -1,16 +1,8 @@
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  type Stats,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { chmodSync, lstatSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir, userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../errors.ts";
+import { makeDirectory } from "../util/make-directory.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 
 /** Where things live. */
@@ -89,11 +81,17 @@ export function processPaths(): Paths {
   const uid = process.getuid?.() ?? -1;
   const paths = resolvePaths(readEnvironment(process.env), process.platform, {
     uid,
-    homedir: homedir(),
+    homedir: absoluteHome(),
     tmpdir: tmpdir(),
   });
   const runtimeDir = notedRuntimeDir(paths.dataDir, uid);
   return runtimeDir === undefined ? paths : { ...paths, runtimeDir };
+}
+
+/** `HOME`, unless it is empty or relative: what this user keeps must not depend on where a command is typed. */
+function absoluteHome(): string {
+  const home = homedir();
+  return isAbsolute(home) ? home : userInfo().homedir;
 }
 
 /** The runtime directory that an earlier process used, if it is still there and ours. */
@@ -133,16 +131,12 @@ export function ensurePaths(paths: Paths): void {
  */
 export function ensurePrivateDir(directory: string, options: { allowLink?: boolean } = {}): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
   } catch (error) {
-    throw new SmolVMError(
-      "HOST_FAILED",
-      `the directory '${directory}' cannot be made: ${(error as Error).message}`,
-      {
-        hint: "Set SMOLVM_HOME to a directory that you may write.",
-        cause: error,
-      },
-    );
+    throw new SmolVMError("HOST_FAILED", cannotBeMade(directory, error as NodeJS.ErrnoException), {
+      hint: "Set SMOLVM_HOME to a directory that you may write.",
+      cause: error,
+    });
   }
   if (process.platform === "win32") return; // the profile's directories are private there
   const stat = options.allowLink ? statSync(directory) : lstatSync(directory);
@@ -154,6 +148,11 @@ export function ensurePrivateDir(directory: string, options: { allowLink?: boole
     });
   }
   if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700);
+}
+
+function cannotBeMade(directory: string, error: NodeJS.ErrnoException): string {
+  const why = error.code === "EEXIST" ? "a file of that name is there" : error.message;
+  return `the directory '${directory}' cannot be made: ${why}`;
 }
 
 /** Why a directory must not be used by `uid`, or undefined. Pure. */

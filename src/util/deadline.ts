@@ -2,6 +2,27 @@ import { SmolVMError } from "../errors.ts";
 import { monotonicMs } from "./monotonic.ts";
 
 /**
+ * Refuses limits that would be none, or end at once, without a word: callers without types get `timeoutMs: "5"` wrong.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): void {
+  const { timeoutMs, signal } = limits;
+  if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0)) {
+    const shown = typeof timeoutMs === "string" ? JSON.stringify(timeoutMs) : String(timeoutMs);
+    throw new SmolVMError("CONFIG_INVALID", `timeoutMs: ${shown} is not a time in milliseconds`, {
+      hint: "Give a number, such as 5000, or leave it out.",
+      details: { option: "timeoutMs" },
+    });
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new SmolVMError("CONFIG_INVALID", "signal: is not an AbortSignal", {
+      hint: "Give the signal of an AbortController, or AbortSignal.timeout(5000).",
+      details: { option: "signal" },
+    });
+  }
+}
+
+/**
  * One limit for a whole operation: a time and/or the caller's AbortSignal. Made once at the public call
  * and handed to every slow step, so that steps share the time that is left.
  */
@@ -31,11 +52,13 @@ export class Deadline {
   /**
    * @param what the operation in the user's words, for the error ("starting sandbox 'box'")
    * @param limits `timeoutMs` in milliseconds (absent: no limit), `signal` the caller's, `option` the name of the option to raise
+   * @throws SmolVMError CONFIG_INVALID
    */
   static of(
     what: string,
     limits: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined; option?: string } = {},
   ): Deadline {
+    checkLimits(limits);
     return new Deadline(what, limits.option ?? "timeoutMs", limits.timeoutMs, limits.signal);
   }
 

@@ -1,4 +1,6 @@
+import { anyText, type Check, invalidOption, oneOf, record, text } from "../config/checks.ts";
 import type { PortRecord } from "../store/ports.ts";
+import { TRANSITIONS } from "../store/states.ts";
 import type { ListFilter, VmBrief } from "../store/vms.ts";
 import { type Home, openHome } from "./home.ts";
 import { hostState } from "./host-state.ts";
@@ -13,6 +15,7 @@ export interface BriefList {
 
 /** Sandboxes of the home, oldest first, in the state that they really are in. */
 export async function listSandboxes(home: Home, filter: ListFilter): Promise<VMInfo[]> {
+  checkFilter(filter);
   await recoverAll(home);
   const host = hostState(home);
   const ports = home.store.ports.byVm();
@@ -26,4 +29,20 @@ export async function listBriefly(filter: ListFilter): Promise<BriefList> {
   const home = openHome();
   await recoverAll(home);
   return { vms: home.store.vms.listBriefly(filter), ports: home.store.ports.byVm() };
+}
+
+const FILTER: Record<keyof ListFilter, Check> = {
+  state: oneOf(...Object.keys(TRANSITIONS)),
+  labels: record(text, anyText),
+};
+
+/** @throws SmolVMError CONFIG_INVALID: a filter that is not understood would list too much */
+function checkFilter(filter: ListFilter): void {
+  if (typeof filter !== "object" || filter === null)
+    throw invalidOption("filter", filter, "is not an object");
+  for (const [name, value] of Object.entries(filter)) {
+    if (!Object.hasOwn(FILTER, name)) throw invalidOption("filter", filter, `has the unknown key '${name}'`);
+    const problem = value === undefined ? undefined : FILTER[name as keyof ListFilter](value);
+    if (problem !== undefined) throw invalidOption(name, value, problem);
+  }
 }

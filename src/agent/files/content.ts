@@ -136,6 +136,18 @@ function openWrite(session: AgentSession, path: string, options: WriteOptions, d
   return new Outflow(session, { open: { fileWrite }, what, effects: true, context: "file" }, deadline);
 }
 
+/** Checked before anything is asked of the guest. @throws SmolVMError CONFIG_INVALID */
+export function checkContent(content: unknown): void {
+  if (typeof content === "string" || content instanceof Uint8Array) return;
+  if (typeof content === "object" && content !== null) {
+    if (Symbol.asyncIterator in content || Symbol.iterator in content) return;
+  }
+  throw new SmolVMError(
+    "CONFIG_INVALID",
+    "the content is neither a string, nor bytes, nor a stream or iterable of them",
+  );
+}
+
 export async function writeContent(
   session: AgentSession,
   path: string,

@@ -35,7 +35,14 @@ function pathProblem(path: string): string | undefined {
 export function guestUser(user: string | undefined): Buffer | undefined {
   if (user === undefined) return undefined;
   if (typeof user !== "string" || user.includes("\0") || user === "") {
-    throw new SmolVMError("CONFIG_INVALID", "user is not the name or number of a user");
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `user: ${JSON.stringify(user)} is not the name or number of a user`,
+      {
+        hint: 'Give a name or number, with or without a group: "nobody", "1000:1000".',
+        details: { option: "user" },
+      },
+    );
   }
   return Buffer.from(user);
 }

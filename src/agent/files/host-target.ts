@@ -1,6 +1,7 @@
-import { lstat, mkdir, realpath, stat } from "node:fs/promises";
+import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import { makeDirectory } from "../../util/make-directory.ts";
 import { randomBytes } from "../../util/random-bytes.ts";
 import { hostError } from "./host-error.ts";
 
@@ -36,7 +37,7 @@ export async function hostTarget(hostPath: string, parents: boolean): Promise<Ho
   }
   const parent = dirname(named);
   try {
-    if (parents) await mkdir(parent, { recursive: true });
+    if (parents) makeDirectory(parent);
     return { path: join(await realpath(parent), basename(named)), kind: "absent" };
   } catch (error) {
     const failure = hostError(error, what, parent);

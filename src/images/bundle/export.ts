@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -11,6 +11,7 @@ import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { identify, isAlive } from "../../host/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { makeDirectory } from "../../util/make-directory.ts";
 import { writeCpio } from "../cpio.ts";
 import { initramfsEntries } from "../initramfs.ts";
 import { anyKernel, type BuiltKernel } from "../kernel-build/kernel-store.ts";
@@ -250,9 +251,11 @@ async function requireFree(target: string, force: boolean): Promise<void> {
       details: { path: target },
     });
   }
-  await mkdir(dirname(target), { recursive: true }).catch((error: unknown) => {
+  try {
+    makeDirectory(dirname(target));
+  } catch (error) {
     throw writeError(error, target);
-  });
+  }
 }
 
 /** What exports to the same file that were killed have left beside it. */

@@ -19,6 +19,15 @@ describe("private directories", () => {
     expect(mode(join(dir, "a/b"))).toBe(0o700);
   });
 
+  test("that cannot be made are an error at once, and say why", { timeout: 5000 }, () => {
+    writeFileSync(join(dir, "file"), "");
+    expect(() => ensurePrivateDir(join(dir, "file"))).toThrow(/cannot be made: a file of that name is there/);
+    expect(() => ensurePrivateDir(join(dir, "file/below"))).toThrow(/cannot be made: ENOTDIR/);
+    if (process.platform === "linux") {
+      expect(() => ensurePrivateDir("/proc/smolvm/deeper")).toThrow(/cannot be made: ENOENT/);
+    }
+  });
+
   test("that others could read are closed to them", () => {
     mkdirSync(join(dir, "open"));
     chmodSync(join(dir, "open"), 0o755);
@@ -63,6 +72,15 @@ describe("the directory of the sockets", () => {
     expect(processPaths()).toEqual(first);
     rmSync(session, { recursive: true });
     expect(processPaths().runtimeDir).toMatch(/^\/(run|tmp)\/smolvm-/);
+  });
+
+  test("and all others lie nowhere below the working directory, whatever HOME says", () => {
+    for (const name of ["SMOLVM_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"]) vi.stubEnv(name, "");
+    for (const home of ["", "relative"]) {
+      vi.stubEnv("HOME", home);
+      const { dataDir, cacheDir } = processPaths();
+      expect([dataDir[0], cacheDir[0]]).toEqual(["/", "/"]);
+    }
   });
 });
 

@@ -1,6 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { Deadline } from "../../../src/util/deadline.ts";
 
+test("limits that are none are refused", () => {
+  for (const timeoutMs of ["5", -1, Number.NaN]) {
+    expect(() => Deadline.of("waiting", { timeoutMs: timeoutMs as number })).toThrow(
+      expect.objectContaining({ code: "CONFIG_INVALID" }),
+    );
+  }
+  expect(() => Deadline.of("waiting", { signal: 5 as never })).toThrow("signal: is not an AbortSignal");
+});
+
 describe("what to do about a limit that is over", () => {
   test("names the option that raises it", () => {
     expect(Deadline.of("waiting", { timeoutMs: 5 }).error()).toMatchObject({
