@@ -24,6 +24,7 @@ import { MAY_RUN } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
+import { SharedWork } from "./util/shared-work.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel.ts";
 import { readLog } from "./vm/console.ts";
@@ -62,8 +63,8 @@ export class SmolVM implements AsyncDisposable {
   readonly #channel: Channel;
   /** what to create the sandbox from, until it exists */
   #config: VMConfig | undefined;
-  /** one bring-up at a time: concurrent first runs share it */
-  #bringUp: Promise<void> | undefined;
+  /** one bring-up at a time: concurrent first runs share it, and go on when one of them gives up */
+  #bringUp: SharedWork<void> | undefined;
   readonly #forwards: PortForwards;
 
   /**
@@ -200,7 +201,8 @@ export class SmolVM implements AsyncDisposable {
         return;
       }
     }
-    await this.#start(deadline, limits);
+    const { onProgress, gdbPort } = limits;
+    await this.#start(deadline, { onProgress, gdbPort });
   }
 
   /**
@@ -224,7 +226,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async restart(limits: StartOptions = {}): Promise<void> {
     const deadline = Deadline.of(`restarting sandbox '${this.name}'`, limits);
-    await this.#bringUp?.catch(() => {}); // whoever began it is told
+    await this.#bringUp?.settled; // whoever began it is told
     if (this.#home.store.vms.find(this.id)) {
       limits.onProgress?.({ stage: "stop", message: `stopping ${this.name}` });
       await this.#stop(deadline);
@@ -239,7 +241,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_STATE, VM_BUSY
    */
   async delete(options: { force?: boolean } & Limits = {}): Promise<void> {
-    await this.#bringUp?.catch(() => {});
+    await this.#bringUp?.settled;
     await this.#forwards.closeAll();
     const record = this.#home.store.vms.find(this.id);
     if (record) {
@@ -383,25 +385,32 @@ export class SmolVM implements AsyncDisposable {
 
   /** The session to the agent; a sandbox that was never started is started for it. */
   async #session(deadline: Deadline): Promise<AgentSession> {
-    if (this.#bringUp) await this.#bringUp;
+    if (this.#bringUp) await this.#bringUp.join(deadline);
     else if (this.#config || this.#record().state === "created") {
-      await this.#start(
-        Deadline.of(`starting sandbox '${this.name}'`, {
-          timeoutMs: BOOT_TIMEOUT_MS,
-          signal: deadline.signal,
-        }),
-      );
+      await this.#start(deadline, { bootMs: BOOT_TIMEOUT_MS });
     }
     return this.#channel.session(deadline);
   }
 
-  async #start(deadline: Deadline, extras: Pick<StartOptions, "onProgress" | "gdbPort"> = {}): Promise<void> {
-    if (!this.#config && !this.#bringUp) this.#record();
-    const { onProgress = this.#config?.onProgress, gdbPort } = extras;
-    this.#bringUp ??= this.#bringUpNow(deadline, { onProgress, gdbPort }).finally(() => {
-      this.#bringUp = undefined;
+  /**
+   * @param deadline of the caller, who may wait for a start that another has begun
+   * @param options `bootMs`: limit of the start itself, if it is begun now; default the caller's, and it tells when it is over
+   */
+  async #start(deadline: Deadline, options: { bootMs?: number } & StartExtras = {}): Promise<void> {
+    if (this.#bringUp) return await this.#bringUp.join(deadline);
+    if (!this.#config) this.#record();
+    const { bootMs, onProgress = this.#config?.onProgress, gdbPort } = options;
+    const what = `starting sandbox '${this.name}'`;
+    const bringUp = new SharedWork((signal) => {
+      const boot = Deadline.of(what, { timeoutMs: bootMs ?? deadline.timeoutMs, signal });
+      return this.#bringUpNow(boot, { onProgress, gdbPort }).finally(() => {
+        this.#bringUp = undefined;
+      });
     });
-    await this.#bringUp;
+    this.#bringUp = bringUp;
+    await bringUp.join(
+      bootMs === undefined ? Deadline.of(what, { signal: deadline.limits.signal }) : deadline,
+    );
   }
 
   async #bringUpNow(deadline: Deadline, extras: StartExtras): Promise<void> {
@@ -460,7 +469,7 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #changeEnv(change: (env: VmSpec["env"]) => VmSpec["env"]): Promise<void> {
-    await this.#bringUp?.catch(() => {}); // whoever began it is told
+    await this.#bringUp?.settled; // whoever began it is told
     if (this.#config) {
       this.#config = { ...this.#config, env: change(this.#config.env ?? {}) };
       return;

@@ -1,5 +1,6 @@
 import { AgentSession } from "../agent/session.ts";
 import { HELLO_TIMEOUT_MS } from "../config/defaults.ts";
+import { isSmolVMError } from "../errors.ts";
 import type { Lease } from "../store/leases.ts";
 import { Deadline } from "../util/deadline.ts";
 import type { Home } from "./home.ts";
@@ -29,13 +30,22 @@ export class Channel {
    * The session to the guest's agent.
    * @throws SmolVMError VM_STATE with the exact start command, CHANNEL_BUSY naming the holders, AGENT_LOST, AGENT_VERSION
    */
-  session(deadline: Deadline): Promise<AgentSession> {
-    // Not awaited before it is stored: concurrent callers share one session.
-    this.#current ??= this.#connect(deadline).catch((error) => {
-      this.#current = undefined;
-      throw error;
-    });
-    return this.#current;
+  async session(deadline: Deadline): Promise<AgentSession> {
+    for (;;) {
+      const begins = this.#current === undefined;
+      // Not awaited before it is stored: concurrent callers share one session.
+      this.#current ??= this.#connect(deadline).catch((error) => {
+        this.#current = undefined;
+        throw error;
+      });
+      try {
+        return await (begins ? this.#current : deadline.race(this.#current));
+      } catch (error) {
+        // Whose deadline it was has given up; we have not.
+        const givenUp = isSmolVMError(error) && (error.code === "ABORTED" || error.code === "TIMEOUT");
+        if (begins || !givenUp || deadline.expired) throw error;
+      }
+    }
   }
 
   /** Takes over a session that was made while starting the machine. */

@@ -42,6 +42,29 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     expect(await SmolVM.list()).toHaveLength(1);
   });
 
+  test("boots on for the others when whoever began it gives up, and for nobody when all do", async () => {
+    await using vm = new SmolVM(small(backend));
+    const first = new AbortController();
+    const aborted = vm.run("echo a", { signal: first.signal });
+    const waiting = vm.run("echo b");
+    await until("it is being started", async () => (await SmolVM.list({ state: "starting" })).length === 1);
+    first.abort();
+    await expect(aborted).rejects.toMatchObject({ code: "ABORTED" });
+    expect((await waiting).stdout).toBe("b\n");
+    expect((await vm.run("echo c")).stdout).toBe("c\n");
+
+    const all = new AbortController();
+    await using other = new SmolVM(small(backend));
+    const runs = ["a", "b"].map((word) => other.run(["echo", word], { signal: all.signal }));
+    await until("it is being started", async () => (await SmolVM.list({ state: "starting" })).length === 1);
+    all.abort();
+    for (const run of runs) await expect(run).rejects.toMatchObject({ code: "ABORTED" });
+    expect((await SmolVM.list()).map(({ name, state }) => [name, state])).toEqual([
+      [vm.name, "running"],
+      [other.name, "error"],
+    ]);
+  });
+
   test("keeps its disk and its machine id over stop and start, and says so in its states", async () => {
     await using vm = await SmolVM.create(small(backend, { name: "keeper" }));
     await vm.run("echo kept > /root/file; cp /etc/machine-id /root/id");
