@@ -163,5 +163,6 @@ export const PURE: readonly string[] = [
   "util/until-ms.ts",
   "util/versions.ts",
   "vm/kernel-panic.ts",
+  "util/wrap.ts",
   "vm/supervisor/messages.ts",
 ];

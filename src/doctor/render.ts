@@ -1,9 +1,12 @@
+import { hangingIndent } from "../util/wrap.ts";
 import type { CheckResult } from "./check.ts";
 import type { DoctorReport } from "./run-doctor.ts";
 
 export interface RenderDoctorOptions {
   /** dim the details and colour the fixes; default false */
   readonly color?: boolean;
+  /** width of the terminal; default undefined: a line for each check and each fix */
+  readonly columns?: number | undefined;
 }
 
 const MARKS: Readonly<Record<CheckResult["status"], string>> = { pass: "✅", warn: "⚠️ ", fail: "❌" };
@@ -13,7 +16,8 @@ export function renderDoctor(report: DoctorReport, options: RenderDoctorOptions 
   const paint = (code: number, text: string): string =>
     options.color ? `\u001b[${code}m${text}\u001b[0m` : text;
   const lines = report.checks.flatMap((check) => [
-    `${MARKS[check.status]} ${check.name}: ${check.detail}`,
+    // A mark takes two columns. Fixes are left to the terminal to break: they are there to be copied.
+    hangingIndent(`${MARKS[check.status]} `, `${check.name}: ${check.detail}`, options.columns, 3),
     ...(check.fix === undefined || check.status === "pass" ? [] : [`   ${paint(36, `fix: ${check.fix}`)}`]),
   ]);
   return [...lines, "", paint(report.summary.ok ? 32 : 31, summaryLine(report)), ""].join("\n");

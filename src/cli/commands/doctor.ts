@@ -41,7 +41,8 @@ async function doctorCommand(io: Io, args: Arguments): Promise<Outcome> {
     onProgress: (message) => io.onProgress({ stage: "deep", message }),
   });
   const color = hasColour(io.stdout.isTTY, io.env);
-  return { data: report, text: () => renderDoctor(report, { color }), exitCode: report.summary.ok ? 0 : 1 };
+  const text = (): string => renderDoctor(report, { color, columns: io.stdout.columns });
+  return { data: report, text, exitCode: report.summary.ok ? 0 : 1 };
 }
 
 export const doctor: Command = { spec, run: doctorCommand };

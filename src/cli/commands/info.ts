@@ -18,18 +18,18 @@ const spec: CommandSpec = {
   examples: ["smolvm info box", "smolvm info --json box"],
 };
 
-async function infoCommand(_io: Io, args: Arguments): Promise<Outcome> {
+async function infoCommand(io: Io, args: Arguments): Promise<Outcome> {
   const infos = await forEachName(args.operands, async (name) => await (await SmolVM.get(name)).info());
   return {
     data: infos.length === 1 ? infos[0] : infos,
-    text: () => infos.map(sandboxFields).join("\n"),
+    text: () => infos.map((info) => sandboxFields(info, io.stdout.columns)).join("\n"),
   };
 }
 
-/** Everything about one sandbox, a line each. Pure. */
-export function sandboxFields(info: VMInfo): string {
+/** Everything about one sandbox, a line each; long ones in a terminal of `columns` go on below. Pure. */
+export function sandboxFields(info: VMInfo, columns?: number): string {
   const labels = Object.entries(info.labels).map(([name, value]) => `${name}=${value}`);
-  return renderFields([
+  const fields: [string, string | undefined][] = [
     ["name", info.name],
     ["id", info.id],
     ["state", info.state],
@@ -68,7 +68,8 @@ export function sandboxFields(info: VMInfo): string {
     ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
     ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
-  ]);
+  ];
+  return renderFields(fields, columns);
 }
 
 function isolationText({

@@ -1,3 +1,4 @@
+import { wrap } from "../../util/wrap.ts";
 import type { CommandSpec, OptionSpec } from "../command.ts";
 
 /** Characters in a line of help: what a terminal has that nobody has made wider. */
@@ -56,20 +57,4 @@ function columns(rows: readonly (readonly [string, string])[], atLeast = 0): str
       return `  ${left.padEnd(widest)}  ${lines.join(`\n${indent}`)}\n`;
     })
     .join("");
-}
-
-/** The text broken at spaces into lines of at most `width` characters. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (longer.length <= width || line === "") {
-      line = longer;
-      continue;
-    }
-    lines.push(line);
-    line = word;
-  }
-  return [...lines, line];
 }

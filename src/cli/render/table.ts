@@ -1,4 +1,5 @@
 import { escapeTerminal } from "../../agent/terminal.ts";
+import { hangingIndent } from "../../util/wrap.ts";
 
 /** A column: its head, and whether it holds numbers. */
 export interface Column {
@@ -20,12 +21,21 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
   return cells.map((row) => `${row.map(padded).join("  ").trimEnd()}\n`).join("");
 }
 
-/** `name: value` lines, the values in one column. Pure; values are escaped, lines without a value left out. */
-export function renderFields(fields: readonly (readonly [string, string | undefined])[]): string {
+/**
+ * `name: value` lines, the values in one column. Pure; values are escaped, lines without a value left out.
+ * @param columns of the terminal, so that long values stay in their column; undefined: a line each
+ */
+export function renderFields(
+  fields: readonly (readonly [string, string | undefined])[],
+  columns?: number,
+): string {
   const given = fields.filter((field): field is readonly [string, string] => field[1] !== undefined);
   const widest = Math.max(0, ...given.map(([name]) => name.length));
   return given
-    .map(([name, value]) => `${`${`${name}:`.padEnd(widest + 2)}${escapeTerminal(value)}`.trimEnd()}\n`)
+    .map(([name, value]) => {
+      const lead = `${name}:`.padEnd(widest + 2);
+      return `${hangingIndent(lead, escapeTerminal(value), columns)}\n`;
+    })
     .join("");
 }
 

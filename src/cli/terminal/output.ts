@@ -11,6 +11,8 @@ export class OutputClosed extends Error {
 /** Where bytes for the user go. */
 export interface Output {
   readonly isTTY: boolean;
+  /** width of the terminal in characters; undefined if it is none, or does not say */
+  readonly columns: number | undefined;
   /**
    * Resolves when the bytes have been handed on, so that a slow reader slows the writer down.
    * @throws OutputClosed once the reader has gone
@@ -53,6 +55,11 @@ class SinkOutput implements Output {
   constructor(fd: 1 | 2) {
     this.#fd = fd;
     this.isTTY = isTerminal(fd);
+  }
+
+  get columns(): number | undefined {
+    if (!this.isTTY) return undefined;
+    return (this.#fd === 1 ? process.stdout : process.stderr).columns || undefined;
   }
 
   /** Opened by the first write: most commands say nothing on stderr. */
