@@ -88,7 +88,7 @@ export function renderReference(read: ReadSource): string {
     const contents = declarations.map(({ name }) => `[${name}](#${anchor(name)})`).join(" · ");
     const title =
       module === ""
-        ? "## Types that these use\n\nThey cannot be imported by name."
+        ? "## Types that these use\n\nThey are not exported: they are parts of the types above."
         : `## ${module}\n\n${contents}`;
     return [title, ...declarations.map((declaration) => section(declaration, all))];
   });

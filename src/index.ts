@@ -1,23 +1,40 @@
 export type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+export type { Content, ReadOptions, ReadWholeOptions, WriteOptions } from "./agent/files/content.ts";
+export type { DownloadOptions } from "./agent/files/download.ts";
 export type { DownloadTarOptions } from "./agent/files/download-tar.ts";
 export type { FileEvent } from "./agent/files/file-event.ts";
+export type {
+  FileOptions,
+  GuestFileInfo,
+  TransferOptions,
+  TransferProgress,
+  TransferResult,
+} from "./agent/files/types.ts";
 export type { ArchiveSource, UploadTarOptions } from "./agent/files/upload-tar.ts";
 export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
+export type { GuestFiles } from "./agent/files.ts";
 export type {
+  ExecOptions,
   GuestProcess,
+  OutputChunk,
   ProcessExit,
   ProcessInfo,
+  PtySize,
   RunOptions,
   RunResult,
+  SpawnExit,
   SpawnOptions,
+  StdinSource,
 } from "./agent/types.ts";
-export type { Limits, PortForward, VMConfig } from "./config/options.ts";
+export type { ExtraDrive, Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
 export { SmolVM } from "./smolvm.ts";
+export type { VmState } from "./store/states.ts";
 export type { ListFilter } from "./store/vms.ts";
 export type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 export type { SandboxEnv } from "./vm/env.ts";
 export type { Garbage } from "./vm/gc.ts";
 export type { VMInfo } from "./vm/info.ts";
+export type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
 export type { VMStats } from "./vm/stats.ts";

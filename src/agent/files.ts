@@ -40,7 +40,10 @@ const MAX_LIST_ENTRIES = 1_000_000;
 export class GuestFiles {
   readonly #session: (deadline: Deadline) => Promise<AgentSession>;
 
-  /** @param session gives the session to the guest's agent, within the deadline */
+  /**
+   * @internal
+   * @param session gives the session to the guest's agent, within the deadline
+   */
   constructor(session: (deadline: Deadline) => Promise<AgentSession>) {
     this.#session = session;
   }
