@@ -14,8 +14,7 @@ export interface CommandLine {
 export function renderCommandHelp(spec: CommandSpec, summary: string): string {
   const parts = [`${summary}\n\nUsage: smolvm ${spec.name} ${spec.usage}\n`];
   if (spec.options.length > 0)
-    parts.push(`Options:
-${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
+    parts.push(`Options:\n${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
   for (const note of spec.notes ?? []) parts.push(`${wrap(note, WIDTH).join("\n")}\n`);
   if (spec.examples.length > 0)
     parts.push(`Examples:\n${spec.examples.map((line) => `  ${line}\n`).join("")}`);
