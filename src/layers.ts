@@ -29,6 +29,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "images",
       "vm/supervisor/manage.ts",
       "vm/list.ts",
+      "vm/may-remove.ts",
       "config/defaults.ts",
       "host/facts.ts",
       "host/is-terminal.ts",

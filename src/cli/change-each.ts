@@ -3,7 +3,7 @@ import { SmolVM } from "../smolvm.ts";
 import type { Arguments } from "./args/arguments.ts";
 import { timeoutOption } from "./args/duration.ts";
 import type { Outcome } from "./command.ts";
-import { forEachName } from "./each.ts";
+import { changeEachName } from "./each.ts";
 import type { Io } from "./io.ts";
 
 /** Does the same to each sandbox that is named, within --timeout each, and tells what they are then; prints the names. */
@@ -13,12 +13,11 @@ export async function changeEach(
   act: (vm: SmolVM, limits: Limits) => Promise<void>,
 ): Promise<Outcome> {
   const limits = { timeoutMs: timeoutOption(args), signal: io.interrupts.signal };
-  const changed = await forEachName(args.operands, async (name) => {
+  return await changeEachName(io, args.operands, async (name) => {
     const vm = await SmolVM.get(name);
     await act(vm, limits);
     const info = await vm.info();
     await vm[Symbol.asyncDispose]();
     return info;
   });
-  return { data: changed, text: () => changed.map((info) => `${info.name}\n`).join("") };
 }

@@ -1,4 +1,6 @@
 import { type ErrorCode, isSmolVMError, SmolVMError } from "../errors.ts";
+import type { Outcome } from "./command.ts";
+import type { Io } from "./io.ts";
 import { asSmolVMError } from "./render/json.ts";
 
 /** What became of one of several things that a command was given. */
@@ -41,4 +43,19 @@ export async function forEachName<T>(
       details: { failed, done },
     },
   );
+}
+
+/** {@link forEachName}, printing each one's name as soon as it is done: what worked is told also where another fails. */
+export async function changeEachName<T extends { readonly name: string }>(
+  io: Io,
+  names: readonly string[],
+  act: (name: string) => Promise<T>,
+): Promise<Outcome> {
+  const data = await forEachName(names, async (name) => {
+    const done = await act(name);
+    io.endProgress();
+    if (!io.json) await io.stdout.write(`${done.name}\n`);
+    return done;
+  });
+  return io.json ? { data } : { data, printed: true };
 }

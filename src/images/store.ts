@@ -90,18 +90,28 @@ export async function removeImage(
   arch: Arch,
   users: ImageUsers,
 ): Promise<Image> {
+  const image = await removableImage(dirs, name, arch, users);
+  await rm(imageLayout(dirs).ref(name, arch), { force: true });
+  await removeUnnamed(dirs, image.digest);
+  return image;
+}
+
+/** The image that {@link removeImage} would remove. @throws as that does */
+export async function removableImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  users: ImageUsers,
+): Promise<Image> {
   const found = await readImage(dirs, name, arch);
   if (found === undefined) throw imageNotFound(name, arch);
-  const { digest } = found.image;
-  const usedBy = await users(digest);
+  const usedBy = await users(found.image.digest);
   if (usedBy.length > 0) {
     throw new SmolVMError("IMAGE_IN_USE", `the image '${name}' is used by ${usedBy.join(", ")}`, {
       hint: `Delete them first: smolvm rm ${usedBy.join(" ")}`,
       details: { image: name, arch, usedBy },
     });
   }
-  await rm(imageLayout(dirs).ref(name, arch), { force: true });
-  await removeUnnamed(dirs, digest);
   return found.image;
 }
 

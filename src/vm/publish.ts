@@ -54,7 +54,7 @@ export async function unpublishPorts(
   const meant = forwards.of(id).filter((forward) => matches(toPublished(forward), filter));
   if (meant.length === 0) {
     throw new SmolVMError("CONFIG_INVALID", "no such port is forwarded into this sandbox", {
-      hint: "See which are: smolvm port NAME",
+      hint: `See which are: smolvm port ${home.store.vms.find(id)?.name ?? id}`,
       details: { ...filter },
     });
   }

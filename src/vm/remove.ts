@@ -1,7 +1,7 @@
-import { SmolVMError } from "../errors.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Home, makeRoomToRemove } from "./home.ts";
 import { withLock } from "./lock.ts";
+import { requireRemovable } from "./may-remove.ts";
 import { discard } from "./recover.ts";
 
 /**
@@ -17,12 +17,7 @@ export async function removeVm(
   makeRoomToRemove(home);
   await withLock(home, id, deadline, async () => {
     const record = home.store.vms.get(id);
-    if (record.state === "running" && !options.force) {
-      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is running`, {
-        hint: `Stop it first (smolvm stop ${record.name}), or remove it anyway: smolvm rm -f ${record.name}`,
-        details: { state: record.state },
-      });
-    }
+    requireRemovable(record, options.force);
     await discard(home, record);
   });
 }

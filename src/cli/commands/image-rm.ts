@@ -1,5 +1,5 @@
 import { processPaths } from "../../host/paths.ts";
-import { inspectImage, removeImage } from "../../images/store.ts";
+import { removableImage, removeImage } from "../../images/store.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
@@ -25,9 +25,7 @@ async function imageRmCommand(io: Io, args: Arguments): Promise<Outcome> {
   const users = async (digest: string): Promise<string[]> =>
     (await SmolVM.list()).filter((info) => info.imageDigest === digest).map((info) => info.name);
   const removed = await forEachName(args.operands, async (name) => {
-    const image = dryRun
-      ? (await inspectImage(dirs, name, arch)).image
-      : await removeImage(dirs, name, arch, users);
+    const image = await (dryRun ? removableImage : removeImage)(dirs, name, arch, users);
     return { name, arch, digest: image.digest, sizeBytes: image.sizeBytes, removed: !dryRun };
   });
   if (dryRun) io.note("Would be removed:");

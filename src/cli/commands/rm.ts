@@ -1,10 +1,11 @@
 import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
+import { requireRemovable } from "../../vm/may-remove.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import { forEachName } from "../each.ts";
+import { changeEachName } from "../each.ts";
 import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
@@ -33,13 +34,13 @@ async function rmCommand(io: Io, args: Arguments): Promise<Outcome> {
   if (all && !force && !dryRun && names.length > 0 && !(await agreed(io, names))) {
     throw new SmolVMError("ABORTED", "nothing was removed");
   }
-  const removed = await forEachName(names, async (name) => {
+  if (dryRun) io.note(names.length === 0 ? "Nothing would be removed." : "Would be removed:");
+  return await changeEachName(io, names, async (name) => {
     const vm = await SmolVM.get(name);
-    if (!dryRun) await vm.delete({ force: force || all, signal: io.interrupts.signal });
+    if (dryRun) requireRemovable(await vm.info(), force || all);
+    else await vm.delete({ force: force || all, signal: io.interrupts.signal });
     return { name: vm.name, id: vm.id, removed: !dryRun };
   });
-  if (dryRun) io.note(removed.length === 0 ? "Nothing would be removed." : "Would be removed:");
-  return { data: removed, text: () => removed.map((vm) => `${vm.name}\n`).join("") };
 }
 
 /** Asks a person; where nobody can be asked, `-f` is needed. */

@@ -164,9 +164,14 @@ describe("the life of a sandbox", () => {
     expect((await cli(["exec", "box", "--", "sh", "-c", "echo kept > /root/note"])).code).toBe(0);
     expect((await cli(["ls", "--label", "team=web"])).text).toMatch(/\nbox {3}running .* \d+s +256M/);
     expect((await cli(["ls", "-q", "--label", "team=other"])).text).toBe("");
-    expect((await cli(["rm", "box"])).stderr).toMatch(
-      /^error: sandbox 'box' is running\nhint: .*smolvm rm -f box\n$/,
-    );
+    for (const words of [
+      ["rm", "box"],
+      ["rm", "--dry-run", "box"],
+    ]) {
+      expect((await cli(words)).stderr).toMatch(
+        /error: sandbox 'box' is running\nhint: .*smolvm rm -f box\n$/,
+      );
+    }
 
     expect(await cli(["stop", "box"])).toMatchObject({ code: 0, text: "box\n" });
     expect(await cli(["stop", "box"])).toMatchObject({ code: 0, text: "box\n" });
@@ -226,6 +231,16 @@ describe("the life of a sandbox", () => {
       },
     });
     expect((await cli(["ls", "-q"])).text).toBe("");
+    await cli(["create", "--name", "one", ...SMALL]);
+    expect(await cli(["rm", "one", "nobox"])).toMatchObject({ code: 1, text: "one\n" });
+  });
+
+  test("an image that one uses is not removed, which --dry-run knows", async () => {
+    await cli(["create", "--name", "box", ...SMALL]);
+    expect(await cliJson(["image", "rm", "--dry-run", "debian"])).toMatchObject({
+      code: 1,
+      error: { code: "IMAGE_IN_USE", message: "the image 'debian' is used by box" },
+    });
   });
 
   test("rm --all needs -f where nobody can be asked", async () => {
