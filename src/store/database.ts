@@ -2,13 +2,19 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementResultingChanges } from "node:sqlite";
 import { SmolVMError } from "../errors.ts";
+import { monotonicMs } from "../util/monotonic.ts";
 import { layBallast } from "./ballast.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** SQLite result codes (sqlite.org/rescode.html) that mean the file itself is bad. */
+/** SQLite's result codes (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
+
+/** How long others may keep the store from being written. */
+const BUSY_MS = 10_000;
+const PAUSE_MS = 5;
 
 /**
  * Opens the store, making and migrating it if needed. The only file that knows SQL's dialect and setting up.
@@ -18,16 +24,34 @@ export function openDatabase(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(path, { timeout: 10_000 });
-    // WAL: readers never wait for a writer. NORMAL: no fsync per commit; after a power loss the last
+    database = new DatabaseSync(path, { timeout: BUSY_MS });
+    // NORMAL: no fsync per commit; after a power loss the last
     // commits may be missing, which recovery must cope with anyway (no VMM survives a power loss).
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
+    useWal(database);
+    database.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
     migrate(database, path);
     layBallast(path);
     return database;
   } catch (error) {
     database?.close();
     throw storeError(error, path);
+  }
+}
+
+/**
+ * WAL: readers never wait for a writer. A new file is changed to it once, and of two who open it in the same moment each has what the
+ * other one needs then: so SQLite does not wait, and we try again.
+ */
+function useWal(database: DatabaseSync): void {
+  const until = monotonicMs() + BUSY_MS;
+  for (;;) {
+    try {
+      database.exec("PRAGMA journal_mode = WAL");
+      return;
+    } catch (error) {
+      if (resultCode(error) !== SQLITE_BUSY || monotonicMs() > until) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
   }
 }
 
