@@ -90,7 +90,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
-  store: { imports: ["host", "errors"], types: ["config"] },
+  store: { imports: ["host", "util", "errors"], types: ["config"] },
 
   // what is around a VMM; below the backends, which say what theirs need to see
   isolation: { imports: ["host", "util", "errors"], types: ["config"] },
