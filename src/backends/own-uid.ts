@@ -17,15 +17,18 @@ const WRITE = 0o002;
  * Why the VMM of a machine cannot run under a uid that owns nothing but what it is given; undefined: it can. What of the
  * user's own it needs must be open to everyone: smolvm does not change who may use your files.
  * @param isOurs tells the files that smolvm itself has made, and may open
+ * @param jailed whether it would be in a jail then
  */
 export function ownUidRefusal(
   spec: MachineSpec,
   files: VmFiles,
   isOurs: (path: string) => boolean,
+  jailed: boolean,
 ): Refusal | undefined {
   if (spec.networkCard === "tap" && !isOpen(TUN))
     return { reason: `${TUN} is open to root alone`, fix: `Open it, as distributions do: chmod 666 ${TUN}` };
-  if (spec.backend === "qemu" && spec.accelerator === "kvm" && kvmGroups() === undefined) {
+  const ownKvm = jailed && spec.backend === "firecracker"; // its jailer makes one
+  if (spec.accelerator === "kvm" && !ownKvm && kvmGroups() === undefined) {
     return {
       reason: `${KVM} is open to root alone`,
       fix: `Give it to a group: sudo groupadd -f kvm; sudo chgrp kvm ${KVM}; sudo chmod 660 ${KVM}`,

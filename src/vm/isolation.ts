@@ -21,11 +21,13 @@ export async function planIsolation(
   const host = processHost();
   const facts = await isolationFacts(host);
   const ownUid = "bubblewrap" in facts.ownUid; // only for root
+  const noJail = ownUid ? jailRefusal(machine, host, home.paths.dataDir) : undefined;
+  const jailed = facts.noLimits === undefined && noJail === undefined;
   return chooseIsolation(facts, {
     least,
     readsProc: BACKEND_FEATURES[machine.backend].readsProc,
     relayed: machine.transport === "tcp",
-    noOwnUid: ownUid ? ownUidRefusal(machine, files, (path) => isOurs(home, path)) : undefined,
-    noJail: ownUid ? jailRefusal(machine, host, home.paths.dataDir) : undefined,
+    noOwnUid: ownUid ? ownUidRefusal(machine, files, (path) => isOurs(home, path), jailed) : undefined,
+    noJail,
   });
 }

@@ -2,7 +2,7 @@
  * Jails, and what is around a Firecracker: for root, on a host with cgroup v2 and a KVM. The tier user of QEMU is tried
  * everywhere: tests/integration/isolation/.
  */
-import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cgroupsOf, limitsInForce, listCgroups } from "../../../src/host/cgroup.ts";
@@ -13,18 +13,13 @@ import { BACKENDS, small } from "../../helpers/backends.ts";
 import { cliJson } from "../../helpers/cli.ts";
 import { enclosedTests, pidOf, recordOf } from "../../helpers/enclosed.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
+import { KVM_GROUP, openKvmTo } from "../../helpers/kvm-group.ts";
 import { ordinaryUserTest } from "../../helpers/ordinary-user.ts";
 import { until } from "../../helpers/wait.ts";
 
 const home = useTempHome();
 const cgroups = cgroupsOf(homeHash(join(home, "data", "smolvm")));
-/** A group of /dev/kvm's own, as udev makes one. */
-const KVM_GROUP = 47_111;
-
-beforeAll(() => {
-  chownSync("/dev/kvm", 0, KVM_GROUP);
-  chmodSync("/dev/kvm", 0o660);
-});
+beforeAll(() => openKvmTo("group"));
 afterAll(() => expect(existsSync(cgroups)).toBe(false));
 
 describe.each(BACKENDS)("on %s, a VMM in a jail", (backend) => {
@@ -53,7 +48,9 @@ describe.each(BACKENDS)("on %s, a VMM in a jail", (backend) => {
         expect(limit("cpu.max")).toBe(`${(vcpuCount + 1) * 100_000} 100000`);
         expect(limit("pids.max")).toBe(String(vcpuCount + 128));
         expect(limit("cgroup.procs").split("\n")).toContain(String(pid));
-        expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(/^Groups:\s*(47111)?\s*$/m);
+        expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(
+          new RegExp(`^Groups:\\s*(${KVM_GROUP})?\\s*$`, "m"),
+        );
       }
     } finally {
       for (const vm of vms) await vm.delete({ force: true });

@@ -5,11 +5,13 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { homeHash } from "../../../src/host/paths.ts";
 import { runProgram } from "../../../src/host/run.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { BACKENDS } from "../../helpers/backends.ts";
+import { filesSeenBy } from "../../helpers/inside.ts";
+import { openKvmTo } from "../../helpers/kvm-group.ts";
 import { NOBODY, type OrdinaryUser, withOrdinaryUser } from "../../helpers/ordinary-user.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { startUserManager, type UserManager } from "../../helpers/user-manager.ts";
@@ -17,6 +19,7 @@ import { until } from "../../helpers/wait.ts";
 
 const ALL = ["memory", "cpu", "pids"];
 let manager: UserManager;
+beforeAll(() => openKvmTo("group"));
 afterEach(() => manager.stop());
 
 /** What `smolvm info` says of a started sandbox of hers. */
@@ -68,6 +71,8 @@ describe.each(BACKENDS)("on %s, a user's VMM", (backend) => {
       const members = value("cgroup.procs").split("\n");
       expect(members).toContain(String(box.pid));
       expect(members.length).toBeGreaterThanOrEqual(3);
+      // What could lift them is nothing that the VMM sees.
+      expect(filesSeenBy(box.pid).filter((path) => /^\/sys\/|\/systemd\//.test(path))).toEqual([]);
 
       // The same name again, as soon as it is free.
       expect((await user.as("restart", "box")).error).toBeNull();
@@ -110,8 +115,12 @@ test("a VMM in a scope gets no more processes than its limit, and is ended over 
     const [forked, errno] = stdout.trim().split(" ").map(Number);
     expect(errno).toBe(constants.errno.EAGAIN);
     expect(forked).toBeLessThan(box.isolation.limits.pids);
-    // What a guest and its VMM use never comes near: so the limit comes down to them.
-    writeFileSync(join(scope, "memory.max"), String(16 * 2 ** 20));
+    // What a guest and its VMM use never comes near: so the limit comes down to them, and then the guest wants more.
+    const used = [...readFileSync(join(scope, "memory.stat"), "utf8").matchAll(/^(?:anon|shmem) (\d+)$/gm)];
+    const bytes = used.reduce((sum, [, value]) => sum + Number(value), 0);
+    writeFileSync(join(scope, "memory.max"), String(bytes + 32 * 2 ** 20));
+    const script = "mount -t tmpfs -o size=90% t /mnt && dd if=/dev/zero of=/mnt/x bs=1M count=180";
+    await user.as("exec", "box", "--", "sh", "-c", script).catch(() => {}); // its machine goes, and tells then
     await until("the scope is gone", () => !existsSync(scope));
     const { state, error } = (await user.as("info", "box")).data;
     expect({ state, error }).toMatchObject({
