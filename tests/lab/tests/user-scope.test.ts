@@ -82,18 +82,13 @@ describe.each(BACKENDS)("on %s, a user's VMM", (backend) => {
         /smolvm-[0-9a-f]+-[0-9a-f]+\.scope$/,
       );
 
-      const report = await user.as("doctor", "--deep", "--backend", backend);
-      expect(checkOf(report, "Limits")).toMatchObject({
+      expect(checkOf(await user.as("doctor", "--backend", backend), "Limits")).toMatchObject({
         status: "pass",
         detail: expect.stringMatching(/^on memory, CPU time and processes, .*loginctl enable-linger/),
       });
-      expect(checkOf(report, "Isolation proven")).toMatchObject({
-        status: "pass",
-        detail: expect.stringContaining("limits on memory, CPU time and processes"),
-      });
 
       // All at once, as when the machine's monitor crashes.
-      for (const pid of value("cgroup.procs").split("\n")) process.kill(Number(pid), "SIGKILL");
+      writeFileSync(join(scope, "cgroup.kill"), "1");
       await until("the scope is gone", () => !existsSync(scope));
       expect((await user.as("ls")).data).toMatchObject([{ name: "box", state: "error" }]);
       expect((await user.as("rm", "box")).error).toBeNull();
