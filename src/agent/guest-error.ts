@@ -51,7 +51,11 @@ const COMMON: Record<number, Meaning> = {
   },
   [Code.REFUSED]: { code: "CONNECTION_REFUSED", text: "nothing listens there in the guest" },
   [Code.UNREACHABLE]: { code: "CONNECTION_REFUSED", text: "it cannot be reached from the guest" },
-  [Code.NO_USER]: { code: "CONFIG_INVALID", text: "the guest has no such user or group" },
+  [Code.NO_USER]: {
+    code: "CONFIG_INVALID",
+    text: "the guest has no such user or group",
+    hint: "Give a name of the guest's /etc/passwd, or a number, which needs no entry there.",
+  },
   [Code.BUSY]: { code: "VM_BUSY", text: "it is in use by another session" },
 };
 
@@ -61,7 +65,11 @@ const EXEC: Record<number, Meaning> = {
     text: "the guest has no such program",
     hint: "Give its full path, install it in the image, or pass a string to run it through the guest's shell.",
   },
-  [Code.BAD_CWD]: { code: "FILE_NOT_FOUND", text: "its working directory cannot be entered" },
+  [Code.BAD_CWD]: {
+    code: "FILE_NOT_FOUND",
+    text: "its working directory cannot be entered",
+    hint: "Make it in the sandbox first, or give another cwd.",
+  },
 };
 
 const PROCESS: Record<number, Meaning> = {

@@ -22,7 +22,7 @@ export async function cachedJson<T>(
     writeFileSync(temporary, JSON.stringify({ key, value }), { mode: 0o600 });
     renameSync(temporary, file);
   } catch {
-    rmSync(temporary, { force: true }); // a cache that cannot be written is no cache
+    removeQuietly(temporary); // a cache that cannot be written is no cache
   }
   return value;
 }
@@ -38,5 +38,14 @@ export function readCached<T>(
     return entry.key === key && accept(entry.value) ? entry.value : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** `force` alone still fails where the directory may not be entered. */
+function removeQuietly(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // then it was never written
   }
 }

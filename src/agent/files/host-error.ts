@@ -22,8 +22,9 @@ const MEANINGS: Record<string, readonly [ErrorCode, string, string?]> = {
 /** The SmolVMError for a file operation that failed on the host; one that is a SmolVMError already stays as it is. */
 export function hostError(error: unknown, what: string, path: string): SmolVMError {
   if (error instanceof SmolVMError) return error;
-  const { code: errno, path: at = path } = error as NodeJS.ErrnoException;
-  const where = escapeTerminal(String(at), 300);
+  const { code: errno, path: at } = error as NodeJS.ErrnoException;
+  // A file is written under a name of ours first, which the user has never typed.
+  const where = escapeTerminal(at === undefined || at.includes("/.smolvm-") ? path : at, 300);
   const [code, text, hint] = MEANINGS[errno ?? ""] ?? ["FILE_FAILED", (error as Error).message];
   return new SmolVMError(code, `${what} failed: '${where}': ${text}`, {
     hint,

@@ -28,7 +28,7 @@ export function firecrackerMissing(env: Environment): SmolVMError {
     "firecracker",
     env.firecracker === undefined
       ? "Install it: smolvm setup"
-      : `SMOLVM_FIRECRACKER is '${env.firecracker}', which is no such program. Unset it, or install one: smolvm setup`,
+      : `SMOLVM_FIRECRACKER is '${env.firecracker}', which is no such program. Correct it, or: unset SMOLVM_FIRECRACKER`,
   );
 }
 

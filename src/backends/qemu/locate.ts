@@ -34,6 +34,6 @@ export function qemuMissing(arch: Arch, env: Environment): SmolVMError {
     ? programMissing(qemuProgram(arch), installHint(`qemu-${arch}`))
     : programMissing(
         qemuProgram(arch),
-        `SMOLVM_QEMU is '${env.qemu}', which is no such program. Unset it, or ${installHint(`qemu-${arch}`)}`,
+        `SMOLVM_QEMU is '${env.qemu}', which is no such program. Correct it, or: unset SMOLVM_QEMU`,
       );
 }

@@ -69,6 +69,7 @@ function inUnits(option: string, said: string): string {
 function flagWords(text: string): string {
   return text
     .replace(/\bnetwork: "(\w+)"/g, "--network $1")
+    .replace(/\bcwd\b/g, "--workdir")
     .replace(/\bnetwork "(\w+)"/g, "--network $1")
     .replace(/\bdiskMode "(\w+)"/g, "--disk-mode $1")
     .replace(/\baccelerator "(\w+)"/g, "--accelerator $1")

@@ -26,3 +26,10 @@ test("an error that is ours already stays as it is", () => {
   const ours = new SmolVMError("TIMEOUT", "x");
   expect(hostError(ours, "downloading", "/a")).toBe(ours);
 });
+
+test("the name under which a download is written first is not the user's", () => {
+  const error = Object.assign(new Error("no"), { code: "ENOENT", path: "/proc/.smolvm-abc123" });
+  expect(hostError(error, "downloading '/x'", "/proc/x").message).toBe(
+    "downloading '/x' failed: '/proc/x': no such file or directory on this machine",
+  );
+});
