@@ -46,7 +46,8 @@ const OPTION_WORDS = new RegExp(
 export function inWordsOfFlags(error: unknown): unknown {
   if (!(error instanceof SmolVMError)) return error;
   const message = flagged(error.message, error.details.option);
-  const hint = error.hint === undefined ? undefined : flagWords(error.hint);
+  // A hint is ours alone; a message may have a path in which this is a word.
+  const hint = error.hint === undefined ? undefined : flagWords(error.hint).replace(/\bcwd\b/g, "--workdir");
   if (message === error.message && hint === error.hint) return error;
   const said = new SmolVMError(error.code, message, { hint, details: error.details, cause: error.cause });
   if (error.stack !== undefined) said.stack = error.stack;
@@ -69,7 +70,6 @@ function inUnits(option: string, said: string): string {
 function flagWords(text: string): string {
   return text
     .replace(/\bnetwork: "(\w+)"/g, "--network $1")
-    .replace(/\bcwd\b/g, "--workdir")
     .replace(/\bnetwork "(\w+)"/g, "--network $1")
     .replace(/\bdiskMode "(\w+)"/g, "--disk-mode $1")
     .replace(/\baccelerator "(\w+)"/g, "--accelerator $1")

@@ -120,6 +120,9 @@ test("hints speak of flags too", () => {
     "Raise --timeout if the host is slow.",
   );
   expect(hint("NOT_SUPPORTED", 'Use network: "off", or rootfsPath.')).toBe("Use --network off, or --rootfs.");
+  expect(hint("CONFIG_INVALID", "Give cwd a path.")).toBe("Give --workdir a path.");
+  const path = new SmolVMError("FILE_NOT_FOUND", "cannot change to the directory '/srv/cwd'");
+  expect(inWordsOfFlags(path)).toBe(path);
   expect(hint("BACKEND_UNAVAILABLE", 'Use accelerator "auto".')).toBe("Use --accelerator auto.");
   expect(hint("IMAGE_NOT_FOUND", "Build the image: smolvm image build")).toBe(
     "Build the image: smolvm image build",
