@@ -4,14 +4,12 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { NOBODY } from "./ordinary-user.ts";
 import { until } from "./wait.ts";
@@ -48,7 +46,8 @@ export async function startUserManager(controllers: readonly string[]): Promise<
     chownSync(join(service, name), NOBODY, NOBODY);
   // Elsewhere the system's manager moves her processes from a session to her manager's scopes; here she does it herself.
   for (const directory of [slice, session]) chownSync(join(directory, "cgroup.procs"), NOBODY, NOBODY);
-  const runtimeDir = mkdtempSync(join(tmpdir(), "smr-"));
+  const runtimeDir = `/run/user/${NOBODY}`;
+  mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
   chownSync(runtimeDir, NOBODY, NOBODY);
   const process = spawn("sh", [
     ...["-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', service],

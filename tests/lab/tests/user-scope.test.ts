@@ -127,7 +127,8 @@ test("a VMM in a scope gets no more processes than its limit, and is ended over 
 
 test("where systemd delegates no CPU controller, that limit is missing, and how to get it is said", async () => {
   manager = await startUserManager(["memory", "pids"]);
-  await loggedIn(first!, async (user) => {
+  // As after `su`: nothing in the environment says where the manager is.
+  await withOrdinaryUser({ backend: first!, within: manager.within }, async (user) => {
     const box = await start(user, "box");
     expect(Object.keys(box.isolation.limits)).toEqual(["memoryMib", "pids"]);
     expect(box.isolation.note).toContain("with limits on memory and processes");
