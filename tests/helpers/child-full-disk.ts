@@ -2,8 +2,9 @@
  * Run as a process of its own, with its home on a small file system: fills that from inside a sandbox, and prints what
  * then happened, as JSON.
  */
-import { SmolVM } from "../../src/index.ts";
+
 import { small } from "./backends.ts";
+import { SmolVM } from "./smolvm.ts";
 
 const options = small(process.argv[2]!);
 const failure = (error: unknown) => ({ code: (error as { code?: string }).code });

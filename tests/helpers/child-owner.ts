@@ -1,6 +1,7 @@
 /** Run as a process of its own: creates a sandbox on a backend that dies with it, says its name and VMM, and then waits to be killed. */
-import { SmolVM } from "../../src/index.ts";
+
 import { small } from "./backends.ts";
+import { SmolVM } from "./smolvm.ts";
 
 const vm = await SmolVM.create(small(process.argv[2] ?? "auto"));
 const { pid } = await vm.info();

@@ -9,8 +9,10 @@ import { supervisorFilesOf } from "./files.ts";
 import type { SupervisorHello } from "./messages.ts";
 import { startSupervisor, supervisorAllowed } from "./start.ts";
 
-/** Between two looks whether the supervisor that was started answers. Node itself takes ten times as long to start. */
+/** The first pause between two looks whether the supervisor that was started answers. Node itself takes ten times as long to start. */
 const LOOK_MS = 5;
+/** Each pause is longer than the last, up to this: many who wait for it at once would keep it from its start. */
+const MAX_LOOK_MS = 100;
 /** How long one that was started may take to answer before another one is started. */
 const START_MS = 10_000;
 
@@ -31,6 +33,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
   const { socket, log } = supervisorFilesOf(home);
   const version = packageVersion();
   let startedAt: number | undefined;
+  let pauseMs = LOOK_MS;
   const givenUpAt = monotonicMs() + 3 * START_MS;
   for (;;) {
     const current = home.store.supervisor.current();
@@ -48,7 +51,8 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
         hint: `See what it says: cat '${log}'`,
       });
     }
-    await deadline.sleep(LOOK_MS);
+    await deadline.sleep(pauseMs);
+    pauseMs = Math.min(pauseMs * 1.5, MAX_LOOK_MS);
   }
 }
 

@@ -205,10 +205,15 @@ describe("the supervisor", () => {
     const status = JSON.parse((await old("supervisor", "status", "--json").ended).text).data;
     expect(status).toMatchObject({ running: true, version: "0.0.1" });
 
-    // One more than there are session ports, so one of them goes through the supervisor.
+    // One more than there are session ports, so the last goes through the supervisor.
     const wait = "echo up; while [ ! -e /tmp/go ]; do sleep 0.2; done; echo done";
-    const [first, ...others] = [1, 2, 3, 4, 5].map(() => old("exec", "old", "--", "sh", "-c", wait));
-    for (const command of [first!, ...others]) await command.printed("up");
+    const commands: RunningCli[] = [];
+    for (let n = 0; n < 5; n++) {
+      const command = old("exec", "old", "--", "sh", "-c", wait);
+      await command.printed("up"); // before the next: so the first has a port, and the last has none
+      commands.push(command);
+    }
+    const [first, ...others] = commands;
     const added = await cliJson(["port", "old", "7"]); // finds a supervisor that is older than itself
     expect(added.ok).toBe(true);
     expect((await cliJson(["supervisor", "status"])).data.version).toBe(manifest.version);
