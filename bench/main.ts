@@ -83,6 +83,16 @@ mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
 const nodeStartMs = percentile(await nodeStarts(), 0.5);
 console.error(`node -e 0: ${nodeStartMs.toFixed(0)} ms`);
 
+const out =
+  values.out ?? join(import.meta.dirname, "results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
+mkdirSync(dirname(out), { recursive: true });
+const machine = {
+  nodeStartMs,
+  cpu: cpus()[0]?.model,
+  cores: cpus().length,
+  node: process.version,
+  platform: process.platform,
+};
 const measured: Measurement[] = [];
 try {
   for (const row of rows) {
@@ -96,22 +106,13 @@ try {
         console.log(`   p95 ${c}, p99 ${d}, n ${n}; goal ${goal}: ${met ? "met" : "NOT met"}`);
       }
     }
+    // Row by row: what was measured stays, should the time end here.
+    writeFileSync(out, JSON.stringify({ machine, target, measured }, undefined, 1));
   }
 } finally {
   rmSync(home, { recursive: true, force: true });
 }
 
-const out =
-  values.out ?? join(import.meta.dirname, "results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
-mkdirSync(dirname(out), { recursive: true });
-const machine = {
-  nodeStartMs,
-  cpu: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
-  platform: process.platform,
-};
-writeFileSync(out, JSON.stringify({ machine, target, measured }, undefined, 1));
 console.error(`raw samples: ${out}`);
 
 async function nodeStarts(): Promise<number[]> {
