@@ -171,7 +171,8 @@ export async function coldStart(
   greeting = "",
 ): Promise<{ text: string; vmm: ChildProcess }> {
   rmSync(socketPath, { force: true }); // a former machine's
-  const vmm = spawn(argv[0]!, argv.slice(1), { stdio: "ignore" });
+  // A session of its own, as ours have: Linux divides the processor among sessions first.
+  const vmm = spawn(argv[0]!, argv.slice(1), { stdio: "ignore", detached: true });
   const agent = await RawAgent.connect(socketPath, greeting);
   const { text } = await agent.run("echo hi");
   agent.close();
