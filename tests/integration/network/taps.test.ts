@@ -34,10 +34,10 @@ while True:
     server.sendto(query[:2] + b"\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00" + query[12:end] + answer, address)
 `;
 
-/** A machine with an internet, whose two taps are root's, with the command line and KVM where this machine has it. */
+/** A machine with an internet, whose two taps are root's, with the command line, and where this machine has KVM, with that for a group of its own. */
 const machine = (backend: string): string => `
 tap_user=root
-${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 600 root:root"}
+${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 660 root:47111"}
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
 cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
 export XDG_DATA_HOME=/tmp/data
