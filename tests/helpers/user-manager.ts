@@ -47,7 +47,8 @@ export async function startUserManager(controllers: readonly string[]): Promise<
   // Elsewhere the system's manager moves her processes from a session to her manager's scopes; here she does it herself.
   for (const directory of [slice, session]) chownSync(join(directory, "cgroup.procs"), NOBODY, NOBODY);
   const runtimeDir = `/run/user/${NOBODY}`;
-  mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(runtimeDir), { recursive: true, mode: 0o755 }); // hers is below, and she must get there
+  mkdirSync(runtimeDir, { mode: 0o700 });
   chownSync(runtimeDir, NOBODY, NOBODY);
   const process = spawn("sh", [
     ...["-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', service],
