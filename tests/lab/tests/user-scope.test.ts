@@ -117,10 +117,11 @@ test("a VMM in a scope gets no more processes than its limit, and is ended over 
     const script = "mount -t tmpfs -o size=90% t /mnt && dd if=/dev/zero of=/mnt/x bs=1M count=180";
     await user.as("exec", "box", "--", "sh", "-c", script).catch(() => {}); // its machine goes, and tells then
     await until("the scope is gone", () => !existsSync(scope));
+    // Its monitor shares the limit, and may be killed with it: then nobody wrote down the signal.
     const { state, error } = (await user.as("info", "box")).data;
     expect({ state, error }).toMatchObject({
       state: "error",
-      error: { message: expect.stringContaining("killed by signal 9") },
+      error: { message: expect.stringContaining("its machine was killed") },
     });
   });
 });
