@@ -20,7 +20,7 @@ import { parseConfig, requireGdbPort } from "./config/schema.ts";
 import type { VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
-import { MAY_RUN } from "./store/states.ts";
+import { HAS_NO_MACHINE, MAY_RUN } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
@@ -326,7 +326,7 @@ export class SmolVM implements AsyncDisposable {
 
   /**
    * Runs a command to its end. A string goes to the guest's `/bin/sh -c`, an array is executed as it is.
-   * A sandbox that was never started is started first. A non-zero exit is a result, not an error.
+   * A sandbox that has not run yet is started first. A non-zero exit is a result, not an error.
    * @throws SmolVMError RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, RUN_FAILED (with `check`), COMMAND_NOT_FOUND,
    *   AGENT_LOST, OUTCOME_UNKNOWN, VM_STATE
    */
@@ -383,10 +383,10 @@ export class SmolVM implements AsyncDisposable {
     return this.#session(Deadline.of(what, limits));
   }
 
-  /** The session to the agent; a sandbox that was never started is started for it. */
+  /** The session to the agent; a sandbox that has not run yet is started for it. */
   async #session(deadline: Deadline): Promise<AgentSession> {
     if (this.#bringUp) await this.#bringUp.join(deadline);
-    else if (this.#config || this.#record().state === "created") {
+    else if (this.#config || hasNotRun(this.#record())) {
       await this.#start(deadline, { bootMs: BOOT_TIMEOUT_MS });
     }
     return this.#channel.session(deadline);
@@ -494,6 +494,11 @@ export class SmolVM implements AsyncDisposable {
     const session = (): Promise<AgentSession> => this.#limited(`forwarding to guest port ${guestPort}`, {});
     return this.#forwards.open(session, guestPort, options);
   }
+}
+
+/** It was never started, or each start was given up or failed. */
+function hasNotRun({ state, startedAt }: VmRecord): boolean {
+  return startedAt === undefined && HAS_NO_MACHINE.has(state);
 }
 
 function tooLateForGdb(name: string, gdbPort: number): SmolVMError {

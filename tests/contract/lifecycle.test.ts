@@ -63,6 +63,7 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
       [vm.name, "running"],
       [other.name, "error"],
     ]);
+    expect((await other.run("echo d")).stdout).toBe("d\n"); // it has not run yet
   });
 
   test("keeps its disk and its machine id over stop and start, and says so in its states", async () => {

@@ -70,6 +70,7 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
       arch: spec.arch,
       accelerator: spec.accelerator,
       tscKhz: host.tscKhz,
+      noAcpi: spec.discovery === "command-line",
       ports: sockets.length,
       bootArgs: spec.bootArgs,
     }),

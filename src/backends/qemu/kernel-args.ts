@@ -5,6 +5,8 @@ export interface KernelArgsInput {
   readonly accelerator: Accelerator;
   /** the host's TSC frequency in kHz; undefined: unknown */
   readonly tscKhz: number | undefined;
+  /** the machine has no ACPI tables */
+  readonly noAcpi: boolean;
   /** virtio-serial ports that the agent serves, port 0 of the channel included */
   readonly ports: number;
   /** the user's own additions, last so that they win */
@@ -26,6 +28,8 @@ export function kernelArgs(input: KernelArgsInput): string {
     "panic=-1",
     // A triple fault is the one reset that every x86 machine type here turns into QEMU's exit. Arm has PSCI.
     ...(x86 ? ["reboot=t"] : []),
+    // Looking for what is not there ends in a line that reads like a fault, the first of each console.
+    ...(input.noAcpi ? ["acpi=off"] : []),
     // The host seeds the generator again through the agent (Configure.entropy); this only keeps the boot from waiting.
     "random.trust_cpu=on",
     // The self-tests of ciphers take a fifth of an emulated boot of a distribution's kernel.

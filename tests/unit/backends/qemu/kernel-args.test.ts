@@ -5,6 +5,7 @@ const BASE: KernelArgsInput = {
   arch: "x86_64",
   accelerator: "tcg",
   tscKhz: 2_445_414.4,
+  noAcpi: false,
   ports: 5,
   bootArgs: "",
 };
@@ -14,6 +15,11 @@ describe("the kernel's command line", () => {
     expect(kernelArgs(BASE)).toMatchInlineSnapshot(
       `"console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests init_on_alloc=0 norandmaps tsc_early_khz=2445414 tsc=reliable no_timer_check mitigations=off smolvm.ports=5"`,
     );
+  });
+
+  test("a machine without ACPI tables is not searched for them", () => {
+    expect(kernelArgs({ ...BASE, noAcpi: true })).toContain(" acpi=off ");
+    expect(kernelArgs(BASE)).not.toContain("acpi");
   });
 
   test("an unknown TSC frequency is left out", () => {
