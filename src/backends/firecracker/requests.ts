@@ -18,8 +18,6 @@ export interface RequestOptions {
   readonly disposable: boolean;
   /** the interface behind its network card; undefined: it has none */
   readonly tap?: string | undefined;
-  /** the path of a host's file as Firecracker sees it; default: the same */
-  readonly inside?: (path: string) => string;
 }
 
 /** The guest's address on its vsock. Every machine has a vsock of its own, so all may have the same. */
@@ -34,24 +32,23 @@ const UPPER_SERIAL = "smolvm-upper";
  * same spec gives the same requests (templates depend on it). The guest's console is Firecracker's stdout.
  */
 export function bootRequests(spec: MachineSpec, options: RequestOptions): ApiRequest[] {
-  const inside = options.inside ?? ((path) => path);
   return [
     put("/machine-config", "the machine's CPUs and memory", {
       vcpu_count: spec.vcpuCount,
       mem_size_mib: spec.memSizeMib,
     }),
     put("/boot-source", "the kernel", {
-      kernel_image_path: inside(spec.kernelPath),
-      initrd_path: spec.initrdPath === undefined ? undefined : inside(spec.initrdPath),
+      kernel_image_path: spec.kernelPath,
+      initrd_path: spec.initrdPath,
       boot_args: firecrackerKernelArgs({
         arch: spec.arch,
         disks: spec.disks.map(({ serial }) => serial),
         bootArgs: spec.bootArgs,
       }),
     }),
-    ...spec.disks.map((disk) => drive(disk, inside(disk.path), options.disposable)),
+    ...spec.disks.map((disk) => drive(disk, options.disposable)),
     ...(options.tap === undefined ? [] : [networkCard(options.tap)]),
-    put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: inside(options.vsockPath) }),
+    put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: options.vsockPath }),
     put("/actions", "starting the machine", { action_type: "InstanceStart" }),
   ];
 }
@@ -64,12 +61,12 @@ function networkCard(tap: string): ApiRequest {
   });
 }
 
-function drive(disk: DiskSpec, path: string, disposable: boolean): ApiRequest {
+function drive(disk: DiskSpec, disposable: boolean): ApiRequest {
   // The only characters of a drive's id are letters, digits and _.
   const id = disk.serial.replaceAll("-", "_");
   return put(`/drives/${id}`, `the disk '${disk.serial}'`, {
     drive_id: id,
-    path_on_host: path,
+    path_on_host: disk.path,
     // The agent mounts the root: for the kernel it is a disk like any other.
     is_root_device: false,
     is_read_only: disk.readOnly,

@@ -63,23 +63,6 @@ describe("the requests that boot a Firecracker machine", () => {
     });
   });
 
-  test("name files as they are inside a jail", () => {
-    const inside = (path: string): string => path.replace(/^.*\//, "/");
-    const paths = bootRequests(SPEC, { ...OPTIONS, inside } as never).flatMap(({ body }) =>
-      [body.kernel_image_path, body.initrd_path, body.path_on_host, body.uds_path].filter(
-        (path) => path !== undefined,
-      ),
-    );
-    expect(paths).toEqual([
-      "/vmlinux",
-      "/initrd.cpio",
-      "/rootfs.squashfs",
-      "/upper.img",
-      "/a disk.img",
-      "/vsock",
-    ]);
-  });
-
   test("leave out an initramfs that there is none of, and put the user's own boot arguments last", () => {
     const spec = { ...SPEC, initrdPath: undefined, bootArgs: " panic=5 " };
     const body = bodyOf(spec, "/boot-source");
