@@ -109,10 +109,11 @@ describe("launching Firecracker", () => {
     await nothingLeft();
   });
 
-  test("that is not there says what installs it", async () => {
-    await expect(launch(join(dir, "nothing"))).rejects.toMatchObject({
+  test("that is not where SMOLVM_FIRECRACKER says is told with that, and the way out", async () => {
+    const path = join(dir, "nothing");
+    await expect(launch(path)).rejects.toMatchObject({
       code: "DEPENDENCY_MISSING",
-      hint: expect.stringContaining("smolvm setup"),
+      hint: `SMOLVM_FIRECRACKER is '${path}', which is no such program. Correct it, or: unset SMOLVM_FIRECRACKER`,
     });
   });
 });

@@ -62,7 +62,7 @@ describe("doctor on this host", () => {
     expect(report.checks.find(({ name }) => name === "QEMU binary")).toMatchObject({
       status: "fail",
       detail: expect.stringMatching(/^qemu-system-\w+ not found$/),
-      fix: expect.stringMatching(/install|Unset/),
+      fix: expect.stringMatching(/ is '.*', which is no such program\. Correct it, or: unset SMOLVM_QEMU$/),
     });
   });
 
