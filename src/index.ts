@@ -1,8 +1,8 @@
-export type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
 export type { Content, ReadOptions, ReadWholeOptions, WriteOptions } from "./agent/files/content.ts";
 export type { DownloadOptions } from "./agent/files/download.ts";
 export type { DownloadTarOptions } from "./agent/files/download-tar.ts";
 export type { FileEvent } from "./agent/files/file-event.ts";
+export type { GuestFiles } from "./agent/files/guest-files.ts";
 export type {
   FileOptions,
   GuestFileInfo,
@@ -12,7 +12,7 @@ export type {
 } from "./agent/files/types.ts";
 export type { ArchiveSource, UploadTarOptions } from "./agent/files/upload-tar.ts";
 export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
-export type { GuestFiles } from "./agent/files.ts";
+export type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 export type {
   ExecOptions,
   GuestProcess,

@@ -3,7 +3,7 @@
  * images, store) never import each other: vm/ joins them. tests/unit/layers.test.ts is the judge; it fails on an import
  * that is not allowed here, and on an entry here that nothing uses any more.
  *
- * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "agent/terminal.ts".
+ * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "host/facts.ts".
  */
 export interface Layer {
   /** what it may import */
@@ -37,7 +37,6 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "host/paths.ts",
       "host/raw-terminal.ts",
       // tables and pure functions that are shown as they are
-      "agent/terminal.ts",
       "store/states.ts",
     ],
     types: ["agent", "config", "store", "vm"],
@@ -110,22 +109,18 @@ export const SPAWNING_LAYER = "host";
  * An entry that ends in a slash is a whole directory.
  */
 export const PURE: readonly string[] = [
-  "errors.ts",
-  "layers.ts",
-  "agent/exec-request.ts",
   "agent/files/archive-entry.ts",
   "agent/files/entry-path.ts",
   "agent/files/file-event.ts",
   "agent/files/guest-path.ts",
   "agent/files/tree-policy.ts",
-  "agent/guest-error.ts",
+  "agent/process/exec-request.ts",
+  "agent/process/run-result.ts",
+  "agent/process/signals.ts",
   "agent/relay/host-hello.ts",
   "agent/relay/relayed-stream.ts",
-  "agent/run-result.ts",
-  "agent/session-end.ts",
-  "agent/signals.ts",
-  "agent/terminal.ts",
-  "agent/violation.ts",
+  "agent/session/guest-error.ts",
+  "agent/session/session-end.ts",
   "agent/wire/",
   "backends/candidate.ts",
   "backends/features.ts",
@@ -148,6 +143,7 @@ export const PURE: readonly string[] = [
   "doctor/compare.ts",
   "doctor/render.ts",
   "doctor/setup-steps.ts",
+  "errors.ts",
   "host/environment.ts",
   "host/vmm-uids.ts",
   "host/wrapper-mark.ts",
@@ -158,12 +154,14 @@ export const PURE: readonly string[] = [
   "isolation/note.ts",
   "isolation/tier.ts",
   "isolation/view.ts",
+  "layers.ts",
   "network/plan.ts",
   "supervisor/expiry.ts",
+  "util/escape-terminal.ts",
   "util/tar/",
   "util/until-ms.ts",
   "util/versions.ts",
-  "vm/kernel-panic.ts",
   "util/wrap.ts",
+  "vm/kernel-panic.ts",
   "vm/supervisor/messages.ts",
 ];

@@ -1,4 +1,6 @@
 import type { Duplex } from "node:stream";
+import { GuestFiles } from "./agent/files/guest-files.ts";
+import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import {
   attachProcess,
   checkRunOptions,
@@ -7,10 +9,8 @@ import {
   runCommand,
   signalProcess,
   spawnProcess,
-} from "./agent/exec.ts";
-import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
-import { GuestFiles } from "./agent/files.ts";
-import type { AgentSession } from "./agent/session.ts";
+} from "./agent/process/exec.ts";
+import type { AgentSession } from "./agent/session/session.ts";
 import type { GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
 import { invalidOption, text, wholeNumber } from "./config/checks.ts";
@@ -362,7 +362,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError CONNECTION_REFUSED, VM_STATE
    */
   async connect(guestPort: number, limits: Limits = {}): Promise<Duplex> {
-    const { forward } = await import("./agent/forward.ts");
+    const { forward } = await import("./agent/forward/forward.ts");
     const deadline = Deadline.of(`connecting to guest port ${guestPort}`, limits);
     return forward(await this.#session(deadline), { port: guestPort }, { deadline });
   }

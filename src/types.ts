@@ -1,4 +1,4 @@
-import type { ExposedPort, ExposeOptions } from "./agent/expose.ts";
+import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import type { GuestProcess, ProcessInfo } from "./agent/types.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";

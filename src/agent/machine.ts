@@ -1,11 +1,11 @@
 import type { GuestNetwork } from "../config/spec.ts";
 import { Deadline } from "../util/deadline.ts";
-import { call } from "./call.ts";
-import type { AgentSession } from "./session.ts";
-import { escapeTerminal } from "./terminal.ts";
+import { escapeTerminal } from "../util/escape-terminal.ts";
+import { call } from "./session/call.ts";
+import type { AgentSession } from "./session/session.ts";
 import type { Limits } from "./types.ts";
-import { violation } from "./violation.ts";
 import type { Info, Result } from "./wire/messages.ts";
+import { violation } from "./wire/violation.ts";
 
 /** What the guest says of itself. Strings are escaped for terminals. */
 export interface MachineInfo {

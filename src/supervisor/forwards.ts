@@ -1,5 +1,5 @@
-import type { ExposedPort } from "../agent/expose.ts";
-import type { AgentSession } from "../agent/session.ts";
+import type { ExposedPort } from "../agent/forward/expose.ts";
+import type { AgentSession } from "../agent/session/session.ts";
 import { isSmolVMError } from "../errors.ts";
 import type { ForwardRecord } from "../store/forwards.ts";
 import type { VmRecord } from "../store/vms.ts";

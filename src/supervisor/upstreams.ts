@@ -1,4 +1,4 @@
-import { AgentSession } from "../agent/session.ts";
+import { AgentSession } from "../agent/session/session.ts";
 import { HELLO_TIMEOUT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
 import type { VmRecord } from "../store/vms.ts";

@@ -1,5 +1,5 @@
 import { shutdown } from "../agent/machine.ts";
-import { AgentSession } from "../agent/session.ts";
+import { AgentSession } from "../agent/session/session.ts";
 import { backendOf } from "../backends/registry.ts";
 import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";

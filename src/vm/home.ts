@@ -1,4 +1,4 @@
-import type { Endpoint } from "../agent/endpoint.ts";
+import type { Endpoint } from "../agent/session/endpoint.ts";
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { AGENT_VSOCK_PORT } from "../backends/firecracker/kernel-args.ts";
 import { DISK_FULL_BYTES, diskSpace } from "../host/disk-space.ts";

@@ -1,5 +1,5 @@
-import type { ExposedPort, ExposeOptions } from "../agent/expose.ts";
-import type { AgentSession } from "../agent/session.ts";
+import type { ExposedPort, ExposeOptions } from "../agent/forward/expose.ts";
+import type { AgentSession } from "../agent/session/session.ts";
 import type { Home } from "./home.ts";
 
 /** The ports of the host that this process forwards into one sandbox, noted in the store for others to see. */
@@ -20,7 +20,7 @@ export class PortForwards {
     guestPort: number,
     options: ExposeOptions,
   ): Promise<ExposedPort> {
-    const { expose } = await import("../agent/expose.ts"); // few commands need it
+    const { expose } = await import("../agent/forward/expose.ts"); // few commands need it
     const port = await expose(session, guestPort, options);
     const own: ExposedPort = {
       ...port,

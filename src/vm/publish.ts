@@ -1,5 +1,5 @@
-import type { ExposeOptions } from "../agent/expose.ts";
-import { checkPort } from "../agent/forward.ts";
+import type { ExposeOptions } from "../agent/forward/expose.ts";
+import { checkPort } from "../agent/forward/forward.ts";
 import type { Limits } from "../config/options.ts";
 import { SmolVMError } from "../errors.ts";
 import type { ForwardRecord } from "../store/forwards.ts";

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { configure } from "../agent/machine.ts";
-import { AgentSession } from "../agent/session.ts";
+import { AgentSession } from "../agent/session/session.ts";
 import type { Backend, LaunchedMachine, VmmExit } from "../backends/backend.ts";
 import { backendOf } from "../backends/registry.ts";
 import type { OnProgress } from "../config/progress.ts";

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../agent/endpoint.ts";
+import type { Endpoint } from "../agent/session/endpoint.ts";
 import { CHANNEL_WAIT_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
 import type { Lease } from "../store/leases.ts";

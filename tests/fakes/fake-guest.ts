@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AgentSession } from "../../src/agent/session.ts";
+import { AgentSession } from "../../src/agent/session/session.ts";
 import { encodeFrame, encodeWindow, FrameDecoder, FrameType, OPEN_MORE } from "../../src/agent/wire/frame.ts";
 import { MAGIC } from "../../src/agent/wire/hello.ts";
 import {

@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import { GuestFiles } from "../../src/agent/files.ts";
-import { AgentSession } from "../../src/agent/session.ts";
+import { GuestFiles } from "../../src/agent/files/guest-files.ts";
+import { AgentSession } from "../../src/agent/session/session.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { until } from "./wait.ts";
 

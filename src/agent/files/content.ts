@@ -1,8 +1,8 @@
 import { Readable, Writable } from "node:stream";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import { Inflow } from "../inflow.ts";
-import type { AgentSession } from "../session.ts";
+import { Inflow } from "../session/inflow.ts";
+import type { AgentSession } from "../session/session.ts";
 import type { StdinSource } from "../types.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
 import { Outflow } from "./outflow.ts";

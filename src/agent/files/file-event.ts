@@ -1,5 +1,5 @@
-import { violation } from "../violation.ts";
 import { FileEventKind, type FileEvent as FileEventMessage } from "../wire/messages.ts";
+import { violation } from "../wire/violation.ts";
 import { entryPathProblem } from "./entry-path.ts";
 
 /** One thing that happened at a watched path. */

@@ -1,5 +1,5 @@
-import { violation } from "../violation.ts";
 import { type FileInfo, FileType } from "../wire/messages.ts";
+import { violation } from "../wire/violation.ts";
 import { mtimeOf } from "./tree-policy.ts";
 import type { GuestFileInfo } from "./types.ts";
 

@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import { escapeTerminal } from "../terminal.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 
 /** Linux's PATH_MAX, with the final NUL (limits.h). */
 const PATH_MAX = 4096;

@@ -1,5 +1,5 @@
 import { type ErrorCode, SmolVMError } from "../../errors.ts";
-import { escapeTerminal } from "../terminal.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 
 const MEANINGS: Record<string, readonly [ErrorCode, string, string?]> = {
   ENOENT: ["FILE_NOT_FOUND", "no such file or directory on this machine"],

@@ -1,7 +1,7 @@
 import type { Deadline } from "../../util/deadline.ts";
-import { type Call, call } from "../call.ts";
-import type { AgentSession } from "../session.ts";
-import type { AgentStream } from "../stream.ts";
+import { type Call, call } from "../session/call.ts";
+import type { AgentSession } from "../session/session.ts";
+import type { AgentStream } from "../session/stream.ts";
 import type { Opened, Result } from "../wire/messages.ts";
 
 /** A request that takes content: pushed as fast as the guest takes it. */

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { type TarEntry, TarReader, type TarStep } from "../../util/tar/reader.ts";
-import type { AgentSession } from "../session.ts";
+import type { AgentSession } from "../session/session.ts";
 import { FileType, GuestErrorCode } from "../wire/messages.ts";
 import { archivePath, refusedEntry } from "./archive-entry.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";

@@ -1,7 +1,7 @@
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import { Inflow } from "../inflow.ts";
-import type { AgentSession } from "../session.ts";
+import { Inflow } from "../session/inflow.ts";
+import type { AgentSession } from "../session/session.ts";
 import { FileEvent as FileEventMessage } from "../wire/messages.ts";
 import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";

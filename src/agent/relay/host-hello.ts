@@ -1,8 +1,8 @@
-import { violation } from "../violation.ts";
 import { FrameType, HEADER_BYTES, MAX_HELLO } from "../wire/frame.ts";
 import { MAGIC } from "../wire/hello.ts";
 import { Hello } from "../wire/messages.ts";
 import { decode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 
 /** A host's hello, and what it sent behind it. */
 export interface HostHello {

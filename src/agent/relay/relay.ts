@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
-import { Outbox } from "../outbox.ts";
-import type { AgentSession } from "../session.ts";
-import { violation } from "../violation.ts";
+import { Outbox } from "../session/outbox.ts";
+import type { AgentSession } from "../session/session.ts";
 import { encodeFrame, FrameDecoder, FrameType, MAX_OPEN, OPEN_MORE } from "../wire/frame.ts";
 import { MAGIC } from "../wire/hello.ts";
 import { Goodbye, HelloAck } from "../wire/messages.ts";
 import { encode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 import { type HostHello, readHostHello } from "./host-hello.ts";
 import { RelayedStream, type RelayOutput } from "./relayed-stream.ts";
 

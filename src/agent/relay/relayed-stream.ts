@@ -1,6 +1,5 @@
-import type { SessionEnd } from "../session-end.ts";
-import type { GuestChannel, SessionStream, StreamLink } from "../stream.ts";
-import { violation } from "../violation.ts";
+import type { SessionEnd } from "../session/session-end.ts";
+import type { GuestChannel, SessionStream, StreamLink } from "../session/stream.ts";
 import {
   encodeFrame,
   encodeHeader,
@@ -11,6 +10,7 @@ import {
 } from "../wire/frame.ts";
 import { Open } from "../wire/messages.ts";
 import { decode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 
 /** Credit of channels 1 and 2 where the request names none (PROTOCOL.md, Flow control). */
 const DEFAULT_WINDOW = 262_144;

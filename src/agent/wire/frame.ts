@@ -1,4 +1,4 @@
-import { violation } from "../violation.ts";
+import { violation } from "./violation.ts";
 
 /*
  * A frame (PROTOCOL.md, section 2), all integers little-endian:

@@ -1,8 +1,8 @@
 import { SmolVMError } from "../../errors.ts";
-import { violation } from "../violation.ts";
 import { encodeFrame, FrameType, HEADER_BYTES, MAX_HELLO, MAX_PAYLOAD } from "./frame.ts";
 import { Hello, HelloAck, MAX_VERSION, MIN_VERSION } from "./messages.ts";
 import { decode, encode } from "./schema.ts";
+import { violation } from "./violation.ts";
 
 /** Starts a session in both directions (PROTOCOL.md, section 1): no frame begins like this. */
 export const MAGIC: Buffer = Buffer.from("\xff\xff\xff\xffsmolvm-agent", "latin1");

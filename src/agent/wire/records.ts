@@ -1,4 +1,4 @@
-import { violation } from "../violation.ts";
+import { violation } from "./violation.ts";
 import { putVarint, varintLength } from "./wire.ts";
 
 /** Longest record of a list or tree, in bytes. */

@@ -1,4 +1,4 @@
-import { violation } from "../violation.ts";
+import { violation } from "./violation.ts";
 import { LENGTH_DELIMITED, VARINT, WireReader, WireWriter } from "./wire.ts";
 
 /** How a field's value travels. A schema is a sub-message. */

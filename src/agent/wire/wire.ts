@@ -1,4 +1,4 @@
-import { violation } from "../violation.ts";
+import { violation } from "./violation.ts";
 
 /*
  * The subset of the protobuf wire format that the protocol uses (PROTOCOL.md, section 3;

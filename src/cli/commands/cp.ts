@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import type { TransferResult } from "../../agent/files/types.ts";
-import { escapeTerminal } from "../../agent/terminal.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { isTerminal } from "../../host/is-terminal.ts";
 import type { SmolVM } from "../../smolvm.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { type CopyPath, parseCopyPath } from "../args/copy-path.ts";
 import { copyTarget, type PathKind } from "../args/copy-target.ts";

@@ -1,5 +1,5 @@
-import { escapeTerminal } from "../../agent/terminal.ts";
 import type { Progress } from "../../config/progress.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 
 /** Stages quicker than this are not worth a line that would only flicker. */
 const SHOW_AFTER_MS = 150;

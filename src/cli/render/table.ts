@@ -1,4 +1,4 @@
-import { escapeTerminal } from "../../agent/terminal.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { hangingIndent } from "../../util/wrap.ts";
 
 /** A column: its head, and whether it holds numbers. */

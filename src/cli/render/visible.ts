@@ -1,4 +1,4 @@
-import { escapeTerminal } from "../../agent/terminal.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
 
 const MAX_LINE = 16_384;
 

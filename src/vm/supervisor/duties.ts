@@ -1,4 +1,4 @@
-import type { Endpoint } from "../../agent/endpoint.ts";
+import type { Endpoint } from "../../agent/session/endpoint.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { ask } from "./ask.ts";

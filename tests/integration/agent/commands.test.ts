@@ -1,8 +1,14 @@
 import { once } from "node:events";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { attachProcess, listProcesses, RunError, runCommand, spawnProcess } from "../../../src/agent/exec.ts";
-import type { AgentSession } from "../../../src/agent/session.ts";
+import {
+  attachProcess,
+  listProcesses,
+  RunError,
+  runCommand,
+  spawnProcess,
+} from "../../../src/agent/process/exec.ts";
+import type { AgentSession } from "../../../src/agent/session/session.ts";
 import type { RunOptions } from "../../../src/agent/types.ts";
 import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { describe, expect, test } from "vitest";
-import { runCommand } from "../../../src/agent/exec.ts";
-import type { GuestFiles } from "../../../src/agent/files.ts";
-import type { AgentSession } from "../../../src/agent/session.ts";
+import type { GuestFiles } from "../../../src/agent/files/guest-files.ts";
+import { runCommand } from "../../../src/agent/process/exec.ts";
+import type { AgentSession } from "../../../src/agent/session/session.ts";
 import { agentMissing, type LocalAgent, useAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 

@@ -11,7 +11,7 @@ import { lstat, readlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { GuestFiles } from "../../../src/agent/files.ts";
+import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import { FrameType } from "../../../src/agent/wire/frame.ts";
 import type { TreeRecord } from "../../../src/agent/wire/messages.ts";
 import type { Draft } from "../../../src/agent/wire/schema.ts";

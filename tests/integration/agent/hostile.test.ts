@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { runCommand, spawnProcess } from "../../../src/agent/exec.ts";
-import { GuestFiles } from "../../../src/agent/files.ts";
-import { forward } from "../../../src/agent/forward.ts";
-import { listProcesses } from "../../../src/agent/process-list.ts";
+import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
+import { forward } from "../../../src/agent/forward/forward.ts";
+import { runCommand, spawnProcess } from "../../../src/agent/process/exec.ts";
+import { listProcesses } from "../../../src/agent/process/process-list.ts";
 import { encodeHeader, encodeWindow, FrameType } from "../../../src/agent/wire/frame.ts";
 import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import { until } from "../../helpers/wait.ts";

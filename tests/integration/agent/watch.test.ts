@@ -9,11 +9,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { runCommand } from "../../../src/agent/exec.ts";
 import type { FileEvent } from "../../../src/agent/files/file-event.ts";
+import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import type { FileWatch } from "../../../src/agent/files/watch.ts";
-import { GuestFiles } from "../../../src/agent/files.ts";
-import type { AgentSession } from "../../../src/agent/session.ts";
+import { runCommand } from "../../../src/agent/process/exec.ts";
+import type { AgentSession } from "../../../src/agent/session/session.ts";
 import {
   type FileEvent as FileEventMessage,
   FileEvent as FileEventSchema,

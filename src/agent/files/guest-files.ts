@@ -1,7 +1,11 @@
 import type { Readable, Writable } from "node:stream";
-import { isSmolVMError, SmolVMError } from "../errors.ts";
-import { Deadline } from "../util/deadline.ts";
-import { type Call, call } from "./call.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { type Call, call } from "../session/call.ts";
+import type { AgentSession } from "../session/session.ts";
+import { FileInfo, GuestErrorCode, type Result } from "../wire/messages.ts";
+import { RecordDecoder } from "../wire/records.ts";
+import { decode } from "../wire/schema.ts";
 import {
   type Content,
   checkContent,
@@ -12,19 +16,15 @@ import {
   type WriteOptions,
   writeContent,
   writeStream,
-} from "./files/content.ts";
-import type { DownloadOptions } from "./files/download.ts";
-import type { DownloadTarOptions } from "./files/download-tar.ts";
-import { nameProblem, unsafe } from "./files/entry-path.ts";
-import { fileInfo } from "./files/file-info.ts";
-import { guestPath, guestUser, showPath } from "./files/guest-path.ts";
-import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./files/types.ts";
-import type { ArchiveSource, UploadTarOptions } from "./files/upload-tar.ts";
-import type { FileWatch, WatchOptions } from "./files/watch.ts";
-import type { AgentSession } from "./session.ts";
-import { FileInfo, GuestErrorCode, type Result } from "./wire/messages.ts";
-import { RecordDecoder } from "./wire/records.ts";
-import { decode } from "./wire/schema.ts";
+} from "./content.ts";
+import type { DownloadOptions } from "./download.ts";
+import type { DownloadTarOptions } from "./download-tar.ts";
+import { nameProblem, unsafe } from "./entry-path.ts";
+import { fileInfo } from "./file-info.ts";
+import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./types.ts";
+import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
+import type { FileWatch, WatchOptions } from "./watch.ts";
 
 /** Most of a directory's listing that is taken from a guest. */
 const MAX_LIST_BYTES = 64 * 1024 * 1024;
@@ -183,7 +183,7 @@ export class GuestFiles {
   ): Promise<TransferResult> {
     guestPath(to);
     const deadline = Deadline.of(`uploading to ${showPath(to)}`, options);
-    const { upload } = await import("./files/upload.ts"); // with what it loads, 2 ms that commands do not need
+    const { upload } = await import("./upload.ts"); // with what it loads, 2 ms that commands do not need
     return upload(await this.#session(deadline), from, to, options, deadline);
   }
 
@@ -201,7 +201,7 @@ export class GuestFiles {
   async download(from: string, to: string, options: DownloadOptions = {}): Promise<TransferResult> {
     guestPath(from);
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
-    const { download } = await import("./files/download.ts");
+    const { download } = await import("./download.ts");
     return download(await this.#session(deadline), from, to, options, deadline);
   }
 
@@ -221,7 +221,7 @@ export class GuestFiles {
   ): Promise<TransferResult> {
     guestPath(to);
     const deadline = Deadline.of(`unpacking an archive to ${showPath(to)}`, options);
-    const { uploadTar } = await import("./files/upload-tar.ts");
+    const { uploadTar } = await import("./upload-tar.ts");
     return uploadTar(await this.#session(deadline), archive, to, options, deadline);
   }
 
@@ -235,7 +235,7 @@ export class GuestFiles {
   async downloadTar(from: string, options: DownloadTarOptions = {}): Promise<Readable> {
     guestPath(from);
     const deadline = Deadline.of(`packing ${showPath(from)}`, options);
-    const { downloadTar } = await import("./files/download-tar.ts");
+    const { downloadTar } = await import("./download-tar.ts");
     return downloadTar(await this.#session(deadline), from, options, deadline);
   }
 
@@ -251,7 +251,7 @@ export class GuestFiles {
   async watch(path: string, options: WatchOptions = {}): Promise<FileWatch> {
     guestPath(path);
     const deadline = Deadline.of(`watching ${showPath(path)}`, options);
-    const { watch } = await import("./files/watch.ts");
+    const { watch } = await import("./watch.ts");
     return watch(await this.#session(deadline), path, options, deadline);
   }
 

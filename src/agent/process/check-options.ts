@@ -1,7 +1,7 @@
-import { SmolVMError } from "../errors.ts";
-import { checkLimits } from "../util/deadline.ts";
-import { nearest } from "../util/nearest.ts";
-import type { ExecOptions, RunOptions, SpawnOptions } from "./types.ts";
+import { SmolVMError } from "../../errors.ts";
+import { checkLimits } from "../../util/deadline.ts";
+import { nearest } from "../../util/nearest.ts";
+import type { ExecOptions, RunOptions, SpawnOptions } from "../types.ts";
 
 const EXEC = ["cwd", "env", "user", "timeoutMs", "signal"] as const satisfies (keyof ExecOptions)[];
 const RUN: readonly (keyof RunOptions)[] = [

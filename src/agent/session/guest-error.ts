@@ -1,6 +1,6 @@
-import { type ErrorCode, SmolVMError } from "../errors.ts";
-import { escapeTerminal } from "./terminal.ts";
-import { GuestErrorCode as Code, type GuestError } from "./wire/messages.ts";
+import { type ErrorCode, SmolVMError } from "../../errors.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { GuestErrorCode as Code, type GuestError } from "../wire/messages.ts";
 
 /** Longest sentence of the guest that is repeated in an error. */
 const MAX_MESSAGE = 300;

@@ -1,10 +1,10 @@
-import { SmolVMError } from "../errors.ts";
-import { guestUser } from "./files/guest-path.ts";
-import { escapeTerminal } from "./terminal.ts";
-import type { Command, ExecOptions, PtySize } from "./types.ts";
-import { MAX_OPEN } from "./wire/frame.ts";
-import { type Exec, Open } from "./wire/messages.ts";
-import { type Draft, encode } from "./wire/schema.ts";
+import { SmolVMError } from "../../errors.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { guestUser } from "../files/guest-path.ts";
+import type { Command, ExecOptions, PtySize } from "../types.ts";
+import { MAX_OPEN } from "../wire/frame.ts";
+import { type Exec, Open } from "../wire/messages.ts";
+import { type Draft, encode } from "../wire/schema.ts";
 
 /** A command as the agent is asked for it. */
 export interface ExecRequest {

@@ -1,10 +1,10 @@
-import { ChunkQueue } from "../util/chunk-queue.ts";
-import type { Deadline } from "../util/deadline.ts";
+import { ChunkQueue } from "../../util/chunk-queue.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { Opened, Result } from "../wire/messages.ts";
+import { violation } from "../wire/violation.ts";
 import { type Call, call } from "./call.ts";
 import type { AgentSession } from "./session.ts";
 import type { AgentStream } from "./stream.ts";
-import { violation } from "./violation.ts";
-import type { Opened, Result } from "./wire/messages.ts";
 
 /** Bytes that may be under way or waiting to be taken. */
 const WINDOW = 1024 * 1024;

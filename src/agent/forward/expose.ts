@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { SmolVMError } from "../errors.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { AgentSession } from "../session/session.ts";
 import { checkPort, forward } from "./forward.ts";
-import type { AgentSession } from "./session.ts";
 
 /** Where a guest port appears on the host. */
 export interface ExposeOptions {

@@ -1,4 +1,4 @@
-import { SmolVMError } from "../errors.ts";
+import { SmolVMError } from "../../errors.ts";
 
 /**
  * How a session ended: `goodbye`: the guest announced that the machine stops; `lost`: the channel ended without a word (the

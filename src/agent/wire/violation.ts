@@ -1,4 +1,4 @@
-import { SmolVMError } from "../errors.ts";
+import { SmolVMError } from "../../errors.ts";
 
 /**
  * The error for bytes that break PROTOCOL.md. What the guest sent is never quoted here: only numbers and our own words.

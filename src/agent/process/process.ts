@@ -1,10 +1,6 @@
 import { Writable } from "node:stream";
-import { SmolVMError } from "../errors.ts";
-import { checkPtySize, execRequest } from "./exec-request.ts";
-import { PROCESS_WINDOW, ProcessLink, type ProcessRequest } from "./process-link.ts";
-import { checkProcessId, signalProcess } from "./process-list.ts";
-import type { AgentSession } from "./session.ts";
-import { signalNumber } from "./signals.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { AgentSession } from "../session/session.ts";
 import type {
   Command,
   GuestProcess,
@@ -14,9 +10,13 @@ import type {
   PtySize,
   SpawnExit,
   SpawnOptions,
-} from "./types.ts";
-import { type Control, Open } from "./wire/messages.ts";
-import { type Draft, encode } from "./wire/schema.ts";
+} from "../types.ts";
+import { type Control, Open } from "../wire/messages.ts";
+import { type Draft, encode } from "../wire/schema.ts";
+import { checkPtySize, execRequest } from "./exec-request.ts";
+import { PROCESS_WINDOW, ProcessLink, type ProcessRequest } from "./process-link.ts";
+import { checkProcessId, signalProcess } from "./process-list.ts";
+import { signalNumber } from "./signals.ts";
 
 /**
  * Starts a command and returns it at once, with its output, input, signals and end as a {@link GuestProcess}; `started`

@@ -1,6 +1,11 @@
 import type { Socket } from "node:net";
-import type { Deadline } from "../util/deadline.ts";
-import { monotonicMs } from "../util/monotonic.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
+import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "../wire/frame.ts";
+import { Goodbye, type HelloAck } from "../wire/messages.ts";
+import { decode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 import { type ConnectOptions, connectAgent } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Outbox } from "./outbox.ts";
@@ -13,11 +18,6 @@ import {
   type StreamLink,
   type StreamRequest,
 } from "./stream.ts";
-import { escapeTerminal } from "./terminal.ts";
-import { violation } from "./violation.ts";
-import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "./wire/frame.ts";
-import { Goodbye, type HelloAck } from "./wire/messages.ts";
-import { decode } from "./wire/schema.ts";
 
 /** A guest that lets this many bytes pile up unread while it sends PINGs is cut off. */
 const MAX_PONG_BACKLOG = 4 * 1024 * 1024;

@@ -1,11 +1,11 @@
 import { watch } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { SmolVMError } from "../errors.ts";
-import type { Deadline } from "../util/deadline.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { checkVersion, encodeHello, FLUSH_BYTES, HelloScan } from "../wire/hello.ts";
+import { type HelloAck, NONCE_BYTES } from "../wire/messages.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { checkVersion, encodeHello, FLUSH_BYTES, HelloScan } from "./wire/hello.ts";
-import { type HelloAck, NONCE_BYTES } from "./wire/messages.ts";
 
 /** Options of {@link AgentSession.connect}. */
 export interface ConnectOptions {

@@ -1,6 +1,6 @@
+import type { ProcessExit, RunResult } from "../types.ts";
+import type { Result } from "../wire/messages.ts";
 import { signalName } from "./signals.ts";
-import type { ProcessExit, RunResult } from "./types.ts";
-import type { Result } from "./wire/messages.ts";
 
 /** Output up to this size, in bytes, is decoded at once; larger output when its string is first asked for. */
 const DECODE_AT_ONCE = 1024 * 1024;

@@ -1,12 +1,12 @@
-import { SmolVMError } from "../errors.ts";
-import { ChunkQueue } from "../util/chunk-queue.ts";
-import { monotonicMs } from "../util/monotonic.ts";
-import { guestError } from "./guest-error.ts";
+import { SmolVMError } from "../../errors.ts";
+import { ChunkQueue } from "../../util/chunk-queue.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
+import { guestError } from "../session/guest-error.ts";
+import type { AgentSession } from "../session/session.ts";
+import type { AgentStream, GuestChannel, StreamHandler } from "../session/stream.ts";
+import type { OutputChunk, ProcessNumbers, SpawnExit, SpawnOptions } from "../types.ts";
+import type { Opened, Result } from "../wire/messages.ts";
 import { processExit } from "./run-result.ts";
-import type { AgentSession } from "./session.ts";
-import type { AgentStream, GuestChannel, StreamHandler } from "./stream.ts";
-import type { OutputChunk, ProcessNumbers, SpawnExit, SpawnOptions } from "./types.ts";
-import type { Opened, Result } from "./wire/messages.ts";
 
 /** Output that may be pending unread, in bytes of stdout and of stderr. */
 export const PROCESS_WINDOW: number = 256 * 1024;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { checkRunOptions, checkSpawnOptions } from "../../../src/agent/check-options.ts";
-import { checkContent } from "../../../src/agent/files/content.ts";
-import { checkProcessId } from "../../../src/agent/process-list.ts";
+import { checkContent } from "../../../../src/agent/files/content.ts";
+import { checkRunOptions, checkSpawnOptions } from "../../../../src/agent/process/check-options.ts";
+import { checkProcessId } from "../../../../src/agent/process/process-list.ts";
 
 const refused = (message: string, hint?: string): object =>
   expect.objectContaining({ code: "CONFIG_INVALID", message, ...(hint === undefined ? {} : { hint }) });

@@ -1,14 +1,14 @@
 import { Duplex } from "node:stream";
-import { SmolVMError } from "../errors.ts";
-import { ChunkQueue } from "../util/chunk-queue.ts";
-import { Deadline } from "../util/deadline.ts";
-import { guestError } from "./guest-error.ts";
-import type { AgentSession } from "./session.ts";
-import type { AgentStream } from "./stream.ts";
-import { escapeTerminal } from "./terminal.ts";
-import { violation } from "./violation.ts";
-import { Open } from "./wire/messages.ts";
-import { encode } from "./wire/schema.ts";
+import { SmolVMError } from "../../errors.ts";
+import { ChunkQueue } from "../../util/chunk-queue.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { guestError } from "../session/guest-error.ts";
+import type { AgentSession } from "../session/session.ts";
+import type { AgentStream } from "../session/stream.ts";
+import { Open } from "../wire/messages.ts";
+import { encode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 
 /** Where a connection goes, seen from inside the guest. */
 export type ForwardTarget =

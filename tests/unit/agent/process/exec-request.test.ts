@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { execRequest } from "../../../src/agent/exec-request.ts";
-import type { Command } from "../../../src/agent/types.ts";
-import { Open } from "../../../src/agent/wire/messages.ts";
-import { decode } from "../../../src/agent/wire/schema.ts";
+import { execRequest } from "../../../../src/agent/process/exec-request.ts";
+import type { Command } from "../../../../src/agent/types.ts";
+import { Open } from "../../../../src/agent/wire/messages.ts";
+import { decode } from "../../../../src/agent/wire/schema.ts";
 
 const SHAPE = { stdin: false, window: 1000 };
 const exec = (...[command, shape]: [Command, object?]) =>

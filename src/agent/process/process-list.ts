@@ -1,15 +1,15 @@
-import { SmolVMError } from "../errors.ts";
-import { Deadline } from "../util/deadline.ts";
-import { call } from "./call.ts";
+import { SmolVMError } from "../../errors.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { call } from "../session/call.ts";
+import type { AgentSession } from "../session/session.ts";
+import type { Limits, ProcessInfo } from "../types.ts";
+import { Process } from "../wire/messages.ts";
+import { RecordDecoder } from "../wire/records.ts";
+import { decode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
 import { processExit } from "./run-result.ts";
-import type { AgentSession } from "./session.ts";
 import { signalNumber } from "./signals.ts";
-import { escapeTerminal } from "./terminal.ts";
-import type { Limits, ProcessInfo } from "./types.ts";
-import { violation } from "./violation.ts";
-import { Process } from "./wire/messages.ts";
-import { RecordDecoder } from "./wire/records.ts";
-import { decode } from "./wire/schema.ts";
 
 /** Most of a process list that is taken from a guest. */
 const MAX_LIST_BYTES = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { SmolVMError } from "../errors.ts";
+import { SmolVMError } from "../../errors.ts";
 
 // Linux's numbers on x86 and ARM (signal(7)); the host's own may differ (macOS).
 const NAMES = [

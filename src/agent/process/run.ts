@@ -1,17 +1,17 @@
-import { SmolVMError } from "../errors.ts";
-import { ChunkQueue } from "../util/chunk-queue.ts";
-import { monotonicMs } from "../util/monotonic.ts";
+import { SmolVMError } from "../../errors.ts";
+import { ChunkQueue } from "../../util/chunk-queue.ts";
+import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
+import { guestError } from "../session/guest-error.ts";
+import type { AgentSession } from "../session/session.ts";
+import type { SessionEnd } from "../session/session-end.ts";
+import type { AgentStream, GuestChannel, StreamHandler } from "../session/stream.ts";
+import type { Command, ProcessExit, RunOptions, RunResult } from "../types.ts";
+import type { Result } from "../wire/messages.ts";
 import { type ExecRequest, execRequest } from "./exec-request.ts";
-import { guestError } from "./guest-error.ts";
 import { RunError } from "./run-error.ts";
 import { processExit, runResult } from "./run-result.ts";
-import type { AgentSession } from "./session.ts";
-import type { SessionEnd } from "./session-end.ts";
 import { feedStdin } from "./stdin-feed.ts";
-import type { AgentStream, GuestChannel, StreamHandler } from "./stream.ts";
-import { escapeTerminal } from "./terminal.ts";
-import type { Command, ProcessExit, RunOptions, RunResult } from "./types.ts";
-import type { Result } from "./wire/messages.ts";
 
 /** Default of {@link RunOptions.maxOutputBytes}. */
 export const DEFAULT_MAX_OUTPUT_BYTES: number = 16 * 1024 * 1024;

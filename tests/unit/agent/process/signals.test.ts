@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { signalName, signalNumber } from "../../../src/agent/signals.ts";
+import { signalName, signalNumber } from "../../../../src/agent/process/signals.ts";
 
 test.each([
   ["SIGTERM", 15],

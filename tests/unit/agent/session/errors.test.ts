@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { guestError } from "../../../src/agent/guest-error.ts";
-import { interruptedError } from "../../../src/agent/session-end.ts";
-import { GuestErrorCode } from "../../../src/agent/wire/messages.ts";
-import { ERROR_CODES } from "../../../src/errors.ts";
+import { guestError } from "../../../../src/agent/session/guest-error.ts";
+import { interruptedError } from "../../../../src/agent/session/session-end.ts";
+import { GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
+import { ERROR_CODES } from "../../../../src/errors.ts";
 
 describe("a guest's error", () => {
   test.each([

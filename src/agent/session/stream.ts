@@ -1,7 +1,4 @@
-import type { SmolVMError } from "../errors.ts";
-import type { SessionEnd } from "./session-end.ts";
-import { interruptedError } from "./session-end.ts";
-import { violation } from "./violation.ts";
+import type { SmolVMError } from "../../errors.ts";
 import {
   encodeFrame,
   encodeHeader,
@@ -11,9 +8,12 @@ import {
   MAX_CREDIT,
   MAX_PAYLOAD,
   openFrames,
-} from "./wire/frame.ts";
-import { Control, GuestErrorCode, Open, Opened, Result } from "./wire/messages.ts";
-import { type Draft, decode, encode } from "./wire/schema.ts";
+} from "../wire/frame.ts";
+import { Control, GuestErrorCode, Open, Opened, Result } from "../wire/messages.ts";
+import { type Draft, decode, encode } from "../wire/schema.ts";
+import { violation } from "../wire/violation.ts";
+import type { SessionEnd } from "./session-end.ts";
+import { interruptedError } from "./session-end.ts";
 
 /** A channel that the guest writes: 1 is stdout or content, 2 stderr. */
 export type GuestChannel = 1 | 2;

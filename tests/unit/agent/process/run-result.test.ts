@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { processExit, runResult } from "../../../src/agent/run-result.ts";
+import { processExit, runResult } from "../../../../src/agent/process/run-result.ts";
 
 const NOTHING = Buffer.alloc(0);
 const EXIT = { exitCode: 0, signal: undefined, durationMs: 1 };

@@ -1,5 +1,5 @@
-import { type ErrorCode, SmolVMError, type SmolVMErrorOptions } from "../errors.ts";
-import type { RunResult } from "./types.ts";
+import { type ErrorCode, SmolVMError, type SmolVMErrorOptions } from "../../errors.ts";
+import type { RunResult } from "../types.ts";
 
 /** Most bytes of each output that go into `details`, from its end; all of it is in `result`. */
 const DETAIL_BYTES = 64 * 1024;

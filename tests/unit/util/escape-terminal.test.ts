@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { escapeTerminal } from "../../../src/agent/terminal.ts";
+import { escapeTerminal } from "../../../src/util/escape-terminal.ts";
 
 test.each([
   ["plain text, grüße, 日本語, 🙂", "plain text, grüße, 日本語, 🙂"],

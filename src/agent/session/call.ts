@@ -1,9 +1,9 @@
-import type { Deadline } from "../util/deadline.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { Open, type Opened, type Result } from "../wire/messages.ts";
+import { type Draft, encode } from "../wire/schema.ts";
 import { type ErrorContext, guestError } from "./guest-error.ts";
 import type { AgentSession } from "./session.ts";
 import type { AgentStream, GuestChannel } from "./stream.ts";
-import { Open, type Opened, type Result } from "./wire/messages.ts";
-import { type Draft, encode } from "./wire/schema.ts";
 
 /** Credit for answers that are consumed as they come, in bytes. */
 export const CALL_WINDOW: number = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
-import type { AgentStream } from "./stream.ts";
-import type { StdinSource } from "./types.ts";
+import type { AgentStream } from "../session/stream.ts";
+import type { StdinSource } from "../types.ts";
 
 /** Feeds a stream's channel 0 from a source; returns what stops the feeding, to be called when the stream is over. */
 export function feedStdin(
