@@ -16,7 +16,7 @@ import type { VMConfig } from "../src/index.ts";
 import { RawAgent } from "./floor.ts";
 import { endVmm, lendMachine, type RawMachine } from "./machine.ts";
 
-/** In the order in which they come; the agent's own are the names of its stages (guest/src/boot.rs). */
+/** In the order in which they come; the agent's own are the names of its stages (guest/src/boot/). */
 const PARTS: Readonly<Record<string, string>> = {
   init: "QEMU and kernel, up to the agent's first line",
   modules: "kernel modules",

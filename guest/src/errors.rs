@@ -1,7 +1,7 @@
 //! Linux error numbers as the protocol's codes.
 
-use crate::messages::{code, Failure};
 use crate::sys::Errno;
+use crate::wire::messages::{code, Failure};
 
 /// The protocol's code for an error number.
 pub fn code_of(errno: Errno) -> u32 {

@@ -2,53 +2,15 @@
 
 use std::ffi::CString;
 
-pub mod abort;
-pub mod agent;
 pub mod boot;
-pub mod cgroup;
-pub mod clock;
-pub mod cmdline;
-pub mod commands;
-pub mod configure;
-pub mod console;
-pub mod disks;
 pub mod errors;
 pub mod exec;
-pub mod file_info;
-pub mod file_read;
-pub mod file_write;
 pub mod files;
-pub mod forward;
-pub mod frame;
-pub mod info;
-pub mod kill;
-pub mod messages;
-pub mod mounts;
-pub mod network;
-pub mod poller;
-pub mod port;
-pub mod process;
-pub mod pty;
-pub mod pump;
-pub mod remove;
-pub mod requests;
-pub mod ring;
-pub mod root;
-pub mod session;
-pub mod shutdown;
-pub mod signals;
-pub mod spawn;
+pub mod machine;
+pub mod serve;
+pub mod streams;
 pub mod sys;
-pub mod task;
-pub mod text;
-pub mod tree;
-pub mod tree_read;
-pub mod tree_write;
-pub mod users;
-pub mod watch;
-pub mod watched;
 pub mod wire;
-pub mod worker;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,16 +39,16 @@ pub fn run(args: &[&[u8]]) -> i32 {
 
 /// Serves sessions on a Unix socket, as an ordinary process.
 fn listen(path: &[u8]) -> i32 {
-    signals::reset_dispositions();
+    serve::signals::reset_dispositions();
     let served = (|| {
         let path = CString::new(path).map_err(|_| sys::Errno(libc::EINVAL))?;
-        let mut agent = agent::Agent::new(agent::Role::Guest)?;
+        let mut agent = serve::agent::Agent::new(serve::agent::Role::Guest)?;
         agent.listen_unix(&path)?;
-        console::stage("ready");
+        sys::console::stage("ready");
         Err::<(), _>(agent.serve())
     })();
     if let Err(error) = served {
-        console::warn("cannot serve", error);
+        sys::console::warn("cannot serve", error);
     }
     1
 }

@@ -3,10 +3,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use smolvm_agent::frame::{scan, Header, Scan, Sender, HEADER, MAGIC, MAX_HELLO, MAX_PAYLOAD};
-use smolvm_agent::messages::{Control, FileInfo, Hello, Open};
-use smolvm_agent::tree::{self, Order, Record, MAX_RECORD};
-use smolvm_agent::wire::{put_bytes, put_uint, put_varint, read_varint, Reader, Value};
+use smolvm_agent::wire::fields::{put_bytes, put_uint, put_varint, read_varint, Reader, Value};
+use smolvm_agent::wire::frame::{scan, Header, Scan, Sender, HEADER, MAGIC, MAX_HELLO, MAX_PAYLOAD};
+use smolvm_agent::wire::messages::{Control, FileInfo, Hello, Open};
+use smolvm_agent::wire::tree::{self, Order, Record, MAX_RECORD};
 
 /// Bytes that look like messages more often than noise does.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
@@ -27,7 +27,11 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
 /// `test.sh --long` tries more of them.
 fn cases() -> u32 {
     let long = std::env::var_os("SMOLVM_TEST_LONG").is_some_and(|value| !value.is_empty());
-    if long { 51_200 } else { 512 }
+    if long {
+        51_200
+    } else {
+        512
+    }
 }
 
 proptest! {
@@ -77,7 +81,7 @@ proptest! {
         put_bytes(&mut hello, 3, &[7; 16]);
         let mut input = noise.clone();
         input.extend_from_slice(MAGIC);
-        smolvm_agent::frame::put_frame(&mut input, 0, smolvm_agent::frame::kind::HELLO, 0, &hello);
+        smolvm_agent::wire::frame::put_frame(&mut input, 0, smolvm_agent::wire::frame::kind::HELLO, 0, &hello);
         input.extend_from_slice(b"rest");
         let cut = cut.min(input.len());
         let mut buf = Vec::new();

@@ -1,18 +1,18 @@
 //! The agent's decisions, each a pure function.
 
-use smolvm_agent::clock::HostClock;
-use smolvm_agent::cmdline::Parameters;
-use smolvm_agent::configure::{hosts_with, is_hostname};
-use smolvm_agent::disks::place;
-use smolvm_agent::exec::prepare;
-use smolvm_agent::files::{checked_path, directory_of};
-use smolvm_agent::forward::{addresses, Address};
-use smolvm_agent::messages::{code, Exec, Forward};
-use smolvm_agent::mounts::has_slow;
-use smolvm_agent::ring::{Ring, CAPACITY};
-use smolvm_agent::root::probe;
-use smolvm_agent::text::{decimal, parse_decimal};
-use smolvm_agent::users::{find_account, groups_of, resolve, resolve_in};
+use smolvm_agent::boot::cmdline::Parameters;
+use smolvm_agent::boot::disks::place;
+use smolvm_agent::boot::mounts::has_slow;
+use smolvm_agent::boot::root::probe;
+use smolvm_agent::exec::prepare::prepare;
+use smolvm_agent::exec::ring::{Ring, CAPACITY};
+use smolvm_agent::files::request::{checked_path, directory_of};
+use smolvm_agent::machine::clock::HostClock;
+use smolvm_agent::machine::configure::{hosts_with, is_hostname};
+use smolvm_agent::machine::users::{find_account, groups_of, resolve, resolve_in};
+use smolvm_agent::serve::forward::{addresses, Address};
+use smolvm_agent::sys::text::{decimal, parse_decimal};
+use smolvm_agent::wire::messages::{code, Exec, Forward};
 
 const PASSWD: &[u8] =
     b"root:x:0:0:root:/root:/bin/bash\nbroken line\n:x:1:1:::\nann:x:1000:100:Ann:/home/ann:/bin/sh\n\

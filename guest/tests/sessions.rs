@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use smolvm_agent::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC};
-use smolvm_agent::messages::code;
-use smolvm_agent::wire::{put_bytes, put_field, put_uint, Reader, Value};
+use smolvm_agent::wire::fields::{put_bytes, put_field, put_uint, Reader, Value};
+use smolvm_agent::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC};
+use smolvm_agent::wire::messages::code;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use serde_json::{json, Map, Value};
-use smolvm_agent::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
-use smolvm_agent::messages::{
+use smolvm_agent::wire::fields::put_field;
+use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
+use smolvm_agent::wire::messages::{
     encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Hello, HelloAck,
     Info, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
-use smolvm_agent::tree::{self, Record};
-use smolvm_agent::wire::put_field;
+use smolvm_agent::wire::tree::{self, Record};
 
 fn vectors(layer: &str) -> Vec<Value> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/vectors");
@@ -92,7 +92,7 @@ impl Fields {
     }
 }
 
-fn size_json(size: smolvm_agent::messages::Size) -> Value {
+fn size_json(size: smolvm_agent::wire::messages::Size) -> Value {
     Fields::default().int("cols", size.cols.into()).int("rows", size.rows.into()).done()
 }
 
@@ -424,7 +424,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
             }
             .encode(&mut out)
         }
-        "GOODBYE" => smolvm_agent::wire::put_bytes(&mut out, 1, &text(message, "reason")),
+        "GOODBYE" => smolvm_agent::wire::fields::put_bytes(&mut out, 1, &text(message, "reason")),
         _ => return None,
     }
     Some(out)

@@ -1,0 +1,128 @@
+//! The kernel's file systems, and what to know of the others.
+
+use std::ffi::CStr;
+
+use crate::boot::Failed;
+use crate::machine::configure::Disk;
+use crate::serve::agent::Agent;
+use crate::sys::poller::{Target, PRI};
+use crate::sys::{self, Errno, Res};
+
+const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+
+fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong, data: &CStr) -> Res<()> {
+    sys::mkdir(target, 0o755)?;
+    match sys::mount(kind, target, kind, flags, data) {
+        Err(Errno(libc::EBUSY)) => Ok(()), // there already
+        other => other,
+    }
+}
+
+/// What the boot itself needs.
+pub fn early() -> Result<(), Failed> {
+    let fail = |what: &'static [u8]| move |e| Failed::new("init", what, e);
+    mount(c"devtmpfs", c"/dev", libc::MS_NOSUID, c"mode=0755").map_err(fail(b"cannot mount /dev"))?;
+    mount(c"proc", c"/proc", SAFE, c"").map_err(fail(b"cannot mount /proc"))?;
+    mount(c"sysfs", c"/sys", SAFE, c"").map_err(fail(b"cannot mount /sys"))
+}
+
+/// What commands expect, in the final root. One that fails is missed only by who uses it.
+pub fn late() {
+    let note = |what: &str, result: Res<()>| {
+        if let Err(error) = result {
+            crate::sys::console::warn(what, error);
+        }
+    };
+    let devpts = c"mode=620,ptmxmode=666,gid=5";
+    note("cannot mount /dev/pts", mount(c"devpts", c"/dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, devpts));
+    note("cannot mount /dev/shm", mount(c"tmpfs", c"/dev/shm", libc::MS_NOSUID | libc::MS_NODEV, c"mode=1777"));
+    note("cannot mount /run", mount(c"tmpfs", c"/run", libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755"));
+    note("cannot mount /sys/fs/cgroup", mount(c"cgroup2", c"/sys/fs/cgroup", SAFE, c""));
+    for (target, link) in [
+        (c"/proc/self/fd", c"/dev/fd"),
+        (c"/proc/self/fd/0", c"/dev/stdin"),
+        (c"/proc/self/fd/1", c"/dev/stdout"),
+        (c"/proc/self/fd/2", c"/dev/stderr"),
+    ] {
+        // SAFETY: constant paths; one that exists stays.
+        unsafe { libc::symlink(target.as_ptr(), link.as_ptr()) };
+    }
+    make_tmp();
+}
+
+fn make_tmp() {
+    let _ = sys::mkdir(c"/run/lock", 0o1777);
+    for dir in [c"/tmp", c"/var/tmp"] {
+        // SAFETY: constant paths.
+        unsafe {
+            if libc::mkdir(dir.as_ptr(), 0o1777) == 0 {
+                libc::chmod(dir.as_ptr(), 0o1777); // mkdir's mode is less the umask
+            }
+        }
+    }
+}
+
+/// The last act on the disks: nothing writes to them any more. Run by a child that may hang.
+pub fn make_read_only(disk: &Disk) {
+    let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
+    let _ = sys::mount(c"none", c"/", c"", flags, c"");
+    if let Some(upper) = &disk.upper {
+        // The mount of the upper disk has no path any more, but its root is open.
+        let fd = crate::sys::text::decimal(upper.raw() as u64);
+        let path = crate::machine::configure::path(&[b"/proc/self/fd/", fd.as_bytes()]);
+        let _ = sys::mount(c"none", &path, c"", flags, c"");
+    }
+}
+
+/// File systems that only wait for memory and local disks.
+const LOCAL: [&[u8]; 28] = [
+    b"rootfs",
+    b"ramfs",
+    b"tmpfs",
+    b"devtmpfs",
+    b"devpts",
+    b"proc",
+    b"sysfs",
+    b"cgroup",
+    b"cgroup2",
+    b"overlay",
+    b"squashfs",
+    b"erofs",
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"xfs",
+    b"btrfs",
+    b"vfat",
+    b"iso9660",
+    b"mqueue",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"bpf",
+    b"hugetlbfs",
+    b"binfmt_misc",
+    b"nsfs",
+];
+
+/// True if a mount table (proc(5), mounts) has a file system that another program or machine answers for. Pure.
+pub fn has_slow(table: &[u8]) -> bool {
+    let kinds = table.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b' ').nth(2));
+    kinds.into_iter().any(|kind| !LOCAL.contains(&kind))
+}
+
+impl Agent {
+    /// Watches the mount table: a command that starts on a hung FUSE must not take the agent with it.
+    pub fn watch_mounts(&mut self) {
+        let Ok(fd) = sys::open(c"/proc/self/mounts", libc::O_RDONLY) else { return };
+        if self.poller.add(&fd, PRI, Target::Mounts).is_ok() {
+            self.mount_table = Some(fd);
+        }
+    }
+
+    pub fn on_mounts(&mut self) {
+        let table = sys::read_file(c"/proc/self/mounts", 1 << 20);
+        self.slow_mounts = table.map_or(true, |table| has_slow(&table));
+    }
+}

@@ -1,0 +1,9 @@
+//! A command, from a request through clone3 to the signals that reach all it started.
+
+pub mod cgroup;
+pub mod kill;
+pub mod prepare;
+pub mod process;
+pub mod pty;
+pub mod ring;
+pub mod spawn;

@@ -1,0 +1,90 @@
+//! A command in the process table.
+
+use crate::exec::ring::Ring;
+use crate::sys::Fd;
+use crate::wire::messages::{ProcessRecord, Size};
+
+/// How much of a command line the table remembers.
+const ARGV_KEPT: usize = 4096;
+
+pub struct Process {
+    /// the agent's own number for it, never reused
+    pub id: u32,
+    pub pid: i32,
+    pub argv: Vec<Vec<u8>>,
+    pub user: Vec<u8>,
+    pub started_s: u64,
+    pub pty: bool,
+    pub cgroup: Option<crate::exec::cgroup::Cgroup>,
+    /// exit code and signal, once it was reaped
+    pub exited: Option<(u32, u32)>,
+    /// RESET asked for its end
+    pub cancelled: bool,
+    /// output of a detached process
+    pub ring: Option<Ring>,
+    /// position in the ring up to which the attached stream was served
+    pub cursor: u64,
+    pub dropped: u64,
+    /// until its exec(2) is known to have worked
+    pub starting: Option<Starting>,
+}
+
+/// A command between fork and exec.
+pub struct Starting {
+    /// closes when exec(2) works, else carries stage and error number
+    pub status: Fd,
+    pub token: crate::sys::poller::Token,
+    pub cwd: Vec<u8>,
+}
+
+impl Process {
+    /// A table entry's record for `process_list`.
+    pub fn record(&self) -> ProcessRecord<'_> {
+        let (exit_code, signal) = self.exited.unwrap_or((0, 0));
+        ProcessRecord {
+            process: self.id,
+            pid: self.pid as u32,
+            argv: &self.argv,
+            running: self.exited.is_none(),
+            exit_code,
+            signal,
+            detached: self.ring.is_some(),
+            pty: self.pty,
+            started_s: self.started_s,
+            user: &self.user,
+        }
+    }
+
+    /// The oldest output still kept becomes the next to send; what fell out is counted.
+    pub fn catch_up(&mut self) {
+        if let Some(ring) = &self.ring {
+            if self.cursor < ring.start() {
+                self.dropped += ring.start() - self.cursor;
+                self.cursor = ring.start();
+            }
+        }
+    }
+}
+
+/// The part of a command line that the table keeps.
+pub fn remember_argv(argv: &[&[u8]]) -> Vec<Vec<u8>> {
+    let mut left = ARGV_KEPT;
+    let mut kept = Vec::new();
+    for arg in argv {
+        if left == 0 {
+            break;
+        }
+        let part = &arg[..arg.len().min(left)];
+        left -= part.len().max(1).min(left);
+        kept.push(part.to_vec());
+    }
+    kept
+}
+
+/// Sets a terminal's size.
+pub fn resize(terminal: i32, size: Size) {
+    let clamp = |value: u32| value.min(u32::from(u16::MAX)) as u16;
+    let size = libc::winsize { ws_row: clamp(size.rows), ws_col: clamp(size.cols), ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one winsize. A terminal that has gone needs no size.
+    unsafe { libc::ioctl(terminal, libc::TIOCSWINSZ as _, &size) };
+}

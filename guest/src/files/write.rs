@@ -1,0 +1,171 @@
+//! `file_write`: channel 0 becomes a file, whole or not at all.
+
+use std::ffi::{CStr, CString};
+
+use crate::errors::failure;
+use crate::files::abort::aborted;
+use crate::files::info::{FileStat, FILE};
+use crate::files::read::{set_mtime, Mover};
+use crate::files::request::{directory_of, failed_at, follow, make_parents, outcome_with, rename_at};
+use crate::serve::worker::Channels;
+use crate::sys::text::decimal;
+use crate::sys::{self, check, Errno, Fd, Res};
+use crate::wire::messages::{code, Failure, FileRequest, Outcome};
+
+/// What is taken at once; a pipe's whole capacity.
+const STEP: usize = 65_536;
+/// Modes of new files, before the umask.
+const NEW_FILE: u32 = 0o666;
+
+pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<Outcome, Failure> {
+    let fail = || failed_at("cannot write", request.path);
+    if request.path.ends_with(b"/") {
+        return Err(fail()(Errno(libc::EISDIR)));
+    }
+    if request.parents {
+        make_parents(path, false).map_err(fail())?;
+    }
+    let path = follow(path).map_err(fail())?;
+    let existing = match FileStat::of(libc::AT_FDCWD, &path, false) {
+        Ok(stat) => Some(stat),
+        Err(Errno(libc::ENOENT)) => None,
+        Err(error) => return Err(fail()(error)),
+    };
+    if let Some(stat) = &existing {
+        if request.exclusive {
+            return Err(fail()(Errno(libc::EEXIST)));
+        }
+        if stat.is_dir() {
+            return Err(fail()(Errno(libc::EISDIR)));
+        }
+        // Devices and the kernel's own files are written to, never replaced.
+        if stat.kind() != FILE || is_kernel_file(&path) {
+            return in_place(request, &path, libc::O_WRONLY, channels);
+        }
+    }
+    if request.append {
+        return in_place(request, &path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT, channels);
+    }
+    replace(request, &path, existing.as_ref(), channels)
+}
+
+fn is_kernel_file(path: &CStr) -> bool {
+    // linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, bpf, configfs, securityfs
+    const KERNEL: [u32; 9] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0xcafe_4a11,
+        0x6265_6570,
+        0x7363_6673,
+    ];
+    // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
+    unsafe {
+        let mut fs: libc::statfs = std::mem::zeroed();
+        libc::statfs(path.as_ptr(), &mut fs) == 0 && KERNEL.contains(&(fs.f_type as u32))
+    }
+}
+
+/// Copies channel 0 to the end. Cancelled requests end it early; `aborted` tells.
+fn copy_input(file: i32, channels: &Channels) -> Res<u64> {
+    let mut mover = Mover::default();
+    let mut total = 0;
+    loop {
+        match mover.step(channels.input(), file, STEP)? {
+            0 => return Ok(total),
+            n => total += n as u64,
+        }
+    }
+}
+
+fn finish(request: &FileRequest, file: &Fd) -> Result<Outcome, Failure> {
+    let stat = FileStat::of_fd(file.raw()).map_err(failed_at("cannot stat", request.path))?;
+    Ok(outcome_with(&stat.info(request.path, b"")))
+}
+
+fn in_place(request: &FileRequest, path: &CStr, flags: i32, channels: &Channels) -> Result<Outcome, Failure> {
+    let fail = || failed_at("cannot write", request.path);
+    let file = sys::open_mode(path, flags | libc::O_NOCTTY, NEW_FILE).map_err(fail())?;
+    channels.opened(&[]);
+    copy_input(file.raw(), channels).map_err(fail())?;
+    if aborted() {
+        return Err(Failure::new(code::CANCELLED, "the request was cancelled"));
+    }
+    if request.append {
+        apply_mode_and_time(request, None, &file).map_err(fail())?;
+    }
+    finish(request, &file)
+}
+
+/// Mode, owner and time of the file that takes the target's place.
+fn apply_mode_and_time(request: &FileRequest, existing: Option<&FileStat>, file: &Fd) -> Res<()> {
+    if let Some(stat) = existing {
+        let (uid, gid) = stat.owner();
+        // Only root can give files away; another user's file becomes the writer's.
+        // SAFETY: plain call.
+        unsafe { libc::fchown(file.raw(), uid, gid) };
+    }
+    let mode = if request.mode != 0 { Some(request.mode & 0o7777) } else { existing.map(FileStat::mode) };
+    if let Some(mode) = mode {
+        // After the owner: a change of owner clears the set-id bits.
+        // SAFETY: plain call.
+        check(unsafe { libc::fchmod(file.raw(), mode) })?;
+    }
+    if request.mtime_s != 0 || request.mtime_ns != 0 {
+        set_mtime(file.raw(), request.mtime_s, request.mtime_ns)?;
+    }
+    Ok(())
+}
+
+/// Writes a temporary file beside the target and renames it.
+fn replace(
+    request: &FileRequest,
+    path: &CStr,
+    existing: Option<&FileStat>,
+    channels: &Channels,
+) -> Result<Outcome, Failure> {
+    let fail = || failed_at("cannot write", request.path);
+    let (file, temporary) = make_temporary(libc::AT_FDCWD, directory_of(path.to_bytes())).map_err(fail())?;
+    channels.opened(&[]);
+    let written = copy_input(file.raw(), channels)
+        .and_then(|_| apply_mode_and_time(request, existing, &file))
+        .map_err(fail())
+        .and_then(|()| {
+            if aborted() {
+                return Err(Failure::new(code::CANCELLED, "the request was cancelled"));
+            }
+            rename_at(libc::AT_FDCWD, &temporary, path, !request.exclusive).map_err(fail())
+        });
+    if let Err(error) = written {
+        // SAFETY: the path is NUL-terminated.
+        unsafe { libc::unlink(temporary.as_ptr()) };
+        return Err(error);
+    }
+    finish(request, &file)
+}
+
+/// A new file with a name that nobody else uses: `directory` is a prefix that ends with a slash, or empty.
+pub fn make_temporary(dir: i32, directory: &[u8]) -> Res<(Fd, CString)> {
+    // SAFETY: plain call.
+    let pid = unsafe { libc::getpid() } as u64;
+    for attempt in 0..100u64 {
+        let (_, ns) = sys::clock(libc::CLOCK_MONOTONIC);
+        let unique = decimal(u64::from(ns) + attempt);
+        let name = [directory, b".smolvm-", decimal(pid).as_bytes(), b"-", unique.as_bytes(), b".tmp"].concat();
+        let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        match sys::openat(dir, &name, flags, NEW_FILE) {
+            Err(Errno(libc::EEXIST)) => {}
+            other => return other.map(|fd| (fd, name)),
+        }
+    }
+    Err(Errno(libc::EEXIST))
+}
+
+/// The failure of a file that a tree names.
+pub fn failed_in_tree(what: &str, path: &[u8], errno: Errno) -> Failure {
+    failure(&[what.as_bytes(), b" '", path, b"'"].concat(), errno)
+}

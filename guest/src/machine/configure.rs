@@ -1,0 +1,176 @@
+//! Makes a fresh or restored machine this one: entropy, clock, names, network, size of its disk.
+
+use std::ffi::{CStr, CString};
+
+use crate::errors::failure;
+use crate::serve::agent::Role;
+use crate::sys::{self, check, Errno, Fd, Res};
+use crate::wire::messages::{code, Configure, Failure};
+
+/// Entropy taken at most, in bytes.
+const MAX_ENTROPY: usize = 512;
+/// The writable disk's file system.
+#[derive(Default)]
+pub struct Disk {
+    /// its root directory, where it can be grown
+    pub upper: Option<Fd>,
+}
+
+/// Applies the fields that are present, in an order in which each needs only those before it.
+pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure> {
+    if role != Role::Init {
+        return refuse(request);
+    }
+    if !request.entropy.is_empty() {
+        if request.entropy.len() > MAX_ENTROPY {
+            return Err(Failure::new(code::INVALID, "more than 512 bytes of entropy"));
+        }
+        add_entropy(request.entropy).map_err(|e| failure(b"cannot add entropy", e))?;
+    }
+    if request.clock_s != 0 {
+        set_clock(request.clock_s, request.clock_ns).map_err(|e| failure(b"cannot set the clock", e))?;
+    }
+    // Before any file is written: a full disk may just have become larger.
+    if request.disk_bytes != 0 {
+        let upper = disk.upper.as_ref();
+        let upper = upper.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no writable disk to grow"))?;
+        grow(upper, request.disk_bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))?;
+    }
+    if !request.hostname.is_empty() {
+        set_hostname(request.hostname)?;
+    }
+    if !request.machine_id.is_empty() {
+        set_machine_id(request.machine_id)?;
+    }
+    if let Some(network) = &request.network {
+        crate::machine::network::apply(network)?;
+    }
+    Ok(())
+}
+
+/// As an ordinary process the agent changes nothing of its host. Only an empty request succeeds.
+fn refuse(request: &Configure) -> Result<(), Failure> {
+    if *request == Configure::default() {
+        return Ok(());
+    }
+    Err(Failure::new(code::UNSUPPORTED, "this agent is not PID 1 of a machine of its own and configures nothing"))
+}
+
+/// Credits entropy to the kernel's pool and reseeds its generator at once (random(4)): machines restored from one
+/// memory image must not share it.
+fn add_entropy(entropy: &[u8]) -> Res<()> {
+    // _IOW('R', 0x03, int[2]) and _IO('R', 0x07), linux/random.h
+    const RNDADDENTROPY: u64 = 0x4008_5203;
+    const RNDRESEEDCRNG: u64 = 0x5207;
+    let random = sys::open(c"/dev/urandom", libc::O_RDWR)?;
+    let mut request = Vec::with_capacity(8 + entropy.len());
+    request.extend_from_slice(&(entropy.len() as u32 * 8).to_ne_bytes());
+    request.extend_from_slice(&(entropy.len() as u32).to_ne_bytes());
+    request.extend_from_slice(entropy);
+    // SAFETY: the buffer is a rand_pool_info of the length that it names.
+    check(unsafe { libc::ioctl(random.raw(), RNDADDENTROPY as _, request.as_ptr()) })?;
+    check(unsafe { libc::ioctl(random.raw(), RNDRESEEDCRNG as _) }).map(|_| ())
+}
+
+fn set_clock(seconds: u64, nanoseconds: u32) -> Res<()> {
+    // SAFETY: plain in parameter.
+    unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        time.tv_sec = seconds.try_into().map_err(|_| Errno(libc::EINVAL))?;
+        time.tv_nsec = nanoseconds.into();
+        check(libc::clock_settime(libc::CLOCK_REALTIME, &time)).map(|_| ())
+    }
+}
+
+/// True for a host name that files and the kernel take as it is.
+pub fn is_hostname(name: &[u8]) -> bool {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'.';
+    (1..=64).contains(&name.len()) && name.iter().all(allowed) && name[0] != b'-' && name[0] != b'.'
+}
+
+fn set_hostname(name: &[u8]) -> Result<(), Failure> {
+    if !is_hostname(name) {
+        return Err(Failure::new(code::INVALID, "the host name is malformed"));
+    }
+    // SAFETY: the buffer is valid for its length.
+    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })
+        .map_err(|e| failure(b"cannot set the host name", e))?;
+    let hosts = sys::read_file(c"/etc/hosts", 1 << 20).unwrap_or_default();
+    write_setting(c"/etc/hostname", &[name, b"\n"].concat(), 0o644)?;
+    write_setting(c"/etc/hosts", &hosts_with(&hosts, name), 0o644)
+}
+
+/// Puts a file of settings in place, if it is not so already. A disk that is full or read-only, and an image without
+/// the directory, are no reason to refuse the machine: whoever misses the file finds a warning on the console.
+pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failure> {
+    if sys::read_file(path, content.len() + 1).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    let text = path.to_bytes();
+    let temporary = crate::machine::configure::path(&[text, b".smolvm"]);
+    let written = sys::write_file(&temporary, content, mode)
+        .and_then(|()| crate::files::request::rename_at(libc::AT_FDCWD, &temporary, path, true));
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // SAFETY: a valid path; half a file is no file.
+            unsafe { libc::unlink(temporary.as_ptr()) };
+            if matches!(error.0, libc::ENOSPC | libc::EROFS | libc::EDQUOT | libc::ENOENT | libc::ENOTDIR) {
+                crate::sys::console::warn(path.to_str().unwrap_or("a file of settings"), error);
+                return Ok(());
+            }
+            Err(failure(&[b"cannot write ", text].concat(), error))
+        }
+    }
+}
+
+/// /etc/hosts with this machine's name at 127.0.1.1, as Debian has it. Pure.
+pub fn hosts_with(hosts: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in hosts.split_inclusive(|&b| b == b'\n') {
+        if !line.starts_with(b"127.0.1.1") {
+            out.extend_from_slice(line);
+        }
+    }
+    if !out.is_empty() && !out.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    if out.is_empty() {
+        out.extend_from_slice(b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    }
+    out.extend_from_slice(b"127.0.1.1\t");
+    out.extend_from_slice(name);
+    out.push(b'\n');
+    out
+}
+
+fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
+    if id.len() != 32 || !id.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+        return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
+    }
+    write_setting(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444)
+}
+
+/// Grows the mounted ext4 to the disk's size.
+fn grow(upper: &Fd, bytes: u64) -> Res<()> {
+    // _IOW('f', 16, __u64), fs/ext4/ext4.h: the new size in blocks
+    const EXT4_IOC_RESIZE_FS: u64 = 0x4008_6610;
+    // SAFETY: both structures are plain parameters.
+    unsafe {
+        let mut fs: libc::statfs = std::mem::zeroed();
+        check(libc::fstatfs(upper.raw(), &mut fs))?;
+        let blocks = bytes / fs.f_bsize as u64;
+        let result = check(libc::ioctl(upper.raw(), EXT4_IOC_RESIZE_FS as _, &blocks));
+        match result {
+            Ok(_) => Ok(()),
+            // File systems do not shrink: it may be as large already (what it counts is less its own tables).
+            Err(Errno(libc::EINVAL)) if fs.f_blocks as u64 >= blocks / 4 * 3 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A path made of parts; they hold no NUL.
+pub fn path(parts: &[&[u8]]) -> CString {
+    CString::new(parts.concat()).unwrap_or_default()
+}

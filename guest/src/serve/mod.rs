@@ -1,0 +1,10 @@
+//! What a host can ask for, and the loop that answers.
+
+pub mod agent;
+pub mod commands;
+pub mod forward;
+pub mod port;
+pub mod requests;
+pub mod shutdown;
+pub mod signals;
+pub mod worker;

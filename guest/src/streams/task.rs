@@ -1,0 +1,180 @@
+//! What runs on behalf of a stream: a command, a file worker or a connection. All three have at most one way in
+//! (channel 0) and two ways out (channels 1 and 2), so moving bytes is the same code for them.
+
+use crate::exec::process::Process;
+use crate::sys::poller::Token;
+use crate::sys::Fd;
+use crate::wire::messages::{Failure, Outcome};
+
+/// A stream that takes part in a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    pub session: usize,
+    pub stream: u32,
+}
+
+/// The way in: bytes of channel 0 on their way to a descriptor.
+pub struct Sink {
+    pub fd: Fd,
+    pub token: Token,
+    pub writable: bool,
+    /// bytes that the descriptor has not taken; bounded by the stream's credit
+    pub buf: Vec<u8>,
+    /// bytes of `buf` already written
+    pub done: usize,
+    /// the host will send no more
+    pub ended: bool,
+    pub kind: SinkKind,
+}
+
+/// How a sink ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SinkKind {
+    Pipe,
+    /// end of input is ^D
+    Terminal,
+    /// end of input is a half-close; the same description as the source
+    Socket,
+}
+
+/// A way out: a descriptor whose bytes go to channel 1 or 2.
+pub struct Source {
+    pub fd: Fd,
+    pub token: Token,
+    /// there may be something to read
+    pub ready: bool,
+    /// nobody writes any more; what is there is still read
+    pub hung_up: bool,
+    /// times that it had something to read
+    pub events: u32,
+    /// its pipe was made larger
+    pub widened: bool,
+    /// queued in its session until the outbound queue has room
+    pub waiting: bool,
+    /// how much is still to be sent after the command's end
+    pub limit: Option<usize>,
+    pub terminal: bool,
+}
+
+pub enum Kind {
+    Process(Box<Process>),
+    Worker(Worker),
+    Forward(Forward),
+}
+
+/// A forked child of the agent that works on files.
+pub struct Worker {
+    pub pid: i32,
+    /// where it writes its `Opened` and `Result`
+    pub status: Fd,
+    pub status_token: Token,
+    pub report: Vec<u8>,
+    /// OPENED was sent, or is none of this request
+    pub opened: bool,
+    /// its encoded Result
+    pub result: Option<Vec<u8>>,
+    /// it removes what is half written when it is told to stop
+    pub cleans_up: bool,
+    /// it stays until it is told to stop
+    pub watch: bool,
+    pub cancelled: bool,
+    /// when one that was told to stop is killed, in monotonic ms
+    pub kill_at: Option<u64>,
+    /// of a lookup: where to connect then
+    pub port: u16,
+}
+
+/// A connection inside the guest.
+pub struct Forward {
+    /// connect(2) has not finished yet
+    pub connecting: bool,
+    /// addresses left to try
+    pub next: Vec<crate::serve::forward::Address>,
+    /// the host's direction is over
+    pub input_over: bool,
+}
+
+pub struct Task {
+    pub link: Option<Link>,
+    pub sink: Option<Sink>,
+    pub sources: [Option<Source>; 2],
+    pub kind: Kind,
+}
+
+impl Task {
+    pub fn process(&self) -> Option<&Process> {
+        match &self.kind {
+            Kind::Process(process) => Some(process),
+            _ => None,
+        }
+    }
+    pub fn process_mut(&mut self) -> Option<&mut Process> {
+        match &mut self.kind {
+            Kind::Process(process) => Some(process),
+            _ => None,
+        }
+    }
+}
+
+/// A table with stable indices.
+pub struct Slab<T> {
+    items: Vec<Option<T>>,
+    free: Vec<usize>,
+}
+
+impl<T> Slab<T> {
+    pub const fn new() -> Self {
+        Slab { items: Vec::new(), free: Vec::new() }
+    }
+    /// The index that the next [`Slab::insert`] returns.
+    pub fn next_index(&self) -> usize {
+        self.free.last().copied().unwrap_or(self.items.len())
+    }
+    pub fn insert(&mut self, item: T) -> usize {
+        match self.free.pop() {
+            Some(index) => {
+                self.items[index] = Some(item);
+                index
+            }
+            None => {
+                self.items.push(Some(item));
+                self.items.len() - 1
+            }
+        }
+    }
+    pub fn remove(&mut self, index: usize) -> Option<T> {
+        let item = self.items.get_mut(index)?.take()?;
+        self.free.push(index);
+        Some(item)
+    }
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.items.get(index)?.as_ref()
+    }
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.items.get_mut(index)?.as_mut()
+    }
+    pub fn len(&self) -> usize {
+        self.items.len() - self.free.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, item)))
+    }
+    /// One past the highest index in use.
+    pub fn bound(&self) -> usize {
+        self.items.len()
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Slab::new()
+    }
+}
+
+/// An outcome that is a failure.
+pub fn failed(failure: Failure) -> Outcome {
+    Outcome { error: Some(failure), ..Outcome::default() }
+}
