@@ -1,5 +1,5 @@
 import { delimiter } from "node:path";
-import { findProgram } from "../src/host/find-program.ts";
+import { findProgram } from "../src/host/process/find-program.ts";
 import { SmolVM } from "../src/index.ts";
 import type { Target } from "./machine.ts";
 import type { Setting } from "./setting.ts";

@@ -45,8 +45,8 @@ function chunk(name: string, roots: readonly string[], priority: number): object
 }
 
 const build = await rolldown({
-  // monitor.ts is a program of its own, which host/launch.ts starts from beside itself.
-  input: { bin: join(ROOT, "src/cli/bin.ts"), monitor: join(ROOT, "src/host/monitor.ts") },
+  // monitor.ts is a program of its own, which host/monitor/launch.ts starts from beside itself.
+  input: { bin: join(ROOT, "src/cli/bin.ts"), monitor: join(ROOT, "src/host/monitor/monitor.ts") },
   platform: "node",
 });
 rmSync(OUT, { recursive: true, force: true });

@@ -3,7 +3,7 @@
  * images, store) never import each other: vm/ joins them. tests/unit/layers.test.ts is the judge; it fails on an import
  * that is not allowed here, and on an entry here that nothing uses any more.
  *
- * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "host/facts.ts".
+ * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "host/hardware/facts.ts".
  */
 export interface Layer {
   /** what it may import */
@@ -31,11 +31,11 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/list.ts",
       "vm/may-remove.ts",
       "config/defaults.ts",
-      "host/facts.ts",
-      "host/is-terminal.ts",
+      "host/hardware/facts.ts",
+      "host/terminal/is-terminal.ts",
       "host/package-version.ts",
-      "host/paths.ts",
-      "host/raw-terminal.ts",
+      "host/files/paths.ts",
+      "host/terminal/raw-terminal.ts",
       // tables and pure functions that are shown as they are
       "store/states.ts",
     ],
@@ -145,8 +145,8 @@ export const PURE: readonly string[] = [
   "doctor/setup-steps.ts",
   "errors.ts",
   "host/environment.ts",
-  "host/vmm-uids.ts",
-  "host/wrapper-mark.ts",
+  "host/linux/vmm-uids.ts",
+  "host/monitor/wrapper-mark.ts",
   "isolation/bwrap-args.ts",
   "isolation/enclose.ts",
   "isolation/enclosure.ts",

@@ -313,7 +313,7 @@ export class SmolVM implements AsyncDisposable {
     checkTail(options.tailLines);
     const deadline = Deadline.of(`following the console of sandbox '${this.name}'`, options);
     const { console } = filesOf(this.#home, this.#record().id);
-    const { followLog } = await import("./host/follow-log.ts");
+    const { followLog } = await import("./host/logs/follow-log.ts");
     yield* followLog(console, {
       deadline,
       tailLines: options.tailLines,

@@ -1,6 +1,6 @@
 import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
-import type { VmFiles } from "../host/filenames.ts";
-import type { VmmIdentity } from "../host/process-identity.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
+import type { VmmIdentity } from "../host/process/process-identity.ts";
 import type { Enclosure } from "../isolation/enclosure.ts";
 import type { Deadline } from "../util/deadline.ts";
 import type { BackendFeatures } from "./features.ts";
@@ -26,7 +26,7 @@ export interface VmmExit {
 /** A launched machine: the VMM's process identity and a promise of its end (only for the process that launched it). */
 export interface LaunchedMachine {
   readonly vmm: VmmIdentity;
-  /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/wait-end.ts does) */
+  /** resolves when the VMM has ended, never rejects; it does not keep this process alive (host/process/wait-end.ts does) */
   readonly exited: Promise<VmmExit>;
   /** why it is not in the scope that its enclosure names */
   readonly scopeRefusal: string | undefined;

@@ -1,7 +1,7 @@
 import type { Accelerator, Arch, BackendName, MachineType, NetworkCard } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { hostArch } from "../host/facts.ts";
-import { kvmFacts } from "../host/kvm.ts";
+import { hostArch } from "../host/hardware/facts.ts";
+import { kvmFacts } from "../host/hardware/kvm.ts";
 import { type BackendHost, processHost } from "./host.ts";
 import { type AcceleratorFacts, chooseAccelerator } from "./qemu/accel.ts";
 import { locateQemu } from "./qemu/locate.ts";

@@ -1,5 +1,5 @@
 import { type Environment, readEnvironment } from "../host/environment.ts";
-import { processPaths } from "../host/paths.ts";
+import { processPaths } from "../host/files/paths.ts";
 
 /** What backends need to know of the host and user that they run for. */
 export interface BackendHost {

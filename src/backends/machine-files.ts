@@ -1,5 +1,5 @@
 import type { MachineSpec } from "../config/spec.ts";
-import type { VmFiles } from "../host/filenames.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
 import type { HostView } from "../isolation/view.ts";
 
 /** The files that any VMM needs for a machine: what it boots from, its disks, and the directory of its sockets. Pure. */

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import type { MachineSpec } from "../config/spec.ts";
-import type { VmFiles } from "../host/filenames.ts";
-import { type Mount, mountOf } from "../host/mounts.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
+import { type Mount, mountOf } from "../host/files/mounts.ts";
 import type { Refusal } from "../isolation/tier.ts";
 import { locateFirecracker, locateJailer } from "./firecracker/locate.ts";
 import type { BackendHost } from "./host.ts";

@@ -1,9 +1,9 @@
 import type { Arch, BackendName, NetworkMode } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
-import { hostArch } from "../host/facts.ts";
-import { installHint } from "../host/install-hint.ts";
-import { tapRefusal } from "../host/taps.ts";
+import { hostArch } from "../host/hardware/facts.ts";
+import { tapRefusal } from "../host/linux/taps.ts";
+import { installHint } from "../host/setup/install-hint.ts";
 import { type BackendCandidate, USE_QEMU } from "./candidate.ts";
 import { BACKEND_FEATURES } from "./features.ts";
 import { firecrackerCandidate } from "./firecracker/candidate.ts";

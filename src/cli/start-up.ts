@@ -1,6 +1,6 @@
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
-import { processPaths } from "../host/paths.ts";
+import { processPaths } from "../host/files/paths.ts";
 import { makeDirectory } from "../util/make-directory.ts";
 
 /** Exit code of a failure of our own, before a command is known. */

@@ -5,7 +5,7 @@ export type BackendName = "firecracker" | "qemu";
 export type MachineType = "microvm" | "q35" | "virt" | "firecracker";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "off";
-/** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/taps.ts). */
+/** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/linux/taps.ts). */
 export type NetworkCard = "slirp" | "tap";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";

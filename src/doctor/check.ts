@@ -2,8 +2,8 @@ import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { BackendSelection } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
 import type { Environment } from "../host/environment.ts";
-import type { KvmFacts } from "../host/kvm.ts";
-import type { Paths } from "../host/paths.ts";
+import type { Paths } from "../host/files/paths.ts";
+import type { KvmFacts } from "../host/hardware/kvm.ts";
 import type { EnclosurePlan } from "../isolation/tier.ts";
 
 export type CheckStatus = "pass" | "warn" | "fail";

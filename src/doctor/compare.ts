@@ -1,6 +1,6 @@
 import type { Accelerator, BackendName, IsolationTier, VmmLimits } from "../config/spec.ts";
-import type { ProcessGuards } from "../host/process-guards.ts";
-import { isVmmUid } from "../host/vmm-uids.ts";
+import { isVmmUid } from "../host/linux/vmm-uids.ts";
+import type { ProcessGuards } from "../host/process/process-guards.ts";
 import { limitWords } from "../isolation/limits.ts";
 import { plannedLimits } from "../isolation/tier.ts";
 import { type CheckResult, type DoctorContext, fail, pass } from "./check.ts";

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
-import { limitsInForce } from "../host/cgroup.ts";
-import { type ProcessGuards, processGuards } from "../host/process-guards.ts";
-import { runProgram } from "../host/run.ts";
+import { limitsInForce } from "../host/linux/cgroup.ts";
+import { type ProcessGuards, processGuards } from "../host/process/process-guards.ts";
+import { runProgram } from "../host/process/run.ts";
 import { SmolVM } from "../smolvm.ts";
 import { storePath } from "../store/store.ts";
 import { Deadline } from "../util/deadline.ts";

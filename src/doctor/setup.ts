@@ -1,7 +1,7 @@
 import { SmolVMError } from "../errors.ts";
 import { packagedScript } from "../host/native.ts";
-import { runProgram } from "../host/run.ts";
-import { setupCommand } from "../host/setup-command.ts";
+import { runProgram } from "../host/process/run.ts";
+import { setupCommand } from "../host/setup/setup-command.ts";
 import { Deadline } from "../util/deadline.ts";
 import { readSteps, type SetupStep, setupFailed } from "./setup-steps.ts";
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { identify, isAlive, type ProcessIdentity } from "../host/process/process-identity.ts";
 import type { Deadline } from "../util/deadline.ts";
 
 /** Between two looks at a lock that another process holds. */

@@ -3,7 +3,7 @@ import type { Arch } from "../config/spec.ts";
 
 /** Where images are kept. */
 export interface ImageDirs {
-  /** the user's cache directory (host/paths.ts) */
+  /** the user's cache directory (host/files/paths.ts) */
   readonly cacheDir: string;
 }
 

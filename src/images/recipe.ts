@@ -1,6 +1,6 @@
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { hostArch } from "../host/facts.ts";
+import { hostArch } from "../host/hardware/facts.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type Apt, DEBIAN_SUITE } from "./apt.ts";
 import { buildForeignRootfs, type RunInGuest } from "./foreign.ts";

@@ -1,6 +1,6 @@
 import { SmolVMError } from "../errors.ts";
-import { findProgram } from "../host/find-program.ts";
-import { type ProgramResult, type RunProgramOptions, runProgram } from "../host/run.ts";
+import { findProgram } from "../host/process/find-program.ts";
+import { type ProgramResult, type RunProgramOptions, runProgram } from "../host/process/run.ts";
 
 /** Where the programs that build images come from, by Debian package. */
 const PACKAGE_OF = {

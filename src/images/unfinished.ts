@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { identify, isAlive } from "../host/process-identity.ts";
+import { identify, isAlive } from "../host/process/process-identity.ts";
 import { isLocked, removeStale } from "./build-lock.ts";
 import { kernelLayout } from "./kernel-build/layout.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";

@@ -1,4 +1,4 @@
-import { WRAPPER_MARK } from "../host/wrapper-mark.ts";
+import { WRAPPER_MARK } from "../host/monitor/wrapper-mark.ts";
 import type { Bubblewrap } from "./enclosure.ts";
 import type { HostView, SystemFile } from "./view.ts";
 

@@ -1,9 +1,9 @@
 import type { LimitName } from "../config/spec.ts";
 import { isSmolVMError } from "../errors.ts";
-import { cgroupControllers, NO_CGROUP_V2 } from "../host/cgroup.ts";
+import { cgroupControllers, NO_CGROUP_V2 } from "../host/linux/cgroup.ts";
 import { nativeProgram } from "../host/native.ts";
+import { userName } from "../host/process/user-name.ts";
 import { managerCgroup, userLingers, userManagerSocket } from "../host/systemd/user-manager.ts";
-import { userName } from "../host/user-name.ts";
 import { LIMITS, limitWords } from "./limits.ts";
 import type { Refusal, UserScopes } from "./tier.ts";
 

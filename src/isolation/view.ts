@@ -1,6 +1,6 @@
 /** What of the host a VMM sees where it is enclosed. All else is not there for it: it has a root of its own. */
 export interface HostView {
-  /** the file that will say how it ended: it tells whose process this is (host/monitors.ts); not shown to it */
+  /** the file that will say how it ended: it tells whose process this is (host/monitor/monitors.ts); not shown to it */
   readonly exit: string;
   /** what programs need: libraries and their data (system-files.ts) */
   readonly system: readonly SystemFile[];

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import { identify, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { identify, isAlive, type ProcessIdentity } from "../host/process/process-identity.ts";
 import { transaction } from "./database.ts";
 
 let own: string | undefined;

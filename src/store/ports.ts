@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isAlive } from "../host/process-identity.ts";
+import { isAlive } from "../host/process/process-identity.ts";
 import { write } from "./database.ts";
 import { holderOf, pruneHolders, thisProcess } from "./holders.ts";
 

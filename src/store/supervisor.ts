@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { isAlive, type ProcessIdentity } from "../host/process/process-identity.ts";
 import { transaction, write } from "./database.ts";
 import { holderOf, thisProcess } from "./holders.ts";
 

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { BackendName, ReachedIsolation, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process-identity.ts";
+import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process/process-identity.ts";
 import { transaction, write } from "./database.ts";
 import { thisProcess } from "./holders.ts";
 import type { Step } from "./journal.ts";

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { isSmolVMError } from "../errors.ts";
-import { readLine } from "../host/read-line.ts";
+import { readLine } from "../util/read-line.ts";
 import {
   encodeLine,
   MAX_LINE_BYTES,

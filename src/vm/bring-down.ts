@@ -3,7 +3,7 @@ import { AgentSession } from "../agent/session/session.ts";
 import { backendOf } from "../backends/registry.ts";
 import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../config/defaults.ts";
 import { SmolVMError } from "../errors.ts";
-import { signalProcess } from "../host/process-identity.ts";
+import { signalProcess } from "../host/process/process-identity.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
 import { endpointOf, filesOf, type Home } from "./home.ts";

@@ -1,5 +1,5 @@
 import { type ErrorCode, SmolVMError } from "../errors.ts";
-import { DISK_FULL_BYTES, diskSpace } from "../host/disk-space.ts";
+import { DISK_FULL_BYTES, diskSpace } from "../host/files/disk-space.ts";
 
 /** The error for a disk with so little room. Pure. */
 export function diskFullError(

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupsOf, endCgroup, removeCgroup } from "../host/cgroup.ts";
-import { homeHash } from "../host/paths.ts";
+import { homeHash } from "../host/files/paths.ts";
+import { cgroupsOf, endCgroup, removeCgroup } from "../host/linux/cgroup.ts";
 import type { Scope } from "../host/systemd/scope.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";

@@ -1,9 +1,9 @@
 import type { Endpoint } from "../agent/session/endpoint.ts";
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { AGENT_VSOCK_PORT } from "../backends/firecracker/kernel-args.ts";
-import { DISK_FULL_BYTES, diskSpace } from "../host/disk-space.ts";
-import { type VmFiles, vmFiles } from "../host/filenames.ts";
-import { ensurePaths, type Paths, processPaths } from "../host/paths.ts";
+import { DISK_FULL_BYTES, diskSpace } from "../host/files/disk-space.ts";
+import { type VmFiles, vmFiles } from "../host/files/filenames.ts";
+import { ensurePaths, type Paths, processPaths } from "../host/files/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { startSupervisor, supervisorAllowed } from "./supervisor/start.ts";

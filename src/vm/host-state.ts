@@ -1,4 +1,4 @@
-import { diskSpace } from "../host/disk-space.ts";
+import { diskSpace } from "../host/files/disk-space.ts";
 import type { Home } from "./home.ts";
 import type { HostState } from "./info.ts";
 

@@ -11,7 +11,7 @@ import type {
   NetworkMode,
   VmmLimits,
 } from "../config/spec.ts";
-import { DISK_FULL_BYTES } from "../host/disk-space.ts";
+import { DISK_FULL_BYTES } from "../host/files/disk-space.ts";
 import { LIMITS } from "../isolation/limits.ts";
 import { tierNote } from "../isolation/note.ts";
 import { networkNote } from "../network/plan.ts";

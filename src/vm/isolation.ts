@@ -2,7 +2,7 @@ import { BACKEND_FEATURES } from "../backends/features.ts";
 import { processHost } from "../backends/host.ts";
 import { jailRefusal, ownUidRefusal } from "../backends/own-uid.ts";
 import type { LeastIsolation, MachineSpec } from "../config/spec.ts";
-import type { VmFiles } from "../host/filenames.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
 import { isolationFacts } from "../isolation/facts.ts";
 import { chooseIsolation, type EnclosurePlan } from "../isolation/tier.ts";
 import type { Home } from "./home.ts";

@@ -1,6 +1,6 @@
-import { type RunningMonitor, runningMonitors } from "../host/monitors.ts";
-import { isAlive, signalProcess } from "../host/process-identity.ts";
-import { waitForEnd } from "../host/wait-end.ts";
+import { type RunningMonitor, runningMonitors } from "../host/monitor/monitors.ts";
+import { isAlive, signalProcess } from "../host/process/process-identity.ts";
+import { waitForEnd } from "../host/process/wait-end.ts";
 import { Deadline } from "../util/deadline.ts";
 
 /** How long a monitor may take to end its machine when it gets SIGTERM. */

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { LaunchedMachine } from "../backends/backend.ts";
 import type { ReachedIsolation } from "../config/spec.ts";
-import { cgroupOfProcess, limitsInForce } from "../host/cgroup.ts";
+import { cgroupOfProcess, limitsInForce } from "../host/linux/cgroup.ts";
 import { LIMITS } from "../isolation/limits.ts";
 import { noScope, notLimited } from "../isolation/scopes.ts";
 import type { EnclosurePlan, Refusal } from "../isolation/tier.ts";

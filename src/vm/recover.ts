@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { failpoint } from "../host/failpoint.ts";
-import { isAlive, signalProcess } from "../host/process-identity.ts";
+import { isAlive, signalProcess } from "../host/process/process-identity.ts";
 import { HAS_NO_MACHINE } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";

@@ -7,7 +7,7 @@ import { backendOf } from "../backends/registry.ts";
 import type { OnProgress } from "../config/progress.ts";
 import { isSmolVMError, SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
-import type { VmFiles } from "../host/filenames.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
 import type { Lease } from "../store/leases.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";

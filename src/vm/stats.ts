@@ -1,4 +1,4 @@
-import { allocatedBytes, processUsage } from "../host/process-usage.ts";
+import { allocatedBytes, processUsage } from "../host/process/process-usage.ts";
 import type { VmState } from "../store/states.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { writableDisk } from "./drives.ts";

@@ -1,7 +1,7 @@
 import { failpoint } from "../host/failpoint.ts";
-import { homeHash } from "../host/paths.ts";
-import { giveTap, isTapOpen, type Tap, tapsOf } from "../host/taps.ts";
-import { uidsOfHome } from "../host/vmm-uids.ts";
+import { homeHash } from "../host/files/paths.ts";
+import { giveTap, isTapOpen, type Tap, tapsOf } from "../host/linux/taps.ts";
+import { uidsOfHome } from "../host/linux/vmm-uids.ts";
 import { Deadline } from "../util/deadline.ts";
 import type { Home } from "./home.ts";
 

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { GuestNetwork } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
-import { isTapOpen, moreTaps, type Tap, type TapRefusal, tapPool, tapRefusal } from "../host/taps.ts";
+import { isTapOpen, moreTaps, type Tap, type TapRefusal, tapPool, tapRefusal } from "../host/linux/taps.ts";
 import { tapNetwork } from "../network/plan.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Home } from "./home.ts";

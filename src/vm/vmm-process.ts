@@ -1,6 +1,11 @@
 import { readFileSync } from "node:fs";
-import type { VmFiles } from "../host/filenames.ts";
-import { isAlive, type ProcessIdentity, signalProcess, type VmmIdentity } from "../host/process-identity.ts";
+import type { VmFiles } from "../host/files/filenames.ts";
+import {
+  isAlive,
+  type ProcessIdentity,
+  signalProcess,
+  type VmmIdentity,
+} from "../host/process/process-identity.ts";
 import { monotonicMs } from "../util/monotonic.ts";
 import { lastLines, readLog, tailOfLog } from "./console.ts";
 import { kernelPanic, printable } from "./kernel-panic.ts";

@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { processPaths } from "../../src/host/paths.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
 import { anyKernel } from "../../src/images/kernel-build/kernel-store.ts";
 import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";

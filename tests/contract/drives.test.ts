@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { processPaths } from "../../src/host/paths.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
 import { resolveImage } from "../../src/images/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, hasSlirp, small } from "../helpers/backends.ts";

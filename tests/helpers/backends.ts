@@ -1,7 +1,7 @@
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { VMConfig } from "../../src/config/options.ts";
 import type { Arch, BackendName } from "../../src/config/spec.ts";
-import { hostArch } from "../../src/host/facts.ts";
+import { hostArch } from "../../src/host/hardware/facts.ts";
 
 /**
  * The backends that the contract suite runs on: SMOLVM_TEST_BACKENDS (comma separated), default qemu. A backend that

@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { VMConfig } from "../../src/config/options.ts";
-import { processGuards } from "../../src/host/process-guards.ts";
+import { processGuards } from "../../src/host/process/process-guards.ts";
 import { SmolVM } from "../../src/smolvm.ts";
 import type { VmRecord } from "../../src/store/vms.ts";
 import { openHome } from "../../src/vm/home.ts";

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ProgramResult, runProgram } from "../../src/host/run.ts";
+import { type ProgramResult, runProgram } from "../../src/host/process/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { CLI } from "./cli.ts";
 import { scaled } from "./speed.ts";

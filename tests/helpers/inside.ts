@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { runProgram } from "../../src/host/run.ts";
+import { runProgram } from "../../src/host/process/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { scaled } from "./speed.ts";
 

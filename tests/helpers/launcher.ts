@@ -1,5 +1,5 @@
 /** Run as a process of its own: launches `sleep` under a monitor, prints the pids, and waits to be killed. */
-import { launchProgram } from "../../src/host/launch.ts";
+import { launchProgram } from "../../src/host/monitor/launch.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 
 const [monitor, dir, seconds] = process.argv.slice(2);

@@ -1,10 +1,10 @@
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { cgroupsOf, listCgroups } from "../../src/host/cgroup.ts";
-import { homeHash } from "../../src/host/paths.ts";
-import { tapsOf } from "../../src/host/taps.ts";
-import { isVmmUid } from "../../src/host/vmm-uids.ts";
+import { homeHash } from "../../src/host/files/paths.ts";
+import { cgroupsOf, listCgroups } from "../../src/host/linux/cgroup.ts";
+import { tapsOf } from "../../src/host/linux/taps.ts";
+import { isVmmUid } from "../../src/host/linux/vmm-uids.ts";
 import { leftovers } from "./home.ts";
 
 /**

@@ -11,8 +11,8 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { tscKhz } from "../../src/host/facts.ts";
-import { processPaths } from "../../src/host/paths.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
+import { tscKhz } from "../../src/host/hardware/facts.ts";
 import { acquireLock } from "../../src/images/build-lock.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { labFirecracker } from "./firecracker.ts";

@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "../../config/spec.ts";
-import type { VmFiles } from "../../host/filenames.ts";
-import { type LaunchedProgram, launchProgram } from "../../host/launch.ts";
-import { signalProcess } from "../../host/process-identity.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
+import { type LaunchedProgram, launchProgram } from "../../host/monitor/launch.ts";
+import { signalProcess } from "../../host/process/process-identity.ts";
 import { type EnclosedProgram, enclose, encloseJailer } from "../../isolation/enclose.ts";
 import { isStatic, systemFiles } from "../../isolation/system-files.ts";
 import type { HostView } from "../../isolation/view.ts";

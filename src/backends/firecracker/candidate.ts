@@ -1,7 +1,7 @@
 import type { Arch } from "../../config/spec.ts";
 import { isSmolVMError } from "../../errors.ts";
-import { hostArch } from "../../host/facts.ts";
-import { type KvmFacts, kvmFacts } from "../../host/kvm.ts";
+import { hostArch } from "../../host/hardware/facts.ts";
+import { type KvmFacts, kvmFacts } from "../../host/hardware/kvm.ts";
 import { type BackendCandidate, USE_QEMU } from "../candidate.ts";
 import type { BackendHost } from "../host.ts";
 import { BACKEND_FIRECRACKER } from "../names.ts";

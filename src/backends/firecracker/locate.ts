@@ -1,8 +1,8 @@
 import { dirname, join } from "node:path";
 import type { SmolVMError } from "../../errors.ts";
 import type { Environment } from "../../host/environment.ts";
-import { findProgram } from "../../host/find-program.ts";
-import { programMissing, runProgram } from "../../host/run.ts";
+import { findProgram } from "../../host/process/find-program.ts";
+import { programMissing, runProgram } from "../../host/process/run.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { readVersion } from "./version.ts";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
-import { cachedJson } from "../../host/cached-json.ts";
+import { cachedJson } from "../../host/files/cached-json.ts";
 import { versionOf } from "./locate.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Accelerator, Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { KvmFacts } from "../../host/kvm.ts";
+import type { KvmFacts } from "../../host/hardware/kvm.ts";
 
 /** What decides which accelerators can run. */
 export interface AcceleratorFacts {

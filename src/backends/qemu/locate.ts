@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import type { SmolVMError } from "../../errors.ts";
 import type { Environment } from "../../host/environment.ts";
-import { findProgram } from "../../host/find-program.ts";
-import { installHint } from "../../host/install-hint.ts";
-import { programMissing } from "../../host/run.ts";
+import { findProgram } from "../../host/process/find-program.ts";
+import { programMissing } from "../../host/process/run.ts";
+import { installHint } from "../../host/setup/install-hint.ts";
 import { qemuProgram } from "./probe.ts";
 
 /** Where installers put QEMU without putting it on PATH. */

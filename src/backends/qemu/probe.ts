@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import type { Accelerator, Arch, MachineType } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { cachedJson } from "../../host/cached-json.ts";
-import { runProgram } from "../../host/run.ts";
+import { cachedJson } from "../../host/files/cached-json.ts";
+import { runProgram } from "../../host/process/run.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { SANDBOX_OPTIONS } from "./args.ts";
 

@@ -1,6 +1,6 @@
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { hostArch } from "../../host/facts.ts";
+import { hostArch } from "../../host/hardware/facts.ts";
 import type { OptionSpec } from "../command.ts";
 
 export const ARCH_OPTION: OptionSpec = {

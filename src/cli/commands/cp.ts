@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import type { TransferResult } from "../../agent/files/types.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
-import { isTerminal } from "../../host/is-terminal.ts";
+import { isTerminal } from "../../host/terminal/is-terminal.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import type { Arguments } from "../args/arguments.ts";

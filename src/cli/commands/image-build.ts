@@ -1,5 +1,5 @@
 import { DEFAULT_IMAGE } from "../../config/defaults.ts";
-import { ensurePaths, processPaths } from "../../host/paths.ts";
+import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { buildImage } from "../../images/build.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";

@@ -1,5 +1,5 @@
+import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { packageVersion } from "../../host/package-version.ts";
-import { ensurePaths, processPaths } from "../../host/paths.ts";
 import { agentFile } from "../../images/agent.ts";
 import { exportBundle } from "../../images/bundle/export.ts";
 import { Deadline } from "../../util/deadline.ts";

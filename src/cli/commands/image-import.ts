@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
-import { ensurePaths, processPaths } from "../../host/paths.ts";
+import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { importBundle } from "../../images/bundle/import.ts";
 import { findPackage } from "../../images/bundle/package.ts";
 import { checkImageName } from "../../images/reference.ts";

@@ -1,4 +1,4 @@
-import { processPaths } from "../../host/paths.ts";
+import { processPaths } from "../../host/files/paths.ts";
 import { type ImageInspection, inspectImage } from "../../images/store.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";

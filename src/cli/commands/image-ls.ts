@@ -1,4 +1,4 @@
-import { processPaths } from "../../host/paths.ts";
+import { processPaths } from "../../host/files/paths.ts";
 import type { Image } from "../../images/image.ts";
 import { listImages } from "../../images/store.ts";
 import type { Arguments } from "../args/arguments.ts";

@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import { ensurePaths, processPaths } from "../../host/paths.ts";
+import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/prune.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { Deadline } from "../../util/deadline.ts";

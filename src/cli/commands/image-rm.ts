@@ -1,4 +1,4 @@
-import { processPaths } from "../../host/paths.ts";
+import { processPaths } from "../../host/files/paths.ts";
 import { removableImage, removeImage } from "../../images/store.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";

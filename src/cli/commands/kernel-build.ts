@@ -1,4 +1,4 @@
-import { ensurePaths, processPaths } from "../../host/paths.ts";
+import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { buildKernel } from "../../images/kernel-build/build.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";

@@ -1,4 +1,4 @@
-import { processPaths } from "../../host/paths.ts";
+import { processPaths } from "../../host/files/paths.ts";
 import { type BuiltKernel, listKernels } from "../../images/kernel-build/kernel-store.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";

@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
 import type { Writable } from "node:stream";
-import { isTerminal } from "../../host/is-terminal.ts";
+import { isTerminal } from "../../host/terminal/is-terminal.ts";
 
 /** Device number of /dev/null on Linux, major 1, minor 3 (kernel.org, admin-guide/devices.txt). */
 const DEV_NULL = 0x103;

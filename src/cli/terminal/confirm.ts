@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { SmolVMError } from "../../errors.ts";
-import { isTerminal } from "../../host/is-terminal.ts";
+import { isTerminal } from "../../host/terminal/is-terminal.ts";
 
 /** Whether a person can be asked: stdin and stderr are terminals. */
 export function canAsk(): boolean {

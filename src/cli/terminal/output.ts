@@ -1,7 +1,7 @@
 import { constants, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
-import { isTerminal } from "../../host/is-terminal.ts";
+import { isTerminal } from "../../host/terminal/is-terminal.ts";
 
 /** The reader of our stdout or stderr has gone (EPIPE). Not an error to report: the program just ends. */
 export class OutputClosed extends Error {

@@ -1,7 +1,7 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import type { GuestProcess, ProcessExit } from "../../agent/types.ts";
 import { SmolVMError } from "../../errors.ts";
-import { switchOffOutputProcessing } from "../../host/raw-terminal.ts";
+import { switchOffOutputProcessing } from "../../host/terminal/raw-terminal.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Io } from "../io.ts";
 import { type EndSignal, signalExitCode } from "./interrupts.ts";

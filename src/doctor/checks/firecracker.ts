@@ -1,6 +1,6 @@
 import { locateFirecracker, locateJailer, versionOf } from "../../backends/firecracker/locate.ts";
 import { FIRECRACKER_VERSION, firecrackerRefusal } from "../../backends/firecracker/version.ts";
-import { setupCommand } from "../../host/setup-command.ts";
+import { setupCommand } from "../../host/setup/setup-command.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 
 /** Firecracker, for those who use it. */

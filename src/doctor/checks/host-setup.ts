@@ -1,8 +1,8 @@
-import { findProgram } from "../../host/find-program.ts";
-import { setupCommand } from "../../host/setup-command.ts";
-import { membership, RUNTIME_GROUP, setupState } from "../../host/setup-state.ts";
-import { makeTaps, tapPool } from "../../host/taps.ts";
-import { userName } from "../../host/user-name.ts";
+import { makeTaps, tapPool } from "../../host/linux/taps.ts";
+import { findProgram } from "../../host/process/find-program.ts";
+import { userName } from "../../host/process/user-name.ts";
+import { setupCommand } from "../../host/setup/setup-command.ts";
+import { membership, RUNTIME_GROUP, setupState } from "../../host/setup/setup-state.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 
 const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];

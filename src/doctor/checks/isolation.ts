@@ -1,5 +1,5 @@
 import { BACKEND_FEATURES } from "../../backends/features.ts";
-import { userNamespaceRefusal } from "../../host/user-namespaces.ts";
+import { userNamespaceRefusal } from "../../host/linux/user-namespaces.ts";
 import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { plannedLimits } from "../../isolation/tier.ts";

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findProgram } from "../../host/find-program.ts";
-import { installHint } from "../../host/install-hint.ts";
 import { nativeDir } from "../../host/native.ts";
+import { findProgram } from "../../host/process/find-program.ts";
+import { installHint } from "../../host/setup/install-hint.ts";
 import { isOlder } from "../../util/versions.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 

@@ -1,8 +1,8 @@
 import { locateQemu, qemuMissing } from "../../backends/qemu/locate.ts";
 import { qemuProgram } from "../../backends/qemu/probe.ts";
 import { isSmolVMError } from "../../errors.ts";
-import { findProgram } from "../../host/find-program.ts";
-import { installHint } from "../../host/install-hint.ts";
+import { findProgram } from "../../host/process/find-program.ts";
+import { installHint } from "../../host/setup/install-hint.ts";
 import { isOlder } from "../../util/versions.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 

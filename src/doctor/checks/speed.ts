@@ -1,4 +1,4 @@
-import { installHint } from "../../host/install-hint.ts";
+import { installHint } from "../../host/setup/install-hint.ts";
 import { type Check, pass, warn } from "../check.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { hungUp, readLine } from "../read-line.ts";
+import { hungUp, readLine } from "../../util/read-line.ts";
 import { isProof, MAX_LINE_BYTES, newNonce, proof } from "./proof.ts";
 
 /** How long the relay may take to prove itself: it is a process of this machine. */

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { readLine } from "../read-line.ts";
+import { readLine } from "../../util/read-line.ts";
 import { isProof, MAX_LINE_BYTES, newNonce, parseOpening, proof } from "./proof.ts";
 
 /** Connections that have not proved anything yet: more than these, and the oldest goes. */

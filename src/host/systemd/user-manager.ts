@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { userName } from "../user-name.ts";
+import { userName } from "../process/user-name.ts";
 import { BusWriter, encodeCall, SYSTEMD_PATH } from "./dbus-codec.ts";
 import { ANSWER_MS, ManagerClient } from "./manager-client.ts";
 

@@ -9,7 +9,7 @@ import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { identify, isAlive } from "../../host/process-identity.ts";
+import { identify, isAlive } from "../../host/process/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { writeCpio } from "../cpio.ts";

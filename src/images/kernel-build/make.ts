@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { runProgram } from "../../host/run.ts";
+import { runProgram } from "../../host/process/run.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { SYSTEM_DIRECTORIES } from "./programs.ts";
 import { KERNEL_TARGETS, type KernelRecipe } from "./recipe.ts";

@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import { runProgram } from "../../host/run.ts";
+import { runProgram } from "../../host/process/run.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { buildEnvironment } from "./make.ts";
 import type { KernelRecipe } from "./recipe.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { findProgram } from "../../host/find-program.ts";
+import { findProgram } from "../../host/process/find-program.ts";
 import { KERNEL_TARGETS } from "./recipe.ts";
 
 /** What building a kernel needs of the host, and the Debian package that has it. */

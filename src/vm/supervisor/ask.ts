@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { SmolVMError } from "../../errors.ts";
-import { readLine } from "../../host/read-line.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { readLine } from "../../util/read-line.ts";
 import {
   encodeLine,
   MAX_LINE_BYTES,

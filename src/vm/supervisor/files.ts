@@ -1,4 +1,4 @@
-import { type SupervisorFiles, supervisorFiles } from "../../host/filenames.ts";
+import { type SupervisorFiles, supervisorFiles } from "../../host/files/filenames.ts";
 import type { Home } from "../home.ts";
 
 /** The files of a home's supervisor. */

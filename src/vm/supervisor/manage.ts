@@ -1,7 +1,7 @@
 import { daemonCommand } from "../../host/daemon.ts";
 import { readEnvironment } from "../../host/environment.ts";
-import { signalProcess } from "../../host/process-identity.ts";
-import { waitForEnd } from "../../host/wait-end.ts";
+import { signalProcess } from "../../host/process/process-identity.ts";
+import { waitForEnd } from "../../host/process/wait-end.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHomeQuietly } from "../home.ts";
 import { supervisorFilesOf } from "./files.ts";

@@ -7,8 +7,8 @@ import { firecrackerCandidate } from "../../../src/backends/firecracker/candidat
 import { probeFirecracker } from "../../../src/backends/firecracker/probe.ts";
 import type { MachineSpec } from "../../../src/config/spec.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
-import { type VmFiles, vmFiles } from "../../../src/host/filenames.ts";
-import { isAlive, signalProcess } from "../../../src/host/process-identity.ts";
+import { type VmFiles, vmFiles } from "../../../src/host/files/filenames.ts";
+import { isAlive, signalProcess } from "../../../src/host/process/process-identity.ts";
 import { NO_ENCLOSURE } from "../../../src/isolation/enclosure.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { processesNaming } from "../../helpers/home.ts";

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { identify } from "../../../src/host/process-identity.ts";
+import { identify } from "../../../src/host/process/process-identity.ts";
 import { acquireLock } from "../../../src/images/build-lock.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { scaled } from "../../helpers/speed.ts";

@@ -144,6 +144,6 @@ test("a kernel build that is killed leaves what gc removes", async () => {
 });
 
 async function self(): Promise<object> {
-  const { identify } = await import("../../../src/host/process-identity.ts");
+  const { identify } = await import("../../../src/host/process/process-identity.ts");
   return identify(process.pid);
 }

@@ -1,8 +1,8 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { processGuards } from "../../../src/host/process-guards.ts";
-import { isAlive, signalProcess } from "../../../src/host/process-identity.ts";
+import { processGuards } from "../../../src/host/process/process-guards.ts";
+import { isAlive, signalProcess } from "../../../src/host/process/process-identity.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
 import { small } from "../../helpers/backends.ts";
 import { enclosedTests, pidOf, recordOf } from "../../helpers/enclosed.ts";

@@ -5,9 +5,9 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cgroupsOf, limitsInForce, listCgroups } from "../../../src/host/cgroup.ts";
-import { homeHash } from "../../../src/host/paths.ts";
-import { processGuards } from "../../../src/host/process-guards.ts";
+import { homeHash } from "../../../src/host/files/paths.ts";
+import { cgroupsOf, limitsInForce, listCgroups } from "../../../src/host/linux/cgroup.ts";
+import { processGuards } from "../../../src/host/process/process-guards.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
 import { BACKENDS, small } from "../../helpers/backends.ts";
 import { cliJson } from "../../helpers/cli.ts";

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { runProgram } from "../../../src/host/run.ts";
+import { runProgram } from "../../../src/host/process/run.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { BACKENDS } from "../../helpers/backends.ts";
 import { CLI } from "../../helpers/cli.ts";

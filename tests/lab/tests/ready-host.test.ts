@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { processPaths } from "../../../src/host/paths.ts";
+import { processPaths } from "../../../src/host/files/paths.ts";
 import { fakeHost, part } from "../../helpers/fake-host.ts";
 import { INTERNET } from "../../helpers/internet.ts";
 import { scaled } from "../../helpers/speed.ts";

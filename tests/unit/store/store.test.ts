@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { MachineSpec, VmSpec } from "../../../src/config/spec.ts";
-import { identify } from "../../../src/host/process-identity.ts";
+import { identify } from "../../../src/host/process/process-identity.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import type { ListFilter } from "../../../src/store/vms.ts";
 

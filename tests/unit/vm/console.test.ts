@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { VmFiles } from "../../../src/host/filenames.ts";
-import { vmFiles } from "../../../src/host/filenames.ts";
+import type { VmFiles } from "../../../src/host/files/filenames.ts";
+import { vmFiles } from "../../../src/host/files/filenames.ts";
 import { readLog, tailOfLog } from "../../../src/vm/console.ts";
 import { explainEnd } from "../../../src/vm/vmm-process.ts";
 

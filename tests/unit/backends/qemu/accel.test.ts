@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type AcceleratorFacts, chooseAccelerator } from "../../../../src/backends/qemu/accel.ts";
 import { SmolVMError } from "../../../../src/errors.ts";
-import type { KvmFacts } from "../../../../src/host/kvm.ts";
+import type { KvmFacts } from "../../../../src/host/hardware/kvm.ts";
 
 const USABLE: KvmFacts = { state: "usable", detail: "enabled", fix: undefined };
 const SOFTWARE: KvmFacts = { state: "software", detail: "a software KVM", fix: "Use nested virtualization." };

@@ -1,0 +1,51 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { makeDirectory } from "../../util/make-directory.ts";
+
+/**
+ * A value that is slow to find out, kept in a file for as long as `key` stays the same. A damaged or unwritable file
+ * costs the time to find out again, nothing else.
+ * @param accept tells whether what was read is of the right shape
+ */
+export async function cachedJson<T>(
+  file: string,
+  key: string,
+  accept: (value: unknown) => value is T,
+  find: () => Promise<T>,
+): Promise<T> {
+  const known = readCached(file, key, accept);
+  if (known !== undefined) return known;
+  const value = await find();
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    makeDirectory(dirname(file), 0o700);
+    writeFileSync(temporary, JSON.stringify({ key, value }), { mode: 0o600 });
+    renameSync(temporary, file);
+  } catch {
+    removeQuietly(temporary); // a cache that cannot be written is no cache
+  }
+  return value;
+}
+
+/** The cached value, if it is there under that key and of the right shape. */
+export function readCached<T>(
+  file: string,
+  key: string,
+  accept: (value: unknown) => value is T,
+): T | undefined {
+  try {
+    const entry = JSON.parse(readFileSync(file, "utf8")) as { key?: unknown; value?: unknown };
+    return entry.key === key && accept(entry.value) ? entry.value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `force` alone still fails where the directory may not be entered. */
+function removeQuietly(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // then it was never written
+  }
+}

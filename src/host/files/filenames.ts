@@ -1,0 +1,74 @@
+import { join } from "node:path";
+import { SmolVMError } from "../../errors.ts";
+
+/** Every file of one sandbox, named in this one place. */
+export interface VmFiles {
+  /** durable directory of the sandbox (disk, logs) */
+  readonly dir: string;
+  /** directory of its sockets: short, private (0700), gone after a reboot */
+  readonly runtimeDir: string;
+  /** writable disk: ext4, sparse */
+  readonly upper: string;
+  /** guest console, bounded: console.log and, before it, console.log.1 */
+  readonly console: string;
+  /** the VMM's own stderr, bounded in the same way */
+  readonly vmmLog: string;
+  /** JSON written by the monitor when the VMM has ended */
+  readonly exit: string;
+  /** where Firecracker's jailer makes its root */
+  readonly jail: string;
+  /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
+  readonly relay: string;
+  /** the VMM's control socket (QMP, or Firecracker's API) */
+  readonly control: string;
+  /** the socket of the machine's vsock, where sessions are unlimited */
+  readonly vsock: string;
+  /** channel sockets by number: 0 is kept for stop and the supervisor, 1... are session ports */
+  readonly channel: (port: number) => string;
+}
+
+/** sun_path is 108 bytes on Linux (unix(7)) and 104 on macOS, with the final NUL. */
+const SOCKET_PATH_MAX = 103;
+
+/** Names the files of sandbox `id`. Pure. */
+export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFiles {
+  const dir = join(dataDir, "vms", id);
+  const run = join(runtimeDir, id);
+  return {
+    dir,
+    runtimeDir: run,
+    upper: join(dir, "upper.img"),
+    console: join(dir, "console.log"),
+    vmmLog: join(dir, "vmm.log"),
+    exit: join(dir, "exit.json"),
+    jail: join(dir, "jail"),
+    relay: join(run, "relay.json"),
+    control: socketPath(join(run, "ctl")),
+    vsock: socketPath(join(run, "vsock")),
+    channel: (port) => socketPath(join(run, `ch${port}`)),
+  };
+}
+
+/** Files of a home's supervisor. */
+export interface SupervisorFiles {
+  readonly socket: string;
+  readonly log: string;
+}
+
+/** Names the files of a home's supervisor. Pure. */
+export function supervisorFiles(dataDir: string, runtimeDir: string): SupervisorFiles {
+  return { socket: socketPath(join(runtimeDir, "supervisor")), log: join(dataDir, "supervisor.log") };
+}
+
+function socketPath(path: string): string {
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `the socket path '${path}' is longer than ${SOCKET_PATH_MAX} bytes`,
+      {
+        hint: "Set XDG_RUNTIME_DIR or SMOLVM_HOME to a shorter directory.",
+      },
+    );
+  }
+  return path;
+}

@@ -1,0 +1,175 @@
+import { chmodSync, lstatSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir, userInfo } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { SmolVMError } from "../../errors.ts";
+import { makeDirectory } from "../../util/make-directory.ts";
+import { type Environment, readEnvironment } from "../environment.ts";
+
+/** Where things live. */
+export interface Paths {
+  /** the store, sandboxes and images: what must not be lost */
+  readonly dataDir: string;
+  /** what can be made again */
+  readonly cacheDir: string;
+  /** sockets and locks: short, private, may be gone after a reboot */
+  readonly runtimeDir: string;
+}
+
+/** The user whose directories they are. */
+export interface PathUser {
+  readonly uid: number;
+  readonly homedir: string;
+  readonly tmpdir: string;
+}
+
+/**
+ * Where things live: under `SMOLVM_HOME` if it is set, else by the XDG base directories (macOS: ~/Library; Windows:
+ * %LOCALAPPDATA%). Sockets go to `$XDG_RUNTIME_DIR/smolvm`, else to a directory in /run (root) or /tmp that a hash of
+ * the data directory names; with `SMOLVM_HOME` always to a hashed one, so that homes never share sockets. Pure.
+ */
+export function resolvePaths(env: Environment, platform: NodeJS.Platform, user: PathUser): Paths {
+  const { dataDir, cacheDir } = dataAndCache(env, platform, user);
+  // 40 bits: the name only has to tell one user's few homes apart; the owner is checked.
+  const hash = homeHash(dataDir);
+  return { dataDir, cacheDir, runtimeDir: runtime(env, platform, user, hash) };
+}
+
+function dataAndCache(
+  env: Environment,
+  platform: NodeJS.Platform,
+  user: PathUser,
+): Omit<Paths, "runtimeDir"> {
+  if (env.home !== undefined) {
+    const home = resolve(env.home);
+    return { dataDir: home, cacheDir: join(home, "cache") };
+  }
+  if (platform === "darwin") {
+    return {
+      dataDir: join(user.homedir, "Library", "Application Support", "smolvm"),
+      cacheDir: join(user.homedir, "Library", "Caches", "smolvm"),
+    };
+  }
+  if (platform === "win32") {
+    const local = join(env.localAppData ?? join(user.homedir, "AppData", "Local"), "smolvm");
+    return { dataDir: local, cacheDir: join(local, "cache") };
+  }
+  // The XDG specification: relative values are to be ignored.
+  const xdg = (value: string | undefined, fallback: string): string =>
+    join(value !== undefined && isAbsolute(value) ? value : join(user.homedir, fallback), "smolvm");
+  return { dataDir: xdg(env.xdgDataHome, ".local/share"), cacheDir: xdg(env.xdgCacheHome, ".cache") };
+}
+
+function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, hash: string): string {
+  if (platform === "win32") return join(user.tmpdir, `smolvm-${hash}`);
+  // macOS: os.tmpdir() is private to the user but 50 bytes long already, which leaves too little of 104.
+  const shared = user.uid === 0 && platform === "linux" ? "/run" : "/tmp";
+  const session = platform === "linux" ? env.xdgRuntimeDir : undefined;
+  if (session !== undefined && isAbsolute(session)) {
+    return join(session, env.home === undefined ? "smolvm" : `smolvm-${hash}`);
+  }
+  return join(shared, shared === "/run" ? `smolvm-${hash}` : `smolvm-${user.uid}-${hash}`);
+}
+
+/** File in the data directory that names the directory of the sockets which is in use. */
+const RUNTIME_NOTE = "runtime-dir";
+
+/**
+ * {@link resolvePaths} for this process, from its environment and user. A runtime directory that is in use is kept:
+ * a login, cron and sudo set XDG_RUNTIME_DIR differently, and all must find the sockets of the same sandboxes.
+ */
+export function processPaths(): Paths {
+  const uid = process.getuid?.() ?? -1;
+  const paths = resolvePaths(readEnvironment(process.env), process.platform, {
+    uid,
+    homedir: absoluteHome(),
+    tmpdir: tmpdir(),
+  });
+  const runtimeDir = notedRuntimeDir(paths.dataDir, uid);
+  return runtimeDir === undefined ? paths : { ...paths, runtimeDir };
+}
+
+/** `HOME`, unless it is empty or relative: what this user keeps must not depend on where a command is typed. */
+function absoluteHome(): string {
+  const home = homedir();
+  return isAbsolute(home) ? home : userInfo().homedir;
+}
+
+/** The runtime directory that an earlier process used, if it is still there and ours. */
+function notedRuntimeDir(dataDir: string, uid: number): string | undefined {
+  try {
+    const noted = readFileSync(join(dataDir, RUNTIME_NOTE), "utf8").trim();
+    return isAbsolute(noted) && refuseDirectory(lstatSync(noted), uid) === undefined ? noted : undefined;
+  } catch {
+    return undefined; // none was noted, or it went away with the session
+  }
+}
+
+function noteRuntimeDir({ dataDir, runtimeDir }: Paths): void {
+  const path = join(dataDir, RUNTIME_NOTE);
+  try {
+    if (readFileSync(path, "utf8").trim() === runtimeDir) return;
+  } catch {
+    // not noted yet
+  }
+  writeFileSync(`${path}.${process.pid}`, `${runtimeDir}\n`, { mode: 0o600 });
+  renameSync(`${path}.${process.pid}`, path);
+}
+
+/** Creates the three directories, private (0700), and checks that they are ours. */
+export function ensurePaths(paths: Paths): void {
+  // Data may be a link to a larger disk; the sockets' directory lies where others could plant a link.
+  ensurePrivateDir(paths.dataDir, { allowLink: true });
+  ensurePrivateDir(paths.cacheDir, { allowLink: true });
+  ensurePrivateDir(paths.runtimeDir);
+  noteRuntimeDir(paths);
+}
+
+/**
+ * Makes a directory that only this user may enter, or checks that it is one. A directory of ours that others may read
+ * is closed to them; one that is not ours, or that everyone may write, is refused: others could have put things into it.
+ * @throws SmolVMError HOST_FAILED
+ */
+export function ensurePrivateDir(directory: string, options: { allowLink?: boolean } = {}): void {
+  try {
+    makeDirectory(directory, 0o700);
+  } catch (error) {
+    throw new SmolVMError("HOST_FAILED", cannotBeMade(directory, error as NodeJS.ErrnoException), {
+      hint: "Set SMOLVM_HOME to a directory that you may write.",
+      cause: error,
+    });
+  }
+  if (process.platform === "win32") return; // the profile's directories are private there
+  const stat = options.allowLink ? statSync(directory) : lstatSync(directory);
+  const refusal = refuseDirectory(stat, process.getuid?.() ?? -1);
+  if (refusal !== undefined) {
+    throw new SmolVMError("HOST_FAILED", `the directory '${directory}' ${refusal}`, {
+      hint: "Remove it, or set SMOLVM_HOME (and XDG_RUNTIME_DIR) to directories of your own.",
+      details: { directory, uid: stat.uid, mode: (stat.mode & 0o7777).toString(8) },
+    });
+  }
+  if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700);
+}
+
+function cannotBeMade(directory: string, error: NodeJS.ErrnoException): string {
+  const why = error.code === "EEXIST" ? "a file of that name is there" : error.message;
+  return `the directory '${directory}' cannot be made: ${why}`;
+}
+
+/** Why a directory must not be used by `uid`, or undefined. Pure. */
+export function refuseDirectory(
+  stat: Pick<Stats, "uid" | "mode" | "isDirectory">,
+  uid: number,
+): string | undefined {
+  if (!stat.isDirectory()) return "is not a directory (or is a symbolic link)";
+  if (stat.uid !== uid) return `belongs to another user (uid ${stat.uid})`;
+  if ((stat.mode & 0o002) !== 0)
+    return `may be written by everyone (mode ${(stat.mode & 0o777).toString(8)})`;
+  return undefined;
+}
+
+/** What tells the homes of one machine apart in names: 40 bits of 64-bit FNV-1a (draft-eastlake-fnv), as hex. node:crypto would cost each command 9 ms to load. */
+export function homeHash(dataDir: string): string {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(dataDir)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return (hash >> 24n).toString(16).padStart(10, "0");
+}
