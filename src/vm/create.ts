@@ -5,7 +5,7 @@ import { SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { diskSpace } from "../host/files/disk-space.ts";
 import { identify } from "../host/process/process-identity.ts";
-import { writeDiskFromSeed } from "../images/seed.ts";
+import { writeDiskFromSeed } from "../images/disk/seed.ts";
 import type { ForwardRequest } from "../store/forwards.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Deadline } from "../util/deadline.ts";
@@ -69,7 +69,7 @@ export async function createVm(
 }
 
 /**
- * From its record on, what a sandbox boots from is not removed (images/prune.ts); until then it may have been.
+ * From its record on, what a sandbox boots from is not removed (images/store/prune.ts); until then it may have been.
  * @throws SmolVMError IMAGE_NOT_FOUND
  */
 function requireBootFiles({ machine }: VmSpec): void {

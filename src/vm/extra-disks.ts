@@ -1,7 +1,7 @@
 import type { ExtraDrive } from "../config/options.ts";
 import type { DiskSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
-import { checkUserDisk } from "../images/user-disk.ts";
+import { checkUserDisk } from "../images/disk/user-disk.ts";
 
 /**
  * The disks for the drives that a user asks for.

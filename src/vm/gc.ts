@@ -2,7 +2,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { endCgroup, listCgroups } from "../host/linux/cgroup.ts";
 import { runningMonitors } from "../host/monitor/monitors.ts";
-import { removeUnfinished } from "../images/unfinished.ts";
+import { removeUnfinished } from "../images/store/unfinished.ts";
 import { MAY_RUN } from "../store/states.ts";
 import { Deadline } from "../util/deadline.ts";
 import { cgroupsOfHome, END_MS } from "./enclosure.ts";

@@ -16,7 +16,7 @@ import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
 import type { VmFiles } from "../host/files/filenames.ts";
 import { hostArch } from "../host/hardware/facts.ts";
-import { type Boot, resolveBoot } from "../images/boot.ts";
+import { type Boot, resolveBoot } from "../images/boot/boot.ts";
 import { USER_NETWORK } from "../network/plan.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { extraDisks, requireOnce } from "./extra-disks.ts";

@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../src/host/files/paths.ts";
-import { resolveImage } from "../../src/images/store.ts";
+import { resolveImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, hasSlirp, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";

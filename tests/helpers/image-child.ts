@@ -9,8 +9,8 @@
 import type { Arch } from "../../src/config/spec.ts";
 import { SmolVMError } from "../../src/errors.ts";
 import { buildImage } from "../../src/images/build.ts";
-import { acquireLock } from "../../src/images/build-lock.ts";
-import { writeDiskFromSeed } from "../../src/images/seed.ts";
+import { writeDiskFromSeed } from "../../src/images/disk/seed.ts";
+import { acquireLock } from "../../src/images/store/build-lock.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 
 const [what, ...args] = process.argv.slice(2) as [string, string, string, string];

@@ -7,7 +7,7 @@ import { readEnvironment } from "../../src/host/environment.ts";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { processGuards } from "../../src/host/process/process-guards.ts";
 import { runProgram } from "../../src/host/process/run.ts";
-import { imageLayout } from "../../src/images/layout.ts";
+import { imageLayout } from "../../src/images/store/layout.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { ARCH } from "./backends.ts";
 import { CLI } from "./cli.ts";

@@ -2,13 +2,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import type { Arch } from "../../src/config/spec.ts";
-import { writeAndroidSparse } from "../../src/images/android-sparse.ts";
-import type { KernelManifest } from "../../src/images/kernel-build/kernel-manifest.ts";
-import { addKernel, type BuiltKernel, kernelName } from "../../src/images/kernel-build/kernel-store.ts";
-import { kernelLayout } from "../../src/images/kernel-build/layout.ts";
-import { imageLayout } from "../../src/images/layout.ts";
-import { describeFiles } from "../../src/images/manifest.ts";
-import { addImage, type StoredImage } from "../../src/images/store.ts";
+import { writeAndroidSparse } from "../../src/images/formats/android-sparse.ts";
+import { kernelLayout } from "../../src/images/store/kernel-layout.ts";
+import type { KernelManifest } from "../../src/images/store/kernel-manifest.ts";
+import { addKernel, type BuiltKernel, kernelName } from "../../src/images/store/kernel-store.ts";
+import { imageLayout } from "../../src/images/store/layout.ts";
+import { describeFiles } from "../../src/images/store/manifest.ts";
+import { addImage, type StoredImage } from "../../src/images/store/store.ts";
 
 const MIB = 2 ** 20;
 

@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { runProgram } from "../../src/host/process/run.ts";
-import { sha256File } from "../../src/images/manifest.ts";
+import { sha256File } from "../../src/images/store/manifest.ts";
 import type { Deadline } from "../../src/util/deadline.ts";
 import { labCacheDir } from "./parts.ts";
 

@@ -13,7 +13,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { tscKhz } from "../../src/host/hardware/facts.ts";
-import { acquireLock } from "../../src/images/build-lock.ts";
+import { acquireLock } from "../../src/images/store/build-lock.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { labFirecracker } from "./firecracker.ts";
 import type { LabMachine, Share } from "./machine.ts";

@@ -1,11 +1,11 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { Apt } from "../../src/images/apt.ts";
-import { CPIO_DIRECTORY, CPIO_FILE, type CpioEntry, writeCpio } from "../../src/images/cpio.ts";
-import { findModules, kernelPackage, modulesDir } from "../../src/images/kernel.ts";
-import { hostMirror } from "../../src/images/mirror.ts";
-import { loadOrder, stripModuleSignature } from "../../src/images/modules.ts";
+import { Apt } from "../../src/images/debian/apt.ts";
+import { hostMirror } from "../../src/images/debian/mirror.ts";
+import { CPIO_DIRECTORY, CPIO_FILE, type CpioEntry, writeCpio } from "../../src/images/formats/cpio.ts";
+import { findModules, kernelPackage, modulesDir } from "../../src/images/kernel/debian-kernel.ts";
+import { loadOrder, stripModuleSignature } from "../../src/images/kernel/modules.ts";
 import type { Deadline } from "../../src/util/deadline.ts";
 
 /** What a lab boots: Debian's full kernel, and an initramfs of busybox and modules. */

@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { runDoctor } from "../../doctor/index.ts";
 import { SmolVMError } from "../../errors.ts";
 import { packageVersion } from "../../host/package-version.ts";
-import { writeTar } from "../../images/tar.ts";
+import { writeTar } from "../../images/formats/tar.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";

@@ -1,6 +1,6 @@
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { packageVersion } from "../../host/package-version.ts";
-import { agentFile } from "../../images/agent.ts";
+import { agentFile } from "../../images/boot/agent.ts";
 import { exportBundle } from "../../images/bundle/export.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";

@@ -3,7 +3,7 @@ import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { importBundle } from "../../images/bundle/import.ts";
 import { findPackage } from "../../images/bundle/package.ts";
-import { checkImageName } from "../../images/reference.ts";
+import { checkImageName } from "../../images/store/reference.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { timeoutOption } from "../args/duration.ts";

@@ -1,6 +1,6 @@
 import { processPaths } from "../../host/files/paths.ts";
-import type { Image } from "../../images/image.ts";
-import { listImages } from "../../images/store.ts";
+import type { Image } from "../../images/store/image.ts";
+import { listImages } from "../../images/store/store.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";

@@ -1,6 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
-import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/prune.ts";
+import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/store/prune.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Arguments } from "../args/arguments.ts";

@@ -1,5 +1,5 @@
 import { processPaths } from "../../host/files/paths.ts";
-import { removableImage, removeImage } from "../../images/store.ts";
+import { removableImage, removeImage } from "../../images/store/store.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";

@@ -1,5 +1,5 @@
 import { processPaths } from "../../host/files/paths.ts";
-import { type BuiltKernel, listKernels } from "../../images/kernel-build/kernel-store.ts";
+import { type BuiltKernel, listKernels } from "../../images/store/kernel-store.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";

@@ -1,5 +1,5 @@
 import { processPaths } from "../../host/files/paths.ts";
-import { removeKernel } from "../../images/kernel-build/kernel-store.ts";
+import { removeKernel } from "../../images/store/kernel-store.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";

@@ -1,5 +1,5 @@
 import { processPaths } from "../../host/files/paths.ts";
-import { useDebianKernel, useKernel } from "../../images/kernel-build/kernel-store.ts";
+import { useDebianKernel, useKernel } from "../../images/store/kernel-store.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";

@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import type { GuestWork } from "../../images/foreign.ts";
+import type { GuestWork } from "../../images/rootfs/foreign.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { tailLines } from "../../util/tail-lines.ts";
 

@@ -6,9 +6,9 @@ import { diskSpace } from "../../host/files/disk-space.ts";
 import { vmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
 import { nativeProgram } from "../../host/native.ts";
-import { agentFile } from "../../images/agent.ts";
+import { agentFile } from "../../images/boot/agent.ts";
 import { installedGuest } from "../../images/bundle/package.ts";
-import { listImages } from "../../images/store.ts";
+import { listImages } from "../../images/store/store.ts";
 import { checkStore, storePath } from "../../store/store.ts";
 import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
 

@@ -1,6 +1,6 @@
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { ManifestFile } from "../manifest.ts";
+import type { ManifestFile } from "../store/manifest.ts";
 
 /**
  * A guest bundle: everything that a guest is made of, as one npm package. Its files, in this order in the archive (a

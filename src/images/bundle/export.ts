@@ -12,16 +12,16 @@ import { SmolVMError } from "../../errors.ts";
 import { identify, isAlive } from "../../host/process/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
-import { writeCpio } from "../cpio.ts";
-import { initramfsEntries } from "../initramfs.ts";
-import { anyKernel, type BuiltKernel } from "../kernel-build/kernel-store.ts";
-import { kernelLayout } from "../kernel-build/layout.ts";
+import { writeCpio } from "../formats/cpio.ts";
+import { TAR_END, tarHeader, tarPadding } from "../formats/tar.ts";
+import { initramfsEntries } from "../kernel/initramfs.ts";
 import { kernelRecipeDir } from "../kernel-build/recipe.ts";
-import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../layout.ts";
-import type { ManifestFile } from "../manifest.ts";
-import { imageNotFound } from "../recipe.ts";
-import { readImage, type StoredImage } from "../store.ts";
-import { TAR_END, tarHeader, tarPadding } from "../tar.ts";
+import { imageNotFound } from "../rootfs/recipe.ts";
+import { kernelLayout } from "../store/kernel-layout.ts";
+import { anyKernel, type BuiltKernel } from "../store/kernel-store.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../store/layout.ts";
+import type { ManifestFile } from "../store/manifest.ts";
+import { readImage, type StoredImage } from "../store/store.ts";
 import {
   AGENT_FILE,
   ARCHIVE_PREFIX,

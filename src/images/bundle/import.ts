@@ -5,19 +5,13 @@ import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import { acquireLock } from "../build-lock.ts";
-import type { Image } from "../image.ts";
-import {
-  addKernel,
-  type BuiltKernel,
-  kernelIsChosen,
-  readKernel,
-  useKernel,
-} from "../kernel-build/kernel-store.ts";
-import { type ImageDirs, imageLayout } from "../layout.ts";
-import { sha256File } from "../manifest.ts";
-import { adoptImage, nameImage, readStored } from "../store.ts";
-import { inWorkDir } from "../work-dir.ts";
+import { acquireLock } from "../store/build-lock.ts";
+import type { Image } from "../store/image.ts";
+import { addKernel, type BuiltKernel, kernelIsChosen, readKernel, useKernel } from "../store/kernel-store.ts";
+import { type ImageDirs, imageLayout } from "../store/layout.ts";
+import { sha256File } from "../store/manifest.ts";
+import { adoptImage, nameImage, readStored } from "../store/store.ts";
+import { inWorkDir } from "../store/work-dir.ts";
 import { AGENT_FILE, type BundleManifest, IMAGE_DIRECTORY, KERNEL_DIRECTORY } from "./bundle-manifest.ts";
 import { type OpenBundle, openBundle } from "./open.ts";
 import { unpackBundle } from "./unpack.ts";

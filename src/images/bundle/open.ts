@@ -3,7 +3,7 @@ import { type FileHandle, lstat, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createGunzip } from "node:zlib";
 import { SmolVMError } from "../../errors.ts";
-import { readTar } from "../tar-read.ts";
+import { readTar } from "../formats/tar-read.ts";
 import {
   ARCHIVE_PREFIX,
   BUNDLE_FILE,

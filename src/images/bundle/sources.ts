@@ -1,6 +1,6 @@
-import type { KernelManifest } from "../kernel-build/kernel-manifest.ts";
-import type { Manifest } from "../manifest.ts";
-import { sourceOf } from "../rootfs.ts";
+import { sourceOf } from "../rootfs/debian.ts";
+import type { KernelManifest } from "../store/kernel-manifest.ts";
+import type { Manifest } from "../store/manifest.ts";
 import type { SourceReference } from "./bundle-manifest.ts";
 
 /** Debian keeps every version of every source package there, for good. */

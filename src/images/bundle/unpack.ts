@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
-import type { ManifestFile } from "../manifest.ts";
+import type { ManifestFile } from "../store/manifest.ts";
 import { badBundle } from "./bundle-manifest.ts";
 import type { BundleEntry, OpenBundle } from "./open.ts";
 

@@ -1,14 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
-import { type KernelManifest, parseKernelManifest } from "../kernel-build/kernel-manifest.ts";
-import { kernelName } from "../kernel-build/kernel-store.ts";
-import { detectKernelFormat, KERNEL_HEAD_BYTES, kernelArch } from "../kernel-format.ts";
-import { MANIFEST_FILE } from "../layout.ts";
-import { type Manifest, manifestDigest, parseManifest } from "../manifest.ts";
-import { readHead } from "../read-head.ts";
-import { detectRootfs, ROOTFS_HEAD_BYTES } from "../rootfs-format.ts";
-import { checkSeed } from "../seed.ts";
+import { checkSeed } from "../disk/seed.ts";
+import { detectKernelFormat, KERNEL_HEAD_BYTES, kernelArch } from "../formats/kernel-format.ts";
+import { readHead } from "../formats/read-head.ts";
+import { detectRootfs, ROOTFS_HEAD_BYTES } from "../formats/rootfs-format.ts";
+import { type KernelManifest, parseKernelManifest } from "../store/kernel-manifest.ts";
+import { kernelName } from "../store/kernel-store.ts";
+import { MANIFEST_FILE } from "../store/layout.ts";
+import { type Manifest, manifestDigest, parseManifest } from "../store/manifest.ts";
 import {
   AGENT_FILE,
   type BundleManifest,

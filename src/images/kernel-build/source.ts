@@ -2,11 +2,11 @@ import { copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import { Apt } from "../apt.ts";
-import { sha256File } from "../manifest.ts";
-import { hostMirror } from "../mirror.ts";
-import { runTool } from "../tools.ts";
-import type { KernelLayout } from "./layout.ts";
+import { Apt } from "../debian/apt.ts";
+import { hostMirror } from "../debian/mirror.ts";
+import { runTool } from "../debian/tools.ts";
+import type { KernelLayout } from "../store/kernel-layout.ts";
+import { sha256File } from "../store/manifest.ts";
 import type { KernelRecipe, SourcePin } from "./recipe.ts";
 
 /** A kernel source tree, ready to be configured. */

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MINIMAL_COMMANDS } from "../../../src/images/minimal.ts";
+import { MINIMAL_COMMANDS } from "../../../src/images/rootfs/minimal.ts";
 import { SmolVM } from "../../../src/smolvm.ts";
 import { useTempHome } from "../../helpers/home.ts";
 import { scaled } from "../../helpers/speed.ts";

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, test } from "vitest";
 import { buildImage } from "../../../src/images/build.ts";
-import { imageLayout } from "../../../src/images/layout.ts";
-import { MINIMAL_COMMANDS } from "../../../src/images/minimal.ts";
-import { inspectImage, listImages } from "../../../src/images/store.ts";
+import { MINIMAL_COMMANDS } from "../../../src/images/rootfs/minimal.ts";
+import { imageLayout } from "../../../src/images/store/layout.ts";
+import { inspectImage, listImages } from "../../../src/images/store/store.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { scaled } from "../../helpers/speed.ts";
 

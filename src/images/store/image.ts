@@ -1,0 +1,42 @@
+import type { Arch } from "../../config/spec.ts";
+
+export type { OnProgress, Progress } from "../../config/progress.ts";
+
+/** File systems that a base may have. */
+export type RootfsFormat = "squashfs" | "erofs" | "ext4";
+
+/** An image in the store, ready to boot. Paths are absolute and immutable (content-addressed). */
+export interface Image {
+  readonly name: string;
+  readonly arch: Arch;
+  /** sha256 (hex) over the manifest's content hashes */
+  readonly digest: string;
+  readonly rootfsPath: string;
+  readonly rootfsFormat: RootfsFormat;
+  /** vmlinux (x86_64) or Image (aarch64) */
+  readonly kernelPath: string;
+  /** sha256 (hex) of that file */
+  readonly kernelSha256: string;
+  /** e.g. "6.1.0-56-cloud-amd64" */
+  readonly kernelVersion: string;
+  /** the kernel's modules that an initramfs may need */
+  readonly modules: readonly KernelModule[];
+  /** directory of empty ext4 file systems that writable disks start from (seed.ts) */
+  readonly seedPath: string;
+  /** what its files take on the host's disk */
+  readonly sizeBytes: number;
+  /** ISO 8601 */
+  readonly createdAt: string;
+}
+
+/** One loadable module of a kernel. */
+export interface KernelModule {
+  /** as the kernel names it, with underscores, e.g. "virtio_blk" */
+  readonly name: string;
+  /** absolute path of the .ko file */
+  readonly path: string;
+  /** sha256 (hex) of the file */
+  readonly sha256: string;
+  /** names of the modules it needs directly */
+  readonly depends: readonly string[];
+}

@@ -1,0 +1,138 @@
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Deadline } from "../../util/deadline.ts";
+import { acquireLock, isLocked } from "./build-lock.ts";
+import { kernelLayout } from "./kernel-layout.ts";
+import { listKernels } from "./kernel-store.ts";
+import { type ImageDirs, imageLayout } from "./layout.ts";
+import { listRefs, readRef } from "./store.ts";
+
+/** What sandboxes boot from. */
+export interface InUse {
+  /** of images */
+  readonly digests: ReadonlySet<string>;
+  /** of kernels and initramfs archives, absolute */
+  readonly paths: ReadonlySet<string>;
+}
+
+/** Something in the cache that no sandbox uses. */
+export interface UnusedFile {
+  /** `source`: a kernel's source package, kept for the next build */
+  readonly kind: "image" | "kernel" | "initramfs" | "source";
+  /** as a person knows it: an image's names with their architectures, a kernel's name, else a file's */
+  readonly name: string;
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Everything in the cache that no sandbox uses: images (also those that no name stands for any more), kernels but the
+ * chosen ones (`image kernel use`), initramfs archives, kernel source packages. Nothing is removed.
+ */
+export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedFile[]> {
+  const layout = imageLayout(dirs);
+  const kernels = kernelLayout(dirs);
+  const found: Omit<UnusedFile, "sizeBytes">[] = [];
+  const names = await imageNames(dirs);
+  for (const digest of await entries(dirname(layout.image("x")))) {
+    if (inUse.digests.has(digest)) continue;
+    const name = names.get(digest)?.join(", ") ?? `${digest.slice(0, 12)} (without a name)`;
+    found.push({ kind: "image", name, path: layout.image(digest) });
+  }
+  // What a build is working with is not looked at: it may be about to be used.
+  if (!(await isLocked(kernels.buildLock))) {
+    for (const kernel of await listKernels(dirs)) {
+      if (kernel.used || inUse.paths.has(kernel.path)) continue;
+      found.push({ kind: "kernel", name: kernel.name, path: kernels.kernel(kernel.name) });
+    }
+    for (const name of await entries(kernels.sources)) {
+      found.push({ kind: "source", name, path: join(kernels.sources, name) });
+    }
+  }
+  for (const [kind, directory] of [
+    ["kernel", layout.extractedKernels],
+    ["initramfs", layout.initrds],
+  ] as const) {
+    for (const name of await entries(directory)) {
+      const path = join(directory, name);
+      if (!name.endsWith(".tmp") && !inUse.paths.has(path)) found.push({ kind, name, path });
+    }
+  }
+  return Promise.all(found.map(async (file) => ({ ...file, sizeBytes: await sizeOf(file.path) })));
+}
+
+/**
+ * Removes what {@link findUnused} finds. A sandbox that is created meanwhile either keeps what it boots from, or is told
+ * that it is gone: each thing is first moved aside, then the sandboxes are asked again.
+ * @param inUse asked before and after each move
+ * @param onWait told once if an image is being built or imported, whose end is waited for
+ * @throws SmolVMError TIMEOUT, ABORTED
+ */
+export async function removeUnused(
+  dirs: ImageDirs,
+  inUse: () => Promise<InUse>,
+  { deadline, onWait }: { deadline: Deadline; onWait?: (pid: number) => void },
+): Promise<UnusedFile[]> {
+  const layout = imageLayout(dirs);
+  const removed: UnusedFile[] = [];
+  const release = await acquireLock(layout.buildLock, deadline, (holder) => onWait?.(holder.pid));
+  try {
+    await mkdir(layout.work, { recursive: true, mode: 0o700 });
+    for (const file of await findUnused(dirs, await inUse())) {
+      deadline.check();
+      // In there it is rubbish, whatever becomes of this process.
+      const aside = join(layout.work, randomBytes(8).toString("hex"));
+      await rename(file.path, aside);
+      if (isUsed(dirs, file, await inUse())) {
+        await rename(aside, file.path);
+        continue;
+      }
+      await removeNames(dirs, file);
+      await rm(aside, { recursive: true, force: true });
+      removed.push(file);
+    }
+  } finally {
+    await release();
+  }
+  return removed;
+}
+
+function isUsed(dirs: ImageDirs, { kind, path }: UnusedFile, { digests, paths }: InUse): boolean {
+  if (kind === "image") return [...digests].some((digest) => imageLayout(dirs).image(digest) === path);
+  return [...paths].some((used) => used === path || dirname(used) === path);
+}
+
+/** Names of an image that is gone. */
+async function removeNames(dirs: ImageDirs, { kind, path }: UnusedFile): Promise<void> {
+  if (kind !== "image") return;
+  const layout = imageLayout(dirs);
+  for (const { name, arch } of await listRefs(dirs)) {
+    const digest = await readRef(layout.ref(name, arch)).catch(() => undefined);
+    if (digest !== undefined && layout.image(digest) === path)
+      await rm(layout.ref(name, arch), { force: true });
+  }
+}
+
+/** The names of each image, by its digest. A damaged reference names nothing. */
+async function imageNames(dirs: ImageDirs): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>();
+  for (const { name, arch } of await listRefs(dirs)) {
+    const digest = await readRef(imageLayout(dirs).ref(name, arch)).catch(() => undefined);
+    if (digest !== undefined) names.set(digest, [...(names.get(digest) ?? []), `${name} for ${arch}`]);
+  }
+  return names;
+}
+
+/** What a file, or all files of a directory, take. */
+async function sizeOf(path: string): Promise<number> {
+  const stats = await lstat(path);
+  if (!stats.isDirectory()) return stats.size;
+  let sum = 0;
+  for (const name of await entries(path)) sum += await sizeOf(join(path, name));
+  return sum;
+}
+
+async function entries(directory: string): Promise<string[]> {
+  return (await readdir(directory).catch(() => [])).sort();
+}

@@ -1,0 +1,260 @@
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Arch } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { imageNotFound } from "../rootfs/recipe.ts";
+import type { Image } from "./image.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
+import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
+import { readText } from "./read-text.ts";
+import { checkImageName } from "./reference.ts";
+
+/**
+ * The image that a name stands for.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, NOT_SUPPORTED, CONFIG_INVALID
+ */
+export async function resolveImage(dirs: ImageDirs, name: string, arch: Arch): Promise<Image> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
+  return found.image;
+}
+
+/** An image and all that its manifest says. */
+export interface StoredImage {
+  readonly image: Image;
+  readonly manifest: Manifest;
+}
+
+/** The image of that name, or undefined. */
+export async function readImage(dirs: ImageDirs, name: string, arch: Arch): Promise<StoredImage | undefined> {
+  const layout = imageLayout(dirs);
+  const digest = await readRef(layout.ref(checkImageName(name), arch));
+  if (digest === undefined) return undefined;
+  const stored = await readStored(dirs, digest); // undefined: the cache was cleared by hand
+  return stored && { image: { ...stored.image, name }, manifest: stored.manifest };
+}
+
+/** The image of that digest, whatever names stand for it, or undefined. @throws SmolVMError IMAGE_INVALID */
+export async function readStored(dirs: ImageDirs, digest: string): Promise<StoredImage | undefined> {
+  const dir = imageLayout(dirs).image(digest);
+  const path = join(dir, MANIFEST_FILE);
+  const text = readText(path);
+  if (text === undefined) return undefined;
+  const manifest = parseManifest(text, path);
+  return { image: toImage(manifest, digest, dir), manifest };
+}
+
+/** All images, sorted by name and architecture. */
+export async function listImages(dirs: ImageDirs): Promise<Image[]> {
+  const images: Image[] = [];
+  for (const { name, arch } of await listRefs(dirs)) {
+    const found = await readImage(dirs, name, arch);
+    if (found !== undefined) images.push(found.image);
+  }
+  return images.sort((a, b) => (`${a.name} ${a.arch}` < `${b.name} ${b.arch}` ? -1 : 1));
+}
+
+/** What {@link inspectImage} tells. */
+export interface ImageInspection extends StoredImage {
+  /** only with `verify` */
+  readonly verified: boolean | undefined;
+}
+
+/**
+ * Everything about an image; with `verify` all its files are read and compared with the recorded hashes.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID (details.files: what differs or is missing)
+ */
+export async function inspectImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  { verify = false }: { verify?: boolean } = {},
+): Promise<ImageInspection> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
+  if (verify) await verifyImage(found, imageLayout(dirs).image(found.image.digest));
+  return { ...found, verified: verify ? true : undefined };
+}
+
+/** Whether something uses an image: which sandboxes, by their names. */
+export type ImageUsers = (digest: string) => readonly string[] | Promise<readonly string[]>;
+
+/**
+ * Removes an image, and its files if no other name stands for them.
+ * @param users asked first: an image that a sandbox uses is not removed
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_IN_USE
+ */
+export async function removeImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  users: ImageUsers,
+): Promise<Image> {
+  const image = await removableImage(dirs, name, arch, users);
+  await rm(imageLayout(dirs).ref(name, arch), { force: true });
+  await removeUnnamed(dirs, image.digest);
+  return image;
+}
+
+/** The image that {@link removeImage} would remove. @throws as that does */
+export async function removableImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  users: ImageUsers,
+): Promise<Image> {
+  const found = await readImage(dirs, name, arch);
+  if (found === undefined) throw imageNotFound(name, arch);
+  const usedBy = await users(found.image.digest);
+  if (usedBy.length > 0) {
+    throw new SmolVMError("IMAGE_IN_USE", `the image '${name}' is used by ${usedBy.join(", ")}`, {
+      hint: `Delete them first: smolvm rm ${usedBy.join(" ")}`,
+      details: { image: name, arch, usedBy },
+    });
+  }
+  return found.image;
+}
+
+/**
+ * Takes a finished build in: its files are described, then it is adopted.
+ * @param dir with all files of the manifest but manifest.json; on the same file system as the store
+ */
+export async function addImage(
+  dirs: ImageDirs,
+  dir: string,
+  draft: Omit<Manifest, "files" | "version" | "createdAt">,
+): Promise<StoredImage> {
+  const paths = [
+    draft.rootfs.file,
+    draft.kernel.file,
+    ...draft.seeds.files,
+    ...draft.modules.map((module) => module.file),
+  ];
+  return adoptImage(dirs, dir, {
+    version: 1,
+    ...draft,
+    createdAt: new Date().toISOString(),
+    files: await describeFiles(dir, paths),
+  });
+}
+
+/**
+ * Takes a directory in that holds what its manifest says: it gets its final name, then the reference points at it. An
+ * image of the same content that is there already is kept.
+ * @param dir with all files of the manifest; on the same file system as the store
+ * @param options `name`: what it is to be called, default the manifest's name; `fromPackage`: see {@link nameImage}
+ */
+export async function adoptImage(
+  dirs: ImageDirs,
+  dir: string,
+  manifest: Manifest,
+  { name = manifest.name, fromPackage = false }: { name?: string; fromPackage?: boolean } = {},
+): Promise<StoredImage> {
+  const layout = imageLayout(dirs);
+  for (const { path } of manifest.files) await syncFile(join(dir, path));
+  const digest = manifestDigest(manifest);
+  const final = layout.image(digest);
+  await writeDurably(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  await mkdir(dirname(final), { recursive: true, mode: 0o700 });
+  if (readText(join(final, MANIFEST_FILE)) === undefined) {
+    await rm(final, { recursive: true, force: true }); // a directory without its manifest
+    await rename(dir, final);
+  } else {
+    // Same content: only the manifest may tell newer things (time, recipe).
+    await rename(join(dir, MANIFEST_FILE), join(final, MANIFEST_FILE));
+    await rm(dir, { recursive: true, force: true });
+  }
+  await nameImage(dirs, { name, arch: manifest.arch, digest, fromPackage });
+  return { image: { ...toImage(manifest, digest, final), name }, manifest };
+}
+
+/**
+ * Lets a name stand for an image.
+ * @param fromPackage it was taken from the guest package beside smolvm, and is to follow it
+ */
+export async function nameImage(
+  dirs: ImageDirs,
+  { name, arch, digest, fromPackage }: { name: string; arch: Arch; digest: string; fromPackage: boolean },
+): Promise<void> {
+  const layout = imageLayout(dirs);
+  await mkdir(layout.refs, { recursive: true, mode: 0o700 });
+  const reference = { digest, ...(fromPackage ? { fromPackage } : {}) };
+  await writeDurably(layout.ref(checkImageName(name), arch), `${JSON.stringify(reference)}\n`);
+}
+
+/** Whether the image that a reference names is to follow the guest package beside smolvm. */
+export function comesFromPackage(ref: string): boolean {
+  const text = readText(ref);
+  return text !== undefined && (JSON.parse(text) as { fromPackage?: unknown }).fromPackage === true;
+}
+
+async function removeUnnamed(dirs: ImageDirs, digest: string): Promise<boolean> {
+  const layout = imageLayout(dirs);
+  for (const { name, arch } of await listRefs(dirs)) {
+    if ((await readRef(layout.ref(name, arch))) === digest) return false;
+  }
+  await rm(layout.image(digest), { recursive: true, force: true });
+  return true;
+}
+
+/** The names that stand for images. */
+export async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: Arch }[]> {
+  const names = await readdir(imageLayout(dirs).refs).catch(() => []);
+  return names.flatMap((file) => {
+    const match = /^(.+)\.(x86_64|aarch64)\.json$/.exec(file);
+    return match ? [{ name: match[1]!, arch: match[2] as Arch }] : [];
+  });
+}
+
+/** The digest that a name's file holds, or undefined if there is no such file. @throws SmolVMError IMAGE_INVALID */
+export async function readRef(path: string): Promise<string | undefined> {
+  const text = readText(path);
+  if (text === undefined) return undefined;
+  try {
+    const { digest } = JSON.parse(text) as { digest?: unknown };
+    if (typeof digest === "string" && /^[0-9a-f]{64}$/.test(digest)) return digest;
+  } catch {
+    // told below
+  }
+  throw new SmolVMError("IMAGE_INVALID", `the image reference '${path}' is damaged`, {
+    hint: `Remove it and build the image again: rm '${path}'`,
+  });
+}
+
+async function verifyImage({ manifest, image }: StoredImage, dir: string): Promise<void> {
+  const wrong: string[] = [];
+  for (const file of manifest.files) {
+    const [now] = await describeFiles(dir, [file.path]).catch(() => []);
+    if (now?.sha256 !== file.sha256)
+      wrong.push(`${file.path} ${now === undefined ? "is missing" : "has changed"}`);
+  }
+  if (manifestDigest(manifest) !== image.digest) wrong.push(`${MANIFEST_FILE} has changed`);
+  if (wrong.length === 0) return;
+  throw new SmolVMError("IMAGE_INVALID", `the image '${image.name}' is damaged: ${wrong.join(", ")}`, {
+    hint: `Build it again: smolvm image build ${image.name} --force`,
+    details: { image: image.name, arch: image.arch, files: wrong },
+  });
+}
+
+/** A crash of the host must not leave an image whose files are empty. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Temporary file, sync, rename: the file is whole or not there. */
+async function writeDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}

@@ -1,0 +1,149 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { kernelLayout } from "../../../../src/images/store/kernel-layout.ts";
+import { listKernels, useKernel } from "../../../../src/images/store/kernel-store.ts";
+import { imageLayout } from "../../../../src/images/store/layout.ts";
+import { findUnused, type InUse, removeUnused } from "../../../../src/images/store/prune.ts";
+import { listImages } from "../../../../src/images/store/store.ts";
+import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
+import { Deadline } from "../../../../src/util/deadline.ts";
+import { cli, Terminal } from "../../../helpers/cli.ts";
+import { addSmallImage, addSmallKernel } from "../../../helpers/small-image.ts";
+
+let home: string;
+let cacheDir: string;
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "smt-prune-"));
+  cacheDir = join(home, "cache");
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+const NOTHING: InUse = { digests: new Set(), paths: new Set() };
+const deadline = (): Deadline => Deadline.of("testing", { timeoutMs: 60_000 });
+
+/** A store with an image of each kind, two kernels of which one is chosen, an initramfs and a source package. */
+async function filled() {
+  const old = await addSmallImage(cacheDir, "debian", "old");
+  const now = await addSmallImage(cacheDir, "debian", "new");
+  const chosen = await addSmallKernel(cacheDir, "one");
+  const other = await addSmallKernel(cacheDir, "two");
+  await useKernel({ cacheDir }, chosen.name);
+  const initrd = join(imageLayout({ cacheDir }).initrds, "abc.cpio");
+  const source = kernelLayout({ cacheDir }).source("abc");
+  for (const path of [initrd, source]) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, "12345");
+  }
+  return { old, now, chosen, other, initrd, source };
+}
+
+describe("what no sandbox uses", () => {
+  test("is all but what is used and the kernel that was chosen", async () => {
+    const { old, now, chosen, other, initrd, source } = await filled();
+    const names = async (inUse: InUse): Promise<string[]> =>
+      (await findUnused({ cacheDir }, inUse)).map(({ kind, name }) => `${kind} ${name}`).sort();
+    expect(await names(NOTHING)).toEqual([
+      `image ${old.image.digest.slice(0, 12)} (without a name)`,
+      "image debian for x86_64",
+      "initramfs abc.cpio",
+      `kernel ${other.name}`,
+      "source abc.deb",
+    ]);
+    const used = { digests: new Set([now.image.digest]), paths: new Set([initrd, other.path]) };
+    const removed = await removeUnused({ cacheDir }, async () => used, { deadline: deadline() });
+    expect(removed.map(({ path }) => path)).toEqual([
+      imageLayout({ cacheDir }).image(old.image.digest),
+      source,
+    ]);
+    expect(await names(used)).toEqual([]);
+    expect((await listImages({ cacheDir })).map(({ digest }) => digest)).toEqual([now.image.digest]);
+    expect((await listKernels({ cacheDir })).map(({ name }) => name).sort()).toEqual(
+      [chosen.name, other.name].sort(),
+    );
+    expect(readdirSync(imageLayout({ cacheDir }).work)).toEqual([]);
+  });
+
+  test("and is used by a sandbox made meanwhile is put back", async () => {
+    const { now } = await filled();
+    let asked = 0;
+    // The first question is what to remove; the second comes when the first thing was moved aside.
+    const inUse = async (): Promise<InUse> =>
+      asked++ === 0 ? NOTHING : { ...NOTHING, digests: new Set([now.image.digest]) };
+    await removeUnused({ cacheDir }, inUse, { deadline: deadline() });
+    expect((await listImages({ cacheDir })).map(({ digest }) => digest)).toEqual([now.image.digest]);
+  });
+
+  test("stays for as long as a kernel is built with it", async () => {
+    const { other, source } = await filled();
+    writeFileSync(kernelLayout({ cacheDir }).buildLock, JSON.stringify(await self()));
+    const paths = (await findUnused({ cacheDir }, NOTHING)).map(({ path }) => path);
+    expect(paths).not.toContain(source);
+    expect(paths).not.toContain(dirname(other.path));
+  });
+});
+
+describe("image prune", () => {
+  const env = (): { env: Record<string, string> } => ({ env: { SMOLVM_HOME: home } });
+
+  test("says what it would remove, asks, and removes nothing without an answer", async () => {
+    await filled();
+    const dry = await cli(["image", "prune", "--dry-run"], env());
+    expect(dry).toMatchObject({ code: 0 });
+    expect(dry.text).toMatch(/^KIND +SIZE +NAME\n(image.*\n){2}kernel.*\nsource.*\ninitramfs.*\n$/);
+    const refused = await cli(["image", "prune"], env());
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain("smolvm image prune --dry-run; smolvm image prune -f");
+    const terminal = Terminal.cli(["image", "prune"], env());
+    await terminal.shows(/Remove these .* from the cache\? \[y\/N\]/);
+    terminal.type("n\n");
+    expect(await terminal.ended).toBe(1);
+    expect(await listImages({ cacheDir })).toHaveLength(1);
+  });
+
+  test("removes it when told to, and then has nothing to do", async () => {
+    await filled();
+    expect(await cli(["image", "prune", "-f"], env())).toMatchObject({ code: 0 });
+    expect(await listImages({ cacheDir })).toEqual([]);
+    expect(await listKernels({ cacheDir })).toHaveLength(1);
+    const again = await cli(["image", "prune"], env());
+    expect(again).toMatchObject({ code: 0, text: "", stderr: expect.stringContaining("Nothing to remove") });
+  });
+});
+
+test("gc removes what a killed kernel build left, and nothing of one that runs", async () => {
+  const layout = kernelLayout({ cacheDir });
+  const leave = (holder: object): void => {
+    mkdirSync(join(layout.work, "0123456789abcdef", "source"), { recursive: true });
+    writeFileSync(layout.buildLock, JSON.stringify(holder));
+  };
+  leave(await self());
+  expect(await removeUnfinished({ cacheDir })).toEqual([]);
+  leave({ pid: 1, startTime: "1", bootId: "another boot" });
+  expect(await removeUnfinished({ cacheDir })).toEqual([
+    join(layout.work, "0123456789abcdef"),
+    layout.buildLock,
+  ]);
+  const run = await cli(["gc"], { env: { SMOLVM_HOME: home } });
+  expect(run).toMatchObject({ code: 0, text: "Nothing was left behind.\n" });
+});
+
+test("a kernel build that is killed leaves what gc removes", async () => {
+  const env = { SMOLVM_HOME: home };
+  const layout = kernelLayout({ cacheDir });
+  const killed = await cli(["image", "kernel", "build"], {
+    env: { ...env, SMOLVM_FAILPOINT: "kernel source" },
+  });
+  expect(killed).toMatchObject({ signal: "SIGKILL" });
+  const left = readdirSync(layout.work);
+  expect(left).toHaveLength(1);
+  const { text } = await cli(["gc"], { env });
+  expect(text).toBe(`image: ${join(layout.work, left[0]!)}\nimage: ${layout.buildLock}\n`);
+  expect(readdirSync(layout.work)).toEqual([]);
+});
+
+async function self(): Promise<object> {
+  const { identify } = await import("../../../../src/host/process/process-identity.ts");
+  return identify(process.pid);
+}
