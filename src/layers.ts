@@ -28,8 +28,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // the image commands: images have no facade of their own
       "images",
       "vm/supervisor/manage.ts",
-      "vm/list.ts",
-      "vm/may-remove.ts",
+      "vm/info/list.ts",
+      "vm/lifecycle/may-remove.ts",
       "config/defaults.ts",
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
@@ -162,6 +162,6 @@ export const PURE: readonly string[] = [
   "util/until-ms.ts",
   "util/versions.ts",
   "util/wrap.ts",
-  "vm/kernel-panic.ts",
+  "vm/machine/kernel-panic.ts",
   "vm/supervisor/messages.ts",
 ];

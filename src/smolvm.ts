@@ -26,22 +26,22 @@ import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } 
 import { Deadline } from "./util/deadline.ts";
 import { SharedWork } from "./util/shared-work.ts";
 import { tailLines } from "./util/tail-lines.ts";
-import { Channel } from "./vm/channel.ts";
-import { readLog } from "./vm/console.ts";
+import { Channel } from "./vm/channel/channel.ts";
 import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
-import { type SandboxEnv, sandboxEnv } from "./vm/env.ts";
-import { expireLater } from "./vm/expire.ts";
-import type { Garbage } from "./vm/gc.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
-import { hostState } from "./vm/host-state.ts";
-import { describe, type VMInfo } from "./vm/info.ts";
-import { listSandboxes } from "./vm/list.ts";
-import { generatedName, newId } from "./vm/names.ts";
-import { disown, isOwned, own } from "./vm/owned.ts";
-import { PortForwards } from "./vm/port-forwards.ts";
-import { recover } from "./vm/recover.ts";
-import type { StartExtras } from "./vm/start.ts";
-import type { VMStats } from "./vm/stats.ts";
+import { hostState } from "./vm/info/host-state.ts";
+import { describe, type VMInfo } from "./vm/info/info.ts";
+import { listSandboxes } from "./vm/info/list.ts";
+import type { VMStats } from "./vm/info/stats.ts";
+import { type SandboxEnv, sandboxEnv } from "./vm/lifecycle/env.ts";
+import { expireLater } from "./vm/lifecycle/expire.ts";
+import { generatedName, newId } from "./vm/lifecycle/names.ts";
+import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
+import type { StartExtras } from "./vm/lifecycle/start.ts";
+import { readLog } from "./vm/machine/console.ts";
+import { PortForwards } from "./vm/network/port-forwards.ts";
+import type { Garbage } from "./vm/recovery/gc.ts";
+import { recover } from "./vm/recovery/recover.ts";
 
 /**
  * A sandbox: a disposable microVM that runs untrusted code.
@@ -89,13 +89,14 @@ export class SmolVM implements AsyncDisposable {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
       list: () => this.#forwards.list(),
       publish: async (guestPort, publishOptions = {}) => {
-        const { publishPort } = await import("./vm/publish.ts");
+        const { publishPort } = await import("./vm/network/publish.ts");
         const record = await recover(this.#home, this.#record());
         return publishPort(this.#home, record, guestPort, publishOptions);
       },
       unpublish: async (filter = {}) =>
-        (await import("./vm/publish.ts")).unpublishPorts(this.#home, this.#record().id, filter),
-      published: async () => (await import("./vm/publish.ts")).publishedPorts(this.#home, this.#record().id),
+        (await import("./vm/network/publish.ts")).unpublishPorts(this.#home, this.#record().id, filter),
+      published: async () =>
+        (await import("./vm/network/publish.ts")).publishedPorts(this.#home, this.#record().id),
     };
     this.processes = {
       list: async (limits) => {
@@ -145,7 +146,7 @@ export class SmolVM implements AsyncDisposable {
     count: number,
     options: VMConfig & Limits & { concurrency?: number } = {},
   ): Promise<SmolVM[]> {
-    const { createAll } = await import("./vm/create-all.ts");
+    const { createAll } = await import("./vm/lifecycle/create-all.ts");
     return createAll(count, options, SmolVM.create);
   }
 
@@ -179,7 +180,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError HOST_FAILED, NO_SPACE
    */
   static async gc(): Promise<Garbage[]> {
-    const { collectGarbage } = await import("./vm/gc.ts");
+    const { collectGarbage } = await import("./vm/recovery/gc.ts");
     return collectGarbage(openHome());
   }
 
@@ -246,7 +247,7 @@ export class SmolVM implements AsyncDisposable {
     const record = this.#home.store.vms.find(this.id);
     if (record) {
       const force = options.force ?? record.spec.lifetime === "owner";
-      const { removeVm } = await import("./vm/remove.ts");
+      const { removeVm } = await import("./vm/lifecycle/remove.ts");
       const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
       if (force) await this.#channel.close();
       await removeVm(this.#home, this.id, { force }, deadline);
@@ -273,7 +274,7 @@ export class SmolVM implements AsyncDisposable {
 
   /** What it uses of the host now: CPU time, memory, disk. @throws SmolVMError VM_NOT_FOUND as {@link info} */
   async stats(): Promise<VMStats> {
-    const { readStats } = await import("./vm/stats.ts");
+    const { readStats } = await import("./vm/info/stats.ts");
     return readStats(this.#home, await recover(this.#home, this.#record()));
   }
 
@@ -424,7 +425,7 @@ export class SmolVM implements AsyncDisposable {
         const { openForwards } = await import("./vm/supervisor/duties.ts");
         await openForwards(this.#home, this.id, deadline);
       }
-      const { startVm } = await import("./vm/start.ts");
+      const { startVm } = await import("./vm/lifecycle/start.ts");
       const started = await startVm(this.#home, this.id, deadline, extras);
       this.#channel.adopt(started.session, started.lease);
     } catch (error) {
@@ -435,7 +436,7 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #stop(deadline: Deadline): Promise<void> {
-    const { stopVm } = await import("./vm/stop.ts");
+    const { stopVm } = await import("./vm/lifecycle/stop.ts");
     await this.#channel.close();
     await recover(this.#home, this.#record());
     await stopVm(this.#home, this.id, deadline);
@@ -448,7 +449,7 @@ export class SmolVM implements AsyncDisposable {
       const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
       await ensureSupervisor(this.#home, deadline);
     }
-    const { createVm } = await import("./vm/create.ts");
+    const { createVm } = await import("./vm/lifecycle/create.ts");
     const record = await createVm(this.#home, this.#config, this, deadline);
     this.#config = undefined;
     if (record.spec.lifetime === "owner") {

@@ -2,7 +2,7 @@ import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import type { GuestProcess, ProcessInfo } from "./agent/types.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
-import type { PublishedFilter, PublishedPort } from "./vm/publish.ts";
+import type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
 
 /** Options of `SmolVM.start`. */
 export interface StartOptions extends Limits {

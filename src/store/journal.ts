@@ -1,6 +1,6 @@
 /**
  * What the verbs do to a sandbox, each noted in the store before it is done. A process that finds one of these and whose
- * author is dead knows what may be half done (vm/recover.ts).
+ * author is dead knows what may be half done (vm/recovery/recover.ts).
  */
 export const STEPS = [
   "create:files",

@@ -4,7 +4,7 @@ import { isSmolVMError } from "../errors.ts";
 import type { ForwardRecord } from "../store/forwards.ts";
 import type { VmRecord } from "../store/vms.ts";
 import type { Home } from "../vm/home.ts";
-import { PortForwards } from "../vm/port-forwards.ts";
+import { PortForwards } from "../vm/network/port-forwards.ts";
 
 /** The listening ports of one sandbox, by the forward that each is for. */
 interface Listening {

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { relay } from "../agent/relay/relay.ts";
 import type { Home } from "../vm/home.ts";
-import { recoverAll } from "../vm/recover.ts";
+import { recoverAll } from "../vm/recovery/recover.ts";
 import { supervisorFilesOf } from "../vm/supervisor/files.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
 import { type ControlHandler, listenForRequests } from "./control.ts";

@@ -4,7 +4,7 @@ import { SmolVMError } from "../errors.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { Deadline } from "../util/deadline.ts";
 import { endpointOf, type Home, sessionsAreUnlimited } from "../vm/home.ts";
-import { requireRunning } from "../vm/running.ts";
+import { requireRunning } from "../vm/recovery/running.ts";
 
 /** The supervisor's own session with each sandbox that somebody reaches through it, over the port that no command uses. */
 export class Upstreams {

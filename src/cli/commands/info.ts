@@ -1,5 +1,5 @@
 import { SmolVM } from "../../smolvm.ts";
-import type { VMInfo } from "../../vm/info.ts";
+import type { VMInfo } from "../../vm/info/info.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";

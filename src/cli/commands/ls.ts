@@ -3,7 +3,7 @@ import { SmolVM } from "../../smolvm.ts";
 import { TRANSITIONS, type VmState } from "../../store/states.ts";
 import type { ListFilter } from "../../store/vms.ts";
 import { nearest } from "../../util/nearest.ts";
-import { type BriefList, listBriefly } from "../../vm/list.ts";
+import { type BriefList, listBriefly } from "../../vm/info/list.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { parseLabels } from "../args/pairs.ts";

@@ -1,6 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
-import { requireRemovable } from "../../vm/may-remove.ts";
+import { requireRemovable } from "../../vm/lifecycle/may-remove.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";

@@ -1,5 +1,5 @@
 import { SmolVM } from "../../smolvm.ts";
-import type { VMStats } from "../../vm/stats.ts";
+import type { VMStats } from "../../vm/info/stats.ts";
 import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";

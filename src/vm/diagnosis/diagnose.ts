@@ -8,11 +8,11 @@ import { isAlive, type ProcessIdentity } from "../../host/process/process-identi
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { Deadline as Limit } from "../../util/deadline.ts";
-import { Channel } from "../channel.ts";
-import { readLog } from "../console.ts";
+import { Channel } from "../channel/channel.ts";
 import { filesOf, type Home } from "../home.ts";
-import { hostState } from "../host-state.ts";
-import { describe } from "../info.ts";
+import { hostState } from "../info/host-state.ts";
+import { describe } from "../info/info.ts";
+import { readLog } from "../machine/console.ts";
 import { HIDDEN, hideValues, scrub, scrubText, secretsOf } from "./secrets.ts";
 
 /** One file of a diagnosis. */

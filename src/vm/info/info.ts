@@ -1,0 +1,184 @@
+import type {
+  Accelerator,
+  Arch,
+  BackendName,
+  DiskMode,
+  IsolationTier,
+  KernelOrigin,
+  LeastIsolation,
+  Lifetime,
+  MachineType,
+  NetworkMode,
+  VmmLimits,
+} from "../../config/spec.ts";
+import { DISK_FULL_BYTES } from "../../host/files/disk-space.ts";
+import { LIMITS } from "../../isolation/limits.ts";
+import { tierNote } from "../../isolation/note.ts";
+import { networkNote } from "../../network/plan.ts";
+import type { PortRecord } from "../../store/ports.ts";
+import type { VmState } from "../../store/states.ts";
+import type { VmFault, VmRecord } from "../../store/vms.ts";
+import { type DriveInfo, drivesOf } from "../disks/drives.ts";
+import { inWords } from "../isolation/reached.ts";
+
+/** What is known about a sandbox. */
+export interface VMInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly state: VmState;
+  /** image reference, or "custom" for a root file system of one's own */
+  readonly image: string;
+  readonly imageDigest: string | undefined;
+  /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
+  readonly kernel: KernelOrigin;
+  /** the file that is booted */
+  readonly kernelPath: string;
+  readonly initrdPath: string | undefined;
+  readonly arch: Arch;
+  readonly backend: BackendName;
+  readonly machine: MachineType;
+  readonly accelerator: Accelerator;
+  /** "hardware" virtualization, or "emulated": much slower, and outside QEMU's security guarantee */
+  readonly speed: "hardware" | "emulated";
+  readonly isolation: IsolationInfo;
+  readonly vcpuCount: number;
+  readonly memSizeMib: number;
+  readonly diskSizeMib: number;
+  /** "shared": its root is `rootfsPath` itself */
+  readonly diskMode: DiskMode;
+  /** port of 127.0.0.1 for gdb, if it was created with one */
+  readonly gdbPort: number | undefined;
+  /** disks that it has beside its root */
+  readonly drives: readonly DriveInfo[];
+  readonly network: {
+    readonly mode: NetworkMode;
+    readonly note: string;
+    /** the interface of this machine that is the other end of its network card, while it runs with one */
+    readonly tap: string | undefined;
+  };
+  readonly lifetime: Lifetime;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  readonly startedAt: string | undefined;
+  readonly uptimeMs: number | undefined;
+  /** ISO 8601: it is removed then (`ttlMs`) */
+  readonly expiresAt: string | undefined;
+  /** process id of its virtual machine monitor */
+  readonly pid: number | undefined;
+  readonly error: VmFault | undefined;
+  /** ports of this machine that lead into it now, whichever process forwards them */
+  readonly ports: readonly PortRecord[];
+  /** what keeps it from working well, and what to do about it */
+  readonly warning: string | undefined;
+}
+
+/** What stands around a sandbox's virtual machine. */
+export interface IsolationInfo {
+  /** the least that it is content with */
+  readonly least: LeastIsolation;
+  /** what was reached by its last start; undefined: it was not started yet */
+  readonly tier: IsolationTier | undefined;
+  /** the uid that its VMM has to itself; undefined: it has that of the user who runs smolvm */
+  readonly uid: number | undefined;
+  /** what its VMM may use of this machine at most, of what is limited; undefined: no limits are in force */
+  readonly limits: Partial<VmmLimits> | undefined;
+  /** what that is, in words */
+  readonly note: string;
+  /** why it is not the next better tier, and what would make it that */
+  readonly whyNotNext: string | undefined;
+  /** why there are no limits, or not all, and what would change that; undefined: there are, or they come with the next tier */
+  readonly whyNotLimited: string | undefined;
+}
+
+/** What of the host's state a description tells. */
+export interface HostState {
+  /** ms since the epoch */
+  readonly now: number;
+  /** where sandboxes' disks live, and the room that is left there */
+  readonly dataDir: string;
+  readonly freeBytes: number;
+  /** ports that lead into the sandbox */
+  readonly ports: readonly PortRecord[];
+  /** by the ids of the sandboxes that have one */
+  readonly taps: ReadonlyMap<string, string>;
+}
+
+/** The public view of a record. Pure. */
+export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
+  const { spec } = record;
+  const { machine } = spec;
+  const running = record.state === "running";
+  const emulated = machine.accelerator === "tcg";
+  return {
+    id: record.id,
+    name: record.name,
+    state: record.state,
+    image: spec.image || "custom",
+    imageDigest: spec.imageDigest || undefined,
+    kernel: spec.kernel ?? "debian", // absent in records of the first version
+    kernelPath: machine.kernelPath,
+    initrdPath: machine.initrdPath,
+    arch: machine.arch,
+    backend: machine.backend,
+    machine: machine.machine,
+    accelerator: machine.accelerator,
+    speed: emulated ? "emulated" : "hardware",
+    isolation: isolationOf(record),
+    vcpuCount: machine.vcpuCount,
+    memSizeMib: machine.memSizeMib,
+    diskSizeMib: spec.diskSizeMib,
+    diskMode: spec.diskMode ?? "isolated", // absent in records of the first version
+    drives: drivesOf(spec),
+    gdbPort: machine.gdbPort,
+    network: {
+      mode: machine.network,
+      note: networkNote(machine.network, machine.networkCard),
+      tap: taps.get(record.id),
+    },
+    lifetime: spec.lifetime,
+    hostname: spec.hostname,
+    labels: record.labels,
+    createdAt: new Date(record.createdAt).toISOString(),
+    startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
+    uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
+    expiresAt: record.expiresAt === undefined ? undefined : new Date(record.expiresAt).toISOString(),
+    pid: running ? record.vmm?.pid : undefined,
+    error: record.state === "error" ? record.error : undefined,
+    ports,
+    warning:
+      running && freeBytes < DISK_FULL_BYTES
+        ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`
+        : undefined,
+  };
+}
+
+function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {
+  const { isolation: least = "auto", machine } = spec;
+  if (isolation === undefined)
+    return {
+      least,
+      tier: undefined,
+      uid: undefined,
+      limits: undefined,
+      note: "not started yet",
+      whyNotNext: undefined,
+      whyNotLimited: undefined,
+    };
+  const { tier, uid, limits, whyNotNext, fix, whyNotLimited } = isolation;
+  const around = {
+    tier,
+    ownUid: uid !== undefined,
+    limits: LIMITS.filter((name) => limits?.[name] !== undefined),
+  };
+  return {
+    least,
+    tier,
+    uid,
+    limits,
+    note: tierNote(around, machine.backend, machine.accelerator),
+    whyNotNext: whyNotNext === undefined ? undefined : inWords({ reason: whyNotNext, fix }),
+    whyNotLimited,
+  };
+}

@@ -1,0 +1,48 @@
+import { anyText, type Check, invalidOption, oneOf, record, text } from "../../config/checks.ts";
+import type { PortRecord } from "../../store/ports.ts";
+import { TRANSITIONS } from "../../store/states.ts";
+import type { ListFilter, VmBrief } from "../../store/vms.ts";
+import { type Home, openHome } from "../home.ts";
+import { recoverAll } from "../recovery/recover.ts";
+import { hostState } from "./host-state.ts";
+import { describe, type VMInfo } from "./info.ts";
+
+/** Sandboxes, and the ports that lead into them: by id, for those that have any. */
+export interface BriefList {
+  readonly vms: readonly VmBrief[];
+  readonly ports: ReadonlyMap<string, readonly PortRecord[]>;
+}
+
+/** Sandboxes of the home, oldest first, in the state that they really are in. */
+export async function listSandboxes(home: Home, filter: ListFilter): Promise<VMInfo[]> {
+  checkFilter(filter);
+  await recoverAll(home);
+  const host = hostState(home);
+  const ports = home.store.ports.byVm();
+  return home.store.vms
+    .list(filter)
+    .map((record) => describe(record, { ...host, ports: ports.get(record.id) ?? [] }));
+}
+
+/** {@link listSandboxes} with only what a table shows: a thousand of them cost little more than one. */
+export async function listBriefly(filter: ListFilter): Promise<BriefList> {
+  const home = openHome();
+  await recoverAll(home);
+  return { vms: home.store.vms.listBriefly(filter), ports: home.store.ports.byVm() };
+}
+
+const FILTER: Record<keyof ListFilter, Check> = {
+  state: oneOf(...Object.keys(TRANSITIONS)),
+  labels: record(text, anyText),
+};
+
+/** @throws SmolVMError CONFIG_INVALID: a filter that is not understood would list too much */
+function checkFilter(filter: ListFilter): void {
+  if (typeof filter !== "object" || filter === null)
+    throw invalidOption("filter", filter, "is not an object");
+  for (const [name, value] of Object.entries(filter)) {
+    if (!Object.hasOwn(FILTER, name)) throw invalidOption("filter", filter, `has the unknown key '${name}'`);
+    const problem = value === undefined ? undefined : FILTER[name as keyof ListFilter](value);
+    if (problem !== undefined) throw invalidOption(name, value, problem);
+  }
+}

@@ -1,0 +1,57 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { homeHash } from "../../host/files/paths.ts";
+import { cgroupsOf, endCgroup, removeCgroup } from "../../host/linux/cgroup.ts";
+import type { Scope } from "../../host/systemd/scope.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { filesOf, type Home } from "../home.ts";
+
+/** How long what is left of a machine may take to end when it is killed. */
+export const END_MS = 5_000;
+
+/** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
+export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
+  if (!takeDownAtOnce(home, id))
+    await endCgroup(cgroupOf(home, id), Deadline.within(END_MS, "ending a machine"));
+  const uid = uidWithTap(home, id);
+  if (uid === undefined) return;
+  const { takeBackTaps } = await import("./tap-owner.ts"); // every command recovers, few have this to do
+  await takeBackTaps(uid);
+}
+
+/**
+ * {@link takeDownEnclosure} without what has to be waited for. Returns whether that was all: the cgroup of what is still dying stays,
+ * and a tap stays given to it.
+ */
+export function takeDownAtOnce(home: Home, id: string): boolean {
+  if (process.platform !== "linux") return true;
+  rmSync(filesOf(home, id).jail, { recursive: true, force: true });
+  return removeCgroup(cgroupOf(home, id)) && uidWithTap(home, id) === undefined;
+}
+
+/** The uid of a sandbox to which a tap is given. */
+function uidWithTap({ store }: Home, id: string): number | undefined {
+  return store.taps.byVm().has(id) ? store.uids.of(id) : undefined;
+}
+
+/** The directory of the cgroups of a home's machines. */
+export function cgroupsOfHome(home: Home): string {
+  return cgroupsOf(homeHash(home.paths.dataDir));
+}
+
+/** The directory of the cgroup of one of them. */
+export function cgroupOf(home: Home, id: string): string {
+  return join(cgroupsOfHome(home), id);
+}
+
+/** How the scope of a sandbox is called, where systemd makes one for its machine. It goes by itself, so nobody clears it up. */
+export function scopeOf(
+  home: Home,
+  { id, name }: Pick<VmRecord, "id" | "name">,
+): Pick<Scope, "name" | "description"> {
+  return {
+    name: `smolvm-${homeHash(home.paths.dataDir)}-${id}.scope`,
+    description: `smolvm sandbox ${name}`,
+  };
+}

@@ -1,0 +1,41 @@
+import { failpoint } from "../../host/failpoint.ts";
+import { homeHash } from "../../host/files/paths.ts";
+import { giveTap, isTapOpen, type Tap, tapsOf } from "../../host/linux/taps.ts";
+import { uidsOfHome } from "../../host/linux/vmm-uids.ts";
+import { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../home.ts";
+
+/** It takes milliseconds. */
+const GIVE_MS = 10_000;
+
+/**
+ * Makes root's again the taps that a VMM with that uid had: else a later one with the same uid could open them beside its own. For
+ * machines that have ended, before their lease does; what cannot be taken back now is found by `gc`.
+ */
+export async function takeBackTaps(uid: number): Promise<void> {
+  for (const tap of tapsOf(uid)) await takeBack(tap);
+  failpoint("after tap back");
+}
+
+/** The same for taps given to machines of this home that have none any more. Returns their names. */
+export async function takeBackStrayTaps(home: Home): Promise<string[]> {
+  if (process.getuid?.() !== 0) return []; // those of ordinary users are always theirs
+  const { first, count } = uidsOfHome(homeHash(home.paths.dataDir));
+  const leased = new Set(home.store.taps.byVm().values());
+  const back: string[] = [];
+  for (const tap of tapsOf(0)) {
+    const given = tap.uid >= first && tap.uid < first + count;
+    if (given && !leased.has(tap.name) && (await takeBack(tap))) back.push(tap.name);
+  }
+  return back;
+}
+
+async function takeBack(tap: Tap): Promise<boolean> {
+  if (isTapOpen(tap)) return false; // by a home that had seen it free
+  try {
+    await giveTap(tap.name, 0, Deadline.within(GIVE_MS, "taking back a tap"));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,95 @@
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import type { PortForward, VMConfig } from "../../config/options.ts";
+import type { VmSpec } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
+import { diskSpace } from "../../host/files/disk-space.ts";
+import { identify } from "../../host/process/process-identity.ts";
+import { writeDiskFromSeed } from "../../images/disk/seed.ts";
+import type { ForwardRequest } from "../../store/forwards.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { UndoStack } from "../../util/undo-stack.ts";
+import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-claims.ts";
+import { diskFullError } from "../disks/disk-full.ts";
+import { filesOf, type Home } from "../home.ts";
+import { resolveVm } from "./resolve.ts";
+
+/** A sandbox on a machine with less room than this could hardly write a file. */
+const MIN_FREE_BYTES = 16 << 20;
+
+/**
+ * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
+ * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, DISK_IN_USE, NO_SPACE, CONFIG_INVALID, PORT_IN_USE
+ */
+export async function createVm(
+  home: Home,
+  config: VMConfig,
+  { id, name }: { id: string; name: string },
+  deadline: Deadline,
+): Promise<VmRecord> {
+  const files = filesOf(home, id);
+  await requireUnwritten(home, config);
+  const { spec, seedPath } = await resolveVm(home, config, { name, files }, deadline);
+  deadline.check();
+  requireRoom(home.paths.dataDir);
+  await settleHolders(home, id, spec);
+
+  const { ttlMs, ports = [] } = config;
+  const undo = new UndoStack();
+  try {
+    home.store.vms.insert(
+      {
+        id,
+        name,
+        spec,
+        labels: config.labels ?? {},
+        owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
+        expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
+      },
+      "create:files",
+      () => requireFreeRoot(home, spec),
+    );
+    failpoint("after create:files");
+    undo.push("record", () => home.store.vms.remove(id));
+    requireBootFiles(spec);
+    // A sandbox of this process has its ports forwarded by it.
+    if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
+    undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
+    mkdirSync(files.dir, { recursive: true, mode: 0o700 });
+    if (seedPath !== undefined) writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    failpoint("before created");
+    home.store.vms.complete(id);
+    undo.commit();
+    return home.store.vms.get(id);
+  } catch (error) {
+    await undo.rollback();
+    throw error;
+  }
+}
+
+/**
+ * From its record on, what a sandbox boots from is not removed (images/store/prune.ts); until then it may have been.
+ * @throws SmolVMError IMAGE_NOT_FOUND
+ */
+function requireBootFiles({ machine }: VmSpec): void {
+  const bases = machine.disks.filter((disk) => disk.readOnly).map((disk) => disk.path);
+  for (const path of [machine.kernelPath, machine.initrdPath, ...bases]) {
+    if (path === undefined || existsSync(path)) continue;
+    throw new SmolVMError("IMAGE_NOT_FOUND", `'${path}' was removed while the sandbox was created`, {
+      hint: "Run it again.",
+      details: { path },
+    });
+  }
+}
+
+function toForward({ guestPort, hostPort, hostAddress = "127.0.0.1" }: PortForward): ForwardRequest {
+  return { guestPort, hostPort, hostAddress };
+}
+
+/** @throws SmolVMError NO_SPACE */
+function requireRoom(dataDir: string): void {
+  const { freeBytes } = diskSpace(dataDir);
+  if (freeBytes >= MIN_FREE_BYTES) return;
+  throw diskFullError(dataDir, freeBytes, { details: { neededBytes: MIN_FREE_BYTES } });
+}

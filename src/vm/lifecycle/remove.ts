@@ -1,0 +1,23 @@
+import type { Deadline } from "../../util/deadline.ts";
+import { type Home, makeRoomToRemove } from "../home.ts";
+import { discard } from "../recovery/recover.ts";
+import { withLock } from "./lock.ts";
+import { requireRemovable } from "./may-remove.ts";
+
+/**
+ * Removes a sandbox with its disk. A running one is killed, if `force` is set.
+ * @throws SmolVMError VM_STATE for a running one without `force`, VM_NOT_FOUND, VM_BUSY
+ */
+export async function removeVm(
+  home: Home,
+  id: string,
+  options: { force: boolean },
+  deadline: Deadline,
+): Promise<void> {
+  makeRoomToRemove(home);
+  await withLock(home, id, deadline, async () => {
+    const record = home.store.vms.get(id);
+    requireRemovable(record, options.force);
+    await discard(home, record);
+  });
+}

@@ -1,0 +1,149 @@
+import { BACKEND_FEATURES } from "../../backends/features.ts";
+import { chooseHardware } from "../../backends/hardware.ts";
+import { chooseDiscovery } from "../../backends/qemu/machine.ts";
+import { selectBackend } from "../../backends/select.ts";
+import {
+  BOOT_TIMEOUT_MS,
+  DEFAULT_DISK_SIZE_MIB,
+  DEFAULT_IMAGE,
+  DEFAULT_MEM_SIZE_MIB,
+  DEFAULT_VCPU_COUNT,
+  SESSION_PORTS,
+} from "../../config/defaults.ts";
+import type { VMConfig } from "../../config/options.ts";
+import type { Arch, BackendName, DiskSpec, NetworkMode, Transport, VmSpec } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { readEnvironment } from "../../host/environment.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
+import { hostArch } from "../../host/hardware/facts.ts";
+import { type Boot, resolveBoot } from "../../images/boot/boot.ts";
+import { USER_NETWORK } from "../../network/plan.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
+import type { Home } from "../home.ts";
+import { requireTap } from "../network/tap.ts";
+import { requireFeature } from "./features.ts";
+
+/** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
+export interface ResolvedVm {
+  readonly spec: VmSpec;
+  readonly seedPath: string | undefined;
+}
+
+/**
+ * Turns options, environment, host and image into the spec: nothing below asks the environment or guesses a default.
+ * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, NETWORK_SETUP_MISSING, IMAGE_NOT_FOUND,
+ *   IMAGE_INVALID, FILE_NOT_FOUND
+ */
+export async function resolveVm(
+  home: Home,
+  config: VMConfig,
+  vm: { readonly name: string; readonly files: VmFiles },
+  deadline: Deadline,
+): Promise<ResolvedVm> {
+  const arch = config.arch ?? requireHostArch();
+  const network = networkMode(config.network);
+  const { gdbPort, qemuNetwork } = config;
+  const wants = {
+    accelerator: config.accelerator ?? "auto",
+    machine: config.qemuMachine ?? "auto",
+    qemuNetwork,
+  } as const;
+  const { backend } = await selectBackend(config.backend, { arch, wants: { ...wants, network, gdbPort } });
+  if (gdbPort !== undefined) requireFeature(backend, "gdb");
+  const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
+  const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
+  if (card === "tap") requireTap(); // now, not when it is started
+  const boot = await resolveBoot(home.paths, {
+    arch,
+    machine,
+    nic: network !== "off",
+    image: config.image ?? DEFAULT_IMAGE,
+    kernelPath: config.kernelPath,
+    kernel: config.kernel,
+    initrdPath: config.initrdPath,
+    rootfsPath: config.rootfsPath,
+    diskMode: config.diskMode,
+    deadline,
+    onProgress: config.onProgress,
+  });
+  const disks = [...rootDisks(boot, vm.files), ...(await extraDisks(config.extraDrives ?? []))];
+  requireOnce(disks);
+  deadline.check();
+  return {
+    seedPath: boot.overlay ? boot.seedPath : undefined,
+    spec: {
+      machine: {
+        backend,
+        arch,
+        machine,
+        accelerator,
+        vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
+        memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
+        kernelPath: boot.kernelPath,
+        initrdPath: boot.initrdPath,
+        bootArgs: config.bootArgs ?? "",
+        gdbPort,
+        disks,
+        network,
+        networkCard: card,
+        discovery: chooseDiscovery({
+          machine,
+          kernel: boot.kernel,
+          disks: disks.length,
+          nic: network !== "off",
+        }),
+        sessionPorts: SESSION_PORTS,
+        transport: transport(backend),
+      },
+      image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
+      kernel: boot.kernel,
+      imageDigest: boot.image?.digest ?? "",
+      diskSizeMib:
+        boot.rootfsBytes === undefined
+          ? (config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB)
+          : Math.ceil(boot.rootfsBytes / 2 ** 20),
+      diskMode: config.diskMode ?? "isolated",
+      hostname: config.hostname ?? vm.name,
+      guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
+      env: config.env ?? {},
+      workdir: config.workdir,
+      user: config.user,
+      lifetime: config.lifetime ?? "owner",
+      isolation: config.isolation ?? "auto",
+      bootTimeoutMs: BOOT_TIMEOUT_MS,
+    },
+  };
+}
+
+/** The root: a read-only base and the sandbox's own disk, or the user's image alone. */
+function rootDisks(boot: Boot, files: VmFiles): DiskSpec[] {
+  const disk = { path: boot.rootfsPath, format: "raw" } as const;
+  if (!boot.overlay) return [{ ...disk, serial: "smolvm-root", readOnly: false }];
+  return [
+    { ...disk, serial: "smolvm-base", readOnly: true },
+    { serial: "smolvm-upper", path: files.upper, format: "raw", readOnly: false },
+  ];
+}
+
+function transport(backend: BackendName): Transport {
+  if (BACKEND_FEATURES[backend].sessions === "unlimited") return "unix"; // vsock, whose one socket is the VMM's
+  const forced = readEnvironment(process.env).transport === "tcp";
+  return process.platform === "win32" || forced ? "tcp" : "unix";
+}
+
+function requireHostArch(): Arch {
+  const arch = hostArch();
+  if (arch) return arch;
+  throw new SmolVMError(
+    "BACKEND_UNAVAILABLE",
+    `there is no guest for this host's architecture (${process.arch})`,
+    {
+      hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
+    },
+  );
+}
+
+function networkMode(network: VMConfig["network"]): NetworkMode {
+  return typeof network === "object" ? network.mode : (network ?? "open");
+}

@@ -1,0 +1,190 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
+import { configure } from "../../agent/machine.ts";
+import { AgentSession } from "../../agent/session/session.ts";
+import type { Backend, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
+import { backendOf } from "../../backends/registry.ts";
+import type { OnProgress } from "../../config/progress.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
+import type { Lease } from "../../store/leases.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { firstLease } from "../channel/way.ts";
+import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
+import { orDiskFull } from "../disks/disk-full.ts";
+import { endpointOf, filesOf, type Home } from "../home.ts";
+import { makeEnclosure } from "../isolation/make-enclosure.ts";
+import { planIsolation } from "../isolation/plan-isolation.ts";
+import { reachedIsolation } from "../isolation/reached.ts";
+import { bootError } from "../machine/boot-report.ts";
+import { readLog } from "../machine/console.ts";
+import { type LeasedTap, leaseTap } from "../network/tap.ts";
+import { endMachine } from "../recovery/recover.ts";
+import { noteStep } from "../recovery/step.ts";
+import { requireFeature } from "./features.ts";
+import { withLock } from "./lock.ts";
+
+/** What is different for one start. */
+export interface StartExtras {
+  readonly onProgress?: OnProgress | undefined;
+  /** over the sandbox's own */
+  readonly gdbPort?: number | undefined;
+}
+
+export interface Started {
+  readonly record: VmRecord;
+  readonly session: AgentSession;
+  /** its session port, where they are leased */
+  readonly lease: Lease | undefined;
+}
+
+/**
+ * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
+ * @throws SmolVMError VM_STATE, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
+ *   NO_SPACE, VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
+ */
+export async function startVm(
+  home: Home,
+  id: string,
+  deadline: Deadline,
+  extras: StartExtras = {},
+): Promise<Started> {
+  return withLock(home, id, deadline, async () => {
+    const record = home.store.vms.get(id);
+    if (record.state === "running") {
+      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is running already`, {
+        details: { state: "running" },
+      });
+    }
+    await settleHolders(home, id, record.spec);
+    home.store.vms.transition(id, "starting", { error: null, vmm: null }, () =>
+      requireFreeDisks(home, id, record.spec),
+    );
+    try {
+      return await boot(home, record, deadline, extras);
+    } catch (reason) {
+      const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
+      // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
+      await endMachine(home, home.store.vms.get(id)).catch(() => {});
+      home.store.leases.clear(id);
+      const { code, message } = isSmolVMError(error)
+        ? error
+        : new SmolVMError("INTERNAL", (error as Error).message);
+      home.store.vms.transition(id, "error", { vmm: null, error: { code, message } });
+      throw error;
+    }
+  });
+}
+
+async function boot(
+  home: Home,
+  record: VmRecord,
+  deadline: Deadline,
+  { onProgress, gdbPort }: StartExtras,
+): Promise<Started> {
+  const files = filesOf(home, record.id);
+  const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
+  const backend: Backend = backendOf(machine.backend);
+  if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
+  const plan = await planIsolation(home, machine, files, record.spec.isolation);
+  onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
+  noteStep(home, record.id, "start:sockets");
+  clearLastRun(files);
+  const tap = await leaseTap(home, record);
+  noteStep(home, record.id, "start:enclosure");
+  const made = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
+  noteStep(home, record.id, "start:launch");
+  const launched = await backend.launch(machine, files, {
+    deadline,
+    lifetime: record.spec.lifetime,
+    tap: tap?.name,
+    enclosure: made.enclosure,
+  });
+  failpoint("before vmm");
+  home.store.vms.setVmm(record.id, launched.vmm);
+  const lease = firstLease(home, record);
+  onProgress?.({ stage: "boot", message: "waiting for the guest" });
+  const session = await reachAgent(home, record, lease, launched, files, deadline);
+  onProgress?.({ stage: "configure", message: "giving the guest its identity" });
+  noteStep(home, record.id, "start:identity");
+  await giveIdentity(session, record, tap, deadline);
+  failpoint("before running");
+  const running = home.store.vms.transition(record.id, "running", {
+    startedAt: Date.now(),
+    vmm: launched.vmm,
+    isolation: reachedIsolation(plan, made, launched),
+  });
+  return { record: running, session, lease };
+}
+
+/** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */
+function clearLastRun(files: VmFiles): void {
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.jail, { recursive: true, force: true });
+  mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
+  const logs = [files.console, files.vmmLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
+  for (const path of [files.exit, ...logs]) rmSync(path, { force: true });
+}
+
+/** Connects to the agent as soon as it answers; a VMM that ends first is noticed at once. */
+async function reachAgent(
+  home: Home,
+  record: VmRecord,
+  lease: Lease | undefined,
+  launched: LaunchedMachine,
+  files: VmFiles,
+  deadline: Deadline,
+): Promise<AgentSession> {
+  const evidence = (exit: VmmExit | undefined): SmolVMError =>
+    bootError({
+      name: record.name,
+      console: readLog(files.console),
+      exit,
+      timeoutMs: deadline.timeoutMs ?? 0,
+      emulated: record.spec.machine.accelerator === "tcg",
+    });
+  const ended = launched.exited.then((exit) => {
+    throw evidence(exit);
+  });
+  try {
+    return await Promise.race([
+      AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {
+        deadline,
+        exited: launched.exited,
+        fresh: true,
+        progressFile: files.console,
+      }),
+      ended,
+    ]);
+  } catch (error) {
+    if (isSmolVMError(error, "TIMEOUT")) throw evidence(undefined);
+    throw error;
+  } finally {
+    ended.catch(() => {}); // it ends some day; only while booting that is a failure
+  }
+}
+
+async function giveIdentity(
+  session: AgentSession,
+  record: VmRecord,
+  tap: LeasedTap | undefined,
+  deadline: Deadline,
+): Promise<void> {
+  const { spec } = record;
+  await configure(
+    session,
+    {
+      entropy: randomBytes(64),
+      clockMs: Date.now(),
+      hostname: spec.hostname,
+      // The same over all starts of this sandbox, different from every other's.
+      machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
+      network: tap?.network ?? spec.guestNetwork,
+      // A disk of the user's own is not ours to grow.
+      diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
+    },
+    deadline.limits,
+  );
+}

@@ -1,0 +1,70 @@
+import { shutdown } from "../../agent/machine.ts";
+import { AgentSession } from "../../agent/session/session.ts";
+import { backendOf } from "../../backends/registry.ts";
+import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../../config/defaults.ts";
+import { SmolVMError } from "../../errors.ts";
+import { signalProcess } from "../../host/process/process-identity.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { endpointOf, filesOf, type Home } from "../home.ts";
+import { relayVia } from "../supervisor/duties.ts";
+import { killVmm, waitForExit } from "./vmm-process.ts";
+
+/** How a machine was brought down: the gentlest step that worked. */
+export type StopStep = "agent" | "quit" | "term" | "kill";
+
+/**
+ * Ends the machine of a sandbox: the agent ends all processes, syncs and says goodbye; if it does not, the VMM is told to
+ * quit, then gets SIGTERM, then SIGKILL, each with its own limit.
+ * @throws SmolVMError HOST_FAILED if even SIGKILL did not end it
+ */
+export async function bringDown(home: Home, record: VmRecord, deadline: Deadline): Promise<StopStep> {
+  const vmm = record.vmm!;
+  // A caller who has less time gets a harder stop sooner, never none at all.
+  const limit = (ms: number): number => Math.max(100, Math.min(ms, deadline.remainingMs));
+
+  if (await sayGoodbye(home, record, limit(STOP_AGENT_MS))) {
+    if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "agent";
+  }
+  const backend = backendOf(record.spec.machine.backend);
+  if (backend.quit !== undefined) {
+    const quit = Deadline.within(limit(STOP_STEP_MS), "quitting the VMM");
+    try {
+      await backend.quit(filesOf(home, record.id), quit);
+      if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "quit";
+    } catch {
+      // A VMM that does not answer gets the next, harder step.
+    }
+  }
+  signalProcess(vmm, "SIGTERM");
+  if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "term";
+  if (await killVmm(vmm)) return "kill";
+  throw new SmolVMError(
+    "HOST_FAILED",
+    `the VMM of sandbox '${record.name}' (process ${vmm.pid}) cannot be killed`,
+    {
+      details: { pid: vmm.pid },
+    },
+  );
+}
+
+/**
+ * Asks the agent to shut the machine down, over the port that no command uses: itself, or through the supervisor if that
+ * has it. Returns whether it said goodbye.
+ */
+async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
+  const deadline = Deadline.of("shutting the guest down", { timeoutMs });
+  try {
+    const viaSupervisor = home.store.leases.controlHolder(record.id) !== undefined;
+    const endpoint = viaSupervisor ? relayVia(home, record.id) : endpointOf(home, record, 0);
+    const session = await AgentSession.connect(endpoint, { deadline, fresh: viaSupervisor });
+    try {
+      await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
+      return true;
+    } finally {
+      await session.close();
+    }
+  } catch {
+    return false; // hung, or gone: the caller goes on with harder steps
+  }
+}

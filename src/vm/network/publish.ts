@@ -1,0 +1,81 @@
+import type { ExposeOptions } from "../../agent/forward/expose.ts";
+import { checkPort } from "../../agent/forward/forward.ts";
+import type { Limits } from "../../config/options.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { ForwardRecord } from "../../store/forwards.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../home.ts";
+import { openForwards, tellSupervisor } from "../supervisor/duties.ts";
+
+/** A port that is forwarded into a sandbox whenever it runs, whichever process asked for it. */
+export interface PublishedPort {
+  readonly guestPort: number;
+  readonly hostAddress: string;
+  /** undefined while any free one will do and the sandbox has not run yet */
+  readonly hostPort: number | undefined;
+}
+
+/** Which published ports are meant: those that have all that is given. */
+export type PublishedFilter = Partial<PublishedPort>;
+
+/**
+ * Has a port forwarded into a sandbox whenever it runs, from now on.
+ * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, NOT_SUPPORTED, HOST_FAILED, TIMEOUT, ABORTED: then nothing is changed
+ */
+export async function publishPort(
+  home: Home,
+  { id, state }: VmRecord,
+  guestPort: number,
+  { hostPort, hostAddress = "127.0.0.1", ...limits }: ExposeOptions & Limits,
+): Promise<PublishedPort> {
+  checkPort(guestPort, "the guest port");
+  if (hostPort !== undefined) checkPort(hostPort, "hostPort");
+  const { forwards } = home.store;
+  const [added] = forwards.add(id, [{ guestPort, hostPort, hostAddress }]);
+  if (state === "running") {
+    try {
+      await openForwards(home, id, Deadline.of(`publishing guest port ${guestPort}`, limits));
+    } catch (error) {
+      forwards.remove(added!.id);
+      throw error;
+    }
+  }
+  return toPublished(forwards.of(id).find((forward) => forward.id === added!.id) ?? added!);
+}
+
+/** Ends forwards of a sandbox. Returns them. @throws SmolVMError CONFIG_INVALID if there is none of that kind */
+export async function unpublishPorts(
+  home: Home,
+  id: string,
+  filter: PublishedFilter,
+): Promise<PublishedPort[]> {
+  const { forwards } = home.store;
+  const meant = forwards.of(id).filter((forward) => matches(toPublished(forward), filter));
+  if (meant.length === 0) {
+    throw new SmolVMError("CONFIG_INVALID", "no such port is forwarded into this sandbox", {
+      hint: `See which are: smolvm port ${home.store.vms.find(id)?.name ?? id}`,
+      details: { ...filter },
+    });
+  }
+  for (const { id: forwardId } of meant) forwards.remove(forwardId);
+  await tellSupervisor(home);
+  return meant.map(toPublished);
+}
+
+/** The ports that are forwarded into a sandbox whenever it runs. */
+export function publishedPorts(home: Home, id: string): PublishedPort[] {
+  return home.store.forwards.of(id).map(toPublished);
+}
+
+function toPublished({ guestPort, hostAddress, hostPort, chosenPort }: ForwardRecord): PublishedPort {
+  return { guestPort, hostAddress, hostPort: hostPort ?? chosenPort };
+}
+
+function matches(port: PublishedPort, filter: PublishedFilter): boolean {
+  return (
+    (filter.guestPort === undefined || filter.guestPort === port.guestPort) &&
+    (filter.hostPort === undefined || filter.hostPort === port.hostPort) &&
+    (filter.hostAddress === undefined || filter.hostAddress === port.hostAddress)
+  );
+}

@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { endCgroup, listCgroups } from "../../host/linux/cgroup.ts";
+import { runningMonitors } from "../../host/monitor/monitors.ts";
+import { removeUnfinished } from "../../images/store/unfinished.ts";
+import { MAY_RUN } from "../../store/states.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { filesOf, type Home } from "../home.ts";
+import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
+import { takeBackStrayTaps } from "../isolation/tap-owner.ts";
+import { supervisorFilesOf } from "../supervisor/files.ts";
+import { killMonitor } from "./orphans.ts";
+import { recover } from "./recover.ts";
+
+/** Something that a process which died had left behind. */
+export interface Garbage {
+  readonly kind: "sandbox" | "process" | "directory" | "cgroup" | "tap" | "lease" | "socket" | "image";
+  /** what it was, in words */
+  readonly what: string;
+}
+
+/** How long looking at the machine's processes may take. */
+const SCAN_MS = 10_000;
+
+/**
+ * Brings the home in line with the host and removes everything in it that belongs to nothing: sandboxes whose owner is
+ * gone, half made or half removed ones, machines without a sandbox, directories, sockets, leases, unfinished images.
+ * What a living process is working on is left alone. Returns what was cleared up.
+ * @throws SmolVMError HOST_FAILED, NO_SPACE
+ */
+export async function collectGarbage(home: Home): Promise<Garbage[]> {
+  return [
+    ...(await settleAll(home)),
+    ...(await endStrayMachines(home)),
+    ...removeStrayDirectories(home),
+    ...(await endStrayCgroups(home)),
+    ...(await takeBackStrayTaps(home)).map((what): Garbage => ({ kind: "tap", what })),
+    ...pruneLeases(home),
+    ...removeStaleSocket(home),
+    ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
+  ];
+}
+
+async function settleAll(home: Home): Promise<Garbage[]> {
+  const found: Garbage[] = [];
+  for (const before of home.store.vms.list()) {
+    await recover(home, before);
+    const after = home.store.vms.find(before.id);
+    if (!after) found.push({ kind: "sandbox", what: `${before.name}: removed` });
+    else if (after.state !== before.state)
+      found.push({ kind: "sandbox", what: `${before.name}: ${before.state}, is ${after.state}` });
+  }
+  return found;
+}
+
+/** Machines of this home that no record names: whoever started them died in between, or lost the record. */
+async function endStrayMachines(home: Home): Promise<Garbage[]> {
+  const found: Garbage[] = [];
+  const root = dirname(filesOf(home, "x").dir);
+  for (const monitor of await runningMonitors(Deadline.within(SCAN_MS, "looking for machines"))) {
+    const dir = dirname(monitor.exit);
+    if (dirname(dir) !== root) continue;
+    const record = home.store.vms.find(dir.slice(root.length + 1));
+    // A record without a machine is one that is being started: its starter lives, or `recover` had seen to it.
+    if (record && (record.vmm === undefined || record.vmm.monitor.pid === monitor.identity.pid)) continue;
+    await killMonitor(monitor);
+    found.push({ kind: "process", what: `process ${monitor.identity.pid}, the monitor of a machine` });
+  }
+  return found;
+}
+
+/** The record comes first and goes last, so a directory without one is nobody's. */
+function removeStrayDirectories(home: Home): Garbage[] {
+  const { dir, runtimeDir } = filesOf(home, "x");
+  return [dirname(dir), dirname(runtimeDir)].flatMap((root) =>
+    entries(root)
+      .filter((name) => /^[0-9a-f]{12}$/.test(name) && !home.store.vms.find(name))
+      .map((name): Garbage => {
+        rmSync(join(root, name), { recursive: true, force: true });
+        return { kind: "directory", what: join(root, name) };
+      }),
+  );
+}
+
+/** Cgroups of machines that have ended: those of records that have none, and of no record. */
+async function endStrayCgroups(home: Home): Promise<Garbage[]> {
+  const directory = cgroupsOfHome(home);
+  const found: Garbage[] = [];
+  for (const id of listCgroups(directory)) {
+    if (MAY_RUN.has(home.store.vms.find(id)?.state ?? "stopped")) continue;
+    const what = join(directory, id);
+    if (await endCgroup(what, Deadline.within(END_MS, "ending a machine")))
+      found.push({ kind: "cgroup", what });
+  }
+  return found;
+}
+
+/** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host. */
+function pruneLeases(home: Home): Garbage[] {
+  const pruned = home.store.leases.prune() + home.store.ports.prune();
+  return pruned === 0 ? [] : [{ kind: "lease", what: `${pruned} of processes that are gone` }];
+}
+
+/** The socket of a supervisor that was killed, where nothing waits for the next one. */
+function removeStaleSocket(home: Home): Garbage[] {
+  const { socket } = supervisorFilesOf(home);
+  const { store } = home;
+  if (store.supervisor.current() || store.supervisor.isNeeded() || !existsSync(socket)) return [];
+  rmSync(socket, { force: true });
+  return [{ kind: "socket", what: socket }];
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // was never made
+  }
+}

@@ -1,0 +1,134 @@
+import { rmSync } from "node:fs";
+import { failpoint } from "../../host/failpoint.ts";
+import { isAlive, signalProcess } from "../../host/process/process-identity.ts";
+import { HAS_NO_MACHINE } from "../../store/states.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { filesOf, type Home, makeRoomToRemove } from "../home.ts";
+import { takeDownAtOnce, takeDownEnclosure } from "../isolation/enclosure.ts";
+import { explainEnd, killVmm, waitForExit } from "../machine/vmm-process.ts";
+import { noteStep } from "./step.ts";
+
+/** How long a monitor may take to write down that its VMM has ended. */
+const MONITOR_NOTE_MS = 2_000;
+
+/**
+ * Brings one record in line with the host: what it says is a hint, what runs is the truth. Does nothing while another
+ * living process is changing the sandbox. Returns the record as it is now (state "deleting" if it was removed).
+ */
+export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
+  if (isAsRecorded(record)) return record;
+  const { vms } = home.store;
+  const forfeit = isForfeit(record);
+  if (forfeit || record.state === "deleting") makeRoomToRemove(home);
+  if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
+  try {
+    const now = vms.find(record.id);
+    if (!now) return record;
+    const halfMade = now.pending.includes("create:files");
+    if (forfeit || halfMade || now.state === "deleting") return await discard(home, now);
+    return await settle(home, now);
+  } finally {
+    vms.unlock(record.id);
+  }
+}
+
+/** Nothing is to be done about it: what the record says is so. */
+function isAsRecorded(record: VmRecord): boolean {
+  if (isForfeit(record)) return false;
+  if (record.state === "running") return record.vmm !== undefined && isAlive(record.vmm);
+  return HAS_NO_MACHINE.has(record.state) && record.pending.length === 0;
+}
+
+/** The process that it was to die with is gone, or its time to live is over. */
+function isForfeit({ owner, expiresAt }: VmRecord): boolean {
+  return (owner !== undefined && !isAlive(owner)) || (expiresAt !== undefined && expiresAt <= Date.now());
+}
+
+/** A machine that ended on its own, or whose starter or stopper died in the middle. */
+async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
+  const { vms, leases } = home.store;
+  const alive = record.vmm !== undefined && isAlive(record.vmm);
+  switch (record.state) {
+    case "running": {
+      if (alive) return record;
+      leases.clear(record.id);
+      // A monitor waits for all that is around the VMM, which may hang.
+      if (record.vmm && !(await waitForExit(record.vmm, MONITOR_NOTE_MS))) await killVmm(record.vmm);
+      await takeDownEnclosure(home, record.id);
+      const end = explainEnd(filesOf(home, record.id));
+      if (end.kind === "stopped") return vms.transition(record.id, "stopped", { vmm: null });
+      return vms.transition(record.id, "error", {
+        vmm: null,
+        error: { code: "AGENT_LOST", message: `sandbox '${record.name}' crashed: ${end.message}` },
+      });
+    }
+    case "starting":
+      await endMachine(home, record);
+      return vms.transition(record.id, "error", {
+        vmm: null,
+        error: {
+          code: "BOOT_FAILED",
+          message: `the process that was starting sandbox '${record.name}' died`,
+        },
+      });
+    case "stopping":
+      // Goes on with it in order: what the guest has not yet written to its disk is not lost.
+      if (alive) {
+        const { bringDown } = await import("../machine/bring-down.ts"); // every command recovers, few have this to do
+        await bringDown(home, record, Deadline.of(`stopping sandbox '${record.name}'`, {}));
+      }
+      await takeDownEnclosure(home, record.id);
+      leases.clear(record.id);
+      return vms.transition(record.id, "stopped", { vmm: null });
+    default:
+      return record;
+  }
+}
+
+/** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
+export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
+  const deleting = home.store.vms.transition(record.id, "deleting");
+  noteStep(home, record.id, "delete:machine");
+  await endMachine(home, record);
+  noteStep(home, record.id, "delete:files");
+  const files = filesOf(home, record.id);
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.dir, { recursive: true, force: true });
+  failpoint("before removed");
+  home.store.vms.remove(record.id);
+  return deleting;
+}
+
+/** Kills a sandbox's machine, the one in its record or one that is not noted there yet, and takes down what was around it. */
+export async function endMachine(home: Home, record: VmRecord): Promise<void> {
+  if (record.vmm) await killVmm(record.vmm);
+  else if (record.pending.includes("start:launch")) {
+    const { killOrphans } = await import("./orphans.ts");
+    await killOrphans(filesOf(home, record.id).exit);
+  }
+  await takeDownEnclosure(home, record.id);
+}
+
+/**
+ * {@link discard} for a process that is exiting: nothing may be waited for, so the VMM may still be dying after it. Where that leaves
+ * something on the host the record stays: its owner is gone then, and the next command does the rest.
+ */
+export function discardNow(home: Home, id: string): void {
+  const record = home.store.vms.find(id);
+  if (!record) return;
+  if (record.vmm) {
+    // The monitor first: it must not write into a directory that is being removed. The VMM dies with it.
+    signalProcess(record.vmm.monitor, "SIGKILL");
+    signalProcess(record.vmm, "SIGKILL");
+  }
+  const files = filesOf(home, id);
+  rmSync(files.runtimeDir, { recursive: true, force: true });
+  rmSync(files.dir, { recursive: true, force: true });
+  if (takeDownAtOnce(home, id)) home.store.vms.remove(id);
+}
+
+/** Reconciles all sandboxes of the home. */
+export async function recoverAll(home: Home): Promise<void> {
+  for (const record of home.store.vms.unsettled(Date.now())) await recover(home, record);
+}
