@@ -11,6 +11,8 @@ const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "dist/cli");
 /** What switches the compile cache on, and so must not load what is to come out of the cache. */
 const START_UP: readonly string[] = [join(ROOT, "src/cli/start-up.ts")];
+/** What says that Node is too old, and so must load nothing that an older one lacks. */
+const NODE_CHECK: readonly string[] = [join(ROOT, "src/util/node-version.ts")];
 /** What `exec` loads, which is what start-up time is about: these and all that they import statically. */
 const FAST_PATH: readonly string[] = ["src/cli/main.ts", "src/cli/commands/exec.ts"].map((path) =>
   join(ROOT, path),
@@ -58,7 +60,9 @@ const { output } = await build.write({
   // Without hashes: the compile cache is kept by file name, and would grow with every update.
   chunkFileNames: "[name].js",
   comments: false,
-  codeSplitting: { groups: [chunk("start-up", START_UP, 2), chunk("core", FAST_PATH, 1)] },
+  codeSplitting: {
+    groups: [chunk("node-check", NODE_CHECK, 3), chunk("start-up", START_UP, 2), chunk("core", FAST_PATH, 1)],
+  },
 });
 await build.close();
 writeFileSync(join(OUT, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);

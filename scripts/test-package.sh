@@ -27,6 +27,18 @@ case $(node --version) in
   *) die "this is Node.js $(node --version), not $major" "npm view node@$major version" ;;
 esac
 
+# A Node that is too old is told so by both, in words and not by what it does not know.
+if [ "$major" -lt 22 ]; then
+  too_old="smolvm needs Node.js 22.18 or newer; this is $(node --version | tr -d v)"
+  smolvm ls 2>"$log_dir/stderr" && die "smolvm ls succeeded"
+  grep -qF "error: $too_old" "$log_dir/stderr" || die "smolvm ls said: $(cat "$log_dir/stderr")"
+  echo 'import "smolvm";' >sdk.js
+  node sdk.js 2>"$log_dir/stderr" && die "importing the SDK succeeded"
+  grep -qF "SmolVMError: $too_old" "$log_dir/stderr" || die "importing the SDK said: $(cat "$log_dir/stderr")"
+  note "refused: ok"
+  exit 0
+fi
+
 native=$(find node_modules -name '*.node' -not -path 'node_modules/node*' -print)
 [ -z "$native" ] || die "the package brings native modules: $native"
 

@@ -236,6 +236,7 @@ else
 fi
 stage "Package: publint" 120 limited publint --strict
 stage "Package: are the types wrong" 120 limited attw --pack . --profile esm-only --no-color
+stage "Package: refused by Node.js 20" 120 limited scripts/test-package.sh 20
 for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done

@@ -24,6 +24,7 @@ import { HAS_NO_MACHINE, MAY_RUN } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
+import { requireNode } from "./util/node-version.ts";
 import { SharedWork } from "./util/shared-work.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel/channel.ts";
@@ -42,6 +43,8 @@ import { readLog } from "./vm/machine/console.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
 import type { Garbage } from "./vm/recovery/gc.ts";
 import { recover } from "./vm/recovery/recover.ts";
+
+requireNode("npx -p node@24 node PROGRAM"); // here, and not in the package's entry, which bundlers skip
 
 /**
  * A sandbox: a disposable microVM that runs untrusted code.

@@ -1,16 +1,13 @@
 #!/usr/bin/env node
-// This file must run on any Node, to be able to say that it is too old: syntax of ES2020, and nothing is imported
-// before the check.
+// This file must run on any Node, to be able to say that it is too old: before the check nothing is imported but that.
+import { isSmolVMError } from "../errors.ts";
+import { requireNode } from "../util/node-version.ts";
 
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-if (major < 22 || (major === 22 && minor < 18)) {
-  process.stderr.write(
-    `error: smolvm needs Node.js 22.18 or newer; this is ${process.versions.node} (${process.execPath})\n` +
-      "hint: Install a current Node.js from https://nodejs.org or with your package manager, or run: npx -p node@24 -p smolvm smolvm\n",
-  );
-  process.exitCode = 125;
-} else {
+try {
+  requireNode("npx -p node@24 -p smolvm smolvm");
   import("./start-up.ts").then(({ startUp }) => startUp());
+} catch (error) {
+  if (!isSmolVMError(error)) throw error;
+  process.stderr.write(`error: ${error.message}\nhint: ${error.hint}\n`);
+  process.exitCode = 125;
 }
-
-export {};

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type SQLInputValue, type StatementResultingChanges } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, StatementResultingChanges } from "node:sqlite";
 import { SmolVMError } from "../errors.ts";
 import { monotonicMs } from "../util/monotonic.ts";
 import { layBallast } from "./ballast.ts";
@@ -18,12 +18,13 @@ const PAUSE_MS = 5;
 
 /**
  * Opens the store, making and migrating it if needed. The only file that knows SQL's dialect and setting up.
- * @throws SmolVMError STORE_INVALID for a damaged or newer database, which is left as it is
+ * @throws SmolVMError STORE_INVALID for a damaged or newer database, which is left as it is; DEPENDENCY_MISSING
  */
 export function openDatabase(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   let database: DatabaseSync | undefined;
   try {
+    const { DatabaseSync } = sqlite();
     database = new DatabaseSync(path, { timeout: BUSY_MS });
     // NORMAL: no fsync per commit; after a power loss the last
     // commits may be missing, which recovery must cope with anyway (no VMM survives a power loss).
@@ -36,6 +37,18 @@ export function openDatabase(path: string): DatabaseSync {
     database?.close();
     throw storeError(error, path);
   }
+}
+
+/**
+ * Node's SQLite. Not imported: a runtime without it would refuse the whole library with the name of a module that nobody asked for.
+ * @throws SmolVMError DEPENDENCY_MISSING
+ */
+function sqlite(): typeof import("node:sqlite") {
+  const module: typeof import("node:sqlite") | undefined = process.getBuiltinModule?.("node:sqlite");
+  if (module !== undefined) return module;
+  throw new SmolVMError("DEPENDENCY_MISSING", `this runtime has no node:sqlite (${process.execPath})`, {
+    hint: "Run it with Node.js 22.18 or newer, without --no-experimental-sqlite.",
+  });
 }
 
 /**

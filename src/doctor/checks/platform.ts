@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { nativeDir } from "../../host/native.ts";
 import { findProgram } from "../../host/process/find-program.ts";
 import { installHint } from "../../host/setup/install-hint.ts";
-import { isOlder } from "../../util/versions.ts";
+import { isNodeSupported, OLDEST_NODE } from "../../util/node-version.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
 
 /** The operating system. */
@@ -26,17 +26,14 @@ export const architecture: Check = ({ hostArch }) =>
     ? fail("Architecture", process.arch, "smolvm needs an x86_64 or aarch64 (arm64) machine.")
     : pass("Architecture", hostArch);
 
-/** Versions of Node that have what smolvm uses (native TypeScript, node:sqlite, zstd). */
-const NODE_MIN = "22.18";
-
 /** The version of Node. */
 export const node: Check = () => nodeResult(process.versions.node);
 
 /** Whether a version of Node is new enough. Pure. */
 export function nodeResult(version: string): ReturnType<typeof pass> {
-  return isOlder(version, NODE_MIN)
-    ? fail("Node", `${version} is older than ${NODE_MIN}`, "Install Node 24, or run: npx node@24")
-    : pass("Node", version);
+  return isNodeSupported(version)
+    ? pass("Node", version)
+    : fail("Node", `${version} is older than ${OLDEST_NODE}`, "Install Node 24, or run: npx node@24");
 }
 
 /** Rust builds the guest's agent, and only in a checkout: the package brings it. */
