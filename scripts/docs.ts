@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ERROR_CODES, type ErrorCode } from "../src/errors.ts";
+import { ERROR_CODES, ERROR_HINTS, type ErrorCode } from "../src/errors.ts";
 import { type Declaration, publicSurface, type ReadSource } from "./docs-source.ts";
 
 const GENERATED = "<!-- Made by `npm run docs` from the sources' docstrings: edit those. -->";
@@ -133,12 +133,13 @@ export function renderErrors(read: ReadSource): string {
   const sections = Object.entries(ERROR_CODES).map(([code, meaning]) => {
     const by = [...calls].filter(([, codes]) => codes.has(code as ErrorCode)).map(([call]) => link(call));
     const sentence = `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`;
-    return `## ${code}\n\n${sentence}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
+    const todo = ERROR_HINTS[code as ErrorCode];
+    return `## ${code}\n\n${sentence}\n\nIts hint, where there is none more exact: ${todo}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
   });
   return `# Errors\n\n${GENERATED}\n\n${INTRO}\n\n${sections.join("\n\n")}\n`;
 }
 
-const INTRO = `Every error is a \`SmolVMError\`: a \`code\` of this page, a \`message\`, mostly a \`hint\` that ends in what to type, \`details\` for
+const INTRO = `Every error is a \`SmolVMError\`: a \`code\` of this page, a \`message\`, a \`hint\` that says what to do and ends in what to type, \`details\` for
 programs, and the \`cause\` where there is one. The command line prints message and hint; \`--verbose\` adds code, details and
 stack, and \`--json\` gives them as \`error\`. Codes are stable: none is renamed, no meaning is narrowed.
 

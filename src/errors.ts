@@ -58,8 +58,72 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** What to do about an error of each code, where whoever throws it knows nothing better: a sentence that ends in what to type. */
+export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
+  BACKEND_UNSUPPORTED: "Use auto, firecracker or qemu. What this machine can run: smolvm doctor",
+  BACKEND_UNAVAILABLE: "See what is missing, and what brings it: smolvm doctor",
+  KVM_UNAVAILABLE: "See what is missing, and what brings it: smolvm doctor",
+  ISOLATION_UNAVAILABLE: "See what this machine gives, and why not more: smolvm doctor",
+  CONFIG_INVALID: "What is accepted is in docs/sdk-reference.md, and for the command line in: smolvm help",
+  NOT_SUPPORTED: "What this version has and lacks is in README.md; what this machine can run: smolvm doctor",
+  USAGE: "See how it is written: smolvm help",
+  ROOT_REQUIRED: "See what would be changed: smolvm setup --dry-run. Then run it as root.",
+  DEPENDENCY_MISSING: "See what is missing, and what brings it: smolvm doctor",
+  IMAGE_NOT_FOUND: "See which images there are: smolvm image ls",
+  IMAGE_INVALID:
+    "Look at it: smolvm image inspect NAME --verify. Or build it again: smolvm image build NAME --force",
+  IMAGE_BUILD_FAILED: "See what was done: smolvm image build NAME --verbose",
+  IMAGE_IN_USE: "See which sandboxes there are: smolvm ls",
+  VM_NOT_FOUND: "See which sandboxes there are: smolvm ls",
+  VM_NAME_TAKEN: "Choose another name, or remove it: smolvm rm NAME",
+  VM_STATE: "See how it is: smolvm info NAME",
+  VM_BUSY: "Try again when the other one has finished. How the sandbox is: smolvm info NAME",
+  BOOT_TIMEOUT: "Raise timeoutMs if this machine is slow, or look at the guest's console: smolvm logs NAME",
+  BOOT_FAILED: "Look at the guest's console: smolvm logs NAME",
+  VMM_FAILED: "See what the machine's processes said: smolvm debug NAME",
+  AGENT_LOST: "See what became of the sandbox: smolvm info NAME, smolvm logs NAME",
+  AGENT_PROTOCOL:
+    "The sandbox is not to be trusted any more. Remove it, and create a new one: smolvm rm -f NAME",
+  AGENT_VERSION:
+    "The sandbox was made by another version of smolvm. Remove it, and create a new one: smolvm rm -f NAME",
+  CHANNEL_BUSY: "Wait until one of them has finished, or run several commands from one process.",
+  OUTCOME_UNKNOWN:
+    "Look in the sandbox before it is done again. What became of it: smolvm info NAME, smolvm logs NAME",
+  TIMEOUT: "Raise timeoutMs if it needs longer.",
+  ABORTED: "It was given up as asked. Do it again to have it done.",
+  RUN_TIMEOUT: "Raise timeoutMs if it needs longer.",
+  RUN_ABORTED: "It was given up as asked. Run it again to have it done.",
+  RUN_FAILED:
+    "What it printed is in the error's result. Leave check out to get a failing command as a result, too.",
+  COMMAND_NOT_FOUND: "Give its full path, or install it in the sandbox.",
+  COMMAND_NOT_EXECUTABLE:
+    "Give it to its interpreter (python3 FILE), or make it executable in the sandbox: chmod +x FILE",
+  ARGUMENTS_TOO_LONG: "Write the data to a file with files.write, or send it through stdin.",
+  OUTPUT_LIMIT: "Raise maxOutputBytes, or take the output piece by piece.",
+  PROCESS_NOT_FOUND: "See what runs: processes.list()",
+  FILE_NOT_FOUND:
+    "Look whether the path is right, and on which side: one of this machine, or of the sandbox.",
+  FILE_EXISTS: "Choose another name, or remove what is there.",
+  FILE_TYPE: "Look at what is there, and give the path of what is meant.",
+  FILE_PERMISSION: "Look at its owner and mode (ls -l), or do it as another user.",
+  FILE_UNSAFE:
+    "Nothing of it was used. Look at it in the sandbox first, or delete the sandbox: smolvm rm -f NAME",
+  FILE_FAILED: "Look at the disk that it is on; at the sandbox's: smolvm info NAME, smolvm logs NAME",
+  DISK_IN_USE: "Stop the sandbox that has it. Which ones there are: smolvm ls",
+  NO_SPACE: "Free some space. Where it is missing: df -h",
+  PORT_IN_USE: "Choose another host port, or leave it out for any free one.",
+  NETWORK_SETUP_MISSING: "Set the network up, as root: smolvm setup --configure-runtime",
+  TAP_UNAVAILABLE: "Stop a sandbox that has one. Which ones there are: smolvm ls",
+  CONNECTION_REFUSED: "Start the server in the sandbox first, and let it listen on 127.0.0.1 or 0.0.0.0.",
+  SNAPSHOT_INCOMPATIBLE: "Restore it where it was taken, or take a new one.",
+  STORE_INVALID:
+    "Update smolvm, or use another directory by SMOLVM_HOME. What is wrong with it: smolvm doctor",
+  HOST_FAILED: "See what is wrong with this machine: smolvm doctor",
+  INTERNAL: "This is a bug in smolvm. Please report it with the output of: smolvm doctor --json",
+};
+
 export interface SmolVMErrorOptions {
-  /** what to do: a sentence that ends in the exact command, where there is one */
+  /** what to do: a sentence that ends in the exact command, where there is one; default that of {@link ERROR_HINTS} */
   hint?: string | undefined;
   /** facts for programs; no secrets */
   details?: Record<string, unknown> | undefined;
@@ -70,13 +134,13 @@ export interface SmolVMErrorOptions {
 export class SmolVMError extends Error {
   override readonly name = "SmolVMError";
   readonly code: ErrorCode;
-  readonly hint: string | undefined;
+  readonly hint: string;
   readonly details: Record<string, unknown>;
 
   constructor(code: ErrorCode, message: string, options: SmolVMErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint ?? ERROR_HINTS[code];
     this.details = options.details ?? {};
   }
 }

@@ -148,7 +148,7 @@ async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promi
   const path = locateQemu(arch, host.env);
   if (path === undefined) {
     const { message, hint } = qemuMissing(arch, host.env);
-    return { name: BACKEND_QEMU, usable: false, reason: message, ...(hint === undefined ? {} : { hint }) };
+    return { name: BACKEND_QEMU, usable: false, reason: message, hint };
   }
   try {
     const probe = await probeQemu(path, host.cacheDir);
@@ -167,6 +167,6 @@ async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promi
   } catch (error) {
     if (!(error instanceof SmolVMError)) throw error;
     const { message, hint } = error;
-    return { name: BACKEND_QEMU, usable: false, reason: message, ...(hint === undefined ? {} : { hint }) };
+    return { name: BACKEND_QEMU, usable: false, reason: message, hint };
   }
 }

@@ -8,7 +8,7 @@ export interface Failure {
   readonly name: string;
   readonly code: ErrorCode;
   readonly message: string;
-  readonly hint: string | null;
+  readonly hint: string;
 }
 
 /**
@@ -28,18 +28,16 @@ export async function forEachName<T>(
     } catch (error) {
       if (names.length === 1 || isSmolVMError(error, "ABORTED")) throw error;
       const known = asSmolVMError(error);
-      failed.push({ name, code: known.code, message: known.message, hint: known.hint ?? null });
+      failed.push({ name, code: known.code, message: known.message, hint: known.hint });
     }
   }
   if (failed.length === 0) return done;
-  const lines = failed.flatMap(({ message, hint }) => [
-    `  ${message}`,
-    ...(hint === null ? [] : [`    ${hint}`]),
-  ]);
+  const lines = failed.map(({ message }) => `  ${message}`);
   throw new SmolVMError(
     failed[0]!.code,
     `${failed.length} of ${new Set(names).size} failed:\n${lines.join("\n")}`,
     {
+      hint: [...new Set(failed.map(({ hint }) => hint))].join("\n      "),
       details: { failed, done },
     },
   );

@@ -48,7 +48,7 @@ export async function proveByBooting(
     ];
   } catch (error) {
     if (signal?.aborted || !isSmolVMError(error)) throw error;
-    return [fail("Boot", error.message, error.hint ?? REPORT)];
+    return [fail("Boot", error.message, error.hint)];
   } finally {
     await vm?.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
   }

@@ -47,7 +47,7 @@ export async function firecrackerCandidate(
   const path = locateFirecracker(host.env);
   if (path === undefined) {
     const { message, hint } = firecrackerMissing(host.env);
-    return no({ reason: message, ...(hint === undefined ? {} : { hint }) });
+    return no({ reason: message, hint });
   }
   try {
     const version = await probeFirecracker(path, host.cacheDir);
@@ -61,6 +61,6 @@ export async function firecrackerCandidate(
     return { name: BACKEND_FIRECRACKER, usable: true, reason: `Firecracker ${version} at ${path}` };
   } catch (error) {
     if (!isSmolVMError(error)) throw error;
-    return no({ reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+    return no({ reason: error.message, hint: error.hint });
   }
 }

@@ -47,7 +47,7 @@ export function inWordsOfFlags(error: unknown): unknown {
   if (!(error instanceof SmolVMError)) return error;
   const message = flagged(error.message, error.details.option);
   // A hint is ours alone; a message may have a path in which this is a word.
-  const hint = error.hint === undefined ? undefined : flagWords(error.hint).replace(/\bcwd\b/g, "--workdir");
+  const hint = flagWords(error.hint).replace(/\bcwd\b/g, "--workdir");
   if (message === error.message && hint === error.hint) return error;
   const said = new SmolVMError(error.code, message, { hint, details: error.details, cause: error.cause });
   if (error.stack !== undefined) said.stack = error.stack;

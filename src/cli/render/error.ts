@@ -9,8 +9,10 @@ import { visibleLines } from "./visible.ts";
 export function renderError(error: unknown, options: { paint: Paint; verbose: boolean }): string {
   const { paint, verbose } = options;
   const known = asSmolVMError(error);
-  const lines = [`${paint.red("error:")} ${visibleLines(known.message)}`];
-  if (known.hint !== undefined) lines.push(`${paint.bold("hint:")} ${visibleLines(known.hint)}`);
+  const lines = [
+    `${paint.red("error:")} ${visibleLines(known.message)}`,
+    `${paint.bold("hint:")} ${visibleLines(known.hint)}`,
+  ];
   if (verbose) {
     lines.push(`code: ${known.code}`);
     if (Object.keys(known.details).length > 0) lines.push(`details: ${visibleLines(toJson(known.details))}`);

@@ -9,7 +9,7 @@ export interface Envelope {
   readonly error: {
     readonly code: string;
     readonly message: string;
-    readonly hint: string | null;
+    readonly hint: string;
     readonly details: Record<string, unknown>;
   } | null;
 }
@@ -26,7 +26,7 @@ export function failureEnvelope(command: string, error: unknown): Envelope {
     ok: false,
     command,
     data: null,
-    error: { code: known.code, message: known.message, hint: known.hint ?? null, details: known.details },
+    error: { code: known.code, message: known.message, hint: known.hint, details: known.details },
   };
 }
 

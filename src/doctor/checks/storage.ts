@@ -34,7 +34,7 @@ export const image: Check = async ({ paths, arch }) => {
       `${DEFAULT_IMAGE} (kernel ${found.kernelVersion}, ${Math.round(found.sizeBytes / 1024 ** 2)} MiB)`,
     );
   } catch (error) {
-    if (isSmolVMError(error)) return fail(name, error.message, error.hint ?? build);
+    if (isSmolVMError(error)) return fail(name, error.message, error.hint);
     throw error;
   }
 };

@@ -51,7 +51,12 @@ test("every command prints the same envelope", () => {
     ok: false,
     command: "info",
     data: null,
-    error: { code: "VM_NOT_FOUND", message: "no", hint: null, details: { name: "x" } },
+    error: {
+      code: "VM_NOT_FOUND",
+      message: "no",
+      hint: "See which sandboxes there are: smolvm ls",
+      details: { name: "x" },
+    },
   });
   expect(failureEnvelope("info", "a string").error).toMatchObject({ code: "INTERNAL", message: "a string" });
 });

@@ -69,7 +69,7 @@ describe("errors", () => {
     const deep = new SmolVMError("HOST_FAILED", "outer", { cause: new Error("inner"), details: { a: 1 } });
     const text = renderError(deep, { paint: PLAIN, verbose: true });
     expect(text).toMatch(
-      /^error: outer\ncode: HOST_FAILED\ndetails: \{\n {2}"a": 1\n\}\nSmolVMError: outer\n {4}at /,
+      /^error: outer\nhint: .*\ncode: HOST_FAILED\ndetails: \{\n {2}"a": 1\n\}\nSmolVMError: outer\n {4}at /,
     );
     expect(text).toMatch(/\ncaused by: Error: inner\n {4}at /);
   });
