@@ -31,3 +31,8 @@ pub fn failure(what: &[u8], errno: Errno) -> Failure {
     message.extend_from_slice(errno.text().as_bytes());
     Failure { code: code_of(errno), message, errno: errno.0 }
 }
+
+/// A failure that names what was tried with which path.
+pub fn failed_at<'a>(what: &'a str, path: &'a [u8]) -> impl FnOnce(Errno) -> Failure + 'a {
+    move |errno| failure(&[what.as_bytes(), b" '", path, b"'"].concat(), errno)
+}

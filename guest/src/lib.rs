@@ -42,7 +42,7 @@ fn listen(path: &[u8]) -> i32 {
     serve::signals::reset_dispositions();
     let served = (|| {
         let path = CString::new(path).map_err(|_| sys::Errno(libc::EINVAL))?;
-        let mut agent = serve::agent::Agent::new(serve::agent::Role::Guest)?;
+        let mut agent = serve::agent::Agent::new(machine::role::Role::Guest)?;
         agent.listen_unix(&path)?;
         sys::console::stage("ready");
         Err::<(), _>(agent.serve())

@@ -42,11 +42,10 @@ pub fn find(order: &[Vec<u8>]) -> Disks {
 impl Disks {
     fn add(&mut self, name: &[u8], order: &[Vec<u8>]) {
         let serial = match order {
-            [] => sys::read_file(&crate::machine::configure::path(&[b"/sys/block/", name, b"/serial"]), 64)
-                .unwrap_or_default(),
+            [] => sys::read_file(&sys::path(&[b"/sys/block/", name, b"/serial"]), 64).unwrap_or_default(),
             _ => place(name).and_then(|place| order.get(place)).cloned().unwrap_or_default(),
         };
-        let node = Some(crate::machine::configure::path(&[b"/dev/", name]));
+        let node = Some(sys::path(&[b"/dev/", name]));
         match serial.trim_ascii() {
             b"smolvm-base" => self.base = node,
             b"smolvm-upper" => self.upper = node,
@@ -65,8 +64,8 @@ fn is_users(serial: &[u8]) -> bool {
 
 /// /dev/disk/by-id/virtio-SERIAL
 fn link(name: &[u8], serial: &[u8]) {
-    let target = crate::machine::configure::path(&[b"../../", name]);
-    let place = crate::machine::configure::path(&[b"/dev/disk/by-id/virtio-", serial]);
+    let target = sys::path(&[b"../../", name]);
+    let place = sys::path(&[b"/dev/disk/by-id/virtio-", serial]);
     let made = sys::mkdir(c"/dev/disk", 0o755).and_then(|()| sys::mkdir(c"/dev/disk/by-id", 0o755)).and_then(|()| {
         // SAFETY: valid paths.
         sys::check(unsafe { libc::symlink(target.as_ptr(), place.as_ptr()) })

@@ -2,28 +2,19 @@
 
 pub mod cmdline;
 pub mod disks;
+pub mod failed;
 pub mod mounts;
 pub mod root;
 
 use std::ffi::CString;
 
 use crate::boot::cmdline::Parameters;
-use crate::machine::configure::Disk;
-use crate::serve::agent::{Agent, Role};
+use crate::boot::failed::Failed;
+use crate::machine::disk::Disk;
+use crate::machine::role::Role;
+use crate::serve::agent::Agent;
 use crate::sys::console;
 use crate::sys::{self, check, Errno};
-
-/// A stage that failed, and why.
-pub struct Failed {
-    pub stage: &'static str,
-    pub reason: Vec<u8>,
-}
-
-impl Failed {
-    pub fn new(stage: &'static str, what: &[u8], error: Errno) -> Failed {
-        Failed { stage, reason: [what, b": ", error.text().as_bytes()].concat() }
-    }
-}
 
 /// Boots the machine and serves it. Never returns: PID 1 must not.
 pub fn run() -> ! {
@@ -38,7 +29,7 @@ pub fn run() -> ! {
     console::drain();
     // SAFETY: plain call; what was written before the failure shall survive it.
     unsafe { libc::sync() };
-    crate::serve::shutdown::restart_machine();
+    crate::machine::power::restart();
 }
 
 fn boot() -> Result<Agent, Failed> {
@@ -101,7 +92,7 @@ fn open_console() {
 /// Loads what DIR/order names, in that order, as far as it is there. A module that does not fit this machine is no
 /// reason to stop: a missing disk or port shows soon enough.
 fn load_modules(dir: &[u8]) {
-    let order = crate::machine::configure::path(&[dir, b"/order"]);
+    let order = sys::path(&[dir, b"/order"]);
     let names = sys::read_file(&order, 64 * 1024).unwrap_or_default();
     for name in names.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
         let Ok(path) = CString::new([dir, b"/", name].concat()) else { continue };

@@ -2,10 +2,7 @@
 
 use std::ffi::CStr;
 
-use crate::boot::Failed;
-use crate::machine::configure::Disk;
-use crate::serve::agent::Agent;
-use crate::sys::poller::{Target, PRI};
+use crate::boot::failed::Failed;
 use crate::sys::{self, Errno, Res};
 
 const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -59,70 +56,5 @@ fn make_tmp() {
                 libc::chmod(dir.as_ptr(), 0o1777); // mkdir's mode is less the umask
             }
         }
-    }
-}
-
-/// The last act on the disks: nothing writes to them any more. Run by a child that may hang.
-pub fn make_read_only(disk: &Disk) {
-    let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
-    let _ = sys::mount(c"none", c"/", c"", flags, c"");
-    if let Some(upper) = &disk.upper {
-        // The mount of the upper disk has no path any more, but its root is open.
-        let fd = crate::sys::text::decimal(upper.raw() as u64);
-        let path = crate::machine::configure::path(&[b"/proc/self/fd/", fd.as_bytes()]);
-        let _ = sys::mount(c"none", &path, c"", flags, c"");
-    }
-}
-
-/// File systems that only wait for memory and local disks.
-const LOCAL: [&[u8]; 28] = [
-    b"rootfs",
-    b"ramfs",
-    b"tmpfs",
-    b"devtmpfs",
-    b"devpts",
-    b"proc",
-    b"sysfs",
-    b"cgroup",
-    b"cgroup2",
-    b"overlay",
-    b"squashfs",
-    b"erofs",
-    b"ext2",
-    b"ext3",
-    b"ext4",
-    b"xfs",
-    b"btrfs",
-    b"vfat",
-    b"iso9660",
-    b"mqueue",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"bpf",
-    b"hugetlbfs",
-    b"binfmt_misc",
-    b"nsfs",
-];
-
-/// True if a mount table (proc(5), mounts) has a file system that another program or machine answers for. Pure.
-pub fn has_slow(table: &[u8]) -> bool {
-    let kinds = table.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b' ').nth(2));
-    kinds.into_iter().any(|kind| !LOCAL.contains(&kind))
-}
-
-impl Agent {
-    /// Watches the mount table: a command that starts on a hung FUSE must not take the agent with it.
-    pub fn watch_mounts(&mut self) {
-        let Ok(fd) = sys::open(c"/proc/self/mounts", libc::O_RDONLY) else { return };
-        if self.poller.add(&fd, PRI, Target::Mounts).is_ok() {
-            self.mount_table = Some(fd);
-        }
-    }
-
-    pub fn on_mounts(&mut self) {
-        let table = sys::read_file(c"/proc/self/mounts", 1 << 20);
-        self.slow_mounts = table.map_or(true, |table| has_slow(&table));
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use crate::boot::disks::Disks;
-use crate::boot::Failed;
+use crate::boot::failed::Failed;
 use crate::sys::{self, check, Errno, Fd, Res};
 
 /// Options of the writable file system: no access times, and no inode tables zeroed in the background.
@@ -97,7 +97,7 @@ fn join(upper: Option<&CStr>) -> Res<()> {
     let Some(node) = upper.filter(|_| is_read_only(c"/newroot")) else { return Ok(()) };
     let name = node.to_bytes().strip_prefix(b"/dev/").unwrap_or_default();
     // Documentation/ABI/testing/sysfs-fs-ext4
-    let reserve = crate::machine::configure::path(&[b"/sys/fs/ext4/", name, b"/reserved_clusters"]);
+    let reserve = sys::path(&[b"/sys/fs/ext4/", name, b"/reserved_clusters"]);
     let before = sys::read_file(&reserve, 32)?;
     sys::write_file(&reserve, b"0", 0)?;
     // SAFETY: constant path.
@@ -145,7 +145,7 @@ pub fn probe(block: &[u8; 2048]) -> Option<&'static CStr> {
 
 /// The initramfs stays in memory below the new root: what it holds is no longer needed.
 fn free_initramfs(modules: &[u8]) {
-    let order = crate::machine::configure::path(&[modules, b"/order"]);
+    let order = sys::path(&[modules, b"/order"]);
     let names = sys::read_file(&order, 64 * 1024).unwrap_or_default();
     for name in names.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
         if let Ok(path) = CString::new([modules, b"/", name].concat()) {

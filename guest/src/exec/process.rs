@@ -2,7 +2,7 @@
 
 use crate::exec::ring::Ring;
 use crate::sys::Fd;
-use crate::wire::messages::{ProcessRecord, Size};
+use crate::wire::messages::ProcessRecord;
 
 /// How much of a command line the table remembers.
 const ARGV_KEPT: usize = 4096;
@@ -79,12 +79,4 @@ pub fn remember_argv(argv: &[&[u8]]) -> Vec<Vec<u8>> {
         kept.push(part.to_vec());
     }
     kept
-}
-
-/// Sets a terminal's size.
-pub fn resize(terminal: i32, size: Size) {
-    let clamp = |value: u32| value.min(u32::from(u16::MAX)) as u16;
-    let size = libc::winsize { ws_row: clamp(size.rows), ws_col: clamp(size.cols), ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCSWINSZ reads one winsize. A terminal that has gone needs no size.
-    unsafe { libc::ioctl(terminal, libc::TIOCSWINSZ as _, &size) };
 }

@@ -8,6 +8,7 @@ use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString};
 
+use crate::machine::users::Identity;
 use crate::sys::{check, Errno, Fd, Res};
 
 /// Where a start failed.
@@ -30,13 +31,6 @@ impl Stage {
             _ => Stage::Exec,
         }
     }
-}
-
-/// Who the program runs as, if not as the agent.
-pub struct Identity {
-    pub uid: u32,
-    pub gid: u32,
-    pub groups: Vec<u32>,
 }
 
 /// All that a program needs to start.

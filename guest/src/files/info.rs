@@ -3,14 +3,8 @@
 use std::ffi::CStr;
 
 use crate::sys::{check, Res};
-use crate::wire::messages::FileInfo;
-
-pub const FILE: u32 = 1;
-pub const DIRECTORY: u32 = 2;
-pub const SYMLINK: u32 = 3;
-pub const OTHER: u32 = 4;
-/// In a tree that is written: another name of an entry before it.
-pub const HARD_LINK: u32 = 5;
+use crate::wire::messages::file_kind::{DIRECTORY, FILE, OTHER, SYMLINK};
+use crate::wire::messages::{FileInfo, Outcome};
 
 /// What stat(2) said.
 pub struct FileStat(libc::stat);
@@ -101,4 +95,11 @@ pub fn info_at(dir: i32, name: &CStr) -> Res<(FileStat, Vec<u8>)> {
     let stat = FileStat::of(dir, name, false)?;
     let target = stat.target(dir, name);
     Ok((stat, target))
+}
+
+/// An outcome that carries a file's facts.
+pub fn outcome_with(info: &FileInfo) -> Outcome {
+    let mut file = Vec::new();
+    info.encode(&mut file);
+    Outcome { file, ..Outcome::default() }
 }

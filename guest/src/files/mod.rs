@@ -1,10 +1,16 @@
 //! File requests: what a forked child does on behalf of one.
 
 pub mod abort;
+pub mod channels;
+pub mod entries;
 pub mod info;
+pub mod mover;
+pub mod paths;
 pub mod read;
 pub mod remove;
 pub mod request;
+pub mod temporary;
+pub mod times;
 pub mod tree_read;
 pub mod tree_write;
 pub mod watch;

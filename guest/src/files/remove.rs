@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, CString};
 
+use crate::errors::failed_at;
+use crate::files::entries::each_entry;
 use crate::files::info::FileStat;
-use crate::files::request::{each_entry, failed_at};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::{code, Failure, FileRequest, Outcome};
 

@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::errors::failure;
-use crate::files::info::{info_at, FileStat, DIRECTORY, FILE, SYMLINK};
-use crate::files::request::{each_entry, failed_at, BUFFER};
-use crate::files::write::failed_in_tree;
-use crate::serve::worker::Channels;
+use crate::errors::{failed_at, failure};
+use crate::files::channels::{Channels, BUFFER};
+use crate::files::entries::each_entry;
+use crate::files::info::{info_at, FileStat};
 use crate::sys::{self, Errno, Fd};
+use crate::wire::messages::file_kind::{DIRECTORY, FILE, SYMLINK};
 use crate::wire::messages::{code, Failure, Outcome};
 use crate::wire::tree::{put_data_header, put_end, put_entry, MAX_DATA, MAX_DEPTH};
 
@@ -76,7 +76,7 @@ impl Sender<'_> {
     }
 
     fn fail(&self, what: &str, errno: Errno) -> Failure {
-        failed_in_tree(what, &self.path, errno)
+        failed_at(what, &self.path)(errno)
     }
 
     fn open_level(&self, dir: Fd) -> Result<Level, Failure> {

@@ -2,14 +2,15 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::errors::failure;
+use crate::errors::{failed_at, failure};
 use crate::files::abort::aborted;
-use crate::files::info::{FileStat, DIRECTORY, FILE, HARD_LINK, SYMLINK};
-use crate::files::read::{set_mtime, times};
-use crate::files::request::{failed_at, make_parents};
-use crate::files::write::{failed_in_tree, make_temporary};
-use crate::serve::worker::Channels;
+use crate::files::channels::Channels;
+use crate::files::info::FileStat;
+use crate::files::paths::{make_parents, rename_at};
+use crate::files::temporary::make_temporary;
+use crate::files::times::{set_mtime, times};
 use crate::sys::{self, check, Errno, Fd, Res};
+use crate::wire::messages::file_kind::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::wire::messages::{code, Failure, FileInfo, FileRequest, Outcome};
 use crate::wire::tree::{next, Broken, Order, Record};
 
@@ -119,7 +120,7 @@ impl Receiver<'_> {
             Record::Data(data) => {
                 let Some(open) = &self.open else { return Ok(()) };
                 self.bytes += data.len() as u64;
-                sys::write_all(open.fd.raw(), data).map_err(|e| failed_in_tree("cannot write", &open.path, e))
+                sys::write_all(open.fd.raw(), data).map_err(failed_at("cannot write", &open.path))
             }
             Record::End => self.end_file(),
         }
@@ -177,7 +178,7 @@ impl Receiver<'_> {
         let same = self.levels[1..].iter().zip(&components).take_while(|((name, _), part)| name == *part).count();
         self.levels.truncate(1 + same);
         for part in &components[same..] {
-            let fail = |e| failed_in_tree("cannot enter", path, e);
+            let fail = |e| failed_at("cannot enter", path)(e);
             let name = CString::new(*part).map_err(|_| fail(Errno(libc::EINVAL)))?;
             let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
             let at = self.levels.last().map_or(-1, |(_, fd)| fd.raw());
@@ -188,7 +189,7 @@ impl Receiver<'_> {
     }
 
     fn note_directory(&mut self, dir: &Fd, info: &FileInfo) -> Result<(), Failure> {
-        let fail = |e| failed_in_tree("cannot set up the directory", info.path, e);
+        let fail = |e| failed_at("cannot set up the directory", info.path)(e);
         if self.keep_owner {
             // SAFETY: plain call.
             did(unsafe { libc::fchown(dir.raw(), info.uid, info.gid) }).map_err(fail)?;
@@ -214,7 +215,7 @@ impl Receiver<'_> {
     }
 
     fn make_directory(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
-        let fail = |e| failed_in_tree("cannot make the directory", info.path, e);
+        let fail = |e| failed_at("cannot make the directory", info.path)(e);
         // SAFETY: the name is NUL-terminated.
         match did(unsafe { libc::mkdirat(parent, name.as_ptr(), 0o755) }) {
             Ok(()) | Err(Errno(libc::EEXIST)) => {}
@@ -231,7 +232,7 @@ impl Receiver<'_> {
     }
 
     fn make_symlink(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
-        let fail = |e| failed_in_tree("cannot make the symlink", info.path, e);
+        let fail = |e| failed_at("cannot make the symlink", info.path)(e);
         let target = CString::new(info.target).map_err(|_| fail(Errno(libc::EINVAL)))?;
         // SAFETY: all strings are NUL-terminated, the times valid.
         unsafe {
@@ -253,7 +254,7 @@ impl Receiver<'_> {
 
     /// Gives an entry that came before another name. It is found as everything here: no symlink is followed.
     fn make_hard_link(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
-        let fail = |e| failed_in_tree("cannot make the link", info.path, e);
+        let fail = |e| failed_at("cannot make the link", info.path)(e);
         // Going to the other directory closes this one.
         let here = sys::openat(parent, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0).map_err(fail)?;
         let at = info.target.iter().rposition(|&b| b == b'/');
@@ -270,7 +271,7 @@ impl Receiver<'_> {
     }
 
     fn begin_file(&mut self, parent: i32, name: CString, info: &FileInfo) -> Result<(), Failure> {
-        let (fd, temporary) = make_temporary(parent, b"").map_err(|e| failed_in_tree("cannot write", info.path, e))?;
+        let (fd, temporary) = make_temporary(parent, b"").map_err(failed_at("cannot write", info.path))?;
         self.open = Some(Open {
             fd,
             dir: parent,
@@ -286,7 +287,7 @@ impl Receiver<'_> {
 
     fn end_file(&mut self) -> Result<(), Failure> {
         let Some(open) = &self.open else { return Ok(()) };
-        let fail = |e| failed_in_tree("cannot write", &open.path, e);
+        let fail = |e| failed_at("cannot write", &open.path)(e);
         // SAFETY: plain calls.
         unsafe {
             if self.keep_owner {
@@ -299,7 +300,7 @@ impl Receiver<'_> {
         if open.mtime != (0, 0) {
             set_mtime(open.fd.raw(), open.mtime.0, open.mtime.1).map_err(fail)?;
         }
-        crate::files::request::rename_at(open.dir, &open.temporary, &open.name, true).map_err(fail)?;
+        rename_at(open.dir, &open.temporary, &open.name, true).map_err(fail)?;
         self.open = None;
         Ok(())
     }
@@ -309,7 +310,7 @@ impl Receiver<'_> {
         let mut finished = std::mem::take(&mut self.finished);
         finished.sort_by(|a, b| b.path.cmp(&a.path));
         for directory in finished {
-            let fail = |e| failed_in_tree("cannot set up the directory", &directory.path, e);
+            let fail = |e| failed_at("cannot set up the directory", &directory.path)(e);
             let fd = self.directory(&directory.path)?;
             if directory.mode != 0 && directory.mode & 0o700 != 0o700 {
                 // SAFETY: plain call.

@@ -5,12 +5,13 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::errors::failure;
+use crate::errors::{failed_at, failure};
 use crate::files::abort::aborted;
+use crate::files::channels::{Channels, BUFFER};
+use crate::files::entries::each_typed_entry;
 use crate::files::info::FileStat;
-use crate::files::request::{directory_of, each_typed_entry, failed_at, follow, BUFFER};
+use crate::files::paths::{directory_of, follow};
 use crate::files::watched::Watched;
-use crate::serve::worker::Channels;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::{code, put_record, Change, Failure, FileEvent, FileRequest, Outcome};
 

@@ -1,22 +1,21 @@
 //! `file_write`: channel 0 becomes a file, whole or not at all.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
-use crate::errors::failure;
+use crate::errors::failed_at;
 use crate::files::abort::aborted;
-use crate::files::info::{FileStat, FILE};
-use crate::files::read::{set_mtime, Mover};
-use crate::files::request::{directory_of, failed_at, follow, make_parents, outcome_with, rename_at};
-use crate::serve::worker::Channels;
-use crate::sys::text::decimal;
+use crate::files::channels::Channels;
+use crate::files::info::{outcome_with, FileStat};
+use crate::files::mover::Mover;
+use crate::files::paths::{directory_of, follow, make_parents, rename_at};
+use crate::files::temporary::{make_temporary, NEW_FILE};
+use crate::files::times::set_mtime;
 use crate::sys::{self, check, Errno, Fd, Res};
+use crate::wire::messages::file_kind::FILE;
 use crate::wire::messages::{code, Failure, FileRequest, Outcome};
 
 /// What is taken at once; a pipe's whole capacity.
 const STEP: usize = 65_536;
-/// Modes of new files, before the umask.
-const NEW_FILE: u32 = 0o666;
-
 pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<Outcome, Failure> {
     let fail = || failed_at("cannot write", request.path);
     if request.path.ends_with(b"/") {
@@ -145,27 +144,4 @@ fn replace(
         return Err(error);
     }
     finish(request, &file)
-}
-
-/// A new file with a name that nobody else uses: `directory` is a prefix that ends with a slash, or empty.
-pub fn make_temporary(dir: i32, directory: &[u8]) -> Res<(Fd, CString)> {
-    // SAFETY: plain call.
-    let pid = unsafe { libc::getpid() } as u64;
-    for attempt in 0..100u64 {
-        let (_, ns) = sys::clock(libc::CLOCK_MONOTONIC);
-        let unique = decimal(u64::from(ns) + attempt);
-        let name = [directory, b".smolvm-", decimal(pid).as_bytes(), b"-", unique.as_bytes(), b".tmp"].concat();
-        let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        match sys::openat(dir, &name, flags, NEW_FILE) {
-            Err(Errno(libc::EEXIST)) => {}
-            other => return other.map(|fd| (fd, name)),
-        }
-    }
-    Err(Errno(libc::EEXIST))
-}
-
-/// The failure of a file that a tree names.
-pub fn failed_in_tree(what: &str, path: &[u8], errno: Errno) -> Failure {
-    failure(&[what.as_bytes(), b" '", path, b"'"].concat(), errno)
 }

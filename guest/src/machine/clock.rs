@@ -51,10 +51,10 @@ fn step(ms: i64) -> Res<()> {
     unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
         check(libc::clock_gettime(libc::CLOCK_REALTIME, &mut time))?;
-        let ns = i64::from(time.tv_nsec) + ms % 1000 * 1_000_000;
-        let seconds = (time.tv_sec as i64).checked_add(ms / 1000 + ns / 1_000_000_000).ok_or(Errno(libc::EINVAL))?;
-        time.tv_sec = seconds.try_into().map_err(|_| Errno(libc::EINVAL))?;
-        time.tv_nsec = (ns % 1_000_000_000) as _;
+        let ns = time.tv_nsec + ms % 1000 * 1_000_000;
+        let seconds = time.tv_sec.checked_add(ms / 1000 + ns / 1_000_000_000).ok_or(Errno(libc::EINVAL))?;
+        time.tv_sec = seconds;
+        time.tv_nsec = ns % 1_000_000_000;
         check(libc::clock_settime(libc::CLOCK_REALTIME, &time)).map(|_| ())
     }
 }

@@ -1,20 +1,14 @@
 //! Makes a fresh or restored machine this one: entropy, clock, names, network, size of its disk.
 
-use std::ffi::{CStr, CString};
-
 use crate::errors::failure;
-use crate::serve::agent::Role;
-use crate::sys::{self, check, Errno, Fd, Res};
+use crate::machine::disk::Disk;
+use crate::machine::role::Role;
+use crate::machine::settings::write_setting;
+use crate::sys::{self, check, Errno, Res};
 use crate::wire::messages::{code, Configure, Failure};
 
 /// Entropy taken at most, in bytes.
 const MAX_ENTROPY: usize = 512;
-/// The writable disk's file system.
-#[derive(Default)]
-pub struct Disk {
-    /// its root directory, where it can be grown
-    pub upper: Option<Fd>,
-}
 
 /// Applies the fields that are present, in an order in which each needs only those before it.
 pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure> {
@@ -32,9 +26,7 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     }
     // Before any file is written: a full disk may just have become larger.
     if request.disk_bytes != 0 {
-        let upper = disk.upper.as_ref();
-        let upper = upper.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no writable disk to grow"))?;
-        grow(upper, request.disk_bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))?;
+        disk.grow(request.disk_bytes)?;
     }
     if !request.hostname.is_empty() {
         set_hostname(request.hostname)?;
@@ -100,30 +92,6 @@ fn set_hostname(name: &[u8]) -> Result<(), Failure> {
     write_setting(c"/etc/hosts", &hosts_with(&hosts, name), 0o644)
 }
 
-/// Puts a file of settings in place, if it is not so already. A disk that is full or read-only, and an image without
-/// the directory, are no reason to refuse the machine: whoever misses the file finds a warning on the console.
-pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failure> {
-    if sys::read_file(path, content.len() + 1).is_ok_and(|there| there == content) {
-        return Ok(());
-    }
-    let text = path.to_bytes();
-    let temporary = crate::machine::configure::path(&[text, b".smolvm"]);
-    let written = sys::write_file(&temporary, content, mode)
-        .and_then(|()| crate::files::request::rename_at(libc::AT_FDCWD, &temporary, path, true));
-    match written {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // SAFETY: a valid path; half a file is no file.
-            unsafe { libc::unlink(temporary.as_ptr()) };
-            if matches!(error.0, libc::ENOSPC | libc::EROFS | libc::EDQUOT | libc::ENOENT | libc::ENOTDIR) {
-                crate::sys::console::warn(path.to_str().unwrap_or("a file of settings"), error);
-                return Ok(());
-            }
-            Err(failure(&[b"cannot write ", text].concat(), error))
-        }
-    }
-}
-
 /// /etc/hosts with this machine's name at 127.0.1.1, as Debian has it. Pure.
 pub fn hosts_with(hosts: &[u8], name: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -149,28 +117,4 @@ fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
         return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
     }
     write_setting(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444)
-}
-
-/// Grows the mounted ext4 to the disk's size.
-fn grow(upper: &Fd, bytes: u64) -> Res<()> {
-    // _IOW('f', 16, __u64), fs/ext4/ext4.h: the new size in blocks
-    const EXT4_IOC_RESIZE_FS: u64 = 0x4008_6610;
-    // SAFETY: both structures are plain parameters.
-    unsafe {
-        let mut fs: libc::statfs = std::mem::zeroed();
-        check(libc::fstatfs(upper.raw(), &mut fs))?;
-        let blocks = bytes / fs.f_bsize as u64;
-        let result = check(libc::ioctl(upper.raw(), EXT4_IOC_RESIZE_FS as _, &blocks));
-        match result {
-            Ok(_) => Ok(()),
-            // File systems do not shrink: it may be as large already (what it counts is less its own tables).
-            Err(Errno(libc::EINVAL)) if fs.f_blocks as u64 >= blocks / 4 * 3 => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// A path made of parts; they hold no NUL.
-pub fn path(parts: &[&[u8]]) -> CString {
-    CString::new(parts.concat()).unwrap_or_default()
 }

@@ -2,6 +2,11 @@
 
 pub mod clock;
 pub mod configure;
+pub mod disk;
 pub mod info;
 pub mod network;
+pub mod power;
+pub mod role;
+pub mod settings;
+pub mod slow_mounts;
 pub mod users;

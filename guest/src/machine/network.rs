@@ -192,5 +192,5 @@ fn write_resolvers(resolvers: &[&[u8]]) -> Result<(), Failure> {
         text.push(b'\n');
     }
     // The rename also replaces a symlink into a service's directory (systemd-resolved), which would lead nowhere.
-    crate::machine::configure::write_setting(c"/etc/resolv.conf", &text, 0o644)
+    crate::machine::settings::write_setting(c"/etc/resolv.conf", &text, 0o644)
 }

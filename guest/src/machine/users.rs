@@ -1,7 +1,6 @@
 //! The guest's /etc/passwd and /etc/group. A static binary must not load the image's name-service libraries, and the
 //! files are the guest's: they are read with bounds, and wrong lines are skipped.
 
-use crate::exec::spawn::Identity;
 use crate::sys;
 use crate::sys::text::{decimal, parse_decimal};
 use crate::wire::messages::{code, Failure};
@@ -18,6 +17,13 @@ pub struct Account {
     pub uid: u32,
     pub gid: u32,
     pub home: Vec<u8>,
+}
+
+/// What the kernel knows of a user.
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
 }
 
 /// A resolved `user` of a request.

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::exec::cgroup::Pool;
+use crate::machine::role::Role;
+use crate::machine::slow_mounts;
 use crate::serve::port::Listener;
 use crate::streams::session::{Peer, Session, Stream, MAX_CREDIT, MAX_STREAMS, OUT_MAX, START_CREDIT};
 use crate::streams::task::{failed, Kind, Slab, Task};
-use crate::sys::poller::{Event, Poller, Target, Token, IN, OUT};
+use crate::sys::poller::{Event, Poller, Target, Token, IN, OUT, PRI};
 use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::frame::{self, kind, Header, Scan, Sender, HEADER, MAGIC};
 use crate::wire::messages::{HelloAck, Outcome};
@@ -23,15 +25,6 @@ const PASSES_PER_TURN: usize = 4;
 const WRITES_PER_TURN: usize = 16;
 /// A session whose host was never seen connected is looked at again after this, in ms.
 const LIMBO_MS: u64 = 5000;
-
-/// Where the agent runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// PID 1 of a machine of its own
-    Init,
-    /// an ordinary process, for tests: nothing of its host may be changed
-    Guest,
-}
 
 /// Output that background children of finished commands still write: read and thrown away.
 pub struct Orphan {
@@ -60,7 +53,7 @@ pub struct Agent {
     /// the agent's children get these limits of open files
     pub nofile: (u64, u64),
     pub shutdown: Option<crate::serve::shutdown::Shutdown>,
-    pub disk: crate::machine::configure::Disk,
+    pub disk: crate::machine::disk::Disk,
     /// a file system that can hang is mounted: commands start in memory of their own
     pub slow_mounts: bool,
     pub mount_table: Option<Fd>,
@@ -101,7 +94,7 @@ impl Agent {
             host_clock: crate::machine::clock::HostClock::default(),
             nofile,
             shutdown: None,
-            disk: crate::machine::configure::Disk::default(),
+            disk: crate::machine::disk::Disk::default(),
             slow_mounts: false,
             mount_table: None,
             busy: Vec::new(),
@@ -133,13 +126,21 @@ impl Agent {
         match event.target {
             Target::Signals => self.on_signals(),
             Target::DeviceNodes => self.on_device_nodes(),
-            Target::Mounts => self.on_mounts(),
+            Target::Mounts => self.slow_mounts = slow_mounts::exist(),
             Target::Listener(index) => self.on_connection(index),
             Target::Session(index) => self.on_session(index, &event),
             Target::Sink(task) => self.on_sink(task),
             Target::Source(task, channel) => self.on_source(task, channel, &event),
             Target::Status(task) => self.on_status(task),
             Target::Orphan(index) => self.on_orphan(index),
+        }
+    }
+
+    /// Watches the mount table: a command that starts on a hung FUSE must not take the agent with it.
+    pub fn watch_mounts(&mut self) {
+        let Ok(fd) = sys::open(slow_mounts::TABLE, libc::O_RDONLY) else { return };
+        if self.poller.add(&fd, PRI, Target::Mounts).is_ok() {
+            self.mount_table = Some(fd);
         }
     }
 

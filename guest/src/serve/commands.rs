@@ -3,7 +3,8 @@
 use std::ffi::CString;
 
 use crate::exec::prepare::{prepare, start_failure};
-use crate::exec::process::{remember_argv, resize, Process, Starting};
+use crate::exec::process::{remember_argv, Process, Starting};
+use crate::exec::pty;
 use crate::exec::ring::Ring;
 use crate::exec::spawn::{spawn, Plan, Stage};
 use crate::serve::agent::Agent;
@@ -79,8 +80,8 @@ impl Agent {
 
     fn stdio(&self, exec: &Exec) -> Res<Stdio> {
         if let Some(size) = exec.pty {
-            let (master, slave) = crate::exec::pty::open()?;
-            resize(master.raw(), size);
+            let (master, slave) = pty::open()?;
+            pty::resize(master.raw(), size);
             sys::set_nonblocking(master.raw())?;
             // A descriptor of its own for each direction, as for pipes.
             // SAFETY: plain call.

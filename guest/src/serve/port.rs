@@ -46,7 +46,7 @@ fn nodes() -> Vec<(u32, CString)> {
             }
             let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_bytes();
             if let Some(port) = port_number(name) {
-                found.push((port, crate::machine::configure::path(&[b"/dev/", name])));
+                found.push((port, sys::path(&[b"/dev/", name])));
             }
         }
         libc::closedir(dir);

@@ -1,11 +1,12 @@
 //! What a host can ask for: dispatch of OPEN, CONTROL and RESET.
 
-use crate::serve::agent::{Agent, ProtocolError, Role};
-use crate::streams::task::{failed, Kind, Link};
+use crate::machine::info;
+use crate::serve::agent::{Agent, ProtocolError};
+use crate::streams::task::{failed, Kind, Link, Task};
 use crate::sys;
 use crate::wire::frame::kind;
 use crate::wire::messages::{
-    code, encode_opened_process, put_record, Control, Exec, Failure, Open, Outcome, ProcessSignal, Request,
+    code, encode_opened_process, put_record, Control, Exec, Failure, Info, Open, Outcome, ProcessSignal, Request,
 };
 
 /// Commands, file requests and connections that exist at once, over all sessions.
@@ -63,6 +64,11 @@ impl Agent {
             Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
             Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
         }
+    }
+
+    fn info(&self) -> Info {
+        let running = |task: &Task| task.process().is_some_and(|p| p.exited.is_none());
+        info::read(&self.boot_id, self.tasks.iter().filter(|(_, task)| running(task)).count() as u32)
     }
 
     fn exec(&mut self, link: Link, exec: &Exec) -> Result<Option<Outcome>, Failure> {
@@ -191,7 +197,7 @@ impl Agent {
         let Kind::Process(process) = &task.kind else { return Ok(()) };
         if let (Some(size), true) = (control.resize, process.pty) {
             if let Some(source) = &task.sources[0] {
-                crate::exec::process::resize(source.fd.raw(), size);
+                crate::exec::pty::resize(source.fd.raw(), size);
             }
         }
         if (1..=MAX_SIGNAL).contains(&control.signal) && process.exited.is_none() && process.pid > 0 {
@@ -345,11 +351,6 @@ impl Agent {
         }
         session.put(link.stream, kind::END, 1, &[]);
         Ok(Some(Outcome::default()))
-    }
-
-    /// True where the agent owns its machine.
-    pub fn is_init(&self) -> bool {
-        self.role == Role::Init
     }
 }
 

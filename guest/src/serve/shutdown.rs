@@ -1,7 +1,8 @@
 //! The wanted end: TERM, KILL, sync, read-only, GOODBYE, restart. Each step has a deadline, and the loop goes on in
 //! between, so that output still flows and nothing can hold the end up.
 
-use crate::serve::agent::{Agent, Role};
+use crate::machine::role::Role;
+use crate::serve::agent::Agent;
 use crate::streams::task::Kind;
 use crate::sys::{self, check, Errno};
 use crate::wire::fields::put_bytes;
@@ -138,7 +139,7 @@ impl Agent {
             }
             libc::sync();
             if self.role == Role::Init {
-                crate::boot::mounts::make_read_only(&self.disk);
+                self.disk.make_read_only();
             }
             libc::_exit(0)
         }
@@ -160,18 +161,9 @@ impl Agent {
 
     fn restart(&self) -> ! {
         if self.role == Role::Init {
-            restart_machine();
+            crate::machine::power::restart();
         }
         // SAFETY: plain call.
         unsafe { libc::_exit(0) }
-    }
-}
-
-/// Restarts the machine; the VMM takes that as its end.
-pub fn restart_machine() -> ! {
-    // SAFETY: plain calls. Should the kernel refuse, ending PID 1 makes it panic, which ends the machine too.
-    unsafe {
-        libc::reboot(libc::RB_AUTOBOOT);
-        libc::_exit(1)
     }
 }

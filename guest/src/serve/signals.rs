@@ -1,6 +1,7 @@
 //! Signals arrive as events. All are blocked: a command's broken pipe or terminal must not end the agent.
 
-use crate::serve::agent::{Agent, Role};
+use crate::machine::role::Role;
+use crate::serve::agent::Agent;
 use crate::streams::task::Kind;
 use crate::sys::{self, check, Errno, Fd, Res};
 

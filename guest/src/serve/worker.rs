@@ -2,10 +2,11 @@
 //! through pipes: its data like a command's, its OPENED and RESULT through a status pipe as (kind, length, bytes).
 
 use crate::errors::failure;
+use crate::files::channels::Channels;
 use crate::serve::agent::Agent;
 use crate::streams::task::{failed, Kind, Link, Sink, SinkKind, Task, Worker};
 use crate::sys::poller::{Target, IN, OUT};
-use crate::sys::{self, check, Fd, Res};
+use crate::sys::{self, check, Res};
 use crate::wire::frame::kind;
 use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
 
@@ -55,37 +56,6 @@ impl Job<'_> {
             Job::Bytes(_)
                 | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. })
         )
-    }
-}
-
-/// What the child side of a worker writes to.
-pub struct Channels {
-    status: Fd,
-    /// content that comes up
-    pub input: Option<Fd>,
-    /// content that goes down
-    pub output: Option<Fd>,
-}
-
-impl Channels {
-    fn report(&self, kind: u8, message: &[u8]) {
-        let mut record = vec![kind];
-        record.extend_from_slice(&(message.len() as u32).to_le_bytes());
-        record.extend_from_slice(message);
-        // Without a reader there is nobody left to tell.
-        let _ = sys::write_all(self.status.raw(), &record);
-    }
-    /// The request was accepted and has begun; `message` is an encoded Opened.
-    pub fn opened(&self, message: &[u8]) {
-        self.report(kind::OPENED, message);
-    }
-    /// The input pipe's descriptor.
-    pub fn input(&self) -> i32 {
-        self.input.as_ref().map_or(-1, Fd::raw)
-    }
-    /// The output pipe's descriptor.
-    pub fn output(&self) -> i32 {
-        self.output.as_ref().map_or(-1, Fd::raw)
     }
 }
 
@@ -250,7 +220,7 @@ fn next_report(buf: &[u8]) -> Option<(u8, &[u8], usize)> {
 /// The child: does the job, reports, exits.
 fn child(job: &Job, channels: &Channels) -> ! {
     crate::files::abort::prepare_worker();
-    close_others(channels);
+    channels.close_others();
     let outcome = match job {
         Job::Sync => {
             // SAFETY: plain call.
@@ -271,22 +241,4 @@ fn child(job: &Job, channels: &Channels) -> ! {
     channels.report(kind::RESULT, &message);
     // SAFETY: plain call; the parent closes nothing of ours.
     unsafe { libc::_exit(0) }
-}
-
-/// Closes everything that is the agent's: another command's pipe must not stay open here.
-fn close_others(channels: &Channels) {
-    let mut keep: Vec<u32> = [Some(&channels.status), channels.input.as_ref(), channels.output.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|fd| fd.raw() as u32)
-        .collect();
-    keep.sort_unstable();
-    let mut from = 3;
-    for fd in keep.into_iter().chain([u32::MAX]) {
-        if fd > from {
-            // SAFETY: close_range(2) on descriptors nobody uses in this process any more.
-            unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
-        }
-        from = fd.saturating_add(1);
-    }
 }

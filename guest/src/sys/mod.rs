@@ -4,7 +4,7 @@ pub mod console;
 pub mod poller;
 pub mod text;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 
 /// A Linux error number.
@@ -229,4 +229,15 @@ pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, da
     // SAFETY: all strings are NUL-terminated.
     check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })
         .map(|_| ())
+}
+
+/// A path made of parts; they hold no NUL.
+pub fn path(parts: &[&[u8]]) -> CString {
+    CString::new(parts.concat()).unwrap_or_default()
+}
+
+/// rename(2)
+pub fn rename(from: &CStr, to: &CStr) -> Res<()> {
+    // SAFETY: both paths are NUL-terminated.
+    check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(|_| ())
 }

@@ -450,6 +450,16 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
     })
 }
 
+/// What a file is: `FileInfo.kind`.
+pub mod file_kind {
+    pub const FILE: u32 = 1;
+    pub const DIRECTORY: u32 = 2;
+    pub const SYMLINK: u32 = 3;
+    pub const OTHER: u32 = 4;
+    /// In a tree that is written: another name of an entry before it.
+    pub const HARD_LINK: u32 = 5;
+}
+
 /// What the guest knows of one file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileInfo<'a> {

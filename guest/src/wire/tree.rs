@@ -1,7 +1,7 @@
 //! The records that trees travel in, and the rules they obey. Pure. Whatever breaks a rule is taken for an attack.
 
-use crate::files::info::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::wire::fields::{put_field, put_uint, put_varint, read_varint, Reader};
+use crate::wire::messages::file_kind::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::wire::messages::FileInfo;
 
 /// The longest record, without its length.
