@@ -3,7 +3,7 @@
  * images, store) never import each other: vm/ joins them. tests/unit/layers.test.ts is the judge; it fails on an import
  * that is not allowed here, and on an entry here that nothing uses any more.
  *
- * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "host/hardware/facts.ts".
+ * A part is a directory of src/ or a file in it (without .ts). An entry may also name one file, as "vm/info/list.ts".
  */
 export interface Layer {
   /** what it may import */
@@ -33,7 +33,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "config/defaults.ts",
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
-      "host/package-version.ts",
+      "host/package.ts",
       "host/files/paths.ts",
       "host/terminal/raw-terminal.ts",
       // tables and pure functions that are shown as they are

@@ -1,10 +1,7 @@
 import { statSync } from "node:fs";
 import type { MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/files/filenames.ts";
-import { type Mount, mountOf } from "../host/files/mounts.ts";
 import type { Refusal } from "../isolation/tier.ts";
-import { locateFirecracker, locateJailer } from "./firecracker/locate.ts";
-import type { BackendHost } from "./host.ts";
 import { machineFiles } from "./machine-files.ts";
 
 const KVM = "/dev/kvm";
@@ -67,32 +64,4 @@ export function kvmGroups(): readonly number[] | undefined {
   const stat = statSync(KVM, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
   return stat.gid !== 0 && (stat.mode & 0o060) === 0o060 ? [stat.gid] : undefined;
-}
-
-/**
- * Why the VMM of a machine cannot be jailed, although it could have a uid and limits; undefined: it can.
- * @param dataDir where the sandboxes' directories lie, and in them the jails
- */
-export function jailRefusal(
-  spec: Pick<MachineSpec, "backend">,
-  host: BackendHost,
-  dataDir: string,
-): Refusal | undefined {
-  if (spec.backend !== "firecracker") return undefined;
-  const program = locateFirecracker(host.env);
-  if (program === undefined) return undefined;
-  if (locateJailer(program, host.env) === undefined)
-    return { reason: "Firecracker's jailer is not installed", fix: "Install it: smolvm setup" };
-  return mountRefusal(mountOf(dataDir));
-}
-
-/** Why Firecracker's jailer can make no jail on such a mount: devices do not open there, or programs do not run. Pure. */
-export function mountRefusal(mount: Mount | undefined): Refusal | undefined {
-  const closed = ["nodev", "noexec"].filter((option) => mount?.options.includes(option));
-  if (mount === undefined || closed.length === 0) return undefined;
-  const opened = closed.map((option) => option.slice("no".length)).join(",");
-  return {
-    reason: `'${mount.point}' is mounted ${closed.join(" and ")}: Firecracker's jailer puts its devices and its program there`,
-    fix: `Keep smolvm's data on another file system (export SMOLVM_HOME=DIRECTORY), or: sudo mount -o remount,${opened} '${mount.point}'`,
-  };
 }

@@ -1,7 +1,7 @@
 import type { Limits } from "../config/options.ts";
 import { SmolVM } from "../smolvm.ts";
-import type { Arguments } from "./args/arguments.ts";
 import { timeoutOption } from "./args/duration.ts";
+import type { Arguments } from "./arguments.ts";
 import type { Outcome } from "./command.ts";
 import { changeEachName } from "./each.ts";
 import type { Io } from "./io.ts";

@@ -1,4 +1,4 @@
-import type { Arguments } from "./args/arguments.ts";
+import type { Arguments } from "./arguments.ts";
 import type { Io } from "./io.ts";
 
 /** One option of a command, as data: the parser and the help are made from it. */
@@ -59,4 +59,11 @@ export interface Outcome {
 export interface Command {
   readonly spec: CommandSpec;
   run(io: Io, args: Arguments): Promise<Outcome>;
+}
+
+/** A command in the overview; its module is loaded when it is used, because loading costs start-up time. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
 }

@@ -1,8 +1,8 @@
 import { monotonicMs } from "../util/monotonic.ts";
-import { splitCommand } from "./args/command-line.ts";
 import { parseArguments } from "./args/parse.ts";
 import { inWordsOfFlags } from "./args/words.ts";
 import type { CommandSpec, Outcome } from "./command.ts";
+import { splitCommand } from "./commands/command-line.ts";
 import { failureExitCode } from "./exit-code.ts";
 import type { Io } from "./io.ts";
 import { failureEnvelope, successEnvelope } from "./render/json.ts";

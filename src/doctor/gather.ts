@@ -1,7 +1,7 @@
 import { BACKEND_FEATURES } from "../backends/features.ts";
+import { jailRefusal } from "../backends/firecracker/jail-refusal.ts";
 import { type BackendHost, processHost } from "../backends/host.ts";
 import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
-import { jailRefusal } from "../backends/own-uid.ts";
 import { chooseAccelerator } from "../backends/qemu/accel.ts";
 import { locateQemu } from "../backends/qemu/locate.ts";
 import { probeQemu } from "../backends/qemu/probe.ts";

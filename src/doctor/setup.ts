@@ -1,5 +1,5 @@
 import { SmolVMError } from "../errors.ts";
-import { packagedScript } from "../host/native.ts";
+import { packagedScript } from "../host/package.ts";
 import { runProgram } from "../host/process/run.ts";
 import { setupCommand } from "../host/setup/setup-command.ts";
 import { Deadline } from "../util/deadline.ts";

@@ -6,7 +6,7 @@ import type { Environment } from "../host/environment.ts";
 import { cachedJson } from "../host/files/cached-json.ts";
 import { cgroupRefusal } from "../host/linux/cgroup.ts";
 import { explainRefusal, namespaceSettings } from "../host/linux/user-namespaces.ts";
-import { nativeProgram } from "../host/native.ts";
+import { nativeProgram } from "../host/package.ts";
 import { findProgram } from "../host/process/find-program.ts";
 import { hostBootId } from "../host/process/process-identity.ts";
 import { lastLines, runProgram } from "../host/process/run.ts";

@@ -1,7 +1,7 @@
 import type { LimitName } from "../config/spec.ts";
 import { isSmolVMError } from "../errors.ts";
 import { cgroupControllers, NO_CGROUP_V2 } from "../host/linux/cgroup.ts";
-import { nativeProgram } from "../host/native.ts";
+import { nativeProgram } from "../host/package.ts";
 import { userName } from "../host/process/user-name.ts";
 import { managerCgroup, userLingers, userManagerSocket } from "../host/systemd/user-manager.ts";
 import { LIMITS, limitWords } from "./limits.ts";

@@ -3,7 +3,7 @@
  * (vm/supervisor/), or with `--stay` by an init system.
  */
 import { enableCompileCache } from "node:module";
-import { packageVersion } from "../host/package-version.ts";
+import { packageVersion } from "../host/package.ts";
 import { Deadline } from "../util/deadline.ts";
 import { openHomeQuietly } from "../vm/home.ts";
 import { askToRetire } from "../vm/supervisor/ensure.ts";

@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { relay } from "../agent/relay/relay.ts";
+import { supervisorFiles } from "../host/files/filenames.ts";
 import type { Home } from "../vm/home.ts";
 import { recoverAll } from "../vm/recovery/recover.ts";
-import { supervisorFilesOf } from "../vm/supervisor/files.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
 import { type ControlHandler, listenForRequests } from "./control.ts";
 import { nextExpiryMs } from "./expiry.ts";
@@ -57,7 +57,7 @@ export class Supervisor implements ControlHandler {
 
   /** Serves until there is nothing left to do. This process must be the supervisor in the store. */
   async run(): Promise<void> {
-    const { socket } = supervisorFilesOf(this.#home);
+    const { socket } = supervisorFiles(this.#home.paths);
     rmSync(socket, { force: true }); // of one that was killed
     this.#server = await listenForRequests(socket, this);
     await this.#look(false);

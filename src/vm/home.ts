@@ -6,7 +6,7 @@ import { type VmFiles, vmFiles } from "../host/files/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/files/paths.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { VmRecord } from "../store/vms.ts";
-import { startSupervisor, supervisorAllowed } from "./supervisor/start.ts";
+import { startSupervisor, supervisorAllowed } from "./start-supervisor.ts";
 
 /** One user's sandboxes: where they live and the store that lists them. */
 export interface Home {
@@ -25,7 +25,7 @@ export function openHome(): Home {
   const home = openHomeQuietly();
   if (home !== known && needsSupervisor(home)) {
     try {
-      startSupervisor(home);
+      startSupervisor(home.paths);
     } catch {
       // A full disk has no room for its log: what the user wants now must not fail for that.
     }

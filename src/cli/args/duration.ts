@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import type { Arguments } from "./arguments.ts";
+import type { Arguments } from "../arguments.ts";
 
 const MS_PER_UNIT: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -1,6 +1,6 @@
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Io } from "../io.ts";
-import type { Arguments } from "./arguments.ts";
 import { type EnvOptions, parseEnv } from "./pairs.ts";
 
 /** Largest environment file that is read, in bytes: four times what a sandbox keeps. */

@@ -1,7 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { nearest } from "../../util/nearest.ts";
+import { Arguments } from "../arguments.ts";
 import type { CommandSpec, OptionSpec } from "../command.ts";
-import { Arguments } from "./arguments.ts";
 
 /**
  * Sorts the words after the command's name into options, operands and the guest's command line. Pure.

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { Arguments } from "./arguments.ts";
+import type { Arguments } from "../arguments.ts";
 import { parseDrive } from "./drive.ts";
 import { parseDurationMs } from "./duration.ts";
 import { parseLabels } from "./pairs.ts";

@@ -1,20 +1,21 @@
 import { SmolVMError } from "../../errors.ts";
 import { nearest } from "../../util/nearest.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
-import type { Command, CommandSpec, Outcome } from "../command.ts";
+import type { Arguments } from "../arguments.ts";
+import type { Command, CommandEntry, CommandSpec, Outcome } from "../command.ts";
 import { bashScript } from "../completion/bash.ts";
 import { fishScript } from "../completion/fish.ts";
 import { type CompletedWords, completedWords } from "../completion/words.ts";
 import { zshScript } from "../completion/zsh.ts";
-import type { Io } from "../io.ts";
-import { COMMANDS } from "./index.ts";
 
 const SCRIPTS: Readonly<Record<string, (words: CompletedWords) => string>> = {
   bash: bashScript,
   zsh: zshScript,
   fish: fishScript,
 };
+
+/** All commands by name; they have this one among them. */
+type Commands = ReadonlyMap<string, CommandEntry>;
 
 const spec: CommandSpec = {
   name: "completion",
@@ -32,7 +33,7 @@ const spec: CommandSpec = {
   ],
 };
 
-async function completionCommand(_io: Io, args: Arguments): Promise<Outcome> {
+async function completionCommand(commands: Commands, args: Arguments): Promise<Outcome> {
   const shell = args.operands[0]!;
   if (!Object.hasOwn(SCRIPTS, shell)) {
     const near = nearest(shell, Object.keys(SCRIPTS));
@@ -40,17 +41,20 @@ async function completionCommand(_io: Io, args: Arguments): Promise<Outcome> {
       hint: near ? `Did you mean: smolvm completion ${near}` : `Shells: ${Object.keys(SCRIPTS).join(", ")}`,
     });
   }
-  const script = await completionScript(shell);
+  const script = await completionScript(shell, commands);
   return { data: { shell, script }, text: () => script };
 }
 
 /** The script for a shell of {@link SCRIPTS}, from all commands' tables. */
-async function completionScript(shell: string): Promise<string> {
-  const entries = [...COMMANDS.values()].map(async (entry) => ({
+async function completionScript(shell: string, commands: Commands): Promise<string> {
+  const entries = [...commands.values()].map(async (entry) => ({
     spec: (await entry.load()).spec,
     summary: entry.summary,
   }));
   return SCRIPTS[shell]!(completedWords(await Promise.all(entries)));
 }
 
-export const completion: Command = { spec, run: completionCommand };
+export const completion = (commands: Commands): Command => ({
+  spec,
+  run: (_io, args) => completionCommand(commands, args),
+});

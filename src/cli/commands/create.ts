@@ -1,11 +1,11 @@
 import type { Limits, VMConfig } from "../../config/options.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { parseDurationMs } from "../args/duration.ts";
 import { environment } from "../args/environment.ts";
 import { COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 

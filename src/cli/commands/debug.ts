@@ -2,11 +2,11 @@ import { writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { runDoctor } from "../../doctor/index.ts";
 import { SmolVMError } from "../../errors.ts";
-import { packageVersion } from "../../host/package-version.ts";
+import { packageVersion } from "../../host/package.ts";
 import { writeTar } from "../../images/formats/tar.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 

@@ -1,9 +1,9 @@
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { envFiles } from "../args/environment.ts";
 import { COMMON_OPTIONS, ENV_FILE_OPTION } from "../args/options.ts";
 import { parseEnv } from "../args/pairs.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { visibleLines } from "../render/visible.ts";

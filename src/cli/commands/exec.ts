@@ -1,7 +1,7 @@
-import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, FIXED_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, runGuestCommand } from "../guest/command.ts";
 import { withCommandHint } from "../guest/hints.ts";

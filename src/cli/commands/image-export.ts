@@ -1,12 +1,12 @@
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
-import { packageVersion } from "../../host/package-version.ts";
+import { packageVersion } from "../../host/package.ts";
 import { agentFile } from "../../images/boot/agent.ts";
 import { exportBundle } from "../../images/bundle/export.ts";
 import { Deadline } from "../../util/deadline.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { formatBytes } from "../render/units.ts";

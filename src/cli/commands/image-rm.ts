@@ -1,9 +1,9 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removableImage, removeImage } from "../../images/store/store.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";

@@ -1,11 +1,4 @@
-import type { Command } from "../command.ts";
-
-/** A command in the overview; its module is loaded when it is used, because loading costs start-up time. */
-export interface CommandEntry {
-  readonly name: string;
-  readonly summary: string;
-  readonly load: () => Promise<Command>;
-}
+import type { CommandEntry } from "../command.ts";
 
 export interface CommandGroup {
   readonly title: string;
@@ -200,7 +193,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       {
         name: "completion",
         summary: "Print a script that completes smolvm's words in your shell",
-        load: async () => (await import("./completion.ts")).completion,
+        load: async () => (await import("./completion.ts")).completion(COMMANDS),
       },
       {
         name: "version",

@@ -1,10 +1,10 @@
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { buildKernel } from "../../images/kernel-build/build.ts";
 import { Deadline } from "../../util/deadline.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { kernelData } from "./kernel-ls.ts";

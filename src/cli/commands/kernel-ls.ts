@@ -1,7 +1,7 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { type BuiltKernel, listKernels } from "../../images/store/kernel-store.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";

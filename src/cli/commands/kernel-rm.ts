@@ -1,8 +1,8 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removeKernel } from "../../images/store/kernel-store.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";

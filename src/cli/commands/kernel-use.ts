@@ -1,8 +1,8 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { useDebianKernel, useKernel } from "../../images/store/kernel-store.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 

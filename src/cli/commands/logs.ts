@@ -1,7 +1,7 @@
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { VisibleStream, visibleLines } from "../render/visible.ts";

@@ -1,8 +1,8 @@
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { parsePort } from "../args/port.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runningSandbox } from "../guest/running.ts";
 import type { Io } from "../io.ts";

@@ -1,5 +1,5 @@
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS, FIXED_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";

@@ -1,9 +1,9 @@
 import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { requireRemovable } from "../../vm/lifecycle/may-remove.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { changeEachName } from "../each.ts";
 import type { Io } from "../io.ts";

@@ -1,10 +1,10 @@
 import type { VMConfig } from "../../config/options.ts";
 import { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, runGuestCommand } from "../guest/command.ts";
 import { withCommandHint } from "../guest/hints.ts";

@@ -7,9 +7,9 @@ import {
   setupScript,
 } from "../../doctor/setup.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 

@@ -1,12 +1,12 @@
-import type { Arguments } from "../args/arguments.ts";
 import { environment } from "../args/environment.ts";
 import { COMMON_OPTIONS, FIXED_OPTIONS, PLACE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runGuestCommand } from "../guest/command.ts";
 import { runningSandbox } from "../guest/running.ts";
+import { requireTerminal } from "../guest/terminal-session.ts";
 import type { Io } from "../io.ts";
-import { requireTerminal } from "../terminal/session.ts";
 
 const spec: CommandSpec = {
   name: "shell",

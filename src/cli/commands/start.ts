@@ -1,6 +1,6 @@
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS, FIXED_OPTIONS, GDB_OPTION } from "../args/options.ts";
 import { gdbNote, gdbPort } from "../args/sandbox-config.ts";
+import type { Arguments } from "../arguments.ts";
 import { changeEach } from "../change-each.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";

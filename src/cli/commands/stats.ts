@@ -1,7 +1,7 @@
 import { SmolVM } from "../../smolvm.ts";
 import type { VMStats } from "../../vm/info/stats.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";

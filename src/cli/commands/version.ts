@@ -1,4 +1,4 @@
-import { packageVersion } from "../../host/package-version.ts";
+import { packageVersion } from "../../host/package.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 

@@ -1,8 +1,8 @@
 import type { ProcessExit } from "../../agent/types.ts";
 import type { SmolVM } from "../../smolvm.ts";
-import type { Arguments } from "../args/arguments.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { usage } from "../args/parse.ts";
+import type { Arguments } from "../arguments.ts";
 import type { CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { wantsStdin } from "./stdin.ts";
@@ -37,7 +37,7 @@ export async function commandOptions(
     );
   }
   if (tty) {
-    const { requireTerminal } = await import("../terminal/session.ts");
+    const { requireTerminal } = await import("./terminal-session.ts");
     requireTerminal("-t", "Leave -t out: output and input are streamed without it too.");
   }
   return {
@@ -58,7 +58,7 @@ export async function runGuestCommand(
   // Until the command runs Ctrl-C gives up; from then on it goes to the command.
   const common = { ...rest, signal: io.interrupts.signal };
   if (tty) {
-    const { terminalSession, terminalSize } = await import("../terminal/session.ts");
+    const { terminalSession, terminalSize } = await import("./terminal-session.ts");
     const env = { ...terminalEnv(io.env), ...options.env };
     const pty = terminalSize();
     const shell = command.length === 0;

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { nativeDir } from "../../host/native.ts";
+import { nativeDir } from "../../host/package.ts";
 import { findProgram } from "../../host/process/find-program.ts";
 import { installHint } from "../../host/setup/install-hint.ts";
 import { isNodeSupported, OLDEST_NODE } from "../../util/node-version.ts";

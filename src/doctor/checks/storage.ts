@@ -5,7 +5,7 @@ import { isSmolVMError } from "../../errors.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
 import { vmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
-import { nativeProgram } from "../../host/native.ts";
+import { nativeProgram } from "../../host/package.ts";
 import { agentFile } from "../../images/boot/agent.ts";
 import { installedGuest } from "../../images/bundle/package.ts";
 import { listImages } from "../../images/store/store.ts";

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import type { Paths } from "./paths.ts";
 
 /** Every file of one sandbox, named in this one place. */
 export interface VmFiles {
@@ -56,7 +57,7 @@ export interface SupervisorFiles {
 }
 
 /** Names the files of a home's supervisor. Pure. */
-export function supervisorFiles(dataDir: string, runtimeDir: string): SupervisorFiles {
+export function supervisorFiles({ dataDir, runtimeDir }: Paths): SupervisorFiles {
   return { socket: socketPath(join(runtimeDir, "supervisor")), log: join(dataDir, "supervisor.log") };
 }
 

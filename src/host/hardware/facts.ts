@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { cachedJson } from "../files/cached-json.ts";
-import { ARCH_NAMES, nativeProgram } from "../native.ts";
+import { ARCH_NAMES, nativeProgram } from "../package.ts";
 import { hostBootId } from "../process/process-identity.ts";
 import { runProgram } from "../process/run.ts";
 

@@ -1,6 +1,6 @@
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import type { Deadline } from "../../util/deadline.ts";
-import { nativeProgram } from "../native.ts";
+import { nativeProgram } from "../package.ts";
 import { runProgram } from "../process/run.ts";
 import { userName } from "../process/user-name.ts";
 import { setupCommand } from "../setup/setup-command.ts";

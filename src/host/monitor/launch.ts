@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { readEnvironment } from "../environment.ts";
-import { nativeProgram } from "../native.ts";
+import { nativeProgram } from "../package.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";
 import { lastLines } from "../process/run.ts";
 import { refusalToEnter, type Scope } from "../systemd/scope.ts";

@@ -1,4 +1,4 @@
-import { packagedScript } from "../native.ts";
+import { packagedScript } from "../package.ts";
 import { userName } from "../process/user-name.ts";
 
 /** The command that sets this machine up, as a user types it: the platform's script, with sudo where it needs root. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
-import { nativeDir } from "../../host/native.ts";
+import { nativeDir } from "../../host/package.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
 
 /**

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { imageNotFound } from "../rootfs/recipe.ts";
 import type { Image } from "../store/image.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
+import { imageNotFound } from "../store/reference.ts";
 import { comesFromPackage, readImage } from "../store/store.ts";
 
 export interface FindOptions {

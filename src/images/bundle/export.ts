@@ -16,11 +16,11 @@ import { writeCpio } from "../formats/cpio.ts";
 import { TAR_END, tarHeader, tarPadding } from "../formats/tar.ts";
 import { initramfsEntries } from "../kernel/initramfs.ts";
 import { kernelRecipeDir } from "../kernel-build/recipe.ts";
-import { imageNotFound } from "../rootfs/recipe.ts";
 import { kernelLayout } from "../store/kernel-layout.ts";
 import { anyKernel, type BuiltKernel } from "../store/kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../store/layout.ts";
 import type { ManifestFile } from "../store/manifest.ts";
+import { imageNotFound } from "../store/reference.ts";
 import { readImage, type StoredImage } from "../store/store.ts";
 import {
   AGENT_FILE,

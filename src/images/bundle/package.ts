@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import type { Arch } from "../../config/spec.ts";
-import { packageDir } from "../../host/native.ts";
+import { packageDir } from "../../host/package.ts";
 import { BUNDLE_FILE, guestPackageName } from "./bundle-manifest.ts";
 
 /**

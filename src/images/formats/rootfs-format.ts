@@ -1,6 +1,8 @@
 import { SmolVMError } from "../../errors.ts";
-import type { RootfsFormat } from "../store/image.ts";
 import { DISK_CONTAINERS, type DiskContainer } from "./disk-container.ts";
+
+/** File systems that a base may have. */
+export type RootfsFormat = "squashfs" | "erofs" | "ext4";
 
 /** Bytes that {@link detectRootfs} looks at: ext4's superblock ends there. */
 export const ROOTFS_HEAD_BYTES = 2048;

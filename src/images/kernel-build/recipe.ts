@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { packageDir } from "../../host/native.ts";
+import { packageDir } from "../../host/package.ts";
 import { type ConfigRequest, parseFragment } from "./fragment.ts";
 
 /** The kernel source that a recipe names. */

@@ -1,7 +1,8 @@
 import type { MachineType } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { cStrings, elfSection } from "../formats/elf.ts";
-import type { KernelModule, RootfsFormat } from "../store/image.ts";
+import type { RootfsFormat } from "../formats/rootfs-format.ts";
+import type { KernelModule } from "../store/image.ts";
 
 /** What decides which modules a boot needs. Every module costs boot time under emulation, so only those are loaded. */
 export interface ModuleNeeds {

@@ -4,15 +4,8 @@ import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { aptSources, DEBIAN_SUITE, debianArch, requireKeyring } from "../debian/apt.ts";
 import { requireTools, runTool } from "../debian/tools.ts";
+import type { PackageVersion } from "../store/manifest.ts";
 import { tarToSquashfs } from "./squashfs.ts";
-
-/** A Debian package and its version, as it is in an image. */
-export interface PackageVersion {
-  readonly name: string;
-  readonly version: string;
-  /** the source package that it was built from; absent in images that were built before this was kept */
-  readonly source?: { readonly name: string; readonly version: string };
-}
 
 /** What the default image holds beyond Debian's minimum. */
 export const DEBIAN_PACKAGES: readonly string[] = [

@@ -8,7 +8,8 @@ import { type Apt, aptSources, debianArch } from "../debian/apt.ts";
 import { runTool } from "../debian/tools.ts";
 import { uncompressedDebHead } from "../formats/deb.ts";
 import { TAR_END, tarHeader, tarPadding } from "../formats/tar.ts";
-import { DEBIAN_PACKAGES, DPKG_OPTIONS, type PackageVersion, parsePackages } from "./debian.ts";
+import type { PackageVersion } from "../store/manifest.ts";
+import { DEBIAN_PACKAGES, DPKG_OPTIONS, parsePackages } from "./debian.ts";
 import { finishScript } from "./foreign-script.ts";
 import { tarToSquashfs } from "./squashfs.ts";
 

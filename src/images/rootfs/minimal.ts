@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Apt } from "../debian/apt.ts";
 import { type TarEntry, writeTar } from "../formats/tar.ts";
-import { type PackageVersion, sourceOf } from "./debian.ts";
+import type { PackageVersion } from "../store/manifest.ts";
+import { sourceOf } from "./debian.ts";
 import { tarToSquashfs } from "./squashfs.ts";
 
 /** The one package that the minimal image is made of: every program in one static file. */

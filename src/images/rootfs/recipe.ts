@@ -4,9 +4,10 @@ import { hostArch } from "../../host/hardware/facts.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { type Apt, DEBIAN_SUITE } from "../debian/apt.ts";
 import type { Tool } from "../debian/tools.ts";
-import type { RootfsFormat } from "../store/image.ts";
-import { checkImageName } from "../store/reference.ts";
-import { buildDebianRootfs, DEBIAN_PACKAGES, type PackageVersion } from "./debian.ts";
+import type { RootfsFormat } from "../formats/rootfs-format.ts";
+import type { PackageVersion } from "../store/manifest.ts";
+import { checkImageName, type OwnImage } from "../store/reference.ts";
+import { buildDebianRootfs, DEBIAN_PACKAGES } from "./debian.ts";
 import { buildForeignRootfs, type RunInGuest } from "./foreign.ts";
 import { buildMinimalRootfs, MINIMAL_COMMANDS, MINIMAL_PACKAGE } from "./minimal.ts";
 
@@ -26,7 +27,7 @@ export interface RecipeContext {
 
 /** How an image of ours is made. */
 export interface Recipe {
-  readonly name: string;
+  readonly name: OwnImage;
   /** its packages' scripts run while it is built: for an architecture that is not the host's, in a sandbox of that one */
   readonly runsScripts: boolean;
   /** whatever is in here makes another image when it changes */
@@ -89,26 +90,9 @@ export function findRecipe(name: string, arch: Arch): Recipe {
   return recipe;
 }
 
-/** The error for an image that is not in the store, with the command that builds it, or one that could be. Pure. */
-export function imageNotFound(name: string, arch: Arch, host: Arch | undefined = hostArch()): SmolVMError {
-  const recipe = RECIPES.find((candidate) => candidate.name === name);
-  const hint =
-    recipe !== undefined
-      ? `Build it: smolvm image build ${name}${archFlag(arch, host)}`
-      : "See what there is: smolvm image ls";
-  return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
-    hint,
-    details: { image: name, arch },
-  });
-}
-
 function requireGuest(runInGuest: RunInGuest | undefined, arch: Arch): RunInGuest {
   if (runInGuest !== undefined) return runInGuest;
   throw new SmolVMError("NOT_SUPPORTED", `an image for ${arch} cannot be built here by itself`, {
     hint: `Its packages are configured in a sandbox: smolvm image build debian --arch ${arch}`,
   });
-}
-
-function archFlag(arch: Arch, host: Arch | undefined): string {
-  return arch === host ? "" : ` --arch ${arch}`;
 }

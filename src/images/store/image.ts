@@ -1,9 +1,7 @@
 import type { Arch } from "../../config/spec.ts";
+import type { RootfsFormat } from "../formats/rootfs-format.ts";
 
 export type { OnProgress, Progress } from "../../config/progress.ts";
-
-/** File systems that a base may have. */
-export type RootfsFormat = "squashfs" | "erofs" | "ext4";
 
 /** An image in the store, ready to boot. Paths are absolute and immutable (content-addressed). */
 export interface Image {

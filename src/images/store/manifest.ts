@@ -5,8 +5,16 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { PackageVersion } from "../rootfs/debian.ts";
-import type { Image, RootfsFormat } from "./image.ts";
+import type { RootfsFormat } from "../formats/rootfs-format.ts";
+import type { Image } from "./image.ts";
+
+/** A Debian package and its version, as it is in an image. */
+export interface PackageVersion {
+  readonly name: string;
+  readonly version: string;
+  /** the source package that it was built from; absent in images that were built before this was kept */
+  readonly source?: { readonly name: string; readonly version: string };
+}
 
 /** One file of an image. */
 export interface ManifestFile {

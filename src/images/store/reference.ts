@@ -1,4 +1,10 @@
+import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { hostArch } from "../../host/hardware/facts.ts";
+
+/** The images that smolvm can build: rootfs/recipe.ts has how. */
+export const OWN_IMAGES = ["debian", "minimal"] as const;
+export type OwnImage = (typeof OWN_IMAGES)[number];
 
 /** Image names in the store: as Debian and Docker name things, without slash and colon. */
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
@@ -26,5 +32,16 @@ export function checkImageName(name: string): string {
   throw new SmolVMError("CONFIG_INVALID", `'${name}' is not an image name`, {
     hint: "Names are lower-case letters, digits, '.', '_' and '-'. See: smolvm image ls",
     details: { image: name },
+  });
+}
+
+/** The error for an image that is not in the store, with the command that builds it, or one that could be. Pure. */
+export function imageNotFound(name: string, arch: Arch, host: Arch | undefined = hostArch()): SmolVMError {
+  const hint = OWN_IMAGES.some((own) => own === name)
+    ? `Build it: smolvm image build ${name}${arch === host ? "" : ` --arch ${arch}`}`
+    : "See what there is: smolvm image ls";
+  return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
+    hint,
+    details: { image: name, arch },
   });
 }

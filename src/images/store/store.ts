@@ -2,12 +2,11 @@ import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { imageNotFound } from "../rootfs/recipe.ts";
 import type { Image } from "./image.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
 import { readText } from "./read-text.ts";
-import { checkImageName } from "./reference.ts";
+import { checkImageName, imageNotFound } from "./reference.ts";
 
 /**
  * The image that a name stands for.

@@ -1,6 +1,7 @@
 import { BACKEND_FEATURES } from "../../backends/features.ts";
+import { jailRefusal } from "../../backends/firecracker/jail-refusal.ts";
 import { processHost } from "../../backends/host.ts";
-import { jailRefusal, ownUidRefusal } from "../../backends/own-uid.ts";
+import { ownUidRefusal } from "../../backends/own-uid.ts";
 import type { LeastIsolation, MachineSpec } from "../../config/spec.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { isolationFacts } from "../../isolation/facts.ts";

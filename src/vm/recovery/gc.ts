@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { supervisorFiles } from "../../host/files/filenames.ts";
 import { endCgroup, listCgroups } from "../../host/linux/cgroup.ts";
 import { runningMonitors } from "../../host/monitor/monitors.ts";
 import { removeUnfinished } from "../../images/store/unfinished.ts";
@@ -8,7 +9,6 @@ import { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
 import { takeBackStrayTaps } from "../isolation/tap-owner.ts";
-import { supervisorFilesOf } from "../supervisor/files.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
 
@@ -103,7 +103,7 @@ function pruneLeases(home: Home): Garbage[] {
 
 /** The socket of a supervisor that was killed, where nothing waits for the next one. */
 function removeStaleSocket(home: Home): Garbage[] {
-  const { socket } = supervisorFilesOf(home);
+  const { socket } = supervisorFiles(home.paths);
   const { store } = home;
   if (store.supervisor.current() || store.supervisor.isNeeded() || !existsSync(socket)) return [];
   rmSync(socket, { force: true });

@@ -1,9 +1,9 @@
 import type { Endpoint } from "../../agent/session/endpoint.ts";
+import { supervisorFiles } from "../../host/files/filenames.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { ask } from "./ask.ts";
 import { ensureSupervisor } from "./ensure.ts";
-import { supervisorFilesOf } from "./files.ts";
 import { encodeLine, type SupervisorRequest } from "./messages.ts";
 
 /** How long a supervisor may take to look at all sandboxes, in ms. */
@@ -42,5 +42,5 @@ export function relayVia(home: Home, id: string): Endpoint {
 }
 
 function socketOf(home: Home): string {
-  return supervisorFilesOf(home).socket;
+  return supervisorFiles(home.paths).socket;
 }

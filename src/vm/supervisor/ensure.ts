@@ -1,13 +1,13 @@
 import { SmolVMError } from "../../errors.ts";
-import { packageVersion } from "../../host/package-version.ts";
+import { supervisorFiles } from "../../host/files/filenames.ts";
+import { packageVersion } from "../../host/package.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { isOlder } from "../../util/versions.ts";
 import type { Home } from "../home.ts";
+import { startSupervisor, supervisorAllowed } from "../start-supervisor.ts";
 import { ask } from "./ask.ts";
-import { supervisorFilesOf } from "./files.ts";
 import type { SupervisorHello } from "./messages.ts";
-import { startSupervisor, supervisorAllowed } from "./start.ts";
 
 /** The first pause between two looks whether the supervisor that was started answers. Node itself takes ten times as long to start. */
 const LOOK_MS = 5;
@@ -30,7 +30,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
       },
     );
   }
-  const { socket, log } = supervisorFilesOf(home);
+  const { socket, log } = supervisorFiles(home.paths);
   const version = packageVersion();
   let startedAt: number | undefined;
   let pauseMs = LOOK_MS;
@@ -43,7 +43,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
       // It gives its place up before it answers, so that the next look finds none.
       if (hello !== undefined) await askToRetire(home, deadline);
     } else if (startedAt === undefined || monotonicMs() > startedAt + START_MS) {
-      startSupervisor(home);
+      startSupervisor(home.paths);
       startedAt = monotonicMs();
     }
     if (monotonicMs() > givenUpAt) {
@@ -58,7 +58,7 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
 
 /** Has the supervisor that lives now give its place up; commands that go through it are finished first. */
 export async function askToRetire(home: Home, deadline: Deadline): Promise<void> {
-  const { socket } = supervisorFilesOf(home);
+  const { socket } = supervisorFiles(home.paths);
   await ask(socket, { op: "retire" }, deadline).catch(nobodyThere);
 }
 

@@ -1,11 +1,11 @@
-import { daemonCommand } from "../../host/daemon.ts";
 import { readEnvironment } from "../../host/environment.ts";
+import { supervisorFiles } from "../../host/files/filenames.ts";
+import { daemonCommand } from "../../host/process/daemon.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import { waitForEnd } from "../../host/process/wait-end.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHomeQuietly } from "../home.ts";
-import { supervisorFilesOf } from "./files.ts";
-import { SUPERVISOR_SCRIPT } from "./start.ts";
+import { SUPERVISOR_PROGRAM } from "../start-supervisor.ts";
 
 /** What is known about the home's supervisor. */
 export interface SupervisorStatus {
@@ -29,7 +29,7 @@ export function supervisorStatus(): SupervisorStatus {
     pid: current?.process.pid,
     version: current?.version,
     needed: store.supervisor.isNeeded(),
-    log: supervisorFilesOf(home).log,
+    log: supervisorFiles(home.paths).log,
   };
 }
 
@@ -52,7 +52,7 @@ export async function stopSupervisor(): Promise<boolean> {
 /** A systemd user unit (systemd.service(5)) that keeps a supervisor running. */
 export function supervisorUnit(): string {
   const { home } = readEnvironment(process.env);
-  const command = [...daemonCommand(SUPERVISOR_SCRIPT), "--stay"].map(quoted).join(" ");
+  const command = [...daemonCommand(SUPERVISOR_PROGRAM), "--stay"].map(quoted).join(" ");
   return [
     "[Unit]",
     "Description=smolvm supervisor: forwarded ports and times to live of sandboxes",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { mountRefusal } from "../../../../src/backends/own-uid.ts";
+import { mountRefusal } from "../../../../src/backends/firecracker/jail-refusal.ts";
 import { findMount } from "../../../../src/host/files/mounts.ts";
 
 const MOUNTINFO = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { findRecipe, imageNotFound, RECIPES } from "../../../../src/images/rootfs/recipe.ts";
-import { checkImageName } from "../../../../src/images/store/reference.ts";
+import { findRecipe, RECIPES } from "../../../../src/images/rootfs/recipe.ts";
+import { checkImageName, imageNotFound, OWN_IMAGES } from "../../../../src/images/store/reference.ts";
 
 describe("an image's name", () => {
   test.each(["debian", "minimal", "a", "my-image_2.1", "x".repeat(64)])("%s is one", (name) => {
@@ -56,6 +56,10 @@ describe("a recipe", () => {
     expect(() => findRecipe("alpine", "x86_64")).toThrow(
       expect.objectContaining({ code: "IMAGE_NOT_FOUND", hint: expect.stringContaining("debian, minimal") }),
     );
+  });
+
+  test("is there for each image that an error says how to build", () => {
+    expect(RECIPES.map((recipe) => recipe.name)).toEqual(OWN_IMAGES);
   });
 
   test("has a name that an image may have", () => {

@@ -1,6 +1,6 @@
 import { closeSync, openSync, renameSync, statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { SmolVMError } from "../errors.ts";
+import { SmolVMError } from "../../errors.ts";
+import { packagedProgram } from "../package.ts";
 
 /** A log that is larger than this when the next process begins to write to it is put aside as FILE.1, in bytes. */
 const LOG_MAX_BYTES = 256 * 1024;
@@ -9,13 +9,13 @@ const NOT_PASSED_ON = ["NODE_OPTIONS", "NODE_V8_COVERAGE", "SMOLVM_FAILPOINT"];
 
 /**
  * Starts a Node program that goes on without this process: in a session of its own, with its output in a log. Returns at once.
- * @param script beside src/host or dist/host, e.g. "../supervisor/main"
+ * @param module of ours, e.g. "supervisor/main"
  * @throws SmolVMError HOST_FAILED
  */
-export function startDaemon(script: string, logPath: string, env: NodeJS.ProcessEnv): void {
+export function startDaemon(module: string, logPath: string, env: NodeJS.ProcessEnv): void {
   // Not imported: loading it takes as long as all that a command does, and few start anything.
   const { spawn } = process.getBuiltinModule("node:child_process");
-  const [program, ...args] = daemonCommand(script);
+  const [program, ...args] = daemonCommand(module);
   const log = openLog(logPath);
   try {
     const child = spawn(program, args, {
@@ -32,11 +32,9 @@ export function startDaemon(script: string, logPath: string, env: NodeJS.Process
   }
 }
 
-/** The command line of a Node program beside src/host or dist/host, e.g. "../supervisor/main". */
-export function daemonCommand(script: string): [string, ...string[]] {
-  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
-  const path = fileURLToPath(new URL(`${script}${extension}`, import.meta.url));
-  return [process.execPath, "--no-warnings", path];
+/** The command line of such a program. */
+export function daemonCommand(module: string): [string, ...string[]] {
+  return [process.execPath, "--no-warnings", packagedProgram(module)];
 }
 
 function openLog(path: string): number {

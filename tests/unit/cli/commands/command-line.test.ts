@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { splitCommand } from "../../../../src/cli/args/command-line.ts";
+import { splitCommand } from "../../../../src/cli/commands/command-line.ts";
 
 function split(...words: string[]): unknown {
   const line = splitCommand(words);

@@ -4,10 +4,10 @@ import { SmolVMError } from "../../errors.ts";
 import { switchOffOutputProcessing } from "../../host/terminal/raw-terminal.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Io } from "../io.ts";
-import { type EndSignal, signalExitCode } from "./interrupts.ts";
-import { LeaveKey } from "./leave-key.ts";
-import { TerminalModes } from "./modes.ts";
-import { OutputClosed } from "./output.ts";
+import { type EndSignal, signalExitCode } from "../terminal/interrupts.ts";
+import { LeaveKey } from "../terminal/leave-key.ts";
+import { TerminalModes } from "../terminal/modes.ts";
+import { OutputClosed } from "../terminal/output.ts";
 
 /** How long the guest may take to hear that its terminal has gone. */
 const HANGUP_MS = 1_000;

@@ -1,5 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+
+// What the package brings, found from here: two levels down from its directory, in src/host as in dist/host and dist/cli.
 
 /** Architecture names as in our file names, by Node's. */
 export const ARCH_NAMES: Readonly<Record<string, "x86_64" | "aarch64">> = { x64: "x86_64", arm64: "aarch64" };
@@ -25,4 +28,15 @@ export function nativeProgram(name: "monitor"): string | undefined {
 /** Path of a script that the package ships: scripts/ beside native/. */
 export function packagedScript(name: "system-setup.sh" | "system-setup-macos.sh"): string {
   return fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
+}
+
+/** Path of a module of ours that is a program of its own, in src/ or dist/ as this one is: "supervisor/main". */
+export function packagedProgram(name: string): string {
+  return fileURLToPath(new URL(`../${name}${extname(import.meta.url)}`, import.meta.url));
+}
+
+/** The package's version. */
+export function packageVersion(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
 }

@@ -1,16 +1,21 @@
-import { SmolVMError } from "../../errors.ts";
-import type { CommandSpec } from "../command.ts";
+import { SmolVMError } from "../errors.ts";
+
+/** What is known here of a command: its name, and the options that it may ask for. */
+interface DeclaredOptions {
+  readonly name: string;
+  readonly options: readonly { readonly name: string }[];
+}
 
 /** The words of one command line, sorted by {@link parseArguments}. Values are still the text that was typed. */
 export class Arguments {
   readonly operands: readonly string[];
   /** the guest's command line; empty when none was given */
   readonly trailing: readonly string[];
-  readonly #spec: CommandSpec;
+  readonly #spec: DeclaredOptions;
   readonly #values: ReadonlyMap<string, readonly string[]>;
 
   constructor(
-    spec: CommandSpec,
+    spec: DeclaredOptions,
     operands: readonly string[],
     trailing: readonly string[],
     values: ReadonlyMap<string, readonly string[]>,

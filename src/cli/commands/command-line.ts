@@ -1,6 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
-import { COMMANDS, type CommandEntry } from "../commands/index.ts";
-import { suggestCommand } from "../commands/suggest.ts";
+import type { CommandEntry } from "../command.ts";
+import { COMMANDS } from "./index.ts";
+import { suggestCommand } from "./suggest.ts";
 
 /** Options that may also stand before the command's name. */
 const LEADING = new Set(["--json", "--quiet", "-q", "--verbose"]);
