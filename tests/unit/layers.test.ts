@@ -1,41 +1,9 @@
-import { globSync, readFileSync } from "node:fs";
-import { dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { LAYERS, type Layer, PURE, SPAWNING_LAYER } from "../../src/layers.ts";
+import { LAYERS, type Layer, PURE, ROOMS, SPAWNING_LAYER } from "../../src/layers.ts";
+import { findCircle, type Import, importsOf, readImports } from "../helpers/imports.ts";
 
-const SRC = fileURLToPath(new URL("../../src", import.meta.url));
-
-interface Import {
-  /** file that imports, relative to src/ */
-  readonly from: string;
-  /** what it names: a path relative to src/, or a package */
-  readonly to: string;
-  readonly local: boolean;
-  readonly typeOnly: boolean;
-}
-
-/** `import|export [type] ... from "x"` and `import("x")`; comments do not hold such lines here. */
-const STATEMENT =
-  /^(?:import|export)\s+(type\s)?(?:([^;"]*?)\sfrom\s+)?"([^"]+)"|import\(\s*"([^"]+)"\s*\)/gm;
-
-function importsOf(file: string, text: string): Import[] {
-  return [...text.matchAll(STATEMENT)].map((match) => {
-    const target = match[3] ?? match[4] ?? "";
-    const local = target.startsWith(".");
-    const names = (match[2] ?? "").trim();
-    const onlyTypes = /^\{(?:\s*type\s[^,}]*,?)+\s*\}$/.test(names);
-    return {
-      from: file,
-      to: local ? posix.normalize(posix.join(posix.dirname(file), target)) : target,
-      local,
-      typeOnly: match[1] !== undefined || onlyTypes,
-    };
-  });
-}
-
-const files = globSync("**/*.ts", { cwd: SRC }).map((file) => file.replaceAll("\\", "/"));
-const imports = files.flatMap((file) => importsOf(file, readFileSync(join(SRC, file), "utf8")));
+const { files, imports } = readImports(fileURLToPath(new URL("../../src", import.meta.url)));
 
 /** The layer of a file: its directory in src/, or its own name. "backends" is both: the file is the package's entry. */
 function layerOf(file: string): string {
@@ -83,14 +51,90 @@ describe("the import table", () => {
     expect(stale).toEqual([]);
   });
 
-  test("has no cycle", () => {
-    const visit = (layer: string, path: readonly string[]): void => {
-      expect(path, "a cycle of layers").not.toContain(layer);
-      for (const next of LAYERS[layer]?.imports ?? []) {
-        if (!next.includes("/")) visit(next, [...path, layer]);
-      }
-    };
-    for (const layer of Object.keys(LAYERS)) visit(layer, []);
+  test("has no circle", () => {
+    const next = Object.entries(LAYERS).map(([from, { imports }]) => [from, imports] as const);
+    expect(findCircle(new Map(next))?.join(" -> ")).toBeUndefined();
+  });
+});
+
+/** The room of a file inside its part: the directory, or its own name. */
+const roomOf = (file: string): string => file.split("/")[1]!.replace(/\.ts$/, "");
+
+interface RoomUse {
+  readonly part: string;
+  readonly from: string;
+  readonly to: string;
+  readonly edge: Import;
+}
+
+/** The imports that leave a room and stay in its part. */
+const roomUses: readonly RoomUse[] = imports
+  .filter((edge) => edge.local && edge.from.includes("/") && layerOf(edge.from) === layerOf(edge.to))
+  .map((edge) => ({ part: layerOf(edge.from), from: roomOf(edge.from), to: roomOf(edge.to), edge }))
+  .filter(({ part, from, to }) => ROOMS[part] !== undefined && from !== to);
+
+describe("the table of rooms", () => {
+  test("is kept by every file", () => {
+    const violations = roomUses
+      .filter(({ part, from, to }) => !ROOMS[part]![from]?.includes(to))
+      .map(
+        ({ part, from, to, edge }) =>
+          `${edge.from} imports ${edge.to}: in ${part}, '${from}' may not import '${to}'`,
+      );
+    expect(violations).toEqual([]);
+  });
+
+  test("has every part with several directories, all of their rooms, and none that is gone", () => {
+    const inside = files.filter((file) => file.includes("/"));
+    const directories = (part: string): number =>
+      new Set(inside.filter((file) => layerOf(file) === part && file.split("/").length > 2).map(roomOf)).size;
+    const parts = [...new Set(inside.map(layerOf))].filter((part) => directories(part) > 1);
+    const rooms = (part: string): string[] => [
+      ...new Set(inside.filter((file) => layerOf(file) === part).map((file) => `${part}/${roomOf(file)}`)),
+    ];
+    const found = parts.flatMap(rooms);
+    const listed = Object.entries(ROOMS).flatMap(([part, of]) =>
+      Object.keys(of).map((room) => `${part}/${room}`),
+    );
+    const wrong = [
+      ...found.filter((room) => !listed.includes(room)).map((room) => `${room} is not in the table`),
+      ...listed
+        .filter((room) => !found.includes(room))
+        .map((room) => `${room} is in the table and nowhere else`),
+    ];
+    expect(wrong).toEqual([]);
+  });
+
+  test("has no entry that nothing uses", () => {
+    const stale = Object.entries(ROOMS).flatMap(([part, rooms]) =>
+      Object.entries(rooms).flatMap(([from, allowed]) =>
+        allowed
+          .filter((to) => !roomUses.some((use) => use.part === part && use.from === from && use.to === to))
+          .map((to) => `${part}: ${from} -> ${to}`),
+      ),
+    );
+    expect(stale).toEqual([]);
+  });
+
+  test.each(Object.entries(ROOMS))("has no circle in %s", (_part, rooms) => {
+    expect(findCircle(new Map(Object.entries(rooms)))?.join(" -> ")).toBeUndefined();
+  });
+});
+
+describe("files", () => {
+  test("import each other in no circle, not for types and not late either", () => {
+    const next = new Map<string, string[]>(files.map((file) => [file, []]));
+    for (const edge of imports) if (edge.local) next.get(edge.from)!.push(edge.to);
+    expect(findCircle(next)?.join(" -> ")).toBeUndefined();
+  });
+
+  test.each([
+    [{ a: ["b"], b: ["c"], c: [] }, undefined],
+    [{ a: ["b", "c"], b: ["c"], c: [] }, undefined],
+    [{ a: ["b"], b: ["c"], c: ["b"] }, ["b", "c", "b"]],
+    [{ a: ["a"] }, ["a", "a"]],
+  ])("a circle is found: %j", (graph, circle) => {
+    expect(findCircle(new Map(Object.entries<string[]>(graph)))).toEqual(circle);
   });
 });
 
@@ -145,6 +189,5 @@ describe("the parser of imports", () => {
       "x/l.ts",
       "node:net",
     ]);
-    expect(relative(dirname(SRC), SRC)).toBe("src");
   });
 });
