@@ -12,7 +12,7 @@ export interface AcceleratorFacts {
 }
 
 /** Why an accelerator cannot run a guest of that architecture here; undefined if it can. Pure. */
-export function acceleratorRefusal(
+function acceleratorRefusal(
   accelerator: Accelerator,
   arch: Arch,
   facts: AcceleratorFacts,

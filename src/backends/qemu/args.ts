@@ -61,7 +61,7 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...sandboxArgs(host),
-    ...machineArgs(spec, host),
+    ...machineArgs(spec),
     ...["-m", `${spec.memSizeMib}M`, "-smp", String(spec.vcpuCount)],
     ...["-kernel", spec.kernelPath],
     ...(spec.initrdPath === undefined ? [] : ["-initrd", spec.initrdPath]),
@@ -90,14 +90,14 @@ function sandboxArgs(host: QemuHostFacts): string[] {
   return host.platform === "linux" && host.sandbox ? ["-sandbox", SANDBOX_OPTIONS] : [];
 }
 
-function machineArgs(spec: MachineSpec, host: QemuHostFacts): string[] {
+function machineArgs(spec: MachineSpec): string[] {
   return [
     ...["-machine", machineType(spec)],
     ...[
       "-accel",
       spec.accelerator === "tcg" ? qemuOption("tcg", { "tb-size": TCG_BUFFER_MIB }) : accel(spec),
     ],
-    ...["-cpu", cpuModel(spec, host)],
+    ...["-cpu", cpuModel(spec)],
   ];
 }
 
@@ -142,7 +142,7 @@ function accel(spec: MachineSpec): string {
   return spec.accelerator === "whpx" ? "whpx,kernel-irqchip=off" : spec.accelerator;
 }
 
-function cpuModel(spec: MachineSpec, _host: QemuHostFacts): string {
+function cpuModel(spec: MachineSpec): string {
   if (spec.accelerator === "kvm" || spec.accelerator === "hvf") return "host";
   // Emulated pointer authentication with its own algorithm takes about half of an arm64 boot.
   return spec.arch === "aarch64" && spec.accelerator === "tcg" ? "max,pauth-impdef=on" : "max";

@@ -1,5 +1,5 @@
 /** A value in QEMU's option syntax: a comma ends a value, so one inside is doubled (qemu(1)). Pure. */
-export function escapeValue(value: string): string {
+function escapeValue(value: string): string {
   return value.replaceAll(",", ",,");
 }
 

@@ -22,7 +22,7 @@ export type QmpMessage =
   | { readonly kind: "event"; readonly name: string; readonly data: unknown };
 
 /** Longest line that is accepted. The largest answer known, query-qmp-schema, has about 200 KiB. */
-export const QMP_LINE_MAX: number = 4 * 1024 * 1024;
+const QMP_LINE_MAX: number = 4 * 1024 * 1024;
 
 /** A command, ready to be sent. Pure. */
 export function encodeCommand(id: number, command: string, args?: Readonly<Record<string, unknown>>): string {

@@ -1,8 +1,6 @@
 import { SmolVM } from "../../smolvm.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
-import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
   name: "gc",
@@ -17,7 +15,7 @@ const spec: CommandSpec = {
   examples: ["smolvm gc"],
 };
 
-async function gcCommand(_io: Io, _args: Arguments): Promise<Outcome> {
+async function gcCommand(): Promise<Outcome> {
   const garbage = await SmolVM.gc();
   return {
     data: garbage,

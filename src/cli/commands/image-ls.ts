@@ -2,7 +2,6 @@ import { processPaths } from "../../host/files/paths.ts";
 import type { Image } from "../../images/store/image.ts";
 import { listImages } from "../../images/store/store.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
-import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";
@@ -18,7 +17,7 @@ const spec: CommandSpec = {
   examples: ["smolvm image ls"],
 };
 
-async function imageLsCommand(io: Io, _args: Arguments): Promise<Outcome> {
+async function imageLsCommand(io: Io): Promise<Outcome> {
   const images = await listImages(processPaths());
   if (images.length === 0) io.note("No images yet. Build the default one: smolvm image build");
   return {

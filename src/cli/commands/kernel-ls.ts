@@ -1,7 +1,6 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { type BuiltKernel, listKernels } from "../../images/store/kernel-store.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
-import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";
@@ -18,7 +17,7 @@ const spec: CommandSpec = {
   examples: ["smolvm image kernel ls"],
 };
 
-async function kernelLsCommand(io: Io, _args: Arguments): Promise<Outcome> {
+async function kernelLsCommand(io: Io): Promise<Outcome> {
   const kernels = await listKernels(processPaths());
   if (kernels.length === 0) io.note("No kernels yet. Build the fast one: smolvm image kernel build");
   return {

@@ -27,8 +27,6 @@ export interface BuildKernelOptions {
   readonly deadline: Deadline;
   /** stages: wait, source, configure, compile (with a fraction), store */
   readonly onProgress?: OnProgress | undefined;
-  /** compilers at once; default: as many as there are CPUs */
-  readonly jobs?: number | undefined;
   /** build even if a kernel of this recipe is there */
   readonly force?: boolean | undefined;
   /** build Debian's newest source of the series instead of the pinned one (security updates) */
@@ -106,7 +104,7 @@ async function cook(
     onMessage: (message) => progress("source", message),
   });
   await applyPatches(recipe, source, deadline);
-  const makeOptions: MakeOptions = { recipe, source, deadline, jobs: options.jobs };
+  const makeOptions: MakeOptions = { recipe, source, deadline };
 
   progress("configure", `configuring ${source.package} ${source.version} for ${arch}`);
   const config = await configure(makeOptions);

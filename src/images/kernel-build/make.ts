@@ -9,8 +9,6 @@ export interface MakeOptions {
   readonly recipe: KernelRecipe;
   readonly source: KernelSource;
   readonly deadline: Deadline;
-  /** commands at once; default: as many as there are CPUs */
-  readonly jobs?: number | undefined;
   /** called for each step of the build that is printed, with their number so far */
   readonly onStep?: (count: number) => void;
 }
@@ -30,7 +28,7 @@ export async function make(goal: string, options: MakeOptions): Promise<void> {
   await runProgram(
     [
       ...["nice", "-n", String(NICENESS)],
-      ...["make", `-j${options.jobs ?? availableParallelism()}`],
+      ...["make", `-j${availableParallelism()}`],
       ...[`ARCH=${kernelArch}`, `CROSS_COMPILE=${crossPrefix}`, "LOCALVERSION=", goal],
     ],
     {
