@@ -53,7 +53,7 @@ export function machineRefusal(
 }
 
 /** Gathers what decides about accelerators on this host. */
-export async function acceleratorFacts(arch: Arch, host: BackendHost): Promise<AcceleratorFacts> {
+async function acceleratorFacts(arch: Arch, host: BackendHost): Promise<AcceleratorFacts> {
   const path = locateQemu(arch, host.env);
   const probe = path === undefined ? undefined : await probeQemu(path, host.cacheDir);
   return {

@@ -4,10 +4,10 @@ import { type EndSignal, signalExitCode } from "./terminal/interrupts.ts";
 import { OutputClosed } from "./terminal/output.ts";
 
 /** As timeout(1), env(1) and Docker have them. */
-export const EXIT_TIMEOUT = 124;
-export const EXIT_SMOLVM_FAILED = 125;
-export const EXIT_NOT_EXECUTABLE = 126;
-export const EXIT_NOT_FOUND = 127;
+const EXIT_TIMEOUT = 124;
+const EXIT_SMOLVM_FAILED = 125;
+const EXIT_NOT_EXECUTABLE = 126;
+const EXIT_NOT_FOUND = 127;
 /** What the user can mend by typing something else. */
 const WRONG_USAGE: ReadonlySet<ErrorCode> = new Set(["USAGE", "CONFIG_INVALID", "BACKEND_UNSUPPORTED"]);
 /** 128 + SIGPIPE: what a program shows that wrote to a reader that has gone. */

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../src/host/files/paths.ts";
+import { findImage } from "../../src/images/boot/find.ts";
 import { anyKernel } from "../../src/images/store/kernel-store.ts";
-import { resolveImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
@@ -36,8 +36,8 @@ describe.each(BACKENDS)("what is booted on %s", (backend) => {
   afterAll(() => rmSync(directory, { recursive: true }));
 
   test("can be a kernel and a root file system of one's own", async () => {
-    const { kernelPath } = await resolveImage(processPaths(), "debian", ARCH);
-    const { rootfsPath } = await resolveImage(processPaths(), "minimal", ARCH);
+    const { kernelPath } = await findImage(processPaths(), "debian", ARCH);
+    const { rootfsPath } = await findImage(processPaths(), "minimal", ARCH);
     await using vm = await SmolVM.create(small(backend, { rootfsPath }));
     expect(await vm.info()).toMatchObject({ image: "custom" });
     expect((await vm.run("echo own root")).stdout).toBe("own root\n");

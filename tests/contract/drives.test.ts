@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../src/host/files/paths.ts";
-import { resolveImage } from "../../src/images/store/store.ts";
+import { findImage } from "../../src/images/boot/find.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, hasSlirp, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
@@ -164,7 +164,7 @@ describe.each(BACKENDS)("drives on %s", (backend) => {
 describe.each(BACKENDS)('diskMode "shared" on %s', (backend) => {
   let tree: string;
   beforeAll(async () => {
-    const { rootfsPath } = await resolveImage(processPaths(), "minimal", ARCH);
+    const { rootfsPath } = await findImage(processPaths(), "minimal", ARCH);
     tree = join(directory, "tree");
     mkdirSync(tree);
     execFileSync("sh", ["-c", 'sqfs2tar "$1" | tar -x -C "$2"', "sh", rootfsPath, tree]);
@@ -233,7 +233,7 @@ describe.each(BACKENDS)('diskMode "shared" on %s', (backend) => {
   });
 
   test("is refused for what cannot be written", async () => {
-    const { rootfsPath } = await resolveImage(processPaths(), "minimal", ARCH);
+    const { rootfsPath } = await findImage(processPaths(), "minimal", ARCH);
     const create = (path: string): Promise<SmolVM> =>
       SmolVM.create(small(backend, { rootfsPath: path, diskMode: "shared" }));
     await expect(create(rootfsPath)).rejects.toMatchObject({

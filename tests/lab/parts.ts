@@ -18,7 +18,7 @@ export interface LabParts {
 const LAYOUT_VERSION = 1;
 
 /** The modules that the lab loads, with all they depend on. What the kernel has built in is left out by itself. */
-export const LAB_MODULES: readonly string[] = [
+const LAB_MODULES: readonly string[] = [
   // a cipher that others ask for by name, as they come
   "crc32c_generic",
   // its own devices and root

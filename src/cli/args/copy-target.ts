@@ -4,7 +4,7 @@ import { SmolVMError } from "../../errors.ts";
 export type PathKind = "file" | "directory" | "other" | undefined;
 
 /** The last component of a path, or undefined for `/`, `.`, `..` and the like, which have no name to copy under. Pure. */
-export function pathName(path: string): string | undefined {
+function pathName(path: string): string | undefined {
   const name = path.replace(/\/+$/, "").split("/").at(-1)!;
   return name === "" || name === "." || name === ".." ? undefined : name;
 }

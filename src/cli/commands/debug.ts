@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { runDoctor } from "../../doctor/index.ts";
+import { runDoctor } from "../../doctor/run-doctor.ts";
 import { SmolVMError } from "../../errors.ts";
 import { packageVersion } from "../../host/package.ts";
 import { writeTar } from "../../images/formats/tar.ts";

@@ -1,4 +1,5 @@
-import { renderDoctor, runDoctor } from "../../doctor/index.ts";
+import { renderDoctor } from "../../doctor/render.ts";
+import { runDoctor } from "../../doctor/run-doctor.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";

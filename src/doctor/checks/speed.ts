@@ -6,7 +6,7 @@ import { type Check, pass, warn } from "../check.ts";
  * (QEMU 7.2, x86_64 on x86_64). Start-up, integer loops, sorting and compiling were at 14 to 17, JSON, regular
  * expressions and floating point at 22 to 24, zlib at 31, SHA-256 (which the host's CPU has instructions for) at 50.
  */
-export const EMULATION_FACTOR = 20;
+const EMULATION_FACTOR = 20;
 
 /** What executes the guests' code. */
 export const accelerator: Check = ({ accelerator: chosen, arch, hostArch, platform, kvm }) => {

@@ -28,11 +28,7 @@ export async function cachedJson<T>(
 }
 
 /** The cached value, if it is there under that key and of the right shape. */
-export function readCached<T>(
-  file: string,
-  key: string,
-  accept: (value: unknown) => value is T,
-): T | undefined {
+function readCached<T>(file: string, key: string, accept: (value: unknown) => value is T): T | undefined {
   try {
     const entry = JSON.parse(readFileSync(file, "utf8")) as { key?: unknown; value?: unknown };
     return entry.key === key && accept(entry.value) ? entry.value : undefined;

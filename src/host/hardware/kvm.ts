@@ -132,7 +132,7 @@ function tryOpen(path: string): string | undefined {
 }
 
 /** The flags of the first CPU in /proc/cpuinfo (x86). */
-export function readCpuFlags(): ReadonlySet<string> {
+function readCpuFlags(): ReadonlySet<string> {
   try {
     const line = /^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
     return new Set((line?.[1] ?? "").trim().split(/\s+/));

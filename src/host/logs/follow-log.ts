@@ -19,7 +19,7 @@ export interface FollowLogOptions {
 }
 
 /** What stands where something was rotated away before it could be read. */
-export function missedNote({ missedBytes }: Missed): string {
+function missedNote({ missedBytes }: Missed): string {
   return `\n[smolvm: ${missedBytes} bytes of the console came faster than they were read, and are gone]\n`;
 }
 

@@ -117,7 +117,7 @@ function killSession(monitor: ChildProcess): void {
 }
 
 /** How the program ended, from the files its monitor left; an end that was not written down has neither code nor signal. */
-export function readExit(files: { readonly exit: string; readonly stderr: string }): LaunchedExit {
+function readExit(files: { readonly exit: string; readonly stderr: string }): LaunchedExit {
   let end: { code?: unknown; signal?: unknown } = {};
   try {
     end = JSON.parse(readFileSync(files.exit, "utf8"));

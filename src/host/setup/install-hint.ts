@@ -119,7 +119,7 @@ export function installHint(what: Installable): string {
 }
 
 /** The text of os-release(5), or "" where there is none. */
-export function readOsRelease(): string {
+function readOsRelease(): string {
   for (const path of ["/etc/os-release", "/usr/lib/os-release"]) {
     try {
       return readFileSync(path, "utf8");

@@ -24,7 +24,7 @@ export interface Scope {
  * Puts a process, and all that it will start, into a scope of its own.
  * @throws SmolVMError HOST_FAILED, TIMEOUT: it is where it was (or, with TIMEOUT, may still come into the scope)
  */
-export async function enterScope(scope: Scope, pid: number): Promise<void> {
+async function enterScope(scope: Scope, pid: number): Promise<void> {
   const client = await ManagerClient.connect(scope.manager);
   const deadline = Deadline.within(SCOPE_MS, "waiting for systemd to make a scope");
   try {

@@ -8,7 +8,7 @@ import { requireTools, runTool } from "./tools.ts";
 /** The Debian release that images are made of. */
 export const DEBIAN_SUITE = "bookworm";
 /** Debian's signing keys, from the package debian-archive-keyring. */
-export const DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 const DEBIAN_ARCH: Readonly<Record<Arch, string>> = { x86_64: "amd64", aarch64: "arm64" };
 

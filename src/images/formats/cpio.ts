@@ -19,7 +19,6 @@ export interface CpioEntry {
 export const CPIO_FILE = 0o100000;
 export const CPIO_DIRECTORY = 0o040000;
 export const CPIO_CHARACTER_DEVICE = 0o020000;
-export const CPIO_SYMLINK = 0o120000;
 
 const TRAILER = "TRAILER!!!";
 

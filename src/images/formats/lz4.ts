@@ -7,7 +7,7 @@ import { SmolVMError } from "../../errors.ts";
  *   legacy frame:  u32 0x184C2102   { u32 compressedSize, block } ...   every block but the last holds 8 MiB
  *   block:         { token, [literal length...], literals, u16 offset, [match length...] } ...  ends in literals
  */
-export const LZ4_LEGACY_MAGIC = 0x184c2102;
+const LZ4_LEGACY_MAGIC = 0x184c2102;
 
 /** What one block of a legacy frame decodes to, at most. */
 const LEGACY_BLOCK_BYTES = 8 * 1024 * 1024;

@@ -63,7 +63,7 @@ async function unpack(file: Uint8Array, name: string, depth: number): Promise<Ui
  * The compressed vmlinux inside a bzImage. The protected-mode part starts after the setup sectors, and the header says
  * where in it the payload lies (docs.kernel.org/arch/x86/boot.html: setup_sects, payload_offset, payload_length).
  */
-export function bzImagePayload(file: Uint8Array, name: string): Uint8Array {
+function bzImagePayload(file: Uint8Array, name: string): Uint8Array {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.length < 0x250) throw invalid(name, "is a cut-off bzImage");
   if (view.getUint16(0x206, true) < 0x0208) throw invalid(name, "is a bzImage older than Linux 2.6.24");

@@ -8,8 +8,8 @@ export interface ForeignPlan {
 }
 
 /** Where the two disks of the guest are. */
-export const INPUT_DISK = "/dev/disk/by-id/virtio-extra-0";
-export const OUTPUT_DISK = "/dev/disk/by-id/virtio-extra-1";
+const INPUT_DISK = "/dev/disk/by-id/virtio-extra-0";
+const OUTPUT_DISK = "/dev/disk/by-id/virtio-extra-1";
 
 /** These come first, in this order: what other packages' scripts take for granted (as in debootstrap's order). */
 const FIRST = ["base-passwd", "base-files", "dpkg", "libc6", "perl-base", "mawk", "debconf"];

@@ -1,8 +1,6 @@
 import type { Arch } from "../../config/spec.ts";
 import type { RootfsFormat } from "../formats/rootfs-format.ts";
 
-export type { OnProgress, Progress } from "../../config/progress.ts";
-
 /** An image in the store, ready to boot. Paths are absolute and immutable (content-addressed). */
 export interface Image {
   readonly name: string;

@@ -8,16 +8,6 @@ import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } 
 import { readText } from "./read-text.ts";
 import { checkImageName, imageNotFound } from "./reference.ts";
 
-/**
- * The image that a name stands for.
- * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, NOT_SUPPORTED, CONFIG_INVALID
- */
-export async function resolveImage(dirs: ImageDirs, name: string, arch: Arch): Promise<Image> {
-  const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw imageNotFound(name, arch);
-  return found.image;
-}
-
 /** An image and all that its manifest says. */
 export interface StoredImage {
   readonly image: Image;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { DoctorReport } from "../../../src/doctor/index.ts";
+import type { DoctorReport } from "../../../src/doctor/run-doctor.ts";
 import { fakeHost, part } from "../../helpers/fake-host.ts";
 
 /**

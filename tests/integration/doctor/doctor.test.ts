@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { renderDoctor, runDoctor } from "../../../src/doctor/index.ts";
+import { renderDoctor } from "../../../src/doctor/render.ts";
+import { runDoctor } from "../../../src/doctor/run-doctor.ts";
 
 let dir: string;
 beforeEach(() => {

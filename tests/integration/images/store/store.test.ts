@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Arch } from "../../../../src/config/spec.ts";
+import { findImage } from "../../../../src/images/boot/find.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { findUnused } from "../../../../src/images/store/prune.ts";
 import {
@@ -18,7 +19,6 @@ import {
   inspectImage,
   listImages,
   removeImage,
-  resolveImage,
   type StoredImage,
 } from "../../../../src/images/store/store.ts";
 
@@ -58,18 +58,18 @@ const digests = (): string[] => readdirSync(dirname(imageLayout({ cacheDir }).im
 describe("the image store", () => {
   test("gives an image by name and architecture, with paths that exist", async () => {
     const { image } = await add("debian", "root");
-    const found = await resolveImage({ cacheDir }, "debian", "x86_64");
+    const found = await findImage({ cacheDir }, "debian", "x86_64");
     expect(found).toEqual(image);
     for (const path of [found.rootfsPath, found.kernelPath, found.seedPath, found.modules[0]!.path]) {
       expect(existsSync(path), path).toBe(true);
     }
-    await expect(resolveImage({ cacheDir }, "debian", "aarch64")).rejects.toMatchObject({
+    await expect(findImage({ cacheDir }, "debian", "aarch64")).rejects.toMatchObject({
       code: "IMAGE_NOT_FOUND",
     });
   });
 
   test("says how to build what is not there", async () => {
-    await expect(resolveImage({ cacheDir }, "minimal", "x86_64")).rejects.toMatchObject({
+    await expect(findImage({ cacheDir }, "minimal", "x86_64")).rejects.toMatchObject({
       code: "IMAGE_NOT_FOUND",
       hint: expect.stringContaining("smolvm image build minimal"),
     });
@@ -94,7 +94,7 @@ describe("the image store", () => {
     expect(two.image.digest).toBe(one.image.digest);
     expect(digests()).toEqual([one.image.digest]);
     await removeImage({ cacheDir }, "one", "x86_64", nobody);
-    expect((await resolveImage({ cacheDir }, "two", "x86_64")).name).toBe("two");
+    expect((await findImage({ cacheDir }, "two", "x86_64")).name).toBe("two");
     await removeImage({ cacheDir }, "two", "x86_64", nobody);
     expect(digests()).toEqual([]);
   });
@@ -102,7 +102,7 @@ describe("the image store", () => {
   test("moves a name to a newer image and keeps the older one until it is pruned", async () => {
     const old = await add("debian", "old");
     const now = await add("debian", "new");
-    expect((await resolveImage({ cacheDir }, "debian", "x86_64")).digest).toBe(now.image.digest);
+    expect((await findImage({ cacheDir }, "debian", "x86_64")).digest).toBe(now.image.digest);
     expect(digests()).toHaveLength(2);
     const used = { digests: new Set([now.image.digest]), paths: new Set<string>() };
     expect(await findUnused({ cacheDir }, used)).toMatchObject([
@@ -147,11 +147,11 @@ describe("the image store", () => {
     const { image } = await add("debian", "root");
     const layout = imageLayout({ cacheDir });
     writeFileSync(join(layout.image(image.digest), "manifest.json"), "{");
-    await expect(resolveImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
+    await expect(findImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
       code: "IMAGE_INVALID",
     });
     writeFileSync(layout.ref("debian", "x86_64"), JSON.stringify({ digest: "../../etc" }));
-    await expect(resolveImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
+    await expect(findImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
       code: "IMAGE_INVALID",
       message: expect.stringContaining("debian.x86_64.json"),
     });
@@ -160,7 +160,7 @@ describe("the image store", () => {
   test("takes an image whose files were removed by hand for not there", async () => {
     const { image } = await add("debian", "root");
     rmSync(imageLayout({ cacheDir }).image(image.digest), { recursive: true });
-    await expect(resolveImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
+    await expect(findImage({ cacheDir }, "debian", "x86_64")).rejects.toMatchObject({
       code: "IMAGE_NOT_FOUND",
     });
     expect(await listImages({ cacheDir })).toEqual([]);
