@@ -1,20 +1,15 @@
 /**
  * What each part of a cold boot costs: from QEMU's start to the first command's output, by the lines that the agent prints at
  * each stage. Wall time and QEMU's own CPU time, which a busy machine falsifies less.
- *
- *   node bench/boot-parts.ts [--kernel fast|debian] [--arch x86_64|aarch64] [--image NAME] [--n 10] [--append ARGS]
- *                            [--machine OPTIONS]
- *
- * --append adds to the kernel's command line, --machine to QEMU's -machine: for trying what would be faster.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readFileSync } from "node:fs";
+import { countOption, type ProgramSpec, program } from "../scripts/program.ts";
 import type { VMConfig } from "../src/index.ts";
-import { RawAgent } from "./floor.ts";
+import { GUEST_OPTIONS } from "./command-line.ts";
+import { RawAgent } from "./floor/raw-agent.ts";
 import { endVmm, lendMachine, type RawMachine } from "./machine.ts";
+import { withOwnHome } from "./own-home.ts";
 
 /** In the order in which they come; the agent's own are the names of its stages (guest/src/boot/). */
 const PARTS: Readonly<Record<string, string>> = {
@@ -32,41 +27,42 @@ interface Mark {
   readonly cpuMs: number;
 }
 
-const { values } = parseArgs({
-  options: {
-    kernel: { type: "string" },
-    arch: { type: "string" },
-    image: { type: "string" },
-    n: { type: "string", default: "10" },
-    append: { type: "string", default: "" },
-    machine: { type: "string", default: "" },
-  },
-});
+const SPEC: ProgramSpec = {
+  invocation: "node bench/boot-parts.ts",
+  summary: "Measure what each part of a cold boot costs.",
+  usage: "[OPTIONS]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  options: [
+    ...GUEST_OPTIONS,
+    { name: "image", value: "IMAGE", help: "image to boot (default: debian)" },
+    { name: "n", value: "N", help: "boots (default: 10)" },
+    { name: "append", value: "WORDS", help: "added to the kernel's command line" },
+    { name: "machine", value: "OPTIONS", help: "added to QEMU's -machine" },
+  ],
+  notes: ["--append and --machine are for trying what would be faster."],
+  examples: ["node bench/boot-parts.ts --kernel fast --n 20"],
+};
 
-// A home of its own, so that nothing of the user's is touched; images come from the user's cache.
-const home = mkdtempSync(join(tmpdir(), "smb-"));
-process.env.XDG_DATA_HOME = join(home, "data");
-process.env.XDG_RUNTIME_DIR = join(home, "run");
-mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
-
-try {
+await program(SPEC, async (args) => {
+  const n = countOption(args, "n") ?? 10;
+  const given = ["kernel", "arch", "image"].map((name) => [name, args.value(name)] as const);
   const options = {
     network: "off",
-    bootArgs: values.append,
-    ...(values.kernel === undefined ? {} : { kernel: values.kernel }),
-    ...(values.arch === undefined ? {} : { arch: values.arch }),
-    ...(values.image === undefined ? {} : { image: values.image }),
+    bootArgs: args.value("append") ?? "",
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
   } as VMConfig;
-  await using lent = await lendMachine(options);
-  const { machine } = lent;
-  const argv = [...machine.argv];
-  if (values.machine !== "") argv[argv.indexOf("-machine") + 1] += `,${values.machine}`;
-  const boots: Record<string, Mark>[] = [];
-  for (let i = 0; i < Number(values.n); i++) boots.push(await boot({ ...machine, argv }));
-  print(boots);
-} finally {
-  rmSync(home, { recursive: true, force: true });
-}
+  await withOwnHome(async () => {
+    await using lent = await lendMachine(options);
+    const { machine } = lent;
+    const argv = [...machine.argv];
+    const added = args.value("machine");
+    if (added !== undefined) argv[argv.indexOf("-machine") + 1] += `,${added}`;
+    const boots: Record<string, Mark>[] = [];
+    for (let i = 0; i < n; i++) boots.push(await boot({ ...machine, argv }));
+    print(boots);
+  });
+  return undefined;
+});
 
 /** One boot: when each part was done. */
 async function boot({ argv, socket, greeting }: RawMachine): Promise<Record<string, Mark>> {

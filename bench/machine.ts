@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { locateFirecracker } from "../src/backends/firecracker/locate.ts";
 import { readEnvironment } from "../src/host/environment.ts";
 import { SmolVM, type VMConfig } from "../src/index.ts";
-import { coldStart, RawAgent } from "./floor.ts";
+import { coldStart, RawAgent } from "./floor/raw-agent.ts";
 import { checkOutput } from "./stats.ts";
 
 /** What is measured: options of the sandboxes, from the command line. */

@@ -3,12 +3,12 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { SmolVM } from "../../src/index.ts";
+import { builtCli } from "../built-cli.ts";
 import type { Target } from "../machine.ts";
 import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 const run = promisify(execFile);
-const CLI = join(import.meta.dirname, "../../dist/cli/bin.js");
 const MANY = 1_000;
 
 /** One user's home, as the environment names it. */
@@ -23,7 +23,7 @@ export async function growth({ target, n = 30 }: Setting): Promise<Measurement[]
   const many = place("many");
   const running = [await fill(target, few, 1), await fill(target, many, MANY)];
   const cli = (home: Place, ...words: string[]) =>
-    run(process.execPath, [CLI, ...words], { env: { ...process.env, ...home } });
+    run(process.execPath, [builtCli(), ...words], { env: { ...process.env, ...home } });
   let made = 0;
   const commands = {
     ls: async (home: Place) => {

@@ -20,6 +20,8 @@ export interface OptionSpec {
 export interface CommandSpec {
   /** as typed, e.g. "image build" */
   readonly name: string;
+  /** all that is typed before its arguments, where that is not `smolvm` and the name: a program of its own */
+  readonly invocation?: string;
   /** the rest of the usage line, e.g. "[OPTIONS] NAME" */
   readonly usage: string;
   /** least and most operands (`trailing` words not counted); what they are called in errors */
@@ -44,6 +46,11 @@ export interface CommandSpec {
   readonly notes?: readonly string[];
   /** command lines that work as they stand */
   readonly examples: readonly string[];
+}
+
+/** How a command line begins. Pure. */
+export function invocation(spec: CommandSpec): string {
+  return spec.invocation ?? `smolvm ${spec.name}`;
 }
 
 /** What a command found or did. `data` is the JSON result; `text` what a person sees on stdout, made only when needed. */

@@ -1,16 +1,12 @@
 /**
  * Runs a command in a fresh lab: a virtual machine with a real KVM (QEMU emulates the CPU's virtualization), whose root
- * are this machine's own files under a writable layer that is gone afterwards.
- *
- *   npm run lab -- [--timeout 600] [--cpus 1] [--memory 4096] [--share DIRECTORY]... [--boot-args WORDS] COMMAND [ARGUMENT...]
- *
- * Its output is streamed and its exit code is ours; 124: the time was over, 125: there was no lab, 130: interrupted. A lab that stands
- * still is said, and started again once, with the command from its beginning. --share: what the command writes there stays.
- * --boot-args: for the lab's kernel.
+ * are this machine's own files under a writable layer that is gone afterwards. npm run lab -- --help
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { countOption, type ProgramSpec, program } from "../../scripts/program.ts";
+import type { Arguments } from "../../src/cli/arguments.ts";
+import { SmolVMError } from "../../src/errors.ts";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { tscKhz } from "../../src/host/hardware/facts.ts";
 import { acquireLock } from "../../src/images/store/build-lock.ts";
@@ -26,34 +22,62 @@ const LOCK_MS = 4 * 3600_000;
 
 const note = (message: string): void => void process.stderr.write(`lab: ${message}\n`);
 
-const { values, positionals: command } = parseArgs({
-  args: ownArguments(process.argv.slice(2)),
-  allowPositionals: true,
-  options: {
-    timeout: { type: "string", default: "600" },
-    cpus: { type: "string", default: "1" },
-    memory: { type: "string", default: "4096" },
-    share: { type: "string", multiple: true, default: [] },
-    "boot-args": { type: "string", default: "" },
+const NO_LAB = 125;
+const SPEC: ProgramSpec = {
+  invocation: "npm run lab --",
+  summary: "Run a command in a fresh virtual machine that has a real KVM.",
+  usage: "[OPTIONS] COMMAND [ARGUMENT...]",
+  operands: { min: 0, max: 0, what: "nothing" },
+  trailing: true,
+  options: [
+    { name: "timeout", value: "SECONDS", help: "what the command may take (default: 600)" },
+    { name: "cpus", value: "N", help: "processors (default: 1)" },
+    { name: "memory", value: "MIB", help: "memory (default: 4096)" },
+    { name: "share", value: "DIRECTORY", repeat: true, help: "what the command writes there stays" },
+    { name: "boot-args", value: "WORDS", help: "added to the lab's kernel's command line" },
+  ],
+  notes: [
+    "Its output is streamed and its exit code is ours; 124: the time was over, 125: there was no lab, 130: interrupted. A lab that stands still is said, and started again once, with the command from its beginning.",
+  ],
+  examples: ["npm run lab -- ls -l /dev/kvm"],
+};
+
+await program(
+  SPEC,
+  async (args) => {
+    process.exit(await main(readJob(args)));
   },
-});
-if (command.length === 0) {
-  note("what is to be run? npm run lab -- COMMAND [ARGUMENT...]");
-  process.exit(125);
-}
-process.exit(await main());
+  NO_LAB,
+);
 
-/** Our options end at the first word that is none: what follows is the command's, dashes included. */
-function ownArguments(args: string[]): string[] {
-  let at = 0;
-  while (args[at]?.startsWith("--") && args[at] !== "--") at += args[at]!.includes("=") ? 1 : 2;
-  return [...args.slice(0, at), "--", ...args.slice(args[at] === "--" ? at + 1 : at)];
+interface Job {
+  readonly command: readonly string[];
+  readonly timeoutS: number;
+  readonly cpus: number;
+  readonly memMib: number;
+  readonly shares: readonly string[];
+  readonly bootArgs: string;
 }
 
-async function main(): Promise<number> {
+/** @throws SmolVMError USAGE */
+function readJob(args: Arguments): Job {
+  if (args.trailing.length === 0) {
+    throw new SmolVMError("USAGE", "what is to be run?", { hint: "npm run lab -- COMMAND [ARGUMENT...]" });
+  }
+  return {
+    command: args.trailing,
+    timeoutS: countOption(args, "timeout") ?? 600,
+    cpus: countOption(args, "cpus") ?? 1,
+    memMib: countOption(args, "memory") ?? 4096,
+    shares: args.values("share"),
+    bootArgs: args.value("boot-args") ?? "",
+  };
+}
+
+async function main(job: Job): Promise<number> {
   if (process.arch !== "x64" || process.platform !== "linux" || process.getuid?.() !== 0) {
     note("the lab runs on x86_64 Linux, as root (its root are this machine's files)");
-    return 125;
+    return NO_LAB;
   }
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
@@ -68,13 +92,13 @@ async function main(): Promise<number> {
     note(`waiting for the lab of process ${pid}`),
   );
   try {
-    return await runLab(interrupted.signal);
+    return await runLab(job, interrupted.signal);
   } finally {
     await unlock();
   }
 }
 
-async function runLab(signal: AbortSignal): Promise<number> {
+async function runLab(job: Job, signal: AbortSignal): Promise<number> {
   const deadline = Deadline.of("preparing the lab", { timeoutMs: PREPARE_MS, signal });
   const parts = await prepareParts(
     await readFile(join(import.meta.dirname, "init.sh"), "utf8"),
@@ -82,26 +106,26 @@ async function runLab(signal: AbortSignal): Promise<number> {
     note,
   );
   const firecracker = await labFirecracker(deadline, note);
-  const shares = values.share.map(
+  const shares = job.shares.map(
     (directory, index): Share => ({
       tag: `share${index}`,
       directory: resolve(directory),
     }),
   );
-  const timeoutMs = Number(values.timeout) * 1000;
+  const timeoutMs = job.timeoutS * 1000;
   const until = performance.now() + timeoutMs;
   for (let restarts = 0; ; restarts++) {
-    const jobDir = await writeJob(shares, firecracker);
+    const jobDir = await writeJob(job.command, shares, firecracker);
     try {
       const machine: LabMachine = {
         ...parts,
-        cpus: Number(values.cpus),
-        memMib: Number(values.memory),
+        cpus: job.cpus,
+        memMib: job.memMib,
         tscKhz: await tscKhz(processPaths().cacheDir),
         jobDir,
         script: join(import.meta.dirname, "enter.sh"),
         shares,
-        bootArgs: values["boot-args"],
+        bootArgs: job.bootArgs,
       };
       const { end, times, console, processors } = await runSession({
         machine,
@@ -120,11 +144,11 @@ async function runLab(signal: AbortSignal): Promise<number> {
       note(`its last words:\n${indented(console)}`);
       note(`its processors, twice:\n${indented(processors)}`);
       if (end.kind === "timeout") {
-        note(`its time of ${values.timeout} s is over (${summary}); raise it with --timeout SECONDS`);
+        note(`its time of ${job.timeoutS} s is over (${summary}); raise it with --timeout SECONDS`);
         return 124;
       }
       note(`stalled: ${end.why} (${summary})`);
-      if (restarts > 0) return 125;
+      if (restarts > 0) return NO_LAB;
       note("starting it again, once");
     } finally {
       await rm(jobDir, { recursive: true, force: true });
@@ -133,7 +157,11 @@ async function runLab(signal: AbortSignal): Promise<number> {
 }
 
 /** What enter.sh reads: the command, its environment and directory, and what is shared. */
-async function writeJob(shares: readonly Share[], firecracker: string): Promise<string> {
+async function writeJob(
+  command: readonly string[],
+  shares: readonly Share[],
+  firecracker: string,
+): Promise<string> {
   const jobDir = await mkdtemp(join(labCacheDir(), "job-"));
   const nul = (words: readonly string[]): string => words.map((word) => `${word}\0`).join("");
   const environment: Record<string, string | undefined> = {

@@ -1,7 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { nearest } from "../../util/nearest.ts";
 import { Arguments } from "../arguments.ts";
-import type { CommandSpec, OptionSpec } from "../command.ts";
+import { type CommandSpec, invocation, type OptionSpec } from "../command.ts";
 
 /**
  * Sorts the words after the command's name into options, operands and the guest's command line. Pure.
@@ -15,7 +15,7 @@ export function parseArguments(spec: CommandSpec, words: readonly string[]): Arg
 
 /** A USAGE error of that command; the hint is its usage line unless a better one is known. */
 export function usage(spec: CommandSpec, message: string, hint?: string): SmolVMError {
-  return new SmolVMError("USAGE", message, { hint: hint ?? `Usage: smolvm ${spec.name} ${spec.usage}` });
+  return new SmolVMError("USAGE", message, { hint: hint ?? `Usage: ${invocation(spec)} ${spec.usage}` });
 }
 
 class ArgumentReader {
@@ -131,7 +131,7 @@ class ArgumentReader {
     if (near) return usage(spec, message, `Did you mean ${near}?`);
     if (spec.trailing && this.#operands.length === spec.operands.max) {
       const name = this.#operands.map((operand) => ` ${operand}`).join("");
-      const line = `smolvm ${spec.name}${name} -- PROGRAM ${word}`;
+      const line = `${invocation(spec)}${name} -- PROGRAM ${word}`;
       return usage(spec, message, `If it is for the program, put it behind the program's name: ${line}`);
     }
     return usage(spec, message);

@@ -1,5 +1,5 @@
 import { wrap } from "../../util/wrap.ts";
-import type { CommandSpec, OptionSpec } from "../command.ts";
+import { type CommandSpec, invocation, type OptionSpec } from "../command.ts";
 
 /** Characters in a line of help: what a terminal has that nobody has made wider. */
 const WIDTH = 80;
@@ -12,7 +12,7 @@ export interface CommandLine {
 
 /** The help of one command. Pure. */
 export function renderCommandHelp(spec: CommandSpec, summary: string): string {
-  const parts = [`${summary}\n\nUsage: smolvm ${spec.name} ${spec.usage}\n`];
+  const parts = [`${summary}\n\nUsage: ${invocation(spec)} ${spec.usage}\n`];
   if (spec.options.length > 0)
     parts.push(`Options:\n${columns(spec.options.map((option) => [optionWords(option), option.help]))}`);
   for (const note of spec.notes ?? []) parts.push(`${wrap(note, WIDTH).join("\n")}\n`);

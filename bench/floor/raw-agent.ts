@@ -149,7 +149,7 @@ function greeted(socket: Socket, greeting: string): Promise<boolean> {
 }
 
 /** Connects as soon as the socket is there. A tight loop: it costs CPU, and nothing is faster. */
-async function connectWhenThere(path: string): Promise<Socket> {
+export async function connectWhenThere(path: string): Promise<Socket> {
   for (;;) {
     if (existsSync(path)) {
       const socket = createConnection(path);

@@ -1,0 +1,26 @@
+import type { Setting } from "../setting.ts";
+import type { Measurement } from "../stats.ts";
+import { cliStart } from "./cli-start.ts";
+import { coldCreate } from "./cold-create.ts";
+import { firecracker } from "./firecracker.ts";
+import { growth } from "./growth.ts";
+import { memory } from "./memory.ts";
+import { rate } from "./rate.ts";
+import { smallFiles } from "./small-files.ts";
+import { throughput } from "./throughput.ts";
+import { warmRun } from "./warm-run.ts";
+
+/** The rows that are measured, by the numbers that the goals have. */
+export const ROWS: Readonly<
+  Record<string, { readonly what: string; readonly measure: (setting: Setting) => Promise<Measurement[]> }>
+> = {
+  "1": { what: "cold create", measure: coldCreate },
+  "3": { what: "warm commands", measure: warmRun },
+  "6": { what: "transfers", measure: throughput },
+  "7": { what: "memory", measure: memory },
+  "8": { what: "the command line's start", measure: cliStart },
+  "9": { what: "growth of the store", measure: growth },
+  "10": { what: "1 and 3 on Firecracker", measure: firecracker },
+  "11": { what: "sandboxes per second", measure: rate },
+  "12": { what: "small files", measure: smallFiles },
+};
