@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { LAYERS, type Layer, PURE, ROOMS, SPAWNING_LAYER } from "../../src/layers.ts";
+import { LAYERS, type Layer, PURE, SPAWNING_LAYER } from "../../src/layers.ts";
+import { ROOMS } from "../../src/rooms.ts";
 import { findCircle, type Import, importsOf, readImports } from "../helpers/imports.ts";
 
 const { files, imports } = readImports(fileURLToPath(new URL("../../src", import.meta.url)));
