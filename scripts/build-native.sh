@@ -26,16 +26,16 @@ if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
   die "cargo and rustc are needed. On Debian 12: apt-get install rustc-web cargo-web libstd-rust-web-dev gcc libc6-dev; elsewhere: https://rustup.rs"
 fi
 
-# The stamp holds everything the programs are made of; when it is unchanged there is nothing to do.
-fingerprint() {
-  {
-    rustc --version
-    find Cargo.toml Cargo.lock guest monitor scripts/build-native.sh -type f \
-      \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
-  } | sha256sum | cut -d' ' -f1
+# What the programs are made of; doctor looks whether that is still what is here (src/doctor/checks/native-sources.ts).
+sources() {
+  find Cargo.toml Cargo.lock guest monitor scripts/build-native.sh -type f \
+    \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum |
+    sha256sum | cut -d' ' -f1
 }
 
-wanted=$(fingerprint)
+# The stamp holds that, and by what they are made; when it is unchanged there is nothing to do.
+made_of=$(sources)
+wanted=$({ rustc --version && printf '%s\n' "$made_of"; } | sha256sum | cut -d' ' -f1)
 mkdir -p native
 
 up_to_date() {
@@ -107,6 +107,7 @@ for arch in "${arches[@]}"; do
   out="${CARGO_TARGET_DIR:-target}/$target/release"
   install_program "$out/smolvm-agent" "native/agent-$arch"
   install_program "$out/smolvm-monitor" "native/monitor-$arch"
+  printf '%s\n' "$made_of" >"native/.sources-$arch"
   printf '%s\n' "$wanted" >"native/.stamp-$arch"
   say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes"
 done

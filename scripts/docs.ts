@@ -1,11 +1,12 @@
 /**
- * Makes docs/errors.md and docs/sdk-reference.md from the sources' docstrings:
+ * Makes docs/errors.md and docs/sdk-reference.md from the sources' docstrings, and the table in docs/lifecycle.md:
  *
  *   npm run docs
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ERROR_CODES, ERROR_HINTS, type ErrorCode } from "../src/errors.ts";
+import { ERROR_CODES, ERROR_HINTS, type ErrorCode, isGone, SmolVMError } from "../src/errors.ts";
+import { withPairs } from "./docs-pairs.ts";
 import { type Declaration, publicSurface, type ReadSource } from "./docs-source.ts";
 
 const GENERATED = "<!-- Made by `npm run docs` from the sources' docstrings: edit those. -->";
@@ -134,9 +135,16 @@ export function renderErrors(read: ReadSource): string {
     const by = [...calls].filter(([, codes]) => codes.has(code as ErrorCode)).map(([call]) => link(call));
     const sentence = `${meaning[0]!.toUpperCase()}${meaning.slice(1)}.`;
     const todo = ERROR_HINTS[code as ErrorCode];
-    return `## ${code}\n\n${sentence}\n\nIts hint, where there is none more exact: ${todo}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
+    return `## ${code}\n\n${sentence}${goneNote(code as ErrorCode)}\n\nIts hint, where there is none more exact: ${todo}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
   });
   return `# Errors\n\n${GENERATED}\n\n${INTRO}\n\n${sections.join("\n\n")}\n`;
+}
+
+/** What `isGone` says of a code. */
+function goneNote(code: ErrorCode): string {
+  if (code === "VM_STATE")
+    return " `isGone` is true of it where `details.state` says that the sandbox does not run.";
+  return isGone(new SmolVMError(code, "")) ? " `isGone` is true of it." : "";
 }
 
 const INTRO = `Every error is a \`SmolVMError\`: a \`code\` of this page, a \`message\`, a \`hint\` that says what to do and ends in what to type, \`details\` for
@@ -153,6 +161,9 @@ try {
 }
 \`\`\`
 
+\`isGone(error)\` is true of the errors that say that the sandbox is gone or down, so that starting it again or making another one may help
+([the life of a sandbox](lifecycle.md)); of all whose section does not mention it, it is false.
+
 "Promised by" lists the calls whose documentation names the code. Others can come out of many calls (a full disk, a lost
 machine), or of the command line only. What to do about the frequent ones: [troubleshooting.md](troubleshooting.md).`;
 
@@ -161,4 +172,6 @@ if (import.meta.main) {
   const read: ReadSource = (path) => readFileSync(join(root, path), "utf8");
   writeFileSync(join(root, "docs/errors.md"), renderErrors(read));
   writeFileSync(join(root, "docs/sdk-reference.md"), renderReference(read));
+  const lifecycle = join(root, "docs/lifecycle.md");
+  writeFileSync(lifecycle, withPairs(readFileSync(lifecycle, "utf8")));
 }

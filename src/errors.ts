@@ -149,3 +149,19 @@ export class SmolVMError extends Error {
 export function isSmolVMError(error: unknown, code?: ErrorCode): error is SmolVMError {
   return error instanceof SmolVMError && (code === undefined || error.code === code);
 }
+
+/** Codes that say that the sandbox is not there, or that the way to it is gone. */
+const GONE: readonly ErrorCode[] = ["VM_NOT_FOUND", "AGENT_LOST", "OUTCOME_UNKNOWN"];
+/** States in which a VM_STATE is about something else than a sandbox that is down. */
+const UP: readonly unknown[] = ["starting", "running"];
+
+/**
+ * True for an error that says that the sandbox is gone or down, so that starting it again, or making another one, may help: it was deleted
+ * (VM_NOT_FOUND), it does not run (VM_STATE, `details.state` tells what it is), or the channel to it ended (AGENT_LOST; OUTCOME_UNKNOWN, and then
+ * what was asked for may have been done). False for all other codes: also for a start that failed, which would fail again.
+ */
+export function isGone(error: unknown): error is SmolVMError {
+  if (!isSmolVMError(error)) return false;
+  if (error.code !== "VM_STATE") return GONE.includes(error.code);
+  return typeof error.details.state === "string" && !UP.includes(error.details.state);
+}

@@ -28,7 +28,7 @@ export type {
 } from "./agent/types.ts";
 export type { ExtraDrive, Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
-export { ERROR_CODES, type ErrorCode, isSmolVMError, SmolVMError } from "./errors.ts";
+export { ERROR_CODES, type ErrorCode, isGone, isSmolVMError, SmolVMError } from "./errors.ts";
 export { SmolVM } from "./smolvm.ts";
 export type { VmState } from "./store/states.ts";
 export type { ListFilter } from "./store/vms.ts";

@@ -36,6 +36,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
       "host/package.ts",
+      "host/files/compile-cache.ts",
       "host/files/paths.ts",
       "host/terminal/raw-terminal.ts",
       // tables and pure functions that are shown as they are

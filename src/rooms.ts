@@ -44,7 +44,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     diagnosis: ["info", "channel", "machine", "home"],
     info: ["disks", "isolation", "recovery", "home"],
     // the verbs: create, start, stop, remove
-    lifecycle: ["channel", "disks", "network", "recovery", "isolation", "machine", "home"],
+    lifecycle: ["channel", "disks", "network", "recovery", "supervisor", "isolation", "machine", "home"],
     // what a running one is reached by, and has
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],

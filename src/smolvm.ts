@@ -13,7 +13,7 @@ import {
 import type { AgentSession } from "./agent/session/session.ts";
 import type { GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
-import { invalidOption, text, wholeNumber } from "./config/checks.ts";
+import { requireOption, text, wholeNumber } from "./config/checks.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
@@ -36,11 +36,13 @@ import { listSandboxes } from "./vm/info/list.ts";
 import type { VMStats } from "./vm/info/stats.ts";
 import { type SandboxEnv, sandboxEnv } from "./vm/lifecycle/env.ts";
 import { expireLater } from "./vm/lifecycle/expire.ts";
+import { tooLateForGdb } from "./vm/lifecycle/gdb-port.ts";
 import { generatedName, newId } from "./vm/lifecycle/names.ts";
 import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
 import type { StartExtras } from "./vm/lifecycle/start.ts";
 import { readLog } from "./vm/machine/console.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
+import { deletedError, type VmRef } from "./vm/recovery/deleted.ts";
 import type { Garbage } from "./vm/recovery/gc.ts";
 import { recover } from "./vm/recovery/recover.ts";
 
@@ -69,6 +71,8 @@ export class SmolVM implements AsyncDisposable {
   /** one bring-up at a time: concurrent first runs share it, and go on when one of them gives up */
   #bringUp: SharedWork<void> | undefined;
   readonly #forwards: PortForwards;
+  /** what it is to be found by, once it exists */
+  #key: string | undefined;
 
   /**
    * @param options see {@link VMConfig}
@@ -76,8 +80,8 @@ export class SmolVM implements AsyncDisposable {
    */
   constructor(options?: VMConfig);
   /** @internal */
-  constructor(options: VMConfig | undefined, existing: VmRecord);
-  constructor(options: VMConfig = {}, existing?: VmRecord) {
+  constructor(options: VMConfig | undefined, existing: VmRef);
+  constructor(options: VMConfig = {}, existing?: VmRef) {
     if (!existing) {
       this.#config = parseConfig(options);
       parseBackend(this.#config.backend, readEnvironment(process.env).backend);
@@ -85,7 +89,7 @@ export class SmolVM implements AsyncDisposable {
     this.id = existing?.id ?? newId();
     this.name = existing?.name ?? options.name ?? generatedName();
     this.#home = openHome();
-    this.#channel = new Channel(this.#home, this.id);
+    this.#channel = new Channel(this.#home, this);
     this.#forwards = new PortForwards(this.#home, this.id);
     this.files = new GuestFiles((deadline) => this.#session(deadline));
     this.ports = {
@@ -94,7 +98,7 @@ export class SmolVM implements AsyncDisposable {
       publish: async (guestPort, publishOptions = {}) => {
         const { publishPort } = await import("./vm/network/publish.ts");
         const record = await recover(this.#home, this.#record());
-        return publishPort(this.#home, record, guestPort, publishOptions);
+        return await this.#unlessDeleted(publishPort(this.#home, record, guestPort, publishOptions));
       },
       unpublish: async (filter = {}) =>
         (await import("./vm/network/publish.ts")).unpublishPorts(this.#home, this.#record().id, filter),
@@ -128,14 +132,7 @@ export class SmolVM implements AsyncDisposable {
    */
   static async create(options: VMConfig & Limits = {}): Promise<SmolVM> {
     const { timeoutMs, signal, ...config } = options;
-    const vm = new SmolVM(config);
-    try {
-      await vm.start({ timeoutMs, signal });
-    } catch (error) {
-      await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
-      throw error;
-    }
-    return vm;
+    return await new SmolVM(config).#startNew({ timeoutMs, signal }, { force: true });
   }
 
   /**
@@ -166,12 +163,51 @@ export class SmolVM implements AsyncDisposable {
 
   /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID for what is no string */
   static async get(idOrName: string): Promise<SmolVM> {
-    const problem = text(idOrName);
-    if (problem !== undefined) throw invalidOption("idOrName", idOrName, problem);
+    requireOption("idOrName", idOrName, text);
     return new SmolVM(undefined, openHome().store.vms.get(idOrName));
   }
 
-  /** All sandboxes of this user, oldest first, in the state that they really are in. @throws SmolVMError CONFIG_INVALID for a filter that is none */
+  /**
+   * The sandbox of a key, running: the one that there is (started again, if it is down), or else a new one. However many ask at the same
+   * moment, in whatever processes, there is one. It is "detached" unless told otherwise: give it a `ttlMs`, or delete it some day.
+   * @param key any text of 1 to 1,024 characters: a user's id, a conversation's, an address
+   * @param options as for {@link SmolVM.create}: what a new one is like. One that there is stays as it is
+   * @throws SmolVMError as {@link SmolVM.create}
+   */
+  static async getOrCreate(key: string, options: VMConfig & Limits = {}): Promise<SmolVM> {
+    const { timeoutMs = BOOT_TIMEOUT_MS, signal, ...given } = options;
+    const config: VMConfig = { lifetime: "detached", ...parseConfig(given) };
+    const { findOrMake } = await import("./vm/lifecycle/get-or-create.ts");
+    const deadline = Deadline.of("getting or creating a sandbox", { timeoutMs, signal });
+    return findOrMake(openHome(), key, deadline, {
+      open: async (found, limits) => {
+        const vm = SmolVM.from(found);
+        await vm.start({ ...limits, onProgress: config.onProgress });
+        return vm;
+      },
+      make: async (limits) => {
+        const vm = new SmolVM(config);
+        vm.#key = key;
+        return await vm.#startNew(limits, { force: false }); // others may have started it where we could not
+      },
+    });
+  }
+
+  /**
+   * The handle of a sandbox that is known: of what {@link SmolVM.list} gives, or another handle said elsewhere. Looks at nothing: if it is gone, the
+   * handle's calls say so.
+   * @throws SmolVMError CONFIG_INVALID for what has no id and name
+   */
+  static from(vm: { readonly id: string; readonly name: string }): SmolVM {
+    requireOption("id", vm?.id, text);
+    requireOption("name", vm?.name, text);
+    return new SmolVM(undefined, { id: vm.id, name: vm.name });
+  }
+
+  /**
+   * All sandboxes of this user, oldest first, in the state that they really are in. {@link SmolVM.from} makes handles of them.
+   * @throws SmolVMError CONFIG_INVALID for a filter that is none
+   */
   static async list(filter: ListFilter = {}): Promise<VMInfo[]> {
     return listSandboxes(openHome(), filter);
   }
@@ -188,7 +224,8 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
-   * Boots the sandbox, creating it first if this object has not yet. Starting what runs is fine, unless for `gdbPort`.
+   * Boots the sandbox, creating it first if this object has not yet. Starting what runs, or what others are starting, is
+   * fine, unless for `gdbPort`.
    * @param limits `timeoutMs` default 60,000 ms
    * @throws SmolVMError as {@link SmolVM.create}
    */
@@ -240,33 +277,45 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /**
-   * Removes it with its disk. Deleting what was never started or is deleted already is fine.
+   * Changes its time to live: it is removed so long from now, whatever it was to be, or never. Before it was started: so long from its creation.
+   * @param ttlMs as {@link VMConfig}'s; "off": it has no end
+   * @throws SmolVMError CONFIG_INVALID, VM_NOT_FOUND, VM_STATE if it dies with another process; for a detached one NOT_SUPPORTED (with
+   *   SMOLVM_SUPERVISOR=off), HOST_FAILED, TIMEOUT, ABORTED
+   */
+  async setTtl(ttlMs: number | "off", limits: Limits = {}): Promise<void> {
+    const { changeTtl, requireTtl } = await import("./vm/lifecycle/ttl.ts");
+    requireTtl(ttlMs);
+    const deadline = Deadline.of(`setting the time to live of sandbox '${this.name}'`, limits);
+    await this.#bringUp?.settled; // whoever began it is told
+    if (!this.#config) return await changeTtl(this.#home, this, ttlMs, deadline);
+    const { ttlMs: _, ...rest } = this.#config;
+    this.#config = ttlMs === "off" ? rest : { ...rest, ttlMs };
+  }
+
+  /**
+   * Removes it with its disk. Deleting what was never started, is deleted already or is being deleted is fine.
    * @param options `force` (default true for a sandbox that dies with this process, else false): kill it if it runs
    * @throws SmolVMError VM_STATE, VM_BUSY
    */
   async delete(options: { force?: boolean } & Limits = {}): Promise<void> {
     await this.#bringUp?.settled;
-    await this.#forwards.closeAll();
     const record = this.#home.store.vms.find(this.id);
     if (record) {
       const force = options.force ?? record.spec.lifetime === "owner";
       const { removeVm } = await import("./vm/lifecycle/remove.ts");
       const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
-      if (force) await this.#channel.close();
+      if (force) await this.#letGo(); // else it may be refused, and goes on as it is
       await removeVm(this.#home, this.id, { force }, deadline);
       await this.#tellSupervisor();
     }
-    await this.#channel.close();
+    await this.#letGo();
     disown(this.id);
   }
 
   /** At the end of an `await using` scope: deletes a sandbox that this process owns, lets go of any other. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (isOwned(this.id)) await this.delete({ force: true });
-    else {
-      await this.#forwards.closeAll();
-      await this.#channel.close();
-    }
+    else await this.#letGo();
   }
 
   /** What is known about it now. @throws SmolVMError VM_NOT_FOUND before it was created and after it was deleted */
@@ -378,22 +427,45 @@ export class SmolVM implements AsyncDisposable {
       ? new SmolVMError("VM_NOT_FOUND", `sandbox '${this.name}' was not started yet`, {
           hint: "Start it first: await vm.start()",
         })
-      : new SmolVMError("VM_NOT_FOUND", `sandbox '${this.name}' was deleted`, {
-          hint: "List those that there are: smolvm ls",
-        });
+      : deletedError(this);
   }
 
   #limited(what: string, limits: Limits): Promise<AgentSession> {
     return this.#session(Deadline.of(what, limits));
   }
 
+  /** Starts one that this call made; if that fails, it is removed again. */
+  async #startNew(limits: Limits, remove: { force: boolean }): Promise<this> {
+    try {
+      await this.start(limits);
+    } catch (error) {
+      await this.delete(remove).catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
+    return this;
+  }
+
   /** The session to the agent; a sandbox that has not run yet is started for it. */
   async #session(deadline: Deadline): Promise<AgentSession> {
     if (this.#bringUp) await this.#bringUp.join(deadline);
-    else if (this.#config || hasNotRun(this.#record())) {
+    else if (!this.#channel.isOpen && (await this.#isToStart())) {
       await this.#start(deadline, { bootMs: BOOT_TIMEOUT_MS });
     }
     return this.#channel.session(deadline);
+  }
+
+  /** Whether what needs the guest starts the sandbox first. */
+  async #isToStart(): Promise<boolean> {
+    return this.#config !== undefined || startsWhenAsked(await recover(this.#home, this.#record()));
+  }
+
+  /** The outcome of a change in the store; that others removed the sandbox in the meantime is told as ever. */
+  async #unlessDeleted<T>(change: Promise<T>): Promise<T> {
+    try {
+      return await change;
+    } catch (error) {
+      throw this.#home.store.vms.find(this.id) ? error : deletedError(this);
+    }
   }
 
   /**
@@ -429,8 +501,8 @@ export class SmolVM implements AsyncDisposable {
         await openForwards(this.#home, this.id, deadline);
       }
       const { startVm } = await import("./vm/lifecycle/start.ts");
-      const started = await startVm(this.#home, this.id, deadline, extras);
-      this.#channel.adopt(started.session, started.lease);
+      const started = await startVm(this.#home, this, deadline, extras);
+      if (started) this.#channel.adopt(started.session, started.lease);
     } catch (error) {
       await this.#forwards.closeAll();
       await this.#tellSupervisor();
@@ -438,11 +510,16 @@ export class SmolVM implements AsyncDisposable {
     }
   }
 
+  /** Ends what this process has open of it. */
+  async #letGo(): Promise<void> {
+    await this.#forwards.closeAll();
+    await this.#channel.close();
+  }
+
   async #stop(deadline: Deadline): Promise<void> {
     const { stopVm } = await import("./vm/lifecycle/stop.ts");
     await this.#channel.close();
-    await recover(this.#home, this.#record());
-    await stopVm(this.#home, this.id, deadline);
+    await stopVm(this.#home, this, deadline);
   }
 
   /** Creates the sandbox, if this object has not yet. */
@@ -453,11 +530,12 @@ export class SmolVM implements AsyncDisposable {
       await ensureSupervisor(this.#home, deadline);
     }
     const { createVm } = await import("./vm/lifecycle/create.ts");
-    const record = await createVm(this.#home, this.#config, this, deadline);
+    const vm = { id: this.id, name: this.name, key: this.#key };
+    const record = await createVm(this.#home, this.#config, vm, deadline);
     this.#config = undefined;
     if (record.spec.lifetime === "owner") {
       own(this.id, this.#home);
-      if (record.expiresAt !== undefined) expireLater(this.#home, this.id, record.expiresAt);
+      expireLater(this.#home, this.id, record.expiresAt);
     } else await this.#tellSupervisor();
   }
 
@@ -479,7 +557,10 @@ export class SmolVM implements AsyncDisposable {
       return;
     }
     await recover(this.#home, this.#record());
-    this.#home.store.vms.changeSpec(this.id, (spec) => ({ ...spec, env: change(spec.env) }));
+    await this.#unlessDeleted(
+      (async () =>
+        this.#home.store.vms.changeSpec(this.id, (spec) => ({ ...spec, env: change(spec.env) })))(),
+    );
   }
 
   /** Something has changed that a supervisor, if there is one, should know. */
@@ -496,20 +577,18 @@ export class SmolVM implements AsyncDisposable {
 
   #listen(guestPort: number, options: ExposeOptions): Promise<ExposedPort> {
     const session = (): Promise<AgentSession> => this.#limited(`forwarding to guest port ${guestPort}`, {});
-    return this.#forwards.open(session, guestPort, options);
+    return this.#forwards.openOnce(session, guestPort, options);
   }
 }
 
-/** It was never started, or each start was given up or failed. */
-function hasNotRun({ state, startedAt }: VmRecord): boolean {
+/**
+ * A sandbox that starts when its guest is needed: one that was never started, or each start was given up or failed; one that is meant to; one
+ * that somebody is starting, which is waited for.
+ */
+function startsWhenAsked({ state, startedAt, spec }: VmRecord): boolean {
+  if (state === "starting") return true;
+  if (spec.autoStart) return state !== "running" && state !== "deleting";
   return startedAt === undefined && HAS_NO_MACHINE.has(state);
-}
-
-function tooLateForGdb(name: string, gdbPort: number): SmolVMError {
-  return new SmolVMError("VM_STATE", `sandbox '${name}' runs already: gdb's port is opened at its start`, {
-    hint: `Start it again: smolvm stop ${name} && smolvm start --gdb ${gdbPort} ${name}`,
-    details: { state: "running" },
-  });
 }
 
 interface CommandDefaults {
@@ -519,8 +598,7 @@ interface CommandDefaults {
 }
 
 function checkTail(lines: number | undefined): void {
-  const problem = lines === undefined ? undefined : wholeNumber(0, Number.MAX_SAFE_INTEGER)(lines);
-  if (problem !== undefined) throw invalidOption("tailLines", lines, problem);
+  if (lines !== undefined) requireOption("tailLines", lines, wholeNumber(0, Number.MAX_SAFE_INTEGER));
 }
 
 /** Options that were given: an explicit undefined does not hide a default. */

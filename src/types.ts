@@ -32,7 +32,8 @@ export interface ShellOptions extends Limits {
 export interface Ports {
   /**
    * Listens on the host and carries each connection to `guestPort` in the guest over the agent's channel,
-   * so it works with `network: "off"` too. Ends with `close()`, with the sandbox, or with this process.
+   * so it works with `network: "off"` too. Ends with `close()`, with the sandbox, or with this process. What this object has open
+   * already is given again, by `close()` closed for all: a `guestPort` at the same address and, where one is asked for, at that `hostPort`.
    * @throws SmolVMError PORT_IN_USE, VM_STATE
    */
   expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
@@ -40,7 +41,8 @@ export interface Ports {
   list(): ExposedPort[];
   /**
    * Has a port forwarded whenever the sandbox runs, until it is unpublished or the sandbox is deleted: by smolvm's supervisor
-   * in the background, so that it outlives this process.
+   * in the background, so that it outlives this process. What is published already is given again: a `guestPort` at the same address and, where
+   * one is asked for, at that `hostPort`.
    * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, VM_NOT_FOUND, NOT_SUPPORTED (with SMOLVM_SUPERVISOR=off), HOST_FAILED
    */
   publish(guestPort: number, options?: ExposeOptions & Limits): Promise<PublishedPort>;

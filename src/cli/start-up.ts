@@ -1,7 +1,4 @@
-import { enableCompileCache } from "node:module";
-import { join } from "node:path";
-import { processPaths } from "../host/files/paths.ts";
-import { makeDirectory } from "../util/make-directory.ts";
+import { useCompileCache } from "../host/files/compile-cache.ts";
 
 /** Exit code of a failure of our own, before a command is known. */
 const EXIT_BUG = 125;
@@ -16,17 +13,6 @@ export async function startUp(): Promise<void> {
   const exitCode = await main(process.argv.slice(2));
   // Not left to an empty event loop: a stdin that nobody closes would keep the process.
   process.exit(exitCode);
-}
-
-/** In the user's own directory: Node's default is in the shared /tmp, where others could plant code. */
-function useCompileCache(): void {
-  const directory = join(processPaths().cacheDir, "compile");
-  try {
-    makeDirectory(directory, 0o700); // Node's own way never returns where that is impossible
-  } catch {
-    return; // slower without; what needs the directories says what is wrong with them
-  }
-  enableCompileCache(directory);
 }
 
 /** Node ends quietly, and with success, when there is nothing left to wait for: here that is a promise nobody keeps. */

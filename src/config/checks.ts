@@ -4,15 +4,20 @@ import { SmolVMError } from "../errors.ts";
  * A check of one value: returns what is wrong with it as the end of a sentence ("is more than 32"), or undefined.
  * A handful of these is all the validation there is; loading a schema library would cost each command about 100 ms.
  */
-export type Check = (value: unknown) => string | undefined;
+export interface Check {
+  (value: unknown): string | undefined;
+  /** what is accepted, where the refusal does not tell all of it */
+  readonly accepts?: string;
+}
 
-export const wholeNumber =
-  (min: number, max: number): Check =>
-  (value) => {
+export function wholeNumber(min: number, max: number): Check {
+  const check = (value: unknown): string | undefined => {
     if (typeof value !== "number" || !Number.isInteger(value)) return "is not a whole number";
     if (value < min) return `is less than ${min}`;
     return value > max ? `is more than ${max}` : undefined;
   };
+  return Object.assign(check, { accepts: `${min} to ${max}` });
+}
 
 export const oneOf =
   (...values: readonly string[]): Check =>
@@ -60,8 +65,32 @@ export const record =
 export const functionValue: Check = (value) =>
   typeof value === "function" ? undefined : "is not a function";
 
-/** The CONFIG_INVALID error for one option. The value is shown, shortened. */
-export function invalidOption(option: string, value: unknown, problem: string): SmolVMError {
-  const shown = JSON.stringify(value)?.slice(0, 80) ?? String(value);
-  return new SmolVMError("CONFIG_INVALID", `${option}: ${shown} ${problem}`, { details: { option } });
+/**
+ * The CONFIG_INVALID error for one option. The value is shown, shortened.
+ * @param accepts see {@link Check}
+ */
+export function invalidOption(
+  option: string,
+  value: unknown,
+  problem: string,
+  accepts?: string,
+): SmolVMError {
+  return new SmolVMError("CONFIG_INVALID", `${option}: ${shown(value)} ${problem}`, {
+    hint: accepts === undefined ? undefined : `Give ${accepts}.`,
+    details: { option },
+  });
+}
+
+/** Checks the value of one option. @throws SmolVMError CONFIG_INVALID */
+export function requireOption(option: string, value: unknown, check: Check): void {
+  const problem = check(value);
+  if (problem !== undefined) throw invalidOption(option, value, problem, check.accepts);
+}
+
+function shown(value: unknown): string {
+  try {
+    return JSON.stringify(value)?.slice(0, 80) ?? String(value);
+  } catch {
+    return String(value).slice(0, 80); // it holds itself, or what JSON has not
+  }
 }

@@ -1,3 +1,4 @@
+import type { Json } from "../util/json.ts";
 import type { OnProgress } from "./progress.ts";
 import type {
   Accelerator,
@@ -85,10 +86,15 @@ export interface VMConfig {
    * forwarded while the sandbox runs: by this process, or (lifetime `detached`) by smolvm's supervisor in the background
    */
   ports?: readonly PortForward[];
-  /** free names and values to find sandboxes by */
-  labels?: Record<string, string>;
-  /** `ms` from its creation, 1000 to 100 years: then it is removed, whatever runs in it; default: no limit */
+  /** free names to find sandboxes by, with any values that JSON can say; at most 16 KiB of JSON */
+  labels?: Readonly<Record<string, Json>>;
+  /** `ms` from its creation, 1000 to 100 years: then it is removed, whatever runs in it; default: no limit; `vm.setTtl` changes it later */
   ttlMs?: number;
+  /**
+   * a sandbox that has stopped or crashed is started again by the next call that needs its guest (`run`, `files`, ...), by whichever process, as
+   * one that has not run yet is in any case; default false: that call fails with VM_STATE
+   */
+  autoStart?: boolean;
   /** `owner` (default): the sandbox dies with this process; `detached`: it outlives it */
   lifetime?: Lifetime;
   /** told about each stage of what is slow */

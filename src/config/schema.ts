@@ -9,11 +9,12 @@ import {
   invalidOption,
   matching,
   oneOf,
-  record,
+  requireOption,
   text,
   wholeNumber,
 } from "./checks.ts";
 import { checkEnv } from "./env.ts";
+import { checkLabels } from "./labels.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 
 /** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
@@ -24,6 +25,9 @@ const HOSTNAME_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/;
 const MIN_TTL_MS = 1_000;
 /** A hundred years: what is meant to have no end has no `ttlMs`. */
 const MAX_TTL_MS = 100 * 365 * 24 * 3_600_000;
+
+/** A time to live, in ms. */
+export const checkTtl: Check = wholeNumber(MIN_TTL_MS, MAX_TTL_MS);
 
 const portNumber = wholeNumber(1, 65535);
 const hostPath = all(text, (value) => (isAbsolute(value as string) ? undefined : "is not an absolute path"));
@@ -59,11 +63,9 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   bootArgs: oneLine,
   gdbPort: portNumber,
   ports: checkPorts,
-  labels: record(
-    matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, "is not a label name"),
-    all(anyText, matching(/^.{0,256}$/s, "is longer than 256 characters")),
-  ),
-  ttlMs: wholeNumber(MIN_TTL_MS, MAX_TTL_MS),
+  labels: checkLabels,
+  ttlMs: checkTtl,
+  autoStart: (value) => (typeof value === "boolean" ? undefined : "is neither true nor false"),
   lifetime: oneOf("owner", "detached"),
   onProgress: functionValue,
 };
@@ -88,8 +90,10 @@ export function parseConfig(input: unknown = {}): VMConfig {
     if (!Object.hasOwn(CHECKS, option)) throw unknownOption(option);
     if (value === undefined) continue;
     if (option === "network" && isPolicy(value)) throw policyNotBuilt();
-    const problem = CHECKS[option as keyof VMConfig](value);
-    if (problem) throw invalidOption(option, option === "env" ? namesOf(value) : value, problem);
+    const check = CHECKS[option as keyof VMConfig];
+    const problem = check(value);
+    if (problem)
+      throw invalidOption(option, option === "env" ? namesOf(value) : value, problem, check.accepts);
   }
   const config = input as VMConfig;
   checkTogether(config);
@@ -130,8 +134,7 @@ function namesOf(value: unknown): unknown {
 
 /** The same check for a gdbPort that is given for one start. @throws SmolVMError CONFIG_INVALID */
 export function requireGdbPort(value: number): void {
-  const problem = portNumber(value);
-  if (problem) throw invalidOption("gdbPort", value, problem);
+  requireOption("gdbPort", value, portNumber);
 }
 
 function unknownOption(option: string): SmolVMError {

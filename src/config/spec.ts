@@ -116,6 +116,8 @@ export interface VmSpec {
   readonly workdir: string | undefined;
   readonly user: string | undefined;
   readonly lifetime: Lifetime;
+  /** absent in records of earlier versions: false */
+  readonly autoStart?: boolean;
   /** absent in records of earlier versions: auto */
   readonly isolation?: LeastIsolation;
   readonly bootTimeoutMs: number;

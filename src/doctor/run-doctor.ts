@@ -3,6 +3,7 @@ import type { BackendName } from "../config/spec.ts";
 import { readEnvironment } from "../host/environment.ts";
 import { type Check, type CheckResult, type DoctorContext, fail } from "./check.ts";
 import { backend, kvm } from "./checks/backend.ts";
+import { command } from "./checks/command.ts";
 import { firecrackerBinary, firecrackerVersion } from "./checks/firecracker.ts";
 import { networkTools, sudoAccess, taps } from "./checks/host-setup.ts";
 import { isolation, limits, network, userNamespaces } from "./checks/isolation.ts";
@@ -35,6 +36,7 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["Native programs", nativePrograms],
   ["Rust", rust],
   ["Node", node],
+  ["Command", command],
   ["Store", store],
   ["Disk space", disk],
   ["Directories", directories],

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, SQLInputValue, StatementResultingChanges } from "node:sqlite";
 import { SmolVMError } from "../errors.ts";
@@ -22,6 +22,7 @@ const PAUSE_MS = 5;
  */
 export function openDatabase(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  keepPrivate(path);
   let database: DatabaseSync | undefined;
   try {
     const { DatabaseSync } = sqlite();
@@ -49,6 +50,21 @@ function sqlite(): typeof import("node:sqlite") {
   throw new SmolVMError("DEPENDENCY_MISSING", `this runtime has no node:sqlite (${process.execPath})`, {
     hint: "Run it with Node.js 22.18 or newer, without --no-experimental-sqlite.",
   });
+}
+
+/**
+ * Closes the store to others: it has the environments of sandboxes, and its directory need not be private. SQLite gives the files that it puts
+ * beside it the same mode.
+ */
+function keepPrivate(path: string): void {
+  try {
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+    if (mode === undefined) closeSync(openSync(path, "a", 0o600));
+    else if ((mode & 0o077) !== 0 && process.platform !== "win32")
+      for (const file of [path, `${path}-wal`, `${path}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
+  } catch {
+    // SQLite says what is wrong with it.
+  }
 }
 
 /**

@@ -33,22 +33,41 @@ export class ForwardTable {
    * @throws SmolVMError PORT_IN_USE for a port of the host that is forwarded already, CONFIG_INVALID for more than 64
    */
   add(vmId: string, requests: readonly ForwardRequest[]): ForwardRecord[] {
-    return transaction(this.#database, () =>
-      requests.map(({ guestPort, hostAddress, hostPort }) => {
-        if (this.of(vmId).length >= MAX_FORWARDS)
-          throw new SmolVMError("CONFIG_INVALID", `a sandbox can have at most ${MAX_FORWARDS} forwards`);
-        if (hostPort !== undefined) this.#requireFree(hostAddress, hostPort);
-        const { lastInsertRowid } = write(
-          this.#database,
-          "INSERT INTO forwards (vm_id, guest_port, host_address, host_port) VALUES (?, ?, ?, ?)",
-          vmId,
-          guestPort,
-          hostAddress,
-          hostPort ?? null,
-        );
-        return { id: Number(lastInsertRowid), vmId, guestPort, hostAddress, hostPort, chosenPort: undefined };
-      }),
+    return transaction(this.#database, () => requests.map((request) => this.#insert(vmId, request)));
+  }
+
+  /**
+   * Adds a forward, unless there is one for the same: of its guest port at that address, and at that host port if one is asked for.
+   * @throws SmolVMError as {@link add}
+   */
+  addOnce(
+    vmId: string,
+    request: ForwardRequest,
+  ): { readonly forward: ForwardRecord; readonly added: boolean } {
+    return transaction(this.#database, () => {
+      const there = this.of(vmId).find(
+        ({ guestPort, hostAddress, hostPort }) =>
+          guestPort === request.guestPort &&
+          hostAddress === request.hostAddress &&
+          (request.hostPort === undefined || hostPort === request.hostPort),
+      );
+      return there ? { forward: there, added: false } : { forward: this.#insert(vmId, request), added: true };
+    });
+  }
+
+  #insert(vmId: string, { guestPort, hostAddress, hostPort }: ForwardRequest): ForwardRecord {
+    if (this.of(vmId).length >= MAX_FORWARDS)
+      throw new SmolVMError("CONFIG_INVALID", `a sandbox can have at most ${MAX_FORWARDS} forwards`);
+    if (hostPort !== undefined) this.#requireFree(hostAddress, hostPort);
+    const { lastInsertRowid } = write(
+      this.#database,
+      "INSERT INTO forwards (vm_id, guest_port, host_address, host_port) VALUES (?, ?, ?, ?)",
+      vmId,
+      guestPort,
+      hostAddress,
+      hostPort ?? null,
     );
+    return { id: Number(lastInsertRowid), vmId, guestPort, hostAddress, hostPort, chosenPort: undefined };
   }
 
   /** Notes which port was chosen for one that left the choice open. */

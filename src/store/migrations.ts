@@ -92,4 +92,8 @@ export const MIGRATIONS: readonly string[] = [
     vm_id TEXT NOT NULL UNIQUE REFERENCES vms (id) ON DELETE CASCADE
   ) STRICT;
   `,
+  `
+  ALTER TABLE vms ADD COLUMN key TEXT;  -- what a program finds it by (getOrCreate); null: nothing
+  CREATE UNIQUE INDEX vms_key ON vms (key) WHERE key IS NOT NULL;
+  `,
 ];

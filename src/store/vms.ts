@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { BackendName, ReachedIsolation, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process/process-identity.ts";
+import { canonicalJson, type Json } from "../util/json.ts";
 import { transaction, write } from "./database.ts";
 import { thisProcess } from "./holders.ts";
 import type { Step } from "./journal.ts";
@@ -19,7 +20,9 @@ export interface VmRecord {
   readonly name: string;
   readonly state: VmState;
   readonly spec: VmSpec;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, Json>>;
+  /** what a program finds it by; undefined: nothing */
+  readonly key?: string | undefined;
   /** ms since the epoch */
   readonly createdAt: number;
   readonly startedAt: number | undefined;
@@ -37,8 +40,10 @@ export interface VmRecord {
 /** Which sandboxes to list: those that match everything given. */
 export interface ListFilter {
   readonly state?: VmState;
-  /** label names and the values they must have */
-  readonly labels?: Readonly<Record<string, string>>;
+  /** label names and the values that they must have: the whole value, whatever the order of an object's names */
+  readonly labels?: Readonly<Record<string, Json>>;
+  /** the one that `SmolVM.getOrCreate` has for that key */
+  readonly key?: string;
 }
 
 /** What a table shows of a sandbox. */
@@ -73,9 +78,9 @@ const QUIET_STATES = [...HAS_NO_MACHINE].map((state) => `'${state}'`).join(", ")
 
 const BRIEF_COLUMNS = "id, name, state, started_at AS startedAt, image, backend, mem_size_mib AS memSizeMib";
 
-/** No wanted label is missing or has another value. */
+/** No wanted label is missing or has another value. Types as well: SQLite has the value 1 for JSON's true. */
 const HAS_LABELS =
-  "NOT EXISTS (SELECT 1 FROM json_each($labels) AS wanted WHERE (SELECT value FROM json_each(vms.labels) WHERE key = wanted.key) IS NOT wanted.value)";
+  "NOT EXISTS (SELECT 1 FROM json_each($labels) AS wanted WHERE NOT EXISTS (SELECT 1 FROM json_each(vms.labels) AS own WHERE own.key = wanted.key AND own.type = wanted.type AND own.value IS wanted.value))";
 
 /** The sandboxes in the store. */
 export class VmTable {
@@ -91,15 +96,20 @@ export class VmTable {
    * Adds the record of a sandbox that this process is about to make: locked by it, with the first step noted, so that
    * nobody takes it for finished, and whoever finds it after our death knows that it is not.
    * @param judge throws if it may not be: no other sandbox comes or changes its state between that and the insertion
-   * @throws SmolVMError VM_NAME_TAKEN
+   * @throws SmolVMError VM_NAME_TAKEN: for its key with `details.key`
    */
   insert(
-    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "owner" | "expiresAt">,
+    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "key" | "owner" | "expiresAt">,
     step: Step,
     judge?: () => void,
   ): VmRecord {
     return transaction(this.#database, () => {
       judge?.();
+      if (record.key !== undefined && this.findByKey(record.key)) {
+        throw new SmolVMError("VM_NAME_TAKEN", "a sandbox of that key exists", {
+          details: { key: record.key },
+        });
+      }
       if (this.find(record.name)) {
         throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${record.name}' exists`, {
           hint: `Choose another name, or remove it: smolvm rm ${record.name}`,
@@ -107,18 +117,19 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, image, backend, mem_size_mib)
-           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ${fromSpec(3)})`,
+          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, image, backend, mem_size_mib)
+           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ${fromSpec(3)})`,
         )
         .run(
           record.id,
           record.name,
           JSON.stringify(record.spec),
-          JSON.stringify(record.labels),
+          canonicalJson(record.labels),
           Date.now(),
           record.owner ? JSON.stringify(record.owner) : null,
           record.expiresAt ?? null,
           thisProcess(),
+          record.key ?? null,
         );
       this.note(record.id, step);
       return this.get(record.id);
@@ -127,6 +138,11 @@ export class VmTable {
 
   find(idOrName: string): VmRecord | undefined {
     const row = this.#find.get(idOrName);
+    return row && toRecord(row);
+  }
+
+  findByKey(key: string): VmRecord | undefined {
+    const row = this.#database.prepare(`SELECT ${COLUMNS} FROM vms WHERE key = ?`).get(key);
     return row && toRecord(row);
   }
 
@@ -160,8 +176,9 @@ export class VmTable {
     return this.#select(BRIEF_COLUMNS, filter) as unknown as VmBrief[];
   }
 
-  #select(columns: string, { state, labels = {} }: ListFilter): Row[] {
+  #select(columns: string, { state, labels = {}, key }: ListFilter): Row[] {
     const where = [
+      ...(key === undefined ? [] : ["key = $key"]),
       ...(state === undefined ? [] : ["state = $state"]),
       ...(Object.keys(labels).length === 0 ? [] : [HAS_LABELS]),
     ];
@@ -170,7 +187,7 @@ export class VmTable {
       `SELECT ${columns} FROM vms ${condition} ORDER BY created_at, id`,
     );
     statement.setAllowUnknownNamedParameters(true);
-    return statement.all({ state: state ?? null, labels: JSON.stringify(labels) });
+    return statement.all({ state: state ?? null, labels: canonicalJson(labels), key: key ?? null });
   }
 
   /**
@@ -247,6 +264,15 @@ export class VmTable {
     });
   }
 
+  /**
+   * Sets the end of a sandbox's time, in ms since the epoch; undefined: it has none. Returns whether it was there: one whose time is over is
+   * as good as gone.
+   */
+  setExpiry(id: string, expiresAt: number | undefined, now: number): boolean {
+    const sql = "UPDATE vms SET expires_at = ? WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)";
+    return write(this.#database, sql, expiresAt ?? null, id, now).changes === 1;
+  }
+
   remove(id: string): void {
     write(this.#database, "DELETE FROM vms WHERE id = ?", id);
   }
@@ -276,7 +302,7 @@ function parse<T>(value: SQLOutputValue | undefined): T | undefined {
   return typeof value === "string" ? (JSON.parse(value) as T) : undefined;
 }
 
-const NO_LABELS: Readonly<Record<string, string>> = {};
+const NO_LABELS: Readonly<Record<string, Json>> = {};
 
 function toTime(value: SQLOutputValue | undefined): number | undefined {
   return value === null ? undefined : Number(value);
@@ -288,7 +314,8 @@ function toRecord(row: Row): VmRecord {
     name: String(row.name),
     state: row.state as VmState,
     spec: parse<VmSpec>(row.spec)!,
-    labels: row.labels === "{}" ? NO_LABELS : parse<Record<string, string>>(row.labels)!,
+    labels: row.labels === "{}" ? NO_LABELS : parse<Record<string, Json>>(row.labels)!,
+    key: row.key === null ? undefined : String(row.key),
     createdAt: Number(row.created_at),
     startedAt: toTime(row.started_at),
     vmm: parse(row.vmm),

@@ -2,14 +2,14 @@
  * The supervisor's process: `node main.js [--stay]`. Started in the background by whatever first needs one
  * (vm/supervisor/), or with `--stay` by an init system.
  */
-import { enableCompileCache } from "node:module";
+import { useCompileCache } from "../host/files/compile-cache.ts";
 import { packageVersion } from "../host/package.ts";
 import { Deadline } from "../util/deadline.ts";
 import { openHomeQuietly } from "../vm/home.ts";
 import { askToRetire } from "../vm/supervisor/ensure.ts";
 import { Supervisor } from "./supervisor.ts";
 
-enableCompileCache?.();
+useCompileCache();
 
 const log = (line: string): void => console.log(`${new Date().toISOString()} ${process.pid} ${line}`);
 const fail = (error: unknown): never => {

@@ -33,7 +33,7 @@ export class Upstreams {
   }
 
   async #connect(id: string): Promise<AgentSession> {
-    const record = await requireRunning(this.#home, id);
+    const record = await requireRunning(this.#home, { id, name: id });
     const port = this.#takePort(record);
     try {
       const session = await AgentSession.connect(endpointOf(this.#home, record, port), {

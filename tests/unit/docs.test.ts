@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderErrors, renderReference } from "../../scripts/docs.ts";
+import { withPairs } from "../../scripts/docs-pairs.ts";
 import { publicSurface } from "../../scripts/docs-source.ts";
 import { ERROR_CODES } from "../../src/errors.ts";
 
@@ -22,6 +23,10 @@ describe("the pages that `npm run docs` makes", () => {
 
   test("docs/sdk-reference.md is what the sources say", async () => {
     await expect(renderReference(read)).toMatchFileSnapshot("../../docs/sdk-reference.md");
+  });
+
+  test("docs/lifecycle.md has the table of what comes of two calls at once", () => {
+    expect(withPairs(read("docs/lifecycle.md"))).toBe(read("docs/lifecycle.md"));
   });
 
   test("hold the members of a class without what is private, and overloads without their implementation", () => {

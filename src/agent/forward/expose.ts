@@ -5,7 +5,7 @@ import { checkPort, forward } from "./forward.ts";
 
 /** Where a guest port appears on the host. */
 export interface ExposeOptions {
-  /** default: any free one */
+  /** default, and 0: any free one */
   hostPort?: number | undefined;
   /** default 127.0.0.1: this machine alone */
   hostAddress?: string | undefined;
@@ -20,6 +20,11 @@ export interface ExposedPort {
   readonly url: string;
   /** Stops listening and ends all connections. Closing twice is fine. */
   close(): Promise<void>;
+}
+
+/** "http://ADDRESS:PORT", whatever the port speaks. Pure. */
+export function portUrl(hostAddress: string, hostPort: number): string {
+  return `http://${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}`;
 }
 
 /**
@@ -45,13 +50,12 @@ export async function expose(
   });
   await listen(server, options.hostPort ?? 0, hostAddress);
   const { port: hostPort } = server.address() as AddressInfo;
-  const host = hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress;
   let closing: Promise<void> | undefined;
   return {
     guestPort,
     hostPort,
     hostAddress,
-    url: `http://${host}:${hostPort}`,
+    url: portUrl(hostAddress, hostPort),
     close: () => {
       closing ??= new Promise((resolve) => {
         server.close(() => resolve());

@@ -27,6 +27,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   extraDrives: "--drive",
   labels: "--label",
   ttlMs: "--ttl",
+  autoStart: "--auto-start",
   ports: "-p",
   timeoutMs: "--timeout",
 };
@@ -47,7 +48,7 @@ export function inWordsOfFlags(error: unknown): unknown {
   if (!(error instanceof SmolVMError)) return error;
   const message = flagged(error.message, error.details.option);
   // A hint is ours alone; a message may have a path in which this is a word.
-  const hint = flagWords(error.hint).replace(/\bcwd\b/g, "--workdir");
+  const hint = flagWords(hintInUnits(error.hint, error.details.option)).replace(/\bcwd\b/g, "--workdir");
   if (message === error.message && hint === error.hint) return error;
   const said = new SmolVMError(error.code, message, { hint, details: error.details, cause: error.cause });
   if (error.stack !== undefined) said.stack = error.stack;
@@ -59,6 +60,11 @@ function flagged(message: string, option: unknown): string {
   if (flag === undefined || !message.startsWith(`${option}: `)) return flagWords(message);
   const said = inUnits(option as string, message.slice(`${option}: `.length));
   return `${flag}: ${flagWords(said)}`;
+}
+
+/** "Give 128 to 16384." is about the option. */
+function hintInUnits(hint: string, option: unknown): string {
+  return typeof option === "string" && /^Give \d+ to /.test(hint) ? inUnits(option, hint) : hint;
 }
 
 /** A number with the unit in which the flag takes it. */

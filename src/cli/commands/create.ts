@@ -16,6 +16,7 @@ const spec: CommandSpec = {
   options: [
     ...SANDBOX_OPTIONS,
     { name: "start", help: "start it too" },
+    { name: "auto-start", help: "a stopped or crashed one is started by the next command that needs it" },
     { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
     ...COMMON_OPTIONS,
   ],
@@ -44,6 +45,7 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   const timeout = args.value("timeout");
   const options: VMConfig & Limits = {
     ...config,
+    ...(args.flag("auto-start") ? { autoStart: true } : {}),
     lifetime: "detached",
     onProgress: io.onProgress,
     signal: io.interrupts.signal,

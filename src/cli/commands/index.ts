@@ -76,6 +76,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./env.ts")).env,
       },
       {
+        name: "ttl",
+        summary: "Show or change when a sandbox is removed by itself",
+        load: async () => (await import("./ttl.ts")).ttl,
+      },
+      {
         name: "logs",
         summary: "Show a sandbox's console",
         load: async () => (await import("./logs.ts")).logs,

@@ -28,7 +28,9 @@ async function infoCommand(io: Io, args: Arguments): Promise<Outcome> {
 
 /** Everything about one sandbox, a line each; long ones in a terminal of `columns` go on below. Pure. */
 export function sandboxFields(info: VMInfo, columns?: number): string {
-  const labels = Object.entries(info.labels).map(([name, value]) => `${name}=${value}`);
+  const labels = Object.entries(info.labels).map(
+    ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
   const fields: [string, string | undefined][] = [
     ["name", info.name],
     ["id", info.id],
@@ -61,7 +63,8 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["tap", info.network.tap],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],
-    ["lifetime", info.lifetime],
+    ["lifetime", info.autoStart ? `${info.lifetime}, starts by itself when it is needed` : info.lifetime],
+    ["key", info.key],
     ["labels", labels.length === 0 ? undefined : labels.join(", ")],
     ["created", info.createdAt],
     ["started", info.startedAt],

@@ -86,9 +86,7 @@ async function publish(io: Io, name: string, guestPort: number, wanted: Wanted):
     );
     return { data: { name: vm.name, ...port } };
   }
-  const host = port.hostAddress.includes(":") ? `[${port.hostAddress}]` : port.hostAddress;
-  const url = `http://${host}:${port.hostPort}`;
-  return { data: { name: vm.name, ...port, url }, text: () => `${url}\n` };
+  return { data: { name: vm.name, ...port }, text: () => `${port.url}\n` };
 }
 
 async function forward(io: Io, name: string, guestPort: number, wanted: Wanted): Promise<Outcome> {

@@ -30,13 +30,16 @@ async function rmCommand(io: Io, args: Arguments): Promise<Outcome> {
     throw usage(spec, `--all and the name '${args.operands[0]}' exclude each other`);
   if (!all && args.operands.length === 0) throw usage(spec, "the sandbox's name is missing");
   const force = args.flag("force");
-  const names = all ? (await SmolVM.list()).map((info) => info.name) : args.operands;
+  // Others may remove some of them in the meantime.
+  const listed = new Map((all ? await SmolVM.list() : []).map((info) => [info.name, info]));
+  const names = all ? [...listed.keys()] : args.operands;
   if (all && !force && !dryRun && names.length > 0 && !(await agreed(io, names))) {
     throw new SmolVMError("ABORTED", "nothing was removed");
   }
   if (dryRun) io.note(names.length === 0 ? "Nothing would be removed." : "Would be removed:");
   return await changeEachName(io, names, async (name) => {
-    const vm = await SmolVM.get(name);
+    const known = listed.get(name);
+    const vm = known ? SmolVM.from(known) : await SmolVM.get(name);
     if (dryRun) requireRemovable(await vm.info(), force || all);
     else await vm.delete({ force: force || all, signal: io.interrupts.signal });
     return { name: vm.name, id: vm.id, removed: !dryRun };

@@ -2,14 +2,14 @@ import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 
 /**
- * The sandbox of that name, which has to be running: the library would start one that never was, which takes seconds that
- * nobody asked for here.
+ * The sandbox of that name, which has to be running, about to be, or one that is meant to start by itself: the library would also start one that
+ * never was, which takes seconds that nobody asked for here.
  * @throws SmolVMError VM_NOT_FOUND; VM_STATE with the exact start command
  */
 export async function runningSandbox(name: string): Promise<SmolVM> {
   const vm = await SmolVM.get(name);
-  const { state, error } = await vm.info();
-  if (state === "running") return vm;
+  const { state, error, autoStart } = await vm.info();
+  if (state === "running" || state === "starting" || autoStart) return vm;
   const why = error === undefined ? "" : ` (${error.message})`;
   throw new SmolVMError(
     "VM_STATE",

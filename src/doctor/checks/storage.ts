@@ -5,12 +5,13 @@ import { isSmolVMError } from "../../errors.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
 import { vmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
-import { nativeProgram } from "../../host/package.ts";
+import { nativeProgram, packageDir } from "../../host/package.ts";
 import { agentFile } from "../../images/boot/agent.ts";
 import { installedGuest } from "../../images/bundle/package.ts";
 import { listImages } from "../../images/store/store.ts";
 import { checkStore, storePath } from "../../store/store.ts";
 import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
+import { isOutdated } from "./native-sources.ts";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -47,6 +48,8 @@ export const nativePrograms: Check = ({ arch, platform, paths }) => {
   if (platform === "linux" && nativeProgram("monitor") === undefined) {
     return warn(name, "agent; the monitor is missing, and a slower one takes its place", fix);
   }
+  if (isOutdated(packageDir(), arch))
+    return warn(name, "built from other sources than those that are here", "scripts/build-native.sh");
   return pass(name, platform === "linux" ? "agent, monitor" : "agent");
 };
 

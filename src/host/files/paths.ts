@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { type Environment, readEnvironment } from "../environment.ts";
@@ -115,21 +115,29 @@ function noteRuntimeDir({ dataDir, runtimeDir }: Paths): void {
   renameSync(`${path}.${process.pid}`, path);
 }
 
-/** Creates the three directories, private (0700), and checks that they are ours. */
+/**
+ * Creates the three directories, private (0700), and checks that nobody else could have put something into them. Data and cache may be there
+ * already and be others' as well (another program has the name smolvm, too): they keep the mode that they have, and what is ours in them is
+ * private itself.
+ */
 export function ensurePaths(paths: Paths): void {
   // Data may be a link to a larger disk; the sockets' directory lies where others could plant a link.
-  ensurePrivateDir(paths.dataDir, { allowLink: true });
-  ensurePrivateDir(paths.cacheDir, { allowLink: true });
+  ensurePrivateDir(paths.dataDir, { allowLink: true, keepMode: true });
+  ensurePrivateDir(paths.cacheDir, { allowLink: true, keepMode: true });
   ensurePrivateDir(paths.runtimeDir);
   noteRuntimeDir(paths);
 }
 
 /**
  * Makes a directory that only this user may enter, or checks that it is one. A directory of ours that others may read
- * is closed to them; one that is not ours, or that everyone may write, is refused: others could have put things into it.
+ * is closed to them (but see `keepMode`, and one that they cannot get to is left as it is); one that is not ours, or that others may write, is
+ * refused: they could have put things into it.
  * @throws SmolVMError HOST_FAILED
  */
-export function ensurePrivateDir(directory: string, options: { allowLink?: boolean } = {}): void {
+export function ensurePrivateDir(
+  directory: string,
+  options: { allowLink?: boolean; keepMode?: boolean } = {},
+): void {
   try {
     makeDirectory(directory, 0o700);
   } catch (error) {
@@ -143,11 +151,18 @@ export function ensurePrivateDir(directory: string, options: { allowLink?: boole
   const refusal = refuseDirectory(stat, process.getuid?.() ?? -1);
   if (refusal !== undefined) {
     throw new SmolVMError("HOST_FAILED", `the directory '${directory}' ${refusal}`, {
-      hint: "Remove it, or set SMOLVM_HOME (and XDG_RUNTIME_DIR) to directories of your own.",
+      hint: `Remove it or, if what is in it is yours, close it to others: chmod go-w '${directory}'. Or set SMOLVM_HOME (and XDG_RUNTIME_DIR) to directories of your own.`,
       details: { directory, uid: stat.uid, mode: (stat.mode & 0o7777).toString(8) },
     });
   }
-  if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700);
+  if ((stat.mode & 0o077) === 0 || options.keepMode || isPrivate(dirname(directory))) return;
+  chmodSync(directory, 0o700);
+}
+
+/** Only this user can get to what is in it. */
+function isPrivate(directory: string): boolean {
+  const { uid, mode } = statSync(directory);
+  return uid === process.getuid?.() && (mode & 0o077) === 0;
 }
 
 function cannotBeMade(directory: string, error: NodeJS.ErrnoException): string {
@@ -157,13 +172,16 @@ function cannotBeMade(directory: string, error: NodeJS.ErrnoException): string {
 
 /** Why a directory must not be used by `uid`, or undefined. Pure. */
 export function refuseDirectory(
-  stat: Pick<Stats, "uid" | "mode" | "isDirectory">,
+  stat: Pick<Stats, "uid" | "gid" | "mode" | "isDirectory">,
   uid: number,
 ): string | undefined {
   if (!stat.isDirectory()) return "is not a directory (or is a symbolic link)";
   if (stat.uid !== uid) return `belongs to another user (uid ${stat.uid})`;
   if ((stat.mode & 0o002) !== 0)
     return `may be written by everyone (mode ${(stat.mode & 0o777).toString(8)})`;
+  // Many systems give each user a group of their own, with the same number.
+  if ((stat.mode & 0o020) !== 0 && stat.gid !== stat.uid)
+    return `may be written by its group (gid ${stat.gid}, mode ${(stat.mode & 0o777).toString(8)})`;
   return undefined;
 }
 

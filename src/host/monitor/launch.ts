@@ -63,6 +63,8 @@ export interface LaunchedProgram {
 export const CONSOLE_MAX_BYTES: number = 1024 * 1024;
 /** What a monitor that is held waits for on its stdin. */
 const GO = "\n";
+/** What the native monitor says of a command line that it does not understand. */
+const MONITOR_USAGE = "usage: smolvm-monitor";
 const STDERR_TAIL_LINES = 20;
 const STDERR_TAIL_CHARS = 4_000;
 
@@ -207,9 +209,22 @@ function readPid(child: ChildProcess, argv: readonly string[]): Promise<number> 
     });
     child.once("error", (error) => fail(error.message, error));
     child.once("close", (code, signal) => {
-      fail(lastLines(err, STDERR_TAIL_LINES, 1_000) || `its monitor ended at once (${signal ?? code})`);
+      if (err.startsWith(MONITOR_USAGE)) reject(otherMonitor(argv));
+      else fail(lastLines(err, STDERR_TAIL_LINES, 1_000) || `its monitor ended at once (${signal ?? code})`);
     });
   });
+}
+
+/** The error for a monitor that does not know what it is asked for. */
+function otherMonitor(argv: readonly string[]): SmolVMError {
+  return new SmolVMError(
+    "HOST_FAILED",
+    `'${argv[0]}' could not be started: the native monitor program is of another version than smolvm`,
+    {
+      hint: "In a checkout build it anew: scripts/build-native.sh. Else install the package again: npm install smolvm",
+      details: { argv: [...argv] },
+    },
+  );
 }
 
 function parseLine(line: string): { readonly pid?: number; readonly error?: string } {

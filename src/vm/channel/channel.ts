@@ -4,6 +4,7 @@ import { isSmolVMError } from "../../errors.ts";
 import type { Lease } from "../../store/leases.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
+import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { requireRunning } from "../recovery/running.ts";
 import { findWay } from "./way.ts";
 
@@ -18,12 +19,17 @@ const TAKE_OVER_PAUSE_MS = 30;
  */
 export class Channel {
   readonly #home: Home;
-  readonly #id: string;
+  readonly #vm: VmRef;
   #current: Promise<AgentSession> | undefined;
 
-  constructor(home: Home, id: string) {
+  constructor(home: Home, vm: VmRef) {
     this.#home = home;
-    this.#id = id;
+    this.#vm = vm;
+  }
+
+  /** A session is there, or on its way. */
+  get isOpen(): boolean {
+    return this.#current !== undefined;
   }
 
   /**
@@ -64,7 +70,15 @@ export class Channel {
   }
 
   async #connect(deadline: Deadline): Promise<AgentSession> {
-    const record = await requireRunning(this.#home, this.#id);
+    try {
+      return await this.#connectNow(deadline);
+    } catch (error) {
+      throw this.#home.store.vms.find(this.#vm.id) ? error : deletedError(this.#vm); // whatever that made fail first
+    }
+  }
+
+  async #connectNow(deadline: Deadline): Promise<AgentSession> {
+    const record = await requireRunning(this.#home, this.#vm);
     const { endpoint, lease, fresh } = await findWay(this.#home, record, deadline);
     try {
       if (lease?.takenOver) await deadline.sleep(TAKE_OVER_PAUSE_MS);
@@ -90,13 +104,13 @@ export class Channel {
     });
     if (!lease) return;
     const timer = setInterval(() => {
-      if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#id)) void this.close();
+      if (session.streamCount === 0 && this.#home.store.leases.hasWaiters(this.#vm.id)) void this.close();
     }, IDLE_CHECK_MS);
     timer.unref();
     void session.ended.then(() => {
       clearInterval(timer);
       try {
-        this.#home.store.leases.release(this.#id, lease.port);
+        this.#home.store.leases.release(this.#vm.id, lease.port);
       } catch {
         // The store cannot be written (a full disk): the lease ends with this process, others take it over.
       }

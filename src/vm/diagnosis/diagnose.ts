@@ -88,7 +88,7 @@ function redacted(record: VmRecord): unknown {
 }
 
 async function askAgent(home: Home, record: VmRecord, deadline: Deadline): Promise<unknown> {
-  const channel = new Channel(home, record.id);
+  const channel = new Channel(home, record);
   try {
     const session = await channel.session(deadline);
     return { hello: { ...session.hello, nonce: undefined }, info: await info(session, deadline.limits) };

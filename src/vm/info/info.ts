@@ -18,6 +18,7 @@ import { networkNote } from "../../network/plan.ts";
 import type { PortRecord } from "../../store/ports.ts";
 import type { VmState } from "../../store/states.ts";
 import type { VmFault, VmRecord } from "../../store/vms.ts";
+import type { Json } from "../../util/json.ts";
 import { type DriveInfo, drivesOf } from "../disks/drives.ts";
 import { inWords } from "../isolation/reached.ts";
 
@@ -58,7 +59,11 @@ export interface VMInfo {
   };
   readonly lifetime: Lifetime;
   readonly hostname: string;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, Json>>;
+  /** what `SmolVM.getOrCreate` finds it by */
+  readonly key: string | undefined;
+  /** it is started again by what needs its guest */
+  readonly autoStart: boolean;
   /** ISO 8601 */
   readonly createdAt: string;
   readonly startedAt: string | undefined;
@@ -140,6 +145,8 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     lifetime: spec.lifetime,
     hostname: spec.hostname,
     labels: record.labels,
+    key: record.key,
+    autoStart: spec.autoStart ?? false,
     createdAt: new Date(record.createdAt).toISOString(),
     startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,

@@ -1,7 +1,8 @@
-import { anyText, type Check, invalidOption, oneOf, record, text } from "../../config/checks.ts";
+import { type Check, invalidOption, oneOf, record, requireOption, text } from "../../config/checks.ts";
 import type { PortRecord } from "../../store/ports.ts";
 import { TRANSITIONS } from "../../store/states.ts";
 import type { ListFilter, VmBrief } from "../../store/vms.ts";
+import { jsonProblem } from "../../util/json.ts";
 import { type Home, openHome } from "../home.ts";
 import { recoverAll } from "../recovery/recover.ts";
 import { hostState } from "./host-state.ts";
@@ -33,7 +34,8 @@ export async function listBriefly(filter: ListFilter): Promise<BriefList> {
 
 const FILTER: Record<keyof ListFilter, Check> = {
   state: oneOf(...Object.keys(TRANSITIONS)),
-  labels: record(text, anyText),
+  labels: record(text, (value) => jsonProblem(value)),
+  key: text,
 };
 
 /** @throws SmolVMError CONFIG_INVALID: a filter that is not understood would list too much */
@@ -42,7 +44,6 @@ function checkFilter(filter: ListFilter): void {
     throw invalidOption("filter", filter, "is not an object");
   for (const [name, value] of Object.entries(filter)) {
     if (!Object.hasOwn(FILTER, name)) throw invalidOption("filter", filter, `has the unknown key '${name}'`);
-    const problem = value === undefined ? undefined : FILTER[name as keyof ListFilter](value);
-    if (problem !== undefined) throw invalidOption(name, value, problem);
+    if (value !== undefined) requireOption(name, value, FILTER[name as keyof ListFilter]);
   }
 }

@@ -13,6 +13,7 @@ import { UndoStack } from "../../util/undo-stack.ts";
 import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-claims.ts";
 import { diskFullError } from "../disks/disk-full.ts";
 import { filesOf, type Home } from "../home.ts";
+import type { VmRef } from "../recovery/deleted.ts";
 import { resolveVm } from "./resolve.ts";
 
 /** A sandbox on a machine with less room than this could hardly write a file. */
@@ -25,7 +26,7 @@ const MIN_FREE_BYTES = 16 << 20;
 export async function createVm(
   home: Home,
   config: VMConfig,
-  { id, name }: { id: string; name: string },
+  { id, name, key }: VmRef & { readonly key?: string | undefined },
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
@@ -44,6 +45,7 @@ export async function createVm(
         name,
         spec,
         labels: config.labels ?? {},
+        key,
         owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
         expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
       },

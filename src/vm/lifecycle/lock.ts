@@ -1,23 +1,27 @@
 import { SmolVMError } from "../../errors.ts";
+import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
+import { recoverLocked } from "../recovery/recover.ts";
 
 /** How often a waiting process looks whether the other one is done. Changing a sandbox takes far longer than this. */
 const RETRY_MS = 20;
 
 /**
  * Runs `act` as the only one that changes this sandbox, waiting for others within the deadline.
- * @throws SmolVMError VM_BUSY naming the process that holds it; what `act` throws
+ * @param act gets the record as the others left it, in line with the host; undefined: they have removed it
+ * @throws SmolVMError VM_BUSY naming the process that holds it, ABORTED; what `act` throws
  */
 export async function withLock<T>(
   home: Home,
   id: string,
   deadline: Deadline,
-  act: () => Promise<T>,
+  act: (record: VmRecord | undefined) => Promise<T>,
 ): Promise<T> {
   for (;;) {
     const holder = home.store.vms.tryLock(id);
     if (!holder) break;
+    if (deadline.limits.signal?.aborted) throw deadline.error();
     if (deadline.expired || deadline.remainingMs <= RETRY_MS) {
       throw new SmolVMError("VM_BUSY", `process ${holder.pid} is changing this sandbox`, {
         hint: "Wait for it to finish, or raise timeoutMs.",
@@ -27,7 +31,7 @@ export async function withLock<T>(
     await deadline.sleep(RETRY_MS);
   }
   try {
-    return await act();
+    return await act(await recoverLocked(home, id));
   } finally {
     home.store.vms.unlock(id);
   }

@@ -5,8 +5,9 @@ import { withLock } from "./lock.ts";
 import { requireRemovable } from "./may-remove.ts";
 
 /**
- * Removes a sandbox with its disk. A running one is killed, if `force` is set.
- * @throws SmolVMError VM_STATE for a running one without `force`, VM_NOT_FOUND, VM_BUSY
+ * Removes a sandbox with its disk. A running one is killed, if `force` is set. Removing what is gone is fine, also if others removed it
+ * while this waited for them.
+ * @throws SmolVMError VM_STATE for a running one without `force`, VM_BUSY
  */
 export async function removeVm(
   home: Home,
@@ -15,8 +16,8 @@ export async function removeVm(
   deadline: Deadline,
 ): Promise<void> {
   makeRoomToRemove(home);
-  await withLock(home, id, deadline, async () => {
-    const record = home.store.vms.get(id);
+  await withLock(home, id, deadline, async (record) => {
+    if (!record) return;
     requireRemovable(record, options.force);
     await discard(home, record);
   });

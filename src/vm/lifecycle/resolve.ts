@@ -110,6 +110,7 @@ export async function resolveVm(
       workdir: config.workdir,
       user: config.user,
       lifetime: config.lifetime ?? "owner",
+      autoStart: config.autoStart ?? false,
       isolation: config.isolation ?? "auto",
       bootTimeoutMs: BOOT_TIMEOUT_MS,
     },

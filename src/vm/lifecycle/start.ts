@@ -21,9 +21,11 @@ import { reachedIsolation } from "../isolation/reached.ts";
 import { bootError } from "../machine/boot-report.ts";
 import { readLog } from "../machine/console.ts";
 import { type LeasedTap, leaseTap } from "../network/tap.ts";
+import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { endMachine } from "../recovery/recover.ts";
 import { noteStep } from "../recovery/step.ts";
 import { requireFeature } from "./features.ts";
+import { tooLateForGdb } from "./gdb-port.ts";
 import { withLock } from "./lock.ts";
 
 /** What is different for one start. */
@@ -42,21 +44,22 @@ export interface Started {
 
 /**
  * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
- * @throws SmolVMError VM_STATE, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
+ * @returns undefined: it runs already, because others have started it
+ * @throws SmolVMError VM_NOT_FOUND, VM_STATE for `gdbPort` of one that runs, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
  *   NO_SPACE, VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
  */
 export async function startVm(
   home: Home,
-  id: string,
+  vm: VmRef,
   deadline: Deadline,
   extras: StartExtras = {},
-): Promise<Started> {
-  return withLock(home, id, deadline, async () => {
-    const record = home.store.vms.get(id);
+): Promise<Started | undefined> {
+  const { id } = vm;
+  return withLock(home, id, deadline, async (record) => {
+    if (!record) throw deletedError(vm);
     if (record.state === "running") {
-      throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is running already`, {
-        details: { state: "running" },
-      });
+      if (extras.gdbPort !== undefined) throw tooLateForGdb(vm.name, extras.gdbPort);
+      return undefined;
     }
     await settleHolders(home, id, record.spec);
     home.store.vms.transition(id, "starting", { error: null, vmm: null }, () =>

@@ -3,16 +3,18 @@ import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { takeDownEnclosure } from "../isolation/enclosure.ts";
 import { bringDown, type StopStep } from "../machine/bring-down.ts";
+import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { noteStep } from "../recovery/step.ts";
 import { withLock } from "./lock.ts";
 
 /**
  * Stops a running sandbox: see {@link bringDown}. Stopping what is stopped is fine.
- * @throws SmolVMError VM_BUSY, HOST_FAILED if even SIGKILL did not end it
+ * @throws SmolVMError VM_BUSY, VM_NOT_FOUND, HOST_FAILED if even SIGKILL did not end it
  */
-export async function stopVm(home: Home, id: string, deadline: Deadline): Promise<StopStep | undefined> {
-  return withLock(home, id, deadline, async () => {
-    const record = home.store.vms.get(id);
+export async function stopVm(home: Home, vm: VmRef, deadline: Deadline): Promise<StopStep | undefined> {
+  const { id } = vm;
+  return withLock(home, id, deadline, async (record) => {
+    if (!record) throw deletedError(vm);
     if (record.state !== "running" || !record.vmm) return undefined;
     home.store.vms.transition(id, "stopping");
     noteStep(home, id, "stop:machine");

@@ -8,10 +8,37 @@ export class PortForwards {
   readonly #id: string;
   /** each with its row in the store, once it has one */
   readonly #open = new Map<ExposedPort, number | undefined>();
+  /** those that are being opened, by what was asked for */
+  readonly #opening = new Map<string, Promise<ExposedPort>>();
 
   constructor(home: Home, id: string) {
     this.#home = home;
     this.#id = id;
+  }
+
+  /** {@link open}, or the port that is open for the same: of `guestPort` at that address, and at that host port if one is asked for. */
+  async openOnce(
+    session: () => Promise<AgentSession>,
+    guestPort: number,
+    { hostAddress = "127.0.0.1", hostPort }: ExposeOptions,
+  ): Promise<ExposedPort> {
+    const any = hostPort === undefined || hostPort === 0;
+    const there = this.list().find(
+      (port) =>
+        port.guestPort === guestPort &&
+        port.hostAddress === hostAddress &&
+        (any || port.hostPort === hostPort),
+    );
+    if (there) return there;
+    const wanted = JSON.stringify([guestPort, hostAddress, any ? null : hostPort]);
+    let opening = this.#opening.get(wanted);
+    if (!opening) {
+      opening = this.open(session, guestPort, { hostAddress, hostPort }).finally(() => {
+        this.#opening.delete(wanted);
+      });
+      this.#opening.set(wanted, opening);
+    }
+    return await opening;
   }
 
   /** As {@link expose}. Asks for no session yet, so the sandbox need not run, nor have a record (then see {@link note}). */

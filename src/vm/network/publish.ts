@@ -1,4 +1,4 @@
-import type { ExposeOptions } from "../../agent/forward/expose.ts";
+import { type ExposeOptions, portUrl } from "../../agent/forward/expose.ts";
 import { checkPort } from "../../agent/forward/forward.ts";
 import type { Limits } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -14,13 +14,15 @@ export interface PublishedPort {
   readonly hostAddress: string;
   /** undefined while any free one will do and the sandbox has not run yet */
   readonly hostPort: number | undefined;
+  /** "http://ADDRESS:PORT", whatever the port speaks; undefined while the port is */
+  readonly url: string | undefined;
 }
 
 /** Which published ports are meant: those that have all that is given. */
-export type PublishedFilter = Partial<PublishedPort>;
+export type PublishedFilter = Partial<Omit<PublishedPort, "url">>;
 
 /**
- * Has a port forwarded into a sandbox whenever it runs, from now on.
+ * Has a port forwarded into a sandbox whenever it runs, from now on. One that is already is fine.
  * @throws SmolVMError PORT_IN_USE, CONFIG_INVALID, NOT_SUPPORTED, HOST_FAILED, TIMEOUT, ABORTED: then nothing is changed
  */
 export async function publishPort(
@@ -30,18 +32,22 @@ export async function publishPort(
   { hostPort, hostAddress = "127.0.0.1", ...limits }: ExposeOptions & Limits,
 ): Promise<PublishedPort> {
   checkPort(guestPort, "the guest port");
-  if (hostPort !== undefined) checkPort(hostPort, "hostPort");
+  if (hostPort !== undefined && hostPort !== 0) checkPort(hostPort, "hostPort");
   const { forwards } = home.store;
-  const [added] = forwards.add(id, [{ guestPort, hostPort, hostAddress }]);
+  const { forward, added } = forwards.addOnce(id, {
+    guestPort,
+    hostPort: hostPort === 0 ? undefined : hostPort,
+    hostAddress,
+  });
   if (state === "running") {
     try {
       await openForwards(home, id, Deadline.of(`publishing guest port ${guestPort}`, limits));
     } catch (error) {
-      forwards.remove(added!.id);
+      if (added) forwards.remove(forward.id);
       throw error;
     }
   }
-  return toPublished(forwards.of(id).find((forward) => forward.id === added!.id) ?? added!);
+  return toPublished(forwards.of(id).find((now) => now.id === forward.id) ?? forward);
 }
 
 /** Ends forwards of a sandbox. Returns them. @throws SmolVMError CONFIG_INVALID if there is none of that kind */
@@ -68,8 +74,10 @@ export function publishedPorts(home: Home, id: string): PublishedPort[] {
   return home.store.forwards.of(id).map(toPublished);
 }
 
-function toPublished({ guestPort, hostAddress, hostPort, chosenPort }: ForwardRecord): PublishedPort {
-  return { guestPort, hostAddress, hostPort: hostPort ?? chosenPort };
+function toPublished({ guestPort, hostAddress, hostPort: asked, chosenPort }: ForwardRecord): PublishedPort {
+  const hostPort = asked ?? chosenPort;
+  const url = hostPort === undefined ? undefined : portUrl(hostAddress, hostPort);
+  return { guestPort, hostAddress, hostPort, url };
 }
 
 function matches(port: PublishedPort, filter: PublishedFilter): boolean {

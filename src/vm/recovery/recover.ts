@@ -19,18 +19,23 @@ const MONITOR_NOTE_MS = 2_000;
 export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   if (isAsRecorded(record)) return record;
   const { vms } = home.store;
-  const forfeit = isForfeit(record);
-  if (forfeit || record.state === "deleting") makeRoomToRemove(home);
+  if (isForfeit(record) || record.state === "deleting") makeRoomToRemove(home);
   if (vms.tryLock(record.id)) return record; // somebody works on it: its state is on the move
   try {
-    const now = vms.find(record.id);
-    if (!now) return record;
-    const halfMade = now.pending.includes("create:files");
-    if (forfeit || halfMade || now.state === "deleting") return await discard(home, now);
-    return await settle(home, now);
+    return (await recoverLocked(home, record.id)) ?? { ...record, state: "deleting" };
   } finally {
     vms.unlock(record.id);
   }
+}
+
+/** {@link recover} for who holds the sandbox's lock: nobody else works on it, so what is half done was left by the dead. Undefined: it is gone. */
+export async function recoverLocked(home: Home, id: string): Promise<VmRecord | undefined> {
+  const now = home.store.vms.find(id);
+  if (!now || isAsRecorded(now)) return now;
+  const halfMade = now.pending.includes("create:files");
+  if (!isForfeit(now) && !halfMade && now.state !== "deleting") return await settle(home, now);
+  await discard(home, now);
+  return undefined;
 }
 
 /** Nothing is to be done about it: what the record says is so. */
@@ -87,8 +92,8 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
 }
 
 /** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
-export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
-  const deleting = home.store.vms.transition(record.id, "deleting");
+export async function discard(home: Home, record: VmRecord): Promise<void> {
+  home.store.vms.transition(record.id, "deleting");
   noteStep(home, record.id, "delete:machine");
   await endMachine(home, record);
   noteStep(home, record.id, "delete:files");
@@ -97,7 +102,6 @@ export async function discard(home: Home, record: VmRecord): Promise<VmRecord> {
   rmSync(files.dir, { recursive: true, force: true });
   failpoint("before removed");
   home.store.vms.remove(record.id);
-  return deleting;
 }
 
 /** Kills a sandbox's machine, the one in its record or one that is not noted there yet, and takes down what was around it. */
@@ -115,7 +119,11 @@ export async function endMachine(home: Home, record: VmRecord): Promise<void> {
  * something on the host the record stays: its owner is gone then, and the next command does the rest.
  */
 export function discardNow(home: Home, id: string): void {
-  const record = home.store.vms.find(id);
+  const { vms } = home.store;
+  const holder = vms.tryLock(id);
+  // Who works on it finds that its owner is gone; its machine dies with this process.
+  if (holder && holder.pid !== process.pid) return;
+  const record = vms.find(id);
   if (!record) return;
   if (record.vmm) {
     // The monitor first: it must not write into a directory that is being removed. The VMM dies with it.
@@ -125,7 +133,7 @@ export function discardNow(home: Home, id: string): void {
   const files = filesOf(home, id);
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.dir, { recursive: true, force: true });
-  if (takeDownAtOnce(home, id)) home.store.vms.remove(id);
+  if (takeDownAtOnce(home, id)) vms.remove(id);
 }
 
 /** Reconciles all sandboxes of the home. */

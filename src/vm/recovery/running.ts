@@ -1,12 +1,16 @@
 import { SmolVMError } from "../../errors.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Home } from "../home.ts";
+import { deletedError, type VmRef } from "./deleted.ts";
 import { recover } from "./recover.ts";
 
 /** The record of a sandbox that really runs. @throws SmolVMError VM_NOT_FOUND, VM_STATE with the exact start command */
-export async function requireRunning(home: Home, id: string): Promise<VmRecord> {
-  const record = await recover(home, home.store.vms.get(id));
+export async function requireRunning(home: Home, vm: VmRef): Promise<VmRecord> {
+  const found = home.store.vms.find(vm.id);
+  if (!found) throw deletedError(vm);
+  const record = await recover(home, found);
   if (record.state === "running") return record;
+  if (record.state === "deleting") throw deletedError(vm);
   throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is ${record.state}, not running`, {
     hint: `Start it: smolvm start ${record.name}`,
     details: { state: record.state, error: record.error },

@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { isOutdated } from "../../../src/doctor/checks/native-sources.ts";
 import { renderDoctor } from "../../../src/doctor/render.ts";
 import { runDoctor } from "../../../src/doctor/run-doctor.ts";
+import { hostArch } from "../../../src/host/hardware/facts.ts";
 
 let dir: string;
 beforeEach(() => {
@@ -83,5 +85,39 @@ describe("doctor on this host", () => {
   test("strict makes warnings count", async () => {
     const report = await runDoctor({ strict: true }); // the image is missing: a warning at least
     expect(report.summary).toMatchObject({ ok: false, strict: true });
+  });
+});
+
+describe("the command smolvm on PATH", () => {
+  test("that is another program is told, with what puts this one first", async () => {
+    writeFileSync(join(dir, "smolvm"), "#!/bin/sh\necho another\n", { mode: 0o755 });
+    vi.stubEnv("PATH", `${dir}:${process.env.PATH}`);
+    expect(await check("Command")).toMatchObject({
+      status: "warn",
+      detail: expect.stringContaining(`${dir}/smolvm is another program of that name`),
+      fix: expect.stringMatching(/export PATH='.*\/bin':\$PATH$/),
+    });
+    vi.stubEnv("PATH", `${process.cwd()}/bin:${process.env.PATH}`);
+    expect(await check("Command")).toMatchObject({ status: "pass" });
+  });
+});
+
+describe("the native programs of a checkout", () => {
+  test("are outdated when a source has changed since they were built", () => {
+    const arch = hostArch()!;
+    for (const part of [
+      "Cargo.toml",
+      "Cargo.lock",
+      "guest",
+      "monitor",
+      "scripts/build-native.sh",
+      `native/.sources-${arch}`,
+    ])
+      cpSync(part, join(dir, part), { recursive: true });
+    expect(isOutdated(dir, arch)).toBe(false);
+    appendFileSync(join(dir, "monitor/src/main.rs"), "// changed\n");
+    expect(isOutdated(dir, arch)).toBe(true);
+    rmSync(join(dir, "guest"), { recursive: true }); // an installed package has none
+    expect(isOutdated(dir, arch)).toBe(false);
   });
 });

@@ -1,9 +1,19 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { ensurePaths, ensurePrivateDir, processPaths } from "../../../../src/host/files/paths.ts";
 import { findProgram } from "../../../../src/host/process/find-program.ts";
+import { openStore } from "../../../../src/store/store.ts";
 
 let dir: string;
 beforeAll(() => {
@@ -28,11 +38,32 @@ describe("private directories", () => {
     }
   });
 
-  test("that others could read are closed to them", () => {
+  test("that others could read are closed to them, where they can get to them", () => {
     mkdirSync(join(dir, "open"));
     chmodSync(join(dir, "open"), 0o755);
     ensurePrivateDir(join(dir, "open"));
+    expect(mode(join(dir, "open"))).toBe(0o755); // below a private one
+    chmodSync(dir, 0o755);
+    ensurePrivateDir(join(dir, "open"));
+    chmodSync(dir, 0o700);
     expect(mode(join(dir, "open"))).toBe(0o700);
+  });
+
+  test("of data and cache that are there keep their mode, and what is ours in them is private itself", () => {
+    const [dataDir, cacheDir] = [join(dir, "shared-data"), join(dir, "shared-cache")];
+    for (const path of [dataDir, cacheDir]) mkdirSync(path);
+    for (const path of [dir, dataDir, cacheDir]) chmodSync(path, 0o755);
+    try {
+      ensurePaths({ dataDir, cacheDir, runtimeDir: join(dir, "run") });
+      openStore(dataDir).close();
+      expect([dataDir, cacheDir, join(dir, "run")].map(mode)).toEqual([0o755, 0o755, 0o700]);
+      for (const name of readdirSync(dataDir)) expect(mode(join(dataDir, name)) & 0o077, name).toBe(0);
+      chmodSync(join(dataDir, "store.db"), 0o644); // as earlier versions made it
+      openStore(dataDir).close();
+      expect(mode(join(dataDir, "store.db"))).toBe(0o600);
+    } finally {
+      chmodSync(dir, 0o700);
+    }
   });
 
   test("that everyone may write are refused and left as they are", () => {

@@ -36,6 +36,22 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
+describe.each(MONITORS.filter((monitor) => monitor === "native"))("the %s monitor", (monitor) => {
+  test("that does not understand what it is asked says how to get one that does", async () => {
+    const files = {
+      console: join(dir, "console.log"),
+      stderr: join(dir, "vmm.log"),
+      exit: join(dir, "exit.json"),
+    };
+    const request = { argv: [], ...files, dieWithParent: false, deadline: soon(), monitor };
+    await expect(launchProgram(request)).rejects.toMatchObject({
+      code: "HOST_FAILED",
+      message: expect.stringContaining("the native monitor program is of another version"),
+      hint: expect.stringContaining("scripts/build-native.sh"),
+    });
+  });
+});
+
 describe.each(MONITORS)("a program under the %s monitor", (monitor) => {
   const request = (argv: string[], change: Partial<LaunchRequest> = {}): LaunchRequest => ({
     argv,

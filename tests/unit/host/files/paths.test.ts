@@ -56,11 +56,23 @@ describe("where things live elsewhere", () => {
 });
 
 describe("directories that may be used", () => {
-  const stat = (uid: number, mode: number, directory = true) => ({ uid, mode, isDirectory: () => directory });
+  const stat = (uid: number, mode: number, directory = true, gid = uid) => ({
+    uid,
+    gid,
+    mode,
+    isDirectory: () => directory,
+  });
 
-  test("one's own, whatever its group may do", () => {
+  test("one's own, whatever a group may do that is one's own as well", () => {
     expect(refuseDirectory(stat(1000, 0o40700), 1000)).toBeUndefined();
     expect(refuseDirectory(stat(1000, 0o40775), 1000)).toBeUndefined();
+    expect(refuseDirectory(stat(1000, 0o40755, true, 100), 1000)).toBeUndefined();
+  });
+
+  test("not one that a group of several may write", () => {
+    expect(refuseDirectory(stat(1000, 0o40775, true, 100), 1000)).toBe(
+      "may be written by its group (gid 100, mode 775)",
+    );
   });
 
   test("not another user's", () => {
