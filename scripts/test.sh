@@ -5,7 +5,8 @@
 #   ./scripts/test.sh --long    those too
 #
 # Each stage has a time budget and prints the time it took. The last line is "N passed, N failed, N skipped" over all
-# stages; the exit code is 0 only if nothing failed and no test that was expected to run was skipped.
+# stages; the exit code is 0 only if nothing failed and no test that was expected to run was skipped. As an ordinary user, whom
+# sudo must ask for no password, all but the lab runs; that is said at the end, and counts as skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log_dir=$(mktemp -d)
@@ -26,7 +27,7 @@ long=''
 for argument in "$@"; do
   case $argument in
     --long) long=1 ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) die "unknown argument '$argument'" "$0 [--long]" ;;
   esac
 done
@@ -34,6 +35,7 @@ if [ -n "$long" ]; then export SMOLVM_TEST_LONG=1; else unset SMOLVM_TEST_LONG; 
 
 passed=0 failed=0 skipped=0
 problems=()
+left_out=''
 started_all=$SECONDS
 
 # count PASSED FAILED SKIPPED
@@ -147,7 +149,7 @@ cargo_tests() {
 }
 
 shell_scripts() {
-  limited "$1" shellcheck -x scripts/*.sh scripts/setup/*.sh scripts/setup/network tests/helpers/*.sh tests/lab/*.sh .ci/run bin/smolvm
+  limited "$1" shellcheck -x scripts/*.sh scripts/dev/*.sh scripts/setup/*.sh scripts/setup/network tests/helpers/*.sh tests/lab/*.sh .ci/run bin/smolvm
 }
 
 # smolvm in a checkout boots its image; how long that takes is how slow this machine is
@@ -168,6 +170,9 @@ first_sandbox() {
 say "Set-up"
 require_linux
 require_node
+if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
+  die "some tests need root for a moment, and sudo does not give it without asking" "sudo $0"
+fi
 case $(host_arch) in # guests of both architectures
   x86_64) need qemu-system-aarch64 qemu-system-arm ;;
   aarch64) need qemu-system-x86_64 qemu-system-x86 ;;
@@ -242,7 +247,8 @@ for version in 22 24 26; do
 done
 # Alone, after all others: it is a machine that emulates a machine.
 if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
-  note "the lab needs x86_64 and root: nothing was run on Firecracker and KVM"
+  left_out="not run: the lab, which needs x86_64 and root: nothing was tested on Firecracker and KVM"
+  note "$left_out"
   count 0 0 1
 elif [ -n "$long" ]; then
   stage "In the lab: Firecracker, and QEMU with KVM" 5400 lab_tests firecracker,qemu \
@@ -256,6 +262,6 @@ else
 fi
 
 say "All stages: $((SECONDS - started_all)) s"
-for problem in "${problems[@]}"; do note "$problem"; done
+for problem in "${problems[@]}" ${left_out:+"$left_out"}; do note "$problem"; done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "${#problems[@]}" -eq 0 ] && [ "$failed" -eq 0 ]
