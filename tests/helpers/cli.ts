@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { until } from "./wait.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
+/** This checkout's directory. */
+export const CHECKOUT: string = join(import.meta.dirname, "../..");
 
 /**
  * The command line under test and its first words: the sources with this Node, or what SMOLVM_TEST_CLI names
@@ -11,7 +12,7 @@ const ROOT = join(import.meta.dirname, "../..");
  */
 export const CLI: readonly string[] = [
   process.execPath,
-  process.env.SMOLVM_TEST_CLI || join(ROOT, "src/cli/bin.ts"),
+  process.env.SMOLVM_TEST_CLI || join(CHECKOUT, "src/cli/bin.ts"),
 ];
 
 export interface CliRun {

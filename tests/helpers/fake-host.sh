@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A whole machine to set up and take apart: this one's root file system under an overlay, in mount, process and network
-# namespaces of its own. Nothing of it is seen outside, and all of it is gone with this process.
+# namespaces of its own. Nothing of it is seen outside, and all of it is gone with this process. It has neither ordinary users
+# nor the group kvm, whatever this one has.
 #
-#   fake-host.sh FOLDER CHECKOUT SMOLVM <SCRIPT
+#   fake-host.sh FOLDER CHECKOUT NODE SMOLVM <SCRIPT
 #
-# FOLDER is empty, CHECKOUT is seen as /checkout, SMOLVM is the command line.
+# FOLDER is empty, CHECKOUT is seen as /checkout, SMOLVM is what NODE runs as the command line.
 #
 # The script is bash, run in the machine as root, and has these words:
 #   $root                  what comes before a path of the machine's: nothing
@@ -12,13 +13,14 @@
 #   host COMMAND...        runs it as root
 #   $smolvm                the command line under test, as words for host and as
 #   as USER COMMAND...     ... as that user with its groups, as a new login would
+#   all_packages           what the set-up would install, and this machine lacks, is here: an empty stand-in for each
 #   stand_in NAME <TEXT    puts a program in front of the machine's own; TEXT is its body after the line that notes its call
 #   calls                  what was asked of the stand-ins, a line for each
 #   cpu FLAGS              what /proc/cpuinfo says that the processor can
 #   device PATH MAJOR MINOR MODE OWNER
 #   changes                every file that differs from this machine's, with its mode, owner and content
 set -euo pipefail
-folder=$1 checkout=$2
+folder=$1 checkout=$2 node=$3
 mount -t tmpfs tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
 root=$folder/root
@@ -28,13 +30,15 @@ mount -t sysfs sysfs "$root/sys"
 mount -t tmpfs tmpfs "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mkdir -p "$root/home"
+mount -t tmpfs -o mode=755 tmpfs "$root/home"
 ln -s /proc/self/fd "$root/dev/fd"
-# Also where it is: Node.js may come from it.
-for path in /checkout "$checkout"; do
-  mkdir -p "$root$path"
-  mount --bind "$checkout" "$root$path"
-  mount -o remount,bind,ro "$root$path"
-done
+# Where every user gets to, which they need not where they are.
+mkdir "$root/checkout"
+mount --bind "$checkout" "$root/checkout"
+mount -o remount,bind,ro "$root/checkout"
+touch "$root/run/node"
+mount --bind "$node" "$root/run/node"
 # Not chroot, in which nobody may make a user namespace.
 mkdir "$root/.old"
 pivot_root "$root" "$root/.old"
@@ -54,6 +58,8 @@ device /dev/random 1 8 666 root:root
 device /dev/urandom 1 9 666 root:root
 device /dev/net/tun 10 200 666 root:root
 ip link set lo up
+awk -F: '$3 >= 1000 && $3 < 60000 { print $1 }' /etc/passwd | while read -r name; do userdel "$name"; done
+if getent group kvm >/dev/null; then groupdel --force kvm; fi
 
 as() {
   local user=$1
@@ -69,6 +75,15 @@ stand_in() {
   } >"$root/run/stand-in"
   mkdir -p "$root/run/stand-ins"
   chmod 755 "$root/run/stand-in" && mv "$root/run/stand-in" "$root/run/stand-ins/$1"
+}
+all_packages() {
+  local program
+  while read -r program _; do
+    case $program in
+      /*) [ -e "$program" ] || { mkdir -p "$(dirname "$program")" && touch "$program"; } ;;
+      *) command -v "$program" >/dev/null || stand_in "$program" <<<'' ;;
+    esac
+  done < <(mode=check state_dir=/run bash -c 'for part in lib packages; do . "/checkout/scripts/setup/$part.sh"; done; wanted_packages apt')
 }
 calls() { cat "$root/run/calls" 2>/dev/null || true; }
 cpu() {
@@ -86,7 +101,7 @@ changes() {
 PATH="/run/stand-ins:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export PATH
 # shellcheck disable=SC2034 # for the script
-smolvm=$3
+smolvm="/run/node $4"
 script=$(cat)
 exec </dev/null
 eval "$script"

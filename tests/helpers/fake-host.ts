@@ -3,10 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ProgramResult, runProgram } from "../../src/host/process/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
-import { CLI } from "./cli.ts";
+import { CHECKOUT, CLI } from "./cli.ts";
 import { scaled } from "./speed.ts";
-
-const CHECKOUT = join(import.meta.dirname, "../..");
 
 /**
  * Runs a bash script that has a whole machine of its own to set up, break and look at: tests/helpers/fake-host.sh says
@@ -22,7 +20,8 @@ export async function fakeHost(
       [
         ...(process.getuid?.() === 0 ? [] : ["sudo", "-n"]),
         ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net"],
-        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, CHECKOUT, CLI.join(" ")],
+        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, CHECKOUT],
+        ...[CLI[0]!, CLI[1]!.replace(CHECKOUT, "/checkout")],
       ],
       {
         deadline: Deadline.of("the fake host", { timeoutMs: options.timeoutMs ?? scaled(60_000) }),

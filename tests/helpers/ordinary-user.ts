@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -10,7 +10,7 @@ import { runProgram } from "../../src/host/process/run.ts";
 import { imageLayout } from "../../src/images/store/layout.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { ARCH } from "./backends.ts";
-import { CLI } from "./cli.ts";
+import { CHECKOUT, CLI } from "./cli.ts";
 import { processesNaming } from "./home.ts";
 import { filesSeenBy } from "./inside.ts";
 import { scaled } from "./speed.ts";
@@ -27,8 +27,9 @@ function copyImage(name: string, cacheDir: string): void {
 /** A number that no user of this machine has. */
 export const NOBODY = 47_110;
 
-/** A user whom nobody knows, with a home of her own. */
+/** An ordinary user with a home of her own for smolvm. */
 export interface OrdinaryUser {
+  readonly uid: number;
   /** her directory, and smolvm's */
   readonly home: string;
   /** options of a small sandbox of hers */
@@ -48,13 +49,30 @@ interface Terms {
 }
 
 /**
- * As root: makes an ordinary user for a test, who has the minimal image. With KVM she is in the group that may use it. At the end
- * the sandboxes are removed that she has, and nothing of hers runs.
+ * The command line under test as words of her own: Node.js and the checkout may lie where only root gets (a home of mode 0700), so
+ * she sees both in her cache, each command in a mount namespace of its own.
+ */
+function readable(home: string): { enter: readonly string[]; cli: readonly string[] } {
+  const [node, checkout] = [join(home, "cache", "node"), join(home, "cache", "checkout")];
+  mkdirSync(checkout, { recursive: true });
+  writeFileSync(node, "");
+  const script = 'mount --bind "$1" "$2" && mount --bind "$3" "$4" && shift 4 && exec "$@"';
+  return {
+    enter: ["unshare", "--mount", "sh", "-c", script, "sh", CLI[0]!, node, CHECKOUT, checkout],
+    cli: [node, CLI[1]!.replace(CHECKOUT, checkout)],
+  };
+}
+
+/**
+ * Makes an ordinary user for a test, who has the minimal image: as root one whom nobody knows, as an ordinary user this one. With KVM
+ * she is in the group that may use it. At the end the sandboxes are removed that she has, and nothing of hers runs.
  */
 export async function withOrdinaryUser(
   { backend, within = [], runtimeDir }: Terms,
   test: (user: OrdinaryUser) => Promise<void>,
 ): Promise<void> {
+  const own = process.getuid?.();
+  const uid = own || NOBODY;
   const kvm = statSync("/dev/kvm", { throwIfNoEntry: false })?.gid;
   const groups = kvm ? ["--groups", `${kvm}`] : ["--clear-groups"];
   const home = mkdtempSync(join(tmpdir(), "smt-"));
@@ -68,16 +86,18 @@ export async function withOrdinaryUser(
     cpSync(firecracker, join(home, "cache", "firecracker"));
     environment.push(`SMOLVM_FIRECRACKER=${join(home, "cache", "firecracker")}`);
   }
+  const { enter, cli } = uid === own ? { enter: [], cli: CLI } : readable(home);
+  const who = uid === own ? [] : ["setpriv", "--reuid", `${uid}`, "--regid", `${uid}`, ...groups];
   const as = async (command: string, ...args: string[]) => {
-    const who = ["setpriv", "--reuid", `${NOBODY}`, "--regid", `${NOBODY}`, ...groups];
-    const argv = [...within, ...who, "env", ...variables, ...environment, ...CLI, command, "--json", ...args];
+    const smolvm = ["env", ...variables, ...environment, ...cli, command, "--json", ...args];
+    const argv = [...within, ...enter, ...who, ...smolvm];
     return JSON.parse((await runProgram(argv, { deadline, check: false })).stdout);
   };
   const small = ["--image", "minimal", "--network", "off", "--memory", "256M", "--backend", backend];
   try {
     copyImage("minimal", join(home, "cache"));
-    await runProgram(["chown", "-R", `${NOBODY}:${NOBODY}`, home], { deadline });
-    await test({ home, small, as });
+    if (uid !== own) await runProgram(["chown", "-R", `${uid}:${uid}`, home], { deadline });
+    await test({ uid, home, small, as });
   } finally {
     await as("rm", "--all", "-f").catch(() => {}); // what is left tells
     expect(processesNaming(home)).toEqual([]);
@@ -85,9 +105,9 @@ export async function withOrdinaryUser(
   }
 }
 
-/** As root: a user whom nobody knows runs a sandbox, and is refused a jail. */
+/** An ordinary user runs a sandbox, and is refused a jail. */
 export async function ordinaryUserTest(backend: string): Promise<void> {
-  await withOrdinaryUser({ backend }, async ({ home, small, as }) => {
+  await withOrdinaryUser({ backend }, async ({ uid, home, small, as }) => {
     const refused = await as("create", "--start", "--isolation", "jail", ...small, "--name", "no");
     expect(refused.error).toMatchObject({
       code: "ISOLATION_UNAVAILABLE",
@@ -99,11 +119,13 @@ export async function ordinaryUserTest(backend: string): Promise<void> {
     const { data } = await as("info", "box");
     expect(data.isolation).toMatchObject({ tier: "user", whyNotNext: expect.stringContaining("for root") });
     expect(data.isolation.uid).toBeUndefined();
-    // Nobody logged in as her.
-    expect(data.isolation.limits).toBeUndefined();
-    expect(data.isolation.whyNotLimited).toMatch(/no systemd manager runs for this user|no cgroup v2/);
+    if (uid === NOBODY) {
+      // Nobody logged in as her.
+      expect(data.isolation.limits).toBeUndefined();
+      expect(data.isolation.whyNotLimited).toMatch(/no systemd manager runs for this user|no cgroup v2/);
+    }
     expect(processGuards(data.pid)).toMatchObject({
-      uid: NOBODY,
+      uid,
       seccomp: true,
       noNewPrivileges: true,
       capable: false,

@@ -79,7 +79,8 @@ describe("KVM", () => {
     const { stdout, stderr } =
       await fakeHost(`${MACHINE} chmod 600 $root/dev/kvm; host chown root:root /dev/kvm
       host gpasswd -d ann kvm >/dev/null
-      for name in newuidmap firecracker jailer; do stand_in $name <<<'echo "Firecracker v1.16.2"'; done
+      all_packages
+      for name in firecracker jailer; do stand_in $name <<<'echo "Firecracker v1.16.2"'; done
       stand_in sudo <<<'exec "$@"'
       echo "== before"; doctor
       fix=$(as ann $smolvm doctor | sed -n '/KVM support/{n;s/.*log in again: //p}')
@@ -185,7 +186,7 @@ describe("Firecracker", () => {
   const ready = `
     stand_in firecracker <<<'echo "Firecracker v\${VERSION:-1.16.2}"'
     stand_in jailer <<<'echo "Jailer v\${VERSION:-1.16.2}"'
-    stand_in newuidmap <<<''`;
+    all_packages`;
 
   test("on a machine that was set up shows the lines of a good one", async () => {
     const { stdout } = await fakeHost(`${MACHINE} ${ready}

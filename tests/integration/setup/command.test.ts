@@ -5,7 +5,7 @@ import { fakeHost, part } from "../../helpers/fake-host.ts";
 /** A machine that has all packages, no KVM, and a user. */
 const MACHINE = `
 cpu sse2
-stand_in newuidmap <<<''
+all_packages
 host useradd -m ann
 export SMOLVM_HOME=/run/home
 smolvm() { host $smolvm "$@" 2>&1 && echo "exit 0" || echo "exit $?"; }

@@ -11,7 +11,8 @@ import { scaled } from "../../helpers/speed.ts";
 const MACHINE = `
 PATH=/run/stand-ins:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 device /dev/kvm 10 232 600 root:root
-for name in newuidmap apt-get; do stand_in $name <<<''; done
+stand_in apt-get <<<''
+all_packages
 host useradd -m ann
 mkdir -p /run/release-v1.12.1-x86_64
 for name in firecracker jailer; do cp "$(dirname "$SMOLVM_FIRECRACKER")/$name" /run/release-v1.12.1-x86_64/$name-v1.12.1-x86_64; done
