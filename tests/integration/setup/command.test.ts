@@ -94,7 +94,9 @@ describe("smolvm setup", () => {
       rm /run/go; begin; interrupt "better to let this finish"; kill -INT $!
       code=0; wait $! || code=$?; echo "== twice"; echo "exit $code"; cat /run/out`);
     expect(part(stdout, "once")).toContain("ok       this machine is ready");
-    expect(part(stdout, "twice")).toMatch(/^exit 130\n[\s\S]*error: setting this machine up was aborted\n$/);
+    expect(part(stdout, "twice")).toMatch(
+      /^exit 130\n[\s\S]*error: setting this machine up was aborted\nhint: .*\n$/,
+    );
   });
 
   test("refuses options that exclude each other", async () => {
