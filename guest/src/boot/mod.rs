@@ -45,9 +45,9 @@ fn boot() -> Result<Agent, Failed> {
     load_modules(&parameters.modules);
     // As early as there is a transport: the host's connection then waits here, instead of being turned away again and again.
     let vsock = match parameters.vsock {
-        Some(port) => {
-            Some(crate::serve::port::vsock(port).map_err(|e| Failed::new("modules", b"cannot listen on vsock", e))?)
-        }
+        Some(port) => Some(
+            crate::serve::listeners::vsock(port).map_err(|e| Failed::new("modules", b"cannot listen on vsock", e))?,
+        ),
         None => None,
     };
     console::stage("modules");

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::exec::cgroup::Pool;
 use crate::machine::role::Role;
 use crate::machine::slow_mounts;
-use crate::serve::port::Listener;
+use crate::serve::listeners::Listener;
 use crate::streams::session::{Peer, Session, Stream, MAX_CREDIT, MAX_STREAMS, OUT_MAX, START_CREDIT};
 use crate::streams::task::{failed, Kind, Slab, Task};
 use crate::sys::poller::{Event, Poller, Target, Token, IN, OUT, PRI};
@@ -42,7 +42,7 @@ pub struct Agent {
     /// finished detached processes, oldest first
     pub finished: VecDeque<usize>,
     pub listeners: Vec<Listener>,
-    pub ports: Option<crate::serve::port::Ports>,
+    pub ports: Option<crate::serve::listeners::Ports>,
     pub cgroups: Pool,
     pub signals: Fd,
     pub null: Fd,
@@ -520,7 +520,7 @@ impl Agent {
             let Some(session) = self.sessions.get_mut(index) else { continue };
             if session.check_at.is_some_and(|at| at <= now) {
                 session.check_at = None;
-                if crate::serve::port::is_hung_up(&session.fd) {
+                if crate::serve::listeners::is_hung_up(&session.fd) {
                     self.end_session(index);
                 } else {
                     session.connected = true;

@@ -187,8 +187,11 @@ impl Agent {
         let Some(t) = self.tasks.get_mut(task) else { return };
         for source in t.sources.iter_mut().flatten() {
             source.ready = true;
-            source.limit =
-                Some(if source.terminal { crate::streams::pump::TERMINAL_REST } else { sys::unread(source.fd.raw()) });
+            source.limit = Some(if source.terminal {
+                crate::streams::source::TERMINAL_REST
+            } else {
+                sys::unread(source.fd.raw())
+            });
         }
         if let Some(process) = t.process_mut() {
             process.exited = Some((exit_code, signal));

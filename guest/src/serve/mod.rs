@@ -3,7 +3,7 @@
 pub mod agent;
 pub mod commands;
 pub mod forward;
-pub mod port;
+pub mod listeners;
 pub mod requests;
 pub mod shutdown;
 pub mod signals;
