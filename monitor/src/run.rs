@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::enter::TELL_FD;
 use crate::log::Log;
+use crate::options::Options;
 use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking, wall_ms};
-use crate::Options;
 
 /// Bytes that the two files of the program's messages may hold together.
 const STDERR_MAX_BYTES: u64 = 64 * 1024;
