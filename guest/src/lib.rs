@@ -1,4 +1,20 @@
-//! The guest agent of SmolVM. protocol/PROTOCOL.md says what it speaks, README.md beside this crate what each module is.
+//! The guest agent of SmolVM. protocol/PROTOCOL.md says what it speaks.
+//!
+//! Each folder is a room that holds one idea and uses only rooms below it. tests/unit/layers-rust.test.ts is the judge of
+//! this table; it also sees to it that modules import each other without a circle, and that a type's methods are where
+//! the type is.
+//!
+//! | room | idea | uses |
+//! |---|---|---|
+//! | `boot` | from the kernel's first process to the final root | serve machine sys |
+//! | `serve` | what a host can ask for, and the loop that answers | streams files exec machine errors wire sys |
+//! | `streams` | sessions, their streams, and the bytes between a stream and the task that runs for it | exec machine wire sys |
+//! | `files` | file requests, run in a forked child | machine errors wire sys |
+//! | `exec` | a command, from a request through clone3 to the signals that reach all it started | machine wire sys |
+//! | `machine` | this machine: names, accounts, addresses, clock, disk, facts | errors wire sys |
+//! | `errors` | error numbers as the protocol's failures | wire sys |
+//! | `wire` | pure: the protocol's bytes |  |
+//! | `sys` | thin wrappers over system calls: descriptors, epoll, the console |  |
 
 use std::ffi::CString;
 
@@ -12,9 +28,6 @@ pub mod streams;
 pub mod sys;
 pub mod wire;
 
-/// The agent's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 const USAGE: &[u8] = b"smolvm-agent is PID 1 of a sandbox.\n\
     For tests it also runs as an ordinary process: smolvm-agent --listen-unix PATH\n";
 
@@ -27,7 +40,7 @@ pub fn run(args: &[&[u8]]) -> i32 {
     match args {
         [b"--listen-unix", path] => listen(path),
         [b"--version"] => {
-            let _ = sys::write(1, [VERSION.as_bytes(), b"\n"].concat().as_slice());
+            let _ = sys::write(1, [wire::VERSION.as_bytes(), b"\n"].concat().as_slice());
             0
         }
         _ => {
@@ -43,9 +56,9 @@ fn listen(path: &[u8]) -> i32 {
     let served = (|| {
         let path = CString::new(path).map_err(|_| sys::Errno(libc::EINVAL))?;
         let mut agent = serve::agent::Agent::new(machine::role::Role::Guest)?;
-        agent.listen_unix(&path)?;
+        agent.listeners.listen_unix(&mut agent.mux, &path)?;
         sys::console::stage("ready");
-        Err::<(), _>(agent.serve())
+        Err::<(), _>(serve::event_loop::serve(&mut agent))
     })();
     if let Err(error) = served {
         sys::console::warn("cannot serve", error);

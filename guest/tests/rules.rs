@@ -6,11 +6,11 @@ use smolvm_agent::boot::root::probe;
 use smolvm_agent::exec::prepare::prepare;
 use smolvm_agent::exec::ring::{Ring, CAPACITY};
 use smolvm_agent::files::paths::{checked_path, directory_of};
+use smolvm_agent::machine::address::{addresses, Address};
 use smolvm_agent::machine::clock::HostClock;
 use smolvm_agent::machine::configure::{hosts_with, is_hostname};
 use smolvm_agent::machine::slow_mounts::has_slow;
 use smolvm_agent::machine::users::{find_account, groups_of, resolve, resolve_in};
-use smolvm_agent::serve::forward::{addresses, Address};
 use smolvm_agent::sys::text::{decimal, parse_decimal};
 use smolvm_agent::wire::messages::{code, Exec, Forward};
 

@@ -394,7 +394,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
             });
             let info = message["info"].as_object().map(|_| {
                 let info = &message["info"];
-                assert!(info["agent"].as_str().is_none_or(|v| v == smolvm_agent::VERSION));
+                assert!(info["agent"].as_str().is_none_or(|v| v == smolvm_agent::wire::VERSION));
                 Info {
                     kernel: text(info, "kernel"),
                     boot_id: text(info, "boot_id"),

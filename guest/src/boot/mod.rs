@@ -13,6 +13,7 @@ use crate::boot::failed::Failed;
 use crate::machine::disk::Disk;
 use crate::machine::role::Role;
 use crate::serve::agent::Agent;
+use crate::serve::{event_loop, listeners};
 use crate::sys::console;
 use crate::sys::{self, check, Errno};
 
@@ -20,7 +21,7 @@ use crate::sys::{self, check, Errno};
 pub fn run() -> ! {
     let failed = match boot() {
         Ok(mut agent) => {
-            let error = agent.serve();
+            let error = event_loop::serve(&mut agent);
             Failed::new("ready", b"cannot wait for events", error)
         }
         Err(failed) => failed,
@@ -45,9 +46,7 @@ fn boot() -> Result<Agent, Failed> {
     load_modules(&parameters.modules);
     // As early as there is a transport: the host's connection then waits here, instead of being turned away again and again.
     let vsock = match parameters.vsock {
-        Some(port) => Some(
-            crate::serve::listeners::vsock(port).map_err(|e| Failed::new("modules", b"cannot listen on vsock", e))?,
-        ),
+        Some(port) => Some(listeners::vsock(port).map_err(|e| Failed::new("modules", b"cannot listen on vsock", e))?),
         None => None,
     };
     console::stage("modules");
@@ -63,8 +62,14 @@ fn boot() -> Result<Agent, Failed> {
     agent.disk = Disk { upper };
     agent.watch_mounts();
     match vsock {
-        Some(socket) => agent.serve_vsock(socket).map_err(|e| Failed::new("ready", b"cannot watch vsock", e))?,
-        None => agent.open_ports(parameters.ports).map_err(|e| Failed::new("ready", b"cannot watch /dev", e))?,
+        Some(socket) => agent
+            .listeners
+            .serve_vsock(&mut agent.mux, socket)
+            .map_err(|e| Failed::new("ready", b"cannot watch vsock", e))?,
+        None => agent
+            .listeners
+            .open_ports(&mut agent.mux, parameters.ports)
+            .map_err(|e| Failed::new("ready", b"cannot watch /dev", e))?,
     }
     console::stage("ready");
     Ok(agent)

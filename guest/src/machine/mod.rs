@@ -1,5 +1,6 @@
 //! This machine: who it is, its clock, addresses, accounts and facts.
 
+pub mod address;
 pub mod clock;
 pub mod configure;
 pub mod disk;

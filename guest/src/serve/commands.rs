@@ -2,19 +2,24 @@
 
 use std::ffi::CString;
 
+use crate::errors::failure;
 use crate::exec::prepare::{prepare, start_failure};
 use crate::exec::process::{remember_argv, Process, Starting};
-use crate::exec::pty;
 use crate::exec::ring::Ring;
-use crate::exec::spawn::{spawn, Plan, Stage};
-use crate::serve::agent::Agent;
+use crate::exec::spawn::{raise_nofile, spawn, Plan, Stage};
+use crate::exec::{kill, pty};
+use crate::machine::role::Role;
+use crate::machine::users;
+use crate::streams::mux::Mux;
+use crate::streams::settle::settle;
+use crate::streams::sink::drop_sink;
+use crate::streams::source::{pump, TERMINAL_REST};
+use crate::streams::target::Target;
 use crate::streams::task::{Kind, Sink, SinkKind, Source, Task};
-use crate::sys::poller::{Target, Token, IN, OUT};
+use crate::sys::poller::{IN, OUT};
 use crate::sys::{self, Errno, Fd, Res};
-use crate::wire::messages::{code, Exec, Failure};
-
-/// Finished detached processes whose output is kept.
-const KEEP_FINISHED: usize = 64;
+use crate::wire::frame::kind;
+use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome};
 
 /// The descriptors of a command: the child's three, and our ends.
 struct Stdio {
@@ -26,14 +31,30 @@ struct Stdio {
     errors: Option<Fd>,
 }
 
-impl Agent {
+/// What starting commands takes.
+pub struct Commands {
+    null: Fd,
+    next_process: u32,
+    /// their limits of open files
+    nofile: (u64, u64),
+    /// a file system that can hang is mounted: they start in memory of their own
+    pub slow_mounts: bool,
+}
+
+impl Commands {
+    /// Raises the agent's own limit of open files.
+    pub fn new(role: Role) -> Res<Commands> {
+        let nofile = raise_nofile(role == Role::Init).unwrap_or((1024, 4096));
+        Ok(Commands { null: sys::open(c"/dev/null", libc::O_RDWR)?, next_process: 1, nofile, slow_mounts: false })
+    }
+
     /// Starts a command; its task is not tied to a stream yet.
-    pub fn start_command(&mut self, exec: &Exec) -> Result<usize, Failure> {
-        let user = crate::machine::users::resolve(exec.user)?;
+    pub fn start(&mut self, mux: &mut Mux, exec: &Exec) -> Result<usize, Failure> {
+        let user = users::resolve(exec.user)?;
         let command = prepare(exec, &user)?;
-        let stdio = self.stdio(exec).map_err(|e| crate::errors::failure(b"no pipes for the command", e))?;
+        let stdio = self.stdio(exec).map_err(|e| failure(b"no pipes for the command", e))?;
         let identity = (user.identity.uid != 0 || !user.identity.groups.is_empty()).then_some(&user.identity);
-        let cgroup = self.cgroups.take();
+        let cgroup = mux.cgroups.take();
         let plan = Plan {
             programs: &command.programs,
             argv: &command.argv,
@@ -52,7 +73,7 @@ impl Agent {
             Ok(started) => started,
             Err((stage, errno)) => {
                 if let Some(group) = cgroup {
-                    self.cgroups.give(group);
+                    mux.cgroups.give(group);
                 }
                 return Err(start_failure(stage, errno, program, command.cwd.as_bytes()));
             }
@@ -74,8 +95,7 @@ impl Agent {
             starting: None,
         };
         self.next_process = self.next_process.wrapping_add(1).max(1);
-        self.adopt(process, stdio, started.status, command.cwd)
-            .map_err(|e| crate::errors::failure(b"cannot watch the command", e))
+        adopt(mux, process, stdio, started.status, command.cwd).map_err(|e| failure(b"cannot watch the command", e))
     }
 
     fn stdio(&self, exec: &Exec) -> Res<Stdio> {
@@ -105,125 +125,110 @@ impl Agent {
         }
         Ok(Stdio { child, _ends: ends, input, output: Some(out_read), errors: Some(err_read) })
     }
+}
 
-    /// Puts a started command under the loop's care.
-    fn adopt(&mut self, mut process: Process, stdio: Stdio, status: Option<Fd>, cwd: CString) -> Res<usize> {
-        let index = self.tasks.next_index();
-        let terminal = process.pty;
-        let watched = (|| -> Res<_> {
-            let sink = match stdio.input {
-                Some(fd) => {
-                    let token = self.poller.add(&fd, OUT, Target::Sink(index))?;
-                    let kind = if terminal { SinkKind::Terminal } else { SinkKind::Pipe };
-                    Some(Sink { fd, token, writable: true, buf: Vec::new(), done: 0, ended: false, kind })
-                }
-                None => None,
-            };
-            let mut sources = [None, None];
-            for (channel, fd) in [stdio.output, stdio.errors].into_iter().enumerate() {
-                if let Some(fd) = fd {
-                    let token = self.poller.add(&fd, IN, Target::Source(index, channel))?;
-                    sources[channel] = Some(source(fd, token, terminal));
-                }
+/// Puts a started command under the loop's care.
+fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, cwd: CString) -> Res<usize> {
+    let index = mux.tasks.next_index();
+    let terminal = process.pty;
+    let watched = (|| -> Res<_> {
+        let sink = match stdio.input {
+            Some(fd) => {
+                let token = mux.poller.add(&fd, OUT, Target::Sink(index))?;
+                let kind = if terminal { SinkKind::Terminal } else { SinkKind::Pipe };
+                Some(Sink::new(fd, token, kind, true))
             }
-            if let Some(status) = status {
-                sys::set_nonblocking(status.raw())?;
-                let token = self.poller.add(&status, IN, Target::Status(index))?;
-                process.starting = Some(Starting { status, token, cwd: cwd.into_bytes() });
-            }
-            Ok((sink, sources))
-        })();
-        match watched {
-            Ok((sink, sources)) => {
-                Ok(self.tasks.insert(Task { link: None, sink, sources, kind: Kind::Process(Box::new(process)) }))
-            }
-            Err(error) => {
-                let _ = crate::exec::kill::tree(&process, libc::SIGKILL);
-                Err(error)
-            }
-        }
-    }
-
-    /// The status pipe of a command in memory of its own: exec worked, or why not.
-    pub fn on_exec_status(&mut self, task: usize) {
-        let Some(process) = self.tasks.get_mut(task).and_then(|t| t.process_mut()) else { return };
-        let Some(starting) = &process.starting else { return };
-        let mut report = [0u8; 5];
-        let read = sys::read(starting.status.raw(), &mut report);
-        if read.is_err_and(Errno::would_block) {
-            return;
-        }
-        let Some(starting) = process.starting.take() else { return };
-        self.poller.forget(starting.token);
-        let (id, pid) = (process.id, process.pid as u32);
-        if read != Ok(5) {
-            self.opened(task, id, pid);
-            for channel in 0..2 {
-                self.pump(task, channel);
-            }
-            return self.settle(task);
-        }
-        let errno = Errno(i32::from_le_bytes([report[1], report[2], report[3], report[4]]));
-        let program = process.argv.first().cloned().unwrap_or_default();
-        let failure = if process.cancelled {
-            Failure::new(code::CANCELLED, "the command was cancelled")
-        } else {
-            start_failure(Stage::from_byte(report[0]), errno, &program, &starting.cwd)
+            None => None,
         };
-        let link = self.tasks.get_mut(task).and_then(|t| t.link);
-        self.unlink(task);
-        self.remove_task(task);
-        if let Some(link) = link {
-            self.answer(link.session, link.stream, &crate::streams::task::failed(failure));
-        }
-    }
-
-    /// A command has ended: what its pipes hold now is still sent, then its result.
-    pub fn on_exit(&mut self, task: usize, exit_code: u32, signal: u32) {
-        if self.tasks.get(task).and_then(|t| t.process()).is_some_and(|p| p.starting.is_some()) {
-            // It may have died before exec: then the pipe says so, or is closed.
-            self.on_exec_status(task);
-        }
-        let Some(t) = self.tasks.get_mut(task) else { return };
-        for source in t.sources.iter_mut().flatten() {
-            source.ready = true;
-            source.limit = Some(if source.terminal {
-                crate::streams::source::TERMINAL_REST
-            } else {
-                sys::unread(source.fd.raw())
-            });
-        }
-        if let Some(process) = t.process_mut() {
-            process.exited = Some((exit_code, signal));
-        }
-        self.drop_sink(task);
-        for channel in 0..2 {
-            self.pump(task, channel);
-        }
-        self.settle(task);
-    }
-
-    /// A detached process has ended and its ring is complete: its descriptors go, the ring stays for a while.
-    pub fn finish_detached(&mut self, task: usize) {
-        if self.finished.contains(&task) {
-            return;
-        }
-        let Some(process) = self.tasks.get_mut(task).and_then(|t| t.process_mut()) else { return };
-        if let Some(group) = process.cgroup.take() {
-            self.cgroups.give(group);
-        }
-        self.finished.push_back(task);
-        if self.finished.len() > KEEP_FINISHED {
-            // The oldest that nobody reads right now.
-            let oldest = self.finished.iter().position(|&i| self.tasks.get(i).is_none_or(|t| t.link.is_none()));
-            if let Some(gone) = oldest.and_then(|at| self.finished.remove(at)) {
-                self.remove_task(gone);
+        let mut sources = [None, None];
+        for (channel, fd) in [stdio.output, stdio.errors].into_iter().enumerate() {
+            if let Some(fd) = fd {
+                let token = mux.poller.add(&fd, IN, Target::Source(index, channel))?;
+                sources[channel] = Some(Source::new(fd, token, terminal));
             }
+        }
+        if let Some(status) = status {
+            sys::set_nonblocking(status.raw())?;
+            let token = mux.poller.add(&status, IN, Target::Status(index))?;
+            process.starting = Some(Starting { status, token, cwd: cwd.into_bytes() });
+        }
+        Ok((sink, sources))
+    })();
+    match watched {
+        Ok((sink, sources)) => {
+            Ok(mux.tasks.insert(Task { link: None, sink, sources, kind: Kind::Process(Box::new(process)) }))
+        }
+        Err(error) => {
+            let _ = kill::tree(&process, libc::SIGKILL);
+            Err(error)
         }
     }
 }
 
-/// A fresh source.
-pub fn source(fd: Fd, token: Token, terminal: bool) -> Source {
-    Source { fd, token, ready: false, hung_up: false, events: 0, widened: false, waiting: false, limit: None, terminal }
+/// The command runs: OPENED; or, for a detached one, its only answer.
+pub fn opened(mux: &mut Mux, task: usize, process: u32, pid: u32) {
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    let detached = t.process().is_some_and(|p| p.ring.is_some());
+    let Some(link) = t.link else { return };
+    if detached {
+        mux.unlink(task);
+        mux.sessions.answer(link, &Outcome { process, pid, ..Outcome::default() });
+    } else {
+        mux.sessions.send(link, kind::OPENED, 0, |out| encode_opened_process(out, process, pid));
+    }
+}
+
+/// The status pipe of a command in memory of its own: exec worked, or why not.
+pub fn on_exec_status(mux: &mut Mux, task: usize) {
+    let Some(process) = mux.tasks.get_mut(task).and_then(|t| t.process_mut()) else { return };
+    let Some(starting) = &process.starting else { return };
+    let mut report = [0u8; 5];
+    let read = sys::read(starting.status.raw(), &mut report);
+    if read.is_err_and(Errno::would_block) {
+        return;
+    }
+    let Some(starting) = process.starting.take() else { return };
+    mux.poller.forget(starting.token);
+    let (id, pid) = (process.id, process.pid as u32);
+    if read != Ok(5) {
+        opened(mux, task, id, pid);
+        for channel in 0..2 {
+            pump(mux, task, channel);
+        }
+        return settle(mux, task);
+    }
+    let errno = Errno(i32::from_le_bytes([report[1], report[2], report[3], report[4]]));
+    let program = process.argv.first().cloned().unwrap_or_default();
+    let failure = if process.cancelled {
+        Failure::new(code::CANCELLED, "the command was cancelled")
+    } else {
+        start_failure(Stage::from_byte(report[0]), errno, &program, &starting.cwd)
+    };
+    let link = mux.tasks.get_mut(task).and_then(|t| t.link);
+    mux.unlink(task);
+    mux.remove(task);
+    if let Some(link) = link {
+        mux.sessions.answer(link, &Outcome::failed(failure));
+    }
+}
+
+/// A command has ended: what its pipes hold now is still sent, then its result.
+pub fn on_exit(mux: &mut Mux, task: usize, exit_code: u32, signal: u32) {
+    if mux.tasks.get(task).and_then(|t| t.process()).is_some_and(|p| p.starting.is_some()) {
+        // It may have died before exec: then the pipe says so, or is closed.
+        on_exec_status(mux, task);
+    }
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    for source in t.sources.iter_mut().flatten() {
+        source.ready = true;
+        source.limit = Some(if source.terminal { TERMINAL_REST } else { sys::unread(source.fd.raw()) });
+    }
+    if let Some(process) = t.process_mut() {
+        process.exited = Some((exit_code, signal));
+    }
+    drop_sink(mux, task);
+    for channel in 0..2 {
+        pump(mux, task, channel);
+    }
+    settle(mux, task);
 }

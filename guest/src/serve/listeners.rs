@@ -2,9 +2,10 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::serve::agent::Agent;
+use crate::streams::mux::Mux;
 use crate::streams::session::Peer;
-use crate::sys::poller::{Target, IN};
+use crate::streams::target::Target;
+use crate::sys::poller::IN;
 use crate::sys::text::parse_decimal;
 use crate::sys::{self, check, Fd, Res};
 
@@ -16,17 +17,24 @@ const MAX_VSOCK_SESSIONS: usize = 128;
 const BACKLOG: libc::c_int = 16;
 
 /// The ports whose device nodes have not been opened yet.
-pub struct Ports {
+struct Ports {
     missing: Vec<u32>,
     watch: Option<Fd>,
 }
 
 /// A listening socket.
-pub struct Listener {
+struct Listener {
     fd: Fd,
     max_sessions: usize,
     /// on vsock, where processes of this guest could connect too: only the host is served
     vsock: bool,
+}
+
+/// All places where sessions come from.
+#[derive(Default)]
+pub struct Listeners {
+    ports: Option<Ports>,
+    sockets: Vec<Listener>,
 }
 
 /// The nodes of virtio-serial ports that are there: number and path. Their names are vportNpM, where M is the port and N the
@@ -81,21 +89,21 @@ pub fn vsock(port: u32) -> Res<Fd> {
     }
 }
 
-impl Agent {
+impl Listeners {
     /// Opens the ports 1 to `count`, now or when their nodes appear.
-    pub fn open_ports(&mut self, count: u32) -> Res<()> {
+    pub fn open_ports(&mut self, mux: &mut Mux, count: u32) -> Res<()> {
         // SAFETY: plain calls.
         let watch = Fd::own(check(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })?);
         check(unsafe { libc::inotify_add_watch(watch.raw(), c"/dev".as_ptr(), libc::IN_CREATE) })?;
-        self.poller.add(&watch, IN, Target::DeviceNodes)?;
+        mux.poller.add(&watch, IN, Target::DeviceNodes)?;
         self.ports = Some(Ports { missing: (1..=count.min(MAX_PORTS)).collect(), watch: Some(watch) });
         // What appeared before the watch.
-        self.on_device_nodes();
+        self.on_device_nodes(mux);
         Ok(())
     }
 
     /// Something appeared in /dev.
-    pub fn on_device_nodes(&mut self) {
+    pub fn on_device_nodes(&mut self, mux: &mut Mux) {
         let Some(mut ports) = self.ports.take() else { return };
         if let Some(watch) = &ports.watch {
             let mut events = [0u8; 4096];
@@ -106,7 +114,7 @@ impl Agent {
         for port in ports.missing {
             let node = nodes.iter().find(|(number, _)| *number == port);
             match node.map(|(_, path)| sys::open(path, libc::O_RDWR | libc::O_NONBLOCK)) {
-                Some(Ok(fd)) => self.add_session(fd, Peer::Port),
+                Some(Ok(fd)) => mux.sessions.add(&mut mux.poller, fd, Peer::Port),
                 // Not there yet, or its driver is not ready: the next event comes.
                 _ => missing.push(port),
             }
@@ -118,19 +126,19 @@ impl Agent {
         self.ports = Some(ports);
     }
 
-    fn accept_from(&mut self, fd: Fd, max_sessions: usize, vsock: bool) -> Res<()> {
-        self.poller.add(&fd, IN, Target::Listener(self.listeners.len()))?;
-        self.listeners.push(Listener { fd, max_sessions, vsock });
+    fn accept_from(&mut self, mux: &mut Mux, fd: Fd, max_sessions: usize, vsock: bool) -> Res<()> {
+        mux.poller.add(&fd, IN, Target::Listener(self.sockets.len()))?;
+        self.sockets.push(Listener { fd, max_sessions, vsock });
         Ok(())
     }
 
     /// Serves the connections of the host to a socket of [`vsock`].
-    pub fn serve_vsock(&mut self, socket: Fd) -> Res<()> {
-        self.accept_from(socket, MAX_VSOCK_SESSIONS, true)
+    pub fn serve_vsock(&mut self, mux: &mut Mux, socket: Fd) -> Res<()> {
+        self.accept_from(mux, socket, MAX_VSOCK_SESSIONS, true)
     }
 
     /// Listens on a Unix socket (tests).
-    pub fn listen_unix(&mut self, path: &CStr) -> Res<()> {
+    pub fn listen_unix(&mut self, mux: &mut Mux, path: &CStr) -> Res<()> {
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let bytes = path.to_bytes();
         // SAFETY: the address is plain data, filled in before use.
@@ -151,12 +159,12 @@ impl Agent {
             check(libc::listen(fd.raw(), BACKLOG))?;
             fd
         };
-        self.accept_from(fd, 16, false)
+        self.accept_from(mux, fd, 16, false)
     }
 
     /// Connections wait.
-    pub fn on_connection(&mut self, index: usize) {
-        while let Some(listener) = self.listeners.get(index) {
+    pub fn on_connection(&self, mux: &mut Mux, index: usize) {
+        while let Some(listener) = self.sockets.get(index) {
             let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
             // SAFETY: no address is asked for.
             let accepted =
@@ -164,8 +172,8 @@ impl Agent {
             match accepted {
                 Ok(fd) if listener.vsock && !is_from_host(fd) => drop(Fd::own(fd)),
                 // One too many is closed at once: its host learns it from the end of the stream.
-                Ok(fd) if self.sessions.len() >= listener.max_sessions => drop(Fd::own(fd)),
-                Ok(fd) => self.add_session(Fd::own(fd), Peer::Socket),
+                Ok(fd) if mux.sessions.len() >= listener.max_sessions => drop(Fd::own(fd)),
+                Ok(fd) => mux.sessions.add(&mut mux.poller, Fd::own(fd), Peer::Socket),
                 Err(sys::Errno(libc::ECONNABORTED)) => {}
                 Err(_) => return,
             }
@@ -182,14 +190,6 @@ fn is_from_host(fd: i32) -> bool {
         libc::getpeername(fd, &mut address as *mut _ as *mut libc::sockaddr, &mut length) == 0
             && address.svm_cid == libc::VMADDR_CID_HOST
     }
-}
-
-/// True if nobody has the host side of the port open.
-pub fn is_hung_up(fd: &Fd) -> bool {
-    let mut poll = libc::pollfd { fd: fd.raw(), events: 0, revents: 0 };
-    // SAFETY: one entry, no waiting.
-    unsafe { libc::poll(&mut poll, 1, 0) };
-    poll.revents & libc::POLLHUP != 0
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! What a host can ask for, and the loop that answers.
 
 pub mod agent;
+pub mod children;
 pub mod commands;
+pub mod deadlines;
+pub mod event_loop;
 pub mod forward;
+pub mod input;
 pub mod listeners;
+pub mod processes;
 pub mod requests;
 pub mod shutdown;
 pub mod signals;

@@ -2,18 +2,23 @@
 //! through pipes: its data like a command's, its OPENED and RESULT through a status pipe as (kind, length, bytes).
 
 use crate::errors::failure;
+use crate::files::abort::prepare_worker;
 use crate::files::channels::Channels;
-use crate::serve::agent::Agent;
-use crate::streams::task::{failed, Kind, Link, Sink, SinkKind, Task, Worker};
-use crate::sys::poller::{Target, IN, OUT};
+use crate::files::request;
+use crate::machine::address::look_up;
+use crate::streams::mux::Mux;
+use crate::streams::session::Link;
+use crate::streams::settle::settle;
+use crate::streams::source::pump;
+use crate::streams::target::Target;
+use crate::streams::task::{Kind, Sink, SinkKind, Source, Task, Worker};
+use crate::sys::poller::{IN, OUT};
 use crate::sys::{self, check, Res};
-use crate::wire::frame::kind;
+use crate::wire::frame::{kind, MAX_PAYLOAD};
 use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
 
 /// The longest report of a worker: OPENED and RESULT each fit a frame.
-const MAX_REPORT: usize = 2 * crate::wire::frame::MAX_PAYLOAD + 16;
-/// A worker that was told to clean up is killed after this, in ms.
-const CLEAN_UP_MS: u64 = 1000;
+const MAX_REPORT: usize = 2 * MAX_PAYLOAD + 16;
 
 /// Watches at once, over all sessions: each is a process, and takes one of the 128 queues that a user may have.
 const MAX_WATCHES: usize = 64;
@@ -59,155 +64,126 @@ impl Job<'_> {
     }
 }
 
-impl Agent {
-    /// Forks a worker and ties it to the stream.
-    pub fn start_worker(&mut self, link: Link, job: Job) -> Result<(), Failure> {
-        let is_watch = |task: &Task| matches!(&task.kind, Kind::Worker(worker) if worker.watch);
-        if job.is_watch() && self.tasks.iter().filter(|(_, task)| is_watch(task)).count() >= MAX_WATCHES {
-            return Err(Failure::new(code::LIMIT, "there are 64 watches already"));
-        }
-        let task = self.fork_worker(&job).map_err(|e| failure(b"cannot start a worker", e))?;
-        self.connect_stream(link, task);
-        Ok(())
+/// Forks a worker and ties it to the stream.
+pub fn start(mux: &mut Mux, link: Link, job: Job) -> Result<(), Failure> {
+    let is_watch = |task: &Task| matches!(&task.kind, Kind::Worker(worker) if worker.watch);
+    if job.is_watch() && mux.tasks.iter().filter(|(_, task)| is_watch(task)).count() >= MAX_WATCHES {
+        return Err(Failure::new(code::LIMIT, "there are 64 watches already"));
     }
+    let task = fork(mux, &job).map_err(|e| failure(b"cannot start a worker", e))?;
+    mux.connect(link, task);
+    Ok(())
+}
 
-    fn fork_worker(&mut self, job: &Job) -> Res<usize> {
-        let (status, child_status) = sys::pipe()?;
-        sys::set_nonblocking(status.raw())?;
-        let mut input = None;
-        let mut output = None;
-        let mut channels = Channels { status: child_status, input: None, output: None };
-        if job.has_input() {
-            let (read, write) = sys::pipe()?;
-            sys::set_nonblocking(write.raw())?;
-            sys::widen_pipe(write.raw());
-            channels.input = Some(read);
-            input = Some(write);
-        }
-        if job.has_output() {
-            let (read, write) = sys::pipe()?;
-            sys::set_nonblocking(read.raw())?;
-            sys::widen_pipe(read.raw());
-            channels.output = Some(write);
-            output = Some(read);
-        }
-        // SAFETY: the agent has one thread, so the child may do anything.
-        let pid = check(unsafe { libc::fork() })?;
-        if pid == 0 {
-            child(job, &channels);
-        }
-        drop(channels);
-        let index = self.tasks.next_index();
-        let sink = match input {
-            Some(fd) => {
-                let token = self.poller.add(&fd, OUT, Target::Sink(index))?;
-                let kind = SinkKind::Pipe;
-                Some(Sink { fd, token, writable: true, buf: Vec::new(), done: 0, ended: false, kind })
-            }
-            None => None,
-        };
-        let mut sources = [None, None];
-        if let Some(fd) = output {
-            let token = self.poller.add(&fd, IN, Target::Source(index, 0))?;
-            sources[0] = Some(crate::serve::commands::source(fd, token, false));
-        }
-        let status_token = self.poller.add(&status, IN, Target::Status(index))?;
-        let worker = Worker {
-            pid,
-            status,
-            status_token,
-            report: Vec::new(),
-            opened: !job.has_opened(),
-            result: None,
-            cleans_up: job.has_input(),
-            watch: job.is_watch(),
-            cancelled: false,
-            kill_at: None,
-            port: if let Job::LookUp(_, port) = job { *port } else { 0 },
-        };
-        Ok(self.tasks.insert(Task { link: None, sink, sources, kind: Kind::Worker(worker) }))
+fn fork(mux: &mut Mux, job: &Job) -> Res<usize> {
+    let (status, child_status) = sys::pipe()?;
+    sys::set_nonblocking(status.raw())?;
+    let mut input = None;
+    let mut output = None;
+    let mut channels = Channels { status: child_status, input: None, output: None };
+    if job.has_input() {
+        let (read, write) = sys::pipe()?;
+        sys::set_nonblocking(write.raw())?;
+        sys::widen_pipe(write.raw());
+        channels.input = Some(read);
+        input = Some(write);
     }
+    if job.has_output() {
+        let (read, write) = sys::pipe()?;
+        sys::set_nonblocking(read.raw())?;
+        sys::widen_pipe(read.raw());
+        channels.output = Some(write);
+        output = Some(read);
+    }
+    // SAFETY: the agent has one thread, so the child may do anything.
+    let pid = check(unsafe { libc::fork() })?;
+    if pid == 0 {
+        child(job, &channels);
+    }
+    drop(channels);
+    let index = mux.tasks.next_index();
+    let sink = match input {
+        Some(fd) => {
+            let token = mux.poller.add(&fd, OUT, Target::Sink(index))?;
+            let kind = SinkKind::Pipe;
+            Some(Sink::new(fd, token, kind, true))
+        }
+        None => None,
+    };
+    let mut sources = [None, None];
+    if let Some(fd) = output {
+        let token = mux.poller.add(&fd, IN, Target::Source(index, 0))?;
+        sources[0] = Some(Source::new(fd, token, false));
+    }
+    let status_token = mux.poller.add(&status, IN, Target::Status(index))?;
+    let worker = Worker {
+        pid,
+        status,
+        status_token,
+        report: Vec::new(),
+        opened: !job.has_opened(),
+        result: None,
+        cleans_up: job.has_input(),
+        watch: job.is_watch(),
+        cancelled: false,
+        kill_at: None,
+        port: if let Job::LookUp(_, port) = job { *port } else { 0 },
+    };
+    Ok(mux.tasks.insert(Task { link: None, sink, sources, kind: Kind::Worker(worker) }))
+}
 
-    /// A worker told something.
-    pub fn on_worker_status(&mut self, task: usize) {
-        let Some(t) = self.tasks.get_mut(task) else { return };
-        let link = t.link;
-        let Kind::Worker(worker) = &mut t.kind else { return };
-        while worker.report.len() < MAX_REPORT
-            && sys::read_append(worker.status.raw(), &mut worker.report, 4096).is_ok_and(|n| n > 0)
-        {}
-        let mut begun = None;
-        let mut found = None;
-        while let Some((record_kind, message, used)) = next_report(&worker.report) {
-            if record_kind == kind::OPENED && !worker.opened {
-                worker.opened = true;
-                begun = Some(message.to_vec());
-            } else if record_kind == kind::RESULT {
-                worker.result = Some(message.to_vec());
-            } else if record_kind == LOOKED_UP {
-                found = Some(message.to_vec());
-            }
-            worker.report.drain(..used);
+/// A worker told something. Returns the addresses that it has looked up.
+pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
+    let t = mux.tasks.get_mut(task)?;
+    let link = t.link;
+    let Kind::Worker(worker) = &mut t.kind else { return None };
+    while worker.report.len() < MAX_REPORT
+        && sys::read_append(worker.status.raw(), &mut worker.report, 4096).is_ok_and(|n| n > 0)
+    {}
+    let mut begun = None;
+    let mut found = None;
+    while let Some((record_kind, message, used)) = next_report(&worker.report) {
+        if record_kind == kind::OPENED && !worker.opened {
+            worker.opened = true;
+            begun = Some(message.to_vec());
+        } else if record_kind == kind::RESULT {
+            worker.result = Some(message.to_vec());
+        } else if record_kind == LOOKED_UP {
+            found = Some(message.to_vec());
         }
-        if let Some(found) = found {
-            return self.on_looked_up(task, &found);
-        }
-        if let (Some(message), Some(link)) = (begun, link) {
-            if let Some(session) = self.sessions.get_mut(link.session) {
-                session.put(link.stream, kind::OPENED, 0, &message);
-            }
-            self.mark(link.session);
-        }
-        self.pump(task, 0);
-        self.settle(task);
+        worker.report.drain(..used);
     }
+    if found.is_some() && link.is_some() && !worker.cancelled {
+        return found;
+    }
+    if let (Some(message), Some(link)) = (begun, link) {
+        mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(&message));
+    }
+    pump(mux, task, 0);
+    settle(mux, task);
+    None
+}
 
-    /// A worker's process has ended, with or without a word.
-    pub fn on_worker_exit(&mut self, task: usize) {
-        self.on_worker_status(task);
-        let Some(t) = self.tasks.get_mut(task) else { return };
-        let Kind::Worker(worker) = &mut t.kind else { return };
-        worker.pid = 0;
-        worker.kill_at = None;
-        if worker.result.is_none() {
-            let failure = Failure::new(code::IO, "the file worker was killed (the guest may be out of memory)");
-            let mut message = Vec::new();
-            failed(failure).encode(&mut message);
-            worker.result = Some(message);
-            // What was read is still sent before the error.
-        }
-        self.pump(task, 0);
-        self.settle(task);
+/// A worker's process has ended, with or without a word. Returns what [`on_status`] does.
+pub fn on_exit(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
+    let found = on_status(mux, task);
+    if found.is_some() {
+        return found;
     }
-
-    /// Stops a worker. One that writes is asked, so that it removes what is half written; the others are killed.
-    pub fn stop_worker(&mut self, task: usize) {
-        let Some(Kind::Worker(worker)) = self.tasks.get_mut(task).map(|t| &mut t.kind) else { return };
-        worker.cancelled = true;
-        if worker.pid > 0 {
-            let signal = if worker.cleans_up { libc::SIGTERM } else { libc::SIGKILL };
-            let _ = sys::kill(worker.pid, signal);
-            worker.kill_at = worker.cleans_up.then(|| sys::now_ms() + CLEAN_UP_MS);
-        }
+    let t = mux.tasks.get_mut(task)?;
+    let Kind::Worker(worker) = &mut t.kind else { return None };
+    worker.pid = 0;
+    worker.kill_at = None;
+    if worker.result.is_none() {
+        let failure = Failure::new(code::IO, "the file worker was killed (the guest may be out of memory)");
+        let mut message = Vec::new();
+        Outcome::failed(failure).encode(&mut message);
+        worker.result = Some(message);
+        // What was read is still sent before the error.
     }
-
-    /// RESULT, once the worker has reported and its output has been sent.
-    pub fn settle_worker(&mut self, task: usize) {
-        let Some(t) = self.tasks.get_mut(task) else { return };
-        let link = t.link;
-        let Kind::Worker(worker) = &mut t.kind else { return };
-        if worker.cancelled && worker.pid > 0 {
-            return; // until it has been reaped: then nothing of it acts any more
-        }
-        let Some(result) = worker.result.take() else { return };
-        let cancelled = worker.cancelled;
-        self.remove_task(task);
-        let Some(link) = link else { return };
-        if cancelled {
-            return self.answer(link.session, link.stream, &crate::serve::requests::cancelled());
-        }
-        self.answer_encoded(link.session, link.stream, &result);
-    }
+    pump(mux, task, 0);
+    settle(mux, task);
+    None
 }
 
 /// The first complete record of a status pipe: kind, message, length of all.
@@ -219,7 +195,7 @@ fn next_report(buf: &[u8]) -> Option<(u8, &[u8], usize)> {
 
 /// The child: does the job, reports, exits.
 fn child(job: &Job, channels: &Channels) -> ! {
-    crate::files::abort::prepare_worker();
+    prepare_worker();
     channels.close_others();
     let outcome = match job {
         Job::Sync => {
@@ -230,14 +206,14 @@ fn child(job: &Job, channels: &Channels) -> ! {
         Job::Bytes(bytes) => sys::write_all(channels.output(), bytes)
             .map(|()| Outcome::default())
             .map_err(|e| failure(b"cannot hand out the answer", e)),
-        Job::File(request) => crate::files::request::run(request, channels),
-        Job::LookUp(host, port) => crate::serve::forward::look_up(host, *port).map(|found| {
+        Job::File(file) => request::run(file, channels),
+        Job::LookUp(host, port) => look_up(host, *port).map(|found| {
             channels.report(LOOKED_UP, &found);
             Outcome::default()
         }),
     };
     let mut message = Vec::new();
-    outcome.unwrap_or_else(failed).encode(&mut message);
+    outcome.unwrap_or_else(Outcome::failed).encode(&mut message);
     channels.report(kind::RESULT, &message);
     // SAFETY: plain call; the parent closes nothing of ours.
     unsafe { libc::_exit(0) }

@@ -1,5 +1,14 @@
 //! Sessions, their streams, and the bytes between a stream and the task that runs for it.
 
+pub mod flush;
+pub mod mux;
+pub mod orphans;
 pub mod session;
+pub mod sessions;
+pub mod settle;
+pub mod sink;
+pub mod slab;
 pub mod source;
+pub mod stop;
+pub mod target;
 pub mod task;

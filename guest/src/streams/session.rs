@@ -1,4 +1,4 @@
-//! One host connection: its buffers, its streams and their credit. Only bookkeeping; serve/ and pump.rs act.
+//! One host connection: its buffers, its streams and their credit. Only bookkeeping.
 
 use std::collections::VecDeque;
 
@@ -36,6 +36,13 @@ pub enum Peer {
     Socket,
 }
 
+/// Names a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    pub session: usize,
+    pub stream: u32,
+}
+
 /// One stream of a session.
 pub struct Stream {
     pub id: u32,
@@ -52,6 +59,22 @@ pub struct Stream {
     pub ended: bool,
     /// it was given extra credit
     pub wide: bool,
+}
+
+impl Stream {
+    /// A fresh one, whose OPEN has begun.
+    pub fn new(id: u32) -> Stream {
+        Stream {
+            id,
+            opening: Some(Vec::new()),
+            task: None,
+            credit: [0; 2],
+            receive_credit: START_CREDIT,
+            ungranted: 0,
+            ended: false,
+            wide: false,
+        }
+    }
 }
 
 pub struct Session {

@@ -2,16 +2,10 @@
 //! (channel 0) and two ways out (channels 1 and 2), so moving bytes is the same code for them.
 
 use crate::exec::process::Process;
+use crate::machine::address::Address;
+use crate::streams::session::Link;
 use crate::sys::poller::Token;
 use crate::sys::Fd;
-use crate::wire::messages::{Failure, Outcome};
-
-/// A stream that takes part in a task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Link {
-    pub session: usize,
-    pub stream: u32,
-}
 
 /// The way in: bytes of channel 0 on their way to a descriptor.
 pub struct Sink {
@@ -56,6 +50,30 @@ pub struct Source {
     pub terminal: bool,
 }
 
+impl Sink {
+    /// A fresh one; `writable` unless it must be waited for.
+    pub fn new(fd: Fd, token: Token, kind: SinkKind, writable: bool) -> Sink {
+        Sink { fd, token, writable, buf: Vec::new(), done: 0, ended: false, kind }
+    }
+}
+
+impl Source {
+    /// A fresh one.
+    pub fn new(fd: Fd, token: Token, terminal: bool) -> Source {
+        Source {
+            fd,
+            token,
+            ready: false,
+            hung_up: false,
+            events: 0,
+            widened: false,
+            waiting: false,
+            limit: None,
+            terminal,
+        }
+    }
+}
+
 pub enum Kind {
     Process(Box<Process>),
     Worker(Worker),
@@ -89,7 +107,7 @@ pub struct Forward {
     /// connect(2) has not finished yet
     pub connecting: bool,
     /// addresses left to try
-    pub next: Vec<crate::serve::forward::Address>,
+    pub next: Vec<Address>,
     /// the host's direction is over
     pub input_over: bool,
 }
@@ -114,67 +132,4 @@ impl Task {
             _ => None,
         }
     }
-}
-
-/// A table with stable indices.
-pub struct Slab<T> {
-    items: Vec<Option<T>>,
-    free: Vec<usize>,
-}
-
-impl<T> Slab<T> {
-    pub const fn new() -> Self {
-        Slab { items: Vec::new(), free: Vec::new() }
-    }
-    /// The index that the next [`Slab::insert`] returns.
-    pub fn next_index(&self) -> usize {
-        self.free.last().copied().unwrap_or(self.items.len())
-    }
-    pub fn insert(&mut self, item: T) -> usize {
-        match self.free.pop() {
-            Some(index) => {
-                self.items[index] = Some(item);
-                index
-            }
-            None => {
-                self.items.push(Some(item));
-                self.items.len() - 1
-            }
-        }
-    }
-    pub fn remove(&mut self, index: usize) -> Option<T> {
-        let item = self.items.get_mut(index)?.take()?;
-        self.free.push(index);
-        Some(item)
-    }
-    pub fn get(&self, index: usize) -> Option<&T> {
-        self.items.get(index)?.as_ref()
-    }
-    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.items.get_mut(index)?.as_mut()
-    }
-    pub fn len(&self) -> usize {
-        self.items.len() - self.free.len()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, item)))
-    }
-    /// One past the highest index in use.
-    pub fn bound(&self) -> usize {
-        self.items.len()
-    }
-}
-
-impl<T> Default for Slab<T> {
-    fn default() -> Self {
-        Slab::new()
-    }
-}
-
-/// An outcome that is a failure.
-pub fn failed(failure: Failure) -> Outcome {
-    Outcome { error: Some(failure), ..Outcome::default() }
 }

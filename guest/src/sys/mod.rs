@@ -241,3 +241,11 @@ pub fn rename(from: &CStr, to: &CStr) -> Res<()> {
     // SAFETY: both paths are NUL-terminated.
     check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(|_| ())
 }
+
+/// True if nobody has a port's or connection's other side open.
+pub fn is_hung_up(fd: &Fd) -> bool {
+    let mut poll = libc::pollfd { fd: fd.raw(), events: 0, revents: 0 };
+    // SAFETY: one entry, no waiting.
+    unsafe { libc::poll(&mut poll, 1, 0) };
+    poll.revents & libc::POLLHUP != 0
+}

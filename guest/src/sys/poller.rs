@@ -3,45 +3,28 @@
 
 use crate::sys::{check, Errno, Fd, Res};
 
-/// What a descriptor belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target {
-    Signals,
-    DeviceNodes,
-    Mounts,
-    Listener(usize),
-    Session(usize),
-    /// a task's way in (channel 0)
-    Sink(usize),
-    /// a task's output: task, 0 for channel 1 or 1 for channel 2
-    Source(usize, usize),
-    /// the exec status or result pipe of a task
-    Status(usize),
-    /// output that a finished command's background children still write
-    Orphan(usize),
-}
-
 /// Names one registration; outlives it without harm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Token(u64);
 
-struct Slot {
+struct Slot<T> {
     generation: u32,
-    target: Option<Target>,
+    target: Option<T>,
 }
 
 /// Events that came with one wait.
-pub struct Event {
-    pub target: Target,
+pub struct Event<T> {
+    pub target: T,
     pub readable: bool,
     pub writable: bool,
     /// the other side has gone (EPOLLHUP or EPOLLERR), or will write no more (EPOLLRDHUP, where it is asked for)
     pub hangup: bool,
 }
 
-pub struct Poller {
+/// `T` says what a descriptor belongs to.
+pub struct Poller<T> {
     epoll: Fd,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<T>>,
     free: Vec<u32>,
     events: [libc::epoll_event; 64],
     pending: usize,
@@ -55,8 +38,8 @@ pub const PRI: u32 = libc::EPOLLPRI as u32;
 pub const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const HANGUP: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
-impl Poller {
-    pub fn new() -> Res<Poller> {
+impl<T: Copy + PartialEq> Poller<T> {
+    pub fn new() -> Res<Poller<T>> {
         // SAFETY: plain call.
         let epoll = Fd::own(check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?);
         Ok(Poller {
@@ -70,7 +53,7 @@ impl Poller {
     }
 
     /// Watches `fd`, edge-triggered.
-    pub fn add(&mut self, fd: &Fd, interest: u32, target: Target) -> Res<Token> {
+    pub fn add(&mut self, fd: &Fd, interest: u32, target: T) -> Res<Token> {
         let index = match self.free.pop() {
             Some(index) => index as usize,
             None => {
@@ -104,7 +87,7 @@ impl Poller {
     }
 
     /// Gives the events of a registration to another target.
-    pub fn retarget(&mut self, token: Token, target: Target) {
+    pub fn retarget(&mut self, token: Token, target: T) {
         let slot = &mut self.slots[token.0 as u32 as usize];
         if slot.generation == (token.0 >> 32) as u32 {
             slot.target = Some(target);
@@ -118,8 +101,8 @@ impl Poller {
         unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_MOD, fd.raw(), &mut event) };
     }
 
-    /// Waits for events, at most `timeout_ms` (-1: for ever).
-    pub fn wait(&mut self, timeout_ms: i32) -> Res<()> {
+    /// Waits for events, at most `timeout_ms` (-1: for ever). Those of `first` come before the others.
+    pub fn wait(&mut self, timeout_ms: i32, first: T) -> Res<()> {
         self.next = 0;
         self.pending = 0;
         let max = self.events.len() as i32;
@@ -129,16 +112,15 @@ impl Poller {
             Err(Errno(libc::EINTR)) => {}
             Err(error) => return Err(error),
         }
-        // Children that ended come first: their last output and their result then leave in one write.
         for i in 1..self.pending {
-            if self.target(self.events[i].u64) == Some(Target::Signals) {
+            if self.target(self.events[i].u64) == Some(first) {
                 self.events.swap(0, i);
             }
         }
         Ok(())
     }
 
-    fn target(&self, token: u64) -> Option<Target> {
+    fn target(&self, token: u64) -> Option<T> {
         let slot = self.slots.get(token as u32 as usize)?;
         if slot.generation == (token >> 32) as u32 {
             slot.target
@@ -148,7 +130,7 @@ impl Poller {
     }
 
     /// The next event of the last wait whose registration still exists.
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event<T>> {
         while self.next < self.pending {
             let event = self.events[self.next];
             self.next += 1;

@@ -593,7 +593,7 @@ pub struct Info {
 
 impl Info {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_bytes(out, 1, crate::VERSION.as_bytes());
+        put_bytes(out, 1, crate::wire::VERSION.as_bytes());
         put_bytes(out, 2, &self.kernel);
         put_bytes(out, 3, &self.boot_id);
         put_uint(out, 4, self.uptime_ms);
@@ -639,6 +639,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// An outcome that is a failure.
+    pub fn failed(failure: Failure) -> Outcome {
+        Outcome { error: Some(failure), ..Outcome::default() }
+    }
+
+    /// The outcome of what RESET stopped.
+    pub fn cancelled() -> Outcome {
+        Outcome::failed(Failure::new(code::CANCELLED, "the request was cancelled"))
+    }
+
     pub fn encode(&self, out: &mut Vec<u8>) {
         if let Some(error) = &self.error {
             let mut body = Vec::new();

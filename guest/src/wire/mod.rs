@@ -4,3 +4,6 @@ pub mod fields;
 pub mod frame;
 pub mod messages;
 pub mod tree;
+
+/// The agent's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

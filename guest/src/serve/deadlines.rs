@@ -1,0 +1,44 @@
+//! What happens because time has passed: workers that were told to stop are killed, sessions that nobody was seen at
+//! are looked at again.
+
+use crate::streams::mux::Mux;
+use crate::streams::stop::end_session;
+use crate::streams::task::Kind;
+use crate::sys;
+
+/// When the next thing is due, in monotonic ms.
+pub fn next(mux: &Mux) -> Option<u64> {
+    let checks = mux.sessions.iter().filter_map(|session| session.check_at);
+    let kills = mux.tasks.iter().filter_map(|(_, task)| match &task.kind {
+        Kind::Worker(worker) => worker.kill_at,
+        _ => None,
+    });
+    checks.chain(kills).min()
+}
+
+/// Does what is due.
+pub fn act(mux: &mut Mux) {
+    if next(mux).is_none() {
+        return;
+    }
+    let now = sys::now_ms();
+    for task in 0..mux.tasks.bound() {
+        if let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) {
+            if worker.kill_at.is_some_and(|at| at <= now) {
+                worker.kill_at = None;
+                let _ = sys::kill(worker.pid, libc::SIGKILL);
+            }
+        }
+    }
+    for index in mux.sessions.indices() {
+        let Some(session) = mux.sessions.get_mut(index) else { continue };
+        if session.check_at.is_some_and(|at| at <= now) {
+            session.check_at = None;
+            if sys::is_hung_up(&session.fd) {
+                end_session(mux, index);
+            } else {
+                session.connected = true;
+            }
+        }
+    }
+}

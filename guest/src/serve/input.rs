@@ -1,0 +1,249 @@
+//! What comes from a host: the start of a session, and its frames.
+
+use crate::serve::agent::Agent;
+use crate::serve::processes;
+use crate::serve::requests::begin;
+use crate::streams::mux::Mux;
+use crate::streams::session::{Link, Peer, Stream, MAX_CREDIT, MAX_STREAMS, OUT_MAX};
+use crate::streams::sink::{deliver, deliver_end};
+use crate::streams::source::{pump, pump_ring};
+use crate::streams::stop::{close_session, end_session, reset};
+use crate::streams::target::Event;
+use crate::sys;
+use crate::wire::frame::{self, kind, Header, Scan, Sender, HEADER, MAGIC};
+use crate::wire::messages::{code, Control, Failure, HelloAck, Open, Outcome};
+use crate::wire::VERSION;
+
+/// The one version of the protocol so far.
+const PROTOCOL: u32 = 1;
+/// One read of a session. A virtio-serial port gives at most 4 KiB at a time, a socket more.
+const READ_SIZE: usize = 65_536;
+/// Reads of one session before the others get a turn.
+const READS_PER_TURN: usize = 32;
+/// The longest OPEN, all its frames together.
+const MAX_OPEN: usize = 1 << 20;
+/// A session whose host was never seen connected is looked at again after this, in ms.
+const LIMBO_MS: u64 = 5000;
+
+/// A frame that breaks a rule; the session ends.
+#[derive(Debug, PartialEq, Eq)]
+struct ProtocolError;
+
+/// A session's port or connection changed.
+pub fn on_session(mux: &mut Mux, index: usize, event: &Event) {
+    let Some(session) = mux.sessions.get_mut(index) else { return };
+    session.readable |= event.readable;
+    session.writable |= event.writable;
+    if session.peer == Peer::Port {
+        if !event.hangup {
+            session.connected = true;
+            session.check_at = None;
+        } else if session.active && session.connected {
+            end_session(mux, index);
+        }
+    }
+    mux.sessions.mark(index);
+}
+
+/// Reads what is there and handles the frames in it.
+pub fn read_session(agent: &mut Agent, index: usize) {
+    for _ in 0..READS_PER_TURN {
+        let Some(session) = agent.mux.sessions.get_mut(index) else { return };
+        if !session.readable || session.unsent() > OUT_MAX {
+            return;
+        }
+        if session.taken > 0 {
+            session.inbound.drain(..session.taken);
+            session.taken = 0;
+        }
+        // At most one incomplete frame is kept, so the buffer stays below two frames.
+        match sys::read_append(session.fd.raw(), &mut session.inbound, READ_SIZE) {
+            Ok(0) => {
+                session.readable = false;
+                if session.peer == Peer::Socket {
+                    close_session(&mut agent.mux, index);
+                    return;
+                }
+            }
+            Ok(_) => handle_input(agent, index),
+            Err(error) if error.would_block() => session.readable = false,
+            Err(_) => {
+                session.readable = false;
+                if session.peer == Peer::Socket {
+                    close_session(&mut agent.mux, index);
+                    return;
+                }
+            }
+        }
+    }
+    agent.mux.sessions.mark(index);
+}
+
+/// Handles every complete frame of the inbound buffer, until too much waits to be sent.
+fn handle_input(agent: &mut Agent, index: usize) {
+    loop {
+        let Some(session) = agent.mux.sessions.get_mut(index) else { return };
+        let rest = &session.inbound[session.taken..];
+        if !session.active {
+            match frame::scan(rest) {
+                Scan::More { discard } => {
+                    session.taken += discard;
+                    return;
+                }
+                Scan::Start { used, hello } => {
+                    session.taken += used;
+                    start_session(agent, index, &hello.nonce);
+                }
+            }
+            continue;
+        }
+        let Some(bytes) = rest.first_chunk::<HEADER>() else { return };
+        let header = match Header::parse(bytes, Sender::Host) {
+            Ok(header) => header,
+            // Also the way a new MAGIC looks: the search begins with this very header.
+            Err(_) => {
+                end_session(&mut agent.mux, index);
+                continue;
+            }
+        };
+        if rest.len() < HEADER + header.len {
+            return;
+        }
+        let from = session.taken + HEADER;
+        // The payload is taken out of the session's buffer for as long as it is looked at.
+        let inbound = std::mem::take(&mut session.inbound);
+        let good = on_frame(agent, index, header, &inbound[from..from + header.len]);
+        let Some(session) = agent.mux.sessions.get_mut(index) else { return };
+        session.inbound = inbound;
+        match good {
+            Ok(()) => session.taken = from + header.len,
+            Err(ProtocolError) => end_session(&mut agent.mux, index),
+        }
+    }
+}
+
+fn start_session(agent: &mut Agent, index: usize, nonce: &[u8; 16]) {
+    let ack = HelloAck {
+        version: PROTOCOL,
+        nonce,
+        agent: VERSION.as_bytes(),
+        boot_id: &agent.boot_id,
+        configured: agent.configured,
+    };
+    let Some(session) = agent.mux.sessions.get_mut(index) else { return };
+    session.active = true;
+    if session.peer == Peer::Port && !session.connected {
+        session.check_at = Some(sys::now_ms() + LIMBO_MS);
+    }
+    session.out.extend_from_slice(MAGIC);
+    session.put_with(0, kind::HELLO_ACK, 0, |out| ack.encode(out));
+}
+
+fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+    let Some(session) = agent.mux.sessions.get_mut(index) else { return Ok(()) };
+    if header.stream == 0 {
+        return match header.kind {
+            kind::PING => {
+                session.put(0, kind::PONG, 0, payload);
+                Ok(())
+            }
+            // We send no PING that it could answer.
+            kind::PONG => Ok(()),
+            // HELLO without MAGIC before it.
+            _ => Err(ProtocolError),
+        };
+    }
+    if header.kind == kind::OPEN {
+        return on_open(agent, index, header, payload);
+    }
+    let link = Link { session: index, stream: header.stream };
+    let Some(stream) = session.stream(header.stream) else {
+        // Its result crossed the frame; a stream that never was is another matter.
+        return if header.stream <= session.last_stream { Ok(()) } else { Err(ProtocolError) };
+    };
+    if stream.opening.is_some() && header.kind != kind::RESET {
+        return Err(ProtocolError);
+    }
+    match header.kind {
+        kind::DATA => {
+            if stream.ended || payload.len() as u32 > stream.receive_credit {
+                return Err(ProtocolError);
+            }
+            stream.receive_credit -= payload.len() as u32;
+            deliver(&mut agent.mux, link, payload);
+        }
+        kind::END => {
+            if stream.ended {
+                return Err(ProtocolError);
+            }
+            stream.ended = true;
+            deliver_end(&mut agent.mux, link);
+        }
+        kind::WINDOW => {
+            let credit = u32::from_le_bytes(payload.try_into().map_err(|_| ProtocolError)?);
+            let channel = usize::from(header.flags - 1);
+            let sum = stream.credit[channel].checked_add(credit).filter(|&sum| sum <= MAX_CREDIT);
+            stream.credit[channel] = sum.ok_or(ProtocolError)?;
+            if let Some(task) = stream.task {
+                pump(&mut agent.mux, task, channel);
+                pump_ring(&mut agent.mux, task);
+            }
+        }
+        kind::CONTROL => {
+            let control = Control::decode(payload).map_err(|_| ProtocolError)?;
+            processes::control(&mut agent.mux, link, &control);
+        }
+        kind::RESET => reset(&mut agent.mux, link),
+        _ => return Err(ProtocolError),
+    }
+    Ok(())
+}
+
+fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+    let Some(session) = agent.mux.sessions.get_mut(index) else { return Ok(()) };
+    let more = header.flags & frame::MORE != 0;
+    let id = header.stream;
+    let link = Link { session: index, stream: id };
+    if id > session.last_stream {
+        session.last_stream = id;
+        if session.streams.len() >= MAX_STREAMS {
+            // Parts that follow are of a finished stream.
+            let failure = Failure::new(code::LIMIT, "too many streams are open in this session");
+            agent.mux.sessions.answer(link, &Outcome::failed(failure));
+            return Ok(());
+        }
+        session.streams.push(Stream::new(id));
+        if !more {
+            // The usual case: nothing to collect.
+            return request(agent, link, payload);
+        }
+    }
+    let Some(stream) = session.stream(id) else { return Ok(()) };
+    let Some(collected) = &mut stream.opening else { return Err(ProtocolError) };
+    if collected.len() + payload.len() > MAX_OPEN {
+        return Err(ProtocolError);
+    }
+    collected.extend_from_slice(payload);
+    if !more {
+        let collected = std::mem::take(collected);
+        return request(agent, link, &collected);
+    }
+    Ok(())
+}
+
+/// A complete OPEN.
+fn request(agent: &mut Agent, link: Link, payload: &[u8]) -> Result<(), ProtocolError> {
+    let open = Open::decode(payload).map_err(|_| ProtocolError)?;
+    if let Some(stream) = agent.mux.sessions.stream(link) {
+        stream.opening = None;
+        stream.credit = [open.window; 2];
+    }
+    agent.host_clock.follow(open.clock_ms);
+    let outcome = match begin(agent, link, &open.request) {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => return Ok(()),
+        Err(failure) => Outcome::failed(failure),
+    };
+    agent.mux.sessions.answer(link, &outcome);
+    Ok(())
+}

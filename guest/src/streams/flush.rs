@@ -1,0 +1,46 @@
+//! The way out of a session: what waits is written, and lets waiting output follow.
+
+use crate::streams::mux::Mux;
+use crate::streams::session::{Peer, OUT_MAX};
+use crate::streams::source::pump_waiting;
+use crate::streams::stop::close_session;
+use crate::sys;
+use crate::sys::poller::{IN, OUT};
+
+/// Writes of one session before the others get a turn.
+const WRITES_PER_TURN: usize = 16;
+/// Writes what waits, and lets waiting output follow.
+pub fn flush(mux: &mut Mux, index: usize) {
+    for _ in 0..WRITES_PER_TURN {
+        let Some(session) = mux.sessions.get_mut(index) else { return };
+        while session.writable && session.unsent() > 0 {
+            match sys::write(session.fd.raw(), &session.out[session.sent..]) {
+                Ok(n) => session.sent += n,
+                Err(error) if error.would_block() || session.peer == Peer::Port => {
+                    // Only now are events of room worth their price.
+                    session.writable = false;
+                    session.wants_room = true;
+                    mux.poller.rearm(&session.fd, session.token, IN | OUT);
+                }
+                Err(_) => {
+                    close_session(mux, index);
+                    return;
+                }
+            }
+        }
+        if session.wants_room && session.unsent() == 0 {
+            session.wants_room = false;
+            mux.poller.rearm(&session.fd, session.token, IN);
+        }
+        session.compact_out();
+        if !session.writable || session.waiting.is_empty() {
+            // Requests that were held back while too much waited are read again.
+            if session.readable && session.unsent() <= OUT_MAX {
+                mux.sessions.mark(index);
+            }
+            return;
+        }
+        pump_waiting(mux, index);
+    }
+    mux.sessions.mark(index);
+}

@@ -1,0 +1,126 @@
+//! The way in: channel 0 to descriptors.
+
+use crate::streams::mux::Mux;
+use crate::streams::session::{Link, MAX_WIDE};
+use crate::streams::settle::settle;
+use crate::streams::task::{Kind, SinkKind};
+use crate::sys;
+
+/// A frame of this size shows that a stream moves much.
+const WIDE_AT: usize = 16_384;
+
+/// Bytes of channel 0 arrived.
+pub fn deliver(mux: &mut Mux, link: Link, payload: &[u8]) {
+    let Some(session) = mux.sessions.get_mut(link.session) else { return };
+    let task = session.stream(link.stream).and_then(|s| s.task);
+    let Some(task) = task else {
+        // Nobody wants them.
+        session.consumed(link.stream, payload.len());
+        return mux.sessions.mark(link.session);
+    };
+    let mut used = payload.len();
+    if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
+        let mut done = 0;
+        if sink.writable && sink.buf.is_empty() {
+            match sys::write(sink.fd.raw(), payload) {
+                Ok(n) => done = n,
+                Err(error) if error.would_block() => sink.writable = false,
+                Err(_) => {
+                    drop_sink(mux, task);
+                    done = payload.len();
+                }
+            }
+        }
+        if done < payload.len() {
+            if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
+                sink.buf.extend_from_slice(&payload[done..]);
+            }
+        }
+        used = done;
+    }
+    if used > 0 {
+        // A stream that uses up its first credit wants more.
+        let wide = payload.len() >= WIDE_AT && mux.sessions.wide_streams() < MAX_WIDE;
+        if let Some(session) = mux.sessions.get_mut(link.session) {
+            session.consumed(link.stream, used);
+            if wide && session.widen(link.stream) {
+                if let Some(sink) = mux.tasks.get(task).and_then(|t| t.sink.as_ref()) {
+                    sys::widen_pipe(sink.fd.raw());
+                }
+            }
+        }
+        mux.sessions.mark(link.session);
+    }
+    flush_sink(mux, task);
+}
+
+/// END came on channel 0.
+pub fn deliver_end(mux: &mut Mux, link: Link) {
+    let Some(task) = mux.sessions.task_of(link) else { return };
+    if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
+        sink.ended = true;
+        if sink.kind == SinkKind::Terminal {
+            // The terminal stays: it is the command's output as well.
+            sink.ended = false;
+            sink.buf.push(0x04);
+        }
+    }
+    flush_sink(mux, task);
+    settle(mux, task);
+}
+
+pub fn on_writable(mux: &mut Mux, task: usize) {
+    if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
+        sink.writable = true;
+    }
+    flush_sink(mux, task);
+}
+
+/// Writes what waits for a descriptor; closes it when that was all.
+pub fn flush_sink(mux: &mut Mux, t: usize) {
+    let Some(task) = mux.tasks.get_mut(t) else { return };
+    let Some(sink) = &mut task.sink else { return };
+    let before = sink.done;
+    let mut broken = false;
+    while sink.writable && sink.done < sink.buf.len() {
+        match sys::write(sink.fd.raw(), &sink.buf[sink.done..]) {
+            Ok(n) => sink.done += n,
+            Err(error) if error.would_block() => sink.writable = false,
+            Err(_) => {
+                // Nobody reads any more: the rest is discarded, and credit goes on being granted.
+                broken = true;
+                sink.done = sink.buf.len();
+            }
+        }
+    }
+    let used = sink.done - before;
+    if sink.done == sink.buf.len() {
+        sink.buf.clear();
+        sink.done = 0;
+    }
+    let over = broken || (sink.ended && sink.buf.is_empty());
+    if let (Some(link), true) = (task.link, used > 0) {
+        if let Some(session) = mux.sessions.get_mut(link.session) {
+            session.consumed(link.stream, used);
+        }
+        mux.sessions.mark(link.session);
+    }
+    if over {
+        drop_sink(mux, t);
+    }
+}
+
+/// Closes a task's way in.
+pub fn drop_sink(mux: &mut Mux, t: usize) {
+    let Some(task) = mux.tasks.get_mut(t) else { return };
+    let Some(sink) = task.sink.take() else { return };
+    mux.poller.forget(sink.token);
+    if sink.kind == SinkKind::Socket {
+        // SAFETY: plain call; the source holds another descriptor of the same socket.
+        unsafe { libc::shutdown(sink.fd.raw(), libc::SHUT_WR) };
+        if let Kind::Forward(forward) = &mut task.kind {
+            forward.input_over = true;
+        }
+        settle(mux, t);
+    }
+}

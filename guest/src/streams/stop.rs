@@ -1,0 +1,119 @@
+//! The end that a host asks for, or leaves behind: RESET of a stream, and the end of a session.
+
+use crate::exec::kill;
+use crate::streams::mux::Mux;
+use crate::streams::session::Link;
+use crate::streams::settle::settle;
+use crate::streams::task::Kind;
+use crate::sys;
+use crate::wire::messages::Outcome;
+
+/// A worker that was told to clean up is killed after this, in ms.
+const CLEAN_UP_MS: u64 = 1000;
+
+pub fn reset(mux: &mut Mux, link: Link) {
+    let Some(found) = mux.sessions.stream(link) else { return };
+    let Some(task) = found.task else {
+        mux.sessions.answer(link, &Outcome::cancelled());
+        return;
+    };
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    match &mut t.kind {
+        Kind::Process(process) if process.ring.is_some() && process.starting.is_none() => {
+            mux.unlink(task);
+            mux.sessions.answer(link, &Outcome::cancelled());
+        }
+        Kind::Process(process) => {
+            process.cancelled = true;
+            // The result comes when it has been reaped.
+            let _ = kill::tree(process, libc::SIGKILL);
+            discard_output(mux, task);
+        }
+        Kind::Worker(_) => {
+            stop_worker(mux, task);
+            discard_output(mux, task);
+        }
+        Kind::Forward(_) => {
+            mux.unlink(task);
+            mux.remove(task);
+            mux.sessions.answer(link, &Outcome::cancelled());
+        }
+    }
+}
+
+/// Ends the session's streams and forgets what was to be sent. The search for a new start begins.
+pub fn end_session(mux: &mut Mux, index: usize) {
+    let Some(session) = mux.sessions.get_mut(index) else { return };
+    session.active = false;
+    session.connected = false;
+    session.check_at = None;
+    // A frame that is half written is cut off: the next host discards until its own nonce.
+    session.out = Vec::new();
+    session.sent = 0;
+    session.last_stream = 0;
+    session.waiting.clear();
+    for stream in std::mem::take(&mut session.streams) {
+        if let Some(task) = stream.task {
+            abandon(mux, task);
+        }
+    }
+    mux.sessions.mark(index);
+}
+
+/// A connection is over for good.
+pub fn close_session(mux: &mut Mux, index: usize) {
+    end_session(mux, index);
+    if let Some(session) = mux.sessions.remove(index) {
+        mux.poller.forget(session.token);
+    }
+}
+
+/// The session of a task has ended.
+fn abandon(mux: &mut Mux, task: usize) {
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    t.link = None;
+    for source in t.sources.iter_mut().flatten() {
+        source.waiting = false;
+    }
+    match &mut t.kind {
+        Kind::Process(process) if process.ring.is_some() => {}
+        Kind::Process(process) => {
+            let _ = kill::tree(process, libc::SIGKILL);
+            discard_output(mux, task);
+        }
+        Kind::Worker(_) => {
+            stop_worker(mux, task);
+            discard_output(mux, task);
+        }
+        Kind::Forward(_) => mux.remove(task),
+    }
+}
+
+/// Nothing of a task is wanted any more: its descriptors are closed, its end is still awaited.
+fn discard_output(mux: &mut Mux, task: usize) {
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    let link = t.link;
+    for source in t.sources.iter_mut().filter_map(Option::take) {
+        mux.poller.forget(source.token);
+    }
+    if let Some(sink) = t.sink.take() {
+        mux.poller.forget(sink.token);
+    }
+    if let Some(link) = link {
+        if let Some(session) = mux.sessions.get_mut(link.session) {
+            session.waiting.retain(|&(stream, _)| stream != link.stream);
+        }
+    }
+    settle(mux, task);
+}
+
+/// Stops a worker. One that writes is asked, so that it removes what is half written; the others are killed.
+fn stop_worker(mux: &mut Mux, task: usize) {
+    let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) else { return };
+    worker.cancelled = true;
+    if worker.pid > 0 {
+        let signal = if worker.cleans_up { libc::SIGTERM } else { libc::SIGKILL };
+        let _ = sys::kill(worker.pid, signal);
+        worker.kill_at = worker.cleans_up.then(|| sys::now_ms() + CLEAN_UP_MS);
+    }
+}

@@ -1,0 +1,22 @@
+//! What the loop waits for.
+
+/// What a descriptor belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    Signals,
+    DeviceNodes,
+    Mounts,
+    Listener(usize),
+    Session(usize),
+    /// a task's way in (channel 0)
+    Sink(usize),
+    /// a task's output: task, 0 for channel 1 or 1 for channel 2
+    Source(usize, usize),
+    /// the exec status or result pipe of a task
+    Status(usize),
+    /// output that a finished command's background children still write
+    Orphan(usize),
+}
+
+pub type Poller = crate::sys::poller::Poller<Target>;
+pub type Event = crate::sys::poller::Event<Target>;
