@@ -152,14 +152,19 @@ programs, and the \`cause\` where there is one. The command line prints message 
 stack, and \`--json\` gives them as \`error\`. Codes are stable: none is renamed, no meaning is narrowed.
 
 \`\`\`ts
-import { isSmolVMError } from "smolvm";
+import { isRunError } from "smolvm";
 
 try {
   await vm.run("make", { timeoutMs: 60_000 });
 } catch (error) {
-  if (!isSmolVMError(error, "RUN_TIMEOUT")) throw error;
+  if (!isRunError(error, "RUN_TIMEOUT")) throw error;
+  console.log(error.result.output); // what it had printed until then
 }
 \`\`\`
+
+An error of a command that \`run\` had begun is a [RunError](sdk-reference.md#runerror): its \`result\` has what the command printed, and how it
+ended as far as that is known. \`isSmolVMError(error, code)\` is the same for errors of every kind. Who prefers results to exceptions gets them for
+a time that is over, an abort and too much output with \`ifStopped: "result"\`.
 
 \`isGone(error)\` is true of the errors that say that the sandbox is gone or down, so that starting it again or making another one may help
 ([the life of a sandbox](lifecycle.md)); of all whose section does not mention it, it is false.

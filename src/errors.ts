@@ -27,7 +27,8 @@ export const ERROR_CODES = {
   AGENT_PROTOCOL: "the guest broke the rules of the agent protocol",
   AGENT_VERSION: "the guest's agent and this library speak no common version",
   CHANNEL_BUSY: "all session ports of the sandbox are in use by other processes",
-  OUTCOME_UNKNOWN: "the channel ended after a request was sent, so it may or may not have been carried out",
+  OUTCOME_UNKNOWN:
+    "the channel ended after a request was sent: it may or may not have been carried out, or how a command ended that ran is not known",
   TIMEOUT: "an operation other than a command did not finish within its time",
   ABORTED: "the caller's signal aborted an operation other than a command",
   RUN_TIMEOUT: "the command did not finish within its time; it and all it started were killed",

@@ -13,18 +13,27 @@ export type {
 export type { ArchiveSource, UploadTarOptions } from "./agent/files/upload-tar.ts";
 export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
 export type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
+export { isRunError, RunError } from "./agent/process/run-error.ts";
 export type {
+  AttachOptions,
+  Bytes,
   ExecOptions,
+  FailedRun,
   GuestProcess,
+  KillOptions,
   OutputChunk,
+  OutputName,
+  Overflow,
   ProcessExit,
   ProcessInfo,
   PtySize,
   RunOptions,
+  RunOutput,
   RunResult,
   SpawnExit,
   SpawnOptions,
   StdinSource,
+  StoppedBy,
 } from "./agent/types.ts";
 export type { ExtraDrive, Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";

@@ -15,7 +15,10 @@ export interface Layer {
 
 export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
-  index: { imports: ["smolvm", "errors"], types: ["types", "agent", "config", "store", "vm"] },
+  index: {
+    imports: ["smolvm", "errors", "agent/process/run-error.ts"],
+    types: ["types", "agent", "config", "store", "vm"],
+  },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
   rooms: { imports: [], types: [] },
@@ -118,8 +121,10 @@ export const PURE: readonly string[] = [
   "agent/files/guest-path.ts",
   "agent/files/tree-policy.ts",
   "agent/process/exec-request.ts",
+  "agent/process/interleaving.ts",
   "agent/process/run-result.ts",
   "agent/process/signals.ts",
+  "agent/process/stop.ts",
   "agent/relay/host-hello.ts",
   "agent/relay/relayed-stream.ts",
   "agent/session/guest-error.ts",
@@ -162,6 +167,7 @@ export const PURE: readonly string[] = [
   "rooms.ts",
   "supervisor/expiry.ts",
   "util/escape-terminal.ts",
+  "util/message-of.ts",
   "util/tar/",
   "util/until-ms.ts",
   "util/versions.ts",

@@ -2,7 +2,10 @@ import type { Duplex } from "node:stream";
 import { GuestFiles } from "./agent/files/guest-files.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import {
+  abortedEarly,
   attachProcess,
+  checkAttachOptions,
+  checkKillOptions,
   checkRunOptions,
   checkSpawnOptions,
   listProcesses,
@@ -11,7 +14,7 @@ import {
   spawnProcess,
 } from "./agent/process/exec.ts";
 import type { AgentSession } from "./agent/session/session.ts";
-import type { GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
+import type { Command, GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
 import { requireOption, text, wholeNumber } from "./config/checks.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
@@ -111,10 +114,15 @@ export class SmolVM implements AsyncDisposable {
         return listProcesses(await this.#session(deadline), deadline.limits);
       },
       attach: (id, limits = {}) => {
-        const { signal } = limits;
-        return attachProcess(this.#limited(`attaching to process ${id}`, { signal }), id, limits);
+        const session = (): Promise<AgentSession> => {
+          checkAttachOptions(limits);
+          return this.#limited(`attaching to process ${id}`, { signal: limits.signal });
+        };
+        return attachProcess(session(), id, limits);
       },
-      kill: async (id, signal, { tree, ...limits } = {}) => {
+      kill: async (id, signal, options = {}) => {
+        checkKillOptions(options);
+        const { tree, ...limits } = options;
         const deadline = Deadline.of(`signalling process ${id}`, limits);
         return signalProcess(await this.#session(deadline), id, signal, { tree, ...deadline.limits });
       },
@@ -379,26 +387,26 @@ export class SmolVM implements AsyncDisposable {
 
   /**
    * Runs a command to its end. A string goes to the guest's `/bin/sh -c`, an array is executed as it is.
-   * A sandbox that has not run yet is started first. A non-zero exit is a result, not an error.
-   * @throws SmolVMError RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, RUN_FAILED (with `check`), COMMAND_NOT_FOUND,
-   *   AGENT_LOST, OUTCOME_UNKNOWN, VM_STATE
+   * A sandbox that has not run yet is started first. A non-zero exit is a result, not an error; with `ifStopped: "result"` so are
+   * a time that is over, an abort and too much output.
+   * @throws SmolVMError COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, CONFIG_INVALID, VM_STATE; as a {@link RunError}, with what
+   *   it had printed: RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, RUN_FAILED (with `check`), HOST_FAILED (its stdin could not be read),
+   *   AGENT_LOST, OUTCOME_UNKNOWN
    */
   async run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
     checkRunOptions(options);
-    const session = await this.#limited(`running a command in sandbox '${this.name}'`, {
-      signal: options.signal,
-    });
+    const session = await this.#commandSession(command, options.signal);
     return runCommand(session, command, this.#withDefaults(options));
   }
 
   /**
-   * Starts a command and gives its process at once: a promise of its exit and an async iterable of its output.
+   * Starts a command and gives its process at once, with its input, its output as it comes, signals and its end.
    * See {@link run} for the command, {@link GuestProcess} for the rest.
    */
   spawn(command: string | readonly string[], options: SpawnOptions = {}): GuestProcess {
     const session = async (): Promise<AgentSession> => {
       checkSpawnOptions(options);
-      return await this.#limited(`starting a process in sandbox '${this.name}'`, { signal: options.signal });
+      return await this.#commandSession(command, options.signal);
     };
     return spawnProcess(session(), command, () => this.#withDefaults(options));
   }
@@ -428,6 +436,14 @@ export class SmolVM implements AsyncDisposable {
           hint: "Start it first: await vm.start()",
         })
       : deletedError(this);
+  }
+
+  async #commandSession(command: Command, signal: AbortSignal | undefined): Promise<AgentSession> {
+    try {
+      return await this.#limited(`running a command in sandbox '${this.name}'`, { signal });
+    } catch (error) {
+      throw abortedEarly(error, command);
+    }
   }
 
   #limited(what: string, limits: Limits): Promise<AgentSession> {

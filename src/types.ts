@@ -1,5 +1,5 @@
 import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
-import type { GuestProcess, ProcessInfo } from "./agent/types.ts";
+import type { AttachOptions, GuestProcess, KillOptions, ProcessInfo } from "./agent/types.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
 import type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
@@ -64,10 +64,10 @@ export interface Processes {
    * time may. Its limits, or dropping it, end the attaching and not the process; its promises reject with PROCESS_NOT_FOUND, or
    * VM_BUSY while somebody else is attached.
    */
-  attach(id: number, limits?: Limits): GuestProcess;
+  attach(id: number, options?: AttachOptions): GuestProcess;
   /**
    * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM.
    * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended
    */
-  kill(id: number, signal?: NodeJS.Signals | number, options?: { tree?: boolean } & Limits): Promise<void>;
+  kill(id: number, signal?: NodeJS.Signals | number, options?: KillOptions): Promise<void>;
 }

@@ -56,10 +56,13 @@ export class ChunkQueue<Tag> {
     return undefined;
   }
 
-  /** Takes the first piece, or undefined if there is none. */
-  shift(): { tag: Tag; data: Buffer } | undefined {
-    const entry = this.#entries[this.#first];
+  /** Takes the first piece, of a tag if one is given; undefined if there is none. */
+  shift(tag?: Tag): { tag: Tag; data: Buffer } | undefined {
+    let at = this.#first;
+    if (tag !== undefined) while (at < this.#entries.length && this.#entries[at]!.tag !== tag) at++;
+    const entry = this.#entries[at];
     if (entry === undefined) return undefined;
+    if (at > this.#first) this.#entries.copyWithin(this.#first + 1, this.#first, at);
     this.#first++;
     if (this.#first === this.#entries.length) {
       this.#entries = [];
@@ -70,6 +73,24 @@ export class ChunkQueue<Tag> {
     }
     this.#bytes -= entry.used;
     return { tag: entry.tag, data: entry.block.subarray(0, entry.used) };
+  }
+
+  /** Throws the first `bytes` away. */
+  drop(bytes: number): void {
+    let left = bytes;
+    while (left > 0) {
+      const entry = this.#entries[this.#first];
+      if (entry === undefined) return;
+      if (entry.used <= left) {
+        left -= entry.used;
+        this.shift();
+      } else {
+        entry.block = entry.block.subarray(left);
+        entry.used -= left;
+        this.#bytes -= left;
+        return;
+      }
+    }
   }
 
   /** All bytes in one piece, tags aside. Empties the queue. */

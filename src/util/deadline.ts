@@ -1,4 +1,5 @@
 import { SmolVMError } from "../errors.ts";
+import { isAbortSignal, ownSignal } from "./abort-signal.ts";
 import { monotonicMs } from "./monotonic.ts";
 
 /**
@@ -14,7 +15,7 @@ export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): 
       details: { option: "timeoutMs" },
     });
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw new SmolVMError("CONFIG_INVALID", "signal: is not an AbortSignal", {
       hint: "Give the signal of an AbortController, or AbortSignal.timeout(5000).",
       details: { option: "signal" },
@@ -41,7 +42,7 @@ export class Deadline {
     this.timeoutMs = timeoutMs;
     this.#caller = caller;
     const signals: AbortSignal[] = [];
-    if (caller) signals.push(caller);
+    if (caller) signals.push(ownSignal(caller));
     // AbortSignal.timeout does not keep the process alive and takes at most 2^32-1 ms.
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) {
       signals.push(AbortSignal.timeout(Math.min(Math.max(0, Math.ceil(timeoutMs)), 2 ** 31 - 1)));

@@ -115,7 +115,7 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     await unread.started;
     expect((await vm.run("echo through")).stdout).toBe("through\n");
     await unread.kill("SIGKILL");
-    expect((await unread).signal).toBe("SIGKILL");
+    expect((await unread.wait()).signal).toBe("SIGKILL");
   });
 
   test("can be spoken to while they run", async () => {
@@ -128,7 +128,7 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
       else cat.stdin.end();
     }
     expect(seen).toEqual(["stdout: one\n", "stdout: two\n"]);
-    expect((await cat).exitCode).toBe(0);
+    expect((await cat.wait()).exitCode).toBe(0);
   });
 
   test("get signals as a whole group", async () => {
@@ -139,7 +139,7 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
       if (output === "ready\n") await group.kill("SIGTERM");
     }
     expect(output).toBe("ready\ncaught\n");
-    expect((await group).exitCode).toBe(5);
+    expect((await group.wait()).exitCode).toBe(5);
   });
 
   test("on a terminal see its size, its changes and its Ctrl-C", async () => {
@@ -157,7 +157,8 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
       if (output.includes("40 120")) shell.stdin.write("\x03");
     }
     expect(output).toContain("30 100\r\nready\r\n");
-    expect((await shell).signal ?? (await shell).exitCode).toBeTruthy();
+    const { signal, exitCode } = await shell.wait();
+    expect(signal ?? exitCode).toBeTruthy();
   });
 
   test("that are detached outlive their channel and can be found again", async () => {
@@ -170,7 +171,7 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     let output = "";
     for await (const { data } of again) output += Buffer.from(data);
     expect(output).toBe("first\ngot it\n");
-    expect((await again).exitCode).toBe(0);
+    expect((await again.wait()).exitCode).toBe(0);
   });
 
   test("are listed, signalled and attached to by number, by whoever knows it", async () => {
@@ -180,9 +181,9 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     expect(await listed()).toMatchObject({ pid, running: true, detached: true, pty: false, user: "root" });
     const attached = vm.processes.attach(id);
     for await (const { data } of attached) if (Buffer.from(data).includes("ready")) break;
-    await expect(vm.processes.attach(id)).rejects.toMatchObject({ code: "VM_BUSY" });
+    await expect(vm.processes.attach(id).wait()).rejects.toMatchObject({ code: "VM_BUSY" });
     await vm.processes.kill(id);
-    expect(await attached).toMatchObject({ exitCode: 3, signal: undefined });
+    expect(await attached.wait()).toMatchObject({ exitCode: 3, signal: undefined });
     expect(await listed()).toMatchObject({ running: false, exitCode: 3 });
     await expect(vm.processes.kill(id)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
     let again = "";
@@ -197,10 +198,10 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
     };
     await until("both sleep", async () => (await sleeping()) === "2\n");
     await vm.processes.kill(tree.id, "SIGKILL", { tree: true });
-    expect(await vm.processes.attach(tree.id)).toMatchObject({ signal: "SIGKILL" });
+    expect(await vm.processes.attach(tree.id).wait()).toMatchObject({ signal: "SIGKILL" });
     await until("both are gone", async () => (await sleeping()) === "0\n");
 
-    await expect(vm.processes.attach(999_999)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
+    await expect(vm.processes.attach(999_999).wait()).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
     await expect(vm.processes.kill(999_999)).rejects.toMatchObject({ code: "PROCESS_NOT_FOUND" });
     await expect(vm.processes.kill(id, "SIGNOPE" as "SIGTERM")).rejects.toMatchObject({
       code: "CONFIG_INVALID",
@@ -216,7 +217,9 @@ describe.each(BACKENDS)("commands on %s", (backend) => {
       await expect(vm.processes.kill(id, "SIGKILL", { timeoutMs: 300 })).rejects.toMatchObject({
         code: "TIMEOUT",
       });
-      await expect(vm.processes.attach(id, { signal: AbortSignal.timeout(300) })).rejects.toMatchObject({
+      await expect(
+        vm.processes.attach(id, { signal: AbortSignal.timeout(300) }).wait(),
+      ).rejects.toMatchObject({
         code: "RUN_ABORTED",
       });
     } finally {

@@ -1,6 +1,9 @@
 import { Readable, Writable } from "node:stream";
+import { types } from "node:util";
 import { SmolVMError } from "../../errors.ts";
+import { contentOf, kindOf } from "../../util/bytes.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { messageOf } from "../../util/message-of.ts";
 import { Inflow } from "../session/inflow.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { StdinSource } from "../types.ts";
@@ -121,6 +124,8 @@ function openWrite(session: AgentSession, path: string, options: WriteOptions, d
   if (mode !== undefined && !(Number.isInteger(mode) && mode > 0 && mode <= 0o7777)) {
     throw new SmolVMError("CONFIG_INVALID", `mode ${mode} is not a number from 0o1 to 0o7777`);
   }
+  if (mtime !== undefined && !(types.isDate(mtime) && Number.isFinite(mtime.getTime())))
+    throw new SmolVMError("CONFIG_INVALID", "mtime: is not a valid Date", { details: { option: "mtime" } });
   const mtimeMs = Math.max(0, mtime?.getTime() ?? 0);
   const fileWrite = {
     path: guestPath(path),
@@ -138,7 +143,7 @@ function openWrite(session: AgentSession, path: string, options: WriteOptions, d
 
 /** Checked before anything is asked of the guest. @throws SmolVMError CONFIG_INVALID */
 export function checkContent(content: unknown): void {
-  if (typeof content === "string" || content instanceof Uint8Array) return;
+  if (contentOf(content) !== undefined) return;
   if (typeof content === "object" && content !== null) {
     if (Symbol.asyncIterator in content || Symbol.iterator in content) return;
   }
@@ -156,26 +161,23 @@ export async function writeContent(
   deadline: Deadline,
 ): Promise<void> {
   const outflow = openWrite(session, path, options, deadline);
-  if (typeof content === "string" || content instanceof Uint8Array) {
-    void outflow.send([typeof content === "string" ? Buffer.from(content) : content]);
-  } else {
+  const whole = contentOf(content);
+  if (whole !== undefined) void outflow.send([whole]);
+  else {
     try {
-      for await (const chunk of content as AsyncIterable<unknown>) {
-        if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) {
-          throw new TypeError(`the content gave a ${typeof chunk}, which is neither bytes nor a string`);
-        }
-        await outflow.send([typeof chunk === "string" ? Buffer.from(chunk) : chunk]);
+      for await (const piece of content as AsyncIterable<unknown>) {
+        const chunk = contentOf(piece);
+        if (chunk === undefined)
+          throw new TypeError(`it gave ${kindOf(piece)}, which is neither bytes nor a string`);
+        await outflow.send([chunk]);
         if (outflow.over) break; // the guest has said why
       }
     } catch (cause) {
       outflow.cancel(cause);
-      const why = cause instanceof Error ? `: ${cause.message}` : "";
       throw new SmolVMError(
         "HOST_FAILED",
-        `writing ${showPath(path)} failed: its content could not be read${why}`,
-        {
-          cause,
-        },
+        `writing ${showPath(path)} failed: its content could not be read: ${messageOf(cause)}`,
+        { hint: "Look at what the content comes from: it failed, and the file is as it was.", cause },
       );
     }
   }

@@ -6,6 +6,7 @@ import type { AgentSession } from "../session/session.ts";
 import { FileInfo, GuestErrorCode, type Result } from "../wire/messages.ts";
 import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
+import { checkFileOptions } from "./check-options.ts";
 import {
   type Content,
   checkContent,
@@ -50,6 +51,7 @@ export class GuestFiles {
 
   /** The content of a file, or a part of it, in memory. @throws SmolVMError FILE_FAILED beyond `maxBytes` (default 256 MiB) */
   async read(path: string, options: ReadWholeOptions = {}): Promise<Buffer> {
+    checkFileOptions("read", options);
     guestPath(path);
     const deadline = Deadline.of(`reading ${showPath(path)}`, options);
     return readContent(await this.#session(deadline), path, options, deadline);
@@ -62,6 +64,7 @@ export class GuestFiles {
 
   /** The content of a file as a stream, once the guest has opened it. Destroying it stops the transfer. */
   async readStream(path: string, options: ReadOptions = {}): Promise<Readable> {
+    checkFileOptions("readStream", options);
     guestPath(path);
     const deadline = Deadline.of(`reading ${showPath(path)}`, options);
     return readStream(await this.#session(deadline), path, options, deadline);
@@ -72,6 +75,7 @@ export class GuestFiles {
    * symlink is followed; a file that is replaced keeps its mode and owner.
    */
   async write(path: string, content: Content, options: WriteOptions = {}): Promise<void> {
+    checkFileOptions("write", options);
     guestPath(path);
     checkContent(content);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
@@ -80,6 +84,7 @@ export class GuestFiles {
 
   /** As {@link write}, from a stream: the file is in place when it has finished. Destroying it leaves the old file. */
   async writeStream(path: string, options: WriteOptions = {}): Promise<Writable> {
+    checkFileOptions("writeStream", options);
     guestPath(path);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
     return writeStream(await this.#session(deadline), path, options, deadline);
@@ -91,6 +96,7 @@ export class GuestFiles {
    * @throws SmolVMError FILE_UNSAFE for names that no directory can hold
    */
   async list(path: string, options: FileOptions = {}): Promise<GuestFileInfo[]> {
+    checkFileOptions("list", options);
     const list: GuestFileInfo[] = [];
     let bytes = 0;
     const records = new RecordDecoder((record) => {
@@ -118,6 +124,7 @@ export class GuestFiles {
     path: string,
     options: FileOptions & { follow?: boolean | undefined } = {},
   ): Promise<GuestFileInfo> {
+    checkFileOptions("stat", options);
     const open = {
       stat: { path: guestPath(path), user: guestUser(options.user), follow: options.follow ?? true },
     };
@@ -127,6 +134,7 @@ export class GuestFiles {
 
   /** Whether there is something at a path; a symlink to nothing is nothing. */
   async exists(path: string, options: FileOptions = {}): Promise<boolean> {
+    checkFileOptions("exists", options);
     try {
       await this.stat(path, options);
       return true;
@@ -142,6 +150,7 @@ export class GuestFiles {
     path: string,
     options: FileOptions & { parents?: boolean | undefined; mode?: number | undefined } = {},
   ): Promise<void> {
+    checkFileOptions("mkdir", options);
     const { parents = false, mode } = options;
     const open = { mkdir: { path: guestPath(path), user: guestUser(options.user), parents, mode } };
     await this.#call(`making the directory ${showPath(path)}`, open, true, options);
@@ -152,6 +161,7 @@ export class GuestFiles {
     path: string,
     options: FileOptions & { recursive?: boolean | undefined; force?: boolean | undefined } = {},
   ): Promise<void> {
+    checkFileOptions("remove", options);
     const { recursive = false, force = false } = options;
     const open = { remove: { path: guestPath(path), user: guestUser(options.user), recursive, force } };
     await this.#call(`removing ${showPath(path)}`, open, true, options);
@@ -163,6 +173,7 @@ export class GuestFiles {
     to: string,
     options: FileOptions & { replace?: boolean | undefined } = {},
   ): Promise<void> {
+    checkFileOptions("rename", options);
     const { replace = true } = options;
     const user = guestUser(options.user);
     const open = { rename: { from: guestPath(from), to: guestPath(to), user, replace } };
@@ -181,6 +192,7 @@ export class GuestFiles {
     to: string,
     options: TransferOptions & { mode?: number | undefined } = {},
   ): Promise<TransferResult> {
+    checkFileOptions("upload", options);
     guestPath(to);
     const deadline = Deadline.of(`uploading to ${showPath(to)}`, options);
     const { upload } = await import("./upload.ts"); // with what it loads, 2 ms that commands do not need
@@ -199,6 +211,7 @@ export class GuestFiles {
    * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: then nothing has changed
    */
   async download(from: string, to: string, options: DownloadOptions = {}): Promise<TransferResult> {
+    checkFileOptions("download", options);
     guestPath(from);
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
     const { download } = await import("./download.ts");
@@ -219,6 +232,7 @@ export class GuestFiles {
     to: string,
     options: UploadTarOptions = {},
   ): Promise<TransferResult> {
+    checkFileOptions("uploadTar", options);
     guestPath(to);
     const deadline = Deadline.of(`unpacking an archive to ${showPath(to)}`, options);
     const { uploadTar } = await import("./upload-tar.ts");
@@ -233,6 +247,7 @@ export class GuestFiles {
    * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: from the stream
    */
   async downloadTar(from: string, options: DownloadTarOptions = {}): Promise<Readable> {
+    checkFileOptions("downloadTar", options);
     guestPath(from);
     const deadline = Deadline.of(`packing ${showPath(from)}`, options);
     const { downloadTar } = await import("./download-tar.ts");
@@ -249,6 +264,7 @@ export class GuestFiles {
    * @throws SmolVMError FILE_NOT_FOUND; VM_BUSY beyond the limits, also from the loop; NOT_SUPPORTED by the agent of an older sandbox
    */
   async watch(path: string, options: WatchOptions = {}): Promise<FileWatch> {
+    checkFileOptions("watch", options);
     guestPath(path);
     const deadline = Deadline.of(`watching ${showPath(path)}`, options);
     const { watch } = await import("./watch.ts");

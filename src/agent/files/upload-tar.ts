@@ -1,8 +1,11 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { bytesOf, kindOf } from "../../util/bytes.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isReadable } from "../../util/is-readable.ts";
 import { type TarEntry, TarReader, type TarStep } from "../../util/tar/reader.ts";
 import type { AgentSession } from "../session/session.ts";
+import type { Bytes } from "../types.ts";
 import { FileType, GuestErrorCode } from "../wire/messages.ts";
 import { archivePath, refusedEntry } from "./archive-entry.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
@@ -12,7 +15,7 @@ import { TreeSender } from "./tree-sender.ts";
 import type { FileOptions, TransferProgress, TransferResult } from "./types.ts";
 
 /** An archive: a Readable, which is destroyed in the end, or anything else that gives its bytes. */
-export type ArchiveSource = Readable | AsyncIterable<Uint8Array>;
+export type ArchiveSource = Readable | AsyncIterable<Bytes>;
 
 /** Options of `uploadTar`. */
 export interface UploadTarOptions extends FileOptions {
@@ -59,14 +62,14 @@ export async function uploadTar(
     throw unpacking.sentLinks ? tooOldForLinks(error) : error;
   } finally {
     // Whoever still writes is told that nobody reads. An iterator that waits for a stream ends only with the stream.
-    if (archive instanceof Readable) archive.destroy();
+    if (isReadable(archive)) archive.destroy();
     else void Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 
 /** The next piece of the archive; undefined at its end. Fails at once when the guest has ended the request. */
 function nextChunk(
-  iterator: AsyncIterator<Uint8Array>,
+  iterator: AsyncIterator<Bytes>,
   outflow: Outflow,
   what: string,
 ): Promise<Buffer | undefined> {
@@ -75,10 +78,10 @@ function nextChunk(
     outflow.onFailure = reject;
     iterator.next().then(
       ({ done, value }) => {
+        const bytes = bytesOf(value);
         if (done) resolve(undefined);
-        else if (value instanceof Uint8Array)
-          resolve(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
-        else reject(new SmolVMError("HOST_FAILED", `${what} failed: the archive gave a ${typeof value}`));
+        else if (bytes !== undefined) resolve(bytes);
+        else reject(new SmolVMError("HOST_FAILED", `${what} failed: the archive gave ${kindOf(value)}`));
       },
       (cause: Error) => {
         const message = `${what} failed: the archive could not be read: ${cause.message}`;

@@ -1,25 +1,36 @@
 import { SmolVMError } from "../../errors.ts";
+import { contentOf } from "../../util/bytes.ts";
+import { checkNames } from "../../util/check-names.ts";
 import { checkLimits } from "../../util/deadline.ts";
-import { nearest } from "../../util/nearest.ts";
-import type { ExecOptions, RunOptions, SpawnOptions } from "../types.ts";
+import type { AttachOptions, ExecOptions, KillOptions, RunOptions, SpawnOptions } from "../types.ts";
 
-const EXEC = ["cwd", "env", "user", "timeoutMs", "signal"] as const satisfies (keyof ExecOptions)[];
+const EXEC = [
+  "cwd",
+  "env",
+  "user",
+  "timeoutMs",
+  "signal",
+  "ifStopped",
+] as const satisfies (keyof ExecOptions)[];
 const RUN: readonly (keyof RunOptions)[] = [
   ...EXEC,
   "stdin",
   "onStdout",
   "onStderr",
   "maxOutputBytes",
+  "overflow",
   "capture",
   "check",
 ];
-const SPAWN: readonly (keyof SpawnOptions)[] = [...EXEC, "stdin", "output", "pty", "detached"];
+const SPAWN: readonly (keyof SpawnOptions)[] = [...EXEC, "stdin", "stdout", "stderr", "pty", "detached"];
+const ATTACH: readonly (keyof AttachOptions)[] = ["stdout", "stderr", "timeoutMs", "signal"];
+const KILL: readonly (keyof KillOptions)[] = ["tree", "timeoutMs", "signal"];
 
-/**
- * Checks what of `run`'s options the request does not: an option that is not known, such as `timeout`, would be a limit
- * that is never kept.
- * @throws SmolVMError CONFIG_INVALID
- */
+const PIPE = ["pipe", "ignore"] as const;
+const IF_STOPPED = ["throw", "result"] as const;
+const OVERFLOW = ["stop", "keepFirst", "keepLast"] as const;
+
+/** Checks what of `run`'s options the request does not. @throws SmolVMError CONFIG_INVALID */
 export function checkRunOptions(options: RunOptions): void {
   checkNames(options, RUN);
   checkLimits(options);
@@ -29,32 +40,44 @@ export function checkRunOptions(options: RunOptions): void {
   }
   if (options.stdin !== undefined && !isSource(options.stdin))
     throw invalid("stdin", "is neither a string, nor bytes, nor a stream or async iterable of them");
+  const { maxOutputBytes, capture, overflow } = options;
+  if (maxOutputBytes !== undefined && !(typeof maxOutputBytes === "number" && maxOutputBytes >= 0))
+    throw invalid("maxOutputBytes", `${JSON.stringify(maxOutputBytes)} is not a number of bytes`);
+  checkWord("ifStopped", options.ifStopped, IF_STOPPED);
+  checkWord("overflow", overflow, OVERFLOW);
+  if (capture === false && overflow !== undefined && overflow !== "stop")
+    throw invalid("overflow", `"${overflow}" keeps output, and with capture: false none is kept`);
 }
 
 /** The same for `spawn`'s. @throws SmolVMError CONFIG_INVALID */
 export function checkSpawnOptions(options: SpawnOptions): void {
   checkNames(options, SPAWN);
   checkLimits(options);
-  for (const name of ["stdin", "output"] as const) {
-    if (!["pipe", "ignore", undefined].includes(options[name]))
-      throw invalid(name, 'is neither "pipe" nor "ignore"');
-  }
+  for (const name of ["stdin", "stdout", "stderr"] as const) checkWord(name, options[name], PIPE);
+  checkWord("ifStopped", options.ifStopped, IF_STOPPED);
+}
+
+/** The same for those of `processes.attach`. @throws SmolVMError CONFIG_INVALID */
+export function checkAttachOptions(options: AttachOptions): void {
+  checkNames(options, ATTACH);
+  checkLimits(options);
+  for (const name of ["stdout", "stderr"] as const) checkWord(name, options[name], PIPE);
+}
+
+/** The same for those of `kill`. @throws SmolVMError CONFIG_INVALID */
+export function checkKillOptions(options: KillOptions): void {
+  checkNames(options, KILL);
+  checkLimits(options);
 }
 
 function isSource(source: unknown): boolean {
-  if (typeof source === "string" || source instanceof Uint8Array) return true;
+  if (contentOf(source) !== undefined) return true;
   return typeof source === "object" && source !== null && Symbol.asyncIterator in source;
 }
 
-function checkNames(options: unknown, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) throw invalid("options", "is not an object");
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const near = nearest(unknown, known);
-  throw new SmolVMError("CONFIG_INVALID", `unknown option '${unknown}'`, {
-    hint: near ? `Did you mean '${near}'?` : `Known options: ${known.join(", ")}.`,
-    details: { option: unknown },
-  });
+function checkWord(option: string, value: string | undefined, known: readonly string[]): void {
+  if (value === undefined || known.includes(value)) return;
+  throw invalid(option, `is neither ${known.map((word) => JSON.stringify(word)).join(" nor ")}`);
 }
 
 function invalid(option: string, problem: string): SmolVMError {

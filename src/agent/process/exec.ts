@@ -1,6 +1,6 @@
 /** Everything about commands in the guest: run, spawn, attach, list, signal. */
-export { checkRunOptions, checkSpawnOptions } from "./check-options.ts";
+export { checkAttachOptions, checkKillOptions, checkRunOptions, checkSpawnOptions } from "./check-options.ts";
 export { attachProcess, spawnProcess } from "./process.ts";
-export { listProcesses, type SignalOptions, signalProcess } from "./process-list.ts";
-export { DEFAULT_MAX_OUTPUT_BYTES, runCommand } from "./run.ts";
-export { RunError } from "./run-error.ts";
+export { listProcesses, signalProcess } from "./process-list.ts";
+export { abortedEarly, DEFAULT_MAX_OUTPUT_BYTES, runCommand } from "./run.ts";
+export { isRunError, RunError } from "./run-error.ts";

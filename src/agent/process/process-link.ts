@@ -1,15 +1,14 @@
 import { SmolVMError } from "../../errors.ts";
-import { ChunkQueue } from "../../util/chunk-queue.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { AgentStream, GuestChannel, StreamHandler } from "../session/stream.ts";
-import type { OutputChunk, ProcessNumbers, SpawnExit, SpawnOptions } from "../types.ts";
+import type { ProcessExit, ProcessNumbers, SpawnExit, SpawnOptions } from "../types.ts";
 import type { Opened, Result } from "../wire/messages.ts";
-import { processExit } from "./run-result.ts";
+import { PROCESS_WINDOW, ProcessOutput } from "./process-output.ts";
+import { processExit, stoppedExit } from "./run-result.ts";
+import { type Fate, type Stop, stopError, stoppedBy } from "./stop.ts";
 
-/** Output that may be pending unread, in bytes of stdout and of stderr. */
-export const PROCESS_WINDOW: number = 256 * 1024;
 /** How long a killed process's result is waited for, in ms. */
 const KILL_WAIT_MS = 2000;
 
@@ -20,7 +19,7 @@ export interface ProcessRequest {
   readonly what: string;
   /** "exec" starts a process, and resetting it kills; "attach" finds one, and resetting it detaches */
   readonly kind: "exec" | "attach";
-  readonly options: Pick<SpawnOptions, "timeoutMs" | "signal" | "output">;
+  readonly options: Pick<SpawnOptions, "timeoutMs" | "signal" | "ifStopped" | "stdout" | "stderr">;
 }
 
 interface Settle<T> {
@@ -28,7 +27,7 @@ interface Settle<T> {
   readonly reject: (error: unknown) => void;
 }
 
-/** A process's stream: its output as a queue with backpressure, its start and its end as promises. */
+/** A process's stream: its output, its start and its end as promises. */
 export class ProcessLink implements StreamHandler {
   /** the process runs */
   readonly started: Promise<ProcessNumbers>;
@@ -36,26 +35,19 @@ export class ProcessLink implements StreamHandler {
   readonly exit: Promise<SpawnExit>;
   /** the request was sent, and this is its stream; undefined if it never will be */
   readonly opening: Promise<AgentStream | undefined>;
+  readonly output: ProcessOutput = new ProcessOutput((stream, bytes) =>
+    this.#stream?.grant(stream === "stdout" ? 1 : 2, bytes),
+  );
   #stream: AgentStream | undefined;
   #request: ProcessRequest | undefined;
   #startedAt = monotonicMs();
-  readonly #queue = new ChunkQueue<"stdout" | "stderr">();
-  readonly #waiting: Settle<OutputChunk | undefined>[] = [];
-  /** loops that are reading */
-  #readers = 0;
-  #endAwaited = false;
-  /** queued bytes whose credit was not given back yet */
-  readonly #owed = { stdout: 0, stderr: 0 };
-  /** bytes that were thrown away because the end was awaited and nobody read */
-  #dropped = 0;
   #over = false;
-  #error: unknown;
   /** why the process was killed, or the attachment given up, by this side */
-  #stop: SmolVMError | undefined;
+  #stop: Stop | undefined;
   #timer: NodeJS.Timeout | undefined;
   #onStarted!: Settle<ProcessNumbers>;
   #onExit!: Settle<SpawnExit>;
-  readonly #onLimit = (): void => this.stop(this.#limitError());
+  readonly #onAbort = (): void => this.stop({ kind: "abort", cause: this.#request?.options.signal?.reason });
 
   /** @param source the session and the request, when they are known; its rejection is how the process fails */
   constructor(source: Promise<{ session: AgentSession; request: ProcessRequest }>) {
@@ -91,75 +83,38 @@ export class ProcessLink implements StreamHandler {
     this.#startedAt = monotonicMs();
     const { open, what, kind } = request;
     const { timeoutMs, signal } = request.options;
-    if (signal?.aborted) throw this.#limitError();
+    if (signal?.aborted) throw this.#stopError({ kind: "abort", cause: signal.reason }, "never started");
+    const runs = kind === "exec";
     this.#stream = session.open(
-      { open, what, effects: kind === "exec", opens: true, window: PROCESS_WINDOW },
+      { open, what, effects: runs, runs, opens: true, window: PROCESS_WINDOW },
       this,
     );
-    signal?.addEventListener("abort", this.#onLimit, { once: true });
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) {
-      this.#timer = setTimeout(this.#onLimit, Math.min(Math.max(0, timeoutMs), 2 ** 31 - 1));
+      const onTime = (): void => this.stop({ kind: "timeout", timeoutMs });
+      this.#timer = setTimeout(onTime, Math.min(Math.max(0, timeoutMs), 2 ** 31 - 1));
     }
     return this.#stream;
   }
 
-  /** The next piece of output; undefined after the last. Rejects when the process's stream failed. */
-  next(): Promise<OutputChunk | undefined> {
-    const chunk = this.#queue.shift();
-    if (chunk !== undefined) {
-      this.#giveBack(chunk.tag, chunk.data.length);
-      return Promise.resolve({ stream: chunk.tag, data: chunk.data });
-    }
-    if (this.#error !== undefined) return Promise.reject(this.#error);
-    if (this.#over) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
-  }
-
-  /** A loop begins to read, or stops to. */
-  reading(change: 1 | -1): void {
-    this.#readers += change;
-    this.#release();
-  }
-
   /** Somebody waits for the end, which must not depend on output that nobody reads. */
   awaitEnd(): void {
-    this.#endAwaited = true;
-    this.#release();
+    this.output.awaitEnd();
   }
 
-  get #unread(): boolean {
-    return this.#endAwaited && this.#readers === 0;
-  }
-
-  /** What is queued stays for a later reader; its credit lets the process go on. */
-  #release(): void {
-    if (!this.#unread) return;
-    this.#giveBack("stdout", this.#owed.stdout);
-    this.#giveBack("stderr", this.#owed.stderr);
-  }
-
-  #giveBack(from: "stdout" | "stderr", bytes: number): void {
-    const owed = Math.min(bytes, this.#owed[from]);
-    this.#owed[from] -= owed;
-    this.#stream?.grant(from === "stdout" ? 1 : 2, owed);
-  }
-
-  /**
-   * Kills the process and all it started, or detaches from it. Its promises reject with `error` when the guest has confirmed
-   * that, or after two seconds.
-   */
-  stop(error: SmolVMError): void {
+  /** Kills the process and all it started, or detaches from it. It is over when the guest has confirmed that, or after two seconds. */
+  stop(stop: Stop): void {
     if (this.#over || this.#stop !== undefined) return;
-    this.#stop = error;
+    this.#stop = stop;
     clearTimeout(this.#timer);
     const stream = this.#stream;
     if (stream === undefined) {
-      this.#fail(error);
+      this.#fail(this.#stopError(stop, "never started"));
       return;
     }
     this.#timer = setTimeout(() => {
       stream.abandon();
-      this.#fail(error);
+      this.#fail(this.#stopError(stop, "unconfirmed"));
     }, KILL_WAIT_MS);
     stream.reset();
   }
@@ -171,73 +126,59 @@ export class ProcessLink implements StreamHandler {
   }
 
   data(channel: GuestChannel, piece: Buffer): void {
-    if (this.#request?.options.output === "ignore") {
-      this.#stream?.grant(channel, piece.length);
-      return;
-    }
     const stream = channel === 1 ? "stdout" : "stderr";
-    const reader = this.#waiting.shift();
-    if (reader !== undefined) {
-      this.#stream?.grant(channel, piece.length);
-      reader.resolve({ stream, data: piece });
-    } else if (this.#unread && this.#queue.bytes + piece.length > PROCESS_WINDOW) {
-      this.#dropped += piece.length;
-      this.#stream?.grant(channel, piece.length);
-    } else {
-      this.#queue.push(stream, piece);
-      this.#owed[stream] += piece.length;
-      this.#release();
-    }
+    if (this.#request?.options[stream] === "ignore") this.#stream?.grant(channel, piece.length);
+    else this.output.push(stream, piece);
   }
 
   result(result: Result): void {
-    const failure = this.#stop ?? this.#refusal(result);
-    if (failure !== undefined) {
-      this.#fail(failure);
+    const { kind, what, options } = this.#request!;
+    const durationMs = monotonicMs() - this.#startedAt;
+    if (this.#stop !== undefined) {
+      const by = stoppedBy(this.#stop);
+      const started = this.#stream?.opened === true;
+      if (kind === "exec" && started && by !== undefined && options.ifStopped === "result") {
+        this.#end(stoppedExit(result, durationMs, by), result.dropped);
+      } else this.#fail(this.#stopError(this.#stop, started ? "confirmed" : "never started"));
       return;
     }
-    this.#settle();
+    if (result.error !== undefined) {
+      this.#fail(guestError(result.error, kind === "exec" ? "exec" : "process", what));
+      return;
+    }
     this.#onStarted.resolve({ id: result.process, pid: result.pid }); // detached; else it has started long ago
-    const durationMs = monotonicMs() - this.#startedAt;
-    this.#onExit.resolve({ ...processExit(result, durationMs), dropped: result.dropped + this.#dropped });
-    for (const reader of this.#waiting.splice(0)) reader.resolve(undefined);
+    this.#end(processExit(result, durationMs), result.dropped);
   }
 
   lost(error: SmolVMError): void {
-    this.#fail(this.#stop ?? error);
+    this.#fail(this.#stop === undefined ? error : this.#stopError(this.#stop, "unconfirmed"));
   }
 
   // --- the end
 
-  #refusal(result: Result): SmolVMError | undefined {
-    if (result.error === undefined || this.#request === undefined) return undefined;
-    return guestError(result.error, this.#request.kind === "exec" ? "exec" : "process", this.#request.what);
+  #end(exit: ProcessExit, dropped: number): void {
+    this.#settle();
+    this.#onExit.resolve({ ...exit, dropped: dropped + this.output.dropped });
+    this.output.end();
   }
 
   #fail(error: unknown): void {
     if (this.#over) return;
     this.#settle();
-    this.#error = error;
     this.#onStarted.reject(error);
     this.#onExit.reject(error);
-    for (const reader of this.#waiting.splice(0)) reader.reject(error);
+    this.output.end(error);
   }
 
   #settle(): void {
     this.#over = true;
     clearTimeout(this.#timer);
-    this.#request?.options.signal?.removeEventListener("abort", this.#onLimit);
+    this.#request?.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 
-  #limitError(): SmolVMError {
-    const { what, kind, options } = this.#request!;
-    const fate = kind === "exec" ? "; it and all it started were killed" : "; the process itself goes on";
-    if (options.signal?.aborted) {
-      return new SmolVMError("RUN_ABORTED", `${what} was aborted${fate}`, { cause: options.signal.reason });
-    }
-    return new SmolVMError("RUN_TIMEOUT", `${what} did not finish within ${options.timeoutMs} ms${fate}`, {
-      hint: "Raise timeoutMs if it needs longer.",
-      details: { timeoutMs: options.timeoutMs },
-    });
+  #stopError(stop: Stop, fate: Fate): SmolVMError {
+    const { kind, what } = this.#request ?? { kind: "exec", what: "the process" };
+    const { code, message, options } = stopError(what, stop, kind === "attach" ? "detached" : fate);
+    return new SmolVMError(code, message, options);
   }
 }

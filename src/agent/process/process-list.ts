@@ -3,7 +3,7 @@ import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { call } from "../session/call.ts";
 import type { AgentSession } from "../session/session.ts";
-import type { Limits, ProcessInfo } from "../types.ts";
+import type { KillOptions, Limits, ProcessInfo } from "../types.ts";
 import { Process } from "../wire/messages.ts";
 import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
@@ -74,12 +74,6 @@ export function checkProcessId(id: number): void {
   });
 }
 
-/** Options of {@link signalProcess}. */
-export interface SignalOptions extends Limits {
-  /** everything it started, rather than its process group alone. Default false */
-  tree?: boolean | undefined;
-}
-
 /**
  * Sends a signal to a process by the agent's number for it.
  *
@@ -91,7 +85,7 @@ export async function signalProcess(
   session: AgentSession,
   id: number,
   signal: NodeJS.Signals | number = "SIGTERM",
-  options: SignalOptions = {},
+  options: KillOptions = {},
 ): Promise<void> {
   checkProcessId(id);
   const number = signalNumber(signal);
@@ -102,6 +96,7 @@ export async function signalProcess(
       open: { processSignal: { process: id, signal: number, tree: options.tree ?? false } },
       what,
       effects: true,
+      urgent: true,
       context: "process",
       details: { process: id },
     },

@@ -1,28 +1,32 @@
-import { Writable } from "node:stream";
-import { SmolVMError } from "../../errors.ts";
+import { type Readable, Writable } from "node:stream";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { AgentSession } from "../session/session.ts";
+import type { AgentStream } from "../session/stream.ts";
 import type {
+  AttachOptions,
   Command,
   GuestProcess,
-  Limits,
+  KillOptions,
   OutputChunk,
   ProcessNumbers,
   PtySize,
   SpawnExit,
   SpawnOptions,
 } from "../types.ts";
-import { type Control, Open } from "../wire/messages.ts";
-import { type Draft, encode } from "../wire/schema.ts";
+import { Open } from "../wire/messages.ts";
+import { encode } from "../wire/schema.ts";
+import { checkKillOptions } from "./check-options.ts";
 import { checkPtySize, execRequest } from "./exec-request.ts";
-import { PROCESS_WINDOW, ProcessLink, type ProcessRequest } from "./process-link.ts";
+import { ProcessLink, type ProcessRequest } from "./process-link.ts";
 import { checkProcessId, signalProcess } from "./process-list.ts";
+import { outputStream, PROCESS_WINDOW } from "./process-output.ts";
 import { signalNumber } from "./signals.ts";
 
 /**
  * Starts a command and returns it at once, with its output, input, signals and end as a {@link GuestProcess}; `started`
  * resolves when it runs. `timeoutMs` (counted from when the request is sent) and `signal` kill the process whenever they come.
- * For a detached process they limit its start alone, and the session is attached to it only when its output, input or result
- * is first asked for. Nothing is thrown: what is wrong rejects `started` and `result`.
+ * For a detached process they limit its start alone, and the session is attached to it only when its output, input or end
+ * is first asked for. Nothing is thrown: what is wrong rejects `started` and `wait()`.
  *
  * @param session may still be on its way
  * @param command a string for the guest's `/bin/sh -c`, or an array that is executed as it is
@@ -65,13 +69,13 @@ export function spawnProcess(
  * @param session may still be on its way
  * @param id from {@link ProcessInfo} or {@link GuestProcess}
  *
- * Rejections (of `started` and `result`): SmolVMError PROCESS_NOT_FOUND, VM_BUSY if another session is attached, RUN_TIMEOUT,
+ * Rejections (of `started` and `wait()`): SmolVMError PROCESS_NOT_FOUND, VM_BUSY if another session is attached, RUN_TIMEOUT,
  *   RUN_ABORTED, AGENT_LOST, AGENT_PROTOCOL
  */
 export function attachProcess(
   session: AgentSession | Promise<AgentSession>,
   id: number,
-  options: Limits & Pick<SpawnOptions, "output"> = {},
+  options: AttachOptions = {},
 ): GuestProcess {
   return new LinkedProcess(Promise.resolve(session), (resolved) => ({
     session: resolved,
@@ -107,8 +111,10 @@ class LinkedProcess implements GuestProcess {
   readonly #startLink: ProcessLink;
   /** where output and end come from, once it is known and asked for */
   #output: Promise<ProcessLink> | undefined;
-  #result: Promise<SpawnExit> | undefined;
+  #exit: Promise<SpawnExit> | undefined;
   #stdin: Writable | undefined;
+  #stdout: Readable | undefined;
+  #stderr: Readable | undefined;
 
   constructor(session: Promise<AgentSession>, plan: (session: AgentSession) => Plan) {
     this.#plan = session.then(plan);
@@ -132,9 +138,13 @@ class LinkedProcess implements GuestProcess {
 
   #link(): Promise<ProcessLink> {
     this.#output ??= this.#plan.then(
-      async ({ session, shape }) => {
+      async ({ session, request, shape }) => {
         if (!shape.detached) return this.#startLink;
-        const source = this.started.then(({ id }) => ({ session, request: attachRequest(id, {}) }));
+        const { stdout, stderr } = request.options;
+        const source = this.started.then(({ id }) => ({
+          session,
+          request: attachRequest(id, { stdout, stderr }),
+        }));
         return new ProcessLink(source);
       },
       () => this.#startLink, // it has failed, and says why
@@ -142,27 +152,15 @@ class LinkedProcess implements GuestProcess {
     return this.#output;
   }
 
-  get result(): Promise<SpawnExit> {
-    if (this.#result === undefined) {
-      this.#result = this.#link().then((link) => {
-        link.awaitEnd();
+  wait(): Promise<SpawnExit> {
+    if (this.#exit === undefined) {
+      this.#exit = this.#link().then((link) => {
+        link.output.awaitEnd();
         return link.exit;
       });
-      this.#result.catch(() => {}); // nobody has to look at it
+      this.#exit.catch(() => {}); // nobody has to look at it
     }
-    return this.#result;
-  }
-
-  // biome-ignore lint/suspicious/noThenProperty: a process is a promise of its end, as surface.md wants it
-  then<A = SpawnExit, B = never>(
-    onExit?: ((exit: SpawnExit) => A | PromiseLike<A>) | null,
-    onError?: ((error: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<A | B> {
-    return this.result.then(onExit, onError);
-  }
-
-  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<SpawnExit | B> {
-    return this.then(undefined, onError);
+    return this.#exit;
   }
 
   get stdin(): Writable {
@@ -170,14 +168,30 @@ class LinkedProcess implements GuestProcess {
     return this.#stdin;
   }
 
-  async kill(signal: NodeJS.Signals | number = "SIGTERM"): Promise<void> {
+  get stdout(): Readable {
+    this.#stdout ??= outputStream(async () => (await this.#link()).output, "stdout");
+    return this.#stdout;
+  }
+
+  get stderr(): Readable {
+    this.#stderr ??= outputStream(async () => (await this.#link()).output, "stderr");
+    return this.#stderr;
+  }
+
+  async kill(signal: NodeJS.Signals | number = "SIGTERM", options: KillOptions = {}): Promise<boolean> {
+    checkKillOptions(options);
     const number = signalNumber(signal);
     const plan = await this.#plan.catch(() => undefined);
-    if (plan === undefined) return; // it never started
-    if (!plan.shape.detached) return this.#control({ signal: number });
     const numbers = await this.started.catch(() => undefined);
-    if (numbers === undefined) return;
-    await signalProcess(plan.session, numbers.id, number, { tree: false }).catch(unlessGone);
+    if (plan === undefined || numbers === undefined) return false; // it never started
+    if (this.#startLink.over && !plan.shape.detached) return false;
+    try {
+      await signalProcess(plan.session, numbers.id, number, options);
+      return true;
+    } catch (error) {
+      if (isSmolVMError(error, "PROCESS_NOT_FOUND")) return false; // it has ended
+      throw error;
+    }
   }
 
   async resize(size: PtySize): Promise<void> {
@@ -188,22 +202,17 @@ class LinkedProcess implements GuestProcess {
         hint: "Start it with pty: { cols, rows }.",
       });
     }
-    await this.#control({ resize: checked });
-  }
-
-  async #control(control: Draft<Control>): Promise<void> {
     const link = await this.#link();
     await link.started.catch(() => {}); // then it is over, and this does nothing
-    await link.stream?.control(control);
+    await link.stream?.control({ resize: checked });
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
-    const link = await this.#link();
-    link.reading(1);
+  async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, undefined, undefined> {
+    const reader = (await this.#link()).output.reader();
     try {
-      for (let chunk = await link.next(); chunk !== undefined; chunk = await link.next()) yield chunk;
+      for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) yield chunk;
     } finally {
-      link.reading(-1);
+      reader.close();
     }
   }
 
@@ -212,13 +221,9 @@ class LinkedProcess implements GuestProcess {
     const plan = await this.#plan.catch(() => undefined);
     if (plan === undefined || (plan.shape.detached && this.#output === undefined)) return;
     const link = await this.#link();
-    link.stop(new SmolVMError("RUN_ABORTED", `${plan.request.what} was given up`));
+    link.stop({ kind: "dispose" });
     await link.exit.catch(() => {}); // that is how it ends
   }
-}
-
-function unlessGone(error: unknown): void {
-  if (!(error instanceof SmolVMError && error.code === "PROCESS_NOT_FOUND")) throw error;
 }
 
 function stdinOf(plan: Promise<Plan>, link: () => Promise<ProcessLink>): Writable {
@@ -235,7 +240,12 @@ function stdinOf(plan: Promise<Plan>, link: () => Promise<ProcessLink>): Writabl
       stream.then((open) => open?.end()).then(() => callback(), callback);
     },
     destroy(error, callback) {
-      stream.then((open) => open?.end()).then(() => callback(error), callback);
+      const end = async (open: AgentStream | undefined): Promise<void> => {
+        // A source that failed has not ended: the command must not take what came for all that there is.
+        if (error === null || stdin.writableFinished) open?.end();
+        else if (open !== undefined) (await link()).stop({ kind: "stdin", cause: error });
+      };
+      stream.then(end).then(() => callback(error), callback);
     },
   });
   // So that an endless source stops when its reader is gone.

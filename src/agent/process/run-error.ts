@@ -1,18 +1,19 @@
-import { type ErrorCode, SmolVMError, type SmolVMErrorOptions } from "../../errors.ts";
-import type { RunResult } from "../types.ts";
+import { type ErrorCode, isSmolVMError, SmolVMError, type SmolVMErrorOptions } from "../../errors.ts";
+import type { FailedRun } from "../types.ts";
 
 /** Most bytes of each output that go into `details`, from its end; all of it is in `result`. */
 const DETAIL_BYTES = 64 * 1024;
 
 /**
- * A command that did not end as wanted: RUN_FAILED, RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, or the loss of its session
- * (OUTCOME_UNKNOWN, AGENT_LOST, AGENT_PROTOCOL). Carries what the command printed until then.
+ * A command of `run` that did not end as wanted: RUN_FAILED, RUN_TIMEOUT, RUN_ABORTED, OUTPUT_LIMIT, HOST_FAILED (its stdin could not be
+ * read), or the loss of its session (OUTCOME_UNKNOWN, AGENT_LOST, AGENT_PROTOCOL). Carries what the command printed until then.
  */
 export class RunError extends SmolVMError {
-  /** as far as it is known: a command that was killed has exit code 137 and signal "SIGKILL" */
-  readonly result: RunResult;
+  /** what the command printed, and how it ended as far as that is known */
+  readonly result: FailedRun;
 
-  constructor(code: ErrorCode, message: string, result: RunResult, options: SmolVMErrorOptions = {}) {
+  /** @internal */
+  constructor(code: ErrorCode, message: string, result: FailedRun, options: SmolVMErrorOptions = {}) {
     super(code, message, {
       ...options,
       details: {
@@ -26,6 +27,11 @@ export class RunError extends SmolVMError {
     });
     this.result = result;
   }
+}
+
+/** True for a RunError, of that code if one is given: an error of `run` that has a `result`. */
+export function isRunError(error: unknown, code?: ErrorCode): error is RunError {
+  return error instanceof RunError && isSmolVMError(error, code);
 }
 
 function tail(bytes: Uint8Array): string {

@@ -1,4 +1,5 @@
-import { Readable } from "node:stream";
+import { contentOf, kindOf } from "../../util/bytes.ts";
+import { isReadable } from "../../util/is-readable.ts";
 import type { AgentStream } from "../session/stream.ts";
 import type { StdinSource } from "../types.ts";
 
@@ -8,22 +9,24 @@ export function feedStdin(
   source: StdinSource,
   onError: (error: unknown) => void,
 ): () => void {
-  if (typeof source === "string" || source instanceof Uint8Array) {
-    void stream.send(typeof source === "string" ? Buffer.from(source) : source);
+  const whole = contentOf(source);
+  if (whole !== undefined) {
+    void stream.send(whole);
     stream.end();
     return () => {};
   }
   let stopped = false;
-  const iterator = source[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string>;
+  const pieces = source as AsyncIterable<unknown>;
+  const iterator = pieces[Symbol.asyncIterator]();
   const pump = async (): Promise<void> => {
     for (;;) {
       const next = await iterator.next();
       if (stopped) return;
       if (next.done) break;
-      const chunk: unknown = next.value;
-      if (typeof chunk === "string") await stream.send(Buffer.from(chunk));
-      else if (chunk instanceof Uint8Array) await stream.send(chunk);
-      else throw new TypeError(`stdin gave a ${typeof chunk}, which is neither bytes nor a string`);
+      const chunk = contentOf(next.value);
+      if (chunk === undefined)
+        throw new TypeError(`it gave ${kindOf(next.value)}, which is neither bytes nor a string`);
+      await stream.send(chunk);
       if (stopped) return;
     }
     stream.end();
@@ -35,7 +38,7 @@ export function feedStdin(
     if (stopped) return;
     stopped = true;
     // The command reads no more. The process's own stdin is only let go, since others may want it.
-    if (source instanceof Readable) {
+    if (isReadable(source)) {
       if (source === process.stdin) source.pause();
       else if (!source.destroyed) source.destroy();
     } else {

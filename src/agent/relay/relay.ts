@@ -3,8 +3,8 @@ import { Outbox } from "../session/outbox.ts";
 import type { AgentSession } from "../session/session.ts";
 import { encodeFrame, FrameDecoder, FrameType, MAX_OPEN, OPEN_MORE } from "../wire/frame.ts";
 import { MAGIC } from "../wire/hello.ts";
-import { Goodbye, HelloAck } from "../wire/messages.ts";
-import { encode } from "../wire/schema.ts";
+import { Goodbye, HelloAck, Open } from "../wire/messages.ts";
+import { decode, encode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
 import { type HostHello, readHostHello } from "./host-hello.ts";
 import { RelayedStream, type RelayOutput } from "./relayed-stream.ts";
@@ -13,6 +13,8 @@ import { RelayedStream, type RelayOutput } from "./relayed-stream.ts";
 const MAX_CONTROL_BACKLOG = 4 * 1024 * 1024;
 /** How long a client may take to say hello, in ms. */
 const HELLO_MS = 5_000;
+/** A request for a signal is a few numbers: shorter than this, in bytes. */
+const MAX_SIGNAL = 128;
 /** A client's unfinished requests, at most: more than a session may have streams it has no use for. */
 const MAX_UNFINISHED = 512;
 
@@ -33,6 +35,11 @@ export async function relay(socket: Socket, session: AgentSession): Promise<void
     socket.destroy(); // it broke the protocol, or hung up
   }
   await closed;
+}
+
+/** Whether a request is to signal a process: a short one, so no other is looked into. */
+function isSignal(open: Buffer): boolean {
+  return open.length <= MAX_SIGNAL && decode(Open, open).processSignal !== undefined;
 }
 
 async function awaitHello(socket: Socket): Promise<HostHello> {
@@ -148,7 +155,8 @@ class RelayedClient implements RelayOutput {
     }
     this.#unfinished.delete(id);
     const client = { id, open: Buffer.concat(parts), output: this };
-    this.#session.openRaw({ what: "a relayed request", effects: true }, (own, link) => {
+    const urgent = isSignal(client.open);
+    this.#session.openRaw({ what: "a relayed request", effects: true, urgent }, (own, link) => {
       const stream = new RelayedStream(own, link, client);
       this.#streams.set(id, stream); // before it begins: its answer may come at once
       return stream;

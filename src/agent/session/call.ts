@@ -14,6 +14,8 @@ export interface Call {
   /** in the user's words, e.g. "reading '/etc/hosts'" */
   readonly what: string;
   readonly effects: boolean;
+  /** as in {@link StreamRequest} */
+  readonly urgent?: boolean;
   readonly context: ErrorContext;
   /** the guest says OPENED first; default false */
   readonly opens?: boolean;
@@ -70,6 +72,7 @@ export function call(
         open: encode(Open, { ...request.open, window }),
         what,
         effects,
+        urgent: request.urgent ?? false,
         opens: request.opens ?? false,
         window,
       },

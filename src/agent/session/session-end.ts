@@ -20,6 +20,8 @@ export interface Interrupted {
   readonly dispatched: boolean;
   /** acting on it changes something in the guest */
   readonly effects: boolean;
+  /** it is a command that had begun */
+  readonly running?: boolean;
 }
 
 const HINTS = {
@@ -31,13 +33,20 @@ const HINTS = {
 
 /**
  * The error for a request that its session's end cut off: AGENT_PROTOCOL if the guest broke the protocol, OUTCOME_UNKNOWN if
- * the request may have been carried out and that matters, else AGENT_LOST.
+ * the request may have been carried out and that matters, or a command was running, else AGENT_LOST.
  */
 export function interruptedError(end: SessionEnd, request: Interrupted): SmolVMError {
   const details = { sessionEnd: end.reason, dispatched: request.dispatched };
   const options = { hint: HINTS[end.reason], details, cause: end.cause };
   if (end.reason === "protocol") {
     return new SmolVMError("AGENT_PROTOCOL", `${request.what} failed: ${end.message}`, options);
+  }
+  if (request.running === true) {
+    return new SmolVMError(
+      "OUTCOME_UNKNOWN",
+      `${request.what} was cut off: ${end.message} while it ran; how it ended is not known`,
+      { ...options, details: { ...details, started: true } },
+    );
   }
   if (request.dispatched && request.effects) {
     return new SmolVMError(

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { messageOf } from "../../util/message-of.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "../wire/frame.ts";
 import { Goodbye, type HelloAck } from "../wire/messages.ts";
@@ -24,6 +25,9 @@ const MAX_PONG_BACKLOG = 4 * 1024 * 1024;
 /** How long {@link AgentSession.close} waits for queued bytes to leave, in ms. */
 const CLOSE_MS = 1000;
 
+/** Places that only urgent requests get. */
+const KEPT_FOR_URGENT = 8;
+
 const PING_BYTES = 8;
 
 /**
@@ -42,8 +46,8 @@ export class AgentSession {
   readonly #outbox: Outbox;
   readonly #decoder: FrameDecoder;
   readonly #streams = new Map<number, SessionStream>();
-  /** opened here while MAX_STREAMS were open in the guest */
-  readonly #queue: SessionStream[] = [];
+  /** opened here while there was no place for them in the guest; urgent ones first */
+  readonly #queue: { readonly stream: SessionStream; readonly urgent: boolean }[] = [];
   readonly #waitingForRoom = new Set<SessionStream>();
   readonly #pings = new Map<string, () => void>();
   #nextId = 1;
@@ -102,7 +106,7 @@ export class AgentSession {
   }
 
   /**
-   * Opens a stream. Beyond 512 at once, it waits in order for another to end.
+   * Opens a stream. Beyond 504 at once (512 for an urgent one), it waits in order for another to end.
    *
    * @throws SmolVMError AGENT_LOST if the session is over
    */
@@ -116,7 +120,7 @@ export class AgentSession {
    * @throws SmolVMError AGENT_LOST if the session is over
    */
   openRaw<Stream extends SessionStream>(
-    request: Pick<StreamRequest, "what" | "effects">,
+    request: Pick<StreamRequest, "what" | "effects" | "urgent">,
     make: (id: number, link: StreamLink) => Stream,
   ): Stream {
     if (this.#end !== undefined || this.#closing !== undefined) {
@@ -127,11 +131,13 @@ export class AgentSession {
     this.#nextId += 2;
     const stream = make(id, this.#link);
     if (this.streamCount === 0) this.#socket.ref();
-    if (this.#streams.size < MAX_STREAMS) {
+    const urgent = request.urgent === true;
+    if (this.#hasPlace(urgent)) {
       this.#streams.set(id, stream);
       stream.begin();
     } else {
-      this.#queue.push(stream);
+      const at = urgent ? this.#queue.findIndex((other) => !other.urgent) : -1;
+      this.#queue.splice(at < 0 ? this.#queue.length : at, 0, { stream, urgent });
     }
     return stream;
   }
@@ -197,8 +203,7 @@ export class AgentSession {
     try {
       this.#decoder.push(chunk);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#finish({ reason: "protocol", message, cause: error });
+      this.#finish({ reason: "protocol", message: messageOf(error), cause: error });
       return;
     }
     // Credit that was granted while reading leaves now, not a turn later.
@@ -243,16 +248,21 @@ export class AgentSession {
     }
   }
 
+  #hasPlace(urgent: boolean): boolean {
+    return this.#streams.size < (urgent ? MAX_STREAMS : MAX_STREAMS - KEPT_FOR_URGENT);
+  }
+
   #over(stream: SessionStream): void {
     this.#waitingForRoom.delete(stream);
     if (this.#streams.delete(stream.id)) {
-      const next = this.#end === undefined ? this.#queue.shift() : undefined;
-      if (next !== undefined) {
-        this.#streams.set(next.id, next);
-        next.begin();
+      const [next] = this.#queue;
+      if (this.#end === undefined && next !== undefined && this.#hasPlace(next.urgent)) {
+        this.#queue.shift();
+        this.#streams.set(next.stream.id, next.stream);
+        next.stream.begin();
       }
     } else {
-      const at = this.#queue.indexOf(stream);
+      const at = this.#queue.findIndex((queued) => queued.stream === stream);
       if (at >= 0) this.#queue.splice(at, 1);
     }
     this.#letGo();
@@ -279,7 +289,8 @@ export class AgentSession {
     else this.#socket.destroy();
     this.#outbox.close();
     this.#waitingForRoom.clear();
-    for (const stream of [...this.#streams.values(), ...this.#queue]) stream.lose(end);
+    for (const stream of [...this.#streams.values(), ...this.#queue.map((queued) => queued.stream)])
+      stream.lose(end);
     this.#streams.clear();
     this.#queue.length = 0;
     this.#resolveEnded(end);

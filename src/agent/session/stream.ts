@@ -26,6 +26,10 @@ export interface StreamRequest {
   readonly what: string;
   /** carrying it out changes something in the guest */
   readonly effects: boolean;
+  /** it is a command: once it is opened it has certainly begun, and only its end can be missed. Default false */
+  readonly runs?: boolean;
+  /** it goes before those that wait for a place, into one kept for such: what ends others must not wait for their end. Default false */
+  readonly urgent?: boolean;
   /** the guest says OPENED before any DATA; one-shot requests have none */
   readonly opens: boolean;
   /** credit that `open` gives channels 1 and 2, in bytes */
@@ -111,6 +115,11 @@ export class AgentStream implements SessionStream {
   /** The guest has answered, or the session is over. */
   get over(): boolean {
     return this.#state === "over";
+  }
+
+  /** The guest said that it has begun. */
+  get opened(): boolean {
+    return this.#opened;
   }
 
   // --- for the owner
@@ -285,6 +294,7 @@ export class AgentStream implements SessionStream {
       what: this.#request.what,
       dispatched: this.#state !== "queued",
       effects: this.#request.effects,
+      running: this.#opened && this.#request.runs === true,
     });
     this.#finish((handler) => handler.lost(error, end));
   }

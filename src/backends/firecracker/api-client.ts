@@ -100,7 +100,7 @@ function exchange(socket: Socket, calls: readonly Call[]): Promise<ApiAnswer[]> 
       reject(error);
     };
     const onEnd = (cause?: Error | boolean): void =>
-      fail(noAnswer(calls[answers.length]!.what, cause instanceof Error ? cause.message : "it hung up"));
+      fail(noAnswer(calls[answers.length]!.what, typeof cause === "object" ? cause.message : "it hung up"));
     const onData = (chunk: Buffer): void => {
       try {
         for (const answer of reader.push(chunk)) answers.push(accepted(answer, calls[answers.length]));

@@ -11,6 +11,7 @@ import { usage } from "../args/parse.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runningSandbox } from "../guest/running.ts";
+import { ownStdin } from "../guest/stdin.ts";
 import type { Io } from "../io.ts";
 
 /** Notes about entries that were left out, before it becomes a flood. */
@@ -81,7 +82,7 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
 
 /** stdin's archive into a directory of the sandbox. */
 async function unpack(io: Io, vm: SmolVM, to: string, shown: string): Promise<Outcome> {
-  const { entries, bytes, skipped } = await vm.files.uploadTar(process.stdin, to, {
+  const { entries, bytes, skipped } = await vm.files.uploadTar(ownStdin(), to, {
     signal: io.interrupts.signal,
   });
   noteSkipped(io, skipped);

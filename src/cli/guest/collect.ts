@@ -2,6 +2,7 @@ import type { RunOptions } from "../../agent/types.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import type { Outcome } from "../command.ts";
 import { collectedRun } from "../render/collected.ts";
+import { ownStdin } from "./stdin.ts";
 
 /** Runs a command and collects what it prints, for --json. Ctrl-C kills it. */
 export async function collectGuestCommand(
@@ -10,13 +11,11 @@ export async function collectGuestCommand(
   options: Pick<RunOptions, "cwd" | "env" | "user" | "timeoutMs" | "signal"> & { stdin: boolean },
 ): Promise<Outcome> {
   const { stdin, ...rest } = options;
+  const source = stdin ? ownStdin() : undefined;
   try {
-    const result = await vm.run(command, {
-      ...rest,
-      ...(stdin ? { stdin: process.stdin } : {}),
-    });
+    const result = await vm.run(command, { ...rest, stdin: source });
     return { data: collectedRun(result), exitCode: result.exitCode };
   } finally {
-    if (stdin) process.stdin.destroy();
+    source?.destroy();
   }
 }

@@ -1,5 +1,5 @@
-import { fstatSync } from "node:fs";
-import type { Writable } from "node:stream";
+import { createReadStream, fstatSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
 import { isTerminal } from "../../host/terminal/is-terminal.ts";
 
 /** Device number of /dev/null on Linux, major 1, minor 3 (kernel.org, admin-guide/devices.txt). */
@@ -18,14 +18,27 @@ export function wantsStdin(interactive: boolean): boolean {
   }
 }
 
+/** Our stdin. Node shows what it does not know, a directory or a block device, as empty: that is read as what it is. */
+export function ownStdin(): Readable {
+  try {
+    const stats = fstatSync(0);
+    if (stats.isDirectory() || stats.isBlockDevice())
+      return createReadStream("", { fd: 0, autoClose: false });
+  } catch {
+    // Closed: Node's has ended.
+  }
+  return process.stdin;
+}
+
 /**
  * Copies our stdin to the guest's as fast as the guest takes it. Returns what stops it: a stdin that never ends
  * must not keep anybody waiting once the command is over.
  */
 export function forwardStdin(target: Writable): () => void {
-  const source = process.stdin;
-  // A terminal in the background, a directory, a descriptor that cannot be read: the guest sees the end of its input.
-  source.on("error", () => target.end());
+  const source = ownStdin();
+  // A directory, a broken file, a connection that was reset, a terminal in the background: what failed has not ended, and the
+  // guest must not take what came for all that there is.
+  source.on("error", (error) => target.destroy(error));
   // The command ended, or closed its stdin: nobody reads what is left.
   target.on("error", () => source.unpipe(target));
   source.pipe(target);

@@ -27,7 +27,7 @@ export async function streamProcess(process: GuestProcess, io: Io, stdin: boolea
 
 async function copyOutput(process: GuestProcess, io: Io): Promise<ProcessExit> {
   for await (const { stream, data } of process) await io[stream].write(data);
-  return await process.result;
+  return await process.wait();
 }
 
 /**
@@ -37,7 +37,7 @@ async function copyOutput(process: GuestProcess, io: Io): Promise<ProcessExit> {
 async function orFailure(copying: Promise<ProcessExit>, process: GuestProcess): Promise<ProcessExit> {
   let timer: NodeJS.Timeout | undefined;
   const failed = new Promise<never>((_, reject) => {
-    process.result.catch((error) => {
+    process.wait().catch((error) => {
       timer = setTimeout(() => reject(error), LAST_OUTPUT_MS);
     });
   });

@@ -98,7 +98,7 @@ async function output(guest: GuestProcess, io: Io, modes: TerminalModes): Promis
     modes.saw(data);
     await io.stdout.write(data);
   }
-  return await guest.result;
+  return await guest.wait();
 }
 
 /** Tells the guest that its terminal has gone; one that does not listen is left alone. */
@@ -108,11 +108,11 @@ async function hangUp(guest: GuestProcess, signal: EndSignal): Promise<ProcessEx
     timer = setTimeout(resolve, HANGUP_MS);
   });
   const told = guest.kill("SIGHUP").then(
-    () => guest.result.then(() => {}),
+    () => guest.wait().then(() => {}),
     () => {},
   );
   await Promise.race([told.catch(() => {}), patience]);
   clearTimeout(timer);
   if (signal === "SIGHUP" && process.stdout.destroyed) throw new OutputClosed("the terminal has gone");
-  return { exitCode: signalExitCode(signal), signal: undefined, durationMs: 0 };
+  return { exitCode: signalExitCode(signal), signal: undefined, durationMs: 0, stoppedBy: undefined };
 }

@@ -34,7 +34,7 @@ export async function* followLog(path: string, options: FollowLogOptions): Async
   const log = new RotatedLog(path);
   const decoder = new StringDecoder("utf8");
   const text = (chunk: Uint8Array | Missed): string =>
-    chunk instanceof Uint8Array ? decoder.write(chunk) : decoder.end() + missedNote(chunk);
+    "missedBytes" in chunk ? decoder.end() + missedNote(chunk) : decoder.write(chunk);
   try {
     let over = await isOver();
     if (options.tailLines !== undefined) {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type ErrorCode, SmolVMError } from "../../errors.ts";
+import { contentOf } from "../../util/bytes.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 
@@ -196,8 +197,8 @@ function spawnGroup(argv: readonly string[], options: RunProgramOptions): Promis
 
 async function feed(child: ChildProcess, stdin: RunProgramOptions["stdin"]): Promise<void> {
   if (stdin === undefined || child.stdin === null) return;
-  const source =
-    typeof stdin === "string" || stdin instanceof Uint8Array ? [Buffer.from(stdin as Uint8Array)] : stdin;
+  const content = contentOf(stdin);
+  const source = content === undefined ? (stdin as Iterable<Uint8Array>) : [content];
   try {
     await pipeline(Readable.from(source), child.stdin);
   } catch (error) {

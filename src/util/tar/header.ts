@@ -33,7 +33,10 @@ export interface TarHeader {
 const MAGIC = "ustar  \0";
 
 /** The error for an archive that cannot be read. */
-export function damaged(what: string, hint?: string): SmolVMError {
+export function damaged(
+  what: string,
+  hint = "Make it again, and look at what is in it: tar -tvf FILE",
+): SmolVMError {
   return new SmolVMError("FILE_FAILED", `the archive is damaged: ${what}`, { hint });
 }
 

@@ -113,7 +113,7 @@ describe("a guest that breaks the protocol", () => {
       message: expect.stringMatching(message),
     });
     if (told instanceof Error) expect(told).toMatchObject({ code: "AGENT_PROTOCOL" });
-    await expect(bystander).rejects.toMatchObject({ code: "AGENT_PROTOCOL" });
+    await expect(bystander.wait()).rejects.toMatchObject({ code: "AGENT_PROTOCOL" });
     await until("the host hung up", () => guest.connections[0]!.socket.destroyed);
     expect(() => session.open({} as never, {} as never)).toThrow(/broke the agent protocol/);
   });

@@ -61,12 +61,16 @@ test("clients with the same stream numbers get their own answers, over one sessi
   expect(clients[0]!.hello).toMatchObject({ version: 1, agent: "fake", bootId: "fake-boot" });
 });
 
-test("a request of many frames, its input and its signals arrive whole", async () => {
+test("a request of many frames, its input, its control frames and its signals arrive whole", async () => {
   const seen: FakeStream[] = [];
   await using relaying = await relayed({
     onOpen: (stream) => {
       seen.push(stream);
-      stream.opened({ pid: 7 });
+      if (stream.open.processSignal !== undefined) {
+        stream.result();
+        return;
+      }
+      stream.opened({ process: 5, pid: 7 });
       stream.onFrame = (type) => {
         if (type === FrameType.END) stream.result();
       };
@@ -74,12 +78,14 @@ test("a request of many frames, its input and its signals arrive whole", async (
   });
   const client = await relaying.connect();
   const long = "x".repeat(300_000);
-  const child = spawnProcess(client, long, { stdin: "pipe" });
+  const child = spawnProcess(client, long, { pty: { cols: 80, rows: 24 } });
   await until("the request has arrived", () => seen.length === 1);
   expect(commandOf(seen[0]!)).toBe(long);
-  await child.kill("SIGUSR1");
-  child.stdin!.end(Buffer.alloc(60_000, 7));
-  await child;
+  expect(await child.kill("SIGUSR1")).toBe(true);
+  expect(seen[1]!.open.processSignal).toMatchObject({ process: 5, signal: 10, tree: false });
+  await child.resize({ cols: 100, rows: 30 });
+  child.stdin.end(Buffer.alloc(60_000, 7));
+  await child.wait();
   expect(seen[0]!.bytesReceived).toBe(60_000);
   expect(seen[0]!.saw(FrameType.CONTROL)).toBe(true);
 });
@@ -108,7 +114,7 @@ test("more requests than a session may have wait in order, whichever client they
   const runs = clients.flatMap((client) =>
     Array.from({ length: 300 }, (_, i) => runCommand(client, String(i))),
   );
-  await until("the session is full", () => seen.length === 512);
+  await until("the session is full", () => seen.length === 504);
   for (let i = 0; i < 600; i++) {
     await until("the next one has come", () => seen.length > i);
     seen[i]!.data(1, commandOf(seen[i]!)).result();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import { shutdown } from "../../../src/agent/machine.ts";
-import { runCommand, spawnProcess } from "../../../src/agent/process/exec.ts";
+import { isRunError, runCommand, spawnProcess } from "../../../src/agent/process/exec.ts";
 import { AgentSession } from "../../../src/agent/session/session.ts";
 import { encodeFrame, FrameType } from "../../../src/agent/wire/frame.ts";
 import { MAGIC } from "../../../src/agent/wire/hello.ts";
@@ -209,7 +209,7 @@ describe("a session", () => {
     await session.close();
     expect(await session.ended).toMatchObject({ reason: "closed" });
     expect(await command).toMatchObject({ code: "OUTCOME_UNKNOWN", message: /make install/ });
-    expect(await failure(process)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(await failure(process.wait())).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     expect(await failure(process.started)).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     expect(await write).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     expect(await stat).toMatchObject({ code: "AGENT_LOST" });
@@ -224,9 +224,67 @@ describe("a session", () => {
     });
     await using _ = guest;
     const error = await runCommand(session, "make").catch((reason) => reason);
-    expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN", details: { stdout: "so far\n" } });
-    expect(error.message).toContain("running 'make' may or may not have happened");
+    expect(isRunError(error, "OUTCOME_UNKNOWN")).toBe(true);
+    expect(error).toMatchObject({ details: { stdout: "so far\n", started: true } });
+    // It has happened, and nobody knows how it ended: no exit code is made up.
+    expect(error.message).toBe(
+      "running 'make' was cut off: the channel to the guest ended while it ran; how it ended is not known",
+    );
+    expect(error.result).toMatchObject({ stdout: "so far\n", ok: false });
+    expect([error.result.exitCode, error.result.signal, error.details.exitCode]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(await session.ended).toMatchObject({ reason: "lost" });
+  });
+
+  test("whose channel dies while a process runs says that it ran", async () => {
+    const { guest, session } = await guestThat((stream) => stream.opened({ process: 1, pid: 2 }));
+    await using _ = guest;
+    const process = spawnProcess(session, "make");
+    await process.started;
+    guest.connections[0]!.socket.destroy();
+    await expect(process.wait()).rejects.toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      message: expect.stringMatching(/^running 'make' was cut off: .*; how it ended is not known$/),
+    });
+    expect(await process.kill()).toBe(false);
+  });
+
+  test("lets a signal through where 504 processes run and more wait", async () => {
+    const signals: FakeStream[] = [];
+    const { guest, session, connection } = await guestThat((stream) => {
+      if (stream.open.processSignal === undefined) stream.opened({ process: stream.id, pid: stream.id });
+      else signals.push(stream.result());
+    });
+    await using _ = guest;
+    const processes = Array.from({ length: 510 }, () => spawnProcess(session, "sleep 9"));
+    await processes[503]!.started;
+    expect(connection.streams.size).toBe(504);
+    expect(await processes[0]!.kill()).toBe(true);
+    expect(signals.length).toBe(1);
+    expect(connection.streams.size).toBe(505); // those that waited still do
+    await session.close();
+  });
+
+  test("of a guest that does not confirm a kill claims no end, and gives no result", async () => {
+    const { guest, session } = await guestThat((stream) =>
+      stream.opened({ process: 1, pid: 2 }).data(1, "x"),
+    );
+    await using _ = guest;
+    const limits = { timeoutMs: 50, ifStopped: "result" } as const;
+    const process = spawnProcess(session, "sleep 9", limits);
+    const ended = failure(process.wait());
+    const error = await failure(runCommand(session, "sleep 9", limits));
+    expect(error).toMatchObject({
+      code: "RUN_TIMEOUT",
+      message: expect.stringMatching(/; the guest did not confirm that it was killed$/),
+      result: { stdout: "x", stoppedBy: "timeout" },
+    });
+    expect((error as unknown as { result: { exitCode: unknown } }).result.exitCode).toBeUndefined();
+    expect(await ended).toMatchObject({ code: "RUN_TIMEOUT", details: { killed: "unconfirmed" } });
+    await session.close();
   });
 
   test("knows a wanted stop from a crash", async () => {
@@ -258,15 +316,15 @@ describe("a session", () => {
     expect(await session.ended).toMatchObject({ reason: "lost" });
   });
 
-  test("opens at most 512 streams and the others in order as those end", async () => {
+  test("opens at most 504 streams and the others in order as those end", async () => {
     const opened: FakeStream[] = [];
     const { guest, session } = await guestThat((stream) => void opened.push(stream));
     await using _ = guest;
     const running = Array.from({ length: 515 }, (_, n) => runCommand(session, `${n}`, { stdin: "in" }));
-    await until("512 are open", () => opened.length === 512);
+    await until("504 are open", () => opened.length === 504);
     const queued = await failure(runCommand(session, "given up", { signal: AbortSignal.timeout(50) }));
     expect(queued).toMatchObject({ code: "RUN_ABORTED" });
-    expect(opened.length).toBe(512);
+    expect(opened.length).toBe(504);
     for (let n = 0; n < 515; n++) {
       await until("it is open", () => opened[n]);
       opened[n]!.opened().result();

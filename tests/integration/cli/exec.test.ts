@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cli, cliJson, createBox, shell, startCli } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
@@ -54,6 +55,40 @@ describe("streams", () => {
       text: "done\n0\n",
       stderr: "",
     });
+  });
+
+  test.each([
+    ["a directory", "smolvm exec OPTIONS box -- sh -c 'cat > got; echo ended > end' < /tmp", /EISDIR/],
+    [
+      "a file that cannot be read",
+      "exec 3< /proc/$$/mem; smolvm exec OPTIONS box -- sh -c 'cat > got; echo ended > end' <&3",
+      /EIO/,
+    ],
+  ])(
+    "%s as stdin is not the end of an input: the command is killed, and it is said",
+    async (_name, line, why) => {
+      for (const options of ["", "--json"]) {
+        const run = await shell(line.replace("OPTIONS", options));
+        expect(run.code).toBe(125);
+        expect(options === "" ? run.stderr : run.text).toMatch(why);
+        expect(run.stderr + run.text).toMatch(/could not be read: .*; it and all it started were killed/);
+      }
+      expect((await cli(["exec", "box", "--", "ls", "end"])).code).toBe(2); // cat was never told of an end
+    },
+  );
+
+  test("a connection that is reset is not the end of an input", async () => {
+    const server = createServer((socket) => {
+      socket.write(Buffer.alloc(100_000), () => socket.resetAndDestroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const run = await shell(
+      `exec 3<>/dev/tcp/127.0.0.1/${port}; smolvm exec box -- sh -c 'wc -c; echo ended' <&3`,
+    );
+    server.close();
+    expect(run).toMatchObject({ code: 125, text: "" });
+    expect(run.stderr).toMatch(/^error: running .* stdin could not be read: .*ECONNRESET.*\nhint: /);
   });
 
   test("without a stdin, or with /dev/null, the command finds the end of its input", async () => {

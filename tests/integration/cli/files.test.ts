@@ -83,8 +83,10 @@ describe("cp", () => {
   test("what cannot be is said in the words that were typed", async () => {
     writeFileSync(join(here, "a.txt"), "x");
     const said = async (...words: string[]): Promise<string> => (await cp(...words)).stderr;
-    expect(await said("nope.txt", "box:/w")).toBe("error: nope.txt does not exist\n");
-    expect(await said("box:/nope", ".")).toBe("error: box:/nope does not exist\n");
+    const lookThere =
+      "hint: Look whether the path is right, and on which side: one of this machine, or of the sandbox.\n";
+    expect(await said("nope.txt", "box:/w")).toBe(`error: nope.txt does not exist\n${lookThere}`);
+    expect(await said("box:/nope", ".")).toBe(`error: box:/nope does not exist\n${lookThere}`);
     expect(await said("a.txt", "box:/w/nope/")).toMatch(
       /^error: the directory box:\/w\/nope\/ does not exist\nhint: /,
     );
@@ -155,7 +157,9 @@ describe("cp of a tar stream", () => {
     expect((await shell("smolvm cp box:/usr/lib - | head -c 5000 | wc -c")).text).toBe("5000\n");
     const cut = await cli(["cp", "-", "box:/w"], { input: readFileSync(await archive()).subarray(0, 513) });
     expect(cut).toMatchObject({ code: 1, text: "" });
-    expect(cut.stderr).toBe("error: the archive is damaged: it ends in the middle of 'index.html'\n");
+    expect(cut.stderr).toBe(
+      "error: the archive is damaged: it ends in the middle of 'index.html'\nhint: Make it again, and look at what is in it: tar -tvf FILE\n",
+    );
     const zipped = await cli(["cp", "-", "box:/w"], {
       input: Buffer.from("1f8b08000000000000030300", "hex"),
     });
@@ -163,6 +167,10 @@ describe("cp of a tar stream", () => {
     expect((await cli(["cp", "-", "box:/w"])).stderr).toContain("it is empty"); // /dev/null
     const open = startCli(["cp", "-", "box:/etc/hostname"], { openStdin: true }); // stdin never ends
     expect(await open.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("not a directory") });
+    expect(await shell("smolvm cp - box:/w < /tmp")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: .* the archive could not be read: EISDIR.*\nhint: /),
+    });
     expect(await cli(["cp", "-", "-"])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("neither side is in a sandbox"),

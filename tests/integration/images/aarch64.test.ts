@@ -45,7 +45,7 @@ describe("a guest for aarch64", { timeout: scaled(120_000) }, () => {
     let seen = "";
     for await (const { data } of shell) seen += Buffer.from(data).toString();
     expect(seen.replaceAll("\r", "")).toBe("/dev/pts/0\n17 91\n");
-    expect((await shell).exitCode).toBe(0);
+    expect((await shell.wait()).exitCode).toBe(0);
   });
 
   test("has the disk that was asked for", async () => {

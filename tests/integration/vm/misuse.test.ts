@@ -53,7 +53,7 @@ test("a wrong option of run is told before anything boots", async () => {
   await expect(vm.run("true", { timeout: 5 } as never)).rejects.toMatchObject({
     hint: "Did you mean 'timeoutMs'?",
   });
-  await expect(vm.spawn("true", { chdir: "/" } as never).result).rejects.toMatchObject({
+  await expect(vm.spawn("true", { chdir: "/" } as never).wait()).rejects.toMatchObject({
     message: "unknown option 'chdir'",
   });
   expect(await SmolVM.list()).toEqual([]);

@@ -1,6 +1,11 @@
 import { expect, test } from "vitest";
 import { checkContent } from "../../../../src/agent/files/content.ts";
-import { checkRunOptions, checkSpawnOptions } from "../../../../src/agent/process/check-options.ts";
+import {
+  checkAttachOptions,
+  checkKillOptions,
+  checkRunOptions,
+  checkSpawnOptions,
+} from "../../../../src/agent/process/check-options.ts";
 import { checkProcessId } from "../../../../src/agent/process/process-list.ts";
 
 const refused = (message: string, hint?: string): object =>
@@ -38,10 +43,38 @@ test("what feeds and takes streams is looked at before anything runs", () => {
   expect(() => checkContent(undefined)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
 });
 
+test("what limits do is one of the words that there are, and keeping nothing of what is not captured is refused", () => {
+  expect(() => checkRunOptions({ ifStopped: "reject" } as never)).toThrow(
+    refused('ifStopped: is neither "throw" nor "result"'),
+  );
+  expect(() => checkSpawnOptions({ ifStopped: true } as never)).toThrow(
+    refused('ifStopped: is neither "throw" nor "result"'),
+  );
+  expect(() => checkRunOptions({ overflow: "last" } as never)).toThrow(
+    refused('overflow: is neither "stop" nor "keepFirst" nor "keepLast"'),
+  );
+  expect(() => checkRunOptions({ overflow: "keepLast", capture: false })).toThrow(
+    refused('overflow: "keepLast" keeps output, and with capture: false none is kept'),
+  );
+  expect(() => checkRunOptions({ maxOutputBytes: "1k" } as never)).toThrow(
+    refused('maxOutputBytes: "1k" is not a number of bytes'),
+  );
+  expect(() => checkAttachOptions({ stdin: "pipe" } as never)).toThrow(refused("unknown option 'stdin'"));
+  expect(() => checkKillOptions({ trees: true } as never)).toThrow(
+    refused("unknown option 'trees'", "Did you mean 'tree'?"),
+  );
+});
+
 test("what is right passes", () => {
   checkRunOptions({ timeoutMs: Number.POSITIVE_INFINITY, signal: AbortSignal.timeout(5), stdin: "" });
   checkRunOptions({ cwd: undefined, env: { A: "1" }, check: true, capture: false, onStderr: () => {} });
-  checkSpawnOptions({ stdin: "ignore", output: "pipe", detached: true, pty: { cols: 80, rows: 24 } });
+  checkSpawnOptions({
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    detached: true,
+    pty: { cols: 80, rows: 24 },
+  });
   for (const content of ["", Buffer.from("x"), ["a", "b"], (async function* () {})()]) checkContent(content);
 });
 

@@ -11,6 +11,8 @@ function result(stdout: Uint8Array, extra: Partial<RunResult> = {}): RunResult {
     ok: true,
     durationMs: 12.6,
     truncated: false,
+    stoppedBy: undefined,
+    output: "",
     stdoutBytes: stdout,
     stderrBytes: new Uint8Array(),
     stdout: "",

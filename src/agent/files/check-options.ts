@@ -1,0 +1,76 @@
+import { checkNames } from "../../util/check-names.ts";
+import type { ReadOptions, ReadWholeOptions, WriteOptions } from "./content.ts";
+import type { DownloadOptions } from "./download.ts";
+import type { DownloadTarOptions } from "./download-tar.ts";
+import type { FileOptions, TransferOptions } from "./types.ts";
+import type { UploadTarOptions } from "./upload-tar.ts";
+import type { WatchOptions } from "./watch.ts";
+
+/** All names of a type of options: the compiler misses none, and takes none that is not there. */
+type Names<Options> = Record<keyof Options, true>;
+
+const FILE: Names<FileOptions> = { user: true, timeoutMs: true, signal: true };
+const READ: Names<ReadOptions> = { ...FILE, offset: true, length: true };
+const READ_WHOLE: Names<ReadWholeOptions> = { ...READ, maxBytes: true };
+const WRITE: Names<WriteOptions> = {
+  ...FILE,
+  mode: true,
+  mtime: true,
+  parents: true,
+  exclusive: true,
+  append: true,
+};
+const TRANSFER: Names<TransferOptions> = { ...FILE, parents: true, onProgress: true };
+const DOWNLOAD: Names<DownloadOptions> = { ...TRANSFER, maxEntries: true, maxBytes: true };
+const UPLOAD_TAR: Names<UploadTarOptions> = { ...FILE, onProgress: true };
+const DOWNLOAD_TAR: Names<DownloadTarOptions> = {
+  ...FILE,
+  maxEntries: true,
+  maxBytes: true,
+  name: true,
+  onSkipped: true,
+};
+const WATCH: Names<WatchOptions> = { ...FILE, recursive: true };
+
+/** A method of GuestFiles. */
+type Method =
+  | "read"
+  | "readText"
+  | "readStream"
+  | "write"
+  | "writeStream"
+  | "list"
+  | "stat"
+  | "exists"
+  | "mkdir"
+  | "remove"
+  | "rename"
+  | "upload"
+  | "download"
+  | "uploadTar"
+  | "downloadTar"
+  | "watch";
+
+const KNOWN: Record<Method, object> = {
+  read: READ_WHOLE,
+  readText: READ_WHOLE,
+  readStream: READ,
+  write: WRITE,
+  writeStream: WRITE,
+  list: FILE,
+  stat: { ...FILE, follow: true },
+  exists: FILE,
+  mkdir: { ...FILE, parents: true, mode: true },
+  remove: { ...FILE, recursive: true, force: true },
+  rename: { ...FILE, replace: true },
+  upload: { ...TRANSFER, mode: true },
+  download: DOWNLOAD,
+  uploadTar: UPLOAD_TAR,
+  downloadTar: DOWNLOAD_TAR,
+  watch: WATCH,
+};
+
+/** Refuses what a method of GuestFiles would ignore. @throws SmolVMError CONFIG_INVALID */
+export function checkFileOptions(method: Method, options: object): void {
+  checkNames(options, Object.keys(KNOWN[method]));
+}
