@@ -68,6 +68,24 @@ function keepPrivate(path: string): void {
 }
 
 /**
+ * Opens (or makes) a database of one small table that is looked at seldom: no write-ahead log, no migrations.
+ * @param schema statements that may be run each time
+ * @throws SmolVMError HOST_FAILED, NO_SPACE, STORE_INVALID
+ */
+export function openPlainDatabase(path: string, schema: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    const { DatabaseSync } = sqlite();
+    database = new DatabaseSync(path, { timeout: BUSY_MS });
+    database.exec(schema);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw storeError(error, path);
+  }
+}
+
+/**
  * WAL: readers never wait for a writer. A new file is changed to it once, and of two who open it in the same moment each has what the
  * other one needs then: so SQLite does not wait, and we try again.
  */

@@ -96,4 +96,12 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE vms ADD COLUMN key TEXT;  -- what a program finds it by (getOrCreate); null: nothing
   CREATE UNIQUE INDEX vms_key ON vms (key) WHERE key IS NOT NULL;
   `,
+  `
+  -- Tells this home from another that is at its path later, where homes are told apart machine-wide (uid-ranges.ts).
+  CREATE TABLE home (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    token TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO home (only, token) VALUES (1, lower(hex(randomblob(16))));
+  `,
 ];

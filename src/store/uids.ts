@@ -18,15 +18,22 @@ export class UidLeases {
     return row === undefined ? undefined : Number(row.uid);
   }
 
+  /** What tells this home from any other that is, or was, or will be at its path. */
+  homeToken(): string {
+    return String(this.#database.prepare("SELECT token FROM home").get()?.token);
+  }
+
   /**
-   * The uid of a sandbox: the one that it has, or the lowest free one.
+   * The uid of a sandbox: the one that it has, or the lowest free one. One outside the range, which was this home's when it was
+   * leased (or is that of the home that this one was copied from), is given up.
    * @param range the first one, and how many there are
    * @returns undefined: all are leased
    */
   lease(vmId: string, range: { readonly first: number; readonly count: number }): number | undefined {
     return transaction(this.#database, () => {
       const own = this.of(vmId);
-      if (own !== undefined) return own;
+      if (own !== undefined && own >= range.first && own < range.first + range.count) return own;
+      this.#database.prepare("DELETE FROM uid_leases WHERE vm_id = ?").run(vmId);
       const leased = new Set(
         this.#database
           .prepare("SELECT uid FROM uid_leases")

@@ -242,8 +242,8 @@ export class VmTable {
   }
 
   /** Records the VMM of a machine that is being started. */
-  setVmm(id: string, vmm: VmmIdentity): void {
-    write(this.#database, "UPDATE vms SET vmm = ? WHERE id = ?", JSON.stringify(vmm), id);
+  setVmm(id: string, vmm: VmmIdentity | undefined): void {
+    write(this.#database, "UPDATE vms SET vmm = ? WHERE id = ?", vmm ? JSON.stringify(vmm) : null, id);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
+import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { nativeProgram } from "../package.ts";
 import { runProgram } from "../process/run.ts";
@@ -65,18 +66,29 @@ function belongsTo(owner: string, uid: number): boolean {
 
 /**
  * Gives a tap of root's to the user who will open it: its VMM.
- * @throws SmolVMError HOST_FAILED, TIMEOUT, DEPENDENCY_MISSING
+ * @throws SmolVMError TAP_UNAVAILABLE (a program has it open), HOST_FAILED, TIMEOUT, DEPENDENCY_MISSING
  */
 export async function giveTap(name: string, uid: number, deadline: Deadline): Promise<void> {
   if (attribute(name, "owner") === String(uid)) return;
   const monitor = nativeProgram("monitor");
   if (monitor === undefined) return; // then nothing is enclosed, and root may open it
-  await runProgram([monitor, "own-tap", name, String(uid)], { deadline });
+  try {
+    await runProgram([monitor, "own-tap", name, String(uid)], { deadline });
+  } catch (error) {
+    if (!(error instanceof Error && /\(os error 16\)/.test(error.message))) throw error; // EBUSY
+    throw new SmolVMError("TAP_UNAVAILABLE", `another program has opened the tap ${name}`, { cause: error });
+  }
 }
 
 /** Whether a program has a tap open now, of whichever home: the kernel lets in one at a time. */
 export function isTapOpen(tap: Tap): boolean {
   return attribute(tap.name, "carrier") === "1";
+}
+
+/** Whether a tap that was given to a VMM's uid has been given to another's since, by another home. */
+export function isGivenToAnother(name: string, uid: number): boolean {
+  const owner = Number(attribute(name, "owner"));
+  return isVmmUid(owner) && owner !== uid;
 }
 
 /** The taps of this process's user, whether or not they are in use, or why there are none. */

@@ -3,10 +3,8 @@ import { machineFiles } from "../../backends/machine-files.ts";
 import type { MachineSpec, VmmLimits } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
-import { homeHash } from "../../host/files/paths.ts";
 import { makeCgroup } from "../../host/linux/cgroup.ts";
 import { giveTap } from "../../host/linux/taps.ts";
-import { uidsOfHome } from "../../host/linux/vmm-uids.ts";
 import type { Enclosure, VmmUser } from "../../isolation/enclosure.ts";
 import { limitsFor } from "../../isolation/limits.ts";
 import type { EnclosurePlan } from "../../isolation/tier.ts";
@@ -14,6 +12,7 @@ import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { cgroupOf, scopeOf } from "./enclosure.ts";
+import { claimUids } from "./uid-range.ts";
 
 /** What has been made for one start. */
 export interface MadeEnclosure {
@@ -65,7 +64,7 @@ export function isOurs({ paths }: Home, path: string): boolean {
 }
 
 function leaseUser(home: Home, record: VmRecord): VmmUser {
-  const range = uidsOfHome(homeHash(home.paths.dataDir));
+  const range = claimUids(home);
   const uid = home.store.uids.lease(record.id, range);
   if (uid !== undefined) return { uid, gid: uid };
   throw new SmolVMError("HOST_FAILED", `all ${range.count} uids of this home are leased`, {

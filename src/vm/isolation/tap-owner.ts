@@ -1,9 +1,9 @@
 import { failpoint } from "../../host/failpoint.ts";
-import { homeHash } from "../../host/files/paths.ts";
 import { giveTap, isTapOpen, type Tap, tapsOf } from "../../host/linux/taps.ts";
-import { uidsOfHome } from "../../host/linux/vmm-uids.ts";
+import { isInRange, isVmmUid } from "../../host/linux/vmm-uids.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
+import { claimedUids } from "./uid-range.ts";
 
 /** It takes milliseconds. */
 const GIVE_MS = 10_000;
@@ -20,12 +20,13 @@ export async function takeBackTaps(uid: number): Promise<void> {
 /** The same for taps given to machines of this home that have none any more. Returns their names. */
 export async function takeBackStrayTaps(home: Home): Promise<string[]> {
   if (process.getuid?.() !== 0) return []; // those of ordinary users are always theirs
-  const { first, count } = uidsOfHome(homeHash(home.paths.dataDir));
+  const given = tapsOf(0).filter(({ uid }) => isVmmUid(uid));
+  const own = given.length === 0 ? undefined : claimedUids(home);
+  if (own === undefined) return [];
   const leased = new Set(home.store.taps.byVm().values());
   const back: string[] = [];
-  for (const tap of tapsOf(0)) {
-    const given = tap.uid >= first && tap.uid < first + count;
-    if (given && !leased.has(tap.name) && (await takeBack(tap))) back.push(tap.name);
+  for (const tap of given) {
+    if (isInRange(tap.uid, own) && !leased.has(tap.name) && (await takeBack(tap))) back.push(tap.name);
   }
   return back;
 }

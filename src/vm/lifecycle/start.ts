@@ -20,7 +20,7 @@ import { planIsolation } from "../isolation/plan-isolation.ts";
 import { reachedIsolation } from "../isolation/reached.ts";
 import { bootError } from "../machine/boot-report.ts";
 import { readLog } from "../machine/console.ts";
-import { type LeasedTap, leaseTap } from "../network/tap.ts";
+import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { endMachine } from "../recovery/recover.ts";
 import { noteStep } from "../recovery/step.ts";
@@ -81,7 +81,27 @@ export async function startVm(
   });
 }
 
-async function boot(
+/** Boots, with another tap where another home was faster: each is tried once, so there is an end to it. */
+async function boot(home: Home, record: VmRecord, deadline: Deadline, extras: StartExtras): Promise<Started> {
+  const lost: string[] = [];
+  for (;;) {
+    noteStep(home, record.id, "start:sockets");
+    clearLastRun(filesOf(home, record.id));
+    const tap = await leaseTap(home, record, lost);
+    try {
+      return await bootWith(tap, home, record, deadline, extras);
+    } catch (error) {
+      if (tap === undefined || !lostTap(error, tap, home.store.uids.of(record.id))) throw error;
+      lost.push(tap.name);
+      await endMachine(home, home.store.vms.get(record.id));
+      home.store.vms.setVmm(record.id, undefined);
+      home.store.leases.clear(record.id);
+    }
+  }
+}
+
+async function bootWith(
+  tap: LeasedTap | undefined,
   home: Home,
   record: VmRecord,
   deadline: Deadline,
@@ -93,9 +113,6 @@ async function boot(
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
   const plan = await planIsolation(home, machine, files, record.spec.isolation);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
-  noteStep(home, record.id, "start:sockets");
-  clearLastRun(files);
-  const tap = await leaseTap(home, record);
   noteStep(home, record.id, "start:enclosure");
   const made = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
   noteStep(home, record.id, "start:launch");

@@ -42,7 +42,7 @@ function whatIsTaken(stderr: string): KnownReason | undefined {
   const known = knownReason(stderr);
   return known !== undefined && TAKEN.includes(known.code) ? known : undefined;
 }
-const TAKEN: readonly ErrorCode[] = ["DISK_IN_USE", "PORT_IN_USE"];
+const TAKEN: readonly ErrorCode[] = ["DISK_IN_USE", "PORT_IN_USE", "TAP_UNAVAILABLE"];
 
 function diagnose(evidence: BootEvidence, stage: string): { message: string; hint: string } {
   const { console, exit } = evidence;

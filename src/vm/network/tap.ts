@@ -1,8 +1,9 @@
 import { randomInt } from "node:crypto";
 import type { GuestNetwork } from "../../config/spec.ts";
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import {
+  isGivenToAnother,
   isTapOpen,
   moreTaps,
   type Tap,
@@ -33,17 +34,23 @@ function setupMissing({ reason, hint }: TapRefusal): SmolVMError {
 
 /**
  * Leases a tap for a sandbox that is being started, if it is to have one. Two sandboxes of this home never get the same
- * one; other homes of this user are seen by what they have opened, and the kernel lets in one of two at a time.
+ * one; other homes of this user are seen by what they have opened, and the kernel lets in one of two at a time: who loses takes another.
+ * @param lost taps that others have got, although they seemed free
  * @throws SmolVMError NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
  */
-export async function leaseTap(home: Home, { id, spec }: VmRecord): Promise<LeasedTap | undefined> {
+export async function leaseTap(
+  home: Home,
+  { id, spec }: VmRecord,
+  lost: readonly string[],
+): Promise<LeasedTap | undefined> {
   if (spec.machine.networkCard !== "tap") return undefined;
   const pool = tapPool();
   if ("reason" in pool) throw setupMissing(pool);
-  let tap = leaseFree(home, id, pool.taps);
+  const taps = pool.taps.filter(({ name }) => !lost.includes(name));
+  let tap = leaseFree(home, id, taps);
   if (tap === undefined) {
     await settleHolders(home, id);
-    tap = leaseFree(home, id, pool.taps);
+    tap = leaseFree(home, id, taps);
   }
   failpoint("after tap");
   if (tap !== undefined) return { name: tap.name, network: tapNetwork(tap, pool) };
@@ -51,6 +58,15 @@ export async function leaseTap(home: Home, { id, spec }: VmRecord): Promise<Leas
     hint: moreTaps(),
     details: { taps: pool.taps.length },
   });
+}
+
+/**
+ * Whether a machine did not start because another home has got its tap between our look at it and the machine's opening it. Root's
+ * homes each give it to their machine's uid first: then the loser's is not even permitted to open it.
+ * @param uid the machine's own, if it has one
+ */
+export function lostTap(error: unknown, { name }: LeasedTap, uid: number | undefined): boolean {
+  return isSmolVMError(error, "TAP_UNAVAILABLE") || (uid !== undefined && isGivenToAnother(name, uid));
 }
 
 /** Any free one, not the first: what was on its way to the last guest of a tap should find nobody, not the next. */

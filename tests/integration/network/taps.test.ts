@@ -139,6 +139,30 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
       expect.stringMatching(/^0\n0\n0\n0\n(Nothing was left behind.\n)?$/),
     );
   });
+
+  test("take another where somebody else was faster", async () => {
+    const { stdout } = await fakeHost(
+      `${machine(backend)}
+      # One that is down looks free, whoever has it open.
+      ip link set smolvm0 down
+      cat >/run/hold.py <<'PYTHON'
+import fcntl, struct, time
+tap = open("/dev/net/tun", "r+b", buffering=0)
+fcntl.ioctl(tap, 0x400454ca, struct.pack("16sH22x", b"smolvm0", 0x5002)) # TUNSETIFF: IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+print("ready", flush=True)
+time.sleep(1000)
+PYTHON
+      start python3 /run/hold.py
+      for i in 1 2 3; do
+        if [ $i = 1 ]; then create one; else smolvm start one; fi >/dev/null 2>/tmp/said || cat /tmp/said
+        echo "$(tap one) $(smolvm ls --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["state"])')"
+        smolvm stop one >/dev/null
+      done
+      smolvm rm --all --force >/dev/null`,
+      { timeoutMs: scaled(150_000) },
+    );
+    expect(stdout).toBe("smolvm1 running\n".repeat(3));
+  });
 });
 
 test("without taps a sandbox that wants one is refused, with the command that makes them", async () => {

@@ -356,6 +356,12 @@ describe("uids", () => {
     expect(store.uids.lease("three", range)).toBe(100);
   });
 
+  test("outside the home's range are not kept: they may be another home's by now", () => {
+    expect(store.uids.lease("one", range)).toBe(100);
+    expect(store.uids.lease("one", { first: 500, count: 2 })).toBe(500);
+    expect(store.uids.of("one")).toBe(500);
+  });
+
   test("of two processes at once are never the same", () => {
     const other = openStore(directory);
     expect(store.uids.lease("one", range)).toBe(100);
