@@ -10,7 +10,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { Apt } from "./debian/apt.ts";
 import { hostMirror } from "./debian/mirror.ts";
 import { requireTools } from "./debian/tools.ts";
-import { makeSeeds } from "./disk/seed-build.ts";
+import { makeSeeds, SEEDS_KEY } from "./disk/seed-build.ts";
 import { prepareKernel } from "./kernel/debian-kernel.ts";
 import type { RunInGuest } from "./rootfs/foreign.ts";
 import { findRecipe, type Recipe } from "./rootfs/recipe.ts";
@@ -51,7 +51,7 @@ export async function buildImage(dirs: ImageDirs, name: string, options: BuildOp
   const recipe = findRecipe(name, arch);
   // Not of the mirror: what it delivers is Debian's, or its signature is wrong.
   const recipeKey = createHash("sha256")
-    .update(JSON.stringify([recipe.key, arch]))
+    .update(JSON.stringify([recipe.key, SEEDS_KEY, arch]))
     .digest("hex");
   const existing = async (): Promise<Image | undefined> => {
     const found = await readImage(dirs, name, arch).catch(() => undefined); // a damaged one is built again

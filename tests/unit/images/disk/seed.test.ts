@@ -26,4 +26,5 @@ test("file systems are made the same way each time, and leave the kernel nothing
   expect(args).toContain(`resize=${2 ** 28}`);
   expect(mke2fsArgs("/i", 2 ** 20).join(" ")).not.toContain("resize=");
   expect(mke2fsArgs("/i", 64)).toContain("size=8");
+  expect(args).toContain("-b 4096 -I 256 -i 4096"); // an inode for each block: space is what is used up first
 });
