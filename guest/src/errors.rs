@@ -20,6 +20,8 @@ pub fn code_of(errno: Errno) -> u32 {
         libc::ECONNREFUSED => code::REFUSED,
         libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ETIMEDOUT => code::UNREACHABLE,
         libc::EBUSY | libc::ETXTBSY => code::BUSY,
+        libc::ECONNRESET => code::RESET,
+        libc::EXDEV => code::CROSS_DEVICE,
         _ => code::IO,
     }
 }
@@ -29,7 +31,7 @@ pub fn failure(what: &[u8], errno: Errno) -> Failure {
     let mut message = what.to_vec();
     message.extend_from_slice(b": ");
     message.extend_from_slice(errno.text().as_bytes());
-    Failure { code: code_of(errno), message, errno: errno.0 }
+    Failure { errno: errno.0, ..Failure::new(code_of(errno), message) }
 }
 
 /// A failure that names what was tried with which path.

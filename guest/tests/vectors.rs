@@ -7,8 +7,8 @@ use serde_json::{json, Map, Value};
 use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::messages::{
-    encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Hello, HelloAck,
-    Info, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
+    encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Full, Hello,
+    HelloAck, Info, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -390,6 +390,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                 let error = Value::Object(error.clone());
                 let mut failure = Failure::new(int(&error, "code") as u32, text(&error, "message"));
                 failure.errno = int(&error, "errno") as i32;
+                failure.full = Full { no_inodes: error["no_inodes"] == true, in_memory: error["in_memory"] == true };
                 failure
             });
             let info = message["info"].as_object().map(|_| {

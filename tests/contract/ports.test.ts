@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM, type VMConfig } from "../../src/index.ts";
 import { BACKENDS, hasSlirp, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { until } from "../helpers/wait.ts";
 
 useTempHome();
 
@@ -23,13 +24,36 @@ print("listening", flush=True)
 server.serve_forever()
 `;
 
+/** Asked "cut", it sends half an answer and resets; else it notes in /tmp/told how what it is sent ends. */
+const RUDE_SERVER = `
+import socket, struct, sys
+server = socket.create_server(("127.0.0.1", 7001))
+print("listening", flush=True)
+while True:
+    client, _ = server.accept()
+    try:
+        if client.recv(4) == b"cut\\n":
+            client.sendall(b"half of it")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            client.sendall(b"go on")
+            while client.recv(65536): pass
+            print("an end", file=open("/tmp/told", "a"))
+    except ConnectionResetError:
+        print("a reset", file=open("/tmp/told", "a"))
+    client.close()
+`;
+
 describe.each(BACKENDS)("ports on %s", (backend) => {
   let vm: SmolVM;
   beforeAll(async () => {
     vm = await SmolVM.create(small(backend));
-    const server = vm.spawn(["python3", "-c", ECHO_SERVER], { detached: true });
-    const { id } = await server.started;
-    for await (const { data } of vm.processes.attach(id)) if (Buffer.from(data).includes("listening")) break;
+    for (const program of [ECHO_SERVER, RUDE_SERVER]) {
+      const server = vm.spawn(["python3", "-c", program], { detached: true });
+      const { id } = await server.started;
+      for await (const { data } of vm.processes.attach(id))
+        if (Buffer.from(data).includes("listening")) break;
+    }
   });
   afterAll(async () => {
     await vm.delete({ force: true });
@@ -46,7 +70,6 @@ describe.each(BACKENDS)("ports on %s", (backend) => {
   test("are exposed on the host's loopback, for many connections at once", async () => {
     const exposed = await vm.ports.expose(7000);
     expect(exposed.url).toBe(`http://127.0.0.1:${exposed.hostPort}`);
-    const { createConnection } = await import("node:net");
     const answers = await Promise.all(
       Array.from({ length: 8 }, async (_, i) => {
         const socket = createConnection(exposed.hostPort, "127.0.0.1");
@@ -61,6 +84,38 @@ describe.each(BACKENDS)("ports on %s", (backend) => {
     const refused = createConnection(exposed.hostPort, "127.0.0.1");
     const [error] = await once(refused, "error");
     expect(error).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test("that are reset are reset at the other end: connections, exposed and published ones", async () => {
+    const exposed = await vm.ports.expose(7001);
+    const published = await vm.ports.publish(7001);
+    const ways = [
+      ["CONNECTION_RESET", () => vm.connect(7001)],
+      ["ECONNRESET", async () => createConnection(exposed.hostPort, "127.0.0.1")],
+      ["ECONNRESET", async () => createConnection(published.hostPort!, "127.0.0.1")],
+    ] as const;
+    for (const [code, dial] of ways) {
+      const cut = await dial();
+      const failed = once(cut, "error");
+      let got = "";
+      cut.on("data", (chunk) => {
+        got += chunk;
+      });
+      cut.write("cut\n");
+      expect((await failed)[0]).toMatchObject({ code });
+      expect(got).toBe("half of it");
+
+      const cutting = await dial();
+      cutting.on("error", () => {}).write("what comes");
+      await once(cutting, "data");
+      if ("resetAndDestroy" in cutting) cutting.resetAndDestroy();
+      else cutting.destroy(new Error("given up"));
+    }
+    const told = async () => (await vm.run("cat /tmp/told")).stdout;
+    await until("the server has seen all of them end", async () => (await told()).split("\n").length > 3);
+    expect(await told()).toBe("a reset\n".repeat(3));
+    await exposed.close();
+    await vm.ports.unpublish();
   });
 
   test("where nothing listens refuse the connection, and a taken host port is named", async () => {

@@ -23,32 +23,39 @@ pub fn early() -> Result<(), Failed> {
     mount(c"sysfs", c"/sys", SAFE, c"").map_err(fail(b"cannot mount /sys"))
 }
 
-/// What commands expect, in the final root. One that fails is missed only by who uses it.
+/// What commands expect, in the final root, as a booted Debian has it. One that fails is missed only by who uses it.
 pub fn late() {
     let note = |what: &str, result: Res<()>| {
         if let Err(error) = result {
             crate::sys::console::warn(what, error);
         }
     };
-    let devpts = c"mode=620,ptmxmode=666,gid=5";
+    const TEMPORARY: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
+    // Terminals belong to the group tty (5 on every Linux), which write(1) and wall(1) are set to.
+    let devpts = c"mode=620,gid=5";
     note("cannot mount /dev/pts", mount(c"devpts", c"/dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, devpts));
-    note("cannot mount /dev/shm", mount(c"tmpfs", c"/dev/shm", libc::MS_NOSUID | libc::MS_NODEV, c"mode=1777"));
-    note("cannot mount /run", mount(c"tmpfs", c"/run", libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755"));
+    note("cannot mount /dev/shm", mount(c"tmpfs", c"/dev/shm", TEMPORARY, c"mode=1777"));
+    note("cannot mount /run", mount(c"tmpfs", c"/run", TEMPORARY, c"mode=0755"));
+    // Of its own, so that who may lock cannot fill /run.
+    note("cannot mount /run/lock", mount(c"tmpfs", c"/run/lock", SAFE, c"mode=1777,size=5m"));
+    note("cannot mount /dev/mqueue", mount(c"mqueue", c"/dev/mqueue", SAFE, c""));
     note("cannot mount /sys/fs/cgroup", mount(c"cgroup2", c"/sys/fs/cgroup", SAFE, c""));
     for (target, link) in [
         (c"/proc/self/fd", c"/dev/fd"),
         (c"/proc/self/fd/0", c"/dev/stdin"),
         (c"/proc/self/fd/1", c"/dev/stdout"),
         (c"/proc/self/fd/2", c"/dev/stderr"),
+        (c"/proc/kcore", c"/dev/core"),
     ] {
         // SAFETY: constant paths; one that exists stays.
         unsafe { libc::symlink(target.as_ptr(), link.as_ptr()) };
     }
     make_tmp();
+    // Mounts of a namespace's parent are seen in it, as systemd sets it up: containers' tools count on that.
+    note("cannot share mounts", sys::mount(c"", c"/", c"", libc::MS_REC | libc::MS_SHARED, c""));
 }
 
 fn make_tmp() {
-    let _ = sys::mkdir(c"/run/lock", 0o1777);
     for dir in [c"/tmp", c"/var/tmp"] {
         // SAFETY: constant paths.
         unsafe {

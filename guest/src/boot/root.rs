@@ -88,11 +88,17 @@ fn mount_upper(node: Option<&CStr>) -> Result<Option<Fd>, Failed> {
     Ok(opened)
 }
 
+/// How base and upper are joined. `redirect_dir`: a directory of the base can be renamed, which else fails with EXDEV (dpkg, npm and
+/// conda do that); `metacopy`: a change of owner or mode copies no content. Both are safe because all that they make the
+/// kernel follow lies on the sandbox's own disk and leads into a base that it may read whole. Not `xino`: inode numbers then have their
+/// highest bit set, which programs that keep them in 53 or 32 bits take for each other or fail on. Not `index`: it needs a base
+/// with file handles, and its only gain are hard links of the base that stay links when they are written to.
+const OVERLAY_OPTIONS: &CStr = c"lowerdir=/base,upperdir=/upper/root,workdir=/upper/work,redirect_dir=on,metacopy=on";
+
 /// Joins base and upper. Overlayfs makes a directory of its own on the upper disk; where even that does not fit, it
 /// mounts read-only, and then nobody could make room again. Ext4 has a last reserve for itself: it is lent for that.
 fn join(upper: Option<&CStr>) -> Res<()> {
-    let options = c"lowerdir=/base,upperdir=/upper/root,workdir=/upper/work";
-    let mount = || sys::mount(c"overlay", c"/newroot", c"overlay", libc::MS_NOATIME, options);
+    let mount = || sys::mount(c"overlay", c"/newroot", c"overlay", libc::MS_NOATIME, OVERLAY_OPTIONS);
     mount()?;
     let Some(node) = upper.filter(|_| is_read_only(c"/newroot")) else { return Ok(()) };
     let name = node.to_bytes().strip_prefix(b"/dev/").unwrap_or_default();

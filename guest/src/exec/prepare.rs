@@ -128,5 +128,5 @@ pub fn start_failure(stage: Stage, errno: Errno, program: &[u8], cwd: &[u8]) -> 
             (code, quoted("cannot run", program, errno))
         }
     };
-    Failure { code, message, errno: errno.0 }
+    Failure { errno: errno.0, ..Failure::new(code, message) }
 }

@@ -3,6 +3,7 @@
 pub mod abort;
 pub mod channels;
 pub mod entries;
+pub mod full;
 pub mod info;
 pub mod mover;
 pub mod paths;

@@ -9,13 +9,13 @@ use crate::files::info::{info_at, outcome_with, FileStat};
 use crate::files::paths::{checked_path, make_parents, rename_at};
 use crate::machine::users::Identity;
 use crate::sys::{self, check, Errno};
-use crate::wire::messages::{put_record, Failure, FileOp, FileRequest, Outcome};
+use crate::wire::messages::{code, put_record, Failure, FileOp, FileRequest, Outcome};
 
 /// Does what the request says.
 pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failure> {
     let path = checked_path(request.path)?;
     become_user(request.user)?;
-    match request.op {
+    let done = match request.op {
         FileOp::Read => crate::files::read::read(request, &path, channels),
         FileOp::Write => crate::files::write::write(request, &path, channels),
         FileOp::Stat => stat(request, &path),
@@ -26,7 +26,14 @@ pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failur
         FileOp::TreeRead => crate::files::tree_read::read(&path, channels),
         FileOp::TreeWrite => crate::files::tree_write::write(request, &path, channels),
         FileOp::Watch => crate::files::watch::watch(request, &path, channels),
-    }
+    };
+    done.map_err(|failure| match failure.code {
+        code::NO_SPACE => {
+            let written = if request.to.is_empty() { request.path } else { request.to };
+            Failure { full: crate::files::full::what_is_full(written), ..failure }
+        }
+        _ => failure,
+    })
 }
 
 fn become_user(user: &[u8]) -> Result<(), Failure> {

@@ -61,11 +61,7 @@ fn is_kernel_file(path: &CStr) -> bool {
         0x6265_6570,
         0x7363_6673,
     ];
-    // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
-    unsafe {
-        let mut fs: libc::statfs = std::mem::zeroed();
-        libc::statfs(path.as_ptr(), &mut fs) == 0 && KERNEL.contains(&(fs.f_type as u32))
-    }
+    sys::statfs(path).is_ok_and(|fs| KERNEL.contains(&(fs.f_type as u32)))
 }
 
 /// Copies channel 0 to the end. Cancelled requests end it early; `aborted` tells.

@@ -25,10 +25,20 @@ use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome}
 struct Stdio {
     child: [i32; 3],
     /// the child's ends, closed after the start
-    _ends: Vec<Fd>,
+    ends: Vec<Fd>,
     input: Option<Fd>,
     output: Option<Fd>,
     errors: Option<Fd>,
+}
+
+impl Stdio {
+    /// Makes the child's ends its user's: /dev/stderr and the like open them anew. A terminal's group stays tty.
+    fn give_to(&self, uid: u32) {
+        for end in &self.ends {
+            // SAFETY: plain call. Without it the descriptors themselves work all the same.
+            unsafe { libc::fchown(end.raw(), uid, u32::MAX) };
+        }
+    }
 }
 
 /// What starting commands takes.
@@ -53,6 +63,9 @@ impl Commands {
         let user = users::resolve(exec.user)?;
         let command = prepare(exec, &user)?;
         let stdio = self.stdio(exec).map_err(|e| failure(b"no pipes for the command", e))?;
+        if user.identity.uid != 0 {
+            stdio.give_to(user.identity.uid);
+        }
         let identity = (user.identity.uid != 0 || !user.identity.groups.is_empty()).then_some(&user.identity);
         let cgroup = mux.cgroups.take();
         let plan = Plan {
@@ -107,7 +120,7 @@ impl Commands {
             // SAFETY: plain call.
             let input = Fd::own(sys::check(unsafe { libc::fcntl(master.raw(), libc::F_DUPFD_CLOEXEC, 3) })?);
             let child = [slave.raw(); 3];
-            return Ok(Stdio { child, _ends: vec![slave], input: Some(input), output: Some(master), errors: None });
+            return Ok(Stdio { child, ends: vec![slave], input: Some(input), output: Some(master), errors: None });
         }
         let (out_read, out_write) = sys::pipe()?;
         let (err_read, err_write) = sys::pipe()?;
@@ -123,7 +136,7 @@ impl Commands {
             ends.push(in_read);
             input = Some(in_write);
         }
-        Ok(Stdio { child, _ends: ends, input, output: Some(out_read), errors: Some(err_read) })
+        Ok(Stdio { child, ends, input, output: Some(out_read), errors: Some(err_read) })
     }
 }
 

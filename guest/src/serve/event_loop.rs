@@ -48,7 +48,7 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Listener(index) => agent.listeners.on_connection(mux, index),
         Target::Session(index) => on_session(mux, index, event),
         Target::Sink(task) if is_connecting(mux, task) => on_connected(mux, task),
-        Target::Sink(task) => on_writable(mux, task),
+        Target::Sink(task) => on_writable(mux, task, event),
         Target::Source(task, channel) => on_source(mux, task, channel, event),
         Target::Status(task) => on_status(mux, task),
         Target::Orphan(index) => mux.orphans.drain(&mut mux.poller, index),

@@ -11,7 +11,7 @@ use crate::streams::source::pump;
 use crate::streams::target::Target;
 use crate::streams::task::{Forward, Kind, Sink, SinkKind, Source, Task};
 use crate::sys::poller::{IN, OUT, RDHUP};
-use crate::sys::{check, Errno, Fd, Res};
+use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::frame::kind;
 use crate::wire::messages::{code, Failure, Forward as Request, Outcome};
 
@@ -58,7 +58,7 @@ fn adopt_connection(mux: &mut Mux, link: Link, fd: Fd, connected: bool, next: Ve
     let kind = SinkKind::Socket;
     let sink = Sink::new(input, token, kind, connected);
     let source = Source::new(fd, source_token, false);
-    let forward = Forward { connecting: !connected, next, input_over: false };
+    let forward = Forward { connecting: !connected, next, input_over: false, reset: false };
     let task = Task { link: None, sink: Some(sink), sources: [Some(source), None], kind: Kind::Forward(forward) };
     mux.tasks.insert(task);
     mux.connect(link, index);
@@ -81,14 +81,9 @@ pub fn is_connecting(mux: &Mux, task: usize) -> bool {
 pub fn on_connected(mux: &mut Mux, task: usize) {
     let Some(t) = mux.tasks.get_mut(task) else { return };
     let (Some(sink), Some(link)) = (&mut t.sink, t.link) else { return };
-    let mut error: libc::c_int = 0;
-    let mut length = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: writes one int.
-    unsafe {
-        libc::getsockopt(sink.fd.raw(), libc::SOL_SOCKET, libc::SO_ERROR, &mut error as *mut _ as *mut _, &mut length);
-    }
+    let refused = sys::socket_error(sink.fd.raw());
     let Kind::Forward(forward) = &mut t.kind else { return };
-    if error == 0 {
+    if refused.is_none() {
         sink.writable = true;
         forward.connecting = false;
         connection_opened(mux, link);
@@ -97,7 +92,7 @@ pub fn on_connected(mux: &mut Mux, task: usize) {
         return settle(mux, task);
     }
     let next = std::mem::take(&mut forward.next);
-    move_connection(mux, task, link, next, Some(Errno(error)));
+    move_connection(mux, task, link, next, refused);
 }
 
 /// A host name is looked up in a worker. What the host sends meanwhile waits in a sink that takes nothing.

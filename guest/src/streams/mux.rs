@@ -8,7 +8,8 @@ use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
 use crate::streams::slab::Slab;
 use crate::streams::target::Poller;
-use crate::streams::task::{Kind, Task};
+use crate::streams::task::{Kind, SinkKind, Task};
+use crate::sys;
 
 pub struct Mux {
     pub poller: Poller,
@@ -74,6 +75,10 @@ impl Mux {
         }
         if let Some(sink) = t.sink {
             self.poller.forget(sink.token);
+            if sink.kind == SinkKind::Socket {
+                // The server has not got all that the host had for it: that must not look like an orderly end.
+                sys::reset_on_close(sink.fd.raw());
+            }
         }
         match t.kind {
             Kind::Process(process) => {

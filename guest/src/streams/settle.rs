@@ -82,17 +82,18 @@ fn settle_worker(mux: &mut Mux, task: usize) {
     mux.sessions.answer_encoded(link, &result);
 }
 
-/// RESULT, when both directions are over.
+/// RESULT, when both directions are over, or the server has reset the connection.
 fn settle_forward(mux: &mut Mux, task: usize) {
     let Some(t) = mux.tasks.get_mut(task) else { return };
     let link = t.link;
     let Kind::Forward(forward) = &mut t.kind else { return };
-    if forward.connecting || !forward.input_over {
+    if forward.connecting || !(forward.input_over || forward.reset) {
         return;
     }
+    let error = forward.reset.then(|| Failure::new(code::RESET, ""));
     mux.unlink(task);
     mux.remove(task);
     if let Some(link) = link {
-        mux.sessions.answer(link, &Outcome::default());
+        mux.sessions.answer(link, &Outcome { error, ..Outcome::default() });
     }
 }

@@ -3,6 +3,7 @@
 use crate::streams::mux::Mux;
 use crate::streams::session::{Link, MAX_WIDE};
 use crate::streams::settle::settle;
+use crate::streams::target::Event;
 use crate::streams::task::{Kind, SinkKind};
 use crate::sys;
 
@@ -26,7 +27,7 @@ pub fn deliver(mux: &mut Mux, link: Link, payload: &[u8]) {
                 Ok(n) => done = n,
                 Err(error) if error.would_block() => sink.writable = false,
                 Err(_) => {
-                    drop_sink(mux, task);
+                    break_sink(mux, task);
                     done = payload.len();
                 }
             }
@@ -69,9 +70,15 @@ pub fn deliver_end(mux: &mut Mux, link: Link) {
     settle(mux, task);
 }
 
-pub fn on_writable(mux: &mut Mux, task: usize) {
+pub fn on_writable(mux: &mut Mux, task: usize, event: &Event) {
     if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
         sink.writable = true;
+        let hung_up = event.hangup && sink.kind == SinkKind::Socket;
+        // A Unix socket hangs up without an error when its server has closed it.
+        if hung_up && sys::socket_error(sink.fd.raw()).is_some() {
+            // Also where nothing waits to be written: the host would learn of it from nobody.
+            return break_sink(mux, task);
+        }
     }
     flush_sink(mux, task);
 }
@@ -98,16 +105,26 @@ pub fn flush_sink(mux: &mut Mux, t: usize) {
         sink.buf.clear();
         sink.done = 0;
     }
-    let over = broken || (sink.ended && sink.buf.is_empty());
+    let over = sink.ended && sink.buf.is_empty();
     if let (Some(link), true) = (task.link, used > 0) {
         if let Some(session) = mux.sessions.get_mut(link.session) {
             session.consumed(link.stream, used);
         }
         mux.sessions.mark(link.session);
     }
-    if over {
+    if broken {
+        break_sink(mux, t);
+    } else if over {
         drop_sink(mux, t);
     }
+}
+
+/// Nobody reads at the other end of a task's way in any more. Of a connection RESULT will tell, behind what its server has sent before.
+fn break_sink(mux: &mut Mux, t: usize) {
+    if let Some(Kind::Forward(forward)) = mux.tasks.get_mut(t).map(|task| &mut task.kind) {
+        forward.reset = true;
+    }
+    drop_sink(mux, t);
 }
 
 /// Closes a task's way in.

@@ -28,6 +28,8 @@ enum Step {
     Rest,
     /// it is over; true: others still hold its other end
     Over { held: bool },
+    /// it was cut: a connection that its other end has reset
+    Cut,
 }
 
 pub fn on_source(mux: &mut Mux, task: usize, channel: usize, event: &Event) {
@@ -52,6 +54,7 @@ pub fn pump(mux: &mut Mux, task: usize, channel: usize) {
             Step::More => {}
             Step::Rest => return,
             Step::Over { held } => return finish_source(mux, task, channel, held),
+            Step::Cut => return cut_source(mux, task, channel),
         }
     }
     mux.again.push_back((task, channel));
@@ -172,6 +175,7 @@ pub fn pump_waiting(mux: &mut Mux, index: usize) {
                 Step::More => wait_in_line(mux, index, stream, task, channel),
                 Step::Rest => {}
                 Step::Over { held } => finish_source(mux, task, channel, held),
+                Step::Cut => cut_source(mux, task, channel),
             }
         }
     }
@@ -185,11 +189,23 @@ fn wait_in_line(mux: &mut Mux, index: usize, stream: u32, task: usize, channel: 
     }
 }
 
+/// A source has failed. Of a connection that is no end: RESULT tells.
+fn cut_source(mux: &mut Mux, t: usize, channel: usize) {
+    if let Some(Kind::Forward(forward)) = mux.tasks.get_mut(t).map(|task| &mut task.kind) {
+        forward.reset = true;
+    }
+    finish_source(mux, t, channel, false);
+}
+
 /// A source is over: END, unless RESULT follows at once.
 fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
     let Some(task) = mux.tasks.get_mut(t) else { return };
     let Some(source) = task.sources[channel].take() else { return };
-    let result_follows = task.process().is_some_and(|p| p.exited.is_some() || p.ring.is_some());
+    let result_follows = match &task.kind {
+        Kind::Process(process) => process.exited.is_some() || process.ring.is_some(),
+        Kind::Forward(forward) => forward.reset,
+        Kind::Worker(_) => false,
+    };
     if let (Some(link), false) = (task.link, result_follows) {
         if let Some(session) = mux.sessions.get_mut(link.session) {
             session.put(link.stream, kind::END, channel as u8 + 1, &[]);
@@ -243,6 +259,7 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
             }
         }
         // A terminal whose other side is closed says EIO.
-        Err(_) => Step::Over { held: false },
+        Err(_) if source.terminal => Step::Over { held: false },
+        Err(_) => Step::Cut,
     }
 }

@@ -108,8 +108,10 @@ pub struct Forward {
     pub connecting: bool,
     /// addresses left to try
     pub next: Vec<Address>,
-    /// the host's direction is over
+    /// the host's direction is over: all of it, and its end, are with the server
     pub input_over: bool,
+    /// the server's end has reset the connection
+    pub reset: bool,
 }
 
 pub struct Task {

@@ -182,6 +182,25 @@ pub fn widen_pipe(fd: i32) {
     unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, 512 * 1024) };
 }
 
+/// The error that waits at a socket (SO_ERROR), which this takes away; `None` if there is none.
+pub fn socket_error(fd: i32) -> Option<Errno> {
+    let mut error: libc::c_int = 0;
+    let mut length = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: writes one int.
+    unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut error as *mut _ as *mut _, &mut length);
+    }
+    (error != 0).then_some(Errno(error))
+}
+
+/// Closing this connection resets it (socket(7), SO_LINGER): its other end sees that it was cut. A Unix socket has no such thing.
+pub fn reset_on_close(fd: i32) {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    let length = std::mem::size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: reads one structure.
+    unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &at_once as *const _ as *const _, length) };
+}
+
 /// Bytes that wait unread in a pipe or terminal (FIONREAD).
 pub fn unread(fd: i32) -> usize {
     let mut n: libc::c_int = 0;
@@ -213,6 +232,15 @@ pub fn now_ms() -> u64 {
 pub fn kill(pid: i32, signal: i32) -> Res<()> {
     // SAFETY: plain call.
     check(unsafe { libc::kill(pid, signal) }).map(|_| ())
+}
+
+/// statfs(2)
+pub fn statfs(path: &CStr) -> Res<libc::statfs> {
+    // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
+    unsafe {
+        let mut fs: libc::statfs = std::mem::zeroed();
+        check(libc::statfs(path.as_ptr(), &mut fs)).map(|_| fs)
+    }
 }
 
 /// mkdir(2) that is content with an existing entry.

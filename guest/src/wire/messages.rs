@@ -23,6 +23,8 @@ pub mod code {
     pub const NO_USER: u32 = 17;
     pub const BUSY: u32 = 18;
     pub const BAD_CWD: u32 = 19;
+    pub const RESET: u32 = 20;
+    pub const CROSS_DEVICE: u32 = 21;
 }
 
 type Decoded<T> = Result<T, Malformed>;
@@ -614,11 +616,22 @@ pub struct Failure {
     pub code: u32,
     pub message: Vec<u8>,
     pub errno: i32,
+    /// of `NO_SPACE`: what is full
+    pub full: Full,
+}
+
+/// What of a file system is used up, and where that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Full {
+    /// there may be space, but no more files can be made
+    pub no_inodes: bool,
+    /// a tmpfs
+    pub in_memory: bool,
 }
 
 impl Failure {
     pub fn new(code: u32, message: impl Into<Vec<u8>>) -> Failure {
-        Failure { code, message: message.into(), errno: 0 }
+        Failure { code, message: message.into(), errno: 0, full: Full::default() }
     }
 }
 
@@ -656,6 +669,8 @@ impl Outcome {
             // A frame holds it whatever path it quotes.
             put_bytes(&mut body, 2, &error.message[..error.message.len().min(16_384)]);
             put_uint(&mut body, 3, error.errno as u64);
+            put_uint(&mut body, 4, error.full.no_inodes.into());
+            put_uint(&mut body, 5, error.full.in_memory.into());
             put_field(out, 1, &body);
         }
         put_uint(out, 2, self.exit_code.into());

@@ -18,7 +18,7 @@ export interface ExposedPort {
   readonly hostAddress: string;
   /** "http://ADDRESS:PORT", whatever the port speaks */
   readonly url: string;
-  /** Stops listening and ends all connections. Closing twice is fine. */
+  /** Stops listening and resets all connections. Closing twice is fine. */
   close(): Promise<void>;
 }
 
@@ -59,7 +59,7 @@ export async function expose(
     close: () => {
       closing ??= new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        for (const socket of sockets) socket.resetAndDestroy(); // none of them has come to its own end
       });
       return closing;
     },
@@ -111,19 +111,30 @@ async function carry(socket: Socket, session: () => Promise<AgentSession>, port:
   socket.on("error", () => socket.destroy());
   try {
     const connection = await forward(await session(), { port });
+    connection.on("error", () => {}); // its close tells
+    const onClose = (): void => {
+      // A client that has not ended what it sends was cut off, and so is the server.
+      connection.destroy(socket.readableEnded ? undefined : new Error("the client is gone"));
+    };
     if (socket.destroyed) {
-      connection.destroy();
+      onClose();
       return;
     }
-    connection.on("error", () => socket.resetAndDestroy());
     connection.once("close", () => {
-      if (!socket.writableEnded) socket.destroy();
+      if (connection.errored !== null) resetAfterWriting(socket);
+      else if (!socket.writableEnded) socket.destroy();
     });
-    socket.once("close", () => connection.destroy());
+    socket.once("close", onClose);
     // Each direction ends on its own: pipe() passes the end on.
     socket.pipe(connection);
     connection.pipe(socket);
   } catch {
     socket.resetAndDestroy(); // as a refused connection shows once it was accepted; the caller of connect() gets the reason
   }
+}
+
+/** Resets a connection behind what was written to it: a reset throws away what has not left yet. */
+function resetAfterWriting(socket: Socket): void {
+  if (socket.writableLength === 0 || socket.writableEnded) socket.resetAndDestroy();
+  else socket.write("", () => socket.resetAndDestroy());
 }

@@ -6,7 +6,7 @@ import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { AgentStream } from "../session/stream.ts";
-import { Open } from "../wire/messages.ts";
+import { type GuestError, Open } from "../wire/messages.ts";
 import { encode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
 
@@ -27,7 +27,8 @@ const WINDOW = 1024 * 1024;
 
 /**
  * A connection to a TCP port or Unix socket in the guest, over the agent's channel; it needs no network there. Resolves when it
- * is connected. Ending the Duplex ends that direction alone; destroying it closes the connection.
+ * is connected. Ending the Duplex ends that direction alone. Destroying it closes the connection; with an error, or with
+ * something left to send, the server in the guest sees it reset. Where that resets it, the Duplex has the error CONNECTION_RESET.
  *
  * @param options `deadline` for connecting
  * @throws SmolVMError CONFIG_INVALID, CONNECTION_REFUSED, FILE_NOT_FOUND (Unix socket), TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL
@@ -84,7 +85,11 @@ class ForwardStream extends Duplex {
   readonly #queue = new ChunkQueue<undefined>();
   #wanted = false;
   #inputOver = false;
+  /** what the guest's end reset the connection with: told behind the last bytes that came before */
+  #cut: SmolVMError | undefined;
   #over = false;
+  /** bytes of the write that is under way: the stream has them, whatever is written behind them waits here */
+  #handedOver = 0;
   #onConnected!: { resolve: () => void; reject: (error: unknown) => void };
   #isConnected = false;
 
@@ -109,7 +114,8 @@ class ForwardStream extends Duplex {
         end: () => this.#endInput(),
         result: (result) => {
           this.#over = true;
-          if (result.error !== undefined) this.#fail(guestError(result.error, "forward", what));
+          if (result.error !== undefined && this.#isConnected) this.#cutOff(result.error, target);
+          else if (result.error !== undefined) this.#fail(guestError(result.error, "forward", what));
           else if (this.#isConnected) this.#endInput();
           else this.#fail(violation("a connection that ends without having begun"));
         },
@@ -129,10 +135,12 @@ class ForwardStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error) => void): void {
+    this.#handedOver = chunk.length;
     this.#stream.send(chunk).then(() => callback());
   }
 
   override _writev(chunks: { chunk: Buffer }[], callback: (error?: Error) => void): void {
+    this.#handedOver = this.writableLength;
     this.#stream.sendAll(chunks.map(({ chunk }) => chunk)).then(() => callback());
   }
 
@@ -143,6 +151,9 @@ class ForwardStream extends Duplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#queue.clear();
+    // The agent closes what has ended, and resets what has not.
+    const allSent = this.writableLength <= this.#handedOver;
+    if (error === null && allSent) this.#stream.end();
     if (!this.#over) this.#stream.abandon();
     callback(error);
   }
@@ -154,7 +165,14 @@ class ForwardStream extends Duplex {
       this.#stream.grant(1, chunk.data.length);
       this.#wanted = this.push(chunk.data);
     }
-    if (this.#inputOver && this.#queue.bytes === 0 && !this.readableEnded) this.push(null);
+    if (this.#queue.bytes > 0) return;
+    if (this.#cut !== undefined) this.destroy(this.#cut);
+    else if (this.#inputOver && !this.readableEnded) this.push(null);
+  }
+
+  #cutOff(error: GuestError, target: ForwardTarget): void {
+    this.#cut = guestError(error, "forward", `the connection to ${describe(target)} in the sandbox`);
+    this.#deliver();
   }
 
   #endInput(): void {

@@ -12,11 +12,21 @@ interface Meaning {
   readonly hint?: string;
 }
 
+/** What an unknown code reads as, and whatever has none of its own: the guest's own words, in parentheses, say what it is. */
 const UNKNOWN: Meaning = {
+  code: "FILE_FAILED",
+  text: "the guest's kernel refused it",
+  hint: "Look at what is there in the sandbox: smolvm shell NAME",
+};
+
+const BROKEN_DISK: Meaning = {
   code: "FILE_FAILED",
   text: "an input or output error",
   hint: "See what is wrong with the sandbox's disk: smolvm info NAME, smolvm logs NAME",
 };
+
+/** Linux error numbers that a broken disk or file system has: EIO, EUCLEAN, EBADMSG; 0: the agent gave none. */
+const DISK_ERRNOS: readonly number[] = [0, 5, 117, 74];
 
 const COMMON: Record<number, Meaning> = {
   [Code.INVALID]: { code: "CONFIG_INVALID", text: "the guest found the request invalid" },
@@ -30,12 +40,6 @@ const COMMON: Record<number, Meaning> = {
     hint: "Remove it with its content: files.remove(path, { recursive: true })",
   },
   [Code.PERMISSION]: { code: "FILE_PERMISSION", text: "permission denied in the guest" },
-  [Code.NO_SPACE]: {
-    code: "NO_SPACE",
-    text: "the sandbox's disk is full",
-    hint: "Remove files in the sandbox, or create it with a larger diskSizeMib.",
-  },
-  [Code.IO]: UNKNOWN,
   [Code.UNSUPPORTED]: { code: "NOT_SUPPORTED", text: "the guest's agent does not support it" },
   [Code.CANCELLED]: { code: "ABORTED", text: "it was cancelled" },
   [Code.LIMIT]: {
@@ -57,7 +61,32 @@ const COMMON: Record<number, Meaning> = {
     hint: "Give a name of the guest's /etc/passwd, or a number, which needs no entry there.",
   },
   [Code.BUSY]: { code: "VM_BUSY", text: "it is in use by another session" },
+  [Code.RESET]: { code: "CONNECTION_RESET", text: "the server in the guest reset it" },
+  [Code.CROSS_DEVICE]: {
+    code: "FILE_CROSS_DEVICE",
+    text: "the two are on different file systems of the guest",
+    hint: 'Copy it and remove the old one, which is what mv does: vm.run(["mv", from, to])',
+  },
 };
+
+/** What is full, as the guest says: the same error number stands for four things. */
+function fullMeaning({ noInodes, inMemory }: GuestError): Meaning {
+  const where = inMemory ? "the file system there, which is in the sandbox's memory," : "the sandbox's disk";
+  const text = noInodes ? `${where} has no room for more files (its inodes are used up)` : `${where} is full`;
+  const hint = inMemory
+    ? "Remove files there, write to the disk (/tmp is on it), or create the sandbox with a larger memSizeMib."
+    : "Remove files in the sandbox, or create it with a larger diskSizeMib.";
+  return { code: "NO_SPACE", text, hint };
+}
+
+function meaningOf(error: GuestError, context: ErrorContext): Meaning {
+  const special =
+    context === "exec" ? EXEC[error.code] : context === "process" ? PROCESS[error.code] : undefined;
+  if (special !== undefined) return special;
+  if (error.code === Code.NO_SPACE) return fullMeaning(error);
+  if (error.code === Code.IO && DISK_ERRNOS.includes(error.errno)) return BROKEN_DISK;
+  return COMMON[error.code] ?? UNKNOWN;
+}
 
 const EXEC: Record<number, Meaning> = {
   [Code.NOT_FOUND]: {
@@ -94,9 +123,7 @@ export function guestError(
   what: string,
   details: Record<string, unknown> = {},
 ): SmolVMError {
-  const special =
-    context === "exec" ? EXEC[error.code] : context === "process" ? PROCESS[error.code] : undefined;
-  const meaning = special ?? COMMON[error.code] ?? UNKNOWN;
+  const meaning = meaningOf(error, context);
   const said = escapeTerminal(error.message, MAX_MESSAGE);
   return new SmolVMError(meaning.code, `${what} failed: ${meaning.text}${said === "" ? "" : ` (${said})`}`, {
     hint: meaning.hint,

@@ -473,11 +473,17 @@ export interface GuestError {
   message: string;
   /** Linux errno, 0 if none */
   errno: number;
+  /** NO_SPACE: no more files can be made, whether or not there is space */
+  noInodes: boolean;
+  /** NO_SPACE: of a file system in memory */
+  inMemory: boolean;
 }
 export const GuestError: Schema<GuestError> = message("Error", [
   [1, "code", "uint32"],
   [2, "message", "string"],
   [3, "errno", "uint32"],
+  [4, "noInodes", "bool"],
+  [5, "inMemory", "bool"],
 ]);
 
 /** Error.code */
@@ -501,6 +507,8 @@ export const GuestErrorCode = {
   NO_USER: 17,
   BUSY: 18,
   BAD_CWD: 19,
+  RESET: 20,
+  CROSS_DEVICE: 21,
 } as const;
 
 export interface Result {

@@ -233,6 +233,10 @@ export const MESSAGES: readonly Vector[] = [
   canonical("RESULT: an error", "RESULT", "0a 0c 08 02 12 06 6e6f20 66696c 18 02", {
     error: { code: 2, message: "no fil", errno: 2 },
   }),
+  canonical("RESULT: no inodes left, in memory", "RESULT", "0a 08 08 08 18 1c 20 01 28 01", {
+    error: { code: 8, errno: 28, no_inodes: true, in_memory: true },
+  }),
+  canonical("RESULT of a connection that was reset", "RESULT", "0a 02 08 14", { error: { code: 20 } }),
   canonical("RESULT: an error of code 0 is an error all the same", "RESULT", "0a 00", { error: {} }),
   canonical("RESULT: an error from the future", "RESULT", "0a 03 08 e707", { error: { code: 999 } }),
   canonical("RESULT of an attach that lost output", "RESULT", hex("10 01", number(4, 2 ** 53 - 1)), {

@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { expose } from "../../../src/agent/forward/expose.ts";
 import { forward } from "../../../src/agent/forward/forward.ts";
-import type { AgentSession } from "../../../src/agent/session/session.ts";
+import { relay } from "../../../src/agent/relay/relay.ts";
+import { AgentSession } from "../../../src/agent/session/session.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { FakeGuest } from "../../fakes/fake-guest.ts";
 import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
@@ -152,6 +153,130 @@ describe.skipIf(missing)("a connection into the guest", () => {
     await silent.close();
   });
 
+  describe.each(["straight", "by a relay"])("%s, that is reset", (way) => {
+    let direct: AgentSession;
+    let relaying: Server;
+    /** a new session with the agent */
+    let dial: () => Promise<AgentSession>;
+    let session: AgentSession;
+    beforeAll(async () => {
+      direct = await agent.connect();
+      const path = join(agent.directory, "relay.sock");
+      relaying = createServer({ pauseOnConnect: true }, (socket) => void relay(socket, direct)).listen(path);
+      await once(relaying, "listening");
+      const deadline = Deadline.of("connecting to the relay");
+      dial = () =>
+        way === "straight"
+          ? agent.connect()
+          : AgentSession.connect({ kind: "unix", path }, { deadline, fresh: true });
+      session = await dial();
+    });
+    afterAll(async () => {
+      await session.close();
+      relaying.close();
+      await direct.close();
+    });
+
+    test("by the guest's server fails with its last bytes read, and is no end", async () => {
+      serve = (socket) => void socket.write("half of it", () => socket.resetAndDestroy());
+      const connection = await forward(session, { port });
+      let got = "";
+      connection.on("data", (chunk) => {
+        got += chunk;
+      });
+      const ended = vi.fn();
+      connection.on("end", ended);
+      const [error] = await once(connection, "error");
+      expect(error).toMatchObject({ code: "CONNECTION_RESET" });
+      expect(error.message).toMatch(
+        /^the connection to port \d+ in the sandbox failed: the server in the guest reset it$/,
+      );
+      expect(ended).not.toHaveBeenCalled();
+      expect(got).toBe("half of it");
+    });
+
+    test("by the guest's server while nobody reads fails when somebody does", async () => {
+      serve = (socket) => void socket.write("unread", () => socket.resetAndDestroy());
+      const connection = await forward(session, { port });
+      await until("the server is gone", () => sockets.size === 0);
+      await session.ping();
+      await expect(read(connection)).rejects.toMatchObject({ code: "CONNECTION_RESET" });
+    });
+
+    test("by a server that closes without having read all that it was sent fails as well", async () => {
+      let accepted: Socket | undefined;
+      serve = (socket) => {
+        accepted = socket.pause();
+      };
+      const connection = await forward(session, { port });
+      await new Promise((resolve) => connection.write(Buffer.alloc(500_000), resolve));
+      await session.ping(); // the agent has passed on what fits: more than Node reads unasked
+      await until("the server has it", () => accepted !== undefined);
+      accepted!.destroy();
+      await expect(read(connection)).rejects.toMatchObject({ code: "CONNECTION_RESET" });
+    });
+
+    test("after the server's end tells the host, which still sends", async () => {
+      serve = (socket) => void socket.resume().end("bye", () => socket.destroy());
+      const connection = await forward(session, { port });
+      const failed = once(connection, "error");
+      expect((await read(connection)).toString()).toBe("bye");
+      const sending = setInterval(() => connection.write("anybody there?"), 5);
+      expect((await failed)[0]).toMatchObject({ code: "CONNECTION_RESET" });
+      clearInterval(sending);
+    });
+
+    /** How the next connection ends for the guest's server: an error's code, or "end". */
+    const nextEnd = (): Promise<string> =>
+      new Promise((resolve) => {
+        serve = (socket) =>
+          void socket
+            .resume()
+            .on("end", () => resolve("end"))
+            .on("end", () => socket.end())
+            .on("error", (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+      });
+
+    test("by the host, with an error, is reset for the guest's server", async () => {
+      const end = nextEnd();
+      const connection = await forward(session, { port });
+      connection.on("error", () => {}).write("half of it");
+      connection.destroy(new Error("given up"));
+      expect(await end).toBe("ECONNRESET");
+    });
+
+    test("is one whose session ends, and not one that is destroyed when all was sent", async () => {
+      const lost = nextEnd();
+      const other = await dial();
+      const cut = await forward(other, { port });
+      cut.on("error", () => {}).write("half of it");
+      await other.ping();
+      await other.close();
+      expect(await lost).toBe("ECONNRESET");
+
+      const closed = nextEnd();
+      const connection = await forward(session, { port });
+      connection.write("all of it");
+      await session.ping();
+      connection.destroy();
+      expect(await closed).toBe("end");
+    });
+
+    test("is one that is destroyed before all was taken", async () => {
+      let accepted: Socket | undefined;
+      serve = (socket) => {
+        accepted = socket.pause();
+      };
+      const connection = await forward(session, { port });
+      await until("the server has it", () => accepted !== undefined);
+      connection.on("error", () => {}).write(Buffer.alloc(64 * 1024 * 1024)); // more than all buffers on its way
+      await session.ping();
+      connection.destroy();
+      const [error] = await once(accepted!.resume(), "error");
+      expect(error).toMatchObject({ code: "ECONNRESET" });
+    });
+  });
+
   describe("through an exposed port", () => {
     const talk = async (to: number, text: string): Promise<string> => {
       const socket = connect({ port: to, host: "127.0.0.1", allowHalfOpen: true });
@@ -169,11 +294,59 @@ describe.skipIf(missing)("a connection into the guest", () => {
       serve = () => {};
       const open = connect(exposed.hostPort, "127.0.0.1");
       await once(open, "connect");
-      const closed = once(open, "close");
+      const cut = once(open, "error");
       await exposed.close();
       await exposed.close();
-      await closed;
+      expect((await cut)[0]).toMatchObject({ code: "ECONNRESET" });
       await expect(talk(exposed.hostPort, "x")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    });
+
+    test("is reset both ways, and each direction still ends on its own", async () => {
+      const exposed = await expose(async () => session, port);
+      const dial = (): Socket => connect({ port: exposed.hostPort, host: "127.0.0.1", allowHalfOpen: true });
+
+      serve = (socket) => void socket.write("half of it", () => socket.resetAndDestroy());
+      const cut = dial();
+      let got = "";
+      cut.on("data", (chunk) => {
+        got += chunk;
+      });
+      expect((await once(cut, "error"))[0]).toMatchObject({ code: "ECONNRESET" });
+      expect(got).toBe("half of it");
+
+      const told = new Promise<string>((resolve) => {
+        serve = (socket) =>
+          void socket
+            .resume()
+            .on("end", () => resolve("end"))
+            .on("error", (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+      });
+      const rude = dial();
+      rude.write("half of it", () => rude.resetAndDestroy());
+      expect(await told).toBe("ECONNRESET");
+
+      let rest: Promise<Buffer> | undefined;
+      serve = (socket) => {
+        socket.end("bye");
+        rest = read(socket);
+      };
+      const polite = dial();
+      expect((await read(polite)).toString()).toBe("bye");
+      polite.end("still here");
+      expect(String(await rest)).toBe("still here");
+      await exposed.close();
+    });
+
+    test("is reset for both when the port is closed under it", async () => {
+      const exposed = await expose(async () => session, port);
+      const accepted = new Promise<Socket>((resolve) => {
+        serve = (socket) => void socket.write("half of it", () => resolve(socket.resume()));
+      });
+      const client = connect({ port: exposed.hostPort, host: "127.0.0.1" });
+      await once(client, "data");
+      const ends = [once(client, "error"), once(await accepted, "error")];
+      await exposed.close();
+      for (const [error] of await Promise.all(ends)) expect(error).toMatchObject({ code: "ECONNRESET" });
     });
 
     test("is reset where the guest refuses", async () => {

@@ -1,8 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { guestError } from "../../../../src/agent/session/guest-error.ts";
 import { interruptedError } from "../../../../src/agent/session/session-end.ts";
-import { GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
+import { type GuestError, GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
 import { ERROR_CODES } from "../../../../src/errors.ts";
+
+const said = (code: number, errno: number): GuestError => ({
+  code,
+  message: "",
+  errno,
+  noInodes: false,
+  inMemory: false,
+});
 
 describe("a guest's error", () => {
   test.each([
@@ -18,11 +26,11 @@ describe("a guest's error", () => {
     ["file", "NOT_DIRECTORY", "FILE_TYPE"],
     ["file", "PERMISSION", "FILE_PERMISSION"],
     ["forward", "REFUSED", "CONNECTION_REFUSED"],
+    ["forward", "RESET", "CONNECTION_RESET"],
+    ["file", "CROSS_DEVICE", "FILE_CROSS_DEVICE"],
     ["machine", "IO", "FILE_FAILED"],
   ] as const)("of a %s that says %s is %s", (context, code, expected) => {
-    expect(
-      guestError({ code: GuestErrorCode[code], message: "", errno: 2 }, context, "doing it"),
-    ).toMatchObject({
+    expect(guestError(said(GuestErrorCode[code], 2), context, "doing it")).toMatchObject({
       code: expected,
       message: expect.stringMatching(/^doing it failed: /),
       details: { errno: 2 },
@@ -31,18 +39,42 @@ describe("a guest's error", () => {
 
   test("has a meaning for every code, and for those from the future", () => {
     for (const code of [...Object.values(GuestErrorCode), 0, 4711]) {
-      expect(ERROR_CODES).toHaveProperty(guestError({ code, message: "", errno: 0 }, "file", "it").code);
+      expect(ERROR_CODES).toHaveProperty(guestError(said(code, 0), "file", "it").code);
     }
   });
 
   test("of a full disk says that it is the sandbox's, and how to get a larger one", () => {
-    const error = guestError(
-      { code: GuestErrorCode.NO_SPACE, message: "write", errno: 28 },
-      "file",
-      "writing '/a'",
-    );
+    const full = { ...said(GuestErrorCode.NO_SPACE, 28), message: "write" };
+    const error = guestError(full, "file", "writing '/a'");
     expect(error.message).toBe("writing '/a' failed: the sandbox's disk is full (write)");
     expect(error.hint).toMatch(/diskSizeMib/);
+  });
+
+  test("of a full file system says which of space and inodes is used up, and of which", () => {
+    const full = said(GuestErrorCode.NO_SPACE, 28);
+    const told = [
+      { ...full, noInodes: true },
+      { ...full, inMemory: true },
+      { ...full, noInodes: true, inMemory: true },
+    ].map((error) => guestError(error, "file", "writing '/a'"));
+    expect(told.map(({ code }) => code)).toEqual(["NO_SPACE", "NO_SPACE", "NO_SPACE"]);
+    expect(told.map(({ message }) => message.replace("writing '/a' failed: ", ""))).toEqual([
+      "the sandbox's disk has no room for more files (its inodes are used up)",
+      "the file system there, which is in the sandbox's memory, is full",
+      "the file system there, which is in the sandbox's memory, has no room for more files (its inodes are used up)",
+    ]);
+    expect(told.map(({ hint }) => /diskSizeMib|memSizeMib/.exec(hint ?? "")?.[0])).toEqual([
+      "diskSizeMib",
+      "memSizeMib",
+      "memSizeMib",
+    ]);
+  });
+
+  test("blames the disk for what disks do, and not for other errors without a code of their own", () => {
+    const [broken, other] = [5, 27].map((errno) => guestError(said(GuestErrorCode.IO, errno), "file", "it"));
+    expect(broken).toMatchObject({ code: "FILE_FAILED", hint: expect.stringContaining("disk") });
+    expect(other).toMatchObject({ code: "FILE_FAILED", hint: expect.not.stringContaining("disk") });
+    expect(other?.message).not.toMatch(/input or output/);
   });
 });
 
