@@ -1,263 +1,13 @@
 //! A real agent, as an ordinary process, and hosts of all kinds: good, slow, hostile and vanishing.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod support;
+
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use smolvm_agent::wire::fields::{put_bytes, put_field, put_uint, Reader, Value};
-use smolvm_agent::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC};
+use smolvm_agent::wire::frame::{kind, put_frame, Header};
 use smolvm_agent::wire::messages::code;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Agent {
-    child: Child,
-    dir: PathBuf,
-}
-
-impl Agent {
-    fn start() -> Agent {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("smolvm-agent-test-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let program = Command::new(env!("CARGO_BIN_EXE_smolvm-agent"))
-            .arg("--listen-unix")
-            .arg(dir.join("s"))
-            .stderr(Stdio::null())
-            .spawn();
-        Agent { child: program.unwrap(), dir }
-    }
-
-    fn connect(&self) -> UnixStream {
-        wait_for("the agent's socket", || UnixStream::connect(self.dir.join("s")).ok())
-    }
-
-    fn host(&self) -> Host {
-        let mut host = Host::on(self.connect());
-        host.hello();
-        host
-    }
-
-    /// Resident memory in KiB.
-    fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    /// Processor time in clock ticks.
-    fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::yield_now();
-    }
-}
-
-#[derive(Default, Debug)]
-struct Outcome {
-    opened: bool,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    error: u32,
-    exit_code: u64,
-    signal: u64,
-    process: u64,
-    dropped: u64,
-}
-
-struct Host {
-    socket: UnixStream,
-    buf: Vec<u8>,
-    next: u32,
-}
-
-fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_field(&mut out, number, bytes);
-    out
-}
-
-fn int(number: u32, value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_uint(&mut out, number, value);
-    out
-}
-
-fn shell(line: &str) -> Vec<u8> {
-    field(2, line.as_bytes())
-}
-
-impl Host {
-    fn on(socket: UnixStream) -> Host {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Host { socket, buf: Vec::new(), next: 1 }
-    }
-
-    fn hello(&mut self) {
-        static NONCE: AtomicU32 = AtomicU32::new(1);
-        let nonce = u128::from(NONCE.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
-        let mut hello = [int(1, 1), int(2, 1)].concat();
-        put_bytes(&mut hello, 3, &nonce);
-        let mut bytes = MAGIC.to_vec();
-        put_frame(&mut bytes, 0, kind::HELLO, 0, &hello);
-        self.send(&bytes);
-        self.next = 1;
-        loop {
-            let at = self.buf.windows(16).position(|w| w == MAGIC);
-            if let Some(frame) = at.map(|at| &self.buf[at + 16..]) {
-                if frame.len() >= HEADER {
-                    let header = Header::parse(frame.first_chunk().unwrap(), Sender::Guest).unwrap();
-                    if frame.len() >= HEADER + header.len {
-                        let ours = frame[HEADER..HEADER + header.len].windows(16).any(|w| w == nonce);
-                        let used = at.unwrap() + if ours { 16 + HEADER + header.len } else { 1 };
-                        self.buf.drain(..used);
-                        if ours {
-                            return;
-                        }
-                        continue;
-                    }
-                }
-            }
-            assert!(self.more(), "the agent closed");
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
-    }
-
-    fn frame(&mut self, stream: u32, kind: u8, flags: u8, payload: &[u8]) {
-        let mut bytes = Vec::new();
-        put_frame(&mut bytes, stream, kind, flags, payload);
-        self.send(&bytes);
-    }
-
-    /// Reads what there is; false at the end.
-    fn more(&mut self) -> bool {
-        let mut chunk = vec![0; 1 << 16];
-        let n = self.socket.read(&mut chunk).expect("an answer in time");
-        self.buf.extend_from_slice(&chunk[..n]);
-        n > 0
-    }
-
-    fn next_frame(&mut self) -> (Header, Vec<u8>) {
-        loop {
-            if let Some(head) = self.buf.first_chunk::<HEADER>() {
-                let header = Header::parse(head, Sender::Guest).expect("the agent keeps the rules");
-                if self.buf.len() >= HEADER + header.len {
-                    let payload = self.buf.drain(..HEADER + header.len).skip(HEADER).collect();
-                    return (header, payload);
-                }
-            }
-            assert!(self.more(), "the agent closed");
-        }
-    }
-
-    fn open(&mut self, number: u32, body: &[u8], window: u64) -> u32 {
-        let id = self.next;
-        self.next += 2;
-        let payload = [field(number, body), int(30, window)].concat();
-        self.frame(id, kind::OPEN, 0, &payload);
-        id
-    }
-
-    /// Takes frames until the stream's RESULT; grants what it reads.
-    fn collect(&mut self, id: u32) -> Outcome {
-        let mut outcome = Outcome::default();
-        loop {
-            let (header, payload) = self.next_frame();
-            if header.stream != id {
-                continue;
-            }
-            match header.kind {
-                kind::OPENED => {
-                    outcome.opened = true;
-                    outcome.process = number(&payload, 1);
-                }
-                kind::DATA => {
-                    let out = if header.flags == 1 { &mut outcome.stdout } else { &mut outcome.stderr };
-                    out.extend_from_slice(&payload);
-                    self.frame(id, kind::WINDOW, header.flags, &(payload.len() as u32).to_le_bytes());
-                }
-                kind::RESULT => {
-                    let mut fields = Reader::new(&payload);
-                    while let Some((field, value)) = fields.next().unwrap() {
-                        match (field, value) {
-                            (1, Value::Bytes(error)) => outcome.error = number(error, 1) as u32,
-                            (2, Value::Int(v)) => outcome.exit_code = v,
-                            (3, Value::Int(v)) => outcome.signal = v,
-                            (4, Value::Int(v)) => outcome.dropped = v,
-                            (6, Value::Int(v)) => outcome.process = v,
-                            _ => {}
-                        }
-                    }
-                    return outcome;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn run(&mut self, line: &str) -> Outcome {
-        let id = self.open(1, &shell(line), 0);
-        self.collect(id)
-    }
-
-    /// Waits until the stream has sent `wanted` bytes of output.
-    fn output(&mut self, id: u32, wanted: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        while out.len() < wanted {
-            let (header, payload) = self.next_frame();
-            if header.stream == id && header.kind == kind::DATA {
-                out.extend_from_slice(&payload);
-            }
-        }
-        out
-    }
-
-    fn works(&mut self) {
-        assert_eq!(self.run("echo works").stdout, b"works\n");
-    }
-}
-
-fn number(message: &[u8], wanted: u32) -> u64 {
-    let mut fields = Reader::new(message);
-    let mut found = 0;
-    while let Some((field, value)) = fields.next().unwrap() {
-        if let (true, Value::Int(v)) = (field == wanted, value) {
-            found = v;
-        }
-    }
-    found
-}
-
-fn is_running(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
-}
+use support::{field, int, is_running, shell, wait_for, Agent, PATIENCE};
 
 #[test]
 fn a_command_s_output_errors_and_exit_code_arrive() {
@@ -363,6 +113,33 @@ fn a_background_child_that_holds_the_pipes_delays_nothing_and_lives_on() {
     }
     assert!(is_running(&pid));
     host.run(&format!("kill -9 {pid}"));
+}
+
+#[test]
+fn a_command_that_goes_on_is_told_to_its_host_and_so_is_what_it_prints_then() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let id = host.open(1, &shell("echo first; read line </dev/zero"), 1000);
+    let (header, _) = host.next_frame();
+    assert_eq!((header.stream, header.kind), (id, kind::OPENED));
+    assert_eq!(host.output(id, 6), b"first\n");
+    host.frame(id, kind::RESET, 0, &[]);
+    assert!(host.collect(id).error > 0);
+    host.works();
+}
+
+#[test]
+fn a_command_can_be_reset_as_soon_as_it_was_asked_for() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let id = host.next;
+    host.next += 2;
+    let mut both = Vec::new();
+    put_frame(&mut both, id, kind::OPEN, 0, &[field(1, &shell("sleep 1000")), int(30, 1000)].concat());
+    put_frame(&mut both, id, kind::RESET, 0, &[]);
+    host.send(&both);
+    assert!(host.collect(id).error > 0);
+    host.works();
 }
 
 #[test]

@@ -27,13 +27,15 @@ pub struct Process {
     pub dropped: u64,
     /// until its exec(2) is known to have worked
     pub starting: Option<Starting>,
+    /// when its host is told that it runs, and its output is watched, in monotonic ms: until then it is left alone
+    pub watch_at: Option<u64>,
 }
 
 /// A command between fork and exec.
 pub struct Starting {
     /// closes when exec(2) works, else carries stage and error number
     pub status: Fd,
-    pub token: crate::sys::poller::Token,
+    pub token: Option<crate::sys::poller::Token>,
     pub cwd: Vec<u8>,
 }
 

@@ -69,6 +69,7 @@ fn copy_input(file: i32, channels: &Channels) -> Res<u64> {
     let mut mover = Mover::default();
     let mut total = 0;
     loop {
+        channels.tell_before_waiting();
         match mover.step(channels.input(), file, STEP)? {
             0 => return Ok(total),
             n => total += n as u64,
@@ -84,7 +85,7 @@ fn finish(request: &FileRequest, file: &Fd) -> Result<Outcome, Failure> {
 fn in_place(request: &FileRequest, path: &CStr, flags: i32, channels: &Channels) -> Result<Outcome, Failure> {
     let fail = || failed_at("cannot write", request.path);
     let file = sys::open_mode(path, flags | libc::O_NOCTTY, NEW_FILE).map_err(fail())?;
-    channels.opened(&[]);
+    channels.opened_soon(&[]);
     copy_input(file.raw(), channels).map_err(fail())?;
     if aborted() {
         return Err(Failure::new(code::CANCELLED, "the request was cancelled"));
@@ -97,14 +98,16 @@ fn in_place(request: &FileRequest, path: &CStr, flags: i32, channels: &Channels)
 
 /// Mode, owner and time of the file that takes the target's place.
 fn apply_mode_and_time(request: &FileRequest, existing: Option<&FileStat>, file: &Fd) -> Res<()> {
-    if let Some(stat) = existing {
+    // What is so already is left: each change is one of the disk's, too.
+    let now = FileStat::of_fd(file.raw())?;
+    if let Some(stat) = existing.filter(|stat| stat.owner() != now.owner()) {
         let (uid, gid) = stat.owner();
         // Only root can give files away; another user's file becomes the writer's.
         // SAFETY: plain call.
         unsafe { libc::fchown(file.raw(), uid, gid) };
     }
     let mode = if request.mode != 0 { Some(request.mode & 0o7777) } else { existing.map(FileStat::mode) };
-    if let Some(mode) = mode {
+    if let Some(mode) = mode.filter(|&mode| mode != now.mode()) {
         // After the owner: a change of owner clears the set-id bits.
         // SAFETY: plain call.
         check(unsafe { libc::fchmod(file.raw(), mode) })?;
@@ -124,7 +127,7 @@ fn replace(
 ) -> Result<Outcome, Failure> {
     let fail = || failed_at("cannot write", request.path);
     let (file, temporary) = make_temporary(libc::AT_FDCWD, directory_of(path.to_bytes())).map_err(fail())?;
-    channels.opened(&[]);
+    channels.opened_soon(&[]);
     let written = copy_input(file.raw(), channels)
         .and_then(|_| apply_mode_and_time(request, existing, &file))
         .map_err(fail())

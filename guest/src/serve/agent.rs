@@ -63,6 +63,7 @@ impl Agent {
     /// Starts the machine's end. A second request changes nothing.
     pub fn begin_shutdown(&mut self, grace_ms: u32, reason: &'static str) {
         if self.shutdown.is_none() {
+            self.mux.dismiss_waiting();
             self.shutdown = Some(Shutdown::begin(&self.mux, self.role, grace_ms, reason));
         }
     }

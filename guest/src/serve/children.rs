@@ -48,7 +48,12 @@ fn on_child(mux: &mut Mux, pid: i32, status: i32) {
         Kind::Worker(worker) => worker.pid == pid,
         Kind::Forward(_) => false,
     });
-    let Some((index, task)) = found else { return };
+    let Some((index, task)) = found else {
+        if mux.waiting.as_ref().is_some_and(|waiting| waiting.pid == pid) {
+            mux.dismiss_waiting();
+        }
+        return;
+    };
     if matches!(task.kind, Kind::Worker(_)) {
         let found = worker::on_exit(mux, index);
         return connect_to(mux, index, found);

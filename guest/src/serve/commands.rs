@@ -21,6 +21,10 @@ use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::frame::kind;
 use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome};
 
+/// A command without input is left alone for this long, in ms. Most have ended by then: the agent was woken once instead of for
+/// every pipe, and OPENED, output and RESULT leave in one write. Each wake-up and each write saved is a tenth of a small command.
+const LEFT_ALONE_MS: u64 = 10;
+
 /// The descriptors of a command: the child's three, and our ends.
 struct Stdio {
     child: [i32; 3],
@@ -106,6 +110,7 @@ impl Commands {
             cursor: 0,
             dropped: 0,
             starting: None,
+            watch_at: None,
         };
         self.next_process = self.next_process.wrapping_add(1).max(1);
         adopt(mux, process, stdio, started.status, command.cwd).map_err(|e| failure(b"cannot watch the command", e))
@@ -144,6 +149,7 @@ impl Commands {
 fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, cwd: CString) -> Res<usize> {
     let index = mux.tasks.next_index();
     let terminal = process.pty;
+    let alone = stdio.input.is_none() && process.ring.is_none();
     let watched = (|| -> Res<_> {
         let sink = match stdio.input {
             Some(fd) => {
@@ -156,13 +162,14 @@ fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, 
         let mut sources = [None, None];
         for (channel, fd) in [stdio.output, stdio.errors].into_iter().enumerate() {
             if let Some(fd) = fd {
-                let token = mux.poller.add(&fd, IN, Target::Source(index, channel))?;
+                let token = if alone { None } else { Some(mux.poller.add(&fd, IN, Target::Source(index, channel))?) };
                 sources[channel] = Some(Source::new(fd, token, terminal));
             }
         }
+        process.watch_at = alone.then(|| sys::now_ms() + LEFT_ALONE_MS);
         if let Some(status) = status {
             sys::set_nonblocking(status.raw())?;
-            let token = mux.poller.add(&status, IN, Target::Status(index))?;
+            let token = if alone { None } else { Some(mux.poller.add(&status, IN, Target::Status(index))?) };
             process.starting = Some(Starting { status, token, cwd: cwd.into_bytes() });
         }
         Ok((sink, sources))
@@ -188,6 +195,37 @@ pub fn opened(mux: &mut Mux, task: usize, process: u32, pid: u32) {
         mux.sessions.answer(link, &Outcome { process, pid, ..Outcome::default() });
     } else {
         mux.sessions.send(link, kind::OPENED, 0, |out| encode_opened_process(out, process, pid));
+    }
+}
+
+/// A command that was left alone goes on: its host is told, and its output is watched from now on.
+pub fn watch(mux: &mut Mux, task: usize) {
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    let mut watched = Ok(());
+    for (channel, source) in t.sources.iter_mut().enumerate() {
+        if let Some(source) = source {
+            match mux.poller.add(&source.fd, IN, Target::Source(task, channel)) {
+                Ok(token) => source.token = Some(token),
+                Err(error) => watched = Err(error),
+            }
+        }
+    }
+    let Kind::Process(process) = &mut t.kind else { return };
+    process.watch_at = None;
+    if let Some(starting) = &mut process.starting {
+        match mux.poller.add(&starting.status, IN, Target::Status(task)) {
+            Ok(token) => starting.token = Some(token),
+            Err(error) => watched = Err(error),
+        }
+    }
+    if let Err(error) = watched {
+        // Nobody would read what it writes.
+        sys::console::warn("cannot watch a command", error);
+        let _ = kill::tree(process, libc::SIGKILL);
+    }
+    if process.starting.is_none() {
+        let (id, pid) = (process.id, process.pid as u32);
+        opened(mux, task, id, pid);
     }
 }
 
@@ -227,9 +265,14 @@ pub fn on_exec_status(mux: &mut Mux, task: usize) {
 
 /// A command has ended: what its pipes hold now is still sent, then its result.
 pub fn on_exit(mux: &mut Mux, task: usize, exit_code: u32, signal: u32) {
-    if mux.tasks.get(task).and_then(|t| t.process()).is_some_and(|p| p.starting.is_some()) {
+    let Some(process) = mux.tasks.get_mut(task).and_then(|t| t.process_mut()) else { return };
+    let (id, pid) = (process.id, process.pid as u32);
+    let alone = process.watch_at.take().is_some();
+    if process.starting.is_some() {
         // It may have died before exec: then the pipe says so, or is closed.
         on_exec_status(mux, task);
+    } else if alone {
+        opened(mux, task, id, pid);
     }
     let Some(t) = mux.tasks.get_mut(task) else { return };
     for source in t.sources.iter_mut().flatten() {

@@ -1,6 +1,7 @@
-//! What happens because time has passed: workers that were told to stop are killed, sessions that nobody was seen at
-//! are looked at again.
+//! What happens because time has passed: commands that were left alone are watched, workers that were told to stop are
+//! killed, sessions that nobody was seen at are looked at again.
 
+use crate::serve::commands::watch;
 use crate::streams::mux::Mux;
 use crate::streams::stop::end_session;
 use crate::streams::task::Kind;
@@ -9,11 +10,12 @@ use crate::sys;
 /// When the next thing is due, in monotonic ms.
 pub fn next(mux: &Mux) -> Option<u64> {
     let checks = mux.sessions.iter().filter_map(|session| session.check_at);
-    let kills = mux.tasks.iter().filter_map(|(_, task)| match &task.kind {
+    let tasks = mux.tasks.iter().filter_map(|(_, task)| match &task.kind {
+        Kind::Process(process) => process.watch_at,
         Kind::Worker(worker) => worker.kill_at,
-        _ => None,
+        Kind::Forward(_) => None,
     });
-    checks.chain(kills).min()
+    checks.chain(tasks).min()
 }
 
 /// Does what is due.
@@ -23,11 +25,13 @@ pub fn act(mux: &mut Mux) {
     }
     let now = sys::now_ms();
     for task in 0..mux.tasks.bound() {
-        if let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) {
-            if worker.kill_at.is_some_and(|at| at <= now) {
+        match mux.tasks.get_mut(task).map(|t| &mut t.kind) {
+            Some(Kind::Process(process)) if process.watch_at.is_some_and(|at| at <= now) => watch(mux, task),
+            Some(Kind::Worker(worker)) if worker.kill_at.is_some_and(|at| at <= now) => {
                 worker.kill_at = None;
                 let _ = sys::kill(worker.pid, libc::SIGKILL);
             }
+            _ => {}
         }
     }
     for index in mux.sessions.indices() {

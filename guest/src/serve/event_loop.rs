@@ -51,6 +51,8 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Sink(task) => on_writable(mux, task, event),
         Target::Source(task, channel) => on_source(mux, task, channel, event),
         Target::Status(task) => on_status(mux, task),
+        Target::Waiting if event.hangup => mux.dismiss_waiting(),
+        Target::Waiting => {}
         Target::Orphan(index) => mux.orphans.drain(&mut mux.poller, index),
     }
 }

@@ -57,7 +57,7 @@ fn adopt_connection(mux: &mut Mux, link: Link, fd: Fd, connected: bool, next: Ve
     let (input, token, source_token) = watched.map_err(|e| failure(b"cannot watch the connection", e))?;
     let kind = SinkKind::Socket;
     let sink = Sink::new(input, token, kind, connected);
-    let source = Source::new(fd, source_token, false);
+    let source = Source::new(fd, Some(source_token), false);
     let forward = Forward { connecting: !connected, next, input_over: false, reset: false };
     let task = Task { link: None, sink: Some(sink), sources: [Some(source), None], kind: Kind::Forward(forward) };
     mux.tasks.insert(task);

@@ -239,7 +239,7 @@ fn request(agent: &mut Agent, link: Link, payload: &[u8]) -> Result<(), Protocol
         stream.credit = [open.window; 2];
     }
     agent.host_clock.follow(open.clock_ms);
-    let outcome = match begin(agent, link, &open.request) {
+    let outcome = match begin(agent, link, &open.request, payload) {
         Ok(Some(outcome)) => outcome,
         Ok(None) => return Ok(()),
         Err(failure) => Outcome::failed(failure),

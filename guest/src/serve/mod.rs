@@ -12,4 +12,5 @@ pub mod processes;
 pub mod requests;
 pub mod shutdown;
 pub mod signals;
+pub mod waiting;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! What a host can ask for: dispatch of requests.
 
+use crate::exec::process::Process;
 use crate::machine::configure;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
@@ -12,8 +13,8 @@ use crate::wire::messages::{code, Exec, Failure, Info, Outcome, Request};
 /// Commands, file requests and connections that exist at once, over all sessions.
 const MAX_TASKS: usize = 1024;
 
-/// An outcome if the request is done already, none if its stream goes on.
-pub fn begin(agent: &mut Agent, link: Link, request: &Request) -> Result<Option<Outcome>, Failure> {
+/// An outcome if the request is done already, none if its stream goes on. `message` is the OPEN that asks for it.
+pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -> Result<Option<Outcome>, Failure> {
     let makes_task = matches!(request, Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::Sync);
     if makes_task && agent.mux.tasks.len() >= MAX_TASKS {
         return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
@@ -26,7 +27,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request) -> Result<Option<
         Request::Attach(process) => processes::attach(&mut agent.mux, link, *process).map(|()| None),
         Request::ProcessList => processes::list(&mut agent.mux, link),
         Request::ProcessSignal(signal) => processes::signal(&mut agent.mux, signal).map(|()| Some(Outcome::default())),
-        Request::File(file) => worker::start(&mut agent.mux, link, Job::File(file)).map(|()| None),
+        Request::File(file) => worker::start(&mut agent.mux, link, Job::File(file, message)).map(|()| None),
         Request::Sync => worker::start(&mut agent.mux, link, Job::Sync).map(|()| None),
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),
         Request::Shutdown { grace_ms } => {
@@ -58,11 +59,12 @@ fn start_command(agent: &mut Agent, link: Link, exec: &Exec) -> Result<Option<Ou
     let mux = &mut agent.mux;
     let task = agent.commands.start(mux, exec)?;
     let process = mux.tasks.get(task).and_then(|t| t.process());
-    let Some((id, pid, starting)) = process.map(|p| (p.id, p.pid as u32, p.starting.is_some())) else {
+    let later = |p: &Process| p.starting.is_some() || p.watch_at.is_some();
+    let Some((id, pid, later)) = process.map(|p| (p.id, p.pid as u32, later(p))) else {
         return Err(Failure::new(code::IO, "the command was lost"));
     };
     mux.connect(link, task);
-    if !starting {
+    if !later {
         commands::opened(mux, task, id, pid);
     }
     Ok(None)

@@ -1,17 +1,20 @@
 //! File requests run in forked children: a hung file system then blocks one request, and RESET ends it. A child talks
-//! through pipes: its data like a command's, its OPENED and RESULT through a status pipe as (kind, length, bytes).
+//! through pipes: its data like a command's, its OPENED and RESULT through a status channel as (kind, length, bytes).
+//! Small requests are done by one child after the other (waiting.rs).
 
 use crate::errors::failure;
 use crate::files::abort::prepare_worker;
 use crate::files::channels::Channels;
 use crate::files::request;
 use crate::machine::address::look_up;
+use crate::serve::waiting::{hand_over, MAX_MESSAGE};
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
 use crate::streams::source::pump;
-use crate::streams::target::Target;
-use crate::streams::task::{Kind, Sink, SinkKind, Source, Task, Worker};
+use crate::streams::stop::stop_worker;
+use crate::streams::target::{Poller, Target};
+use crate::streams::task::{Kind, Sink, SinkKind, Source, Task, Waiting, Worker};
 use crate::sys::poller::{IN, OUT};
 use crate::sys::{self, check, Res};
 use crate::wire::frame::{kind, MAX_PAYLOAD};
@@ -25,7 +28,8 @@ const MAX_WATCHES: usize = 64;
 
 /// What a worker does.
 pub enum Job<'a> {
-    File(&'a FileRequest<'a>),
+    /// a request, and the OPEN that asks for it
+    File(&'a FileRequest<'a>, &'a [u8]),
     Sync,
     /// hands out bytes that are too many for the stream's window
     Bytes(Vec<u8>),
@@ -39,83 +43,98 @@ const LOOKED_UP: u8 = 255;
 impl Job<'_> {
     /// It stays until it is told to stop.
     fn is_watch(&self) -> bool {
-        matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }))
+        matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }, _))
     }
 
     /// Streams are announced by OPENED, one-shot requests are not.
     fn has_opened(&self) -> bool {
         matches!(
             self,
-            Job::File(FileRequest {
-                op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
-                ..
-            })
+            Job::File(
+                FileRequest {
+                    op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
+                    ..
+                },
+                _
+            )
         )
     }
     fn has_input(&self) -> bool {
-        matches!(self, Job::File(FileRequest { op: FileOp::Write | FileOp::TreeWrite, .. }))
+        matches!(self, Job::File(FileRequest { op: FileOp::Write | FileOp::TreeWrite, .. }, _))
     }
     fn has_output(&self) -> bool {
         matches!(
             self,
             Job::Bytes(_)
-                | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. })
+                | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. }, _)
         )
+    }
+
+    /// What the worker that waits is told, if the request is one for it: those that leave nothing of themselves behind in it,
+    /// as another user's identity, and that end by themselves.
+    fn for_waiting(&self) -> Option<&[u8]> {
+        match self {
+            Job::File(FileRequest { op: FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch, .. }, _) => None,
+            Job::File(request, message) if request.user.is_empty() && message.len() <= MAX_MESSAGE => Some(message),
+            _ => None,
+        }
     }
 }
 
-/// Forks a worker and ties it to the stream.
+/// Gives a job to a worker and ties it to the stream.
 pub fn start(mux: &mut Mux, link: Link, job: Job) -> Result<(), Failure> {
     let is_watch = |task: &Task| matches!(&task.kind, Kind::Worker(worker) if worker.watch);
     if job.is_watch() && mux.tasks.iter().filter(|(_, task)| is_watch(task)).count() >= MAX_WATCHES {
         return Err(Failure::new(code::LIMIT, "there are 64 watches already"));
     }
-    let task = fork(mux, &job).map_err(|e| failure(b"cannot start a worker", e))?;
+    let task = begin(mux, &job).map_err(|e| failure(b"cannot start a worker", e))?;
     mux.connect(link, task);
     Ok(())
 }
 
-fn fork(mux: &mut Mux, job: &Job) -> Res<usize> {
-    let (status, child_status) = sys::pipe()?;
-    sys::set_nonblocking(status.raw())?;
-    let mut input = None;
-    let mut output = None;
-    let mut channels = Channels { status: child_status, input: None, output: None };
+fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
+    let (mut input, mut output) = (None, None);
+    let (mut worker_input, mut worker_output) = (None, None);
     if job.has_input() {
         let (read, write) = sys::pipe()?;
         sys::set_nonblocking(write.raw())?;
-        sys::widen_pipe(write.raw());
-        channels.input = Some(read);
-        input = Some(write);
+        (input, worker_input) = (Some(write), Some(read));
     }
     if job.has_output() {
         let (read, write) = sys::pipe()?;
         sys::set_nonblocking(read.raw())?;
-        sys::widen_pipe(read.raw());
-        channels.output = Some(write);
-        output = Some(read);
+        (output, worker_output) = (Some(read), Some(write));
     }
-    // SAFETY: the agent has one thread, so the child may do anything.
-    let pid = check(unsafe { libc::fork() })?;
-    if pid == 0 {
-        child(job, &channels);
-    }
-    drop(channels);
     let index = mux.tasks.next_index();
+    let reusable = job.for_waiting();
+    let (pid, status, status_token) = if let Some(message) = reusable {
+        let Waiting { pid, channel, token } = hand_over(mux, message, worker_input.or(worker_output))?;
+        mux.poller.retarget(token, Target::Status(index));
+        (pid, channel, token)
+    } else {
+        let (status, child_status) = sys::pipe()?;
+        sys::set_nonblocking(status.raw())?;
+        let mut channels = Channels::new(child_status);
+        (channels.input, channels.output) = (worker_input, worker_output);
+        // SAFETY: the agent has one thread, so the child may do anything.
+        let pid = check(unsafe { libc::fork() })?;
+        if pid == 0 {
+            child(job, channels);
+        }
+        let token = mux.poller.add(&status, IN, Target::Status(index))?;
+        (pid, status, token)
+    };
     let sink = match input {
         Some(fd) => {
             let token = mux.poller.add(&fd, OUT, Target::Sink(index))?;
-            let kind = SinkKind::Pipe;
-            Some(Sink::new(fd, token, kind, true))
+            Some(Sink::new(fd, token, SinkKind::Pipe, true))
         }
         None => None,
     };
-    let mut sources = [None, None];
-    if let Some(fd) = output {
-        let token = mux.poller.add(&fd, IN, Target::Source(index, 0))?;
-        sources[0] = Some(Source::new(fd, token, false));
+    let mut sources = [output.map(|fd| Source::new(fd, None, false)), None];
+    if !job.has_opened() {
+        watch_output(&mut mux.poller, index, &mut sources[0])?;
     }
-    let status_token = mux.poller.add(&status, IN, Target::Status(index))?;
     let worker = Worker {
         pid,
         status,
@@ -125,6 +144,8 @@ fn fork(mux: &mut Mux, job: &Job) -> Res<usize> {
         result: None,
         cleans_up: job.has_input(),
         watch: job.is_watch(),
+        reusable: reusable.is_some(),
+        answered: false,
         cancelled: false,
         kill_at: None,
         port: if let Job::LookUp(_, port) = job { *port } else { 0 },
@@ -132,14 +153,41 @@ fn fork(mux: &mut Mux, job: &Job) -> Res<usize> {
     Ok(mux.tasks.insert(Task { link: None, sink, sources, kind: Kind::Worker(worker) }))
 }
 
+/// Watches a worker's output: more will come than its result can take along.
+fn watch_output(poller: &mut Poller, task: usize, output: &mut Option<Source>) -> Res<()> {
+    if let Some(source) = output.as_mut().filter(|source| source.token.is_none()) {
+        sys::widen_pipe(source.fd.raw());
+        source.token = Some(poller.add(&source.fd, IN, Target::Source(task, 0))?);
+    }
+    Ok(())
+}
+
+/// A worker has begun, and its output is watched from now on; or it is over, and what it has written is all.
+fn go_on_with_output(mux: &mut Mux, task: usize, over: bool) {
+    let Some(t) = mux.tasks.get_mut(task) else { return };
+    if !over {
+        if let Err(error) = watch_output(&mut mux.poller, task, &mut t.sources[0]) {
+            sys::console::warn("cannot watch a worker", error);
+            stop_worker(mux, task);
+        }
+    } else if let Some(source) = &mut t.sources[0] {
+        source.ready = true;
+        source.hung_up = true;
+    }
+}
+
 /// A worker told something. Returns the addresses that it has looked up.
 pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
     let t = mux.tasks.get_mut(task)?;
     let link = t.link;
     let Kind::Worker(worker) = &mut t.kind else { return None };
-    while worker.report.len() < MAX_REPORT
-        && sys::read_append(worker.status.raw(), &mut worker.report, 4096).is_ok_and(|n| n > 0)
+    // Into a buffer that is there already: a page got and given back costs more than the rest of this.
+    let news = &mut mux.scratch;
+    news.clear();
+    while worker.report.len() + news.len() < MAX_REPORT
+        && sys::read_append(worker.status.raw(), news, 4096).is_ok_and(|n| n > 0)
     {}
+    worker.report.extend_from_slice(news);
     let mut begun = None;
     let mut found = None;
     while let Some((record_kind, message, used)) = next_report(&worker.report) {
@@ -148,6 +196,7 @@ pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
             begun = Some(message.to_vec());
         } else if record_kind == kind::RESULT {
             worker.result = Some(message.to_vec());
+            worker.answered = true;
         } else if record_kind == LOOKED_UP {
             found = Some(message.to_vec());
         }
@@ -156,6 +205,8 @@ pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
     if found.is_some() && link.is_some() && !worker.cancelled {
         return found;
     }
+    let over = worker.answered;
+    go_on_with_output(mux, task, over);
     if let (Some(message), Some(link)) = (begun, link) {
         mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(&message));
     }
@@ -181,6 +232,7 @@ pub fn on_exit(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
         worker.result = Some(message);
         // What was read is still sent before the error.
     }
+    go_on_with_output(mux, task, true);
     pump(mux, task, 0);
     settle(mux, task);
     None
@@ -194,7 +246,7 @@ fn next_report(buf: &[u8]) -> Option<(u8, &[u8], usize)> {
 }
 
 /// The child: does the job, reports, exits.
-fn child(job: &Job, channels: &Channels) -> ! {
+fn child(job: &Job, mut channels: Channels) -> ! {
     prepare_worker();
     channels.close_others();
     let outcome = match job {
@@ -206,15 +258,13 @@ fn child(job: &Job, channels: &Channels) -> ! {
         Job::Bytes(bytes) => sys::write_all(channels.output(), bytes)
             .map(|()| Outcome::default())
             .map_err(|e| failure(b"cannot hand out the answer", e)),
-        Job::File(file) => request::run(file, channels),
+        Job::File(file, _) => request::run(file, &channels),
         Job::LookUp(host, port) => look_up(host, *port).map(|found| {
             channels.report(LOOKED_UP, &found);
             Outcome::default()
         }),
     };
-    let mut message = Vec::new();
-    outcome.unwrap_or_else(Outcome::failed).encode(&mut message);
-    channels.report(kind::RESULT, &message);
+    channels.finish(outcome);
     // SAFETY: plain call; the parent closes nothing of ours.
     unsafe { libc::_exit(0) }
 }

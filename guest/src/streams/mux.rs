@@ -7,8 +7,8 @@ use crate::streams::orphans::Orphans;
 use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
 use crate::streams::slab::Slab;
-use crate::streams::target::Poller;
-use crate::streams::task::{Kind, SinkKind, Task};
+use crate::streams::target::{Poller, Target};
+use crate::streams::task::{Kind, SinkKind, Task, Waiting, Worker};
 use crate::sys;
 
 pub struct Mux {
@@ -17,6 +17,8 @@ pub struct Mux {
     pub tasks: Slab<Task>,
     pub orphans: Orphans,
     pub cgroups: Pool,
+    /// the file worker that waits for a request, once there was one
+    pub waiting: Option<Waiting>,
     /// finished detached processes, oldest first
     pub finished: VecDeque<usize>,
     /// sources whose reads were cut short
@@ -34,6 +36,7 @@ impl Mux {
             tasks: Slab::new(),
             orphans: Orphans::default(),
             cgroups,
+            waiting: None,
             finished: VecDeque::new(),
             again: VecDeque::new(),
             yielded: false,
@@ -89,8 +92,26 @@ impl Mux {
                     self.cgroups.give(group);
                 }
             }
-            Kind::Worker(worker) => self.poller.forget(worker.status_token),
+            Kind::Worker(worker) => self.release(worker),
             Kind::Forward(_) => {}
+        }
+    }
+
+    /// A worker's request is over. One that can do another waits for it, if none does; else it sees its channel's end, and ends.
+    fn release(&mut self, worker: Worker) {
+        let good = worker.reusable && worker.answered && worker.pid > 0 && !worker.cancelled;
+        if good && self.waiting.is_none() {
+            self.poller.retarget(worker.status_token, Target::Waiting);
+            self.waiting = Some(Waiting { pid: worker.pid, channel: worker.status, token: worker.status_token });
+        } else {
+            self.poller.forget(worker.status_token);
+        }
+    }
+
+    /// The worker that waits is told to end, or has.
+    pub fn dismiss_waiting(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            self.poller.forget(waiting.token);
         }
     }
 }

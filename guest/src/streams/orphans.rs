@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::streams::slab::Slab;
 use crate::streams::target::{Poller, Target};
-use crate::sys::poller::Token;
-use crate::sys::{self, Fd};
+use crate::sys::poller::{Token, IN};
+use crate::sys::{self, console, Fd};
 use crate::wire::frame::MAX_PAYLOAD;
 
 /// Descriptors kept open for background children of finished commands. The oldest is closed when there are more.
@@ -29,15 +29,25 @@ pub struct Orphans {
 }
 
 impl Orphans {
-    /// Takes a descriptor over, with its registration.
-    pub fn keep(&mut self, poller: &mut Poller, fd: Fd, token: Token) {
+    /// Takes a descriptor over, with its registration if it has one.
+    pub fn keep(&mut self, poller: &mut Poller, fd: Fd, token: Option<Token>) {
         if self.order.len() >= MAX_ORPHANS {
             if let Some(oldest) = self.order.pop_front() {
                 self.forget(poller, oldest);
             }
         }
-        let index = self.table.insert(Orphan { fd, token });
-        poller.retarget(token, Target::Orphan(index));
+        let index = self.table.next_index();
+        let token = match token {
+            Some(token) => {
+                poller.retarget(token, Target::Orphan(index));
+                token
+            }
+            None => match poller.add(&fd, IN, Target::Orphan(index)) {
+                Ok(token) => token,
+                Err(error) => return console::warn("cannot watch what a command left behind", error),
+            },
+        };
+        self.table.insert(Orphan { fd, token });
         self.order.push_back(index);
         // Mostly nobody holds it, and this closes it.
         self.drain(poller, index);

@@ -108,12 +108,15 @@ fn discard_output(mux: &mut Mux, task: usize) {
 }
 
 /// Stops a worker. One that writes is asked, so that it removes what is half written; the others are killed.
-fn stop_worker(mux: &mut Mux, task: usize) {
+pub fn stop_worker(mux: &mut Mux, task: usize) {
     let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) else { return };
     worker.cancelled = true;
     if worker.pid > 0 {
         let signal = if worker.cleans_up { libc::SIGTERM } else { libc::SIGKILL };
         let _ = sys::kill(worker.pid, signal);
+        // One that has just done its request, and waits for the next, sees the end of them.
+        // SAFETY: plain call; a pipe is no socket, and needs none of this.
+        unsafe { libc::shutdown(worker.status.raw(), libc::SHUT_WR) };
         worker.kill_at = worker.cleans_up.then(|| sys::now_ms() + CLEAN_UP_MS);
     }
 }

@@ -14,6 +14,8 @@ pub enum Target {
     Source(usize, usize),
     /// the exec status or result pipe of a task
     Status(usize),
+    /// the file worker that waits
+    Waiting,
     /// output that a finished command's background children still write
     Orphan(usize),
 }

@@ -34,7 +34,8 @@ pub enum SinkKind {
 /// A way out: a descriptor whose bytes go to channel 1 or 2.
 pub struct Source {
     pub fd: Fd,
-    pub token: Token,
+    /// none while it need not be watched: what writes there is expected to end at once
+    pub token: Option<Token>,
     /// there may be something to read
     pub ready: bool,
     /// nobody writes any more; what is there is still read
@@ -59,7 +60,7 @@ impl Sink {
 
 impl Source {
     /// A fresh one.
-    pub fn new(fd: Fd, token: Token, terminal: bool) -> Source {
+    pub fn new(fd: Fd, token: Option<Token>, terminal: bool) -> Source {
         Source {
             fd,
             token,
@@ -95,11 +96,23 @@ pub struct Worker {
     pub cleans_up: bool,
     /// it stays until it is told to stop
     pub watch: bool,
+    /// it can do another request after this one
+    pub reusable: bool,
+    /// it has told its Result
+    pub answered: bool,
     pub cancelled: bool,
     /// when one that was told to stop is killed, in monotonic ms
     pub kill_at: Option<u64>,
     /// of a lookup: where to connect then
     pub port: u16,
+}
+
+/// A worker with nothing to do.
+pub struct Waiting {
+    pub pid: i32,
+    /// requests go in, what it has to say comes out
+    pub channel: Fd,
+    pub token: Token,
 }
 
 /// A connection inside the guest.

@@ -169,6 +169,14 @@ pub fn pipe() -> Res<(Fd, Fd)> {
     Ok((Fd(fds[0]), Fd(fds[1])))
 }
 
+/// Two connected sockets that carry a stream of bytes, both close-on-exec.
+pub fn socket_pair() -> Res<(Fd, Fd)> {
+    let mut fds = [0; 2];
+    // SAFETY: the array holds two descriptors.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) })?;
+    Ok((Fd(fds[0]), Fd(fds[1])))
+}
+
 /// Makes this end of a pipe, terminal or socket non-blocking (not the other end). Other status flags are not kept:
 /// such descriptors have none.
 pub fn set_nonblocking(fd: i32) -> Res<()> {

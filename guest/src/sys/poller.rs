@@ -76,8 +76,9 @@ impl<T: Copy + PartialEq> Poller<T> {
         }
     }
 
-    /// Forgets a registration whose descriptor is about to be closed (closing it removes it from epoll).
-    pub fn forget(&mut self, token: Token) {
+    /// Forgets a registration, if there is one, whose descriptor is about to be closed (closing it removes it from epoll).
+    pub fn forget(&mut self, token: impl Into<Option<Token>>) {
+        let Some(token) = token.into() else { return };
         let slot = &mut self.slots[token.0 as u32 as usize];
         if slot.generation == (token.0 >> 32) as u32 && slot.target.is_some() {
             slot.target = None;
