@@ -71,7 +71,9 @@ export function mke2fsArgs(image: string, sizeMib: number): string[] {
   return [
     ...["-q", "-F", "-t", "ext4", "-T", "default"],
     ...["-b", String(BLOCK_BYTES), "-I", "256", "-i", String(BLOCK_BYTES)],
-    ...["-O", "^64bit", "-m", "0", "-J", `size=${journalMib(sizeMib)}`],
+    // Without checksums of all metadata, which take 40 % of the time to create a file in an emulated guest; those of the group
+    // descriptors stay (uninit_bg), because with them a file system grows without writing its new inode tables.
+    ...["-O", "^64bit,^metadata_csum,uninit_bg", "-m", "0", "-J", `size=${journalMib(sizeMib)}`],
     ...["-U", UUID, "-E", extended.join(",")],
     image,
   ];
