@@ -23,7 +23,7 @@ use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome}
 
 /// A command without input is left alone for this long, in ms. Most have ended by then: the agent was woken once instead of for
 /// every pipe, and OPENED, output and RESULT leave in one write. Each wake-up and each write saved is a tenth of a small command.
-const LEFT_ALONE_MS: u64 = 10;
+const LEFT_ALONE_MS: u64 = 25;
 
 /// The descriptors of a command: the child's three, and our ends.
 struct Stdio {
