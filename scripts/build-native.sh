@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the native programs into native/: the guest agent and the host-side monitor, static, for x86-64 and ARM64.
+# Builds the native programs into native/: the guest agent and the host-side monitor, static, for x86-64 and ARM64, and
+# the library that a QEMU older than 8.2 is started with (monitor/preload/).
 #
 # With rustup the musl targets are used (and installed where they are missing); the linker is Rust's own, so that no
 # cross compiler is needed. Without rustup (Debian's rustc-web, cargo-web and libstd-rust-web-dev) the programs are
@@ -39,7 +40,7 @@ wanted=$({ rustc --version && printf '%s\n' "$made_of"; } | sha256sum | cut -d' 
 mkdir -p native
 
 up_to_date() {
-  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
+  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ -e "native/readonly-memory-$1.so" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
 }
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }
@@ -47,6 +48,7 @@ has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }
 # A build in the target that fits best. Sets `target` and exports what cargo needs; fails if there is none.
 choose_target() {
   local arch=$1
+  sysroot=''
   target="$arch-unknown-linux-musl"
   local variable
   variable=$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
@@ -73,7 +75,6 @@ choose_target() {
     command -v "$arch-linux-gnu-gcc" >/dev/null || return 1
     export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
     if ! has_target "$target"; then
-      local sysroot
       say "fetching Rust's standard library for $arch"
       sysroot=$(scripts/cross-rust-std.sh "$arch") || return 1
       flags="$flags --sysroot $sysroot"
@@ -87,6 +88,22 @@ install_program() {
   cp "$1" "$2.new"
   chmod 755 "$2.new"
   mv -f "$2.new" "$2"
+}
+
+# A library without a C library: of the one in whose program it is loaded it takes two functions.
+build_preload() {
+  local arch=$1 variable linker flags=()
+  variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
+  linker=${variable}_LINKER
+  if [ "${!linker:-}" = rust-lld ]; then
+    flags=(-C linker=rust-lld -C linker-flavor=ld.lld -C link-self-contained=no -C link-args=-nostdlib)
+  else
+    flags=(-C "linker=${!linker:-cc}" -C "link-args=-nostdlib -nostartfiles")
+  fi
+  [ -z "${sysroot:-}" ] || flags+=(--sysroot "$sysroot")
+  rustc --edition 2021 --crate-type cdylib --target "$target" -C panic=abort -C opt-level=s -C strip=symbols \
+    -C target-feature=-crt-static "${flags[@]}" -o "$out/readonly-memory.so" monitor/preload/readonly_memory.rs
+  install_program "$out/readonly-memory.so" "native/readonly-memory-$arch.so"
 }
 
 for arch in "${arches[@]}"; do
@@ -107,6 +124,7 @@ for arch in "${arches[@]}"; do
   out="${CARGO_TARGET_DIR:-target}/$target/release"
   install_program "$out/smolvm-agent" "native/agent-$arch"
   install_program "$out/smolvm-monitor" "native/monitor-$arch"
+  build_preload "$arch"
   printf '%s\n' "$made_of" >"native/.sources-$arch"
   printf '%s\n' "$wanted" >"native/.stamp-$arch"
   say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes"

@@ -71,7 +71,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   types: { imports: [], types: ["vm", "agent", "config"] },
 
   // what stays up while no command runs
-  supervisor: { imports: ["vm", "agent", "config", "host", "util", "errors"], types: ["store"] },
+  supervisor: { imports: ["vm", "snapshots", "agent", "config", "host", "util", "errors"], types: ["store"] },
 
   // the verbs of a sandbox
   vm: {
@@ -81,6 +81,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "agent",
       "network",
       "images",
+      "snapshots",
       "store",
       "config",
       "host",
@@ -94,6 +95,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   backends: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
+  // machines' memory, as it lies on the disk: templates so far
+  snapshots: { imports: [], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "util", "errors"], types: ["config"] },
 

@@ -40,11 +40,25 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     terminal: [],
   },
   vm: {
+    // what sandboxes start from, made before they are asked for
+    "template-maker": ["lifecycle", "templates", "recovery", "home"],
     // what sandboxes are asked about
     diagnosis: ["info", "channel", "machine", "home"],
     info: ["disks", "isolation", "recovery", "home"],
     // the verbs: create, start, stop, remove
-    lifecycle: ["channel", "disks", "network", "recovery", "supervisor", "isolation", "machine", "home"],
+    lifecycle: [
+      "templates",
+      "channel",
+      "disks",
+      "network",
+      "recovery",
+      "supervisor",
+      "isolation",
+      "machine",
+      "home",
+    ],
+    // the memory that a first start goes on from
+    templates: ["home", "start-supervisor"],
     // what a running one is reached by, and has
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],
@@ -70,6 +84,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     firecracker: [
       "backend",
       "candidate",
+      "control-socket",
       "features",
       "host",
       "machine-files",
@@ -79,12 +94,23 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "socket-dir",
       "vmm-exit",
     ],
-    qemu: ["backend", "features", "host", "machine-files", "network-card", "own-uid", "socket-dir"],
+    qemu: [
+      "backend",
+      "control-socket",
+      "features",
+      "host",
+      "machine-files",
+      "network-card",
+      "own-uid",
+      "socket-dir",
+      "vmm-exit",
+    ],
     // what they have in common
     "vmm-exit": ["backend"],
     backend: ["features"],
     "own-uid": ["machine-files"],
     candidate: [],
+    "control-socket": [],
     features: [],
     host: [],
     "machine-files": [],

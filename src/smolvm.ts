@@ -51,6 +51,9 @@ import { recover } from "./vm/recovery/recover.ts";
 
 requireNode("npx -p node@24 node PROGRAM"); // here, and not in the package's entry, which bundlers skip
 
+/** A boot, and what it is made ready with, also on a host that emulates and is busy. */
+const WARM_TIMEOUT_MS = 600_000;
+
 /**
  * A sandbox: a disposable microVM that runs untrusted code.
  *
@@ -167,6 +170,20 @@ export class SmolVM implements AsyncDisposable {
     const vm = new SmolVM({ lifetime: "detached", ...config });
     await vm.#make(Deadline.of(`creating sandbox '${vm.name}'`, { timeoutMs, signal }));
     return vm;
+  }
+
+  /**
+   * Makes the template that sandboxes with these options start from, unless it is there. Otherwise the first of them boots, and
+   * it is made in the background.
+   * @param options as for {@link SmolVM.create}; the limits are for the whole call, default 600,000 ms
+   * @returns whether it was made now
+   * @throws SmolVMError NOT_SUPPORTED where such sandboxes have none (with the reason); else as {@link SmolVM.create}
+   */
+  static async warm(options: VMConfig & Limits = {}): Promise<{ made: boolean }> {
+    const { timeoutMs = WARM_TIMEOUT_MS, signal, ...config } = options;
+    const deadline = Deadline.of("making a template", { timeoutMs, signal });
+    const { warm } = await import("./vm/template-maker/warm.ts");
+    return warm(openHome(), parseConfig(config), deadline);
   }
 
   /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID for what is no string */

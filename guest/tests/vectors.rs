@@ -153,9 +153,11 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 fields.bytes("entropy", c.entropy).int("clock_s", c.clock_s).int("clock_ns", c.clock_ns.into());
             let fields = fields.bytes("hostname", c.hostname).bytes("machine_id", c.machine_id);
             let fields = fields.message("network", c.network.as_ref().map(network_json));
-            ("configure", fields.int("disk_bytes", c.disk_bytes).done())
+            let fields = fields.int("disk_bytes", c.disk_bytes);
+            ("configure", fields.bytes("generation", c.generation).done())
         }
         Request::Info => ("info", fields.done()),
+        Request::Hold => ("hold", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
         Request::Ambiguous => ("ambiguous", fields.done()),
     }

@@ -21,6 +21,8 @@ pub struct Options {
     own_output: Option<User>,
     /// who runs the program; None: whoever runs us
     user: Option<User>,
+    /// NAME=VALUE, besides PATH
+    environment: Vec<OsString>,
     command: Vec<OsString>,
 }
 
@@ -32,11 +34,12 @@ fn user(text: &OsStr) -> Option<User> {
 }
 
 pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
-    let mut options = Options { own_output: None, user: None, command: Vec::new() };
+    let mut options = Options { own_output: None, user: None, environment: Vec::new(), command: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--own-output" => options.own_output = Some(user(&args.next()?)?),
             b"--user" => options.user = Some(user(&args.next()?)?),
+            b"--setenv" => options.environment.push(args.next()?),
             b"--" => break,
             _ => return None,
         }
@@ -47,7 +50,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
 
 /// Becomes the program; returns only the exit status for when that fails.
 pub fn enter(options: &Options) -> i32 {
-    let Err((what, error)) = prepare(options).and_then(|()| exec(&options.command));
+    let Err((what, error)) = prepare(options).and_then(|()| exec(&options.command, &options.environment));
     eprintln!("smolvm-monitor: {what}: {}", std::io::Error::from_raw_os_error(error));
     126
 }
@@ -85,7 +88,7 @@ fn prepare(options: &Options) -> Result<(), Failed> {
     Ok(())
 }
 
-fn exec(command: &[OsString]) -> Result<std::convert::Infallible, Failed> {
+fn exec(command: &[OsString], environment: &[OsString]) -> Result<std::convert::Infallible, Failed> {
     let name = || format!("cannot run {}", command[0].to_string_lossy());
     let arguments: Vec<CString> = command
         .iter()
@@ -96,9 +99,11 @@ fn exec(command: &[OsString]) -> Result<std::convert::Infallible, Failed> {
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };
     // Of our starter's environment, in which there may be secrets, it gets PATH alone.
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter(|(name, _)| name == "PATH")
-        .filter_map(|(_, value)| CString::new([b"PATH=", value.as_bytes()].concat()).ok())
+    let path = std::env::var_os("PATH").map(|value| [b"PATH=", value.as_bytes()].concat());
+    let environment: Vec<CString> = path
+        .into_iter()
+        .chain(environment.iter().map(|variable| variable.as_bytes().to_vec()))
+        .filter_map(|variable| CString::new(variable).ok())
         .collect();
     let (words, environment) = (pointers(&arguments), pointers(&environment));
     // SAFETY: two lists of C strings that end in a null; the strings live as long as the call.

@@ -2,6 +2,7 @@
 //! writes down how it ended. Small and dumb on purpose; decisions are made by who starts it.
 
 mod enter;
+mod extents;
 mod log;
 mod options;
 mod run;
@@ -13,8 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
-smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] -- PROGRAM ARGS...\n       \
-smolvm-monitor own-tap NAME UID\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
+smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
@@ -29,6 +30,10 @@ fn main() {
         },
         Some(b"own-tap") => match tap::parse(args) {
             Some((name, uid)) => tap::own(&name, uid),
+            None => usage(),
+        },
+        Some(b"extents") => match args.next() {
+            Some(path) => extents::print(path.as_ref()),
             None => usage(),
         },
         Some(b"tsc") => match tsc::khz() {

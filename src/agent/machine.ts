@@ -36,6 +36,8 @@ export interface MachineIdentity {
   readonly network?: GuestNetwork | undefined;
   /** size of the writable disk, to grow its file system to */
   readonly diskBytes?: number | undefined;
+  /** 32 hex digits, another for each machine that goes on from one memory: what a guest's programs can tell that by */
+  readonly generation?: string | undefined;
 }
 
 function machineInfo(info: Info | undefined): MachineInfo {
@@ -67,7 +69,7 @@ export async function configure(
   identity: MachineIdentity,
   limits: Limits = {},
 ): Promise<MachineInfo> {
-  const { entropy, clockMs, hostname, machineId, network, diskBytes } = identity;
+  const { entropy, clockMs, hostname, machineId, network, diskBytes, generation } = identity;
   const bytes = (value: string | undefined): Buffer | undefined =>
     value === undefined ? undefined : Buffer.from(value);
   const what = "configuring the sandbox";
@@ -95,6 +97,7 @@ export async function configure(
                   mtu: network.mtu,
                 },
           diskBytes,
+          generation: bytes(generation),
         },
       },
     },
@@ -116,6 +119,17 @@ export async function info(session: AgentSession, limits: Limits = {}): Promise<
     Deadline.of(request.what, limits),
   );
   return machineInfo(result.info);
+}
+
+/**
+ * Freezes all that the guest was asked to run, for its memory to be captured: nothing goes on, in it and in all that go on from that
+ * memory, before {@link configure} has given each an identity of its own.
+ *
+ * @throws SmolVMError GUEST_FAILED if something cannot be frozen (nothing is then), TIMEOUT, ABORTED, AGENT_LOST
+ */
+export async function hold(session: AgentSession, limits: Limits = {}): Promise<void> {
+  const request = { what: "holding the sandbox", effects: true, context: "machine" } as const;
+  await call(session, { ...request, open: { hold: {} } }, Deadline.of(request.what, limits));
 }
 
 /**

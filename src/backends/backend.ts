@@ -13,7 +13,16 @@ export interface LaunchOptions {
   readonly tap?: string | undefined;
   /** what is put around the VMM */
   readonly enclosure: Enclosure;
+  /** absent: memory of its own, and a boot */
+  readonly memory?: GuestMemory | undefined;
 }
+
+/** A file that is a guest's memory. */
+export type GuestMemory =
+  /** it is there, empty and as large as the memory: all that the guest does goes into it ({@link Backend.capture}) */
+  | { readonly kind: "recorded"; readonly path: string }
+  /** the machine goes on where the recorded one was captured, with a copy of its own of each page that it writes */
+  | { readonly kind: "restored"; readonly path: string; readonly state: Uint8Array };
 
 /** How a VMM process ended, as its monitor wrote it down. */
 export interface VmmExit {
@@ -36,6 +45,8 @@ export interface LaunchedMachine {
 export interface Backend {
   readonly name: BackendName;
   readonly features: BackendFeatures;
+  /** Path of the program that it would start for a machine; undefined where there is none. */
+  program(spec: MachineSpec): string | undefined;
   /**
    * Starts the VMM and resolves as soon as its machine was told to run; the sockets of {@link VmFiles} are there or come
    * up right after (connecting is retried on directory events, and stops when `exited` resolves: vmm-exit.ts makes the
@@ -48,6 +59,13 @@ export interface Backend {
    * no such request: SIGTERM is the next step then.
    */
   quit?(files: VmFiles, deadline: Deadline): Promise<void>;
+  /**
+   * Stops a machine whose memory is recorded, for good. Its memory's file, and its disks, are then as they are at that moment.
+   * Absent where there is no such thing (features.templates).
+   * @returns the state of all else: CPUs and devices, some tens of KB
+   * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
+   */
+  capture?(files: VmFiles, deadline: Deadline): Promise<Buffer>;
   /** What the VMM says of itself, by what was asked; for people. It changes nothing. */
   inspect(files: VmFiles, deadline: Deadline): Promise<Readonly<Record<string, unknown>>>;
 }

@@ -3,6 +3,8 @@ import type { BackendName, NetworkCard } from "../config/spec.ts";
 /** What a backend can do. Code asks for a feature, never for a backend's name. */
 export interface BackendFeatures {
   readonly snapshots: boolean;
+  /** a machine can go on from the memory of another that was booted before */
+  readonly templates: boolean;
   readonly pause: boolean;
   readonly gdb: boolean;
   /**
@@ -20,6 +22,7 @@ export interface BackendFeatures {
 export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = {
   qemu: {
     snapshots: false,
+    templates: true,
     pause: false,
     gdb: true,
     sessions: "ports",
@@ -28,6 +31,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
   },
   firecracker: {
     snapshots: false,
+    templates: false,
     pause: false,
     gdb: false,
     sessions: "unlimited",

@@ -41,6 +41,12 @@ export class Arguments {
     return this.#of(name) ?? [];
   }
 
+  /** These arguments for who reads more options than this command has: the others were not given. */
+  declaring(options: readonly { readonly name: string }[]): Arguments {
+    const { name, options: own } = this.#spec;
+    return new Arguments({ name, options: [...own, ...options] }, this.operands, this.trailing, this.#values);
+  }
+
   #of(name: string): readonly string[] | undefined {
     if (!this.#spec.options.some((option) => option.name === name)) {
       throw new SmolVMError(

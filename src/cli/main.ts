@@ -52,6 +52,10 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv = pr
 
   function makeIo(): Io {
     const quiet = said.quiet;
+    const note = (text: string): void => {
+      progress.end();
+      if (!quiet) void stderr.write(`${text}\n`).catch(() => {});
+    };
     return {
       stdout,
       stderr,
@@ -61,13 +65,12 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv = pr
       quiet,
       verbose: said.verbose,
       onProgress: (stage) => {
-        if (!quiet) progress.update(stage);
+        if (stage.stage === "template") {
+          if (said.verbose) note(stage.message);
+        } else if (!quiet) progress.update(stage);
       },
       endProgress: () => progress.end(),
-      note: (text) => {
-        progress.end();
-        if (!quiet) void stderr.write(`${text}\n`).catch(() => {});
-      },
+      note,
     };
   }
 

@@ -8,6 +8,7 @@ import type {
   Lifetime,
   NetworkCard,
   NetworkMode,
+  TemplateUse,
 } from "./spec.ts";
 
 /** A guest port to be reached on the host while the sandbox runs. */
@@ -70,6 +71,11 @@ export interface VMConfig {
    * Default `auto`: the best that this host gives
    */
   isolation?: LeastIsolation;
+  /**
+   * `auto` (default): its first start goes on from the memory of a machine of its kind that was booted before, where there is one,
+   * and otherwise boots, and one is made in the background; `off`: it boots, and none is made
+   */
+  template?: TemplateUse;
   /** `auto` (default): the fast kernel (smolvm image kernel build) where it is built and fits, else the image's own; `debian`: the image's own; `fast`: only that */
   kernel?: "auto" | "debian" | "fast";
   /** a kernel of one's own: vmlinux or bzImage (x86_64), Image (aarch64) */

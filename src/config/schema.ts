@@ -56,6 +56,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   qemuMachine: oneOf("auto", "microvm", "q35"),
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
   isolation: oneOf("auto", "user", "jail"),
+  template: oneOf("auto", "off"),
   kernel: oneOf("auto", "debian", "fast"),
   kernelPath: hostPath,
   initrdPath: hostPath,
@@ -73,7 +74,6 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
   networkRateLimitMbps: "rate limits come with the network policy",
-  template: "every start boots cold for now",
   mounts: "copy files with vm.files.upload for now",
   os: "guests are Linux",
 };

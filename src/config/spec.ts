@@ -14,6 +14,9 @@ export type IsolationTier = "none" | "user" | "jail";
 /** The least that a sandbox is content with; "auto": whatever this host gives. */
 export type LeastIsolation = "auto" | "user" | "jail";
 
+/** Whether a first start may go on from a template. */
+export type TemplateUse = "auto" | "off";
+
 /** What a VMM may use of the host at most. */
 export interface VmmLimits {
   readonly memoryMib: number;
@@ -120,5 +123,9 @@ export interface VmSpec {
   readonly autoStart?: boolean;
   /** absent in records of earlier versions: auto */
   readonly isolation?: LeastIsolation;
+  /** absent in records of earlier versions: off */
+  readonly template?: TemplateUse;
+  /** the image's seeds, of which its own disk was made; absent where it has none, and in records of earlier versions */
+  readonly seedPath?: string | undefined;
   readonly bootTimeoutMs: number;
 }

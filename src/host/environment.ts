@@ -12,6 +12,8 @@ export interface Environment {
   readonly firecracker: string | undefined;
   /** `SMOLVM_ALLOW_OLD_FIRECRACKER` is 1: for tests only, versions of Firecracker that are too old are used */
   readonly allowOldFirecracker: boolean;
+  /** `SMOLVM_TEMPLATE`: auto or off, where the option `template` is not given */
+  readonly template: string | undefined;
   /** `SMOLVM_SUPERVISOR`: "off": nothing is started in the background */
   readonly supervisor: string | undefined;
   /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
@@ -42,6 +44,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     qemu: get("SMOLVM_QEMU"),
     firecracker: get("SMOLVM_FIRECRACKER"),
     allowOldFirecracker: get("SMOLVM_ALLOW_OLD_FIRECRACKER") === "1",
+    template: get("SMOLVM_TEMPLATE"),
     supervisor: get("SMOLVM_SUPERVISOR"),
     failpoint: get("SMOLVM_FAILPOINT"),
     transport: get("SMOLVM_TRANSPORT"),

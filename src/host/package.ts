@@ -17,11 +17,14 @@ export function nativeDir(): string {
   return fileURLToPath(new URL("../../native", import.meta.url));
 }
 
-/** Path of the monitor program for this host, or undefined where there is none (it exists for Linux only). */
-export function nativeProgram(name: "monitor"): string | undefined {
+/** What is built for the host (Linux only): the monitor, and what an old QEMU is started with (monitor/preload/). */
+export type HostProgram = "monitor" | "readonly-memory";
+
+/** Path of a native program (or library) for this host, or undefined where there is none. */
+export function nativeProgram(name: HostProgram): string | undefined {
   const arch = ARCH_NAMES[process.arch];
   if (process.platform !== "linux" || arch === undefined) return undefined;
-  const path = `${nativeDir()}/${name}-${arch}`;
+  const path = `${nativeDir()}/${name}-${arch}${name === "readonly-memory" ? ".so" : ""}`;
   return existsSync(path) ? path : undefined;
 }
 

@@ -28,7 +28,8 @@ export function enclose(
   const become = user === undefined ? [] : ["--user", [user.uid, user.gid, ...(seen.groups ?? [])].join(":")];
   // It opens its log by the name of its stderr.
   const own = user === undefined || !seen.proc ? [] : ["--own-output", `${user.uid}:${user.gid}`];
-  const enter = [bubblewrap.monitor, "enter", ...own, ...become, "--"];
+  const env = Object.entries(seen.env ?? {}).flatMap(([name, value]) => ["--setenv", `${name}=${value}`]);
+  const enter = [bubblewrap.monitor, "enter", ...own, ...become, ...env, "--"];
   return { argv: [...bwrapArgs(bubblewrap, seen), ...enter, ...argv], wrapped: true, cgroup, scope };
 }
 

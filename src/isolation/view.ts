@@ -15,6 +15,8 @@ export interface HostView {
   readonly groups?: readonly number[];
   /** it needs a /proc, in which it sees itself alone */
   readonly proc: boolean;
+  /** variables that it gets besides PATH; of ours it gets no other */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** "none": it has no network card but lo */
   readonly network: "host" | "none";
 }

@@ -104,4 +104,7 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   INSERT INTO home (only, token) VALUES (1, lower(hex(randomblob(16))));
   `,
+  `
+  ALTER TABLE vms ADD COLUMN template TEXT;  -- key of the template whose memory its machine went on from; null: it booted
+  `,
 ];

@@ -29,6 +29,8 @@ export interface VmRecord {
   readonly vmm: VmmIdentity | undefined;
   /** what stands around its VMM, or stood around the last one */
   readonly isolation: ReachedIsolation | undefined;
+  /** the template whose memory its machine, or the last one, went on from; undefined: it booted */
+  readonly template: string | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** ms since the epoch: it is removed then; undefined: never */
   readonly expiresAt: number | undefined;
@@ -61,6 +63,7 @@ export interface VmPatch {
   readonly startedAt?: number;
   readonly vmm?: VmmIdentity | null;
   readonly isolation?: ReachedIsolation;
+  readonly template?: string | null;
   readonly error?: VmFault | null;
 }
 
@@ -209,12 +212,15 @@ export class VmTable {
         );
       }
       this.#database
-        .prepare("UPDATE vms SET state = ?, started_at = ?, vmm = ?, isolation = ?, error = ? WHERE id = ?")
+        .prepare(
+          "UPDATE vms SET state = ?, started_at = ?, vmm = ?, isolation = ?, template = ?, error = ? WHERE id = ?",
+        )
         .run(
           to,
           patch.startedAt ?? record.startedAt ?? null,
           json(patch.vmm, record.vmm),
           json(patch.isolation, record.isolation),
+          patch.template === undefined ? (record.template ?? null) : patch.template,
           json(patch.error, record.error),
           id,
         );
@@ -273,6 +279,16 @@ export class VmTable {
     return write(this.#database, sql, expiresAt ?? null, id, now).changes === 1;
   }
 
+  /** Templates from which a machine goes on that may still run. */
+  templatesInUse(): string[] {
+    const rows = this.#database
+      .prepare(
+        `SELECT DISTINCT template FROM vms WHERE template IS NOT NULL AND state NOT IN (${QUIET_STATES})`,
+      )
+      .all();
+    return rows.map(({ template }) => String(template));
+  }
+
   remove(id: string): void {
     write(this.#database, "DELETE FROM vms WHERE id = ?", id);
   }
@@ -320,6 +336,7 @@ function toRecord(row: Row): VmRecord {
     startedAt: toTime(row.started_at),
     vmm: parse(row.vmm),
     isolation: parse(row.isolation),
+    template: row.template === null ? undefined : String(row.template),
     owner: parse(row.owner),
     expiresAt: toTime(row.expires_at),
     error: parse(row.error),

@@ -13,6 +13,7 @@ export function useTempHome(): string {
   process.env.XDG_DATA_HOME = join(home, "data");
   process.env.XDG_RUNTIME_DIR = join(home, "run");
   mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+  process.env.SMOLVM_TEMPLATE ??= "off"; // nothing is made in the background, but where that is tested
   delete process.env.SMOLVM_HOME;
   delete process.env.SMOLVM_BACKEND;
   afterAll(async () => {

@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 
-use crate::sys::{self, Fd, Res};
+use crate::sys::{self, Errno, Fd, Res};
 
 const PARENT: &CStr = c"/sys/fs/cgroup/smolvm";
+/// A process in the middle of a system call that cannot be interrupted is frozen after it.
+const FREEZE_MS: u64 = 5_000;
 /// Groups kept for another command.
 const KEEP: usize = 128;
 /// Groups looked at for an empty one before a new one is made.
@@ -60,6 +62,37 @@ impl Cgroup {
         // SAFETY: the buffer is valid for its length.
         let n = unsafe { libc::pread(self.events.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
         n > 0 && buf.starts_with(b"populated 0")
+    }
+}
+
+/// Freezes every command, or lets all go on. Freezing returns when the kernel says that all are frozen.
+pub fn freeze_all(frozen: bool) -> Res<()> {
+    let dir = sys::open(PARENT, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let events = sys::openat(dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)?;
+    let set = |value: &[u8]| -> Res<()> {
+        let file = sys::openat(dir.raw(), c"cgroup.freeze", libc::O_WRONLY, 0)?;
+        sys::write(file.raw(), value).map(|_| ())
+    };
+    if !frozen {
+        return set(b"0");
+    }
+    set(b"1")?;
+    let deadline = sys::now_ms() + FREEZE_MS;
+    loop {
+        let mut text = [0u8; 64];
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::pread(events.raw(), text.as_mut_ptr().cast(), text.len(), 0) };
+        if n > 0 && text[..n as usize].windows(8).any(|part| part == b"frozen 1") {
+            return Ok(());
+        }
+        let left = deadline.saturating_sub(sys::now_ms());
+        if left == 0 {
+            set(b"0")?;
+            return Err(Errno(libc::EBUSY));
+        }
+        let mut wait = libc::pollfd { fd: events.raw(), events: libc::POLLPRI, revents: 0 };
+        // SAFETY: plain in and out parameter. The kernel tells each change of the file.
+        unsafe { libc::poll(&raw mut wait, 1, left as libc::c_int) };
     }
 }
 

@@ -37,7 +37,16 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     if let Some(network) = &request.network {
         crate::machine::network::apply(network)?;
     }
+    if !request.generation.is_empty() {
+        set_generation(request.generation)?;
+    }
     Ok(())
+}
+
+/// What a machine that goes on from a memory that others go on from, too, must have of its own.
+pub fn is_new_identity(request: &Configure) -> bool {
+    let Configure { entropy, clock_s, machine_id, generation, .. } = request;
+    !entropy.is_empty() && *clock_s != 0 && !machine_id.is_empty() && !generation.is_empty()
 }
 
 /// As an ordinary process the agent changes nothing of its host. Only an empty request succeeds.
@@ -112,8 +121,21 @@ pub fn hosts_with(hosts: &[u8], name: &[u8]) -> Vec<u8> {
     out
 }
 
+fn is_id(id: &[u8]) -> bool {
+    id.len() == 32 && id.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+}
+
+/// Programs that must not be the same in two machines watch this file.
+fn set_generation(id: &[u8]) -> Result<(), Failure> {
+    if !is_id(id) {
+        return Err(Failure::new(code::INVALID, "the generation is not 32 lower-case hex digits"));
+    }
+    let _ = sys::mkdir(c"/run/smolvm", 0o755); // it is there, or the write says why not
+    write_setting(c"/run/smolvm/generation", &[id, b"\n"].concat(), 0o444)
+}
+
 fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
-    if id.len() != 32 || !id.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+    if !is_id(id) {
         return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
     }
     write_setting(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444)

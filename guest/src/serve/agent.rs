@@ -22,6 +22,8 @@ pub struct Agent {
     pub signals: Fd,
     pub boot_id: Vec<u8>,
     pub configured: bool,
+    /// its memory is, or was, captured: until it has an identity of its own, nothing runs
+    pub held: bool,
     pub host_clock: HostClock,
     pub disk: Disk,
     pub shutdown: Option<Shutdown>,
@@ -44,6 +46,7 @@ impl Agent {
             signals,
             boot_id: boot_id.trim_ascii().to_vec(),
             configured: false,
+            held: false,
             host_clock: HostClock::default(),
             disk: Disk::default(),
             shutdown: None,

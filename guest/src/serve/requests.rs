@@ -1,13 +1,11 @@
 //! What a host can ask for: dispatch of requests.
 
 use crate::exec::process::Process;
-use crate::machine::configure;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
-use crate::serve::{commands, forward, processes};
+use crate::serve::{commands, forward, identity, processes};
 use crate::streams::session::Link;
 use crate::streams::task::Task;
-use crate::sys;
 use crate::wire::messages::{code, Exec, Failure, Info, Outcome, Request};
 
 /// Commands, file requests and connections that exist at once, over all sessions.
@@ -22,6 +20,11 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
     if makes_task && agent.shutdown.is_some() {
         return Err(Failure::new(code::BUSY, "the machine is shutting down"));
     }
+    let may_be_held =
+        matches!(request, Request::Configure(_) | Request::Info | Request::Hold | Request::Shutdown { .. });
+    if agent.held && !may_be_held {
+        return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));
+    }
     match request {
         Request::Exec(exec) => start_command(agent, link, exec),
         Request::Attach(process) => processes::attach(&mut agent.mux, link, *process).map(|()| None),
@@ -35,15 +38,11 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             Ok(None)
         }
         Request::Configure(settings) => {
-            configure::apply(settings, agent.role, &agent.disk)?;
-            agent.configured = true;
-            if settings.clock_s != 0 {
-                let host_ms = settings.clock_s.saturating_mul(1000) + u64::from(settings.clock_ns / 1_000_000);
-                agent.host_clock.told(host_ms, sys::now_ms());
-            }
+            identity::give(agent, settings)?;
             Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() }))
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
+        Request::Hold => identity::hold(agent).map(|()| Some(Outcome::default())),
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
     }

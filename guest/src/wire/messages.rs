@@ -307,6 +307,7 @@ pub struct Configure<'a> {
     pub machine_id: &'a [u8],
     pub network: Option<Network<'a>>,
     pub disk_bytes: u64,
+    pub generation: &'a [u8],
 }
 
 impl<'a> Configure<'a> {
@@ -322,6 +323,7 @@ impl<'a> Configure<'a> {
                 5 => request.machine_id = value.bytes()?,
                 6 => request.network = Some(Network::decode(value.bytes()?)?),
                 7 => request.disk_bytes = value.int()?,
+                8 => request.generation = value.bytes()?,
                 _ => {}
             }
         }
@@ -376,6 +378,7 @@ pub enum Request<'a> {
     },
     Configure(Configure<'a>),
     Info,
+    Hold,
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -447,6 +450,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         16 => Request::Shutdown { grace_ms: decode_shutdown(body)? },
         17 => Request::Configure(Configure::decode(body)?),
         18 => Request::Info,
+        19 => Request::Hold,
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
         _ => Request::Unknown,
     })

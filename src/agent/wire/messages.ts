@@ -361,6 +361,7 @@ export interface Configure {
   machineId: Uint8Array;
   network: Network | undefined;
   diskBytes: number;
+  generation: Uint8Array;
 }
 export const Configure: Schema<Configure> = message("Configure", [
   [1, "entropy", "bytes"],
@@ -370,6 +371,7 @@ export const Configure: Schema<Configure> = message("Configure", [
   [5, "machineId", "bytes"],
   [6, "network", Network],
   [7, "diskBytes", "uint64"],
+  [8, "generation", "bytes"],
 ]);
 
 export interface Info {
@@ -423,7 +425,7 @@ export interface Open {
   shutdown: Shutdown | undefined;
   configure: Configure | undefined;
   info: Empty | undefined;
-  reserved: Empty | undefined;
+  hold: Empty | undefined;
   fileWatch: FileWatch | undefined;
   window: number;
   clockMs: number;
@@ -447,14 +449,14 @@ export const Open: Schema<Open> = message("Open", [
   [16, "shutdown", Shutdown],
   [17, "configure", Configure],
   [18, "info", Empty],
-  [19, "reserved", Empty],
+  [19, "hold", Empty],
   [20, "fileWatch", FileWatch],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],
 ]);
 
 /** Name of a request, as the member of {@link Open}. */
-export type RequestName = Exclude<keyof Open, "window" | "clockMs" | "reserved">;
+export type RequestName = Exclude<keyof Open, "window" | "clockMs">;
 
 export interface Opened {
   process: number;

@@ -1,13 +1,10 @@
-import { existsSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { dialWhenThere } from "../control-socket.ts";
 import { AnswerReader, type ApiAnswer } from "./answers.ts";
 import { faultError, faultMessage } from "./faults.ts";
 import type { ApiRequest } from "./requests.ts";
-
-/** Between looks for a socket that Firecracker is about to make: it takes some ms. */
-const RETRY_MS = 1;
 
 type Call = Omit<ApiRequest, "method" | "body"> & {
   readonly method: ApiRequest["method"] | "GET";
@@ -52,7 +49,7 @@ export class ApiClient {
   }
 
   async #ask(calls: readonly Call[], deadline: Deadline): Promise<ApiAnswer[]> {
-    this.#socket ??= await this.#connect(deadline);
+    this.#socket ??= await dialWhenThere(this.#socketPath, deadline);
     const socket = this.#socket;
     try {
       return await deadline.race(exchange(socket, calls));
@@ -61,29 +58,6 @@ export class ApiClient {
       throw error;
     }
   }
-
-  async #connect(deadline: Deadline): Promise<Socket> {
-    for (;;) {
-      deadline.check();
-      if (existsSync(this.#socketPath)) {
-        const socket = await deadline.race(dial(this.#socketPath, deadline.signal));
-        if (socket !== undefined) return socket;
-      }
-      await deadline.sleep(RETRY_MS);
-    }
-  }
-}
-
-/** Undefined: nobody listens there, or not yet. */
-function dial(path: string, signal: AbortSignal): Promise<Socket | undefined> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ path, signal });
-    socket.once("connect", () => resolve(socket.removeAllListeners("error")));
-    socket.once("error", (cause: NodeJS.ErrnoException) => {
-      if (cause.code === "ENOENT" || cause.code === "ECONNREFUSED") resolve(undefined);
-      else reject(noAnswer("itself", cause.message));
-    });
-  });
 }
 
 /** Writes the calls and collects their answers, up to the first that is a refusal. */

@@ -25,6 +25,7 @@ export function firecrackerBackend(host: BackendHost): Backend {
   return {
     name: "firecracker",
     features: BACKEND_FEATURES.firecracker,
+    program: () => locateFirecracker(host.env),
     launch: (spec, files, options) => launchFirecracker(spec, files, options, host),
     inspect: inspectFirecracker,
   };

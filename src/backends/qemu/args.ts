@@ -31,6 +31,17 @@ export interface QemuHostFacts {
   readonly disposable: boolean;
   /** the interface behind the network card, where that is a tap */
   readonly tap?: string | undefined;
+  /** the file that is the guest's memory, if it is one */
+  readonly memory?: MemoryFile | undefined;
+}
+
+/** A guest's memory that is a file. */
+export interface MemoryFile {
+  readonly path: string;
+  /** "recorded": all that the guest writes goes into it; "restored": it is read alone, and QEMU waits for the state to go on from */
+  readonly kind: "recorded" | "restored";
+  /** this QEMU can open it for reading alone, and still give the guest a copy to write (8.2 and later) */
+  readonly opensReadOnly: boolean;
 }
 
 /**
@@ -61,8 +72,9 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...sandboxArgs(host),
-    ...machineArgs(spec),
+    ...machineArgs(spec, host.memory),
     ...["-m", `${spec.memSizeMib}M`, "-smp", String(spec.vcpuCount)],
+    ...memoryArgs(spec, host.memory),
     ...["-kernel", spec.kernelPath],
     ...(spec.initrdPath === undefined ? [] : ["-initrd", spec.initrdPath]),
     "-append",
@@ -90,14 +102,35 @@ function sandboxArgs(host: QemuHostFacts): string[] {
   return host.platform === "linux" && host.sandbox ? ["-sandbox", SANDBOX_OPTIONS] : [];
 }
 
-function machineArgs(spec: MachineSpec): string[] {
+function machineArgs(spec: MachineSpec, memory: MemoryFile | undefined): string[] {
   return [
-    ...["-machine", machineType(spec)],
+    ...["-machine", qemuOption(machineType(spec), { "memory-backend": memory && MEMORY_ID })],
     ...[
       "-accel",
       spec.accelerator === "tcg" ? qemuOption("tcg", { "tb-size": TCG_BUFFER_MIB }) : accel(spec),
     ],
     ...["-cpu", cpuModel(spec)],
+  ];
+}
+
+const MEMORY_ID = "memory";
+
+/** Memory that is a file. What a machine is recorded with is what it must be restored with. */
+function memoryArgs({ memSizeMib }: MachineSpec, memory: MemoryFile | undefined): string[] {
+  if (memory === undefined) return [];
+  const restored = memory.kind === "restored";
+  return [
+    "-object",
+    qemuOption("memory-backend-file", {
+      id: MEMORY_ID,
+      size: `${memSizeMib}M`,
+      "mem-path": memory.path,
+      share: !restored,
+      ...(restored && memory.opensReadOnly ? { readonly: true, rom: false } : {}),
+    }),
+    // The machine is stopped while it is captured; the ones that go on from there are to run.
+    ...["-global", "migration.store-global-state=off"],
+    ...(restored ? ["-incoming", "defer"] : []),
   ];
 }
 

@@ -4,19 +4,23 @@ import type { MachineSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { tscKhz } from "../../host/hardware/facts.ts";
-import { launchProgram } from "../../host/monitor/launch.ts";
+import { type LaunchedProgram, launchProgram } from "../../host/monitor/launch.ts";
+import { signalProcess } from "../../host/process/process-identity.ts";
 import { PORT_PLACEHOLDER } from "../../host/relay/placeholder.ts";
 import { enclose } from "../../isolation/enclose.ts";
 import { systemFiles } from "../../isolation/system-files.ts";
 import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
+import { vmmExitError } from "../vmm-exit.ts";
 import { type QemuEndpoints, qemuArgs } from "./args.ts";
+import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -26,8 +30,14 @@ export function qemuBackend(host: BackendHost): Backend {
   return {
     name: "qemu",
     features: BACKEND_FEATURES.qemu,
+    program: (spec) => locateQemu(spec.arch, host.env),
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
     quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
+    capture: (files, deadline) =>
+      withControl(files, deadline, async (client) => {
+        const { captureState } = await import("./migration.ts");
+        return captureState(client, files, deadline);
+      }),
     inspect: (files, deadline) =>
       withControl(files, deadline, async (client) => {
         const { inspectQemu } = await import("./inspect.ts");
@@ -55,10 +65,17 @@ async function launchQemu(
     sandbox: probe.sandbox,
     disposable: options.lifetime === "owner",
     tap: options.tap,
+    memory: memoryFile(options.memory, probe.version),
   };
   const argv = [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)];
+  const preload = readOnlyPreload(facts.memory);
   const launched = await launchProgram({
-    ...enclose(options.enclosure, () => viewOf(spec, files, program, options.tap), argv),
+    ...enclose(
+      options.enclosure,
+      () => withMemory(viewOf(spec, files, program, options.tap), facts.memory, preload),
+      argv,
+    ),
+    env: options.enclosure.bubblewrap === undefined ? preload?.env : undefined,
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -66,8 +83,41 @@ async function launchQemu(
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });
+  if (options.memory?.kind === "restored")
+    await goOn(files, options.memory.state, launched, options.deadline);
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
   return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
+}
+
+/** How long a QEMU whose socket was closed may take to end. */
+const LAST_WORDS_MS = 1_000;
+
+/** Gives a machine the state that it waits for; one that does not take it says why itself, and ends. */
+async function goOn(
+  files: VmFiles,
+  state: Uint8Array,
+  launched: LaunchedProgram,
+  deadline: Deadline,
+): Promise<void> {
+  const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
+  const startedAt = monotonicMs();
+  const ended = launched.exited.then((exit) => {
+    throw vmmExitError("qemu", exit, monotonicMs() - startedAt);
+  });
+  ended.catch(() => {}); // it ends some day; only while it is restored that is a failure
+  // Of one that ends, its last words say why, not that its socket is gone.
+  const resumed = resumeFromState(files, state, deadline).catch(async (error) => {
+    await Promise.race([ended, deadline.sleep(LAST_WORDS_MS)]);
+    throw error;
+  });
+  try {
+    await Promise.race([resumed, ended]);
+  } catch (error) {
+    signalProcess(launched.program, "SIGKILL");
+    throw error;
+  } finally {
+    resumed.catch(() => {}); // of one that has ended
+  }
 }
 
 /** What this QEMU needs of the host. */

@@ -4,7 +4,7 @@ import type { OptionSpec } from "../command.ts";
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
   { name: "json", help: "print the result as one JSON object" },
   { name: "quiet", short: "q", help: "no progress and no notes" },
-  { name: "verbose", help: "more about errors: code, details, stack" },
+  { name: "verbose", help: "more about starts, and about errors: code, details, stack" },
   { name: "help", short: "h", help: "this help" },
 ];
 
@@ -101,6 +101,12 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     value: "TIER",
     choices: ["auto", "user", "jail"],
     help: "least that is accepted around it: auto (default), user or jail",
+  },
+  {
+    name: "template",
+    value: "USE",
+    choices: ["auto", "off"],
+    help: "auto (default): start from the memory of one that booted; off: boot",
   },
   { name: "kernel", value: "KERNEL", help: "debian, fast, or the file of a kernel of your own" },
   { name: "initrd", value: "FILE", help: "an initramfs of your own" },

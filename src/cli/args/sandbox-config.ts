@@ -47,6 +47,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
   give("isolation", args.value("isolation") as VMConfig["isolation"]);
+  give("template", args.value("template") as VMConfig["template"]);
   const kernel = args.value("kernel");
   if (kernel === "debian" || kernel === "fast") give("kernel", kernel);
   else give("kernelPath", file("kernel"));

@@ -18,6 +18,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   qemuMachine: "--machine",
   accelerator: "--accelerator",
   isolation: "--isolation",
+  template: "--template",
   kernel: "--kernel",
   kernelPath: "--kernel",
   initrdPath: "--initrd",

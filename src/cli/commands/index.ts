@@ -131,6 +131,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-prune.ts")).imagePrune,
       },
       {
+        name: "image warm",
+        summary: "Make the template that sandboxes start from, before it is needed",
+        load: async () => (await import("./image-warm.ts")).imageWarm,
+      },
+      {
         name: "image export",
         summary: "Write an image with kernel and agent into one file",
         load: async () => (await import("./image-export.ts")).imageExport,

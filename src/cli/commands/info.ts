@@ -67,7 +67,10 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["key", info.key],
     ["labels", labels.length === 0 ? undefined : labels.join(", ")],
     ["created", info.createdAt],
-    ["started", info.startedAt],
+    [
+      "started",
+      info.startedAt && `${info.startedAt}${info.startedFrom === "template" ? ", from a template" : ""}`,
+    ],
     ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
     ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],

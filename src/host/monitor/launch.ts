@@ -23,6 +23,8 @@ export interface LaunchRequest {
   /** true: the program dies with this process, even if that is killed */
   readonly dieWithParent: boolean;
   readonly deadline: Deadline;
+  /** variables that the program gets besides */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** the program runs another one, which says itself which process it is (monitor/src/enter.rs): only with the native monitor */
   readonly wrapped?: boolean;
   /** directory of the cgroup that the program is put into; only with the native monitor */
@@ -157,9 +159,9 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...request.argv,
   ];
   if (native !== undefined) {
-    const env = request.wrapped ? { env: enclosedEnvironment() } : {};
+    const env = { ...(request.wrapped ? enclosedEnvironment() : process.env), ...request.env };
     const held = scope === undefined ? "ignore" : "pipe";
-    const child = spawn(native, args, { stdio: [held, "pipe", "pipe"], detached: true, ...env });
+    const child = spawn(native, args, { stdio: [held, "pipe", "pipe"], detached: true, env });
     child.stdin?.on("error", () => {}); // it ended: `readPid` tells
     return child;
   }

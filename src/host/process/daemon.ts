@@ -12,13 +12,18 @@ const NOT_PASSED_ON = ["NODE_OPTIONS", "NODE_V8_COVERAGE", "SMOLVM_FAILPOINT"];
  * @param module of ours, e.g. "supervisor/main"
  * @throws SmolVMError HOST_FAILED
  */
-export function startDaemon(module: string, logPath: string, env: NodeJS.ProcessEnv): void {
+export function startDaemon(
+  module: string,
+  logPath: string,
+  env: NodeJS.ProcessEnv,
+  options: readonly string[] = [],
+): void {
   // Not imported: loading it takes as long as all that a command does, and few start anything.
   const { spawn } = process.getBuiltinModule("node:child_process");
   const [program, ...args] = daemonCommand(module);
   const log = openLog(logPath);
   try {
-    const child = spawn(program, args, {
+    const child = spawn(program, [...args, ...options], {
       detached: true,
       stdio: ["ignore", log, log],
       cwd: "/",

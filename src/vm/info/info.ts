@@ -67,6 +67,8 @@ export interface VMInfo {
   /** ISO 8601 */
   readonly createdAt: string;
   readonly startedAt: string | undefined;
+  /** what its machine, or the last one, began with; undefined: it was never started */
+  readonly startedFrom: "boot" | "template" | undefined;
   readonly uptimeMs: number | undefined;
   /** ISO 8601: it is removed then (`ttlMs`) */
   readonly expiresAt: string | undefined;
@@ -149,6 +151,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     autoStart: spec.autoStart ?? false,
     createdAt: new Date(record.createdAt).toISOString(),
     startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
+    startedFrom: startedFrom(record),
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
     expiresAt: record.expiresAt === undefined ? undefined : new Date(record.expiresAt).toISOString(),
     pid: running ? record.vmm?.pid : undefined,
@@ -159,6 +162,11 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
         ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`
         : undefined,
   };
+}
+
+function startedFrom({ startedAt, template }: VmRecord): VMInfo["startedFrom"] {
+  if (startedAt === undefined) return undefined;
+  return template === undefined ? "boot" : "template";
 }
 
 function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {

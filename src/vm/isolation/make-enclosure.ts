@@ -31,13 +31,22 @@ export async function makeEnclosure(
   home: Home,
   record: VmRecord,
   plan: EnclosurePlan,
-  { tap, deadline }: { readonly tap: string | undefined; readonly deadline: Deadline },
+  {
+    tap,
+    writes,
+    deadline,
+  }: {
+    readonly tap: string | undefined;
+    /** a file of ours that its VMM writes besides its disk */
+    readonly writes?: string | undefined;
+    readonly deadline: Deadline;
+  },
 ): Promise<MadeEnclosure> {
   const { tier, bubblewrap, scopes } = plan;
   const { machine } = record.spec;
   const user = plan.ownUid ? leaseUser(home, record) : undefined;
   failpoint("after uid");
-  giveFiles(home, record.id, machine, user);
+  giveFiles(home, record.id, machine, user, writes);
   if (tap !== undefined && process.getuid?.() === 0) await giveTap(tap, user?.uid ?? 0, deadline);
   failpoint("after tap owner");
   const limits = limitsFor(machine);
@@ -73,13 +82,19 @@ function leaseUser(home: Home, record: VmRecord): VmmUser {
 }
 
 /** The disk belongs to whom the VMM is; what all machines share is open for reading to each. */
-function giveFiles(home: Home, id: string, machine: MachineSpec, user: VmmUser | undefined): void {
+function giveFiles(
+  home: Home,
+  id: string,
+  machine: MachineSpec,
+  user: VmmUser | undefined,
+  writes: string | undefined,
+): void {
   const own = process.getuid?.();
   if (own !== 0) return; // nobody else can give files away
   const files = filesOf(home, id);
-  if (existsSync(files.upper)) {
-    const { uid, gid } = user ?? { uid: own, gid: process.getgid?.() ?? 0 };
-    if (statSync(files.upper).uid !== uid) chownSync(files.upper, uid, gid);
+  const { uid, gid } = user ?? { uid: own, gid: process.getgid?.() ?? 0 };
+  for (const path of [files.upper, ...(writes === undefined ? [] : [writes])]) {
+    if (existsSync(path) && statSync(path).uid !== uid) chownSync(path, uid, gid);
   }
   if (user === undefined) return;
   for (const path of machineFiles(machine, files).readOnly) {

@@ -31,7 +31,7 @@ export async function createVm(
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
   await requireUnwritten(home, config);
-  const { spec, seedPath } = await resolveVm(home, config, { name, files }, deadline);
+  const spec = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
   requireRoom(home.paths.dataDir);
   await settleHolders(home, id, spec);
@@ -59,7 +59,8 @@ export async function createVm(
     if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
     undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
-    if (seedPath !== undefined) writeDiskFromSeed(seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    if (spec.seedPath !== undefined)
+      writeDiskFromSeed(spec.seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
     failpoint("before created");
     home.store.vms.complete(id);
     undo.commit();

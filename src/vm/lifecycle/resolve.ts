@@ -2,6 +2,7 @@ import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { chooseHardware } from "../../backends/hardware.ts";
 import { chooseDiscovery } from "../../backends/qemu/machine.ts";
 import { selectBackend } from "../../backends/select.ts";
+import { invalidOption } from "../../config/checks.ts";
 import {
   BOOT_TIMEOUT_MS,
   DEFAULT_DISK_SIZE_MIB,
@@ -11,7 +12,15 @@ import {
   SESSION_PORTS,
 } from "../../config/defaults.ts";
 import type { VMConfig } from "../../config/options.ts";
-import type { Arch, BackendName, DiskSpec, NetworkMode, Transport, VmSpec } from "../../config/spec.ts";
+import type {
+  Arch,
+  BackendName,
+  DiskSpec,
+  NetworkMode,
+  TemplateUse,
+  Transport,
+  VmSpec,
+} from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { readEnvironment } from "../../host/environment.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
@@ -24,12 +33,6 @@ import type { Home } from "../home.ts";
 import { requireTap } from "../network/tap.ts";
 import { requireFeature } from "./features.ts";
 
-/** The spec of a sandbox that is to be made, and the seed that its own disk starts from, if it has one. */
-export interface ResolvedVm {
-  readonly spec: VmSpec;
-  readonly seedPath: string | undefined;
-}
-
 /**
  * Turns options, environment, host and image into the spec: nothing below asks the environment or guesses a default.
  * @throws SmolVMError BACKEND_UNSUPPORTED, BACKEND_UNAVAILABLE, KVM_UNAVAILABLE, NETWORK_SETUP_MISSING, IMAGE_NOT_FOUND,
@@ -40,7 +43,7 @@ export async function resolveVm(
   config: VMConfig,
   vm: { readonly name: string; readonly files: VmFiles },
   deadline: Deadline,
-): Promise<ResolvedVm> {
+): Promise<VmSpec> {
   const arch = config.arch ?? requireHostArch();
   const network = networkMode(config.network);
   const { gdbPort, qemuNetwork } = config;
@@ -71,49 +74,48 @@ export async function resolveVm(
   requireOnce(disks);
   deadline.check();
   return {
-    seedPath: boot.overlay ? boot.seedPath : undefined,
-    spec: {
-      machine: {
-        backend,
-        arch,
+    machine: {
+      backend,
+      arch,
+      machine,
+      accelerator,
+      vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
+      memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
+      kernelPath: boot.kernelPath,
+      initrdPath: boot.initrdPath,
+      bootArgs: config.bootArgs ?? "",
+      gdbPort,
+      disks,
+      network,
+      networkCard: card,
+      discovery: chooseDiscovery({
         machine,
-        accelerator,
-        vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
-        memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
-        kernelPath: boot.kernelPath,
-        initrdPath: boot.initrdPath,
-        bootArgs: config.bootArgs ?? "",
-        gdbPort,
-        disks,
-        network,
-        networkCard: card,
-        discovery: chooseDiscovery({
-          machine,
-          kernel: boot.kernel,
-          disks: disks.length,
-          nic: network !== "off",
-        }),
-        sessionPorts: SESSION_PORTS,
-        transport: transport(backend),
-      },
-      image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
-      kernel: boot.kernel,
-      imageDigest: boot.image?.digest ?? "",
-      diskSizeMib:
-        boot.rootfsBytes === undefined
-          ? (config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB)
-          : Math.ceil(boot.rootfsBytes / 2 ** 20),
-      diskMode: config.diskMode ?? "isolated",
-      hostname: config.hostname ?? vm.name,
-      guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
-      env: config.env ?? {},
-      workdir: config.workdir,
-      user: config.user,
-      lifetime: config.lifetime ?? "owner",
-      autoStart: config.autoStart ?? false,
-      isolation: config.isolation ?? "auto",
-      bootTimeoutMs: BOOT_TIMEOUT_MS,
+        kernel: boot.kernel,
+        disks: disks.length,
+        nic: network !== "off",
+      }),
+      sessionPorts: SESSION_PORTS,
+      transport: transport(backend),
     },
+    image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
+    kernel: boot.kernel,
+    imageDigest: boot.image?.digest ?? "",
+    diskSizeMib:
+      boot.rootfsBytes === undefined
+        ? (config.diskSizeMib ?? DEFAULT_DISK_SIZE_MIB)
+        : Math.ceil(boot.rootfsBytes / 2 ** 20),
+    diskMode: config.diskMode ?? "isolated",
+    hostname: config.hostname ?? vm.name,
+    guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
+    env: config.env ?? {},
+    workdir: config.workdir,
+    user: config.user,
+    lifetime: config.lifetime ?? "owner",
+    autoStart: config.autoStart ?? false,
+    isolation: config.isolation ?? "auto",
+    template: config.template ?? templateDefault(),
+    seedPath: boot.overlay ? boot.seedPath : undefined,
+    bootTimeoutMs: BOOT_TIMEOUT_MS,
   };
 }
 
@@ -125,6 +127,13 @@ function rootDisks(boot: Boot, files: VmFiles): DiskSpec[] {
     { ...disk, serial: "smolvm-base", readOnly: true },
     { serial: "smolvm-upper", path: files.upper, format: "raw", readOnly: false },
   ];
+}
+
+/** @throws SmolVMError CONFIG_INVALID for a value that is none */
+function templateDefault(): TemplateUse {
+  const { template = "auto" } = readEnvironment(process.env);
+  if (template === "auto" || template === "off") return template;
+  throw invalidOption("SMOLVM_TEMPLATE", template, "is not one of auto, off");
 }
 
 function transport(backend: BackendName): Transport {

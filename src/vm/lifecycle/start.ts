@@ -2,12 +2,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { configure } from "../../agent/machine.ts";
 import { AgentSession } from "../../agent/session/session.ts";
-import type { Backend, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
+import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { OnProgress } from "../../config/progress.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
+import type { Template } from "../../snapshots/store.ts";
 import type { Lease } from "../../store/leases.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -24,6 +25,8 @@ import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { endMachine } from "../recovery/recover.ts";
 import { noteStep } from "../recovery/step.ts";
+import { makeTemplateLater } from "../templates/later.ts";
+import { giveUpTemplate, startSource, writeTemplateDisk } from "../templates/use.ts";
 import { requireFeature } from "./features.ts";
 import { tooLateForGdb } from "./gdb-port.ts";
 import { withLock } from "./lock.ts";
@@ -33,6 +36,8 @@ export interface StartExtras {
   readonly onProgress?: OnProgress | undefined;
   /** over the sandbox's own */
   readonly gdbPort?: number | undefined;
+  /** it is booted for a template: the file, empty and as large, that its memory shall be */
+  readonly recordTo?: string | undefined;
 }
 
 export interface Started {
@@ -66,7 +71,7 @@ export async function startVm(
       requireFreeDisks(home, id, record.spec),
     );
     try {
-      return await boot(home, record, deadline, extras);
+      return await startFrom(home, record, deadline, extras);
     } catch (reason) {
       const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
       // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
@@ -81,15 +86,49 @@ export async function startVm(
   });
 }
 
-/** Boots, with another tap where another home was faster: each is tried once, so there is an end to it. */
-async function boot(home: Home, record: VmRecord, deadline: Deadline, extras: StartExtras): Promise<Started> {
+/** From a template, where there is one; where that fails, and where there is none, by booting. */
+async function startFrom(
+  home: Home,
+  record: VmRecord,
+  deadline: Deadline,
+  extras: StartExtras,
+): Promise<Started> {
+  const isPlain = extras.recordTo === undefined && extras.gdbPort === undefined;
+  const source = isPlain ? startSource(home, record) : undefined;
+  const tell = (message: string): void => extras.onProgress?.({ stage: "template", message });
+  if (source?.kind === "template") {
+    try {
+      return await boot(home, record, deadline, extras, source.template);
+    } catch (error) {
+      deadline.check();
+      await endMachine(home, home.store.vms.get(record.id));
+      home.store.vms.setVmm(record.id, undefined);
+      home.store.leases.clear(record.id);
+      giveUpTemplate(home, record, source.template);
+      tell(`not from its template, which is removed: ${(error as Error).message}`);
+    }
+  } else if (source !== undefined) tell(`not from a template: ${source.why}`);
+  const started = await boot(home, record, deadline, extras);
+  const missing = source?.kind === "template" ? source.template.key : source?.key;
+  if (missing !== undefined) await makeTemplateLater(home, record.spec, missing);
+  return started;
+}
+
+/** Boots, or goes on from a template, with another tap where another home was faster: each is tried once, so there is an end to it. */
+async function boot(
+  home: Home,
+  record: VmRecord,
+  deadline: Deadline,
+  extras: StartExtras,
+  template?: Template,
+): Promise<Started> {
   const lost: string[] = [];
   for (;;) {
     noteStep(home, record.id, "start:sockets");
     clearLastRun(filesOf(home, record.id));
     const tap = await leaseTap(home, record, lost);
     try {
-      return await bootWith(tap, home, record, deadline, extras);
+      return await launch(tap, home, record, deadline, extras, template);
     } catch (error) {
       if (tap === undefined || !lostTap(error, tap, home.store.uids.of(record.id))) throw error;
       lost.push(tap.name);
@@ -100,12 +139,13 @@ async function boot(home: Home, record: VmRecord, deadline: Deadline, extras: St
   }
 }
 
-async function bootWith(
+async function launch(
   tap: LeasedTap | undefined,
   home: Home,
   record: VmRecord,
   deadline: Deadline,
-  { onProgress, gdbPort }: StartExtras,
+  { onProgress, gdbPort, recordTo }: StartExtras,
+  template?: Template,
 ): Promise<Started> {
   const files = filesOf(home, record.id);
   const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
@@ -114,13 +154,15 @@ async function bootWith(
   const plan = await planIsolation(home, machine, files, record.spec.isolation);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:enclosure");
-  const made = await makeEnclosure(home, record, plan, { tap: tap?.name, deadline });
+  if (template !== undefined) writeTemplateDisk(home, record, template);
+  const made = await makeEnclosure(home, record, plan, { tap: tap?.name, writes: recordTo, deadline });
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
     tap: tap?.name,
     enclosure: made.enclosure,
+    memory: guestMemory(recordTo, template),
   });
   failpoint("before vmm");
   home.store.vms.setVmm(record.id, launched.vmm);
@@ -135,8 +177,14 @@ async function bootWith(
     startedAt: Date.now(),
     vmm: launched.vmm,
     isolation: reachedIsolation(plan, made, launched),
+    template: template?.key ?? null,
   });
   return { record: running, session, lease };
+}
+
+function guestMemory(recordTo: string | undefined, template: Template | undefined): GuestMemory | undefined {
+  if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
+  return template && { kind: "restored", path: template.files.memory, state: template.state };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */
@@ -204,6 +252,7 @@ async function giveIdentity(
       network: tap?.network ?? spec.guestNetwork,
       // A disk of the user's own is not ours to grow.
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
+      generation: randomBytes(16).toString("hex"),
     },
     deadline.limits,
   );

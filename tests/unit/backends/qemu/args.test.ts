@@ -45,6 +45,30 @@ describe("QEMU's arguments on Linux", () => {
     expect(lines(qemuArgs(SPEC, UNIX, LINUX))).toMatchSnapshot();
   });
 
+  test("a machine whose memory is recorded, and those that go on from it", () => {
+    const args = (memory: QemuHostFacts["memory"]): string[] =>
+      lines(qemuArgs(SPEC, UNIX, { ...LINUX, memory }));
+    const path = "/cache/templates/a,b/memory";
+    const without = args(undefined);
+    const added = (memory: QemuHostFacts["memory"]): string[] =>
+      args(memory).filter((line) => !without.includes(line));
+    const machine = "-machine microvm,acpi=on,rtc=on,x-option-roms=off,memory-backend=memory";
+    const kept = "-global migration.store-global-state=off";
+    const file = "-object memory-backend-file,id=memory,size=512M,mem-path=/cache/templates/a,,b/memory";
+    expect(added({ path, kind: "recorded", opensReadOnly: true })).toEqual([
+      machine,
+      `${file},share=on`,
+      kept,
+    ]);
+    expect(added({ path, kind: "restored", opensReadOnly: true })).toEqual([
+      machine,
+      `${file},share=off,readonly=on,rom=off`,
+      kept,
+      "-incoming defer",
+    ]);
+    expect(added({ path, kind: "restored", opensReadOnly: false })).toContain(`${file},share=off`);
+  });
+
   test("an x86_64 guest under KVM", () => {
     expect(lines(qemuArgs({ ...SPEC, accelerator: "kvm", vcpuCount: 4 }, UNIX, LINUX))).toMatchSnapshot();
   });

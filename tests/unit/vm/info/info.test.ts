@@ -14,6 +14,7 @@ const record = {
   startedAt: 2_000,
   vmm: { pid: 42, startTime: "7", bootId: "b", monitor: { pid: 41, startTime: "6", bootId: "b" } },
   isolation: { tier: "none", whyNotNext: "bubblewrap is not installed", fix: "Install it: apt" },
+  template: undefined,
   owner: undefined,
   expiresAt: undefined,
   error: undefined,

@@ -1,0 +1,43 @@
+//! Who the machine is: told after a boot, and again in each machine that goes on from a captured memory.
+
+use crate::errors::failure;
+use crate::exec::cgroup;
+use crate::machine::configure;
+use crate::machine::role::Role;
+use crate::serve::agent::Agent;
+use crate::sys;
+use crate::wire::messages::{code, Configure, Failure};
+
+/// Freezes what was started, for the machine's memory to be captured. It goes on when the machine has an identity.
+pub fn hold(agent: &mut Agent) -> Result<(), Failure> {
+    if agent.role != Role::Init {
+        return Err(Failure::new(code::UNSUPPORTED, "this agent is not PID 1 of a machine of its own"));
+    }
+    cgroup::freeze_all(true).map_err(|error| match error.0 {
+        libc::EBUSY => Failure::new(code::BUSY, "some processes cannot be frozen"),
+        _ => failure(b"cannot freeze the processes", error),
+    })?;
+    agent.held = true;
+    Ok(())
+}
+
+/// Gives the machine what makes it this one; one that was held goes on when all of it is applied.
+pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
+    if agent.held && !configure::is_new_identity(settings) {
+        let message = "a machine that was held needs entropy, a clock, a machine id and a generation";
+        return Err(Failure::new(code::INVALID, message));
+    }
+    // The clock is set before the rest, which takes its time.
+    let now_ms = sys::now_ms();
+    configure::apply(settings, agent.role, &agent.disk)?;
+    agent.configured = true;
+    if settings.clock_s != 0 {
+        let host_ms = settings.clock_s.saturating_mul(1000) + u64::from(settings.clock_ns / 1_000_000);
+        agent.host_clock.told(host_ms, now_ms);
+    }
+    if agent.held {
+        cgroup::freeze_all(false).map_err(|error| failure(b"cannot let the processes go on", error))?;
+        agent.held = false;
+    }
+    Ok(())
+}

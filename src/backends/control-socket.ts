@@ -1,0 +1,37 @@
+import { existsSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { SmolVMError } from "../errors.ts";
+import type { Deadline } from "../util/deadline.ts";
+
+/** Between looks for a socket that a VMM is about to make: it takes some ms. */
+const RETRY_MS = 1;
+
+/**
+ * Connects to a socket as soon as a VMM listens there. Who calls gives up when the VMM ends.
+ * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
+ */
+export async function dialWhenThere(path: string, deadline: Deadline): Promise<Socket> {
+  for (;;) {
+    deadline.check();
+    if (existsSync(path)) {
+      const socket = await deadline.race(dial(path, deadline.signal));
+      if (socket !== undefined) return socket;
+    }
+    await deadline.sleep(RETRY_MS);
+  }
+}
+
+/** Undefined: nobody listens there, or not yet. */
+function dial(path: string, signal: AbortSignal): Promise<Socket | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path, signal });
+    socket.once("connect", () => resolve(socket.removeAllListeners("error")));
+    socket.once("error", (cause: NodeJS.ErrnoException) => {
+      if (cause.code === "ENOENT" || cause.code === "ECONNREFUSED") resolve(undefined);
+      else
+        reject(
+          new SmolVMError("VMM_FAILED", `the VMM's socket does not answer: ${cause.message}`, { cause }),
+        );
+    });
+  });
+}

@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import type { TemplateFiles } from "./layout.ts";
+
+/** What is written beside a template's files when it is whole. */
+export interface TemplateManifest {
+  readonly key: string;
+  /** ms since the epoch */
+  readonly createdAt: number;
+  /** what it was made of, for people */
+  readonly image: string;
+  readonly vmm: string;
+  /** the memory file as it was left: any write changes at least one of these, and who writes cannot set `ctimeMs` back */
+  readonly memory: FileStamp;
+  /** SHA-256 of the smaller files, hex */
+  readonly stateSha256: string;
+  readonly diskSha256: string;
+}
+
+/** What of a file changes when it is written. */
+export interface FileStamp {
+  readonly size: number;
+  readonly inode: number;
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+}
+
+/** A file as it is now. @throws as statSync does */
+export function stampOf(path: string): FileStamp {
+  const { size, ino, mtimeMs, ctimeMs } = statSync(path);
+  return { size, inode: ino, mtimeMs, ctimeMs };
+}
+
+/** SHA-256 of a small file, hex. */
+export function hashOf(content: Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+/**
+ * Looks whether a template is what was made: nothing missing, cut, exchanged or written to since. The memory is not read: that
+ * would take longer than a boot.
+ * @returns the small files' content, or what is wrong
+ */
+export function checkTemplate(
+  files: TemplateFiles,
+  key: string,
+): { readonly state: Buffer } | { readonly damage: string } {
+  try {
+    const manifest = JSON.parse(readFileSync(files.manifest, "utf8")) as Partial<TemplateManifest>;
+    if (manifest.key !== key) return { damage: "its manifest is of another" };
+    const is = stampOf(files.memory);
+    const was = manifest.memory;
+    if (
+      was?.size !== is.size ||
+      was.inode !== is.inode ||
+      was.mtimeMs !== is.mtimeMs ||
+      was.ctimeMs !== is.ctimeMs
+    )
+      return { damage: "its memory was changed or moved" };
+    const state = readFileSync(files.state);
+    if (hashOf(state) !== manifest.stateSha256) return { damage: "the state of its devices was changed" };
+    if (hashOf(readFileSync(files.disk)) !== manifest.diskSha256) return { damage: "its disk was changed" };
+    return { state };
+  } catch (error) {
+    return { damage: (error as Error).message };
+  }
+}

@@ -1,0 +1,198 @@
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { hold, sync } from "../../agent/machine.ts";
+import { runCommand } from "../../agent/process/exec.ts";
+import type { AgentSession } from "../../agent/session/session.ts";
+import { backendOf } from "../../backends/registry.ts";
+import type { VmSpec } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
+import { ensurePaths } from "../../host/files/paths.ts";
+import { identify } from "../../host/process/process-identity.ts";
+import { compactDisk } from "../../images/disk/compact.ts";
+import { writeDiskFromSeed } from "../../images/disk/seed.ts";
+import { acquireLock } from "../../images/store/build-lock.ts";
+import { templateFiles, templateLayout } from "../../snapshots/layout.ts";
+import { hashOf, stampOf, type TemplateManifest } from "../../snapshots/manifest.ts";
+import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "../../snapshots/store.ts";
+import { openStore } from "../../store/store.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { filesOf, type Home } from "../home.ts";
+import { newId } from "../lifecycle/names.ts";
+import { removeVm } from "../lifecycle/remove.ts";
+import { startVm } from "../lifecycle/start.ts";
+import { recoverAll } from "../recovery/recover.ts";
+import { planTemplate, templateSpec } from "../templates/plan.ts";
+
+/** What is run in a template before it is kept: the kernel and the agent have done all that a first command needs. */
+const WARM_UP: readonly (readonly string[])[] = [["/bin/sh", "-c", "echo hi"]];
+
+const MIB = 2 ** 20;
+/** How long removing the machine may take, whatever came before. */
+const END_MS = 30_000;
+
+/**
+ * Makes the template that sandboxes like one can start from, unless it is there: boots such a machine, has it run a first command,
+ * and keeps its memory, the state of its devices and its disk. It holds nothing of the sandbox that it is like: no variables,
+ * no files, no names.
+ * @returns its key, and whether it was made now
+ * @throws SmolVMError NOT_SUPPORTED where such sandboxes can have none; what a boot throws; VMM_FAILED, NO_SPACE, TIMEOUT, ABORTED
+ */
+export async function makeTemplate(
+  home: Home,
+  like: VmSpec,
+  deadline: Deadline,
+): Promise<{ readonly key: string; readonly made: boolean }> {
+  const plan = planTemplate(home.paths, like);
+  if ("why" in plan) {
+    throw new SmolVMError("NOT_SUPPORTED", `there is no template for such a sandbox: ${plan.why}`, {
+      hint: "It boots instead; nothing has to be done.",
+    });
+  }
+  const { key } = plan;
+  const layout = templateLayout(home.paths);
+  const release = await acquireLock(layout.lock(key), deadline);
+  try {
+    if (existsSync(layout.template(key).manifest)) return { key, made: false };
+    const work = join(layout.work, `${key}.${process.pid}`);
+    try {
+      mkdirSync(work, { recursive: true, mode: 0o700 });
+      const shop = workshop(home);
+      await record(shop, like, key, work, deadline);
+      renameSync(work, layout.template(key).dir);
+      leave(shop);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+    evict(home, key);
+    return { key, made: true };
+  } finally {
+    await release();
+  }
+}
+
+/** Where machines for templates live, apart from the user's: nobody lists them, and their remains are found all the same. */
+export function workshop({ paths }: Home): Home {
+  const dataDir = join(templateLayout(paths).root, "home");
+  const own = { ...paths, dataDir, runtimeDir: join(paths.runtimeDir, "t") };
+  ensurePaths(own);
+  return { paths: own, store: openStore(dataDir) };
+}
+
+/** Nothing is left of it but its store; where another maker is at work, that one leaves last. */
+function leave({ paths }: Home): void {
+  try {
+    rmdirSync(paths.runtimeDir);
+  } catch {
+    // it is not empty
+  }
+}
+
+/** Boots the machine and captures it into the directory `work`. */
+async function record(
+  home: Home,
+  like: VmSpec,
+  key: string,
+  work: string,
+  deadline: Deadline,
+): Promise<void> {
+  await recoverAll(home); // what a maker that was killed has left
+  const files = templateFiles(work);
+  const id = newId();
+  const name = `template-${id}`;
+  const { upper } = filesOf(home, id);
+  const spec = onDisk(templateSpec(like), upper);
+  home.store.vms.insert(
+    { id, name, spec, labels: {}, owner: identify(process.pid), expiresAt: undefined },
+    "create:files",
+  );
+  try {
+    mkdirSync(filesOf(home, id).dir, { recursive: true, mode: 0o700 });
+    writeDiskFromSeed(like.seedPath!, upper, spec.diskSizeMib * MIB);
+    home.store.vms.complete(id);
+    makeEmpty(files.memory, spec.machine.memSizeMib * MIB);
+    const started = await startVm(home, { id, name }, deadline, { recordTo: files.memory });
+    if (started === undefined)
+      throw new SmolVMError("INTERNAL", "a machine for a template was started by others");
+    await warmUp(started.session, deadline);
+    await sync(started.session, deadline.limits);
+    await hold(started.session, deadline.limits);
+    await started.session.close();
+    const { backend } = spec.machine;
+    const state = await backendOf(backend).capture!(filesOf(home, id), deadline);
+    const disk = await compactDisk(upper, deadline);
+    writeFileSync(files.state, state, { mode: 0o600 });
+    writeFileSync(files.disk, disk, { mode: 0o600 });
+    settle(files.memory);
+    const manifest: TemplateManifest = {
+      key,
+      createdAt: Date.now(),
+      image: like.image,
+      vmm: backend,
+      memory: stampOf(files.memory),
+      stateSha256: hashOf(state),
+      diskSha256: hashOf(disk),
+    };
+    writeFileSync(files.manifest, JSON.stringify(manifest), { mode: 0o600 });
+  } finally {
+    await removeVm(home, id, { force: true }, Deadline.within(END_MS, "removing a machine"));
+  }
+}
+
+/** With the disk of its own for the one of the sandbox that it is like. */
+function onDisk(spec: VmSpec, upper: string): VmSpec {
+  const disks = spec.machine.disks.map((disk) => (disk.readOnly ? disk : { ...disk, path: upper }));
+  return { ...spec, machine: { ...spec.machine, disks } };
+}
+
+async function warmUp(session: AgentSession, deadline: Deadline): Promise<void> {
+  for (const command of WARM_UP) {
+    try {
+      await runCommand(session, [...command], deadline.limits);
+    } catch (error) {
+      deadline.check();
+      if (!(error instanceof SmolVMError) || error.code === "AGENT_LOST") throw error;
+      // An image without a shell: what there is to warm is warm.
+    }
+  }
+}
+
+function makeEmpty(path: string, bytes: number): void {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    ftruncateSync(file, bytes);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The memory is written out, ours again, and nobody's to write. */
+function settle(path: string): void {
+  const file = openSync(path, "r+");
+  try {
+    fdatasyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  const uid = process.getuid?.();
+  if (uid === 0) chownSync(path, 0, 0); // a VMM with a uid of its own wrote it
+  chmodSync(path, 0o444); // it lies in a directory that nobody else may enter
+}
+
+/** Makes room: those that were not used for longest go. */
+function evict({ paths, store }: Home, keep: string): void {
+  const used = new Set([keep, ...store.vms.templatesInUse()]);
+  for (const key of surplus(listTemplates(paths), TEMPLATES_MAX_BYTES, used)) discardTemplate(paths, key);
+}

@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Progress, SmolVM, type VMConfig } from "../../../src/index.ts";
+import { small } from "../../helpers/backends.ts";
+import { cli } from "../../helpers/cli.ts";
+import { useTempHome } from "../../helpers/home.ts";
+import { SPEED_FACTOR } from "../../helpers/speed.ts";
+import { until } from "../../helpers/wait.ts";
+
+process.env.SMOLVM_TEMPLATE = "auto";
+const home = useTempHome();
+// Images from the user's cache, templates in one of its own.
+const cacheOfUser = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "smolvm");
+const cache = join(home, "cache", "smolvm");
+mkdirSync(cache, { recursive: true, mode: 0o700 });
+for (const name of ["images", "initrd", "kernels"]) symlinkSync(join(cacheOfUser, name), join(cache, name));
+process.env.XDG_CACHE_HOME = join(home, "cache");
+
+const templates = join(cache, "templates");
+const options = (more: VMConfig = {}): VMConfig => small("qemu", { template: "auto", ...more });
+
+/** Directories of templates that are whole. */
+const made = (): string[] =>
+  existsSync(templates) ? readdirSync(templates).filter((name) => /^[0-9a-f]{32}$/.test(name)) : [];
+
+afterEach(async () => {
+  for (const { name } of await SmolVM.list()) await (await SmolVM.get(name)).delete({ force: true });
+});
+
+describe("the first sandbox of its kind", () => {
+  test("boots, and has the template for the next made in the background, where nobody sees it", async () => {
+    const heard: Progress[] = [];
+    await using vm = await SmolVM.create(options({ onProgress: (progress) => heard.push(progress) }));
+    expect((await vm.run("echo hi")).stdout).toBe("hi\n");
+    expect((await vm.info()).startedFrom).toBe("boot");
+    expect(heard.filter(({ stage }) => stage === "template").map(({ message }) => message)).toEqual([
+      "not from a template: there is none yet",
+    ]);
+    await until("the template is there", () => made().length === 1);
+    expect(await SmolVM.list()).toHaveLength(1);
+    await until("its maker has ended", () => readdirSync(join(templates, "home", "vms")).length === 0);
+  });
+});
+
+describe("sandboxes from a template", () => {
+  beforeAll(async () => void (await SmolVM.warm(options())));
+
+  test("have nothing of what must be each machine's own in common, and the host's time", async () => {
+    const count = process.env.SMOLVM_TEST_LONG === undefined ? 5 : 20;
+    const vms = await Promise.all(Array.from({ length: count }, () => SmolVM.create(options())));
+    const script =
+      "cat /proc/sys/kernel/random/uuid /etc/machine-id /run/smolvm/generation /etc/hostname; head -c 16 /dev/urandom | od -An -tx1; python3 -c 'import secrets, time; print(secrets.token_hex(16)); print(time.time())'";
+    const before = Date.now();
+    const outputs = await Promise.all(
+      vms.map(async (vm) => (await vm.run(script)).stdout.trimEnd().split("\n")),
+    );
+    const after = Date.now();
+    for (let line = 0; line < 6; line++) {
+      expect(new Set(outputs.map((lines) => lines[line])).size, `line ${line}`).toBe(count);
+    }
+    for (const [index, lines] of outputs.entries()) {
+      expect((await vms[index]!.info()).startedFrom).toBe("template");
+      expect(lines[3]).toBe(vms[index]!.name);
+      const clockMs = Number(lines[6]) * 1000;
+      expect(clockMs).toBeGreaterThan(before - 100 * SPEED_FACTOR);
+      expect(clockMs).toBeLessThan(after + 100);
+    }
+  });
+
+  test("have a disk of their own, which stays when they are stopped and is booted from then", async () => {
+    const vm = await SmolVM.create(options({ env: { WORD: "mine" } }));
+    const other = await SmolVM.create(options());
+    await vm.run('echo "$WORD" > /root/file');
+    expect((await other.run("cat /root/file")).ok).toBe(false);
+    await vm.stop();
+    await vm.start();
+    expect((await vm.info()).startedFrom).toBe("boot");
+    expect((await vm.run("cat /root/file")).stdout).toBe("mine\n");
+  });
+
+  test("cannot change it: its memory is open to each of them for reading alone", async () => {
+    const [key] = made();
+    const memory = join(templates, key!, "memory");
+    const before = statSync(memory);
+    await using vm = await SmolVM.create(options());
+    await vm.run("dd if=/dev/zero of=/dev/shm/fill bs=1M count=40");
+    const { pid } = await vm.info();
+    const maps = readFileSync(`/proc/${pid}/maps`, "utf8")
+      .split("\n")
+      .filter((line) => line.endsWith(memory));
+    expect(maps.map((line) => line.split(" ")[1])).toEqual(["rw-p"]);
+    const after = statSync(memory);
+    expect([after.mtimeMs, after.ctimeMs, after.blocks]).toEqual([
+      before.mtimeMs,
+      before.ctimeMs,
+      before.blocks,
+    ]);
+  });
+
+  const damages: Record<string, (dir: string) => void> = {
+    "memory was written to": (dir) => appendFileSync(join(dir, "memory"), "x"),
+    "state is cut": (dir) => truncateSync(join(dir, "state"), 1000),
+    "state is whole by its hash, but no state": (dir) => {
+      writeFileSync(join(dir, "state"), "nonsense");
+      const path = join(dir, "manifest.json");
+      const manifest = JSON.parse(readFileSync(path, "utf8"));
+      manifest.stateSha256 = createHash("sha256").update("nonsense").digest("hex");
+      writeFileSync(path, JSON.stringify(manifest));
+    },
+  };
+  test.each(Object.entries(damages))("boot instead where its %s, and it is made again", async (_, damage) => {
+    await SmolVM.warm(options());
+    damage(join(templates, made()[0]!));
+    await using vm = await SmolVM.create(options());
+    expect((await vm.run("echo hi")).stdout).toBe("hi\n");
+    expect((await vm.info()).startedFrom).toBe("boot");
+    await until("it is made again", () => made().length === 1);
+  });
+
+  test("are not made where they cannot be, and `image warm` says why", async () => {
+    await using vm = await SmolVM.create(options({ template: "off" }));
+    expect((await vm.info()).startedFrom).toBe("boot");
+    const refused = await cli(["image", "warm", "--backend", "firecracker", "--network", "off"]);
+    expect(refused.code).not.toBe(0);
+    const again = await cli(["image", "warm", "--network", "off", "--memory", "256M"]);
+    expect([again.code, again.stderr]).toEqual([0, "The template is there already.\n"]);
+  });
+});
