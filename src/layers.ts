@@ -96,7 +96,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
   // machines' memory, as it lies on the disk: templates so far
-  snapshots: { imports: [], types: ["config"] },
+  snapshots: { imports: [], types: [] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "util", "errors"], types: ["config"] },
 

@@ -48,6 +48,11 @@ export interface Backend {
   /** Path of the program that it would start for a machine; undefined where there is none. */
   program(spec: MachineSpec): string | undefined;
   /**
+   * All that makes a machine what it is for its guest, in words that are the same for two of one kind: without paths, and without what
+   * only this start decides. Absent where there are no templates.
+   */
+  shape?(spec: MachineSpec): readonly string[];
+  /**
    * Starts the VMM and resolves as soon as its machine was told to run; the sockets of {@link VmFiles} are there or come
    * up right after (connecting is retried on directory events, and stops when `exited` resolves: vmm-exit.ts makes the
    * error then). If it throws, no process of it is left.

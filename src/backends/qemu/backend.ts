@@ -31,6 +31,7 @@ export function qemuBackend(host: BackendHost): Backend {
     name: "qemu",
     features: BACKEND_FEATURES.qemu,
     program: (spec) => locateQemu(spec.arch, host.env),
+    shape: machineShape,
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
     quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
     capture: (files, deadline) =>
@@ -44,6 +45,17 @@ export function qemuBackend(host: BackendHost): Backend {
         return inspectQemu(client, deadline);
       }),
   };
+}
+
+/** Its arguments, with a machine's own files and sockets under names that all have. Pure. */
+function machineShape(spec: MachineSpec): readonly string[] {
+  const disks = spec.disks.map((disk) => ({ ...disk, path: disk.serial }));
+  const channels = Array.from({ length: spec.sessionPorts + 1 }, (_, port) => `channel${port}`);
+  return qemuArgs(
+    { ...spec, disks, kernelPath: "kernel", initrdPath: "initrd" },
+    { kind: "unix", control: "control", channels },
+    { platform: process.platform, tscKhz: undefined, sandbox: false, disposable: false },
+  );
 }
 
 async function launchQemu(

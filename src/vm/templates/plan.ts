@@ -13,13 +13,14 @@ export function planTemplate({ cacheDir }: TemplateDirs, spec: VmSpec): Template
   const why = unfit(spec);
   if (why !== undefined) return { why };
   const { machine, seedPath, diskSizeMib } = spec;
-  const program = backendOf(machine.backend).program(machine);
+  const backend = backendOf(machine.backend);
+  const program = backend.program(machine);
   const bases = machine.disks.filter(({ readOnly }) => readOnly).map(({ path }) => path);
   const paths = [program, machine.kernelPath, machine.initrdPath, seedPath, ...bases];
   try {
     const files = paths.flatMap((path) => (path === undefined ? [] : [identityOf(path, cacheDir)]));
-    const disks = machine.disks.map(({ serial, format }) => `${serial} ${format}`);
-    return { key: templateKey({ machine, disks, diskSizeMib, files, cpu: cpuIdentity() }) };
+    const shape = backend.shape?.(machine) ?? [];
+    return { key: templateKey({ shape, diskSizeMib, files, cpu: cpuIdentity() }) };
   } catch (error) {
     return { why: `what it boots from cannot be read: ${(error as Error).message}` };
   }
