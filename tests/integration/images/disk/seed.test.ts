@@ -58,7 +58,7 @@ describe("a disk", () => {
       writeDiskFromSeed(seeds, disk, mib * MIB);
       const { size, blocks, mode } = statSync(disk);
       expect(size).toBe(mib * MIB);
-      expect(blocks * 512).toBeLessThan(12 * MIB);
+      expect(blocks * 512).toBeLessThan(16 * MIB);
       expect(mode & 0o777).toBe(0o600);
       execFileSync("e2fsck", ["-fn", disk], { stdio: "pipe" });
       rmSync(disk);
