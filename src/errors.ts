@@ -31,8 +31,10 @@ export const ERROR_CODES = {
     "the channel ended after a request was sent: it may or may not have been carried out, or how a command ended that ran is not known",
   TIMEOUT: "an operation other than a command did not finish within its time",
   ABORTED: "the caller's signal aborted an operation other than a command",
-  RUN_TIMEOUT: "the command did not finish within its time; it and all it started were killed",
-  RUN_ABORTED: "the caller's signal aborted the command; it and all it started were killed",
+  RUN_TIMEOUT:
+    "the command did not finish within its time, and was killed with all it started (details.killed says how far)",
+  RUN_ABORTED:
+    "the caller's signal aborted the command, and it was killed with all it started (details.killed says how far)",
   RUN_FAILED: "the command ended with a non-zero exit code or a signal, and check was set",
   COMMAND_NOT_FOUND: "the guest has no such program",
   COMMAND_NOT_EXECUTABLE: "the program exists in the guest and cannot be executed",

@@ -169,6 +169,7 @@ export const PURE: readonly string[] = [
   "network/plan.ts",
   "rooms.ts",
   "supervisor/expiry.ts",
+  "util/command-limits.ts",
   "util/escape-terminal.ts",
   "util/message-of.ts",
   "util/tar/",

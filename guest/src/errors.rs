@@ -38,3 +38,9 @@ pub fn failure(what: &[u8], errno: Errno) -> Failure {
 pub fn failed_at<'a>(what: &'a str, path: &'a [u8]) -> impl FnOnce(Errno) -> Failure + 'a {
     move |errno| failure(&[what.as_bytes(), b" '", path, b"'"].concat(), errno)
 }
+
+/// A limit was asked for that this kernel cannot keep.
+pub fn no_controller(name: &str) -> Failure {
+    let message = [b"this kernel has no cgroup controller '", name.as_bytes(), b"'"].concat();
+    Failure::new(code::UNSUPPORTED, message)
+}

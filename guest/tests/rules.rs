@@ -3,6 +3,7 @@
 use smolvm_agent::boot::cmdline::Parameters;
 use smolvm_agent::boot::disks::place;
 use smolvm_agent::boot::root::probe;
+use smolvm_agent::exec::limits::{asked, of_all, of_each};
 use smolvm_agent::exec::prepare::prepare;
 use smolvm_agent::exec::ring::{Ring, CAPACITY};
 use smolvm_agent::files::paths::{checked_path, directory_of};
@@ -12,7 +13,7 @@ use smolvm_agent::machine::configure::{hosts_with, is_hostname};
 use smolvm_agent::machine::slow_mounts::has_slow;
 use smolvm_agent::machine::users::{find_account, groups_of, resolve, resolve_in};
 use smolvm_agent::sys::text::{decimal, parse_decimal};
-use smolvm_agent::wire::messages::{code, Exec, Forward};
+use smolvm_agent::wire::messages::{code, Exec, Forward, Limits};
 
 const PASSWD: &[u8] =
     b"root:x:0:0:root:/root:/bin/bash\nbroken line\n:x:1:1:::\nann:x:1000:100:Ann:/home/ann:/bin/sh\n\
@@ -251,4 +252,25 @@ fn a_host_clock_out_of_this_world_changes_nothing() {
     assert_eq!(clock.behind(2_000, 1_000), None);
     clock.told(1_000, 1_000);
     assert_eq!(clock.behind(u64::MAX, 1_000), None);
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn commands_leave_the_machine_memory_and_processes_and_one_leaves_some_to_the_others() {
+    let all = of_all(3683, 470 * MIB, 420 * MIB);
+    assert_eq!(all, Limits { pids: 2763, memory: 420 * MIB - 470 * MIB / 16 });
+    assert_eq!(of_each(all), Limits { pids: 2073, memory: all.memory - 16 * MIB });
+    // The smallest machine, and a large one: what is kept has bounds.
+    assert_eq!(of_all(800, 110 * MIB, 70 * MIB).memory, 54 * MIB);
+    assert_eq!(of_each(of_all(800, 110 * MIB, 70 * MIB)).memory, 54 * MIB - 54 * MIB / 8);
+    assert_eq!(of_all(120_000, 15_900 * MIB, 15_500 * MIB).memory, 15_436 * MIB);
+}
+
+#[test]
+fn asked_limits_replace_the_usual_ones_but_there_is_not_more_memory_than_there_is() {
+    let usual = Limits { pids: 2000, memory: 300 * MIB };
+    assert_eq!(asked(usual, Limits { pids: 10, memory: 0 }), Limits { pids: 10, memory: 300 * MIB });
+    assert_eq!(asked(usual, Limits { pids: 9000, memory: 64 * MIB }), Limits { pids: 9000, memory: 64 * MIB });
+    assert_eq!(asked(usual, Limits { pids: 0, memory: 900 * MIB }), usual);
 }

@@ -8,7 +8,7 @@ use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::messages::{
     encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Full, Hello,
-    HelloAck, Info, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
+    HelloAck, Info, Limits, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -96,6 +96,11 @@ fn size_json(size: smolvm_agent::wire::messages::Size) -> Value {
     Fields::default().int("cols", size.cols.into()).int("rows", size.rows.into()).done()
 }
 
+fn limits_json(limits: Limits) -> Option<Value> {
+    let fields = Fields::default().int("pids", limits.pids.into()).int("memory_bytes", limits.memory);
+    (limits != Limits::default()).then(|| fields.done())
+}
+
 fn network_json(n: &Network) -> Value {
     Fields::default()
         .bytes("interface", n.interface)
@@ -114,7 +119,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         Request::Exec(e) => {
             let fields = fields.list("argv", &e.argv).bytes("shell", e.shell).list("env", &e.env);
             let fields = fields.bytes("cwd", e.cwd).bytes("user", e.user).message("pty", e.pty.map(size_json));
-            ("exec", fields.flag("detached", e.detached).flag("stdin", e.stdin).done())
+            let fields = fields.flag("detached", e.detached).flag("stdin", e.stdin);
+            ("exec", fields.message("limits", limits_json(e.limits)).done())
         }
         Request::Attach(process) => ("attach", fields.int("process", (*process).into()).done()),
         Request::ProcessList => ("process_list", fields.done()),
@@ -154,7 +160,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             let fields = fields.bytes("hostname", c.hostname).bytes("machine_id", c.machine_id);
             let fields = fields.message("network", c.network.as_ref().map(network_json));
             let fields = fields.int("disk_bytes", c.disk_bytes);
-            ("configure", fields.bytes("generation", c.generation).done())
+            let fields = fields.bytes("generation", c.generation);
+            ("configure", fields.message("limits", limits_json(c.limits)).done())
         }
         Request::Info => ("info", fields.done()),
         Request::Hold => ("hold", fields.done()),
@@ -374,6 +381,16 @@ fn encode_event(message: &Value) -> Vec<u8> {
     out
 }
 
+fn limits(message: &Value) -> Limits {
+    Limits { pids: int(message, "pids") as u32, memory: int(message, "memory_bytes") }
+}
+
+/// The agent's own words are constants: here they come from a file.
+fn words(list: &Value) -> Vec<&'static str> {
+    let texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts.map(|text| &*Box::leak(text.to_owned().into_boxed_str())).collect()
+}
+
 fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match kind {
@@ -410,6 +427,9 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                     clock_s: int(info, "clock_s"),
                     clock_ns: int(info, "clock_ns") as u32,
                     processes: int(info, "processes") as u32,
+                    controllers: words(&info["controllers"]),
+                    limits: limits(&info["limits"]),
+                    command_limits: limits(&info["command_limits"]),
                 }
             });
             let file = if message["file"].is_object() { encode_file(&message["file"]) } else { Vec::new() };
@@ -424,6 +444,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                 info,
                 entries: int(message, "entries"),
                 bytes: int(message, "bytes"),
+                all_ended: message["all_ended"] == true,
             }
             .encode(&mut out)
         }

@@ -1,11 +1,15 @@
-import type { GuestNetwork } from "../config/spec.ts";
+import type { CommandLimits, CommandShare, GuestNetwork } from "../config/spec.ts";
 import { Deadline } from "../util/deadline.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
 import { call } from "./session/call.ts";
 import type { AgentSession } from "./session/session.ts";
 import type { Limits } from "./types.ts";
+import { limitsMessage, limitsOf } from "./wire/limits.ts";
 import type { Info, Result } from "./wire/messages.ts";
 import { violation } from "./wire/violation.ts";
+
+/** More kinds of controllers than Linux has. */
+const MAX_CONTROLLERS = 32;
 
 /** What the guest says of itself. Strings are escaped for terminals. */
 export interface MachineInfo {
@@ -22,6 +26,7 @@ export interface MachineInfo {
   readonly clock: Date;
   /** processes that the agent started and that run */
   readonly processes: number;
+  readonly commands: CommandShare;
 }
 
 /** What a guest is told after a boot or a restore. Absent members are left as they are. */
@@ -38,6 +43,8 @@ export interface MachineIdentity {
   readonly diskBytes?: number | undefined;
   /** 32 hex digits, another for each machine that goes on from one memory: what a guest's programs can tell that by */
   readonly generation?: string | undefined;
+  /** of all commands together; absent: the usual ones */
+  readonly limits?: CommandLimits | undefined;
 }
 
 function machineInfo(info: Info | undefined): MachineInfo {
@@ -55,6 +62,11 @@ function machineInfo(info: Info | undefined): MachineInfo {
     diskTotalBytes,
     diskFreeBytes,
     processes,
+    commands: {
+      controllers: info.controllers.slice(0, MAX_CONTROLLERS).map((name) => escapeTerminal(name, 32)),
+      all: limitsOf(info.limits),
+      each: limitsOf(info.commandLimits),
+    },
   };
 }
 
@@ -69,7 +81,7 @@ export async function configure(
   identity: MachineIdentity,
   limits: Limits = {},
 ): Promise<MachineInfo> {
-  const { entropy, clockMs, hostname, machineId, network, diskBytes, generation } = identity;
+  const { entropy, clockMs, hostname, machineId, network, diskBytes, generation, limits: commandLimits } = identity;
   const bytes = (value: string | undefined): Buffer | undefined =>
     value === undefined ? undefined : Buffer.from(value);
   const what = "configuring the sandbox";
@@ -98,6 +110,7 @@ export async function configure(
                 },
           diskBytes,
           generation: bytes(generation),
+          limits: commandLimits === undefined ? undefined : limitsMessage(commandLimits),
         },
       },
     },

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import type { CommandLimits } from "../config/spec.ts";
 
 /** What limits a slow operation. */
 export interface Limits {
@@ -25,6 +26,8 @@ export interface ExecOptions extends Limits {
   env?: Readonly<Record<string, string | undefined>> | undefined;
   /** "name", "uid", "name:group" or "uid:gid"; default root */
   user?: string | undefined;
+  /** what the command and all it started may take of the sandbox, instead of what each may take (`limits` of the sandbox); more memory than all commands may take it does not get */
+  limits?: CommandLimits | undefined;
   /** beyond it the command and everything it started are killed; in milliseconds, default none */
   timeoutMs?: number | undefined;
   /** aborting kills the command and everything it started */

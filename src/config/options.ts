@@ -3,6 +3,7 @@ import type { OnProgress } from "./progress.ts";
 import type {
   Accelerator,
   Arch,
+  CommandLimits,
   DiskMode,
   LeastIsolation,
   Lifetime,
@@ -55,6 +56,12 @@ export interface VMConfig {
   workdir?: string;
   /** guest user of every command: name, uid, `name:group` or `uid:gid`; default root */
   user?: string;
+  /**
+   * what all commands together may take of the sandbox; one of them may take three quarters of these processes, and 16 MiB less memory
+   * (an eighth less where that is less). Default: three quarters of the threads that the guest's kernel allows, and what memory is
+   * free at boot less a sixteenth of it all
+   */
+  limits?: CommandLimits;
   /** default: the sandbox's name */
   hostname?: string;
   /** `open` (default): outgoing connections, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `off`: no network card */

@@ -1,5 +1,6 @@
 import { isAbsolute } from "node:path";
 import { SmolVMError } from "../errors.ts";
+import { checkCommandLimits } from "../util/command-limits.ts";
 import { nearest } from "../util/nearest.ts";
 import {
   all,
@@ -13,6 +14,7 @@ import {
   text,
   wholeNumber,
 } from "./checks.ts";
+import { DEFAULT_MEM_SIZE_MIB } from "./defaults.ts";
 import { checkEnv } from "./env.ts";
 import { checkLabels } from "./labels.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
@@ -50,6 +52,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   env: checkEnv,
   workdir: guestPath,
   user: text,
+  limits: checkCommandLimits,
   hostname: matching(HOSTNAME_PATTERN, "is not a host name of at most 64 characters"),
   network: checkNetwork,
   qemuNetwork: oneOf("slirp", "tap"),
@@ -103,6 +106,7 @@ export function parseConfig(input: unknown = {}): VMConfig {
 /** What each option for itself cannot tell. @throws SmolVMError CONFIG_INVALID */
 function checkTogether(config: VMConfig): void {
   const { kernel, kernelPath, diskMode, diskSizeMib, rootfsPath, network, qemuNetwork } = config;
+  const { limits, memSizeMib } = config;
   const mode = typeof network === "object" ? network.mode : network;
   if (qemuNetwork !== undefined && mode === "off")
     throw invalidOption(
@@ -112,6 +116,8 @@ function checkTogether(config: VMConfig): void {
     );
   if (kernel !== undefined && kernelPath !== undefined)
     throw invalidOption("kernel", kernel, "excludes kernelPath: give one of them");
+  if (limits?.memoryMib !== undefined && limits.memoryMib > (memSizeMib ?? DEFAULT_MEM_SIZE_MIB))
+    throw invalidOption("limits", limits, "has a memoryMib that is more than the sandbox's memSizeMib");
   if (diskMode !== "shared") return;
   if (rootfsPath === undefined)
     throw invalidOption(

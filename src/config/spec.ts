@@ -44,6 +44,24 @@ export interface ReachedIsolation {
   readonly whyNotLimited?: string | undefined;
 }
 
+/** What commands may take of their sandbox at most. */
+export interface CommandLimits {
+  /** processes and threads, 1 to 4,194,304 */
+  readonly pids?: number | undefined;
+  /** `MiB`, from 4; page cache and files in memory count */
+  readonly memoryMib?: number | undefined;
+}
+
+/** What a guest's kernel limits commands by, and to what. */
+export interface CommandShare {
+  /** cgroup controllers that are on for commands, e.g. "cpu", "memory", "pids", "io" */
+  readonly controllers: readonly string[];
+  /** of all commands together; absent members are not limited */
+  readonly all: CommandLimits;
+  /** of each command that asks for nothing else */
+  readonly each: CommandLimits;
+}
+
 /** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */
 export interface DiskSpec {
   /** "smolvm-base", "smolvm-upper", "smolvm-root", or "extra-0" ... for the user's own; at most 20 bytes (virtio-blk) */
@@ -118,6 +136,8 @@ export interface VmSpec {
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;
   readonly user: string | undefined;
+  /** of all commands together; absent: the usual ones */
+  readonly limits?: CommandLimits | undefined;
   readonly lifetime: Lifetime;
   /** absent in records of earlier versions: false */
   readonly autoStart?: boolean;

@@ -107,4 +107,7 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE vms ADD COLUMN template TEXT;  -- key of the template whose memory its machine went on from; null: it booted
   `,
+  `
+  ALTER TABLE vms ADD COLUMN commands TEXT;  -- CommandShare, JSON: what its guest limits commands to
+  `,
 ];

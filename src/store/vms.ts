@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import type { BackendName, ReachedIsolation, VmSpec } from "../config/spec.ts";
+import type { BackendName, CommandShare, ReachedIsolation, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process/process-identity.ts";
 import { canonicalJson, type Json } from "../util/json.ts";
@@ -31,6 +31,8 @@ export interface VmRecord {
   readonly isolation: ReachedIsolation | undefined;
   /** the template whose memory its machine, or the last one, went on from; undefined: it booted */
   readonly template: string | undefined;
+  /** what its guest limits commands to, or the one of the last start did */
+  readonly commands: CommandShare | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** ms since the epoch: it is removed then; undefined: never */
   readonly expiresAt: number | undefined;
@@ -64,6 +66,7 @@ export interface VmPatch {
   readonly vmm?: VmmIdentity | null;
   readonly isolation?: ReachedIsolation;
   readonly template?: string | null;
+  readonly commands?: CommandShare;
   readonly error?: VmFault | null;
 }
 
@@ -213,7 +216,7 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          "UPDATE vms SET state = ?, started_at = ?, vmm = ?, isolation = ?, template = ?, error = ? WHERE id = ?",
+          "UPDATE vms SET state = ?, started_at = ?, vmm = ?, isolation = ?, template = ?, commands = ?, error = ? WHERE id = ?",
         )
         .run(
           to,
@@ -221,6 +224,7 @@ export class VmTable {
           json(patch.vmm, record.vmm),
           json(patch.isolation, record.isolation),
           patch.template === undefined ? (record.template ?? null) : patch.template,
+          json(patch.commands, record.commands),
           json(patch.error, record.error),
           id,
         );
@@ -337,6 +341,7 @@ function toRecord(row: Row): VmRecord {
     vmm: parse(row.vmm),
     isolation: parse(row.isolation),
     template: row.template === null ? undefined : String(row.template),
+    commands: parse(row.commands),
     owner: parse(row.owner),
     expiresAt: toTime(row.expires_at),
     error: parse(row.error),

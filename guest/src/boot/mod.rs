@@ -3,6 +3,7 @@
 pub mod cmdline;
 pub mod disks;
 pub mod failed;
+pub mod guard;
 pub mod mounts;
 pub mod root;
 
@@ -58,6 +59,7 @@ fn boot() -> Result<Agent, Failed> {
     if let Err(error) = crate::machine::network::loopback_up() {
         console::warn("cannot bring up the loopback interface", error);
     }
+    guard::set_up();
     let mut agent = Agent::new(Role::Init).map_err(|e| Failed::new("ready", b"cannot set up the event loop", e))?;
     agent.disk = Disk { upper };
     agent.watch_mounts();

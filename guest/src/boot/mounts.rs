@@ -18,12 +18,13 @@ fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong, data: &CStr) -> Res<(
 /// What the boot itself needs.
 pub fn early() -> Result<(), Failed> {
     let fail = |what: &'static [u8]| move |e| Failed::new("init", what, e);
-    mount(c"devtmpfs", c"/dev", libc::MS_NOSUID, c"mode=0755").map_err(fail(b"cannot mount /dev"))?;
+    mount(c"devtmpfs", c"/dev", libc::MS_NOSUID, c"mode=0755,size=4m").map_err(fail(b"cannot mount /dev"))?;
     mount(c"proc", c"/proc", SAFE, c"").map_err(fail(b"cannot mount /proc"))?;
     mount(c"sysfs", c"/sys", SAFE, c"").map_err(fail(b"cannot mount /sys"))
 }
 
-/// What commands expect, in the final root, as a booted Debian has it. One that fails is missed only by who uses it.
+/// What commands expect, in the final root, as a booted Debian has it. One that fails is missed only by who uses it. What is in
+/// memory may take half of it, all together, so that full ones leave commands enough to run and to clean up.
 pub fn late() {
     let note = |what: &str, result: Res<()>| {
         if let Err(error) = result {
@@ -34,8 +35,8 @@ pub fn late() {
     // Terminals belong to the group tty (5 on every Linux), which write(1) and wall(1) are set to.
     let devpts = c"mode=620,gid=5";
     note("cannot mount /dev/pts", mount(c"devpts", c"/dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, devpts));
-    note("cannot mount /dev/shm", mount(c"tmpfs", c"/dev/shm", TEMPORARY, c"mode=1777"));
-    note("cannot mount /run", mount(c"tmpfs", c"/run", TEMPORARY, c"mode=0755"));
+    note("cannot mount /dev/shm", mount(c"tmpfs", c"/dev/shm", TEMPORARY, c"mode=1777,size=40%"));
+    note("cannot mount /run", mount(c"tmpfs", c"/run", TEMPORARY, c"mode=0755,size=10%"));
     // Of its own, so that who may lock cannot fill /run.
     note("cannot mount /run/lock", mount(c"tmpfs", c"/run/lock", SAFE, c"mode=1777,size=5m"));
     note("cannot mount /dev/mqueue", mount(c"mqueue", c"/dev/mqueue", SAFE, c""));

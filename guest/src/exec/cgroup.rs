@@ -1,46 +1,56 @@
-//! One cgroup for each command, from a pool: making and removing one costs more than the rest of a small command,
-//! so those whose processes have all ended are used again.
+//! A cgroup v2 directory: what is in it, its end, its limits.
 
-use std::collections::VecDeque;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
+use crate::sys::text::{decimal, parse_decimal};
 use crate::sys::{self, Errno, Fd, Res};
+use crate::wire::messages::Limits;
 
-const PARENT: &CStr = c"/sys/fs/cgroup/smolvm";
+/// That of all commands.
+const ALL: &CStr = c"/sys/fs/cgroup/smolvm";
 /// A process in the middle of a system call that cannot be interrupted is frozen after it.
 const FREEZE_MS: u64 = 5_000;
-/// Groups kept for another command.
-const KEEP: usize = 128;
-/// Groups looked at for an empty one before a new one is made.
-const LOOK_AT: usize = 4;
 
-/// A cgroup v2 directory.
+/// One command's cgroup, or that of all.
 pub struct Cgroup {
     dir: Fd,
-    events: Fd,
+    /// cgroup.events: readable at once, and urgent (EPOLLPRI) when what it says changes
+    pub events: Fd,
 }
 
 impl Cgroup {
-    fn create(number: u32) -> Res<Cgroup> {
-        let mut path = PARENT.to_bytes().to_vec();
-        path.push(b'/');
-        path.extend_from_slice(crate::sys::text::decimal(number.into()).as_bytes());
-        let path = CString::new(path).unwrap_or_default();
-        sys::mkdir(&path, 0o755)?;
-        let dir = sys::open(&path, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    /// Makes it in the directory `parent`, if it is not there.
+    pub fn create(parent: &Fd, name: &CStr) -> Res<Cgroup> {
+        sys::mkdirat(parent.raw(), name, 0o755)?;
+        let dir = sys::openat(parent.raw(), name, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
         let events = sys::openat(dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)?;
         Ok(Cgroup { dir, events })
     }
 
-    /// For CLONE_INTO_CGROUP.
-    pub fn raw(&self) -> i32 {
-        self.dir.raw()
+    /// For CLONE_INTO_CGROUP, and to make others in it.
+    pub fn dir(&self) -> &Fd {
+        &self.dir
     }
 
-    /// SIGKILL to every process in it.
+    pub fn write(&self, file: &CStr, value: &[u8]) -> Res<()> {
+        let fd = sys::openat(self.dir.raw(), file, libc::O_WRONLY, 0)?;
+        sys::write(fd.raw(), value).map(|_| ())
+    }
+
+    /// Puts limits into force; those that are 0 stay as they are.
+    pub fn limit(&self, limits: Limits) -> Res<()> {
+        if limits.pids != 0 {
+            self.write(c"pids.max", decimal(limits.pids.into()).as_bytes())?;
+        }
+        if limits.memory != 0 {
+            self.write(c"memory.max", decimal(limits.memory).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to every process in it. What is being forked meanwhile is killed as well.
     pub fn kill(&self) -> Res<()> {
-        let fd = sys::openat(self.dir.raw(), c"cgroup.kill", libc::O_WRONLY, 0)?;
-        sys::write(fd.raw(), b"1").map(|_| ())
+        self.write(c"cgroup.kill", b"1")
     }
 
     /// A signal to every process in it.
@@ -49,7 +59,7 @@ impl Cgroup {
         let mut text = Vec::new();
         while sys::read_append(fd.raw(), &mut text, 4096)? > 0 && text.len() < 1 << 20 {}
         for line in text.split(|&b| b == b'\n') {
-            if let Some(pid) = crate::sys::text::parse_decimal(line) {
+            if let Some(pid) = parse_decimal(line) {
                 // It may have ended in between.
                 let _ = sys::kill(pid as i32, signal);
             }
@@ -57,7 +67,8 @@ impl Cgroup {
         Ok(())
     }
 
-    fn is_empty(&self) -> bool {
+    /// No process is left in it, nor in what was made in it: the kernel says so.
+    pub fn is_empty(&self) -> bool {
         let mut buf = [0u8; 64];
         // SAFETY: the buffer is valid for its length.
         let n = unsafe { libc::pread(self.events.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
@@ -67,7 +78,7 @@ impl Cgroup {
 
 /// Freezes every command, or lets all go on. Freezing returns when the kernel says that all are frozen.
 pub fn freeze_all(frozen: bool) -> Res<()> {
-    let dir = sys::open(PARENT, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let dir = sys::open(ALL, libc::O_RDONLY | libc::O_DIRECTORY)?;
     let events = sys::openat(dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)?;
     let set = |value: &[u8]| -> Res<()> {
         let file = sys::openat(dir.raw(), c"cgroup.freeze", libc::O_WRONLY, 0)?;
@@ -93,44 +104,5 @@ pub fn freeze_all(frozen: bool) -> Res<()> {
         let mut wait = libc::pollfd { fd: events.raw(), events: libc::POLLPRI, revents: 0 };
         // SAFETY: plain in and out parameter. The kernel tells each change of the file.
         unsafe { libc::poll(&raw mut wait, 1, left as libc::c_int) };
-    }
-}
-
-/// The pool. Without cgroup v2 it gives none, and commands are killed by session instead.
-pub struct Pool {
-    enabled: bool,
-    made: u32,
-    used: VecDeque<Cgroup>,
-}
-
-impl Pool {
-    pub fn new(enabled: bool) -> Pool {
-        Pool { enabled: enabled && sys::mkdir(PARENT, 0o755).is_ok(), made: 0, used: VecDeque::new() }
-    }
-
-    /// An empty cgroup.
-    pub fn take(&mut self) -> Option<Cgroup> {
-        if !self.enabled {
-            return None;
-        }
-        for _ in 0..self.used.len().min(LOOK_AT) {
-            let group = self.used.pop_front()?;
-            if group.is_empty() {
-                return Some(group);
-            }
-            self.used.push_back(group);
-        }
-        self.made += 1;
-        Cgroup::create(self.made).ok()
-    }
-
-    /// Gives a finished command's cgroup back; background processes may still be in it.
-    pub fn give(&mut self, group: Cgroup) {
-        // The one that was just left is the likeliest to be empty and warm.
-        self.used.push_front(group);
-        if self.used.len() > KEEP {
-            // Background processes live on in it; nobody will ask for it again.
-            self.used.pop_back();
-        }
     }
 }

@@ -9,7 +9,7 @@ const ROUNDS: usize = 8;
 
 /// Sends `signal` to all processes of a command: by its cgroup, else by its session.
 pub fn tree(process: &Process, signal: i32) -> Res<()> {
-    if let Some(group) = &process.cgroup {
+    if let Some(group) = process.cgroup.as_ref().map(|lease| &lease.group) {
         if signal == libc::SIGKILL {
             if group.kill().is_ok() {
                 return Ok(());

@@ -2,6 +2,8 @@
 
 pub mod cgroup;
 pub mod kill;
+pub mod limits;
+pub mod pool;
 pub mod prepare;
 pub mod process;
 pub mod pty;

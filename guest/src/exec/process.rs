@@ -1,6 +1,7 @@
 //! A command in the process table.
 
 use crate::exec::ring::Ring;
+use crate::sys::poller::{Poller, Token};
 use crate::sys::Fd;
 use crate::wire::messages::ProcessRecord;
 
@@ -15,11 +16,13 @@ pub struct Process {
     pub user: Vec<u8>,
     pub started_s: u64,
     pub pty: bool,
-    pub cgroup: Option<crate::exec::cgroup::Cgroup>,
+    pub cgroup: Option<crate::exec::pool::Lease>,
     /// exit code and signal, once it was reaped
     pub exited: Option<(u32, u32)>,
     /// RESET asked for its end
     pub cancelled: bool,
+    /// it was killed, and its answer waits for the end of all it started
+    pub ending: Option<Ending>,
     /// output of a detached process
     pub ring: Option<Ring>,
     /// position in the ring up to which the attached stream was served
@@ -35,11 +38,32 @@ pub struct Process {
 pub struct Starting {
     /// closes when exec(2) works, else carries stage and error number
     pub status: Fd,
-    pub token: Option<crate::sys::poller::Token>,
+    pub token: Option<Token>,
     pub cwd: Vec<u8>,
 }
 
+/// The wait for the end of a killed command and all it started.
+pub struct Ending {
+    /// of its cgroup's events
+    pub token: Option<Token>,
+    /// when the answer is given all the same, in monotonic ms
+    pub until: u64,
+}
+
 impl Process {
+    /// The kernel says that none of its processes is left. Without a cgroup nobody can know.
+    pub fn all_ended(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|lease| lease.group.is_empty())
+    }
+
+    /// The end of a killed command is not waited for any longer.
+    pub fn stop_waiting<T: Copy + PartialEq>(&mut self, poller: &mut Poller<T>) {
+        let Some(token) = self.ending.take().and_then(|ending| ending.token) else { return };
+        if let Some(lease) = &self.cgroup {
+            poller.remove(&lease.group.events, token);
+        }
+    }
+
     /// A table entry's record for `process_list`.
     pub fn record(&self) -> ProcessRecord<'_> {
         let (exit_code, signal) = self.exited.unwrap_or((0, 0));

@@ -1,6 +1,6 @@
 //! The agent: all its state, each part behind what it is for.
 
-use crate::exec::cgroup::Pool;
+use crate::exec::pool::Pool;
 use crate::machine::clock::HostClock;
 use crate::machine::disk::Disk;
 use crate::machine::role::Role;

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use crate::errors::failure;
+use crate::errors::{failure, no_controller};
 use crate::exec::prepare::{prepare, start_failure};
 use crate::exec::process::{remember_argv, Process, Starting};
 use crate::exec::ring::Ring;
@@ -71,7 +71,10 @@ impl Commands {
             stdio.give_to(user.identity.uid);
         }
         let identity = (user.identity.uid != 0 || !user.identity.groups.is_empty()).then_some(&user.identity);
-        let cgroup = mux.cgroups.take();
+        if let Some(controller) = mux.cgroups.lacks(exec.limits) {
+            return Err(no_controller(controller));
+        }
+        let cgroup = mux.cgroups.take(exec.limits);
         let plan = Plan {
             programs: &command.programs,
             argv: &command.argv,
@@ -82,7 +85,7 @@ impl Commands {
             terminal: exec.pty.is_some(),
             identity,
             borrow_memory: identity.is_none() && !self.slow_mounts,
-            cgroup: cgroup.as_ref().map(|group| group.raw()),
+            cgroup: cgroup.as_ref().map(|lease| lease.group.dir().raw()),
             nofile: self.nofile,
         };
         let program = command.argv[0].as_bytes();
@@ -106,6 +109,7 @@ impl Commands {
             cgroup,
             exited: None,
             cancelled: false,
+            ending: None,
             ring: exec.detached.then(Ring::default),
             cursor: 0,
             dropped: 0,

@@ -1,7 +1,8 @@
 //! What happens because time has passed: commands that were left alone are watched, workers that were told to stop are
-//! killed, sessions that nobody was seen at are looked at again.
+//! killed, commands that were killed are no longer waited for, sessions that nobody was seen at are looked at again.
 
 use crate::serve::commands::watch;
+use crate::streams::ending::stop_waiting;
 use crate::streams::mux::Mux;
 use crate::streams::stop::end_session;
 use crate::streams::task::Kind;
@@ -11,7 +12,7 @@ use crate::sys;
 pub fn next(mux: &Mux) -> Option<u64> {
     let checks = mux.sessions.iter().filter_map(|session| session.check_at);
     let tasks = mux.tasks.iter().filter_map(|(_, task)| match &task.kind {
-        Kind::Process(process) => process.watch_at,
+        Kind::Process(process) => process.watch_at.into_iter().chain(process.ending.as_ref().map(|e| e.until)).min(),
         Kind::Worker(worker) => worker.kill_at,
         Kind::Forward(_) => None,
     });
@@ -30,6 +31,9 @@ pub fn act(mux: &mut Mux) {
             Some(Kind::Worker(worker)) if worker.kill_at.is_some_and(|at| at <= now) => {
                 worker.kill_at = None;
                 let _ = sys::kill(worker.pid, libc::SIGKILL);
+            }
+            Some(Kind::Process(process)) if process.ending.as_ref().is_some_and(|ending| ending.until <= now) => {
+                stop_waiting(mux, task);
             }
             _ => {}
         }

@@ -9,6 +9,7 @@ use crate::serve::input::{on_session, read_session};
 use crate::serve::shutdown::{kill_everything, DEFAULT_GRACE_MS};
 use crate::serve::{deadlines, signals};
 use crate::streams::flush::flush;
+use crate::streams::settle::settle;
 use crate::streams::sink::on_writable;
 use crate::streams::source::{on_source, pump};
 use crate::streams::target::{Event, Target};
@@ -51,6 +52,7 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Sink(task) => on_writable(mux, task, event),
         Target::Source(task, channel) => on_source(mux, task, channel, event),
         Target::Status(task) => on_status(mux, task),
+        Target::Group(task) => settle(mux, task),
         Target::Waiting if event.hangup => mux.dismiss_waiting(),
         Target::Waiting => {}
         Target::Orphan(index) => mux.orphans.drain(&mut mux.poller, index),

@@ -1,12 +1,15 @@
 //! What a host can ask for: dispatch of requests.
 
+use crate::errors::{failure, no_controller};
+use crate::exec::limits;
+use crate::exec::pool::Pool;
 use crate::exec::process::Process;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
 use crate::serve::{commands, forward, identity, processes};
 use crate::streams::session::Link;
 use crate::streams::task::Task;
-use crate::wire::messages::{code, Exec, Failure, Info, Outcome, Request};
+use crate::wire::messages::{code, Exec, Failure, Info, Limits, Outcome, Request};
 
 /// Commands, file requests and connections that exist at once, over all sessions.
 const MAX_TASKS: usize = 1024;
@@ -39,6 +42,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         }
         Request::Configure(settings) => {
             identity::give(agent, settings)?;
+            limit_commands(&mut agent.mux.cgroups, settings.limits)?;
             Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() }))
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
@@ -51,7 +55,24 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
 fn info(agent: &Agent) -> Info {
     let running = |task: &Task| task.process().is_some_and(|p| p.exited.is_none());
     let processes = agent.mux.tasks.iter().filter(|(_, task)| running(task)).count();
-    crate::machine::info::read(&agent.boot_id, processes as u32)
+    let cgroups = &agent.mux.cgroups;
+    Info {
+        controllers: cgroups.controllers().to_vec(),
+        limits: cgroups.limits(),
+        command_limits: limits::of_each(cgroups.limits()),
+        ..crate::machine::info::read(&agent.boot_id, processes as u32)
+    }
+}
+
+/// Limits for all commands together.
+fn limit_commands(cgroups: &mut Pool, limits: Limits) -> Result<(), Failure> {
+    if limits == Limits::default() {
+        return Ok(());
+    }
+    if let Some(controller) = cgroups.lacks(limits) {
+        return Err(no_controller(controller));
+    }
+    cgroups.limit_all(limits).map_err(|e| failure(b"cannot limit commands", e))
 }
 
 fn start_command(agent: &mut Agent, link: Link, exec: &Exec) -> Result<Option<Outcome>, Failure> {

@@ -1,5 +1,6 @@
 //! Sessions, their streams, and the bytes between a stream and the task that runs for it.
 
+pub mod ending;
 pub mod flush;
 pub mod mux;
 pub mod orphans;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::exec::cgroup::Pool;
+use crate::exec::pool::Pool;
 use crate::streams::orphans::Orphans;
 use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
@@ -84,10 +84,11 @@ impl Mux {
             }
         }
         match t.kind {
-            Kind::Process(process) => {
-                if let Some(starting) = process.starting {
+            Kind::Process(mut process) => {
+                if let Some(starting) = process.starting.take() {
                     self.poller.forget(starting.token);
                 }
+                process.stop_waiting(&mut self.poller);
                 if let Some(group) = process.cgroup {
                     self.cgroups.give(group);
                 }

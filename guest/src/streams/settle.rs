@@ -28,6 +28,10 @@ fn settle_process(mux: &mut Mux, task: usize) {
         return;
     }
     let Some((exit_code, signal)) = p.exited else { return };
+    let all_ended = p.cancelled && p.all_ended();
+    if p.ending.is_some() && !all_ended {
+        return; // until its cgroup is empty, or the wait is over
+    }
     if let Some(ring) = &p.ring {
         if let (Some(link), true) = (link, p.cursor >= ring.end()) {
             let outcome = Outcome { exit_code, signal, dropped: p.dropped, ..Outcome::default() };
@@ -38,7 +42,7 @@ fn settle_process(mux: &mut Mux, task: usize) {
         return;
     }
     let error = p.cancelled.then(|| Failure::new(code::CANCELLED, "the command was cancelled"));
-    let outcome = Outcome { error, exit_code, signal, ..Outcome::default() };
+    let outcome = Outcome { error, exit_code, signal, all_ended, ..Outcome::default() };
     mux.remove(task);
     if let Some(link) = link {
         mux.sessions.answer(link, &outcome);

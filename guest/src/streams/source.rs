@@ -17,6 +17,8 @@ const READS_PER_TURN: usize = 8;
 const FRAME_PAYLOAD: usize = MAX_PAYLOAD - HEADER;
 /// Events after which a source is taken for one that writes much.
 const BUSY_AFTER: u32 = 64;
+/// How long such a one is let fill its pipe, in microseconds.
+const LET_RUN_US: u32 = 500;
 /// A read of this size shows that a pipe was full: it is made larger.
 const WIDEN_AT: usize = 60_000;
 
@@ -40,9 +42,9 @@ pub fn on_source(mux: &mut Mux, task: usize, channel: usize, event: &Event) {
     if source.events > BUSY_AFTER && !source.terminal && !event.hangup && !mux.yielded {
         // A command that writes in small pieces wakes us for each. It may fill its pipe first: one frame, one
         // write and two switches then carry what many would.
+        // We come before everybody, so yielding the processor would do nothing: we sleep.
         mux.yielded = true;
-        // SAFETY: plain call; returns at once if nobody else wants to run.
-        unsafe { libc::sched_yield() };
+        sys::sleep_us(LET_RUN_US);
     }
     pump(mux, task, channel);
 }

@@ -1,6 +1,7 @@
 //! The end that a host asks for, or leaves behind: RESET of a stream, and the end of a session.
 
 use crate::exec::kill;
+use crate::streams::ending::kill_command;
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
@@ -23,10 +24,8 @@ pub fn reset(mux: &mut Mux, link: Link) {
             mux.unlink(task);
             mux.sessions.answer(link, &Outcome::cancelled());
         }
-        Kind::Process(process) => {
-            process.cancelled = true;
-            // The result comes when it has been reaped.
-            let _ = kill::tree(process, libc::SIGKILL);
+        Kind::Process(_) => {
+            kill_command(mux, task);
             discard_output(mux, task);
         }
         Kind::Worker(_) => {

@@ -16,6 +16,8 @@ pub enum Target {
     Status(usize),
     /// the file worker that waits
     Waiting,
+    /// the cgroup of a task that was killed
+    Group(usize),
     /// output that a finished command's background children still write
     Orphan(usize),
 }

@@ -236,6 +236,13 @@ pub fn now_ms() -> u64 {
     s * 1000 + u64::from(ns) / 1_000_000
 }
 
+/// Sleeps, and lets everybody else run.
+pub fn sleep_us(us: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: (us * 1000).into() };
+    // SAFETY: plain in parameter; an early end is fine.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+}
+
 /// kill(2).
 pub fn kill(pid: i32, signal: i32) -> Res<()> {
     // SAFETY: plain call.
@@ -255,6 +262,15 @@ pub fn statfs(path: &CStr) -> Res<libc::statfs> {
 pub fn mkdir(path: &CStr, mode: u32) -> Res<()> {
     // SAFETY: the path is NUL-terminated.
     match check(unsafe { libc::mkdir(path.as_ptr(), mode) }) {
+        Ok(_) | Err(Errno(libc::EEXIST)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// mkdirat(2) that is content with an existing entry.
+pub fn mkdirat(dir: i32, name: &CStr, mode: u32) -> Res<()> {
+    // SAFETY: the name is NUL-terminated.
+    match check(unsafe { libc::mkdirat(dir, name.as_ptr(), mode) }) {
         Ok(_) | Err(Errno(libc::EEXIST)) => Ok(()),
         Err(error) => Err(error),
     }

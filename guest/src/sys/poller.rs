@@ -87,6 +87,13 @@ impl<T: Copy + PartialEq> Poller<T> {
         }
     }
 
+    /// Forgets a registration whose descriptor stays open.
+    pub fn remove(&mut self, fd: &Fd, token: Token) {
+        // SAFETY: no event is read for a removal.
+        unsafe { libc::epoll_ctl(self.epoll.raw(), libc::EPOLL_CTL_DEL, fd.raw(), std::ptr::null_mut()) };
+        self.forget(token);
+    }
+
     /// Gives the events of a registration to another target.
     pub fn retarget(&mut self, token: Token, target: T) {
         let slot = &mut self.slots[token.0 as u32 as usize];

@@ -120,6 +120,35 @@ impl Control {
     }
 }
 
+/// What commands may take. Numbers that are 0 are no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// processes and threads
+    pub pids: u32,
+    /// in bytes
+    pub memory: u64,
+}
+
+fn decode_limits(buf: &[u8]) -> Decoded<Limits> {
+    let mut fields = Reader::new(buf);
+    let mut limits = Limits::default();
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => limits.pids = value.u32()?,
+            2 => limits.memory = value.int()?,
+            _ => {}
+        }
+    }
+    Ok(limits)
+}
+
+fn encode_limits(limits: Limits) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_uint(&mut out, 1, limits.pids.into());
+    put_uint(&mut out, 2, limits.memory);
+    out
+}
+
 /// A command to start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Exec<'a> {
@@ -131,6 +160,8 @@ pub struct Exec<'a> {
     pub pty: Option<Size>,
     pub detached: bool,
     pub stdin: bool,
+    /// its own, instead of each command's
+    pub limits: Limits,
 }
 
 impl<'a> Exec<'a> {
@@ -147,6 +178,7 @@ impl<'a> Exec<'a> {
                 6 => exec.pty = Some(Size::decode(value.bytes()?)?),
                 7 => exec.detached = value.bool()?,
                 8 => exec.stdin = value.bool()?,
+                9 => exec.limits = decode_limits(value.bytes()?)?,
                 _ => {}
             }
         }
@@ -308,6 +340,8 @@ pub struct Configure<'a> {
     pub network: Option<Network<'a>>,
     pub disk_bytes: u64,
     pub generation: &'a [u8],
+    /// of all commands together
+    pub limits: Limits,
 }
 
 impl<'a> Configure<'a> {
@@ -324,6 +358,7 @@ impl<'a> Configure<'a> {
                 6 => request.network = Some(Network::decode(value.bytes()?)?),
                 7 => request.disk_bytes = value.int()?,
                 8 => request.generation = value.bytes()?,
+                9 => request.limits = decode_limits(value.bytes()?)?,
                 _ => {}
             }
         }
@@ -595,6 +630,12 @@ pub struct Info {
     pub clock_s: u64,
     pub clock_ns: u32,
     pub processes: u32,
+    /// cgroup controllers that are on for commands
+    pub controllers: Vec<&'static str>,
+    /// of all commands together
+    pub limits: Limits,
+    /// of a command that asks for nothing else
+    pub command_limits: Limits,
 }
 
 impl Info {
@@ -611,6 +652,14 @@ impl Info {
         put_uint(out, 10, self.clock_s);
         put_uint(out, 11, self.clock_ns.into());
         put_uint(out, 12, self.processes.into());
+        for name in &self.controllers {
+            put_field(out, 13, name.as_bytes());
+        }
+        for (number, limits) in [(14, self.limits), (15, self.command_limits)] {
+            if limits != Limits::default() {
+                put_field(out, number, &encode_limits(limits));
+            }
+        }
     }
 }
 
@@ -653,6 +702,8 @@ pub struct Outcome {
     pub info: Option<Info>,
     pub entries: u64,
     pub bytes: u64,
+    /// a killed command: none of its processes is left
+    pub all_ended: bool,
 }
 
 impl Outcome {
@@ -692,6 +743,7 @@ impl Outcome {
         }
         put_uint(out, 9, self.entries);
         put_uint(out, 10, self.bytes);
+        put_uint(out, 11, self.all_ended.into());
     }
 }
 

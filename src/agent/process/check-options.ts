@@ -8,6 +8,7 @@ const EXEC = [
   "cwd",
   "env",
   "user",
+  "limits",
   "timeoutMs",
   "signal",
   "ifStopped",

@@ -1,8 +1,11 @@
+import type { CommandLimits } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { checkCommandLimits } from "../../util/command-limits.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { guestUser } from "../files/guest-path.ts";
 import type { Command, ExecOptions, PtySize } from "../types.ts";
 import { MAX_OPEN } from "../wire/frame.ts";
+import { limitsMessage } from "../wire/limits.ts";
 import { type Exec, Open } from "../wire/messages.ts";
 import { type Draft, encode } from "../wire/schema.ts";
 
@@ -13,7 +16,7 @@ export interface ExecRequest {
   readonly what: string;
 }
 
-export interface ExecShape extends Pick<ExecOptions, "cwd" | "env" | "user"> {
+export interface ExecShape extends Pick<ExecOptions, "cwd" | "env" | "user" | "limits"> {
   readonly stdin: boolean;
   readonly pty?: PtySize | undefined;
   readonly detached?: boolean | undefined;
@@ -82,6 +85,12 @@ function directory(cwd: string): Buffer {
   return text(cwd, "cwd");
 }
 
+function checked(limits: CommandLimits): CommandLimits {
+  const problem = checkCommandLimits(limits);
+  if (problem) throw invalid(`limits: ${JSON.stringify(limits)} ${problem}`);
+  return limits;
+}
+
 /**
  * Checks a command and its options and encodes the request.
  *
@@ -96,6 +105,7 @@ export function execRequest(command: Command, shape: ExecShape): ExecRequest {
     pty: shape.pty === undefined ? undefined : checkPtySize(shape.pty),
     detached: shape.detached ?? false,
     stdin: shape.stdin,
+    limits: shape.limits === undefined ? undefined : limitsMessage(checked(shape.limits)),
   };
   const open = encode(Open, { exec, window: shape.window });
   if (open.length > MAX_OPEN) {

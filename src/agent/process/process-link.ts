@@ -5,12 +5,10 @@ import type { AgentSession } from "../session/session.ts";
 import type { AgentStream, GuestChannel, StreamHandler } from "../session/stream.ts";
 import type { ProcessExit, ProcessNumbers, SpawnExit, SpawnOptions } from "../types.ts";
 import type { Opened, Result } from "../wire/messages.ts";
+import { waitForKill } from "./kill-wait.ts";
 import { PROCESS_WINDOW, ProcessOutput } from "./process-output.ts";
 import { processExit, stoppedExit } from "./run-result.ts";
-import { type Fate, type Stop, stopError, stoppedBy } from "./stop.ts";
-
-/** How long a killed process's result is waited for, in ms. */
-const KILL_WAIT_MS = 2000;
+import { type Fate, fateOf, type Stop, stopError, stoppedBy } from "./stop.ts";
 
 /** A request for a process's stream. */
 export interface ProcessRequest {
@@ -38,6 +36,7 @@ export class ProcessLink implements StreamHandler {
   readonly output: ProcessOutput = new ProcessOutput((stream, bytes) =>
     this.#stream?.grant(stream === "stdout" ? 1 : 2, bytes),
   );
+  #session: AgentSession | undefined;
   #stream: AgentStream | undefined;
   #request: ProcessRequest | undefined;
   #startedAt = monotonicMs();
@@ -45,6 +44,7 @@ export class ProcessLink implements StreamHandler {
   /** why the process was killed, or the attachment given up, by this side */
   #stop: Stop | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #stopWaiting: () => void = () => {};
   #onStarted!: Settle<ProcessNumbers>;
   #onExit!: Settle<SpawnExit>;
   readonly #onAbort = (): void => this.stop({ kind: "abort", cause: this.#request?.options.signal?.reason });
@@ -80,6 +80,7 @@ export class ProcessLink implements StreamHandler {
   #open(session: AgentSession, request: ProcessRequest): AgentStream | undefined {
     if (this.#over) return undefined;
     this.#request = request;
+    this.#session = session;
     this.#startedAt = monotonicMs();
     const { open, what, kind } = request;
     const { timeoutMs, signal } = request.options;
@@ -102,7 +103,7 @@ export class ProcessLink implements StreamHandler {
     this.output.awaitEnd();
   }
 
-  /** Kills the process and all it started, or detaches from it. It is over when the guest has confirmed that, or after two seconds. */
+  /** Kills the process and all it started, or detaches from it. It is over when the guest has said what became of it, or has not in time. */
   stop(stop: Stop): void {
     if (this.#over || this.#stop !== undefined) return;
     this.#stop = stop;
@@ -112,11 +113,11 @@ export class ProcessLink implements StreamHandler {
       this.#fail(this.#stopError(stop, "never started"));
       return;
     }
-    this.#timer = setTimeout(() => {
+    stream.reset();
+    this.#stopWaiting = waitForKill(this.#session!, () => {
       stream.abandon();
       this.#fail(this.#stopError(stop, "unconfirmed"));
-    }, KILL_WAIT_MS);
-    stream.reset();
+    });
   }
 
   // --- StreamHandler
@@ -139,7 +140,7 @@ export class ProcessLink implements StreamHandler {
       const started = this.#stream?.opened === true;
       if (kind === "exec" && started && by !== undefined && options.ifStopped === "result") {
         this.#end(stoppedExit(result, durationMs, by), result.dropped);
-      } else this.#fail(this.#stopError(this.#stop, started ? "confirmed" : "never started"));
+      } else this.#fail(this.#stopError(this.#stop, fateOf(result, started)));
       return;
     }
     if (result.error !== undefined) {
@@ -173,6 +174,7 @@ export class ProcessLink implements StreamHandler {
   #settle(): void {
     this.#over = true;
     clearTimeout(this.#timer);
+    this.#stopWaiting();
     this.#request?.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 

@@ -42,12 +42,13 @@ export function spawnProcess(
 ): GuestProcess {
   return new LinkedProcess(Promise.resolve(session), (resolved) => {
     const given = typeof options === "function" ? options() : options;
-    const { cwd, env, user, pty, detached } = given;
+    const { cwd, env, user, limits, pty, detached } = given;
     const stdin = pty !== undefined || given.stdin !== "ignore";
     const { open, what } = execRequest(command, {
       cwd,
       env,
       user,
+      limits,
       pty,
       detached,
       stdin,

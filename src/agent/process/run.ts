@@ -9,26 +9,25 @@ import type { Command, FailedRun, OutputName, RunOptions, RunResult } from "../t
 import type { Result } from "../wire/messages.ts";
 import { CapturedOutput } from "./captured-output.ts";
 import { describeCommand, type ExecRequest, execRequest } from "./exec-request.ts";
+import { waitForKill } from "./kill-wait.ts";
 import { RunError } from "./run-error.ts";
 import { type Captured, processExit, runResult, stoppedExit, unknownResult } from "./run-result.ts";
 import { feedStdin } from "./stdin-feed.ts";
-import { type Fate, type Stop, stopError, stoppedBy } from "./stop.ts";
+import { type Fate, fateOf, type Stop, stopError, stoppedBy } from "./stop.ts";
 
 /** Default of {@link RunOptions.maxOutputBytes}. */
 export const DEFAULT_MAX_OUTPUT_BYTES: number = 16 * 1024 * 1024;
 
 /** Output is consumed as it comes, so a large window costs nothing and saves grants. */
 const WINDOW = 1024 * 1024;
-/** How long a killed command's result is waited for, in ms. */
-const KILL_WAIT_MS = 2000;
 
 /**
  * Runs a command to its end and collects what it prints. A non-zero exit code is a result, not an error.
  *
  * @param command a string for the guest's `/bin/sh -c`, or an array that is executed as it is
  * @throws SmolVMError COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, ARGUMENTS_TOO_LONG, FILE_NOT_FOUND (cwd), CONFIG_INVALID
- * @throws RunError with the output so far: RUN_TIMEOUT, RUN_ABORTED and OUTPUT_LIMIT (after the command and all it started were
- *   killed; results with `ifStopped: "result"`), HOST_FAILED when reading `stdin`'s source fails, RUN_FAILED (only with `check`),
+ * @throws RunError with the output so far: RUN_TIMEOUT, RUN_ABORTED and OUTPUT_LIMIT (after the command was killed,
+ *   `details.killed` says how far; results with `ifStopped: "result"`), HOST_FAILED when reading `stdin`'s source fails, RUN_FAILED (only with `check`),
  *   OUTCOME_UNKNOWN, AGENT_LOST or AGENT_PROTOCOL when the channel ends meanwhile
  */
 export function runCommand(
@@ -55,8 +54,8 @@ export function abortedEarly(error: unknown, command: Command): unknown {
 }
 
 function shape(options: RunOptions): Parameters<typeof execRequest>[1] {
-  const { cwd, env, user } = options;
-  return { cwd, env, user, stdin: options.stdin !== undefined, window: WINDOW };
+  const { cwd, env, user, limits } = options;
+  return { cwd, env, user, limits, stdin: options.stdin !== undefined, window: WINDOW };
 }
 
 class Run implements StreamHandler {
@@ -67,11 +66,13 @@ class Run implements StreamHandler {
   readonly #startedAt = monotonicMs();
   readonly #output: CapturedOutput | undefined;
   readonly #maxBytes: number;
+  #session: AgentSession | undefined;
   #stream: AgentStream | undefined;
   #seenBytes = 0;
   #stop: Stop | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopFeeding: () => void = () => {};
+  #stopWaiting: () => void = () => {};
   readonly #onAbort = (): void => this.#kill({ kind: "abort", cause: this.#options.signal?.reason });
 
   constructor(
@@ -97,6 +98,7 @@ class Run implements StreamHandler {
       this.#reject(this.#stopError("never started"));
       return;
     }
+    this.#session = session;
     const { open, what } = this.#request;
     this.#stream = session.open({ open, what, effects: true, runs: true, opens: true, window: WINDOW }, this);
     signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -129,9 +131,10 @@ class Run implements StreamHandler {
       const by = stoppedBy(this.#stop);
       const started = this.#stream?.opened === true;
       const done = runResult(stoppedExit(result, this.#durationMs, by), this.#captured());
-      if (!started) this.#reject(this.#stopError("never started"));
+      const fate = fateOf(result, started);
+      if (fate === "never started") this.#reject(this.#stopError(fate));
       else if (by !== undefined && this.#options.ifStopped === "result") this.#resolve(done);
-      else this.#reject(this.#stopError("confirmed", done));
+      else this.#reject(this.#stopError(fate, done));
       return;
     }
     if (result.error !== undefined) {
@@ -170,17 +173,18 @@ class Run implements StreamHandler {
     if (this.#stop !== undefined || this.#stream === undefined || this.#stream.over) return;
     this.#stop = stop;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#stopFeeding();
+    this.#stream.reset();
+    this.#stopWaiting = waitForKill(this.#session!, () => {
       this.#stream?.abandon();
       this.#settle();
       this.#reject(this.#stopError("unconfirmed"));
-    }, KILL_WAIT_MS);
-    this.#stopFeeding();
-    this.#stream.reset();
+    });
   }
 
   #settle(): void {
     clearTimeout(this.#timer);
+    this.#stopWaiting();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#stopFeeding();
   }

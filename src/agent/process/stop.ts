@@ -1,6 +1,7 @@
 import type { ErrorCode, SmolVMErrorOptions } from "../../errors.ts";
 import { messageOf } from "../../util/message-of.ts";
 import type { StoppedBy } from "../types.ts";
+import { GuestErrorCode, type Result } from "../wire/messages.ts";
 
 /** Why a command was ended before its own end, by this side. */
 export type Stop =
@@ -10,7 +11,7 @@ export type Stop =
   | { readonly kind: "dispose" };
 
 /** What is known of a command that was to be killed; "detached": it was only let go of. */
-export type Fate = "confirmed" | "unconfirmed" | "never started" | "detached";
+export type Fate = "confirmed" | "incomplete" | "unconfirmed" | "too late" | "never started" | "detached";
 
 /** What an error says. */
 export interface StopError {
@@ -21,10 +22,19 @@ export interface StopError {
 
 const FATES: Readonly<Record<Fate, string>> = {
   confirmed: "it and all it started were killed",
+  incomplete: "it was killed, but the guest does not know that all it started has ended",
   unconfirmed: "the guest did not confirm that it was killed",
+  "too late": "it ended by itself at that moment, and what it left in the background goes on",
   "never started": "it was not started",
   detached: "the process itself goes on",
 };
+
+/** What the result of a command that was to be killed says of its fate. `started`: the guest has said that it runs. Pure. */
+export function fateOf({ error, allEnded }: Pick<Result, "error" | "allEnded">, started: boolean): Fate {
+  if (!started || (error !== undefined && error.code !== GuestErrorCode.CANCELLED)) return "never started";
+  if (error === undefined) return "too late";
+  return allEnded ? "confirmed" : "incomplete";
+}
 
 /** What a result says of a stop; undefined for what is a failure and never a result. Pure. */
 export function stoppedBy(stop: Stop | undefined): StoppedBy | undefined {

@@ -74,6 +74,17 @@ export const Control: Schema<Control> = message("Control", [
   [2, "resize", Size],
 ]);
 
+/** What commands may take. 0: no limit. */
+export interface Limits {
+  /** processes and threads */
+  pids: number;
+  memoryBytes: number;
+}
+export const Limits: Schema<Limits> = message("Limits", [
+  [1, "pids", "uint32"],
+  [2, "memoryBytes", "uint64"],
+]);
+
 export interface Exec {
   argv: Uint8Array[];
   shell: Uint8Array;
@@ -83,6 +94,8 @@ export interface Exec {
   pty: Size | undefined;
   detached: boolean;
   stdin: boolean;
+  /** its own, instead of each command's */
+  limits: Limits | undefined;
 }
 export const Exec: Schema<Exec> = message("Exec", [
   [1, "argv", "bytes", "repeated"],
@@ -93,6 +106,7 @@ export const Exec: Schema<Exec> = message("Exec", [
   [6, "pty", Size],
   [7, "detached", "bool"],
   [8, "stdin", "bool"],
+  [9, "limits", Limits],
 ]);
 
 export interface Attach {
@@ -362,6 +376,8 @@ export interface Configure {
   network: Network | undefined;
   diskBytes: number;
   generation: Uint8Array;
+  /** of all commands together */
+  limits: Limits | undefined;
 }
 export const Configure: Schema<Configure> = message("Configure", [
   [1, "entropy", "bytes"],
@@ -372,6 +388,7 @@ export const Configure: Schema<Configure> = message("Configure", [
   [6, "network", Network],
   [7, "diskBytes", "uint64"],
   [8, "generation", "bytes"],
+  [9, "limits", Limits],
 ]);
 
 export interface Info {
@@ -387,6 +404,12 @@ export interface Info {
   clockS: number;
   clockNs: number;
   processes: number;
+  /** cgroup controllers that are on for commands */
+  controllers: string[];
+  /** of all commands together */
+  limits: Limits | undefined;
+  /** of a command that asks for nothing else */
+  commandLimits: Limits | undefined;
 }
 export const Info: Schema<Info> = message("Info", [
   [1, "agent", "string"],
@@ -401,6 +424,9 @@ export const Info: Schema<Info> = message("Info", [
   [10, "clockS", "uint64"],
   [11, "clockNs", "uint32"],
   [12, "processes", "uint32"],
+  [13, "controllers", "string", "repeated"],
+  [14, "limits", Limits],
+  [15, "commandLimits", Limits],
 ]);
 
 // --- requests and answers
@@ -524,6 +550,8 @@ export interface Result {
   info: Info | undefined;
   entries: number;
   bytes: number;
+  /** a killed command: none of its processes is left */
+  allEnded: boolean;
 }
 export const Result: Schema<Result> = message("Result", [
   [1, "error", GuestError],
@@ -536,4 +564,5 @@ export const Result: Schema<Result> = message("Result", [
   [8, "info", Info],
   [9, "entries", "uint64"],
   [10, "bytes", "uint64"],
+  [11, "allEnded", "bool"],
 ]);

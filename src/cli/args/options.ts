@@ -145,9 +145,16 @@ export const PLACE_OPTIONS: readonly OptionSpec[] = [
   { name: "user", short: "u", value: "USER", help: "user: name, uid, name:group or uid:gid" },
 ];
 
+/** What commands may take of the sandbox; `create` has them for all together, `run` and `exec` for one. */
+export const limitOptions = (whose: string): readonly OptionSpec[] => [
+  { name: "pids-limit", value: "N", help: `most processes and threads of ${whose}` },
+  { name: "memory-limit", value: "SIZE", help: `most memory of ${whose}, files in memory included` },
+];
+
 /** How a guest command is run; `run` and `exec` have them. */
 export const COMMAND_OPTIONS: readonly OptionSpec[] = [
   { name: "interactive", short: "i", help: "forward stdin from a terminal (elsewhere it always is)" },
   { name: "tty", short: "t", help: "a real terminal: full-screen programs, colours, Ctrl-C to the guest" },
   { name: "timeout", value: "TIME", help: "kill the command after that time, e.g. 2s (exit code 124)" },
+  ...limitOptions("the command"),
 ];

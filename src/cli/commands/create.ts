@@ -2,7 +2,8 @@ import type { Limits, VMConfig } from "../../config/options.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { parseDurationMs } from "../args/duration.ts";
 import { environment } from "../args/environment.ts";
-import { COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
+import { commandLimits } from "../args/limits.ts";
+import { COMMON_OPTIONS, limitOptions, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
@@ -15,6 +16,7 @@ const spec: CommandSpec = {
   operands: { min: 0, max: 1, what: "nothing" },
   options: [
     ...SANDBOX_OPTIONS,
+    ...limitOptions("all commands together"),
     { name: "start", help: "start it too" },
     { name: "auto-start", help: "a stopped or crashed one is started by the next command that needs it" },
     { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
@@ -42,10 +44,12 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
     );
   }
   const config = sandboxConfig(args, await environment(io, args));
+  const limits = commandLimits(args);
   const timeout = args.value("timeout");
   const options: VMConfig & Limits = {
     ...config,
     ...(args.flag("auto-start") ? { autoStart: true } : {}),
+    ...(limits === undefined ? {} : { limits }),
     lifetime: "detached",
     onProgress: io.onProgress,
     signal: io.interrupts.signal,

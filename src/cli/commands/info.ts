@@ -1,3 +1,4 @@
+import type { CommandLimits } from "../../config/spec.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { VMInfo } from "../../vm/info/info.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
@@ -48,6 +49,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       `${info.accelerator} (${info.speed === "hardware" ? "hardware virtualization" : "emulated"})`,
     ],
     ["isolation", isolationText(info.isolation)],
+    ["commands", commandsText(info.commands)],
     ["cpus", String(info.vcpuCount)],
     ["memory", formatMib(info.memSizeMib)],
     [
@@ -76,6 +78,22 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
   ];
   return renderFields(fields, columns);
+}
+
+/** What commands may take of the sandbox, and what the guest's kernel lacks for limiting them. Pure. */
+export function commandsText(share: VMInfo["commands"]): string | undefined {
+  if (share === undefined) return undefined;
+  const words = ({ pids, memoryMib }: CommandLimits): string =>
+    [
+      ...(pids === undefined ? [] : [`${pids} processes`]),
+      ...(memoryMib === undefined ? [] : [`${formatMib(memoryMib)} of memory`]),
+    ].join(" and ");
+  const missing = ["cpu", "memory", "pids", "io"].filter((name) => !share.controllers.includes(name));
+  const all = words(share.all);
+  return [
+    all === "" ? "not limited" : `together at most ${all}, each ${words(share.each)}`,
+    ...(missing.length === 0 ? [] : [`the guest's kernel has no cgroup controller ${missing.join(", ")}`]),
+  ].join("; ");
 }
 
 function isolationText({

@@ -1,6 +1,8 @@
 import type { ProcessExit } from "../../agent/types.ts";
+import type { CommandLimits } from "../../config/spec.ts";
 import type { SmolVM } from "../../smolvm.ts";
 import { timeoutOption } from "../args/duration.ts";
+import { commandLimits } from "../args/limits.ts";
 import { usage } from "../args/parse.ts";
 import type { Arguments } from "../arguments.ts";
 import type { CommandSpec, Outcome } from "../command.ts";
@@ -13,6 +15,7 @@ export interface GuestCommandOptions {
   readonly tty: boolean;
   readonly interactive: boolean;
   readonly timeoutMs: number | undefined;
+  readonly limits?: CommandLimits | undefined;
   /** over the sandbox's own */
   readonly env?: Record<string, string> | undefined;
   readonly cwd?: string | undefined;
@@ -44,6 +47,7 @@ export async function commandOptions(
     tty,
     interactive: args.flag("interactive"),
     timeoutMs: timeoutOption(args),
+    limits: commandLimits(args),
   };
 }
 

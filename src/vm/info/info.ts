@@ -2,6 +2,7 @@ import type {
   Accelerator,
   Arch,
   BackendName,
+  CommandShare,
   DiskMode,
   IsolationTier,
   KernelOrigin,
@@ -59,6 +60,8 @@ export interface VMInfo {
   };
   readonly lifetime: Lifetime;
   readonly hostname: string;
+  /** what its guest limits commands to, by which controllers; undefined: it was not started yet */
+  readonly commands: CommandShare | undefined;
   readonly labels: Readonly<Record<string, Json>>;
   /** what `SmolVM.getOrCreate` finds it by */
   readonly key: string | undefined;
@@ -146,6 +149,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     },
     lifetime: spec.lifetime,
     hostname: spec.hostname,
+    commands: record.commands,
     labels: record.labels,
     key: record.key,
     autoStart: spec.autoStart ?? false,

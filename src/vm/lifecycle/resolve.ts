@@ -110,6 +110,7 @@ export async function resolveVm(
     env: config.env ?? {},
     workdir: config.workdir,
     user: config.user,
+    limits: config.limits,
     lifetime: config.lifetime ?? "owner",
     autoStart: config.autoStart ?? false,
     isolation: config.isolation ?? "auto",

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
-import { configure } from "../../agent/machine.ts";
+import { configure, type MachineInfo } from "../../agent/machine.ts";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
@@ -171,13 +171,14 @@ async function launch(
   const session = await reachAgent(home, record, lease, launched, files, deadline);
   onProgress?.({ stage: "configure", message: "giving the guest its identity" });
   noteStep(home, record.id, "start:identity");
-  await giveIdentity(session, record, tap, deadline);
+  const { commands } = await giveIdentity(session, record, tap, deadline);
   failpoint("before running");
   const running = home.store.vms.transition(record.id, "running", {
     startedAt: Date.now(),
     vmm: launched.vmm,
     isolation: reachedIsolation(plan, made, launched),
     template: template?.key ?? null,
+    commands,
   });
   return { record: running, session, lease };
 }
@@ -239,9 +240,9 @@ async function giveIdentity(
   record: VmRecord,
   tap: LeasedTap | undefined,
   deadline: Deadline,
-): Promise<void> {
+): Promise<MachineInfo> {
   const { spec } = record;
-  await configure(
+  return await configure(
     session,
     {
       entropy: randomBytes(64),
@@ -253,6 +254,7 @@ async function giveIdentity(
       // A disk of the user's own is not ours to grow.
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
       generation: randomBytes(16).toString("hex"),
+      limits: spec.limits,
     },
     deadline.limits,
   );

@@ -51,6 +51,7 @@ export const MESSAGES: readonly Vector[] = [
           "32 04 08 50 10 18", // pty 80 x 24
           "38 01", // detached
           "40 01", // stdin
+          "4a 06 08 64 10 8080 40", // limits: 100 processes, 1 MiB
         ),
       ),
       "f001 8080 8008", // window 16 MiB
@@ -64,6 +65,7 @@ export const MESSAGES: readonly Vector[] = [
         pty: { cols: 80, rows: 24 },
         detached: true,
         stdin: true,
+        limits: { pids: 100, memory_bytes: 1_048_576 },
       },
       window: 16_777_216,
     },
@@ -172,6 +174,7 @@ export const MESSAGES: readonly Vector[] = [
           ),
           number(7, 2_147_483_648),
           bytes(8, text("fedcba9876543210fedcba9876543210")),
+          bytes(9, number(1, 2000)),
         ),
       ),
     ),
@@ -193,6 +196,7 @@ export const MESSAGES: readonly Vector[] = [
         },
         disk_bytes: 2_147_483_648,
         generation: text("fedcba9876543210fedcba9876543210"),
+        limits: { pids: 2000 },
       },
     },
   ),
@@ -299,6 +303,10 @@ export const MESSAGES: readonly Vector[] = [
           number(10, 1_763_800_000),
           number(11, 7),
           number(12, 2),
+          bytes(13, text("cpu")),
+          bytes(13, text("pids")),
+          bytes(14, hex(number(1, 2763), number(2, 384 * 1024 * 1024))),
+          bytes(15, number(1, 2073)),
         ),
       ),
     ),
@@ -316,9 +324,17 @@ export const MESSAGES: readonly Vector[] = [
         clock_s: 1_763_800_000,
         clock_ns: 7,
         processes: 2,
+        controllers: ["cpu", "pids"],
+        limits: { pids: 2763, memory_bytes: 402_653_184 },
+        command_limits: { pids: 2073 },
       },
     },
   ),
+  canonical("RESULT of a killed command of which nothing is left", "RESULT", "0a 02 08 0b 18 09 58 01", {
+    error: { code: 11 },
+    signal: 9,
+    all_ended: true,
+  }),
   canonical("RESULT of a tree", "RESULT", "48 03 50 8008", { entries: 3, bytes: 1024 }),
   canonical("GOODBYE", "GOODBYE", hex("0a 08", text("shutdown")), { reason: "shutdown" }),
 

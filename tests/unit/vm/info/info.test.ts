@@ -13,6 +13,7 @@ const record = {
   createdAt: 1_000,
   startedAt: 2_000,
   vmm: { pid: 42, startTime: "7", bootId: "b", monitor: { pid: 41, startTime: "6", bootId: "b" } },
+  commands: undefined,
   isolation: { tier: "none", whyNotNext: "bubblewrap is not installed", fix: "Install it: apt" },
   template: undefined,
   owner: undefined,

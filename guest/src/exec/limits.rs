@@ -1,0 +1,32 @@
+//! How much of the machine commands may take, all of them together and each. Pure.
+
+use crate::wire::messages::Limits;
+
+const MIB: u64 = 1 << 20;
+/// Memory kept for the kernel, the agent and its file workers: a sixteenth, within these bounds.
+const KEPT_MEMORY: (u64, u64) = (16 * MIB, 64 * MIB);
+/// What a single command leaves of the memory of all: another must be able to start, and what the others have cached
+/// must not have to go for one that takes everything.
+const LEFT_MEMORY: u64 = 16 * MIB;
+
+/// What all commands of a machine may take together, when nobody asks for something else.
+///
+/// `threads`: the most that its kernel lets exist (kernel.threads-max); `total` and `free`: bytes of memory before
+/// the first command.
+pub fn of_all(threads: u32, total: u64, free: u64) -> Limits {
+    let kept = (total / 16).clamp(KEPT_MEMORY.0, KEPT_MEMORY.1);
+    Limits { pids: threads - threads / 4, memory: free.saturating_sub(kept).max(KEPT_MEMORY.0) }
+}
+
+/// The usual limits where nothing else was asked for: more processes if wanted, but not more memory than there is.
+pub fn asked(usual: Limits, asked: Limits) -> Limits {
+    Limits {
+        pids: if asked.pids == 0 { usual.pids } else { asked.pids },
+        memory: if asked.memory == 0 { usual.memory } else { asked.memory.min(usual.memory) },
+    }
+}
+
+/// What one command may take of the limits of all: so much that another can still start beside it.
+pub fn of_each(all: Limits) -> Limits {
+    Limits { pids: all.pids - all.pids / 4, memory: all.memory - (all.memory / 8).min(LEFT_MEMORY) }
+}

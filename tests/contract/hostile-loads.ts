@@ -1,0 +1,150 @@
+import type { VMConfig } from "../../src/config/options.ts";
+import type { SmolVM } from "../../src/index.ts";
+
+/** What untrusted code may do to its own sandbox, by mistake or on purpose. */
+export interface Load {
+  readonly name: string;
+  /** for the guest's shell; prints "loaded" once it does its worst, unless `inForce` tells */
+  readonly command: string;
+  /** the load does its worst */
+  readonly inForce?: (vm: SmolVM) => Promise<boolean>;
+  /** a sandbox of its own, because something is left in the end (files, mounts); else all share one */
+  readonly own?: VMConfig;
+  /** it ends or stops every other process of the guest, the terminal's too: that is root's right */
+  readonly hitsOthers?: boolean;
+  /** /proc is no longer where it was */
+  readonly hidesProc?: boolean;
+  /** its user in the guest; default root */
+  readonly user?: string;
+}
+
+/** Processes in the guest, threads included: the fourth word of /proc/loadavg is "running/all" (proc(5)). */
+export async function threadCount(vm: SmolVM): Promise<number> {
+  return Number((await vm.files.readText("/proc/loadavg")).split(/[ /]/)[4]);
+}
+
+async function runningCount(vm: SmolVM): Promise<number> {
+  return Number((await vm.files.readText("/proc/loadavg")).split(/[ /]/)[3]);
+}
+
+const moreThan = (threads: number) => async (vm: SmolVM) => (await threadCount(vm)) > threads;
+const running = (threads: number) => async (vm: SmolVM) => (await runningCount(vm)) > threads;
+
+/** A program for the guest's python, as one word of a shell line. */
+const python = (...lines: string[]): string => `exec python3 -c '${lines.join("\n")}'`;
+
+/** They are all there before the first begins: else starting them takes as long as they let it. */
+const loops = (count: number): string =>
+  `mkfifo /run/go; i=0; while [ $i -lt ${count} ]; do (read _; while :; do :; done) </run/go & i=$((i+1)); done; exec 3>/run/go 3>&-; rm /run/go; wait`;
+
+/** Fills a file until nothing more fits. */
+const fill = (path: string): string => `cat /dev/zero >${path} 2>/dev/null`;
+
+/** Makes files until nothing more fits. */
+const touch = (directory: string, count: number): string =>
+  `mkdir ${directory}; cd ${directory}; seq ${count} | xargs -n 1000 sh -c 'touch "$@" || exit 255' touch 2>/dev/null`;
+
+const FORK_FOR_EVER = ["import os", "while True:", "  try:", "    if os.fork() == 0:"];
+
+export const LOADS: readonly Load[] = [
+  { name: "a fork bomb", command: "f(){ f|f& };f; sleep 10000", inForce: moreThan(200) },
+  {
+    name: "a fork bomb whose processes leave their session",
+    command: python(...FORK_FOR_EVER, "      os.setsid()", "  except OSError: pass"),
+    inForce: moreThan(200),
+  },
+  {
+    name: "a fork bomb whose processes have no parent left",
+    command: "b(){ ( (b &) ; (b &) ) }; b; sleep 10000",
+    inForce: moreThan(150),
+  },
+  { name: "100 busy loops", command: loops(100), inForce: running(80) },
+  { name: "1,000 busy loops", command: loops(1000), inForce: running(800), own: { memSizeMib: 512 } },
+  {
+    name: "all the memory, again and again",
+    command: `while :; do (${python("a = []", "while True: a.append(bytearray(1 << 20))")}); echo loaded; done`,
+  },
+  {
+    name: "more page cache than there is memory",
+    command:
+      "truncate -s 1G /var/big; (sleep 3; echo loaded) & while :; do cat /var/big /usr/bin/*; done >/dev/null",
+    own: {},
+  },
+  {
+    name: "everything in memory that has a file system, full",
+    command: `${["/run/x", "/run/lock/x", "/dev/shm/x", "/dev/x"].map(fill).join("; ")}; echo loaded; sleep 10000`,
+    own: {},
+  },
+  {
+    name: "a full disk",
+    command: `${fill("/x")}; echo loaded; while :; do echo more >>/y; done 2>/dev/null`,
+    own: { diskSizeMib: 64 },
+  },
+  {
+    name: "no inode left",
+    command: `${touch("/var/tmp/many", 1_000_000)}; echo loaded; while :; do touch /var/more; done 2>/dev/null`,
+    own: { diskSizeMib: 64 },
+  },
+  {
+    // Root may have more than there are: the rest are a user's.
+    name: "every file descriptor that can be had",
+    user: "nobody",
+    command: python(
+      "import os, resource, time",
+      "_, most = resource.getrlimit(resource.RLIMIT_NOFILE)",
+      "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))",
+      "try:",
+      '  while True: os.open("/dev/null", 0)',
+      "except OSError: pass",
+      'os.write(1, b"loaded")',
+      "while True: time.sleep(1000)",
+    ),
+  },
+  {
+    name: "every inotify instance and watch that can be had",
+    command: python(
+      "import ctypes, time",
+      "libc = ctypes.CDLL(None)",
+      "fds = []",
+      "while len(fds) < 900 and (fd := libc.inotify_init()) >= 0: fds.append(fd)",
+      'for fd in fds: libc.inotify_add_watch(fd, b"/tmp", 0xfff)',
+      'print("loaded", len(fds), flush=True)',
+      "time.sleep(10000)",
+    ),
+  },
+  {
+    name: "every process id that can be had",
+    command: python(
+      "import threading, time",
+      "threading.stack_size(65536)",
+      "try:",
+      "  while True: threading.Thread(target=time.sleep, args=(10000,)).start()",
+      "except RuntimeError: pass",
+      'print("loaded", threading.active_count(), flush=True)',
+      "time.sleep(10000)",
+    ),
+  },
+  {
+    name: "a flood of the kernel's log",
+    command: "echo on >/proc/sys/kernel/printk_devkmsg; echo loaded; while :; do echo flood >/dev/kmsg; done",
+  },
+  {
+    name: "a directory of very many files",
+    command: `${touch("/dev/shm/many", 20_000)}; echo loaded; while :; do ls /dev/shm/many; done >/dev/null`,
+    own: {},
+  },
+  { name: "SIGKILL to everything", command: "kill -9 -1; echo loaded; sleep 10000", hitsOthers: true },
+  { name: "SIGSTOP to everything", command: "kill -STOP -1 1; echo loaded; sleep 10000", hitsOthers: true },
+  { name: "SIGKILL to PID 1", command: "kill -9 1; echo loaded; sleep 10000" },
+  {
+    name: "the root unmounted",
+    command: "umount -l /; echo loaded; sleep 10000",
+    hidesProc: true,
+    own: {},
+  },
+  {
+    name: "the channel's own devices opened",
+    command:
+      "echo loaded; while :; do for port in /dev/vport*; do cat $port; echo x >$port; done; done 2>/dev/null",
+  },
+];
