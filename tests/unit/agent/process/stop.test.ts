@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
 import { fateOf, stopError } from "../../../../src/agent/process/stop.ts";
-import { GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
+import { type GuestError, GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
 
-const error = (code: number): { code: number; message: string; errno: number } => ({
+const error = (code: number): GuestError => ({
   code,
   message: "",
   errno: 0,
+  noInodes: false,
+  inMemory: false,
 });
 
 test("a killed command's fate is what the guest's kernel has said, and no more", () => {
