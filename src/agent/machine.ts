@@ -81,7 +81,16 @@ export async function configure(
   identity: MachineIdentity,
   limits: Limits = {},
 ): Promise<MachineInfo> {
-  const { entropy, clockMs, hostname, machineId, network, diskBytes, generation, limits: commandLimits } = identity;
+  const {
+    entropy,
+    clockMs,
+    hostname,
+    machineId,
+    network,
+    diskBytes,
+    generation,
+    limits: commandLimits,
+  } = identity;
   const bytes = (value: string | undefined): Buffer | undefined =>
     value === undefined ? undefined : Buffer.from(value);
   const what = "configuring the sandbox";
