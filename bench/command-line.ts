@@ -36,7 +36,7 @@ export const BENCH: ProgramSpec = {
     `Rows: ${Object.entries(ROWS)
       .map(([row, { what }]) => `${row} ${what}`)
       .join("; ")}.`,
-    "Rows 8 and 9 need npm run build; 3 and 12 a C compiler. In the lab: bench/lab.sh.",
+    "Rows 3b, 8 and 9 need npm run build; 3 and 12 a C compiler. In the lab: bench/lab.sh.",
   ],
   examples: ["npm run bench -- --rows 1,3", "npm run bench -- --rows 12 --runs 1000 --kernel fast"],
 };

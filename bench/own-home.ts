@@ -7,6 +7,7 @@ export async function withOwnHome(act: () => Promise<void>): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), "smb-"));
   process.env.XDG_DATA_HOME = join(home, "data");
   process.env.XDG_RUNTIME_DIR = join(home, "run");
+  process.env.SMOLVM_TEMPLATE = "off"; // but where a row is about templates
   mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
   try {
     await act();

@@ -9,6 +9,7 @@ import { rate } from "./rate.ts";
 import { smallFiles } from "./small-files.ts";
 import { throughput } from "./throughput.ts";
 import { warmRun } from "./warm-run.ts";
+import { wholeRun } from "./whole-run.ts";
 
 /** The rows that are measured, by the numbers that the goals have. */
 export const ROWS: Readonly<
@@ -16,6 +17,7 @@ export const ROWS: Readonly<
 > = {
   "1": { what: "cold create", measure: coldCreate },
   "3": { what: "warm commands", measure: warmRun },
+  "3b": { what: "the whole of smolvm run", measure: wholeRun },
   "6": { what: "transfers", measure: throughput },
   "7": { what: "memory", measure: memory },
   "8": { what: "the command line's start", measure: cliStart },

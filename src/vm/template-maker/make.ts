@@ -18,7 +18,7 @@ import { runCommand } from "../../agent/process/exec.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
 import { identify } from "../../host/process/process-identity.ts";
 import { compactDisk } from "../../images/disk/compact.ts";
@@ -88,7 +88,15 @@ export function workshop({ paths }: Home): Home {
   const dataDir = join(templateLayout(paths).root, "home");
   const own = { ...paths, dataDir, runtimeDir: join(paths.runtimeDir, "t") };
   ensurePaths(own);
-  return { paths: own, store: openStore(dataDir) };
+  try {
+    return { paths: own, store: openStore(dataDir) };
+  } catch (error) {
+    if (isSmolVMError(error, "NO_SPACE")) throw error;
+    // Damaged, or of another version of this program: there is nothing in it that anybody would miss.
+    rmSync(dataDir, { recursive: true, force: true });
+    ensurePaths(own);
+    return { paths: own, store: openStore(dataDir) };
+  }
 }
 
 /** Nothing is left of it but its store; where another maker is at work, that one leaves last. */
