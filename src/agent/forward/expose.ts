@@ -113,6 +113,7 @@ async function carry(socket: Socket, session: () => Promise<AgentSession>, port:
     const connection = await forward(await session(), { port });
     connection.on("error", () => {}); // its close tells
     const onClose = (): void => {
+      if (socket.readableEnded && connection.readableEnded) return; // what it sent is still on its way
       // A client that has not ended what it sends was cut off, and so is the server.
       connection.destroy(socket.readableEnded ? undefined : new Error("the client is gone"));
     };

@@ -154,7 +154,8 @@ class ForwardStream extends Duplex {
     // The agent closes what has ended, and resets what has not.
     const allSent = this.writableLength <= this.#handedOver;
     if (error === null && allSent) this.#stream.end();
-    if (!this.#over) this.#stream.abandon();
+    // What has ended in order in both directions is left to its result: a reset would overtake what the guest still has to deliver.
+    if (!this.#over && !(this.writableFinished && this.readableEnded)) this.#stream.abandon();
     callback(error);
   }
 

@@ -6,8 +6,9 @@ import { expose } from "../../../src/agent/forward/expose.ts";
 import { forward } from "../../../src/agent/forward/forward.ts";
 import { relay } from "../../../src/agent/relay/relay.ts";
 import { AgentSession } from "../../../src/agent/session/session.ts";
+import { FrameType, INITIAL_CREDIT } from "../../../src/agent/wire/frame.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
-import { FakeGuest } from "../../fakes/fake-guest.ts";
+import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -65,6 +66,30 @@ describe.skipIf(missing)("a connection into the guest", () => {
       expect((await read(connection)).toString()).toBe(`hello ${i}`);
       connection.end();
     }
+  });
+
+  test("delivers all that was sent also to a server that ended its own direction first and reads late", async () => {
+    const streams: FakeStream[] = [];
+    await using guest = await FakeGuest.start({
+      onOpen: (stream) => void streams.push(stream.opened().data(1, "bye").end(1)),
+    });
+    const fake = await guest.connect();
+    const exposed = await expose(async () => fake, 80);
+    const client = connect({ port: exposed.hostPort, host: "127.0.0.1", allowHalfOpen: true });
+    expect((await read(client)).toString()).toBe("bye");
+    client.end(Buffer.alloc(100_000, "x"));
+    await once(client, "close");
+    const stream = streams[0]!;
+    await until("the credit is used up", () => stream.bytesReceived === INITIAL_CREDIT);
+    await fake.ping(); // what the host had to say by then has come
+    stream.window(100_000);
+    await until("the rest has come, and the end", () => stream.saw(FrameType.END));
+    expect(stream.bytesReceived).toBe(100_000);
+    stream.result();
+    await until("it is over", () => fake.idle);
+    expect(stream.saw(FrameType.RESET)).toBe(false);
+    await exposed.close();
+    await fake.close();
   });
 
   test("can be ended by the guest first", async () => {
