@@ -26,6 +26,8 @@ const CONTROL: usize = 32;
 pub fn hand_over(mux: &mut Mux, message: &[u8], content: Option<Fd>) -> Res<Waiting> {
     if let Some(waiting) = mux.waiting.take() {
         if send(&waiting.channel, message, content.as_ref()).is_ok() {
+            // Root of the guest may have stopped it, with everything else.
+            let _ = sys::kill(waiting.pid, libc::SIGCONT);
             return Ok(waiting);
         }
         // It was killed: out of memory, or by somebody in the guest.
