@@ -69,7 +69,7 @@ describe("options", () => {
     expect(refusal({ constructor: 1 }).code).toBe("CONFIG_INVALID");
   });
 
-  test.each([["mounts"], ["os"], ["template"]])(
+  test.each([["mounts"], ["os"], ["networkRateLimitMbps"]])(
     "%s, which a later version brings, is refused and not ignored",
     (option) => {
       expect(refusal({ [option]: "x" })).toMatchObject({ code: "NOT_SUPPORTED" });
