@@ -3,9 +3,9 @@
 # namespaces of its own. Nothing of it is seen outside, and all of it is gone with this process. It has neither ordinary users
 # nor the group kvm, whatever this one has.
 #
-#   fake-host.sh FOLDER CHECKOUT NODE SMOLVM <SCRIPT
+#   fake-host.sh FOLDER CHECKOUT CACHE NODE SMOLVM <SCRIPT
 #
-# FOLDER is empty, CHECKOUT is seen as /checkout, SMOLVM is what NODE runs as the command line.
+# FOLDER is empty, CHECKOUT is seen as /checkout, CACHE (images and kernels) is root's, SMOLVM is what NODE runs as the command line.
 #
 # The script is bash, run in the machine as root, and has these words:
 #   $root                  what comes before a path of the machine's: nothing
@@ -20,9 +20,11 @@
 #   device PATH MAJOR MINOR MODE OWNER
 #   changes                every file that differs from this machine's, with its mode, owner and content
 set -euo pipefail
-folder=$1 checkout=$2 node=$3
+folder=$1 checkout=$2 cache=$3 node=$4
+# Root logged in by herself.
+unset SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND
 mount -t tmpfs tmpfs "$folder"
-mkdir "$folder/upper" "$folder/work" "$folder/root"
+mkdir "$folder/upper" "$folder/work" "$folder/root" "$folder/cache" "$folder/cache-work"
 root=$folder/root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
 mount -t proc proc "$root/proc"
@@ -37,6 +39,10 @@ ln -s /proc/self/fd "$root/dev/fd"
 mkdir "$root/checkout"
 mount --bind "$checkout" "$root/checkout"
 mount -o remount,bind,ro "$root/checkout"
+if [ -d "$cache" ]; then
+  mkdir -p "$root/root/.cache/smolvm"
+  mount -t overlay overlay -o "lowerdir=$cache,upperdir=$folder/cache,workdir=$folder/cache-work" "$root/root/.cache/smolvm"
+fi
 touch "$root/run/node"
 mount --bind "$node" "$root/run/node"
 # Not chroot, in which nobody may make a user namespace.
@@ -101,7 +107,7 @@ changes() {
 PATH="/run/stand-ins:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export PATH
 # shellcheck disable=SC2034 # for the script
-smolvm="/run/node $4"
+smolvm="/run/node $5"
 script=$(cat)
 exec </dev/null
 eval "$script"

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { processPaths } from "../../src/host/paths.ts";
 import { type ProgramResult, runProgram } from "../../src/host/process/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { CHECKOUT, CLI } from "./cli.ts";
@@ -20,7 +21,7 @@ export async function fakeHost(
       [
         ...(process.getuid?.() === 0 ? [] : ["sudo", "-n"]),
         ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net"],
-        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, CHECKOUT],
+        ...["bash", join(import.meta.dirname, "fake-host.sh"), folder, CHECKOUT, processPaths().cacheDir],
         ...[CLI[0]!, CLI[1]!.replace(CHECKOUT, "/checkout")],
       ],
       {

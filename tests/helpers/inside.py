@@ -3,6 +3,7 @@ user, without capabilities. The shell (busybox, static) is opened before: where 
 The script "connect PORT" is ours: it connects to that port of 127.0.0.1."""
 
 import ctypes
+import fcntl
 import os
 import socket
 import sys
@@ -10,6 +11,7 @@ import sys
 pid, shell, script = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+NS_GET_USERNS = 0xB701  # ioctl_ns(2)
 
 
 def check(result):
@@ -26,7 +28,15 @@ uid, gid = ids("Uid"), ids("Gid")
 program = os.open(shell, os.O_RDONLY)
 spaces = [name for name in ("user", "ipc", "uts", "net", "pid", "mnt")
           if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")]
-for space in [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in spaces]:
+opened = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in spaces}
+# A user namespace that its process made last owns none of the others: who may not enter them from here does so from their owner.
+own = opened.pop("user", None)
+if own is not None and "mnt" in opened:
+    owner = fcntl.ioctl(opened["mnt"], NS_GET_USERNS)
+    if os.path.sameopenfile(owner, own):
+        own = None
+    opened = {"user": owner, **opened}
+for space in [*opened.values(), *([] if own is None else [own])]:
     check(libc.setns(space, 0))
 child = os.fork()  # only children are in the pid namespace
 if child:
