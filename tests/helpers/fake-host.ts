@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { processPaths } from "../../src/host/paths.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
 import { type ProgramResult, runProgram } from "../../src/host/process/run.ts";
 import { Deadline } from "../../src/util/deadline.ts";
 import { CHECKOUT, CLI } from "./cli.ts";
