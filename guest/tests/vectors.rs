@@ -8,7 +8,7 @@ use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::messages::{
     encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Full, Hello,
-    HelloAck, Info, Limits, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
+    HelloAck, Info, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -81,6 +81,12 @@ impl Fields {
         }
         self
     }
+    fn messages(mut self, name: &str, values: Vec<Value>) -> Self {
+        if !values.is_empty() {
+            self.0.insert(name.into(), values.into());
+        }
+        self
+    }
     fn message(mut self, name: &str, value: Option<Value>) -> Self {
         if let Some(value) = value {
             self.0.insert(name.into(), value);
@@ -111,6 +117,11 @@ fn network_json(n: &Network) -> Value {
         .bytes("ipv6_address", n.ipv6_address)
         .bytes("ipv6_gateway", n.ipv6_gateway)
         .done()
+}
+
+fn mount_json(m: &Mount) -> Value {
+    let fields = Fields::default().bytes("serial", m.serial).bytes("path", m.path).bytes("kind", m.kind);
+    fields.flag("read_only", m.read_only).done()
 }
 
 fn request_json(request: &Request) -> (&'static str, Value) {
@@ -160,8 +171,9 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             let fields = fields.bytes("hostname", c.hostname).bytes("machine_id", c.machine_id);
             let fields = fields.message("network", c.network.as_ref().map(network_json));
             let fields = fields.int("disk_bytes", c.disk_bytes);
-            let fields = fields.bytes("generation", c.generation);
-            ("configure", fields.message("limits", limits_json(c.limits)).done())
+            let fields = fields.bytes("generation", c.generation).message("limits", limits_json(c.limits));
+            let fields = fields.messages("mounts", c.mounts.iter().map(mount_json).collect());
+            ("configure", fields.bytes("workdir", c.workdir).bytes("user", c.user).done())
         }
         Request::Info => ("info", fields.done()),
         Request::Hold => ("hold", fields.done()),
@@ -430,6 +442,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                     controllers: words(&info["controllers"]),
                     limits: limits(&info["limits"]),
                     command_limits: limits(&info["command_limits"]),
+                    mounts: int(info, "mounts") as u32,
                 }
             });
             let file = if message["file"].is_object() { encode_file(&message["file"]) } else { Vec::new() };

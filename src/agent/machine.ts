@@ -1,4 +1,5 @@
 import type { CommandLimits, CommandShare, GuestNetwork } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
 import { Deadline } from "../util/deadline.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
 import { call } from "./session/call.ts";
@@ -45,6 +46,23 @@ export interface MachineIdentity {
   readonly generation?: string | undefined;
   /** of all commands together; absent: the usual ones */
   readonly limits?: CommandLimits | undefined;
+  /** drives that are to be mounted, in this order */
+  readonly mounts?: readonly GuestMount[] | undefined;
+  /** a directory to be made, if it is missing */
+  readonly workdir?: string | undefined;
+  /** whose it is: name, uid, `name:group` or `uid:gid`; absent: root's */
+  readonly user?: string | undefined;
+}
+
+/** A drive and where the guest is to mount it. */
+export interface GuestMount {
+  /** the disk's serial number */
+  readonly serial: string;
+  /** absolute path in the guest; made if it is missing */
+  readonly path: string;
+  /** as the kernel names it */
+  readonly fileSystem: string;
+  readonly readOnly: boolean;
 }
 
 function machineInfo(info: Info | undefined): MachineInfo {
@@ -71,10 +89,10 @@ function machineInfo(info: Info | undefined): MachineInfo {
 }
 
 /**
- * Gives the guest its identity: entropy, clock, hostname, machine id, network, disk size. Idempotent; sent before anything else
- * after a boot or a restore.
+ * Gives the guest its identity: entropy, clock, hostname, machine id, network, disk size, and what is to be mounted and made. Idempotent; sent
+ * before anything else after a boot or a restore.
  *
- * @throws SmolVMError FILE_FAILED or NO_SPACE for what the guest could not apply, TIMEOUT, ABORTED, AGENT_LOST, OUTCOME_UNKNOWN
+ * @throws SmolVMError FILE_FAILED, FILE_TYPE or NO_SPACE for what the guest could not apply, AGENT_VERSION for one that mounts nothing, TIMEOUT, ABORTED, AGENT_LOST, OUTCOME_UNKNOWN
  */
 export async function configure(
   session: AgentSession,
@@ -90,6 +108,9 @@ export async function configure(
     diskBytes,
     generation,
     limits: commandLimits,
+    mounts = [],
+    workdir,
+    user,
   } = identity;
   const bytes = (value: string | undefined): Buffer | undefined =>
     value === undefined ? undefined : Buffer.from(value);
@@ -120,11 +141,27 @@ export async function configure(
           diskBytes,
           generation: bytes(generation),
           limits: commandLimits === undefined ? undefined : limitsMessage(commandLimits),
+          mounts: mounts.map(({ serial, path, fileSystem, readOnly }) => ({
+            serial: Buffer.from(serial),
+            path: Buffer.from(path),
+            kind: Buffer.from(fileSystem),
+            readOnly,
+          })),
+          workdir: bytes(workdir),
+          user: workdir === undefined ? undefined : bytes(user),
         },
       },
     },
     Deadline.of(what, limits),
   );
+  if ((result.info?.mounts ?? 0) < mounts.length)
+    throw new SmolVMError(
+      "AGENT_VERSION",
+      "the guest's agent is older than this smolvm and mounts no drives",
+      {
+        hint: "Start it with the agent of this version: without an initrdPath of your own.",
+      },
+    );
   return machineInfo(result.info);
 }
 

@@ -28,6 +28,8 @@ export interface ExtraDrive {
   path: string;
   /** the guest cannot write to it, and several sandboxes may have it at once; default false */
   readOnly?: boolean;
+  /** where the guest mounts it at each start: an absolute path, made if it is missing. The file holds an ext4, squashfs or erofs file system, without partitions; default: it is not mounted */
+  mountAt?: string;
 }
 
 /** What a user may ask of a sandbox. Unknown keys are rejected. */
@@ -52,7 +54,7 @@ export interface VMConfig {
   extraDrives?: readonly ExtraDrive[];
   /** environment of every command, at most 256 KiB; a command's own `env` goes over it; `vm.env` changes it later */
   env?: Record<string, string>;
-  /** working directory of every command, absolute; default: the user's home */
+  /** working directory of every command, absolute; made at each start, with those above it, if it is missing, and then the user's. Default: the user's home */
   workdir?: string;
   /** guest user of every command: name, uid, `name:group` or `uid:gid`; default root */
   user?: string;

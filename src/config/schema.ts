@@ -1,4 +1,4 @@
-import { isAbsolute } from "node:path";
+import { isAbsolute, posix } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { checkCommandLimits } from "../util/command-limits.ts";
 import { nearest } from "../util/nearest.ts";
@@ -184,14 +184,22 @@ const MAX_DRIVES = 8;
 function checkDrives(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "is not an array";
   if (value.length > MAX_DRIVES) return `has more than ${MAX_DRIVES} entries`;
+  const places = new Set<string>();
   for (const drive of value as ExtraDrive[]) {
     if (typeof drive !== "object" || drive === null) return "has an entry that is not an object";
-    const unknown = Object.keys(drive).find((key) => key !== "path" && key !== "readOnly");
+    const unknown = Object.keys(drive).find((key) => !["path", "readOnly", "mountAt"].includes(key));
     if (unknown) return `has an entry with the unknown key '${unknown}'`;
     const problem = hostPath(drive.path);
     if (problem) return `has a path that ${problem}`;
     if (drive.readOnly !== undefined && typeof drive.readOnly !== "boolean")
       return "has a readOnly that is neither true nor false";
+    if (drive.mountAt === undefined) continue;
+    const wrong = guestPath(drive.mountAt);
+    if (wrong) return `has a mountAt that ${wrong}`;
+    const place = posix.normalize(`${drive.mountAt}/`);
+    if (place === "/") return "has a mountAt that is the root";
+    if (places.has(place)) return `mounts two drives at '${drive.mountAt}'`;
+    places.add(place);
   }
   return undefined;
 }

@@ -70,6 +70,8 @@ export interface DiskSpec {
   readonly path: string;
   readonly format: "raw" | "qcow2";
   readonly readOnly: boolean;
+  /** where the guest mounts it; absent: nowhere, or it is the root's */
+  readonly mountAt?: string | undefined;
 }
 
 /** What the agent is told after a boot (PROTOCOL.md, Configure). */

@@ -123,6 +123,61 @@ describe.each(BACKENDS)("drives on %s", (backend) => {
     });
   });
 
+  /** An image with an ext4 file system, and a file in it. */
+  function ext4(): string {
+    const path = image(16);
+    const tree = mkdtempSync(join(directory, "tree-"));
+    writeFileSync(join(tree, "file"), "from the host\n");
+    execFileSync("mke2fs", ["-q", "-F", "-t", "ext4", "-d", tree, path]);
+    return path;
+  }
+
+  test("are mounted where they are wanted, at each start, and left clean", async () => {
+    const [data, tools] = [ext4(), join(directory, "tools.squashfs")];
+    const { rootfsPath } = await findImage(processPaths(), "debian", ARCH);
+    symlinkSync(rootfsPath, tools);
+    const extraDrives = [
+      { path: data, mountAt: "/srv/my data" },
+      { path: tools, readOnly: true, mountAt: "/opt/tools" },
+    ];
+    await using vm = await SmolVM.create(
+      small(backend, { extraDrives, workdir: "/srv/my data/work", user: "nobody" }),
+    );
+    const { stdout } = await vm.run(
+      "pwd; cat ../file; ls -d /opt/tools/usr; id -un; touch made; touch /opt/tools/x",
+    );
+    expect(stdout).toBe("/srv/my data/work\nfrom the host\n/opt/tools/usr\nnobody\n");
+    expect((await vm.info()).drives[0]).toMatchObject({ path: data, mountAt: "/srv/my data" });
+    await vm.run("ls made && ! ls /opt/tools/x", { check: true });
+    await vm.stop();
+    execFileSync("e2fsck", ["-fn", data], { stdio: "pipe" });
+    await vm.start();
+    await vm.run("ls made", { check: true });
+    await vm.stop();
+    truncateSync(data, 0);
+    truncateSync(data, 16 << 20);
+    await expect(vm.start()).rejects.toMatchObject({ code: "IMAGE_INVALID" }); // told before anything boots
+  });
+
+  test("without a file system are not mounted, and the refusal says how to make one", async () => {
+    const path = image();
+    await expect(
+      SmolVM.create(small(backend, { extraDrives: [{ path, mountAt: "/data" }] })),
+    ).rejects.toMatchObject({
+      code: "IMAGE_INVALID",
+      message: `extraDrives: '${path}' cannot be mounted: it holds neither an ext4, squashfs nor erofs file system`,
+      hint: expect.stringContaining(`mke2fs -t ext4 '${path}'`),
+    });
+    for (const mountAt of ["data", "/", "/..", 5])
+      await expect(
+        SmolVM.create(small(backend, { extraDrives: [{ path, mountAt: mountAt as string }] })),
+      ).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    const twice = [ext4(), ext4()].map((file) => ({ path: file, mountAt: "/data" }));
+    await expect(SmolVM.create(small(backend, { extraDrives: twice }))).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
+  });
+
   test("can be as many as eight", async () => {
     const extraDrives = Array.from({ length: 8 }, () => ({ path: image(), readOnly: true }));
     // With a network card where that needs no set-up: some machines have few places for devices.

@@ -76,6 +76,21 @@ describe.each(BACKENDS)("a sandbox's life on %s", (backend) => {
     await until("it is removed", async () => (await SmolVM.list()).length === 0);
   });
 
+  test("has its working directory from its first command on, and again after it was removed", async () => {
+    await using vm = await SmolVM.create(small(backend, { workdir: "/srv/app/work", user: "nobody" }));
+    expect((await vm.run("pwd; stat -c %U /srv/app . ; touch mine && ls")).stdout).toBe(
+      "/srv/app/work\nnobody\nnobody\nmine\n",
+    );
+    await vm.run("rm -r /srv/app", { user: "root", cwd: "/", check: true });
+    await expect(vm.run("true")).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await vm.restart();
+    expect((await vm.run("pwd")).stdout).toBe("/srv/app/work\n");
+    await expect(vm.run("true", { cwd: "/srv/other" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await expect(SmolVM.create(small(backend, { workdir: "/etc/passwd/x" }))).rejects.toMatchObject({
+      message: expect.stringContaining("cannot make the working directory '/etc/passwd/x'"),
+    });
+  });
+
   test("has one port of this machine for one of the guest's, however often it is exposed", async () => {
     await using vm = await SmolVM.create(small(backend, { ports: [{ guestPort: 7000 }] }));
     const [configured] = vm.ports.list();

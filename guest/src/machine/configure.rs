@@ -2,6 +2,7 @@
 
 use crate::errors::failure;
 use crate::machine::disk::Disk;
+use crate::machine::places;
 use crate::machine::role::Role;
 use crate::machine::settings::write_setting;
 use crate::sys::{self, check, Errno, Res};
@@ -39,6 +40,12 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     }
     if !request.generation.is_empty() {
         set_generation(request.generation)?;
+    }
+    for mount in &request.mounts {
+        places::mount(mount)?;
+    }
+    if !request.workdir.is_empty() {
+        places::make_workdir(request.workdir, request.user)?;
     }
     Ok(())
 }

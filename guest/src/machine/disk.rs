@@ -21,6 +21,7 @@ impl Disk {
 
     /// The last act on the disks: nothing writes to them any more. Run by a child that may hang.
     pub fn make_read_only(&self) {
+        crate::machine::places::unmount_drives();
         let flags = libc::MS_REMOUNT | libc::MS_RDONLY;
         let _ = sys::mount(c"none", c"/", c"", flags, c"");
         if let Some(upper) = &self.upper {

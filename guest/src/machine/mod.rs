@@ -6,6 +6,7 @@ pub mod configure;
 pub mod disk;
 pub mod info;
 pub mod network;
+pub mod places;
 pub mod power;
 pub mod role;
 pub mod settings;

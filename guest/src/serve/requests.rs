@@ -43,7 +43,8 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Configure(settings) => {
             identity::give(agent, settings)?;
             limit_commands(&mut agent.mux.cgroups, settings.limits)?;
-            Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() }))
+            let info = Info { mounts: settings.mounts.len() as u32, ..info(agent) };
+            Ok(Some(Outcome { info: Some(info), ..Outcome::default() }))
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
         Request::Hold => identity::hold(agent).map(|()| Some(Outcome::default())),

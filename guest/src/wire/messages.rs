@@ -342,6 +342,9 @@ pub struct Configure<'a> {
     pub generation: &'a [u8],
     /// of all commands together
     pub limits: Limits,
+    pub mounts: Vec<Mount<'a>>,
+    pub workdir: &'a [u8],
+    pub user: &'a [u8],
 }
 
 impl<'a> Configure<'a> {
@@ -359,10 +362,39 @@ impl<'a> Configure<'a> {
                 7 => request.disk_bytes = value.int()?,
                 8 => request.generation = value.bytes()?,
                 9 => request.limits = decode_limits(value.bytes()?)?,
+                10 => request.mounts.push(Mount::decode(value.bytes()?)?),
+                11 => request.workdir = value.bytes()?,
+                12 => request.user = value.bytes()?,
                 _ => {}
             }
         }
         Ok(request)
+    }
+}
+
+/// A drive, and where it is to be mounted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mount<'a> {
+    pub serial: &'a [u8],
+    pub path: &'a [u8],
+    pub kind: &'a [u8],
+    pub read_only: bool,
+}
+
+impl<'a> Mount<'a> {
+    fn decode(buf: &'a [u8]) -> Decoded<Self> {
+        let mut fields = Reader::new(buf);
+        let mut mount = Mount::default();
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => mount.serial = value.bytes()?,
+                2 => mount.path = value.bytes()?,
+                3 => mount.kind = value.bytes()?,
+                4 => mount.read_only = value.bool()?,
+                _ => {}
+            }
+        }
+        Ok(mount)
     }
 }
 
@@ -636,6 +668,8 @@ pub struct Info {
     pub limits: Limits,
     /// of a command that asks for nothing else
     pub command_limits: Limits,
+    /// drives that were wanted somewhere, and are there; only in the answer to `configure`
+    pub mounts: u32,
 }
 
 impl Info {
@@ -660,6 +694,7 @@ impl Info {
                 put_field(out, number, &encode_limits(limits));
             }
         }
+        put_uint(out, 16, self.mounts.into());
     }
 }
 

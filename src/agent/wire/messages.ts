@@ -367,6 +367,19 @@ export const Network: Schema<Network> = message("Network", [
   [7, "ipv6Gateway", "bytes"],
 ]);
 
+export interface Mount {
+  serial: Uint8Array;
+  path: Uint8Array;
+  kind: Uint8Array;
+  readOnly: boolean;
+}
+export const Mount: Schema<Mount> = message("Mount", [
+  [1, "serial", "bytes"],
+  [2, "path", "bytes"],
+  [3, "kind", "bytes"],
+  [4, "readOnly", "bool"],
+]);
+
 export interface Configure {
   entropy: Uint8Array;
   clockS: number;
@@ -378,6 +391,9 @@ export interface Configure {
   generation: Uint8Array;
   /** of all commands together */
   limits: Limits | undefined;
+  mounts: Mount[];
+  workdir: Uint8Array;
+  user: Uint8Array;
 }
 export const Configure: Schema<Configure> = message("Configure", [
   [1, "entropy", "bytes"],
@@ -389,6 +405,9 @@ export const Configure: Schema<Configure> = message("Configure", [
   [7, "diskBytes", "uint64"],
   [8, "generation", "bytes"],
   [9, "limits", Limits],
+  [10, "mounts", Mount, "repeated"],
+  [11, "workdir", "bytes"],
+  [12, "user", "bytes"],
 ]);
 
 export interface Info {
@@ -410,6 +429,7 @@ export interface Info {
   limits: Limits | undefined;
   /** of a command that asks for nothing else */
   commandLimits: Limits | undefined;
+  mounts: number;
 }
 export const Info: Schema<Info> = message("Info", [
   [1, "agent", "string"],
@@ -427,6 +447,7 @@ export const Info: Schema<Info> = message("Info", [
   [13, "controllers", "string", "repeated"],
   [14, "limits", Limits],
   [15, "commandLimits", Limits],
+  [16, "mounts", "uint32"],
 ]);
 
 // --- requests and answers

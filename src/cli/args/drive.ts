@@ -1,8 +1,15 @@
 import { resolve } from "node:path";
 import type { ExtraDrive } from "../../config/options.ts";
 
-/** Reads one `--drive`: `FILE`, `FILE:ro` or `FILE:rw`. The last two letters decide, so a file's own name may hold colons. */
+/**
+ * Reads one `--drive`: `FILE`, and behind it `:/mount/point`, `:ro` or `:rw`. What a file's own name may hold is only taken for one of these where it
+ * looks like it.
+ */
 export function parseDrive(text: string): ExtraDrive {
-  const [, file = text, mode] = /^(.+):(ro|rw)$/s.exec(text) ?? [];
-  return { path: resolve(file), ...(mode === "ro" ? { readOnly: true } : {}) };
+  const [, file = text, mountAt, mode] = /^(.+?)(?::(\/[^:]*))?(?::(ro|rw))?$/s.exec(text) ?? [];
+  return {
+    path: resolve(file),
+    ...(mode === "ro" ? { readOnly: true } : {}),
+    ...(mountAt === undefined ? {} : { mountAt }),
+  };
 }

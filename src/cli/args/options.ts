@@ -51,7 +51,12 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     help: "environment of every command; K alone: your value",
   },
   ENV_FILE_OPTION,
-  { name: "workdir", short: "w", value: "DIR", help: "working directory of every command" },
+  {
+    name: "workdir",
+    short: "w",
+    value: "DIR",
+    help: "working directory of every command; made if it is missing",
+  },
   { name: "user", short: "u", value: "USER", help: "user of every command (default: root)" },
   {
     name: "label",
@@ -119,9 +124,9 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   },
   {
     name: "drive",
-    value: "FILE[:ro]",
+    value: "FILE[:DIR][:ro]",
     repeat: true,
-    help: "a raw disk image as one more disk; :ro: read-only",
+    help: "a raw disk image as one more disk, mounted at DIR; :ro: read-only",
   },
   GDB_OPTION,
 ];

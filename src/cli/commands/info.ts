@@ -56,9 +56,9 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       "disk",
       `${formatMib(info.diskSizeMib)}${info.diskMode === "shared" ? ", the root file system itself" : ""}`,
     ],
-    ...info.drives.map(({ path, readOnly, device }): [string, string] => [
+    ...info.drives.map(({ path, readOnly, device, mountAt }): [string, string] => [
       "drive",
-      `${path}${readOnly ? " (read-only)" : ""} -> ${device}`,
+      `${path}${readOnly ? " (read-only)" : ""} -> ${device}${mountAt === undefined ? "" : `, mounted at ${mountAt}`}`,
     ]),
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", `${info.network.mode}: ${info.network.note}`],

@@ -28,6 +28,8 @@ export interface BootRequest {
   readonly rootfsPath?: string | undefined;
   /** "isolated" (default): the root is read-only under a writable disk; "shared": it is written itself */
   readonly diskMode?: "isolated" | "shared" | undefined;
+  /** file systems of drives that the agent mounts */
+  readonly mounted?: readonly RootfsFormat[] | undefined;
   /** for taking the guest bundle in, should that be needed */
   readonly deadline?: Deadline | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -113,7 +115,13 @@ export async function resolveBoot(dirs: ImageDirs, request: BootRequest): Promis
   const fast = ownKernel === undefined ? await fastKernel(dirs, request) : undefined;
   const modulesFit = ownKernel === undefined ? fast === undefined : ownKernel.sha256 === image.kernelSha256;
   const modules: readonly KernelModule[] = modulesFit ? image.modules : [];
-  const needs = { machine: request.machine, nic: request.nic, rootfsFormat, overlay };
+  const needs = {
+    machine: request.machine,
+    nic: request.nic,
+    rootfsFormat,
+    overlay,
+    mounted: request.mounted,
+  };
   return {
     kernelPath: (ownKernel ?? fast ?? { path: image.kernelPath }).path,
     kernel: ownKernel ? "custom" : fast ? "fast" : "debian",

@@ -41,15 +41,8 @@ const CONTAINERS: readonly DiskContainer[] = [
  * @throws SmolVMError IMAGE_INVALID
  */
 export function detectRootfs(head: Uint8Array, path: string): RootfsInfo {
-  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  const u32 = (at: number): number => (at + 4 <= head.length ? view.getUint32(at, true) : 0);
-  const u16 = (at: number): number => (at + 2 <= head.length ? view.getUint16(at, true) : 0);
-  if (u32(0) === 0x73717368) return { format: "squashfs", needsRecovery: false };
-  if (u32(1024) === 0xe0f5e1e2) return { format: "erofs", needsRecovery: false };
-  // s_magic at 0x38 and s_feature_incompat at 0x60 (docs.kernel.org/filesystems/ext4/super.html); 0x4 is INCOMPAT_RECOVER
-  if (u16(1024 + 0x38) === 0xef53) {
-    return { format: "ext4", needsRecovery: (u32(1024 + 0x60) & 0x4) !== 0 };
-  }
+  const found = rootfsIn(head);
+  if (found !== undefined) return found;
   const container = CONTAINERS.find(({ at, magic }) => magic.every((byte, i) => head[at + i] === byte));
   throw new SmolVMError(
     "IMAGE_INVALID",
@@ -61,4 +54,18 @@ export function detectRootfs(head: Uint8Array, path: string): RootfsInfo {
       details: { rootfsPath: path },
     },
   );
+}
+
+/** {@link detectRootfs}; undefined: none of them. Pure. */
+export function rootfsIn(head: Uint8Array): RootfsInfo | undefined {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const u32 = (at: number): number => (at + 4 <= head.length ? view.getUint32(at, true) : 0);
+  const u16 = (at: number): number => (at + 2 <= head.length ? view.getUint16(at, true) : 0);
+  if (u32(0) === 0x73717368) return { format: "squashfs", needsRecovery: false };
+  if (u32(1024) === 0xe0f5e1e2) return { format: "erofs", needsRecovery: false };
+  // s_magic at 0x38 and s_feature_incompat at 0x60 (docs.kernel.org/filesystems/ext4/super.html); 0x4 is INCOMPAT_RECOVER
+  if (u16(1024 + 0x38) === 0xef53) {
+    return { format: "ext4", needsRecovery: (u32(1024 + 0x60) & 0x4) !== 0 };
+  }
+  return undefined;
 }

@@ -33,7 +33,7 @@ export interface InitrdOptions extends ModuleNeeds {
  * one costs time under emulation. It is made when first asked for and kept, keyed by all that is in it: a new agent makes
  * a new initramfs for an image without building the image again.
  *
- * There is one for every {machine, nic, rootfsFormat, overlay} in use; PROTOCOL.md, section 4, describes what the agent
+ * There is one for every {machine, nic, rootfsFormat, overlay, mounted} in use; PROTOCOL.md, section 4, describes what the agent
  * finds in it.
  * @param modules the image's, or none for a kernel of the user's own that has everything built in
  * @returns its path

@@ -13,6 +13,8 @@ export interface ModuleNeeds {
   readonly rootfsFormat: RootfsFormat | undefined;
   /** whether a base and a writable disk are joined */
   readonly overlay: boolean;
+  /** file systems of drives that the agent mounts */
+  readonly mounted?: readonly RootfsFormat[] | undefined;
 }
 
 /** The bus that a machine's virtio devices sit on. */
@@ -54,6 +56,7 @@ export function wantedModules(needs: ModuleNeeds): string[] {
     ...(needs.rootfsFormat === undefined ? [] : [needs.rootfsFormat]),
     // the writable disk is ext4 whatever the base is
     ...(needs.overlay ? ["ext4", "overlay"] : []),
+    ...(needs.mounted ?? []),
     ...(needs.nic ? ["virtio_net"] : []),
   ];
 }

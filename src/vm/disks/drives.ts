@@ -9,6 +9,8 @@ export interface DriveInfo {
   readonly readOnly: boolean;
   /** where the guest finds it */
   readonly device: string;
+  /** where the guest mounts it; undefined: nowhere */
+  readonly mountAt: string | undefined;
 }
 
 /** Disks that are files of the user's own: drives, and a root of one's own. Pure. */
@@ -23,7 +25,12 @@ export function userDisks({ image, machine }: Pick<VmSpec, "image" | "machine">)
 export function drivesOf({ machine }: Pick<VmSpec, "machine">): DriveInfo[] {
   return (machine.disks ?? [])
     .filter(({ serial }) => EXTRA.test(serial))
-    .map(({ path, readOnly, serial }) => ({ path, readOnly, device: `/dev/disk/by-id/virtio-${serial}` }));
+    .map(({ path, readOnly, serial, mountAt }) => ({
+      path,
+      readOnly,
+      device: `/dev/disk/by-id/virtio-${serial}`,
+      mountAt,
+    }));
 }
 
 /** The user's own disk that the guest's root is written to, with diskMode "shared". Pure. */

@@ -9,9 +9,9 @@ import { checkUserDisk } from "../../images/disk/user-disk.ts";
  */
 export async function extraDisks(drives: readonly ExtraDrive[]): Promise<DiskSpec[]> {
   const disks: DiskSpec[] = [];
-  for (const [index, { path, readOnly = false }] of drives.entries()) {
+  for (const [index, { path, readOnly = false, mountAt }] of drives.entries()) {
     const file = await checkUserDisk("extraDrives", path, { readOnly });
-    disks.push({ serial: `extra-${index}`, path: file.path, format: "raw", readOnly });
+    disks.push({ serial: `extra-${index}`, path: file.path, format: "raw", readOnly, mountAt });
   }
   return disks;
 }

@@ -28,6 +28,7 @@ import { hostArch } from "../../host/hardware/facts.ts";
 import { type Boot, resolveBoot } from "../../images/boot/boot.ts";
 import { USER_NETWORK } from "../../network/plan.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { driveMounts } from "../disks/drive-mounts.ts";
 import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
 import type { Home } from "../home.ts";
 import { requireTap } from "../network/tap.ts";
@@ -57,6 +58,8 @@ export async function resolveVm(
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
   const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
   if (card === "tap") requireTap(); // now, not when it is started
+  const drives = await extraDisks(config.extraDrives ?? []);
+  const mounts = await driveMounts(drives);
   const boot = await resolveBoot(home.paths, {
     arch,
     machine,
@@ -67,10 +70,11 @@ export async function resolveVm(
     initrdPath: config.initrdPath,
     rootfsPath: config.rootfsPath,
     diskMode: config.diskMode,
+    mounted: mounts.map(({ fileSystem }) => fileSystem),
     deadline,
     onProgress: config.onProgress,
   });
-  const disks = [...rootDisks(boot, vm.files), ...(await extraDisks(config.extraDrives ?? []))];
+  const disks = [...rootDisks(boot, vm.files), ...drives];
   requireOnce(disks);
   deadline.check();
   return {

@@ -15,6 +15,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
 import { orDiskFull } from "../disks/disk-full.ts";
+import { type DriveMount, driveMounts } from "../disks/drive-mounts.ts";
 import { endpointOf, filesOf, type Home } from "../home.ts";
 import { makeEnclosure } from "../isolation/make-enclosure.ts";
 import { planIsolation } from "../isolation/plan-isolation.ts";
@@ -151,6 +152,7 @@ async function launch(
   const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
   const backend: Backend = backendOf(machine.backend);
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
+  const mounts = await driveMounts(machine.disks);
   const plan = await planIsolation(home, machine, files, record.spec.isolation);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:enclosure");
@@ -171,7 +173,7 @@ async function launch(
   const session = await reachAgent(home, record, lease, launched, files, deadline);
   onProgress?.({ stage: "configure", message: "giving the guest its identity" });
   noteStep(home, record.id, "start:identity");
-  const { commands } = await giveIdentity(session, record, tap, deadline);
+  const { commands } = await giveIdentity(session, record, { tap, mounts }, deadline);
   failpoint("before running");
   const running = home.store.vms.transition(record.id, "running", {
     startedAt: Date.now(),
@@ -238,7 +240,7 @@ async function reachAgent(
 async function giveIdentity(
   session: AgentSession,
   record: VmRecord,
-  tap: LeasedTap | undefined,
+  { tap, mounts }: { readonly tap: LeasedTap | undefined; readonly mounts: readonly DriveMount[] },
   deadline: Deadline,
 ): Promise<MachineInfo> {
   const { spec } = record;
@@ -255,6 +257,9 @@ async function giveIdentity(
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
       generation: randomBytes(16).toString("hex"),
       limits: spec.limits,
+      mounts,
+      workdir: spec.workdir,
+      user: spec.user,
     },
     deadline.limits,
   );
