@@ -135,8 +135,8 @@ machine=''
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
   local first
-  if [ -n "$machine" ] && read -r first <"/proc/$machine/task/$machine/children"; then
-    kill -KILL "$first" || :
+  if [ -n "$machine" ] && first=$(ps -o pid= --ppid "$machine"); then
+    kill -KILL "${first// /}" || :
     wait "$machine" || :
   fi
   [ -n "$keep" ] || rm -rf --one-file-system "$root"
@@ -155,7 +155,7 @@ update_clone
 [ -z "$cache" ] || copy_cache
 chroot "$root" chown -R "$user:$user" "$home"
 mapfile -t pairs <<<"$environment"
-unshare --mount --pid --fork --kill-child --uts --ipc \
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --uts --ipc \
   "$here/enter-root.sh" "$root" "$user" "$home" "$command" "${pairs[@]}" <&0 &
 machine=$!
 code=0
