@@ -66,3 +66,31 @@ try {
 JS
 node sdk.js || die "the SDK failed"
 note "SDK: ok"
+
+# Bundled, the library finds what the package brings by Node's own way to it, and says so where there is none.
+[ "$major" = 24 ] || exit 0
+npm install --silent --no-audit --no-fund --prefer-offline esbuild@0.25.12 rolldown@1.2.19 </dev/null >"$log_dir/install.log" 2>&1 ||
+  die "npm install failed: $(tail -n 10 "$log_dir/install.log")" "npm install esbuild rolldown"
+mkdir -p "$folder/alone" out
+echo '{"type": "module"}' >"$folder/alone/package.json"
+bundled() {
+  local name=$1
+  node "out/$name" || die "the SDK failed in the bundle $name"
+  # In a directory from which the package is not found.
+  cp -r "out/$(dirname "$name")/." "$folder/alone/"
+  (cd "$folder/alone" && node "$(basename "$name")") 2>"$log_dir/stderr" && die "the bundle $name ran without the package"
+  grep -q "DEPENDENCY_MISSING\|npm install smolvm" "$log_dir/stderr" || die "the bundle $name said: $(cat "$log_dir/stderr")"
+  note "bundled as $name: ok"
+}
+sed -e 's/^import.*backends.*$//' -e 's/resolveBackend("qemu")/"qemu"/' sdk.js >bundle.js
+# CommonJS has no await at the top.
+sed -e 's/^import { SmolVM } from "smolvm";$/import { SmolVM } from "smolvm"; (async () => {/' bundle.js >bundle-cjs.js
+echo '})();' >>bundle-cjs.js
+esbuild=node_modules/.bin/esbuild
+"$esbuild" bundle-cjs.js --bundle --platform=node --log-level=error --outfile=out/esbuild.cjs
+bundled esbuild.cjs
+"$esbuild" bundle.js --bundle --platform=node --format=esm --log-level=error --outfile=out/esbuild.mjs
+bundled esbuild.mjs
+node_modules/.bin/rolldown bundle.js --platform node --format esm --dir out/rolldown >"$log_dir/rolldown.log" 2>&1 ||
+  die "rolldown failed: $(tail -n 5 "$log_dir/rolldown.log")"
+bundled rolldown/bundle.js

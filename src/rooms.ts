@@ -172,6 +172,6 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     process: ["package"],
     failpoint: ["environment"],
     environment: [],
-    package: [],
+    package: ["environment"],
   },
 };

@@ -10,6 +10,8 @@ export interface Environment {
   readonly qemu: string | undefined;
   /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
   readonly firecracker: string | undefined;
+  /** `SMOLVM_NATIVE_DIR`: where the agents and the monitor are, instead of in the package */
+  readonly nativeDir: string | undefined;
   /** `SMOLVM_ALLOW_OLD_FIRECRACKER` is 1: for tests only, versions of Firecracker that are too old are used */
   readonly allowOldFirecracker: boolean;
   /** `SMOLVM_TEMPLATE`: auto or off, where the option `template` is not given */
@@ -43,6 +45,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     log: get("SMOLVM_LOG"),
     qemu: get("SMOLVM_QEMU"),
     firecracker: get("SMOLVM_FIRECRACKER"),
+    nativeDir: get("SMOLVM_NATIVE_DIR"),
     allowOldFirecracker: get("SMOLVM_ALLOW_OLD_FIRECRACKER") === "1",
     template: get("SMOLVM_TEMPLATE"),
     supervisor: get("SMOLVM_SUPERVISOR"),

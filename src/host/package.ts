@@ -1,20 +1,75 @@
 import { existsSync, readFileSync } from "node:fs";
-import { extname } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { SmolVMError } from "../errors.ts";
+import { readEnvironment } from "./environment.ts";
 
-// What the package brings, found from here: two levels down from its directory, in src/host as in dist/host and dist/cli.
+// What the package brings is found from here: two levels down from its directory, in src/host as in dist/host and dist/cli. Where a
+// bundler has put this code into a file elsewhere, Node's own way to a package finds it.
+
+const NAME = "smolvm";
 
 /** Architecture names as in our file names, by Node's. */
 export const ARCH_NAMES: Readonly<Record<string, "x86_64" | "aarch64">> = { x64: "x86_64", arm64: "aarch64" };
 
-/** Directory of the package: the checkout, or where npm installed it. */
-export function packageDir(): string {
-  return fileURLToPath(new URL("../..", import.meta.url)).replace(/[/\\]$/, "");
+/** This file, or the bundle that it is in; bundlers that write CommonJS may leave no `import.meta.url`. */
+function ownFile(): string {
+  const url = import.meta.url as string | undefined;
+  if (url !== undefined) return fileURLToPath(url);
+  return typeof __filename === "string" ? __filename : process.execPath;
 }
 
-/** Directory of the static programs that the package ships: native/ beside src/ and dist/. */
+let known: { readonly dir: string; readonly bundled: boolean } | undefined;
+
+function locate(): { readonly dir: string; readonly bundled: boolean } {
+  known ??= beside() ?? installed();
+  return known;
+}
+
+function beside(): typeof known {
+  const dir = join(dirname(ownFile()), "../..");
+  return nameIn(dir) === NAME ? { dir, bundled: false } : undefined;
+}
+
+/** @throws SmolVMError DEPENDENCY_MISSING */
+function installed(): NonNullable<typeof known> {
+  for (const from of [ownFile(), process.argv[1], join(process.cwd(), "x")]) {
+    try {
+      if (from !== undefined)
+        return { dir: dirname(createRequire(from).resolve(`${NAME}/package.json`)), bundled: true };
+    } catch {
+      // not from there
+    }
+  }
+  throw new SmolVMError(
+    "DEPENDENCY_MISSING",
+    `the package '${NAME}' is not installed beside the bundle '${ownFile()}' that it was put into`,
+    {
+      hint: `Install it there: npm install ${NAME}; or keep it out of the bundle: esbuild --external:${NAME} (docs/installation.md)`,
+    },
+  );
+}
+
+function nameIn(dir: string): unknown {
+  try {
+    return (JSON.parse(readFileSync(join(dir, "package.json"), "utf8")) as { name?: unknown }).name;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Directory of the package: the checkout, or where npm installed it. @throws SmolVMError DEPENDENCY_MISSING */
+export function packageDir(): string {
+  return locate().dir;
+}
+
+/**
+ * Directory of the static programs that the package ships: `SMOLVM_NATIVE_DIR`, else native/ beside src/ and dist/.
+ * @throws SmolVMError DEPENDENCY_MISSING
+ */
 export function nativeDir(): string {
-  return fileURLToPath(new URL("../../native", import.meta.url));
+  return readEnvironment(process.env).nativeDir ?? join(packageDir(), "native");
 }
 
 /** What is built for the host (Linux only): the monitor, and what an old QEMU is started with (monitor/preload/). */
@@ -28,18 +83,39 @@ export function nativeProgram(name: HostProgram): string | undefined {
   return existsSync(path) ? path : undefined;
 }
 
-/** Path of a script that the package ships: scripts/ beside native/. */
+/** Path of a script that the package ships: scripts/ beside native/. @throws SmolVMError DEPENDENCY_MISSING */
 export function packagedScript(name: "system-setup.sh" | "system-setup-macos.sh"): string {
-  return fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
+  return join(packageDir(), "scripts", name);
 }
 
-/** Path of a module of ours that is a program of its own, in src/ or dist/ as this one is: "supervisor/main". */
+/**
+ * Path of a module of ours that is a program of its own, in src/ or dist/ as this one is: "supervisor/main".
+ * @throws SmolVMError DEPENDENCY_MISSING; NOT_SUPPORTED in a single executable, which is no Node that could run it
+ */
 export function packagedProgram(name: string): string {
-  return fileURLToPath(new URL(`../${name}${extname(import.meta.url)}`, import.meta.url));
+  if (isSingleExecutable()) {
+    throw new SmolVMError(
+      "NOT_SUPPORTED",
+      "a single executable has no Node that could run a process in the background",
+      {
+        hint: "Run the part that needs it (ports of detached sandboxes, times to live) with an installed smolvm: npx smolvm",
+      },
+    );
+  }
+  const { dir, bundled } = locate();
+  if (bundled) return join(dir, "dist", `${name}.js`);
+  const own = ownFile();
+  return join(dirname(own), "..", `${name}${extname(own)}`);
 }
 
-/** The package's version. */
+/** Whether this program is Node (or Bun) and a bundle in one file (nodejs.org/api/single-executable-applications.html). */
+function isSingleExecutable(): boolean {
+  const sea = process.getBuiltinModule("node:sea") as { isSea?: () => boolean } | undefined;
+  return sea?.isSea?.() === true || ownFile().startsWith("/$bunfs/");
+}
+
+/** The package's version. @throws SmolVMError DEPENDENCY_MISSING */
 export function packageVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const manifest = readFileSync(join(packageDir(), "package.json"), "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }
