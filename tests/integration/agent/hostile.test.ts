@@ -126,7 +126,8 @@ describe("a guest that breaks the protocol", () => {
     const error = await runCommand(session, "x", { timeoutMs: 50 }).catch((reason) => reason);
     expect(error).toMatchObject({ code: "RUN_TIMEOUT", details: { killed: "unconfirmed" } });
     expect(error.message).toContain("did not confirm");
-    expect(performance.now() - started).toBeLessThan(scaled(8000));
+    // It answers PINGs, so it is given the time that a guest needs to see that all has ended (agent/process/kill-wait.ts).
+    expect(performance.now() - started).toBeLessThan(scaled(25_000));
     await expect(new GuestFiles(async () => session).read("/a", { timeoutMs: 50 })).rejects.toMatchObject({
       code: "TIMEOUT",
     });

@@ -179,7 +179,8 @@ describe.skipIf(missing)("streams", () => {
       ).catch((reason: unknown) => reason);
       expect(error).toMatchObject({
         code: "HOST_FAILED",
-        message: expect.stringMatching(/stdin could not be read: .+; it and all it started were killed$/),
+        // This agent is no PID 1 with cgroups of its own: it cannot know of all.
+        message: expect.stringMatching(/stdin could not be read: .+; it was killed, but the guest does not know/),
         hint: expect.stringContaining("it failed, and did not end"),
       });
       await expect(files.read(`${kept}/end`)).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
