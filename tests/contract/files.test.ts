@@ -44,7 +44,10 @@ describe.each(BACKENDS)("files on %s", (backend) => {
   test("are listed, made, renamed and removed", async () => {
     await vm.files.mkdir("/root/tree/deep", { parents: true });
     await vm.files.write("/root/tree/a", "1");
-    expect((await vm.files.list("/root/tree")).map((entry) => entry.path).sort()).toEqual(["a", "deep"]);
+    expect((await vm.files.list("/root/tree")).map(({ name, path }) => [name, path])).toEqual([
+      ["a", "/root/tree/a"],
+      ["deep", "/root/tree/deep"],
+    ]);
     await vm.files.rename("/root/tree/a", "/root/tree/b");
     expect(await vm.files.exists("/root/tree/a")).toBe(false);
     expect(await vm.files.stat("/root/tree/b")).toMatchObject({ type: "file", size: 1 });

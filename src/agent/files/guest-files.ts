@@ -21,7 +21,7 @@ import {
 import type { DownloadOptions } from "./download.ts";
 import type { DownloadTarOptions } from "./download-tar.ts";
 import { nameProblem, unsafe } from "./entry-path.ts";
-import { fileInfo } from "./file-info.ts";
+import { entryInfo, fileInfo } from "./file-info.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
 import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./types.ts";
 import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
@@ -104,7 +104,7 @@ export class GuestFiles {
       const problem = info.path.includes(0x2f) ? "has a slash in its name" : nameProblem(info.path, "linux");
       if (problem !== undefined) throw unsafe(info.path, problem);
       if (list.length >= MAX_LIST_ENTRIES) throw listTooLong();
-      list.push(fileInfo(info));
+      list.push(entryInfo(info, path));
     });
     const open = { list: { path: guestPath(path), user: guestUser(options.user) } };
     await this.#call(`listing ${showPath(path)}`, open, false, options, {
@@ -116,7 +116,7 @@ export class GuestFiles {
       },
     });
     records.finish();
-    return list.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+    return list.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 
   /** What is at a path. @param options `follow` (default true): of a symlink, what it leads to */
@@ -129,7 +129,7 @@ export class GuestFiles {
       stat: { path: guestPath(path), user: guestUser(options.user), follow: options.follow ?? true },
     };
     const { file } = await this.#call(`looking at ${showPath(path)}`, open, false, options);
-    return { ...fileInfo(file), path };
+    return fileInfo(file, path);
   }
 
   /** Whether there is something at a path; a symlink to nothing is nothing. */

@@ -9,7 +9,9 @@ export interface FileOptions extends Limits {
 
 /** What is at a path in the guest. */
 export interface GuestFileInfo {
-  /** as it was asked for; of `list`: the name in its directory. Bytes that are not UTF-8 read as U+FFFD */
+  /** its last part of `path`; bytes that are not UTF-8 read as U+FFFD */
+  readonly name: string;
+  /** absolute; as it was asked for, of `list` with the name behind it */
   readonly path: string;
   /** "other": a device, pipe or socket */
   readonly type: "file" | "directory" | "symlink" | "other";

@@ -121,7 +121,7 @@ describe.skipIf(missing)("files in the guest", () => {
     await files.write(`${at}/tree/a`, "1");
     symlinkSync("a", `${at}/tree/link`);
     symlinkSync("nothing", `${at}/tree/broken`);
-    expect((await files.list(`${at}/tree`)).map(({ path, type, target }) => [path, type, target])).toEqual([
+    expect((await files.list(`${at}/tree`)).map(({ name, type, target }) => [name, type, target])).toEqual([
       ["a", "file", undefined],
       ["broken", "symlink", "nothing"],
       ["deep", "directory", undefined],
@@ -153,7 +153,9 @@ describe.skipIf(missing)("files in the guest", () => {
     const at = directory();
     const names = Array.from({ length: 3000 }, (_, n) => `file-${String(n).padStart(5, "0")}`);
     for (const name of names) writeFileSync(join(at, name), "");
-    expect((await files.list(at)).map(({ path }) => path)).toEqual(names);
+    const entries = await files.list(at);
+    expect(entries.map(({ name }) => name)).toEqual(names);
+    expect(entries.map(({ path }) => path)).toEqual(names.map((name) => `${at}/${name}`));
   });
 
   test("belong to whom they are written as, who may not write everywhere", async () => {

@@ -180,7 +180,9 @@ describe.skipIf(missing)("streams", () => {
       expect(error).toMatchObject({
         code: "HOST_FAILED",
         // This agent is no PID 1 with cgroups of its own: it cannot know of all.
-        message: expect.stringMatching(/stdin could not be read: .+; it was killed, but the guest does not know/),
+        message: expect.stringMatching(
+          /stdin could not be read: .+; it was killed, but the guest does not know/,
+        ),
         hint: expect.stringContaining("it failed, and did not end"),
       });
       await expect(files.read(`${kept}/end`)).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
