@@ -92,6 +92,8 @@ class ForwardStream extends Duplex {
   #handedOver = 0;
   #onConnected!: { resolve: () => void; reject: (error: unknown) => void };
   #isConnected = false;
+  /** whoever waited for the connection has it, and could say what to do about errors */
+  #isTaken = false;
 
   constructor(session: AgentSession, target: ForwardTarget, what: string) {
     super({ allowHalfOpen: true, highWaterMark: 64 * 1024 });
@@ -106,6 +108,10 @@ class ForwardStream extends Duplex {
         opened: () => {
           this.#isConnected = true;
           this.#onConnected.resolve();
+          setImmediate(() => {
+            this.#isTaken = true;
+            this.#deliver();
+          });
         },
         data: (_channel, piece) => {
           this.#queue.push(undefined, piece);
@@ -167,8 +173,10 @@ class ForwardStream extends Duplex {
       this.#wanted = this.push(chunk.data);
     }
     if (this.#queue.bytes > 0) return;
-    if (this.#cut !== undefined) this.destroy(this.#cut);
-    else if (this.#inputOver && !this.readableEnded) this.push(null);
+    if (this.#cut !== undefined) {
+      // Its end may have come together with its beginning: an error before anybody listens would end the process.
+      if (this.#isTaken) this.destroy(this.#cut);
+    } else if (this.#inputOver && !this.readableEnded) this.push(null);
   }
 
   #cutOff(error: GuestError, target: ForwardTarget): void {
@@ -183,7 +191,8 @@ class ForwardStream extends Duplex {
   }
 
   #fail(error: SmolVMError): void {
-    if (this.#isConnected) this.destroy(error);
+    if (this.#isTaken) this.destroy(error);
+    else if (this.#isConnected) this.#cut = error;
     else this.#onConnected.reject(error);
   }
 }

@@ -1,9 +1,11 @@
+import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import { forward } from "../../../src/agent/forward/forward.ts";
 import { runCommand, spawnProcess } from "../../../src/agent/process/exec.ts";
 import { listProcesses } from "../../../src/agent/process/process-list.ts";
 import { encodeHeader, encodeWindow, FrameType } from "../../../src/agent/wire/frame.ts";
+import { GuestErrorCode } from "../../../src/agent/wire/messages.ts";
 import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { until } from "../../helpers/wait.ts";
@@ -131,6 +133,18 @@ describe("a guest that breaks the protocol", () => {
     await expect(new GuestFiles(async () => session).read("/a", { timeoutMs: 50 })).rejects.toMatchObject({
       code: "TIMEOUT",
     });
+    await session.close();
+  });
+
+  test("by resetting a connection in the moment in which it is made ends that connection alone", async () => {
+    await using guest = await FakeGuest.start({
+      onOpen: (stream) => void stream.opened().result({ error: { code: GuestErrorCode.RESET } }),
+    });
+    const session = await guest.connect();
+    const connection = await forward(session, { port: 80 });
+    const [error] = await once(connection, "error");
+    expect(error).toMatchObject({ code: "CONNECTION_RESET" });
+    await session.ping();
     await session.close();
   });
 
