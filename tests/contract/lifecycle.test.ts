@@ -49,7 +49,7 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     const waiting = vm.run("echo b");
     await until("it is being started", async () => (await SmolVM.list({ state: "starting" })).length === 1);
     first.abort();
-    await expect(aborted).rejects.toMatchObject({ code: "ABORTED" });
+    await expect(aborted).rejects.toMatchObject({ code: "RUN_ABORTED" });
     expect((await waiting).stdout).toBe("b\n");
     expect((await vm.run("echo c")).stdout).toBe("c\n");
 
@@ -58,7 +58,7 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     const runs = ["a", "b"].map((word) => other.run(["echo", word], { signal: all.signal }));
     await until("it is being started", async () => (await SmolVM.list({ state: "starting" })).length === 1);
     all.abort();
-    for (const run of runs) await expect(run).rejects.toMatchObject({ code: "ABORTED" });
+    for (const run of runs) await expect(run).rejects.toMatchObject({ code: "RUN_ABORTED" });
     expect((await SmolVM.list()).map(({ name, state }) => [name, state])).toEqual([
       [vm.name, "running"],
       [other.name, "error"],

@@ -71,6 +71,10 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
     if !source.ready || source.waiting {
         return Step::Rest;
     }
+    if matches!(&task.kind, Kind::Forward(forward) if forward.connecting) {
+        // Reading would take the reason away for which it may be refused. What is there is read when it is connected.
+        return Step::Rest;
+    }
     if let Kind::Process(process) = &mut task.kind {
         if process.starting.is_some() {
             return Step::Rest;

@@ -142,7 +142,9 @@ describe("a guest that breaks the protocol", () => {
     });
     const session = await guest.connect();
     const connection = await forward(session, { port: 80 });
-    const [error] = await once(connection, "error");
+    const failed = once(connection, "error");
+    connection.resume();
+    const [error] = await failed;
     expect(error).toMatchObject({ code: "CONNECTION_RESET" });
     await session.ping();
     await session.close();

@@ -100,7 +100,12 @@ describe("ports of a detached sandbox", () => {
   });
 
   test("are added and removed while it runs; one that is taken is refused and nothing is kept of it", async () => {
-    const added = await cliJson(["port", "web", "7"]);
+    expect((await cliJson(["port", "web", "7"])).data.hostPort).toBe(port); // it has one: another is asked for by its number
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
+    const other = String((free.address() as AddressInfo).port);
+    await new Promise((resolve) => free.close(resolve));
+    const added = await cliJson(["port", "web", "7", "--host-port", other]);
     expect(added.data).toMatchObject({ name: "web", guestPort: 7, hostAddress: "127.0.0.1" });
     expect(await answerOf(added.data.hostPort, "more")).toBe("MORE");
     expect((await cli(["port", "web"])).text).toBe(
