@@ -30,7 +30,6 @@ const MODES: Readonly<Record<string, string>> = {
   "/dev/urandom": "666 root:root character special file",
   "/dev/kmsg": "644 root:root character special file",
   "/proc": "555 root:root directory",
-  "/proc/kcore": "400 root:root regular file",
   "/sys": "555 root:root directory",
 };
 

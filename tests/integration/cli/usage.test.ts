@@ -72,6 +72,7 @@ describe("wrong usage", () => {
     `);
     expect(await told("create", "--memory", "64M")).toMatchInlineSnapshot(`
       "error: --memory: 64M is less than 128M
+      hint: Give 128M to 16384M.
       exit 2"
     `);
     expect(await told("run", "--env", "=x", "--", "true")).toMatchInlineSnapshot(`
