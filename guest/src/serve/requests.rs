@@ -21,7 +21,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
     }
     if makes_task && agent.shutdown.is_some() {
-        return Err(Failure::new(code::BUSY, "the machine is shutting down"));
+        return Err(Failure::new(code::STOPPING, "the machine is shutting down"));
     }
     let may_be_held =
         matches!(request, Request::Configure(_) | Request::Info | Request::Hold | Request::Shutdown { .. });

@@ -25,6 +25,7 @@ pub mod code {
     pub const BAD_CWD: u32 = 19;
     pub const RESET: u32 = 20;
     pub const CROSS_DEVICE: u32 = 21;
+    pub const STOPPING: u32 = 22;
 }
 
 type Decoded<T> = Result<T, Malformed>;

@@ -10,6 +10,7 @@ interface Meaning {
   /** how it reads after "… failed: " */
   readonly text: string;
   readonly hint?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
 }
 
 /** What an unknown code reads as, and whatever has none of its own: the guest's own words, in parentheses, say what it is. */
@@ -61,6 +62,11 @@ const COMMON: Record<number, Meaning> = {
     hint: "Give a name of the guest's /etc/passwd, or a number, which needs no entry there.",
   },
   [Code.BUSY]: { code: "VM_BUSY", text: "it is in use by another session" },
+  [Code.STOPPING]: {
+    code: "VM_STATE",
+    text: "the sandbox is being stopped",
+    details: { state: "stopping" },
+  },
   [Code.RESET]: { code: "CONNECTION_RESET", text: "the server in the guest reset it" },
   [Code.CROSS_DEVICE]: {
     code: "FILE_CROSS_DEVICE",
@@ -127,6 +133,12 @@ export function guestError(
   const said = escapeTerminal(error.message, MAX_MESSAGE);
   return new SmolVMError(meaning.code, `${what} failed: ${meaning.text}${said === "" ? "" : ` (${said})`}`, {
     hint: meaning.hint,
-    details: { ...details, guestCode: error.code, errno: error.errno, guestMessage: said },
+    details: {
+      ...details,
+      ...meaning.details,
+      guestCode: error.code,
+      errno: error.errno,
+      guestMessage: said,
+    },
   });
 }

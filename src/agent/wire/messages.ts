@@ -558,6 +558,7 @@ export const GuestErrorCode = {
   BAD_CWD: 19,
   RESET: 20,
   CROSS_DEVICE: 21,
+  STOPPING: 22,
 } as const;
 
 export interface Result {
