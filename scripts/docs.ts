@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ERROR_CODES, ERROR_HINTS, type ErrorCode, isGone, SmolVMError } from "../src/errors.ts";
+import { ERROR_CODES, ERROR_HINTS, type ErrorCode, FILE_ERRNOS, isGone, SmolVMError } from "../src/errors.ts";
 import { withPairs } from "./docs-pairs.ts";
 import { type Declaration, publicSurface, type ReadSource } from "./docs-source.ts";
 
@@ -137,7 +137,9 @@ export function renderErrors(read: ReadSource): string {
     const todo = ERROR_HINTS[code as ErrorCode];
     return `## ${code}\n\n${sentence}${goneNote(code as ErrorCode)}\n\nIts hint, where there is none more exact: ${todo}${by.length === 0 ? "" : `\n\nPromised by: ${by.join(", ")}`}`;
   });
-  return `# Errors\n\n${GENERATED}\n\n${INTRO}\n\n${sections.join("\n\n")}\n`;
+  const errnos = Object.entries(FILE_ERRNOS).map(([errno, meaning]) => `| \`${errno}\` | ${meaning} |`);
+  const table = ["| `details.errno` | |", "|---|---|", ...errnos].join("\n");
+  return `# Errors\n\n${GENERATED}\n\n${INTRO}\n\n${ERRNO_INTRO}\n\n${table}\n\n${sections.join("\n\n")}\n`;
 }
 
 /** What `isGone` says of a code. */
@@ -171,6 +173,12 @@ a time that is over, an abort and too much output with \`ifStopped: "result"\`.
 
 "Promised by" lists the calls whose documentation names the code. Others can come out of many calls (a full disk, a lost
 machine), or of the command line only. What to do about the frequent ones: [troubleshooting.md](troubleshooting.md).`;
+
+const ERRNO_INTRO = `## errno of file operations
+
+A code stands for several errors of a kernel; \`details.errno\` has the error's name, of the guest's kernel (\`details.side\` is "guest") or of this
+machine's ("host"). It is undefined where no kernel was asked. Each method of [GuestFiles](sdk-reference.md#guestfiles) names those that are its own;
+these may come out of all, and others where a file system has others:`;
 
 if (import.meta.main) {
   const root = join(import.meta.dirname, "..");

@@ -130,6 +130,40 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   INTERNAL: "This is a bug in smolvm. Please report it with the output of: smolvm doctor --json",
 };
 
+/** What `details.errno` of a file operation's error says most often, with its meaning there. The errors page has this table, too. */
+export const FILE_ERRNOS = {
+  ENOENT: "there is nothing, or a directory on the way is missing",
+  EEXIST: "there is something already",
+  ENOTEMPTY: "the directory is not empty",
+  EISDIR: "it is a directory, and something else was needed",
+  ENOTDIR: "it is no directory, or something on the way is none",
+  EACCES: "that user may not",
+  EPERM: "nobody may, or only root",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the file system is full",
+  EDQUOT: "the user's quota is used up",
+  ELOOP: "too many symlinks, or one where none is followed",
+  ENAMETOOLONG: "a name is longer than 255 bytes, or a path than 4,095",
+  EINVAL: "it makes no sense, such as a directory that is to go into itself",
+  EXDEV: "the two are on different file systems",
+  EBUSY: "it is in use, such as a mounted file system's root",
+  ETXTBSY: "it is a program that runs",
+  EFBIG: "it is larger than the file system takes",
+  EIO: "the disk or file system is broken",
+} as const;
+
+/** The name of a system's error number: one of {@link FILE_ERRNOS} most often, and any other that the system may give. */
+export type Errno = keyof typeof FILE_ERRNOS | (string & {});
+
+/** Facts of an error for programs; which ones there are depends on its code. */
+export interface ErrorDetails {
+  /** of an error that a kernel gave, the guest's or this machine's: its name, which says more than the code */
+  readonly errno?: Errno | undefined;
+  /** of a file operation: where it failed, on this machine or in the sandbox */
+  readonly side?: "host" | "guest" | undefined;
+  readonly [name: string]: unknown;
+}
+
 export interface SmolVMErrorOptions {
   /** what to do: a sentence that ends in the exact command, where there is one; default that of {@link ERROR_HINTS} */
   hint?: string | undefined;
@@ -143,13 +177,13 @@ export class SmolVMError extends Error {
   override readonly name = "SmolVMError";
   readonly code: ErrorCode;
   readonly hint: string;
-  readonly details: Record<string, unknown>;
+  readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, options: SmolVMErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint ?? ERROR_HINTS[code];
-    this.details = options.details ?? {};
+    this.details = (options.details ?? {}) as ErrorDetails;
   }
 }
 

@@ -38,7 +38,16 @@ export type {
 export type { ExtraDrive, Limits, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export type { CommandLimits, CommandShare } from "./config/spec.ts";
-export { ERROR_CODES, type ErrorCode, isGone, isSmolVMError, SmolVMError } from "./errors.ts";
+export {
+  ERROR_CODES,
+  type Errno,
+  type ErrorCode,
+  type ErrorDetails,
+  FILE_ERRNOS,
+  isGone,
+  isSmolVMError,
+  SmolVMError,
+} from "./errors.ts";
 export { SmolVM } from "./smolvm.ts";
 export type { VmState } from "./store/states.ts";
 export type { ListFilter } from "./store/vms.ts";

@@ -131,6 +131,7 @@ export const PURE: readonly string[] = [
   "agent/relay/host-hello.ts",
   "agent/relay/relayed-stream.ts",
   "agent/session/guest-error.ts",
+  "agent/session/linux-errno.ts",
   "agent/session/session-end.ts",
   "agent/wire/",
   "backends/candidate.ts",

@@ -378,6 +378,9 @@ fn encode_file(message: &Value) -> Vec<u8> {
         uid: int(message, "uid") as u32,
         gid: int(message, "gid") as u32,
         target: &target,
+        inode: bytes(&message["inode"]).try_into().map_or(0, u64::from_le_bytes),
+        btime_s: int(message, "btime_s"),
+        btime_ns: int(message, "btime_ns") as u32,
     };
     let mut out = Vec::new();
     info.encode(&mut out);

@@ -56,6 +56,22 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     await expect(vm.files.read("/root/tree/b")).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
   });
 
+  test("are told apart by type, with inode and birth, and errors by errno", async () => {
+    await vm.run("mkdir -p /root/kinds; cd /root/kinds; mkfifo pipe; : > file");
+    const entries = await vm.files.list("/root/kinds");
+    expect(entries.map(({ name, type }) => [name, type])).toEqual([
+      ["file", "file"],
+      ["pipe", "fifo"],
+    ]);
+    const { inode, birthtime } = await vm.files.stat("/root/kinds/file");
+    expect((await vm.run("stat -c %i /root/kinds/file")).stdout).toBe(`${inode}\n`);
+    expect(Math.abs(birthtime!.getTime() - Date.now())).toBeLessThan(600_000);
+    expect((await vm.files.stat("/dev/null")).type).toBe("characterDevice");
+    expect((await vm.files.stat("/dev/vda")).type).toBe("blockDevice");
+    await expect(vm.files.read("/root")).rejects.toMatchObject({ details: { errno: "EISDIR" } });
+    await expect(vm.files.remove("/root/kinds")).rejects.toMatchObject({ details: { errno: "ENOTEMPTY" } });
+  });
+
   test("that are directories keep contents, modes, times and links both ways", async () => {
     const source = join(local, "source");
     mkdirSync(join(source, "sub"), { recursive: true });

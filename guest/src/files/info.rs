@@ -1,37 +1,43 @@
-//! stat(2) as the protocol's FileInfo.
+//! statx(2) as the protocol's FileInfo.
 
 use std::ffi::CStr;
 
 use crate::sys::{check, Res};
-use crate::wire::messages::file_kind::{DIRECTORY, FILE, OTHER, SYMLINK};
+use crate::wire::messages::file_kind::{
+    BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, OTHER, SOCKET, SYMLINK,
+};
 use crate::wire::messages::{FileInfo, Outcome};
 
-/// What stat(2) said.
-pub struct FileStat(libc::stat);
+/// What statx(2) said.
+pub struct FileStat(libc::statx);
 
 impl FileStat {
     pub fn of(dir: i32, path: &CStr, follow: bool) -> Res<FileStat> {
-        // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
-        unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-            check(libc::fstatat(dir, path.as_ptr(), &mut stat, flags)).map(|_| FileStat(stat))
-        }
+        FileStat::get(dir, path, if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW })
     }
 
     pub fn of_fd(fd: i32) -> Res<FileStat> {
-        // SAFETY: the structure is a plain out parameter.
+        FileStat::get(fd, c"", libc::AT_EMPTY_PATH)
+    }
+
+    fn get(dir: i32, path: &CStr, flags: i32) -> Res<FileStat> {
+        let wanted = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+        // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
         unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            check(libc::fstat(fd, &mut stat)).map(|_| FileStat(stat))
+            let mut stat: libc::statx = std::mem::zeroed();
+            check(libc::statx(dir, path.as_ptr(), flags, wanted, &mut stat)).map(|_| FileStat(stat))
         }
     }
 
     pub fn kind(&self) -> u32 {
-        match self.0.st_mode & libc::S_IFMT {
+        match u32::from(self.0.stx_mode) & libc::S_IFMT {
             libc::S_IFREG => FILE,
             libc::S_IFDIR => DIRECTORY,
             libc::S_IFLNK => SYMLINK,
+            libc::S_IFIFO => FIFO,
+            libc::S_IFSOCK => SOCKET,
+            libc::S_IFCHR => CHARACTER_DEVICE,
+            libc::S_IFBLK => BLOCK_DEVICE,
             _ => OTHER,
         }
     }
@@ -45,20 +51,20 @@ impl FileStat {
     }
 
     pub fn mode(&self) -> u32 {
-        self.0.st_mode & 0o7777
+        u32::from(self.0.stx_mode) & 0o7777
     }
 
     pub fn size(&self) -> u64 {
-        self.0.st_size as u64
+        self.0.stx_size
     }
 
     pub fn owner(&self) -> (u32, u32) {
-        (self.0.st_uid, self.0.st_gid)
+        (self.0.stx_uid, self.0.stx_gid)
     }
 
     /// Device and inode: which file it is.
     pub fn identity(&self) -> (u64, u64) {
-        (self.0.st_dev, self.0.st_ino)
+        (u64::from(self.0.stx_dev_major) << 32 | u64::from(self.0.stx_dev_minor), self.0.stx_ino)
     }
 
     /// A symlink's target, empty for everything else.
@@ -73,21 +79,38 @@ impl FileStat {
         target
     }
 
-    pub fn info<'a>(&self, path: &'a [u8], target: &'a [u8]) -> FileInfo<'a> {
+    /// What an entry of a tree carries.
+    pub fn tree_info<'a>(&self, path: &'a [u8], target: &'a [u8]) -> FileInfo<'a> {
         let stat = &self.0;
         FileInfo {
             path,
             kind: self.kind(),
             mode: self.mode(),
             size: if self.kind() == FILE { self.size() } else { 0 },
-            // Times before 1970 have no place in the message.
-            mtime_s: stat.st_mtime.max(0) as u64,
-            mtime_ns: stat.st_mtime_nsec.clamp(0, 999_999_999) as u32,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            mtime_s: seconds(&stat.stx_mtime),
+            mtime_ns: stat.stx_mtime.tv_nsec,
+            uid: stat.stx_uid,
+            gid: stat.stx_gid,
             target,
+            ..FileInfo::default()
         }
     }
+
+    /// All that is known.
+    pub fn info<'a>(&self, path: &'a [u8], target: &'a [u8]) -> FileInfo<'a> {
+        let stat = &self.0;
+        let mut info = FileInfo { inode: stat.stx_ino, ..self.tree_info(path, target) };
+        if stat.stx_mask & libc::STATX_BTIME != 0 {
+            info.btime_s = seconds(&stat.stx_btime);
+            info.btime_ns = stat.stx_btime.tv_nsec;
+        }
+        info
+    }
+}
+
+/// Times before 1970 have no place in the message.
+fn seconds(time: &libc::statx_timestamp) -> u64 {
+    time.tv_sec.max(0) as u64
 }
 
 /// An entry of an open directory, itself and not what it links to; and its target.

@@ -67,7 +67,7 @@ impl Sender<'_> {
     }
 
     fn entry(&mut self, stat: &FileStat, target: &[u8]) -> Result<(), Failure> {
-        put_entry(&mut self.out, &stat.info(&self.path, target));
+        put_entry(&mut self.out, &stat.tree_info(&self.path, target));
         self.entries += 1;
         if self.out.len() >= BUFFER {
             self.flush()?;

@@ -529,16 +529,21 @@ pub mod file_kind {
     pub const FILE: u32 = 1;
     pub const DIRECTORY: u32 = 2;
     pub const SYMLINK: u32 = 3;
+    /// What no other number stands for. The first agents sent it for the four below, too.
     pub const OTHER: u32 = 4;
     /// In a tree that is written: another name of an entry before it.
     pub const HARD_LINK: u32 = 5;
+    pub const FIFO: u32 = 6;
+    pub const SOCKET: u32 = 7;
+    pub const CHARACTER_DEVICE: u32 = 8;
+    pub const BLOCK_DEVICE: u32 = 9;
 }
 
 /// What the guest knows of one file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileInfo<'a> {
     pub path: &'a [u8],
-    /// 1 file, 2 directory, 3 symlink, 4 other
+    /// one of `file_kind`
     pub kind: u32,
     pub mode: u32,
     pub size: u64,
@@ -547,6 +552,11 @@ pub struct FileInfo<'a> {
     pub uid: u32,
     pub gid: u32,
     pub target: &'a [u8],
+    /// not in trees, as what follows
+    pub inode: u64,
+    /// 0: the file system keeps none
+    pub btime_s: u64,
+    pub btime_ns: u32,
 }
 
 impl<'a> FileInfo<'a> {
@@ -560,6 +570,12 @@ impl<'a> FileInfo<'a> {
         put_uint(out, 7, self.uid.into());
         put_uint(out, 8, self.gid.into());
         put_bytes(out, 9, self.target);
+        if self.inode != 0 {
+            // Not a varint: overlayfs uses all 64 bits, of which JavaScript's numbers hold 53.
+            put_bytes(out, 10, &self.inode.to_le_bytes());
+        }
+        put_uint(out, 11, self.btime_s);
+        put_uint(out, 12, self.btime_ns.into());
     }
 
     pub fn decode(buf: &'a [u8]) -> Decoded<Self> {

@@ -15,10 +15,12 @@ export function fileInfo(info: FileInfo | undefined, path: string): GuestFileInf
   return {
     name: posix.basename(path),
     path,
-    type: fileType(info.type),
+    type: TYPES[info.type] ?? "other",
     mode: info.mode & 0o7777,
     size: info.size,
     mtime: new Date(mtimeOf(info) * 1000),
+    birthtime: birthtime(info),
+    inode: inode(info.inode),
     uid: info.uid,
     gid: info.gid,
     target: info.type === FileType.symlink ? text(info.target) : undefined,
@@ -35,8 +37,23 @@ export function entryInfo(info: FileInfo, directory: string): GuestFileInfo {
   };
 }
 
-function fileType(type: number): GuestFileInfo["type"] {
-  if (type === FileType.file) return "file";
-  if (type === FileType.directory) return "directory";
-  return type === FileType.symlink ? "symlink" : "other";
+const TYPES: Readonly<Record<number, GuestFileInfo["type"]>> = {
+  [FileType.file]: "file",
+  [FileType.directory]: "directory",
+  [FileType.symlink]: "symlink",
+  [FileType.fifo]: "fifo",
+  [FileType.socket]: "socket",
+  [FileType.characterDevice]: "characterDevice",
+  [FileType.blockDevice]: "blockDevice",
+};
+
+function inode(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 0) return undefined;
+  if (bytes.length !== 8) throw violation(`an inode of ${bytes.length} bytes`);
+  return Buffer.from(bytes).readBigUInt64LE().toString();
+}
+
+function birthtime({ btimeS, btimeNs }: FileInfo): Date | undefined {
+  if (btimeS === 0 && btimeNs === 0) return undefined;
+  return new Date(mtimeOf({ mtimeS: btimeS, mtimeNs: btimeNs }) * 1000);
 }

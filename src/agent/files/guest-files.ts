@@ -37,6 +37,10 @@ const MAX_LIST_ENTRIES = 1_000_000;
  * Every method may throw SmolVMError: CONFIG_INVALID for a path, FILE_NOT_FOUND, FILE_EXISTS, FILE_TYPE, FILE_PERMISSION,
  * NO_SPACE (the message says whether the sandbox's or this machine's disk is full), FILE_FAILED; TIMEOUT and ABORTED by its
  * limits; AGENT_LOST, OUTCOME_UNKNOWN (changes only) and AGENT_PROTOCOL when the channel ends.
+ *
+ * `details.errno` of such an error names what the kernel said ("EISDIR", {@link Errno}), `details.side` whose kernel: "guest" or "host". Every method
+ * that looks a path up may have ENOENT (there is nothing), ENOTDIR (something on the way is no directory), EACCES, ELOOP and ENAMETOOLONG; every
+ * one that writes ENOSPC, EROFS and EPERM. What is a method's own is said with it.
  */
 export class GuestFiles {
   readonly #session: (deadline: Deadline) => Promise<AgentSession>;
@@ -49,7 +53,7 @@ export class GuestFiles {
     this.#session = session;
   }
 
-  /** The content of a file, or a part of it, in memory. @throws SmolVMError FILE_FAILED beyond `maxBytes` (default 256 MiB) */
+  /** The content of a file, or a part of it, in memory. `errno`: EISDIR of a directory. @throws SmolVMError FILE_FAILED beyond `maxBytes` (default 256 MiB) */
   async read(path: string, options: ReadWholeOptions = {}): Promise<Buffer> {
     checkFileOptions("read", options);
     guestPath(path);
@@ -72,7 +76,8 @@ export class GuestFiles {
 
   /**
    * Writes a file: all of it, or (whatever fails) none of it, the old content staying as it was; unless `append` is set. A
-   * symlink is followed; a file that is replaced keeps its mode and owner.
+   * symlink is followed; a file that is replaced keeps its mode and owner. `errno`: EISDIR of a directory, EEXIST with `exclusive`, ENOENT
+   * where the directory is missing (`parents` makes it), ETXTBSY with `append` to a program that runs.
    */
   async write(path: string, content: Content, options: WriteOptions = {}): Promise<void> {
     checkFileOptions("write", options);
@@ -91,7 +96,7 @@ export class GuestFiles {
   }
 
   /**
-   * What is in a directory, sorted by name; symlinks are not followed.
+   * What is in a directory, sorted by name; symlinks are not followed. `errno`: ENOTDIR of what is no directory.
    *
    * @throws SmolVMError FILE_UNSAFE for names that no directory can hold
    */
@@ -145,7 +150,7 @@ export class GuestFiles {
     }
   }
 
-  /** Makes a directory. @param options `parents`: also those above it, and it is fine if it exists; `mode`: default 0o755 less the umask */
+  /** Makes a directory. `errno`: EEXIST if there is anything, with `parents` only if that is no directory. @param options `parents`: also those above it, and it is fine if it exists; `mode`: default 0o755 less the umask */
   async mkdir(
     path: string,
     options: FileOptions & { parents?: boolean | undefined; mode?: number | undefined } = {},
@@ -156,7 +161,12 @@ export class GuestFiles {
     await this.#call(`making the directory ${showPath(path)}`, open, true, options);
   }
 
-  /** Removes a file, or with `recursive` a directory and all in it. @param options `force`: it is fine if there is nothing */
+  /**
+   * Removes a file or symlink, an empty directory, or with `recursive` a directory and all in it. `errno`: ENOTEMPTY of a directory that is not empty,
+   * EBUSY of one on which something is mounted.
+   *
+   * @param options `force`: it is fine if there is nothing
+   */
   async remove(
     path: string,
     options: FileOptions & { recursive?: boolean | undefined; force?: boolean | undefined } = {},
@@ -167,7 +177,12 @@ export class GuestFiles {
     await this.#call(`removing ${showPath(path)}`, open, true, options);
   }
 
-  /** Gives a file or directory another path in the same file system. @param options `replace` (default true): a file that is there goes */
+  /**
+   * Gives a file or directory another path in the same file system. `errno`: EXDEV between two, EEXIST without `replace`, ENOTEMPTY onto a directory
+   * that is not empty, EISDIR of a file onto a directory, ENOTDIR the other way, EINVAL of a directory into itself.
+   *
+   * @param options `replace` (default true): a file or empty directory that is there goes
+   */
   async rename(
     from: string,
     to: string,

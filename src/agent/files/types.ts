@@ -13,13 +13,25 @@ export interface GuestFileInfo {
   readonly name: string;
   /** absolute; as it was asked for, of `list` with the name behind it */
   readonly path: string;
-  /** "other": a device, pipe or socket */
-  readonly type: "file" | "directory" | "symlink" | "other";
+  /** "other": what is none of these, and from an older sandbox's agent all but files, directories and symlinks */
+  readonly type:
+    | "file"
+    | "directory"
+    | "symlink"
+    | "fifo"
+    | "socket"
+    | "characterDevice"
+    | "blockDevice"
+    | "other";
   /** permission bits, 0 to 0o7777 */
   readonly mode: number;
   /** bytes */
   readonly size: number;
   readonly mtime: Date;
+  /** when it was made; undefined where the guest's file system does not keep it (the image's own files), or its agent is older */
+  readonly birthtime: Date | undefined;
+  /** which file of its file system it is, in decimal (it may exceed what a number holds); undefined from an older sandbox's agent */
+  readonly inode: string | undefined;
   readonly uid: number;
   readonly gid: number;
   /** of a symlink: where it leads, unresolved */

@@ -1,6 +1,7 @@
 import { type ErrorCode, SmolVMError } from "../../errors.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { GuestErrorCode as Code, type GuestError } from "../wire/messages.ts";
+import { linuxErrno } from "./linux-errno.ts";
 
 /** Longest sentence of the guest that is repeated in an error. */
 const MAX_MESSAGE = 300;
@@ -137,7 +138,8 @@ export function guestError(
       ...details,
       ...meaning.details,
       guestCode: error.code,
-      errno: error.errno,
+      errno: linuxErrno(error.errno),
+      ...(context === "file" ? { side: "guest" } : {}),
       guestMessage: said,
     },
   });

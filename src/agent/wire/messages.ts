@@ -153,8 +153,18 @@ export const Process: Schema<Process> = message("Process", [
 
 // --- files
 
-/** FileInfo.type; a hard link only in a tree that is written */
-export const FileType = { file: 1, directory: 2, symlink: 3, other: 4, hardLink: 5 } as const;
+/** FileInfo.type; a hard link only in a tree that is written; other: of old agents, what the numbers behind it tell apart */
+export const FileType = {
+  file: 1,
+  directory: 2,
+  symlink: 3,
+  other: 4,
+  hardLink: 5,
+  fifo: 6,
+  socket: 7,
+  characterDevice: 8,
+  blockDevice: 9,
+} as const;
 
 export interface FileInfo {
   path: Uint8Array;
@@ -166,6 +176,11 @@ export interface FileInfo {
   uid: number;
   gid: number;
   target: Uint8Array;
+  /** 8 bytes, little-endian; like what follows not in trees, and not from old agents */
+  inode: Uint8Array;
+  /** 0: the file system keeps none */
+  btimeS: number;
+  btimeNs: number;
 }
 export const FileInfo: Schema<FileInfo> = message("FileInfo", [
   [1, "path", "bytes"],
@@ -177,6 +192,9 @@ export const FileInfo: Schema<FileInfo> = message("FileInfo", [
   [7, "uid", "uint32"],
   [8, "gid", "uint32"],
   [9, "target", "bytes"],
+  [10, "inode", "bytes"],
+  [11, "btimeS", "uint64"],
+  [12, "btimeNs", "uint32"],
 ]);
 
 export interface FileRead {

@@ -10,7 +10,7 @@ export interface Envelope {
     readonly code: string;
     readonly message: string;
     readonly hint: string;
-    readonly details: Record<string, unknown>;
+    readonly details: SmolVMError["details"];
   } | null;
 }
 

@@ -301,6 +301,33 @@ export const MESSAGES: readonly Vector[] = [
       },
     },
   ),
+  canonical(
+    "RESULT of a stat: a socket, its inode and when it was made",
+    "RESULT",
+    hex(
+      bytes(
+        5,
+        hex(
+          bytes(1, text("/s")),
+          number(2, 7),
+          number(3, 0o755),
+          bytes(10, "010000000000f0ff"),
+          number(11, 1_700_000_000),
+          number(12, 999_999_999),
+        ),
+      ),
+    ),
+    {
+      file: {
+        path: text("/s"),
+        type: 7,
+        mode: 493,
+        inode: "010000000000f0ff",
+        btime_s: 1_700_000_000,
+        btime_ns: 999_999_999,
+      },
+    },
+  ),
   canonical("RESULT of a detached exec", "RESULT", "30 03 38 64", { process: 3, pid: 100 }),
   canonical(
     "RESULT of info",

@@ -33,7 +33,7 @@ describe("a guest's error", () => {
     expect(guestError(said(GuestErrorCode[code], 2), context, "doing it")).toMatchObject({
       code: expected,
       message: expect.stringMatching(/^doing it failed: /),
-      details: { errno: 2 },
+      details: { errno: "ENOENT" },
     });
   });
 
@@ -41,6 +41,16 @@ describe("a guest's error", () => {
     for (const code of [...Object.values(GuestErrorCode), 0, 4711]) {
       expect(ERROR_CODES).toHaveProperty(guestError(said(code, 0), "file", "it").code);
     }
+  });
+
+  test("has the name of the kernel's error, which is Linux's on any host, and whose it is", () => {
+    const names = [0, 13, 17, 20, 21, 39, 40, 117, 4000].map(
+      (errno) => guestError(said(GuestErrorCode.IO, errno), "file", "it").details.errno,
+    );
+    const expected = ["EACCES", "EEXIST", "ENOTDIR", "EISDIR", "ENOTEMPTY", "ELOOP", "EUCLEAN", "E4000"];
+    expect(names).toEqual([undefined, ...expected]);
+    expect(guestError(said(GuestErrorCode.IO, 5), "file", "it").details.side).toBe("guest");
+    expect(guestError(said(GuestErrorCode.IO, 5), "exec", "it").details).not.toHaveProperty("side");
   });
 
   test("of a full disk says that it is the sandbox's, and how to get a larger one", () => {
