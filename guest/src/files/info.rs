@@ -3,9 +3,7 @@
 use std::ffi::CStr;
 
 use crate::sys::{check, Res};
-use crate::wire::messages::file_kind::{
-    BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, OTHER, SOCKET, SYMLINK,
-};
+use crate::wire::messages::file_kind::{BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, OTHER, SOCKET, SYMLINK};
 use crate::wire::messages::{FileInfo, Outcome};
 
 /// What statx(2) said.

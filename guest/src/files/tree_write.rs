@@ -7,7 +7,7 @@ use crate::files::abort::aborted;
 use crate::files::channels::Channels;
 use crate::files::info::FileStat;
 use crate::files::paths::{make_parents, rename_at};
-use crate::files::temporary::make_temporary;
+use crate::files::temporary::{make_temporary, place_at, put_name};
 use crate::files::times::{set_mtime, times};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::file_kind::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
@@ -194,10 +194,11 @@ impl Receiver<'_> {
             // SAFETY: plain call.
             did(unsafe { libc::fchown(dir.raw(), info.uid, info.gid) }).map_err(fail)?;
         }
-        if info.mode != 0 {
-            // Until its content is there, it must be possible to write to it.
+        // Until its content is there, it must be possible to write to it. What is so already is no change that a watch would tell.
+        let mode = info.mode | 0o700;
+        if info.mode != 0 && FileStat::of_fd(dir.raw()).map_err(fail)?.mode() != mode {
             // SAFETY: plain call. Another user's directory that exists already stays as it is.
-            let changed = did(unsafe { libc::fchmod(dir.raw(), info.mode | 0o700) });
+            let changed = did(unsafe { libc::fchmod(dir.raw(), mode) });
             if changed.is_err_and(|e| e.0 != libc::EPERM) {
                 return changed.map_err(fail);
             }
@@ -234,22 +235,19 @@ impl Receiver<'_> {
     fn make_symlink(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
         let fail = |e| failed_at("cannot make the symlink", info.path)(e);
         let target = CString::new(info.target).map_err(|_| fail(Errno(libc::EINVAL)))?;
+        let (times, flags) = (times(info.mtime_s, info.mtime_ns), libc::AT_SYMLINK_NOFOLLOW);
         // SAFETY: all strings are NUL-terminated, the times valid.
-        unsafe {
-            if FileStat::of(parent, name, false).is_ok_and(|stat| !stat.is_dir()) {
-                libc::unlinkat(parent, name.as_ptr(), 0);
-            }
-            did(libc::symlinkat(target.as_ptr(), parent, name.as_ptr())).map_err(fail)?;
-            let flags = libc::AT_SYMLINK_NOFOLLOW;
+        let make = |name: &CStr| did(unsafe { libc::symlinkat(target.as_ptr(), parent, name.as_ptr()) });
+        let finish = |name: &CStr| unsafe {
             if self.keep_owner {
-                did(libc::fchownat(parent, name.as_ptr(), info.uid, info.gid, flags)).map_err(fail)?;
+                did(libc::fchownat(parent, name.as_ptr(), info.uid, info.gid, flags))?;
             }
             if info.mtime_s != 0 || info.mtime_ns != 0 {
-                let times = times(info.mtime_s, info.mtime_ns);
-                did(libc::utimensat(parent, name.as_ptr(), times.as_ptr(), flags)).map_err(fail)?;
+                did(libc::utimensat(parent, name.as_ptr(), times.as_ptr(), flags))?;
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        put_name(parent, name, make, finish).map_err(fail)
     }
 
     /// Gives an entry that came before another name. It is found as everything here: no symlink is followed.
@@ -261,17 +259,16 @@ impl Receiver<'_> {
         let (above, last) = at.map_or((&b""[..], info.target), |at| (&info.target[..at], &info.target[at + 1..]));
         let target = CString::new(last).map_err(|_| fail(Errno(libc::EINVAL)))?;
         let there = self.directory(above)?;
-        // SAFETY: all strings are NUL-terminated.
-        unsafe {
-            if FileStat::of(here.raw(), name, false).is_ok_and(|stat| !stat.is_dir()) {
-                libc::unlinkat(here.raw(), name.as_ptr(), 0);
-            }
-            did(libc::linkat(there, target.as_ptr(), here.raw(), name.as_ptr(), 0)).map_err(fail)
-        }
+        let link = |name: &CStr| {
+            // SAFETY: both strings are NUL-terminated.
+            did(unsafe { libc::linkat(there, target.as_ptr(), here.raw(), name.as_ptr(), 0) })
+        };
+        put_name(here.raw(), name, link, |_| Ok(())).map_err(fail)
     }
 
     fn begin_file(&mut self, parent: i32, name: CString, info: &FileInfo) -> Result<(), Failure> {
-        let (fd, temporary) = make_temporary(parent, b"").map_err(failed_at("cannot write", info.path))?;
+        let place = place_at(parent, &name);
+        let (fd, temporary) = make_temporary(parent, b"", place).map_err(failed_at("cannot write", info.path))?;
         self.open = Some(Open {
             fd,
             dir: parent,

@@ -8,7 +8,7 @@ use crate::files::channels::Channels;
 use crate::files::info::{outcome_with, FileStat};
 use crate::files::mover::Mover;
 use crate::files::paths::{directory_of, follow, make_parents, rename_at};
-use crate::files::temporary::{make_temporary, NEW_FILE};
+use crate::files::temporary::{make_temporary, Place, NEW_FILE};
 use crate::files::times::set_mtime;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::file_kind::FILE;
@@ -126,7 +126,8 @@ fn replace(
     channels: &Channels,
 ) -> Result<Outcome, Failure> {
     let fail = || failed_at("cannot write", request.path);
-    let (file, temporary) = make_temporary(libc::AT_FDCWD, directory_of(path.to_bytes())).map_err(fail())?;
+    let place = if existing.is_some() { Place::Taken } else { Place::New };
+    let (file, temporary) = make_temporary(libc::AT_FDCWD, directory_of(path.to_bytes()), place).map_err(fail())?;
     channels.opened_soon(&[]);
     let written = copy_input(file.raw(), channels)
         .and_then(|_| apply_mode_and_time(request, existing, &file))

@@ -143,6 +143,70 @@ describe.skipIf(missing)("watching files in the guest", () => {
     expect(await through(watch, "changed ")).toEqual(["created ", "changed "]);
   });
 
+  test("tells of a file that we write once, and never of what it is written to first", async () => {
+    const at = directory();
+    mkdirSync(`${at}/conf`);
+    await using watch = await files.watch(at, { recursive: true });
+    await files.write(`${at}/conf/new`, "1");
+    await using single = await files.watch(`${at}/conf/new`);
+    await files.write(`${at}/conf/new`, "22", { mode: 0o600 });
+    await files.write(`${at}/conf/new`, "3", { append: true });
+    await expect(
+      files.write(
+        `${at}/conf/new`,
+        (async function* () {
+          yield "x";
+          throw new Error("it breaks");
+        })(),
+      ),
+    ).rejects.toThrow();
+    writeFileSync(`${at}/end`, "");
+    expect(await through(watch, "created end")).toEqual([
+      ...["created conf/new", "changed conf/new", "created end"],
+    ]);
+    rmSync(`${at}/conf/new`);
+    expect(await through(single, "removed ")).toEqual(["changed ", "removed "]);
+    await files.write(`${at}/conf/new`, "4");
+    expect(await through(single, "created ")).toEqual(["created "]);
+  });
+
+  test("tells of each file of a directory that we upload once", async () => {
+    const at = directory();
+    const source = directory();
+    mkdirSync(`${source}/sub`);
+    for (const name of ["a", "b", "sub/c"]) writeFileSync(`${source}/${name}`, "1");
+    symlinkSync("a", `${source}/link`);
+    await using watch = await files.watch(at, { recursive: true });
+    const told = async (end: string): Promise<string[]> => {
+      writeFileSync(`${at}/${end}`, "");
+      // Of directories the mode and time are set when all is in them.
+      return (await through(watch, `created ${end}`)).filter((said) => !/^changed .*\/$/.test(said));
+    };
+    await files.upload(source, `${at}/to`);
+    const names = ["to/", "to/a", "to/b", "to/link", "to/sub/", "to/sub/c"];
+    expect((await told("one")).sort()).toEqual(
+      ["created one", ...names.map((name) => `created ${name}`)].sort(),
+    );
+    await files.upload(source, `${at}/to`);
+    expect((await told("two")).sort()).toEqual([
+      ...["changed to/a", "changed to/b", "changed to/link", "changed to/sub/c", "created two"],
+    ]);
+  });
+
+  test("of temporary files of ours that others rename tells what became of theirs", async () => {
+    const at = directory();
+    await using watch = await files.watch(at);
+    writeFileSync(`${at}/.smolvm-1-2.tmp`, "1");
+    writeFileSync(`${at}/.smolvm-1-2.txt`, "1");
+    renameSync(`${at}/.smolvm-1-2.txt`, `${at}/.smolvm-1-2.tmp`);
+    rmSync(`${at}/.smolvm-1-2.tmp`);
+    mkdirSync(`${at}/.smolvm-1-2.new`);
+    expect(await through(watch, "created .smolvm-1-2.new/")).toEqual([
+      ...["created .smolvm-1-2.txt", "changed .smolvm-1-2.txt", "removed .smolvm-1-2.txt"],
+      "created .smolvm-1-2.new/",
+    ]);
+  });
+
   test("ends with the directory, with the loop, and with its limits", async () => {
     const at = directory();
     mkdirSync(`${at}/sub`);
@@ -225,15 +289,16 @@ describe.skipIf(missing)("watching files in the guest", () => {
 
   test("is nothing that a session's end leaves behind", async () => {
     const at = directory();
+    const workers = async (): Promise<string> =>
+      (await runCommand(session, `ps --ppid ${agent.process.pid} -o pid= | wc -l`)).stdout.trim();
+    await files.exists(at); // from now on a worker waits
     const own = await agent.connect();
     await using watch = await new GuestFiles(async () => own).watch(at);
     const next = watch.next();
     await own.close();
     await expect(next).rejects.toMatchObject({ code: "AGENT_LOST" });
-    const workers = async (): Promise<string> =>
-      (await runCommand(session, `ps --ppid ${agent.process.pid} -o pid= | wc -l`)).stdout.trim();
     // ps and wc run in one command of the agent's.
-    await until("the worker has gone", async () => (await workers()) === "1");
+    await until("the worker has gone", async () => (await workers()) === "2");
   });
 });
 
