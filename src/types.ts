@@ -57,7 +57,11 @@ export interface Ports {
 
 /** Guest processes that smolvm started, by whichever host process. */
 export interface Processes {
-  /** Those that run, of all sessions, and the last 64 detached ones that have ended. @throws SmolVMError TIMEOUT, ABORTED */
+  /**
+   * Those that run, of all sessions; those that have ended and left processes in the background (`running: false` and `processes` above 0; the
+   * last 512); and the last 64 detached ones that have ended.
+   * @throws SmolVMError TIMEOUT, ABORTED
+   */
   list(limits?: Limits): Promise<ProcessInfo[]>;
   /**
    * Attaches to a detached process: what it printed lately (up to 256 KiB), then what it prints from now on, and its end. One at a
@@ -66,8 +70,10 @@ export interface Processes {
    */
   attach(id: number, options?: AttachOptions): GuestProcess;
   /**
-   * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM.
-   * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended
+   * Signals the process group of a process, or with `tree` everything that it started, whatever group that is in. Default SIGTERM. With
+   * `tree` and SIGKILL it resolves when the guest's kernel says that nothing of it is left.
+   * @throws SmolVMError PROCESS_NOT_FOUND, also when it has ended (with `tree`: and all it started); VM_BUSY if some of what was
+   *   killed has not ended within 20 s
    */
   kill(id: number, signal?: NodeJS.Signals | number, options?: KillOptions): Promise<void>;
 }

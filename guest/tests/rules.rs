@@ -3,7 +3,7 @@
 use smolvm_agent::boot::cmdline::Parameters;
 use smolvm_agent::boot::disks::place;
 use smolvm_agent::boot::root::probe;
-use smolvm_agent::exec::limits::{asked, of_all, of_each};
+use smolvm_agent::exec::limits::{asked, of_all, of_each, of_next};
 use smolvm_agent::exec::prepare::prepare;
 use smolvm_agent::exec::ring::{Ring, CAPACITY};
 use smolvm_agent::files::paths::{checked_path, directory_of};
@@ -260,11 +260,33 @@ const MIB: u64 = 1 << 20;
 fn commands_leave_the_machine_memory_and_processes_and_one_leaves_some_to_the_others() {
     let all = of_all(3683, 470 * MIB, 420 * MIB);
     assert_eq!(all, Limits { pids: 2763, memory: 420 * MIB - 470 * MIB / 16 });
-    assert_eq!(of_each(all), Limits { pids: 2073, memory: all.memory - 16 * MIB });
+    assert_eq!(of_each(all), Limits { pids: 690, memory: all.memory - 16 * MIB });
+    // Few to share: then there is no room for each to leave.
+    assert_eq!(of_each(Limits { pids: 100, memory: 0 }).pids, 32);
+    assert_eq!(of_each(Limits { pids: 10, memory: 0 }).pids, 10);
+    assert_eq!(of_each(Limits::default()).pids, 0);
     // The smallest machine, and a large one: what is kept has bounds.
     assert_eq!(of_all(800, 110 * MIB, 70 * MIB).memory, 54 * MIB);
     assert_eq!(of_each(of_all(800, 110 * MIB, 70 * MIB)).memory, 54 * MIB - 54 * MIB / 8);
     assert_eq!(of_all(120_000, 15_900 * MIB, 15_500 * MIB).memory, 15_436 * MIB);
+}
+
+#[test]
+fn however_many_commands_have_taken_all_that_they_may_there_is_something_for_one_more() {
+    let all = 2763;
+    let each = of_each(Limits { pids: all, memory: 0 }).pids;
+    let mut taken = 0;
+    let next = |taken: u32| of_next(each, all - taken);
+    let limits: Vec<u32> = (0..9)
+        .map(|_| {
+            taken += next(taken);
+            next(taken)
+        })
+        .collect();
+    assert_eq!(limits, [690, 690, 346, 173, 87, 43, 22, 11, 8]);
+    assert_eq!(of_next(690, 0), 8);
+    assert_eq!(of_next(690, 2763), 690);
+    assert_eq!(of_next(4, 2763), 4);
 }
 
 #[test]

@@ -406,6 +406,26 @@ fn words(list: &Value) -> Vec<&'static str> {
     texts.map(|text| &*Box::leak(text.to_owned().into_boxed_str())).collect()
 }
 
+fn encode_process(record: &Value) -> Vec<u8> {
+    let argv: Vec<Vec<u8>> = record["argv"].as_array().into_iter().flatten().map(bytes).collect();
+    let mut body = Vec::new();
+    ProcessRecord {
+        process: int(record, "process") as u32,
+        pid: int(record, "pid") as u32,
+        argv: &argv,
+        running: record["running"] == true,
+        exit_code: int(record, "exit_code") as u32,
+        signal: int(record, "signal") as u32,
+        detached: record["detached"] == true,
+        pty: record["pty"] == true,
+        started_s: int(record, "started_s"),
+        user: &bytes(&record["user"]),
+        processes: int(record, "processes") as u32,
+    }
+    .encode(&mut body);
+    body
+}
+
 fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match kind {
@@ -425,6 +445,8 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                 let mut failure = Failure::new(int(&error, "code") as u32, text(&error, "message"));
                 failure.errno = int(&error, "errno") as i32;
                 failure.full = Full { no_inodes: error["no_inodes"] == true, in_memory: error["in_memory"] == true };
+                let holders = error["holders"].as_array().into_iter().flatten();
+                failure.holders = holders.map(encode_process).collect();
                 failure
             });
             let info = message["info"].as_object().map(|_| {
@@ -510,22 +532,7 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                 "FileInfo" => put_record(&mut out, &encode_file(record)),
                 "FileEvent" => put_record(&mut out, &encode_event(record)),
                 "Process" => {
-                    let argv: Vec<Vec<u8>> = record["argv"].as_array().into_iter().flatten().map(bytes).collect();
-                    let mut body = Vec::new();
-                    ProcessRecord {
-                        process: int(record, "process") as u32,
-                        pid: int(record, "pid") as u32,
-                        argv: &argv,
-                        running: record["running"] == true,
-                        exit_code: int(record, "exit_code") as u32,
-                        signal: int(record, "signal") as u32,
-                        detached: record["detached"] == true,
-                        pty: record["pty"] == true,
-                        started_s: int(record, "started_s"),
-                        user: &bytes(&record["user"]),
-                    }
-                    .encode(&mut body);
-                    put_record(&mut out, &body);
+                    put_record(&mut out, &encode_process(record));
                 }
                 other => panic!("{name}: no record {other}"),
             }

@@ -232,4 +232,9 @@ export interface ProcessInfo {
   readonly pty: boolean;
   readonly startedAt: Date;
   readonly user: string;
+  /**
+   * how many processes there are of it now, threads included: also once it has ended, where it has left some in the background (end them with
+   * `processes.kill(id, "SIGKILL", { tree: true })`). Undefined while it runs in a guest whose kernel has no cgroups
+   */
+  readonly processes: number | undefined;
 }

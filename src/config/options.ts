@@ -59,7 +59,7 @@ export interface VMConfig {
   /** guest user of every command: name, uid, `name:group` or `uid:gid`; default root */
   user?: string;
   /**
-   * what all commands together may take of the sandbox; one of them may take three quarters of these processes, and 16 MiB less memory
+   * what all commands together may take of the sandbox; one of them may take a quarter of these processes, and 16 MiB less memory
    * (an eighth less where that is less). Default: three quarters of the threads that the guest's kernel allows, and what memory is
    * free at boot less a sixteenth of it all
    */

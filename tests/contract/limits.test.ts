@@ -24,27 +24,27 @@ describe.each(BACKENDS)("limits of commands on %s", (backend) => {
     expect((await vm.info()).commands).toEqual({
       controllers: expect.arrayContaining(["cpu", "memory", "pids"]),
       all: { pids: 400, memoryMib: 100 },
-      each: { pids: 300, memoryMib: 87 },
+      each: { pids: 100, memoryMib: 87 },
     });
     expect(await number(ask("pids.max", "/.."))).toBe(400);
     expect(await number(ask("memory.max", "/.."))).toBe(100 * 1024 * 1024);
-    expect(await number(ask("pids.max"))).toBe(300);
+    expect(await number(ask("pids.max"))).toBe(100);
   });
 
   test("of one command are its own, and gone with it", async () => {
     const limits = { pids: 7, memoryMib: 40 };
     expect(await number(ask("pids.max"), { limits })).toBe(7);
     expect(await number(ask("memory.max"), { limits })).toBe(40 * 1024 * 1024);
-    expect(await number(ask("pids.max"), { limits: { memoryMib: 40 } })).toBe(300);
+    expect(await number(ask("pids.max"), { limits: { memoryMib: 40 } })).toBe(100);
     // More processes than usual can be had, more memory than all may take cannot.
     expect(await number(ask("pids.max"), { limits: { pids: 350 } })).toBe(350);
     expect(await number(ask("memory.max"), { limits: { memoryMib: 4000 } })).toBeLessThanOrEqual(
       100 * 1024 * 1024,
     );
-    expect(await number(ask("pids.max"))).toBe(300);
+    expect(await number(ask("pids.max"))).toBe(100);
     await until(
       "only groups that wait for another command are left",
-      async () => (await number("cat /sys/fs/cgroup/smolvm/*/pids.max | grep -vc 300 || true")) === 0,
+      async () => (await number("cat /sys/fs/cgroup/smolvm/*/pids.max | grep -vc 100 || true")) === 0,
     );
   });
 

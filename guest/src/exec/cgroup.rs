@@ -27,6 +27,11 @@ impl Cgroup {
         Ok(Cgroup { dir, events })
     }
 
+    /// Another `events`: what one descriptor has read is no news for it any more.
+    pub fn more_events(&self) -> Res<Fd> {
+        sys::openat(self.dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)
+    }
+
     /// For CLONE_INTO_CGROUP, and to make others in it.
     pub fn dir(&self) -> &Fd {
         &self.dir
@@ -67,13 +72,32 @@ impl Cgroup {
         Ok(())
     }
 
+    /// How many processes are in it, threads included; at least the processes that are in none that was made in it, where there is no
+    /// controller that counts.
+    pub fn count(&self) -> u32 {
+        let read = |file: &CStr| -> Res<Vec<u8>> {
+            let fd = sys::openat(self.dir.raw(), file, libc::O_RDONLY, 0)?;
+            let mut text = Vec::new();
+            while sys::read_append(fd.raw(), &mut text, 4096)? > 0 && text.len() < 1 << 20 {}
+            Ok(text)
+        };
+        let counted = read(c"pids.current").ok().and_then(|text| parse_decimal(text.trim_ascii()));
+        let listed = || read(c"cgroup.procs").map_or(0, |text| text.iter().filter(|&&b| b == b'\n').count() as u64);
+        counted.unwrap_or_else(listed).min(u32::MAX.into()) as u32
+    }
+
     /// No process is left in it, nor in what was made in it: the kernel says so.
     pub fn is_empty(&self) -> bool {
-        let mut buf = [0u8; 64];
-        // SAFETY: the buffer is valid for its length.
-        let n = unsafe { libc::pread(self.events.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
-        n > 0 && buf.starts_with(b"populated 0")
+        is_empty(&self.events)
     }
+}
+
+/// The same, by a cgroup's events.
+pub fn is_empty(events: &Fd) -> bool {
+    let mut buf = [0u8; 64];
+    // SAFETY: the buffer is valid for its length.
+    let n = unsafe { libc::pread(events.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
+    n > 0 && buf.starts_with(b"populated 0")
 }
 
 /// Freezes every command, or lets all go on. Freezing returns when the kernel says that all are frozen.

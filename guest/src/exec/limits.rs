@@ -9,6 +9,14 @@ const KEPT_MEMORY: (u64, u64) = (16 * MIB, 64 * MIB);
 /// must not have to go for one that takes everything.
 const LEFT_MEMORY: u64 = 16 * MIB;
 
+/// One command may have this part of the processes of all: a quarter is 690 with 512 MiB of memory, a tenth more than systemd gives
+/// a service of such a machine, and three commands that have taken theirs leave as much to the next.
+const SHARES: u32 = 4;
+/// So many processes each may have, however few all may have together.
+const FEW_PIDS: u32 = 32;
+/// A command is started with a limit of so many at least: a shell and what it takes to look around.
+const FEWEST_PIDS: u32 = 8;
+
 /// What all commands of a machine may take together, when nobody asks for something else.
 ///
 /// `threads`: the most that its kernel lets exist (kernel.threads-max); `total` and `free`: bytes of memory before
@@ -26,7 +34,14 @@ pub fn asked(usual: Limits, asked: Limits) -> Limits {
     }
 }
 
-/// What one command may take of the limits of all: so much that another can still start beside it.
+/// What one command may take of the limits of all: so much that others can still start beside it.
 pub fn of_each(all: Limits) -> Limits {
-    Limits { pids: all.pids - all.pids / 4, memory: all.memory - (all.memory / 8).min(LEFT_MEMORY) }
+    let pids = (all.pids / SHARES).max(all.pids.min(FEW_PIDS));
+    Limits { pids, memory: all.memory - (all.memory / 8).min(LEFT_MEMORY) }
+}
+
+/// How many processes the next command may have, where `free` of those of all are left: half of them, if that is less than what
+/// each may have. However many have taken all that they may, there is something left for one more.
+pub fn of_next(each: u32, free: u32) -> u32 {
+    each.min((free / 2).max(FEWEST_PIDS))
 }

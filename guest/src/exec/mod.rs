@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod kill;
+pub mod leftovers;
 pub mod limits;
 pub mod pool;
 pub mod prepare;

@@ -8,13 +8,11 @@ use std::ffi::CString;
 use crate::exec::cgroup::Cgroup;
 use crate::exec::limits;
 use crate::sys::text::{decimal, parse_decimal};
-use crate::sys::{self, Errno, Res};
+use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::messages::Limits;
 
 /// Groups kept for another command.
 const KEEP: usize = 128;
-/// Groups looked at for an empty one before a new one is made.
-const LOOK_AT: usize = 4;
 /// What is switched on for commands, as far as the kernel has it.
 const WANTED: [&str; 4] = ["cpu", "memory", "pids", "io"];
 
@@ -23,6 +21,8 @@ struct Groups {
     /// that of all commands
     all: Cgroup,
     controllers: Vec<&'static str>,
+    /// how many processes there are of all
+    current: Option<Fd>,
 }
 
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub struct Pool {
     limits: Limits,
     made: u32,
     used: VecDeque<Cgroup>,
+    /// cgroups that commands have, or have left processes in
+    lent: usize,
     /// with limits of their own: removed when they are empty
     leaving: Vec<(CString, Cgroup)>,
 }
@@ -105,13 +107,13 @@ impl Pool {
     /// An empty cgroup, if there are any at all. One with limits of its own is made for the purpose: what an earlier command
     /// left in memory would count.
     pub fn take(&mut self, own: Limits) -> Option<Lease> {
+        let own = Limits { pids: if own.pids == 0 { self.less_pids() } else { own.pids }, ..own };
         let limited = own != Limits::default();
-        for _ in 0..self.used.len().min(if limited { 0 } else { LOOK_AT }) {
-            let group = self.used.pop_front()?;
-            if group.is_empty() {
+        if !limited {
+            if let Some(group) = self.used.pop_front() {
+                self.lent += 1;
                 return Some(Lease { group, name: None });
             }
-            self.used.push_back(group);
         }
         let groups = self.groups.as_ref()?;
         self.made += 1;
@@ -121,23 +123,41 @@ impl Pool {
         if group.limit(limits).is_err() && limited {
             return None;
         }
+        self.lent += 1;
         Some(Lease { group, name: limited.then_some(name) })
     }
 
-    /// Gives a finished command's cgroup back; background processes may still be in it.
+    /// The next command's limit of processes, if the others have left so few that it must be lower than usual; else 0.
+    fn less_pids(&self) -> u32 {
+        let Some(current) = self.groups.as_ref().and_then(|groups| groups.current.as_ref()) else { return 0 };
+        if self.lent == 0 || self.limits.pids == 0 {
+            return 0;
+        }
+        let mut text = [0u8; 16];
+        // SAFETY: the buffer is valid for its length.
+        let n = unsafe { libc::pread(current.raw(), text.as_mut_ptr().cast(), text.len(), 0) };
+        let Some(taken) = parse_decimal(text[..n.max(0) as usize].trim_ascii()) else { return 0 };
+        let each = limits::of_each(self.limits).pids;
+        let next = limits::of_next(each, self.limits.pids.saturating_sub(taken.min(u32::MAX.into()) as u32));
+        if next < each {
+            next
+        } else {
+            0
+        }
+    }
+
+    /// Gives a finished command's cgroup back, in which nothing is left.
     pub fn give(&mut self, lease: Lease) {
+        self.lent = self.lent.saturating_sub(1);
         match lease.name {
             Some(name) => {
                 self.leaving.push((name, lease.group));
                 self.remove_empty();
             }
             None => {
-                // The one that was just left is the likeliest to be empty and warm.
+                // The one that was just left is warm.
                 self.used.push_front(lease.group);
-                if self.used.len() > KEEP {
-                    // Background processes live on in it; nobody will ask for it again.
-                    self.used.pop_back();
-                }
+                self.used.truncate(KEEP);
             }
         }
     }
@@ -172,7 +192,8 @@ fn open_groups() -> Res<Groups> {
     let of_root = sys::openat(root.raw(), c"cgroup.subtree_control", libc::O_WRONLY, 0)?;
     sys::write(of_root.raw(), &on)?;
     all.write(c"cgroup.subtree_control", &on)?;
-    Ok(Groups { all, controllers })
+    let current = sys::openat(all.dir().raw(), c"pids.current", libc::O_RDONLY, 0).ok();
+    Ok(Groups { all, controllers, current })
 }
 
 /// What this machine's commands may take together when nobody asks for something else.

@@ -78,6 +78,7 @@ impl Process {
             pty: self.pty,
             started_s: self.started_s,
             user: &self.user,
+            processes: self.cgroup.as_ref().map_or(0, |lease| lease.group.count()),
         }
     }
 

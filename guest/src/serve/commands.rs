@@ -10,6 +10,7 @@ use crate::exec::spawn::{raise_nofile, spawn, Plan, Stage};
 use crate::exec::{kill, pty};
 use crate::machine::role::Role;
 use crate::machine::users;
+use crate::serve::processes;
 use crate::streams::mux::Mux;
 use crate::streams::settle::settle;
 use crate::streams::sink::drop_sink;
@@ -74,7 +75,7 @@ impl Commands {
         if let Some(controller) = mux.cgroups.lacks(exec.limits) {
             return Err(no_controller(controller));
         }
-        let cgroup = mux.cgroups.take(exec.limits);
+        let cgroup = mux.take_cgroup(exec.limits);
         let plan = Plan {
             programs: &command.programs,
             argv: &command.argv,
@@ -95,7 +96,11 @@ impl Commands {
                 if let Some(group) = cgroup {
                     mux.cgroups.give(group);
                 }
-                return Err(start_failure(stage, errno, program, command.cwd.as_bytes()));
+                let mut failure = start_failure(stage, errno, program, command.cwd.as_bytes());
+                if stage == Stage::Clone && errno == Errno(libc::EAGAIN) {
+                    failure.holders = processes::holders(mux);
+                }
+                return Err(failure);
             }
         };
         let argv: Vec<&[u8]> = if exec.argv.is_empty() { vec![exec.shell] } else { exec.argv.clone() };

@@ -2,7 +2,7 @@
 //! killed, commands that were killed are no longer waited for, sessions that nobody was seen at are looked at again.
 
 use crate::serve::commands::watch;
-use crate::streams::ending::stop_waiting;
+use crate::streams::ending::{give_up_kill, stop_waiting};
 use crate::streams::mux::Mux;
 use crate::streams::stop::end_session;
 use crate::streams::task::Kind;
@@ -14,6 +14,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
     let tasks = mux.tasks.iter().filter_map(|(_, task)| match &task.kind {
         Kind::Process(process) => process.watch_at.into_iter().chain(process.ending.as_ref().map(|e| e.until)).min(),
         Kind::Worker(worker) => worker.kill_at,
+        Kind::Kill(kill) => Some(kill.until),
         Kind::Forward(_) => None,
     });
     checks.chain(tasks).min()
@@ -35,6 +36,7 @@ pub fn act(mux: &mut Mux) {
             Some(Kind::Process(process)) if process.ending.as_ref().is_some_and(|ending| ending.until <= now) => {
                 stop_waiting(mux, task);
             }
+            Some(Kind::Kill(kill)) if kill.until <= now => give_up_kill(mux, task),
             _ => {}
         }
     }

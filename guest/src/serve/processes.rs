@@ -1,19 +1,26 @@
 //! The table of commands: listed, attached to, signalled.
 
+use crate::errors::failure;
+use crate::exec::process::Process;
 use crate::exec::{kill, pty};
 use crate::serve::worker::{self, Job};
+use crate::streams::ending::await_end;
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
 use crate::streams::source::pump_ring;
 use crate::streams::task::Kind;
-use crate::sys;
 use crate::sys::text::decimal;
+use crate::sys::{self, Errno};
 use crate::wire::frame::{kind, MAX_PAYLOAD};
-use crate::wire::messages::{code, encode_opened_process, put_record, Control, Failure, Outcome, ProcessSignal};
+use crate::wire::messages::{
+    code, encode_opened_process, put_record, Control, Failure, Outcome, ProcessRecord, ProcessSignal,
+};
 
 /// Signals that exist (SIGRTMAX).
 const MAX_SIGNAL: u32 = 64;
+/// Commands that are named to who gets no process.
+const HOLDERS: usize = 3;
 
 pub fn attach(mux: &mut Mux, link: Link, process: u32) -> Result<(), Failure> {
     let task = find_process(mux, process)?;
@@ -40,31 +47,47 @@ pub fn attach(mux: &mut Mux, link: Link, process: u32) -> Result<(), Failure> {
 pub fn list(mux: &mut Mux, link: Link) -> Result<Option<Outcome>, Failure> {
     let mut records = Vec::new();
     let mut record = Vec::new();
-    for (_, task) in mux.tasks.iter() {
-        if let Some(process) = task.process() {
-            record.clear();
-            process.record().encode(&mut record);
-            put_record(&mut records, &record);
-        }
+    mux.look_at_leftovers(usize::MAX);
+    for process in mux.tasks.iter().filter_map(|(_, task)| task.process()).chain(mux.leftovers.iter()) {
+        record.clear();
+        process.record().encode(&mut record);
+        put_record(&mut records, &record);
     }
     send_buffer(mux, link, records)
 }
 
-pub fn signal(mux: &mut Mux, request: &ProcessSignal) -> Result<(), Failure> {
-    let task = find_process(mux, request.process)?;
+/// Sends a signal. Of SIGKILL to all that a command started the answer comes at its end, as far as the kernel can tell.
+pub fn signal(mux: &mut Mux, link: Link, request: &ProcessSignal) -> Result<Option<Outcome>, Failure> {
     if request.signal > MAX_SIGNAL {
         return Err(Failure::new(code::INVALID, "there is no such signal"));
     }
-    let Some(process) = mux.tasks.get(task).and_then(|t| t.process()) else { return Ok(()) };
+    mux.look_at_leftovers(usize::MAX);
+    let id = request.process;
+    let process = match mux.leftovers.find(id) {
+        Some(process) => process,
+        None => {
+            let task = find_process(mux, id)?;
+            let Some(process) = mux.tasks.get(task).and_then(|t| t.process()) else { return Ok(None) };
+            process
+        }
+    };
     let signal = request.signal as i32;
-    let gone = || Failure::new(code::NOT_FOUND, "the process has ended");
-    if request.tree {
-        kill::tree(process, signal).map_err(|_| gone())
-    } else if process.exited.is_some() {
-        Err(gone())
-    } else {
-        sys::kill(-process.pid, signal).map_err(|_| gone())
+    let gone = |_| Failure::new(code::NOT_FOUND, "the process has ended");
+    if !request.tree {
+        if process.exited.is_some() {
+            return Err(gone(Errno(libc::ESRCH)));
+        }
+        return sys::kill(-process.pid, signal).map(|()| Some(Outcome::default())).map_err(gone);
     }
+    if process.exited.is_some() && process.all_ended() {
+        return Err(gone(Errno(libc::ESRCH)));
+    }
+    kill::tree(process, signal).map_err(gone)?;
+    let group = process.cgroup.as_ref().filter(|_| signal == libc::SIGKILL);
+    let Some(group) = group.and_then(|lease| lease.group.more_events().ok()) else {
+        return Ok(Some(Outcome::default()));
+    };
+    await_end(mux, link, id, group).map_err(|e| failure(b"cannot watch what was killed", e))
 }
 
 pub fn control(mux: &mut Mux, link: Link, control: &Control) {
@@ -80,6 +103,21 @@ pub fn control(mux: &mut Mux, link: Link, control: &Control) {
         // It may have ended in between.
         let _ = sys::kill(-process.pid, control.signal as i32);
     }
+}
+
+/// The commands that have the most processes, as encoded records, for who gets none.
+pub fn holders(mux: &Mux) -> Vec<Vec<u8>> {
+    let all = mux.tasks.iter().filter_map(|(_, task)| task.process()).chain(mux.leftovers.iter());
+    let mut records: Vec<ProcessRecord> = all.map(Process::record).filter(|record| record.processes > 0).collect();
+    records.sort_by_key(|record| std::cmp::Reverse(record.processes));
+    let encoded = records.iter_mut().take(HOLDERS).map(|record| {
+        // An error is one frame, however long their command lines are.
+        let argv: Vec<Vec<u8>> = record.argv.iter().take(8).map(|arg| arg[..arg.len().min(64)].to_vec()).collect();
+        let mut out = Vec::new();
+        ProcessRecord { argv: &argv, ..*record }.encode(&mut out);
+        out
+    });
+    encoded.collect()
 }
 
 fn find_process(mux: &Mux, process: u32) -> Result<usize, Failure> {

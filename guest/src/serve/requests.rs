@@ -32,7 +32,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Exec(exec) => start_command(agent, link, exec),
         Request::Attach(process) => processes::attach(&mut agent.mux, link, *process).map(|()| None),
         Request::ProcessList => processes::list(&mut agent.mux, link),
-        Request::ProcessSignal(signal) => processes::signal(&mut agent.mux, signal).map(|()| Some(Outcome::default())),
+        Request::ProcessSignal(signal) => processes::signal(&mut agent.mux, link, signal),
         Request::File(file) => worker::start(&mut agent.mux, link, Job::File(file, message)).map(|()| None),
         Request::Sync => worker::start(&mut agent.mux, link, Job::Sync).map(|()| None),
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),

@@ -1,12 +1,14 @@
 //! The end of killed commands: their answer comes when the kernel has said that nothing of what they started is left.
 
-use crate::exec::kill;
 use crate::exec::process::Ending;
+use crate::exec::{cgroup, kill};
 use crate::streams::mux::Mux;
+use crate::streams::session::Link;
 use crate::streams::settle::settle;
 use crate::streams::target::Target;
-use crate::sys;
+use crate::streams::task::{Kill, Kind, Task};
 use crate::sys::poller::PRI;
+use crate::sys::{self, Fd, Res};
 use crate::wire::messages::{code, Failure, Outcome};
 
 /// How long the answer waits for that, in ms. Thousands of processes take seconds to go, where every instruction is emulated; one
@@ -25,6 +27,25 @@ pub fn kill_command(mux: &mut Mux, task: usize) {
     // Without events there is still the deadline.
     let token = mux.poller.add(&lease.group.events, PRI, Target::Group(task)).ok();
     process.ending = Some(Ending { token, until: sys::now_ms() + WAIT_MS });
+}
+
+/// Tells `link` when a command that was just killed, and all it started, has ended. Some: it has. `events`: its cgroup's.
+pub fn await_end(mux: &mut Mux, link: Link, process: u32, events: Fd) -> Res<Option<Outcome>> {
+    let token = mux.poller.add(&events, PRI, Target::Group(mux.tasks.next_index()))?;
+    if cgroup::is_empty(&events) {
+        mux.poller.remove(&events, token);
+        return Ok(Some(Outcome { all_ended: true, ..Outcome::default() }));
+    }
+    let kill = Kill { process, events, token, until: sys::now_ms() + WAIT_MS };
+    let task = mux.tasks.insert(Task { link: None, sink: None, sources: [None, None], kind: Kind::Kill(kill) });
+    mux.connect(link, task);
+    Ok(None)
+}
+
+/// What was killed has not ended in time: that is the answer.
+pub fn give_up_kill(mux: &mut Mux, task: usize) {
+    let failure = Failure::new(code::BUSY, "it was killed, and some of what it started has not ended");
+    mux.answer_kill(task, &Outcome::failed(failure));
 }
 
 /// A killed command has not ended in time: that is the answer. It is still reaped, whenever it ends.

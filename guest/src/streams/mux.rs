@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::exec::pool::Pool;
+use crate::exec::leftovers::Leftovers;
+use crate::exec::pool::{Lease, Pool};
+use crate::exec::process::Process;
 use crate::streams::orphans::Orphans;
 use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
@@ -10,6 +12,10 @@ use crate::streams::slab::Slab;
 use crate::streams::target::{Poller, Target};
 use crate::streams::task::{Kind, SinkKind, Task, Waiting, Worker};
 use crate::sys;
+use crate::wire::messages::{Limits, Outcome};
+
+/// Commands that left something behind which are looked at for each new one.
+const LOOK_AT: usize = 4;
 
 pub struct Mux {
     pub poller: Poller,
@@ -17,6 +23,8 @@ pub struct Mux {
     pub tasks: Slab<Task>,
     pub orphans: Orphans,
     pub cgroups: Pool,
+    /// what commands that have ended left behind
+    pub leftovers: Leftovers,
     /// the file worker that waits for a request, once there was one
     pub waiting: Option<Waiting>,
     /// finished detached processes, oldest first
@@ -36,6 +44,7 @@ impl Mux {
             tasks: Slab::new(),
             orphans: Orphans::default(),
             cgroups,
+            leftovers: Leftovers::default(),
             waiting: None,
             finished: VecDeque::new(),
             again: VecDeque::new(),
@@ -89,13 +98,55 @@ impl Mux {
                     self.poller.forget(starting.token);
                 }
                 process.stop_waiting(&mut self.poller);
-                if let Some(group) = process.cgroup {
-                    self.cgroups.give(group);
-                }
+                self.part(process);
             }
             Kind::Worker(worker) => self.release(worker),
+            Kind::Kill(kill) => self.poller.remove(&kill.events, kill.token),
             Kind::Forward(_) => {}
         }
+    }
+
+    /// A command is over. Its cgroup is another's, unless there are processes in it.
+    fn part(&mut self, mut process: Box<Process>) {
+        if process.cgroup.is_some() && !process.all_ended() {
+            process.ring = None;
+            self.leftovers.keep(process);
+        } else if let Some(lease) = process.cgroup {
+            self.give_back(process.id, lease);
+        }
+    }
+
+    /// A command's cgroup is empty. Who waits for that is told now: when the kernel's event comes another command may be in it.
+    pub fn give_back(&mut self, process: u32, lease: Lease) {
+        self.cgroups.give(lease);
+        let waits = |task: &Task| matches!(&task.kind, Kind::Kill(kill) if kill.process == process);
+        let waiting: Vec<usize> = self.tasks.iter().filter(|(_, task)| waits(task)).map(|(index, _)| index).collect();
+        for task in waiting {
+            self.answer_kill(task, &Outcome { all_ended: true, ..Outcome::default() });
+        }
+    }
+
+    /// Ends the wait for a kill.
+    pub fn answer_kill(&mut self, task: usize, outcome: &Outcome) {
+        let link = self.tasks.get_mut(task).and_then(|t| t.link);
+        self.unlink(task);
+        self.remove(task);
+        if let Some(link) = link {
+            self.sessions.answer(link, outcome);
+        }
+    }
+
+    /// Looks at up to `count` of the commands that left something behind: whether it has ended meanwhile.
+    pub fn look_at_leftovers(&mut self, count: usize) {
+        for process in self.leftovers.take_ended(count) {
+            self.part(process);
+        }
+    }
+
+    /// A cgroup for a command, if there are any at all.
+    pub fn take_cgroup(&mut self, limits: Limits) -> Option<Lease> {
+        self.look_at_leftovers(LOOK_AT);
+        self.cgroups.take(limits)
     }
 
     /// A worker's request is over. One that can do another waits for it, if none does; else it sees its channel's end, and ends.

@@ -1,5 +1,6 @@
 //! How a task ends: RESULT to its stream, and it is forgotten.
 
+use crate::exec::cgroup;
 use crate::streams::mux::Mux;
 use crate::streams::task::Kind;
 use crate::wire::messages::{code, Failure, Outcome};
@@ -17,6 +18,7 @@ pub fn settle(mux: &mut Mux, task: usize) {
         Kind::Process(_) => settle_process(mux, task),
         Kind::Worker(_) => settle_worker(mux, task),
         Kind::Forward(_) => settle_forward(mux, task),
+        Kind::Kill(_) => settle_kill(mux, task),
     }
 }
 
@@ -55,8 +57,11 @@ fn finish_detached(mux: &mut Mux, task: usize) {
         return;
     }
     let Some(process) = mux.tasks.get_mut(task).and_then(|t| t.process_mut()) else { return };
-    if let Some(group) = process.cgroup.take() {
-        mux.cgroups.give(group);
+    if process.all_ended() {
+        if let Some(group) = process.cgroup.take() {
+            let id = process.id;
+            mux.give_back(id, group);
+        }
     }
     mux.finished.push_back(task);
     if mux.finished.len() > KEEP_FINISHED {
@@ -84,6 +89,14 @@ fn settle_worker(mux: &mut Mux, task: usize) {
         return mux.sessions.answer(link, &Outcome::cancelled());
     }
     mux.sessions.answer_encoded(link, &result);
+}
+
+/// RESULT, when the kernel says that nothing is left.
+fn settle_kill(mux: &mut Mux, task: usize) {
+    let Some(Kind::Kill(kill)) = mux.tasks.get_mut(task).map(|t| &t.kind) else { return };
+    if cgroup::is_empty(&kill.events) {
+        mux.answer_kill(task, &Outcome { all_ended: true, ..Outcome::default() });
+    }
 }
 
 /// RESULT, when both directions are over, or the server has reset the connection.

@@ -79,6 +79,7 @@ pub enum Kind {
     Process(Box<Process>),
     Worker(Worker),
     Forward(Forward),
+    Kill(Kill),
 }
 
 /// A forked child of the agent that works on files.
@@ -113,6 +114,17 @@ pub struct Waiting {
     /// requests go in, what it has to say comes out
     pub channel: Fd,
     pub token: Token,
+}
+
+/// Somebody waits for the end of a command, and of all it started, that was killed.
+pub struct Kill {
+    /// its number
+    pub process: u32,
+    /// its cgroup's events
+    pub events: Fd,
+    pub token: Token,
+    /// when the answer is given all the same, in monotonic ms
+    pub until: u64,
 }
 
 /// A connection inside the guest.

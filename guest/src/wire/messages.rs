@@ -646,6 +646,8 @@ pub struct ProcessRecord<'a> {
     pub pty: bool,
     pub started_s: u64,
     pub user: &'a [u8],
+    /// that there are of it now, threads included
+    pub processes: u32,
 }
 
 impl ProcessRecord<'_> {
@@ -662,6 +664,7 @@ impl ProcessRecord<'_> {
         put_uint(out, 8, self.pty.into());
         put_uint(out, 9, self.started_s);
         put_bytes(out, 10, self.user);
+        put_uint(out, 11, self.processes.into());
     }
 }
 
@@ -723,6 +726,8 @@ pub struct Failure {
     pub errno: i32,
     /// of `NO_SPACE`: what is full
     pub full: Full,
+    /// of a command for which there is no process left: encoded Processes, those that have the most
+    pub holders: Vec<Vec<u8>>,
 }
 
 /// What of a file system is used up, and where that is.
@@ -736,7 +741,7 @@ pub struct Full {
 
 impl Failure {
     pub fn new(code: u32, message: impl Into<Vec<u8>>) -> Failure {
-        Failure { code, message: message.into(), errno: 0, full: Full::default() }
+        Failure { code, message: message.into(), errno: 0, full: Full::default(), holders: Vec::new() }
     }
 }
 
@@ -754,7 +759,7 @@ pub struct Outcome {
     pub info: Option<Info>,
     pub entries: u64,
     pub bytes: u64,
-    /// a killed command: none of its processes is left
+    /// what was killed with all it started: nothing of it is left
     pub all_ended: bool,
 }
 
@@ -778,6 +783,9 @@ impl Outcome {
             put_uint(&mut body, 3, error.errno as u64);
             put_uint(&mut body, 4, error.full.no_inodes.into());
             put_uint(&mut body, 5, error.full.in_memory.into());
+            for holder in &error.holders {
+                put_field(&mut body, 6, holder);
+            }
             put_field(out, 1, &body);
         }
         put_uint(out, 2, self.exit_code.into());

@@ -32,11 +32,13 @@ function processInfo(process: Process): ProcessInfo {
     pty: process.pty,
     startedAt: new Date(process.startedS * 1000),
     user: text(process.user),
+    processes: process.running && process.processes === 0 ? undefined : process.processes,
   };
 }
 
 /**
- * The processes that the agent started, of all sessions: what runs, and the last 64 detached ones that have finished.
+ * The processes that the agent started, of all sessions: what runs, what has ended and left processes in the background (the last 512), and the last
+ * 64 detached ones that have finished.
  *
  * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL
  */
@@ -75,11 +77,13 @@ export function checkProcessId(id: number): void {
 }
 
 /**
- * Sends a signal to a process by the agent's number for it.
+ * Sends a signal to a process by the agent's number for it. SIGKILL with `tree` is done when the guest's kernel says that nothing of it is
+ * left (where the guest has cgroups; else when it was sent).
  *
  * @param id from {@link ProcessInfo} or {@link GuestProcess}
  * @param signal name or number; default "SIGTERM"
- * @throws SmolVMError PROCESS_NOT_FOUND, CONFIG_INVALID, TIMEOUT, ABORTED, AGENT_LOST, OUTCOME_UNKNOWN
+ * @throws SmolVMError PROCESS_NOT_FOUND, VM_BUSY if some of what was killed has not ended within 20 s, CONFIG_INVALID, TIMEOUT, ABORTED,
+ *   AGENT_LOST, OUTCOME_UNKNOWN
  */
 export async function signalProcess(
   session: AgentSession,
@@ -97,7 +101,7 @@ export async function signalProcess(
       what,
       effects: true,
       urgent: true,
-      context: "process",
+      context: "kill",
       details: { process: id },
     },
     Deadline.of(what, options),

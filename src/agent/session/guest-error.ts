@@ -1,10 +1,12 @@
 import { type ErrorCode, SmolVMError } from "../../errors.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
-import { GuestErrorCode as Code, type GuestError } from "../wire/messages.ts";
+import { GuestErrorCode as Code, type GuestError, type Process } from "../wire/messages.ts";
 import { linuxErrno } from "./linux-errno.ts";
 
 /** Longest sentence of the guest that is repeated in an error. */
 const MAX_MESSAGE = 300;
+/** Most commands that an error names. */
+const MAX_HOLDERS = 3;
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -87,9 +89,9 @@ function fullMeaning({ noInodes, inMemory }: GuestError): Meaning {
 }
 
 function meaningOf(error: GuestError, context: ErrorContext): Meaning {
-  const special =
-    context === "exec" ? EXEC[error.code] : context === "process" ? PROCESS[error.code] : undefined;
+  const special = SPECIAL[context]?.[error.code];
   if (special !== undefined) return special;
+  if (error.code === Code.LIMIT && error.holders.length > 0) return noProcessMeaning(error.holders);
   if (error.code === Code.NO_SPACE) return fullMeaning(error);
   if (error.code === Code.IO && DISK_ERRNOS.includes(error.errno)) return BROKEN_DISK;
   return COMMON[error.code] ?? UNKNOWN;
@@ -112,12 +114,45 @@ const PROCESS: Record<number, Meaning> = {
   [Code.NOT_FOUND]: {
     code: "PROCESS_NOT_FOUND",
     text: "the sandbox has no such process",
-    hint: "See what runs: processes.list()",
+    hint: "See what runs: processes.list(), which is smolvm ps NAME",
   },
 };
 
+const KILL: Record<number, Meaning> = {
+  ...PROCESS,
+  [Code.BUSY]: {
+    code: "VM_BUSY",
+    text: "some of what it started has not ended yet",
+    hint: "See whether it has meanwhile: processes.list(). What waits for a disk or a file system that hangs ends with the sandbox: vm.stop()",
+  },
+};
+
+const SPECIAL: Partial<Record<ErrorContext, Record<number, Meaning>>> = {
+  exec: EXEC,
+  process: PROCESS,
+  kill: KILL,
+};
+
+/** Who has the processes of which a command got none, as far as the guest says it. */
+function noProcessMeaning(holders: readonly Process[]): Meaning {
+  const known = holders.slice(0, MAX_HOLDERS).map(({ process, processes, argv }) => ({
+    id: process,
+    processes,
+    argv: argv.map((word) => escapeTerminal(Buffer.from(word).toString("utf8"), 60)),
+  }));
+  const named = known.map(
+    ({ id, processes, argv }) => `${processes} of command ${id} ('${argv.join(" ").slice(0, 40)}')`,
+  );
+  return {
+    code: "VM_BUSY",
+    text: `there are as many processes in the sandbox as its commands may have together, among them ${named.join(", ")}`,
+    hint: `End that command and all it started: processes.kill(${known[0]!.id}, "SIGKILL", { tree: true }), which is smolvm kill NAME ${known[0]!.id}. Or create the sandbox with more: limits: { pids }`,
+    details: { holders: known },
+  };
+}
+
 /** Which words and codes an error gets. */
-export type ErrorContext = "exec" | "process" | "file" | "machine" | "forward";
+export type ErrorContext = "exec" | "process" | "kill" | "file" | "machine" | "forward";
 
 /**
  * The SmolVMError for a request that the guest refused or failed. Pure. The guest's own words are escaped, cut, and kept apart.

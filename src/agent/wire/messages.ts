@@ -137,6 +137,8 @@ export interface Process {
   /** seconds since 1970 */
   startedS: number;
   user: Uint8Array;
+  /** that there are of it now, threads included; 0: none, or the guest does not know */
+  processes: number;
 }
 export const Process: Schema<Process> = message("Process", [
   [1, "process", "uint32"],
@@ -149,6 +151,7 @@ export const Process: Schema<Process> = message("Process", [
   [8, "pty", "bool"],
   [9, "startedS", "uint64"],
   [10, "user", "bytes"],
+  [11, "processes", "uint32"],
 ]);
 
 // --- files
@@ -544,6 +547,8 @@ export interface GuestError {
   noInodes: boolean;
   /** NO_SPACE: of a file system in memory */
   inMemory: boolean;
+  /** LIMIT, of a command: those that have the most processes */
+  holders: Process[];
 }
 export const GuestError: Schema<GuestError> = message("Error", [
   [1, "code", "uint32"],
@@ -551,6 +556,7 @@ export const GuestError: Schema<GuestError> = message("Error", [
   [3, "errno", "uint32"],
   [4, "noInodes", "bool"],
   [5, "inMemory", "bool"],
+  [6, "holders", Process, "repeated"],
 ]);
 
 /** Error.code */
@@ -590,7 +596,7 @@ export interface Result {
   info: Info | undefined;
   entries: number;
   bytes: number;
-  /** a killed command: none of its processes is left */
+  /** what was killed with all it started: nothing of it is left */
   allEnded: boolean;
 }
 export const Result: Schema<Result> = message("Result", [

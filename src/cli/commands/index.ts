@@ -25,6 +25,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         summary: "Open a login shell in a running sandbox",
         load: async () => (await import("./shell.ts")).shell,
       },
+      {
+        name: "ps",
+        summary: "List what runs in a sandbox",
+        load: async () => (await import("./ps.ts")).ps,
+      },
+      {
+        name: "kill",
+        summary: "End commands in a sandbox, with all they started",
+        load: async () => (await import("./kill.ts")).kill,
+      },
     ],
   },
   {

@@ -15,7 +15,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   list: "ls",
   new: "create",
   prune: "gc",
-  ps: "ls",
   pull: "image build",
   remove: "rm",
   show: "info",

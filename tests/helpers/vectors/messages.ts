@@ -261,6 +261,28 @@ export const MESSAGES: readonly Vector[] = [
   canonical("RESULT: no inodes left, in memory", "RESULT", "0a 08 08 08 18 1c 20 01 28 01", {
     error: { code: 8, errno: 28, no_inodes: true, in_memory: true },
   }),
+  canonical(
+    "RESULT: a command for which there is no process left",
+    "RESULT",
+    bytes(
+      1,
+      hex(
+        "08 0c 18 0b",
+        bytes(6, hex(number(1, 3), bytes(3, text("sh")), "20 01", number(11, 690))),
+        bytes(6, hex(number(1, 4), bytes(3, text("loop")), number(11, 7))),
+      ),
+    ),
+    {
+      error: {
+        code: 12,
+        errno: 11,
+        holders: [
+          { process: 3, argv: [text("sh")], running: true, processes: 690 },
+          { process: 4, argv: [text("loop")], processes: 7 },
+        ],
+      },
+    },
+  ),
   canonical("RESULT of a connection that was reset", "RESULT", "0a 02 08 14", { error: { code: 20 } }),
   canonical("RESULT: an error of code 0 is an error all the same", "RESULT", "0a 00", { error: {} }),
   canonical("RESULT: an error from the future", "RESULT", "0a 03 08 e707", { error: { code: 999 } }),

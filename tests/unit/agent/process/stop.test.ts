@@ -8,6 +8,7 @@ const error = (code: number): GuestError => ({
   errno: 0,
   noInodes: false,
   inMemory: false,
+  holders: [],
 });
 
 test("a killed command's fate is what the guest's kernel has said, and no more", () => {

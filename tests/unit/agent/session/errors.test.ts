@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { guestError } from "../../../../src/agent/session/guest-error.ts";
 import { interruptedError } from "../../../../src/agent/session/session-end.ts";
-import { type GuestError, GuestErrorCode } from "../../../../src/agent/wire/messages.ts";
+import { type GuestError, GuestErrorCode, Process } from "../../../../src/agent/wire/messages.ts";
+import { decode } from "../../../../src/agent/wire/schema.ts";
 import { ERROR_CODES } from "../../../../src/errors.ts";
 
 const said = (code: number, errno: number): GuestError => ({
@@ -10,6 +11,7 @@ const said = (code: number, errno: number): GuestError => ({
   errno,
   noInodes: false,
   inMemory: false,
+  holders: [],
 });
 
 describe("a guest's error", () => {
@@ -51,6 +53,24 @@ describe("a guest's error", () => {
     expect(names).toEqual([undefined, ...expected]);
     expect(guestError(said(GuestErrorCode.IO, 5), "file", "it").details.side).toBe("guest");
     expect(guestError(said(GuestErrorCode.IO, 5), "exec", "it").details).not.toHaveProperty("side");
+  });
+
+  test("of a command for which there is no process left names who has them and how to end it, escaped and cut", () => {
+    const holder = (process: number, argv: string) => ({
+      ...decode(Process, Buffer.alloc(0)),
+      process,
+      argv: [Buffer.from(argv)],
+      processes: 690,
+    });
+    const holders = [holder(3, "\u001b[2J"), holder(4, "x".repeat(500)), holder(5, "c"), holder(6, "d")];
+    const error = guestError({ ...said(GuestErrorCode.LIMIT, 11), holders }, "exec", "running 'true'");
+    expect(error).toMatchObject({
+      code: "VM_BUSY",
+      hint: expect.stringContaining("smolvm kill NAME 3"),
+      details: { errno: "EAGAIN", holders: [{ id: 3, processes: 690 }, { id: 4 }, { id: 5, argv: ["c"] }] },
+    });
+    expect(error.message).toContain("690 of command 3 ('\\x1b[2J')");
+    expect(error.message.length).toBeLessThan(400);
   });
 
   test("of a full disk says that it is the sandbox's, and how to get a larger one", () => {

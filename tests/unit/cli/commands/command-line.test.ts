@@ -64,7 +64,6 @@ test("what does something else than any of our commands is not taken for one", (
 });
 
 test.each([
-  ["ps", "ls"],
   ["list", "ls"],
   ["delete", "rm"],
   ["inspect", "info"],
