@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   PROCESS_NOT_FOUND: "the sandbox has no such process",
   FILE_NOT_FOUND: "the guest or host has no such file",
   FILE_EXISTS: "the file exists",
+  FILE_CHANGED: "the file is not of the version that was to be replaced (details.current: what is there now)",
   FILE_TYPE: "the file is a directory where a file is needed, or the reverse",
   FILE_PERMISSION: "the file may not be read or written by that user",
   FILE_CROSS_DEVICE:
@@ -110,6 +111,7 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   FILE_NOT_FOUND:
     "Look whether the path is right, and on which side: one of this machine, or of the sandbox.",
   FILE_EXISTS: "Choose another name, or remove what is there.",
+  FILE_CHANGED: "Read it again, change what is there now, and write that with its version: files.stat(path)",
   FILE_TYPE: "Look at what is there, and give the path of what is meant.",
   FILE_PERMISSION: "Look at its owner and mode (ls -l), or do it as another user.",
   FILE_CROSS_DEVICE: "Copy it and remove the old one, which is what mv does in the sandbox: mv FROM TO",

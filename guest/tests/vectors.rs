@@ -156,7 +156,11 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             let fields = fields.bytes(first, f.path).bytes("to", f.to).bytes("user", f.user);
             let fields = fields.int("offset", f.offset).int("length", f.length).int("mode", f.mode.into());
             let fields = fields.int("mtime_s", f.mtime_s).int("mtime_ns", f.mtime_ns.into());
-            let fields = fields.flag("parents", f.parents).flag("exclusive", f.exclusive).flag("append", f.append);
+            let fields = fields
+                .flag("parents", f.parents)
+                .flag("exclusive", f.exclusive)
+                .flag("append", f.append)
+                .bytes("if_version", f.if_version);
             let fields = fields.flag("follow", f.follow).flag("recursive", f.recursive).flag("force", f.force);
             (name, fields.flag("replace", f.replace).flag("keep_owner", f.keep_owner).done())
         }
@@ -381,6 +385,7 @@ fn encode_file(message: &Value) -> Vec<u8> {
         inode: bytes(&message["inode"]).try_into().map_or(0, u64::from_le_bytes),
         btime_s: int(message, "btime_s"),
         btime_ns: int(message, "btime_ns") as u32,
+        version: bytes(&message["version"]).try_into().unwrap_or_default(),
     };
     let mut out = Vec::new();
     info.encode(&mut out);

@@ -72,6 +72,39 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     await expect(vm.files.remove("/root/kinds")).rejects.toMatchObject({ details: { errno: "ENOTEMPTY" } });
   });
 
+  test("are written if nobody has changed them, the image's own too", async () => {
+    for (const path of ["/etc/hostname", "/root/mine", "/etc/passwd"]) {
+      const content = path === "/etc/passwd" ? await vm.files.readText(path) : "one\n";
+      if (path === "/root/mine") await vm.files.write(path, content);
+      const { version } = await vm.files.stat(path);
+      const written = await vm.files.write(path, content, { ifVersion: version });
+      await vm.run(["touch", "-d", "2001-01-01", path]);
+      await expect(vm.files.write(path, "lost", { ifVersion: written.version })).rejects.toMatchObject({
+        code: "FILE_CHANGED",
+        details: { current: { path } },
+      });
+      expect(await vm.files.readText(path)).toBe(content);
+    }
+    await expect(vm.files.write("/root/mine", "", { exclusive: true })).rejects.toMatchObject({
+      code: "FILE_EXISTS",
+      details: { errno: "EEXIST" },
+    });
+  });
+
+  test("are told once by a watch when they are written by us", async () => {
+    await vm.files.mkdir("/srv/ours");
+    await using watch = await vm.files.watch("/srv/ours");
+    await vm.files.write("/srv/ours/a", "1");
+    await vm.files.write("/srv/ours/a", "2");
+    await vm.files.write("/srv/ours/end", "");
+    const said: string[] = [];
+    for await (const { kind, path } of watch) {
+      said.push(`${kind} ${path}`);
+      if (path === "end") break;
+    }
+    expect(said).toEqual(["created a", "changed a", "created end"]);
+  });
+
   test("that are directories keep contents, modes, times and links both ways", async () => {
     const source = join(local, "source");
     mkdirSync(join(source, "sub"), { recursive: true });

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::sys::{check, Res};
 use crate::wire::messages::file_kind::{BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, FILE, OTHER, SOCKET, SYMLINK};
-use crate::wire::messages::{FileInfo, Outcome};
+use crate::wire::messages::{FileInfo, Outcome, Version};
 
 /// What statx(2) said.
 pub struct FileStat(libc::statx);
@@ -65,6 +65,17 @@ impl FileStat {
         (u64::from(self.0.stx_dev_major) << 32 | u64::from(self.0.stx_dev_minor), self.0.stx_ino)
     }
 
+    /// Inode, time of the last change of anything (which nobody can set), size: as good as the clock's ticks, some ms.
+    pub fn version(&self) -> Version {
+        let time = &self.0.stx_ctime;
+        let changed = (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.into());
+        let mut version = Version::default();
+        for (part, value) in version.chunks_exact_mut(8).zip([self.0.stx_ino, changed, self.0.stx_size]) {
+            part.copy_from_slice(&value.to_le_bytes());
+        }
+        version
+    }
+
     /// A symlink's target, empty for everything else.
     pub fn target(&self, dir: i32, path: &CStr) -> Vec<u8> {
         if !self.is_symlink() {
@@ -97,7 +108,7 @@ impl FileStat {
     /// All that is known.
     pub fn info<'a>(&self, path: &'a [u8], target: &'a [u8]) -> FileInfo<'a> {
         let stat = &self.0;
-        let mut info = FileInfo { inode: stat.stx_ino, ..self.tree_info(path, target) };
+        let mut info = FileInfo { inode: stat.stx_ino, version: self.version(), ..self.tree_info(path, target) };
         if stat.stx_mask & libc::STATX_BTIME != 0 {
             info.btime_s = seconds(&stat.stx_btime);
             info.btime_ns = stat.stx_btime.tv_nsec;

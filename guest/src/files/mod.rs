@@ -16,6 +16,7 @@ pub mod temporary;
 pub mod times;
 pub mod tree_read;
 pub mod tree_write;
+pub mod unchanged;
 pub mod watch;
 pub mod watch_tree;
 pub mod watched;

@@ -10,6 +10,7 @@ use crate::files::mover::Mover;
 use crate::files::paths::{directory_of, follow, make_parents, rename_at};
 use crate::files::temporary::{make_temporary, Place, NEW_FILE};
 use crate::files::times::set_mtime;
+use crate::files::unchanged::{check_version, lock_unchanged};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::file_kind::FILE;
 use crate::wire::messages::{code, Failure, FileRequest, Outcome};
@@ -30,6 +31,7 @@ pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<
         Err(Errno(libc::ENOENT)) => None,
         Err(error) => return Err(fail()(error)),
     };
+    check_version(request, existing.as_ref())?;
     if let Some(stat) = &existing {
         if request.exclusive {
             return Err(fail()(Errno(libc::EEXIST)));
@@ -136,6 +138,7 @@ fn replace(
             if aborted() {
                 return Err(Failure::new(code::CANCELLED, "the request was cancelled"));
             }
+            let _locked = lock_unchanged(request, path)?;
             rename_at(libc::AT_FDCWD, &temporary, path, !request.exclusive).map_err(fail())
         });
     if let Err(error) = written {

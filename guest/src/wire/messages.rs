@@ -26,6 +26,7 @@ pub mod code {
     pub const RESET: u32 = 20;
     pub const CROSS_DEVICE: u32 = 21;
     pub const STOPPING: u32 = 22;
+    pub const CHANGED: u32 = 23;
 }
 
 type Decoded<T> = Result<T, Malformed>;
@@ -243,6 +244,8 @@ pub struct FileRequest<'a> {
     pub force: bool,
     pub replace: bool,
     pub keep_owner: bool,
+    /// write: what is to be there; empty: whatever is
+    pub if_version: &'a [u8],
 }
 
 /// Which file request it is; the number is the field of `Open`.
@@ -277,6 +280,7 @@ impl<'a> FileRequest<'a> {
                 (Write, 5) => r.mtime_ns = value.u32()?,
                 (Write, 6) => r.exclusive = value.bool()?,
                 (Write, 8) => r.append = value.bool()?,
+                (Write, 9) => r.if_version = value.bytes()?,
                 (Stat, 2) => r.follow = value.bool()?,
                 (Remove | Watch, 2) => r.recursive = value.bool()?,
                 (Remove, 3) => r.force = value.bool()?,
@@ -557,7 +561,12 @@ pub struct FileInfo<'a> {
     /// 0: the file system keeps none
     pub btime_s: u64,
     pub btime_ns: u32,
+    /// another one after every change; all zero: not told
+    pub version: Version,
 }
+
+/// What tells a file from what it was and will be.
+pub type Version = [u8; 24];
 
 impl<'a> FileInfo<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -576,6 +585,9 @@ impl<'a> FileInfo<'a> {
         }
         put_uint(out, 11, self.btime_s);
         put_uint(out, 12, self.btime_ns.into());
+        if self.version != Version::default() {
+            put_bytes(out, 13, &self.version);
+        }
     }
 
     pub fn decode(buf: &'a [u8]) -> Decoded<Self> {
@@ -728,6 +740,8 @@ pub struct Failure {
     pub full: Full,
     /// of a command for which there is no process left: encoded Processes, those that have the most
     pub holders: Vec<Vec<u8>>,
+    /// of `CHANGED`: what is there, as an encoded FileInfo; empty: nothing
+    pub found: Vec<u8>,
 }
 
 /// What of a file system is used up, and where that is.
@@ -741,7 +755,14 @@ pub struct Full {
 
 impl Failure {
     pub fn new(code: u32, message: impl Into<Vec<u8>>) -> Failure {
-        Failure { code, message: message.into(), errno: 0, full: Full::default(), holders: Vec::new() }
+        Failure {
+            code,
+            message: message.into(),
+            errno: 0,
+            full: Full::default(),
+            holders: Vec::new(),
+            found: Vec::new(),
+        }
     }
 }
 
@@ -765,8 +786,9 @@ pub struct Outcome {
 
 impl Outcome {
     /// An outcome that is a failure.
-    pub fn failed(failure: Failure) -> Outcome {
-        Outcome { error: Some(failure), ..Outcome::default() }
+    pub fn failed(mut failure: Failure) -> Outcome {
+        let file = std::mem::take(&mut failure.found);
+        Outcome { error: Some(failure), file, ..Outcome::default() }
     }
 
     /// The outcome of what RESET stopped.

@@ -18,6 +18,7 @@ const WRITE: Names<WriteOptions> = {
   mtime: true,
   parents: true,
   exclusive: true,
+  ifVersion: true,
   append: true,
 };
 const TRANSFER: Names<TransferOptions> = { ...FILE, parents: true, onProgress: true };

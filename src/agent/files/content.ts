@@ -7,9 +7,11 @@ import { messageOf } from "../../util/message-of.ts";
 import { Inflow } from "../session/inflow.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { StdinSource } from "../types.ts";
+import { GuestErrorCode, type Result } from "../wire/messages.ts";
+import { fileInfo } from "./file-info.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
 import { Outflow } from "./outflow.ts";
-import type { FileOptions } from "./types.ts";
+import type { FileOptions, GuestFileInfo } from "./types.ts";
 
 /** Most bytes that `read` puts together in memory, unless told otherwise. */
 export const DEFAULT_MAX_READ_BYTES: number = 256 * 1024 * 1024;
@@ -38,6 +40,11 @@ export interface WriteOptions extends FileOptions {
   parents?: boolean | undefined;
   /** FILE_EXISTS if there is a file. Default false */
   exclusive?: boolean | undefined;
+  /**
+   * the {@link GuestFileInfo.version} that the file had when its content was read: another one, or no file, is FILE_CHANGED and nothing is
+   * written. Looked at in the guest right before the file is replaced, one writer after the other; not with `exclusive` or `append`
+   */
+  ifVersion?: string | undefined;
   /** add to the end of the file, in place, instead of replacing it as a whole. Default false */
   append?: boolean | undefined;
 }
@@ -136,9 +143,34 @@ function openWrite(session: AgentSession, path: string, options: WriteOptions, d
     parents: options.parents ?? false,
     exclusive: options.exclusive ?? false,
     append: options.append ?? false,
+    ifVersion: version(options),
   };
   const what = `writing ${showPath(path)}`;
-  return new Outflow(session, { open: { fileWrite }, what, effects: true, context: "file" }, deadline);
+  const details = ({ error, file }: Result) =>
+    error?.code === GuestErrorCode.CHANGED ? { current: file && fileInfo(file, path) } : {};
+  return new Outflow(
+    session,
+    { open: { fileWrite }, what, effects: true, context: "file", details },
+    deadline,
+  );
+}
+
+function version({ ifVersion, exclusive, append }: WriteOptions): Uint8Array | undefined {
+  if (ifVersion === undefined) return undefined;
+  const fail = (problem: string, hint: string): SmolVMError =>
+    new SmolVMError("CONFIG_INVALID", `ifVersion: ${problem}`, { hint, details: { option: "ifVersion" } });
+  if (typeof ifVersion !== "string" || !/^(?:[0-9a-f]{2}){1,32}$/.test(ifVersion)) {
+    const older =
+      "One that is empty comes from an agent that is older than this smolvm: create the sandbox again.";
+    throw fail("is not a version that stat, list or write gave", older);
+  }
+  if (exclusive === true || append === true) {
+    throw fail(
+      `makes no sense with ${exclusive === true ? "exclusive" : "append"}`,
+      "Leave one of the two out: exclusive wants no file, ifVersion that one, and append takes any.",
+    );
+  }
+  return Buffer.from(ifVersion, "hex");
 }
 
 /** Checked before anything is asked of the guest. @throws SmolVMError CONFIG_INVALID */
@@ -159,7 +191,7 @@ export async function writeContent(
   content: Content,
   options: WriteOptions,
   deadline: Deadline,
-): Promise<void> {
+): Promise<GuestFileInfo> {
   const outflow = openWrite(session, path, options, deadline);
   const whole = contentOf(content);
   if (whole !== undefined) void outflow.send([whole]);
@@ -181,7 +213,8 @@ export async function writeContent(
       );
     }
   }
-  await outflow.end();
+  const { file } = await outflow.end();
+  return fileInfo(file, path);
 }
 
 export async function writeStream(

@@ -4,6 +4,9 @@ import { violation } from "../wire/violation.ts";
 import { mtimeOf } from "./tree-policy.ts";
 import type { GuestFileInfo } from "./types.ts";
 
+/** Longest version of a file (PROTOCOL.md). */
+const MAX_VERSION_BYTES = 32;
+
 /**
  * What a guest says of a file, as users see it.
  * @param path what it was asked for
@@ -21,6 +24,7 @@ export function fileInfo(info: FileInfo | undefined, path: string): GuestFileInf
     mtime: new Date(mtimeOf(info) * 1000),
     birthtime: birthtime(info),
     inode: inode(info.inode),
+    version: version(info.version),
     uid: info.uid,
     gid: info.gid,
     target: info.type === FileType.symlink ? text(info.target) : undefined,
@@ -51,6 +55,11 @@ function inode(bytes: Uint8Array): string | undefined {
   if (bytes.length === 0) return undefined;
   if (bytes.length !== 8) throw violation(`an inode of ${bytes.length} bytes`);
   return Buffer.from(bytes).readBigUInt64LE().toString();
+}
+
+function version(bytes: Uint8Array): string {
+  if (bytes.length > MAX_VERSION_BYTES) throw violation(`a version of ${bytes.length} bytes`);
+  return Buffer.from(bytes).toString("hex");
 }
 
 function birthtime({ btimeS, btimeNs }: FileInfo): Date | undefined {

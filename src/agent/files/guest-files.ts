@@ -28,7 +28,7 @@ import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./watch.ts";
 
 /** Most of a directory's listing that is taken from a guest. */
-const MAX_LIST_BYTES = 64 * 1024 * 1024;
+const MAX_LIST_BYTES = 256 * 1024 * 1024;
 const MAX_LIST_ENTRIES = 1_000_000;
 
 /**
@@ -78,13 +78,22 @@ export class GuestFiles {
    * Writes a file: all of it, or (whatever fails) none of it, the old content staying as it was; unless `append` is set. A
    * symlink is followed; a file that is replaced keeps its mode and owner. `errno`: EISDIR of a directory, EEXIST with `exclusive`, ENOENT
    * where the directory is missing (`parents` makes it), ETXTBSY with `append` to a program that runs.
+   *
+   * To change a file that others may change, too, so that nobody's change is lost:
+   *
+   *     const { version } = await vm.files.stat(path);
+   *     const text = edit(await vm.files.readText(path));
+   *     await vm.files.write(path, text, { ifVersion: version }); // FILE_CHANGED: begin again
+   *
+   * @returns the file as it was written
+   * @throws SmolVMError FILE_CHANGED with `ifVersion`: `details.current` is what is there now, undefined if nothing is
    */
-  async write(path: string, content: Content, options: WriteOptions = {}): Promise<void> {
+  async write(path: string, content: Content, options: WriteOptions = {}): Promise<GuestFileInfo> {
     checkFileOptions("write", options);
     guestPath(path);
     checkContent(content);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
-    await writeContent(await this.#session(deadline), path, content, options, deadline);
+    return writeContent(await this.#session(deadline), path, content, options, deadline);
   }
 
   /** As {@link write}, from a stream: the file is in place when it has finished. Destroying it leaves the old file. */

@@ -32,6 +32,11 @@ export interface GuestFileInfo {
   readonly birthtime: Date | undefined;
   /** which file of its file system it is, in decimal (it may exceed what a number holds); undefined from an older sandbox's agent */
   readonly inode: string | undefined;
+  /**
+   * Another one after every change of content, mode, owner or times, by whomever: for `ifVersion` of {@link WriteOptions}. Opaque; as exact as
+   * the guest's clock ticks (4 to 10 ms). Empty from an older sandbox's agent.
+   */
+  readonly version: string;
   readonly uid: number;
   readonly gid: number;
   /** of a symlink: where it leads, unresolved */

@@ -22,7 +22,7 @@ export interface Call {
   /** credit for the answer's channels, in bytes; default {@link CALL_WINDOW} */
   readonly window?: number;
   /** facts for the error's `details` */
-  readonly details?: Record<string, unknown>;
+  readonly details?: Record<string, unknown> | ((result: Result) => Record<string, unknown>);
 }
 
 /** What happens in between. A hook that throws ends the call with what it threw. */
@@ -82,8 +82,13 @@ export function call(
         end: (channel) => hooked(() => hooks.end?.(channel)),
         result: (result) => {
           settle();
-          if (result.error === undefined) resolve(result);
-          else reject(guestError(result.error, context, what, details));
+          if (result.error === undefined) return resolve(result);
+          try {
+            const facts = typeof details === "function" ? details(result) : details;
+            reject(guestError(result.error, context, what, facts));
+          } catch (error) {
+            reject(error); // the guest's facts were none
+          }
         },
         lost: (error) => {
           settle();

@@ -36,6 +36,7 @@ const COMMON: Record<number, Meaning> = {
   [Code.INVALID]: { code: "CONFIG_INVALID", text: "the guest found the request invalid" },
   [Code.NOT_FOUND]: { code: "FILE_NOT_FOUND", text: "no such file or directory in the guest" },
   [Code.EXISTS]: { code: "FILE_EXISTS", text: "it exists in the guest" },
+  [Code.CHANGED]: { code: "FILE_CHANGED", text: "it has changed meanwhile" },
   [Code.NOT_DIRECTORY]: { code: "FILE_TYPE", text: "not a directory" },
   [Code.IS_DIRECTORY]: { code: "FILE_TYPE", text: "it is a directory" },
   [Code.NOT_EMPTY]: {

@@ -184,6 +184,8 @@ export interface FileInfo {
   /** 0: the file system keeps none */
   btimeS: number;
   btimeNs: number;
+  /** opaque: another one after every change */
+  version: Uint8Array;
 }
 export const FileInfo: Schema<FileInfo> = message("FileInfo", [
   [1, "path", "bytes"],
@@ -198,6 +200,7 @@ export const FileInfo: Schema<FileInfo> = message("FileInfo", [
   [10, "inode", "bytes"],
   [11, "btimeS", "uint64"],
   [12, "btimeNs", "uint32"],
+  [13, "version", "bytes"],
 ]);
 
 export interface FileRead {
@@ -222,6 +225,8 @@ export interface FileWrite {
   exclusive: boolean;
   user: Uint8Array;
   append: boolean;
+  /** what is to be there; empty: whatever is */
+  ifVersion: Uint8Array;
 }
 export const FileWrite: Schema<FileWrite> = message("FileWrite", [
   [1, "path", "bytes"],
@@ -232,6 +237,7 @@ export const FileWrite: Schema<FileWrite> = message("FileWrite", [
   [6, "exclusive", "bool"],
   [7, "user", "bytes"],
   [8, "append", "bool"],
+  [9, "ifVersion", "bytes"],
 ]);
 
 export interface Stat {
@@ -583,6 +589,7 @@ export const GuestErrorCode = {
   RESET: 20,
   CROSS_DEVICE: 21,
   STOPPING: 22,
+  CHANGED: 23,
 } as const;
 
 export interface Result {
