@@ -14,6 +14,8 @@ export interface Load {
   readonly hitsOthers?: boolean;
   /** /proc is no longer where it was */
   readonly hidesProc?: boolean;
+  /** more processes than a command has */
+  readonly pids?: number;
   /** its user in the guest; default root */
   readonly user?: string;
 }
@@ -37,6 +39,56 @@ const python = (...lines: string[]): string => `exec python3 -c '${lines.join("\
 const loops = (count: number): string =>
   `mkfifo /run/go; i=0; while [ $i -lt ${count} ]; do (read _; while :; do :; done) </run/go & i=$((i+1)); done; exec 3>/run/go 3>&-; rm /run/go; wait`;
 
+/** Where PID 1 can be written to, by rights or with force. */
+const MAPS =
+  'maps = [(int(a, 16), int(b, 16)) for a, b in (l.split()[0].split("-") for l in open("/proc/1/maps") if "[v" not in l)]';
+
+/**
+ * What root of the guest can do to PID 1 on purpose: root has all capabilities, and that one owns its machine is no
+ * secret. Each prints "done" when it has, "refused" when it may not.
+ */
+export const ATTACKS: readonly { readonly name: string; readonly command: string }[] = [
+  {
+    name: "PID 1 stopped with ptrace(2)",
+    command: python(
+      "import ctypes, time",
+      "ptrace = ctypes.CDLL(None).ptrace",
+      "ptrace.argtypes = [ctypes.c_long] * 4",
+      'print("refused" if ptrace(0x4206, 1, 0, 0) else "done", flush=True)', // PTRACE_SEIZE
+      "ptrace(0x4207, 1, 0, 0)", // PTRACE_INTERRUPT
+      "time.sleep(10000)",
+    ),
+  },
+  {
+    name: "PID 1's memory overwritten with process_vm_writev(2)",
+    command: python(
+      "import ctypes, time",
+      'class Iovec(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]',
+      "junk = ctypes.create_string_buffer(4096)",
+      "write = ctypes.CDLL(None).process_vm_writev",
+      "def put(at): return write(1, ctypes.byref(Iovec(ctypes.addressof(junk), 4096)), 1, ctypes.byref(Iovec(at, 4096)), 1, 0)",
+      "try:",
+      `  ${MAPS}`,
+      "except PermissionError: maps = [(0x400000, 0x401000)]",
+      'print("done" if sum(put(at) > 0 for a, b in maps for at in range(a, b, 4096)) else "refused", flush=True)',
+      "time.sleep(10000)",
+    ),
+  },
+  {
+    name: "PID 1's code overwritten through /proc/1/mem",
+    command: python(
+      "import os, time",
+      "try:",
+      `  ${MAPS}`,
+      '  mem = os.open("/proc/1/mem", os.O_RDWR)',
+      "  for a, b in maps: os.pwrite(mem, bytes(b - a), a)",
+      '  print("done", flush=True)',
+      'except PermissionError: print("refused", flush=True)',
+      "time.sleep(10000)",
+    ),
+  },
+];
+
 /** Fills a file until nothing more fits. */
 const fill = (path: string): string => `cat /dev/zero >${path} 2>/dev/null`;
 
@@ -59,7 +111,13 @@ export const LOADS: readonly Load[] = [
     inForce: moreThan(150),
   },
   { name: "100 busy loops", command: loops(100), inForce: running(80) },
-  { name: "1,000 busy loops", command: loops(1000), inForce: running(800), own: { memSizeMib: 512 } },
+  {
+    name: "1,000 busy loops",
+    command: loops(1000),
+    inForce: running(800),
+    own: { memSizeMib: 512 },
+    pids: 1500,
+  },
   {
     name: "all the memory, again and again",
     command: `while :; do (${python("a = []", "while True: a.append(bytearray(1 << 20))")}); echo loaded; done`,

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SmolVM } from "../../src/index.ts";
+import { isSmolVMError, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { type Keys, openKeys, type Times, useBeside } from "../helpers/beside.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
-import { LOADS, type Load, threadCount } from "./hostile-loads.ts";
+import { ATTACKS, LOADS, type Load, threadCount } from "./hostile-loads.ts";
 
 useTempHome();
 
@@ -29,6 +29,63 @@ describe.each(BACKENDS)("a hostile command on %s", (backend) => {
   });
 });
 
+describe.each(BACKENDS)("an attack on PID 1 on %s", (backend) => {
+  const attack = async (vm: SmolVM, command: string, user?: string): Promise<string> => {
+    const { id } = await vm.spawn(command, { detached: true, user }).started;
+    let said = "";
+    const reading = (async () => {
+      for await (const { data } of vm.processes.attach(id)) said += Buffer.from(data).toString();
+    })().catch(() => {}); // nobody answers any more: that is what is looked at
+    await Promise.race([
+      reading,
+      until("it has acted", () => /done|refused/.test(said), 20_000).catch(() => {}),
+    ]);
+    return said;
+  };
+
+  test.each(ATTACKS)("is refused to a user: $name", async ({ command }) => {
+    await using vm = await SmolVM.create(small(backend));
+    expect(await attack(vm, command, "nobody")).toBe("refused\n");
+    expect(await vm.run("echo hi", { timeoutMs: DEADLINE_MS })).toMatchObject({ stdout: "hi\n" });
+  });
+
+  test.each(ATTACKS)(
+    "of root ends in errors within their limits, and stop and rm: $name",
+    async ({ command }) => {
+      const vm = await SmolVM.create(small(backend));
+      try {
+        expect(await attack(vm, command)).not.toContain("refused");
+        const timeoutMs = 2_000;
+        const asked: [string, () => Promise<unknown>][] = [
+          ["run", () => vm.run("echo hi", { timeoutMs })],
+          ["files", () => vm.files.readText("/etc/passwd", { timeoutMs })],
+          ["processes", () => vm.processes.list({ timeoutMs })],
+        ];
+        for (const [what, ask] of asked) {
+          const start = performance.now();
+          const error = await ask().catch((reason: unknown) => reason);
+          const took = performance.now() - start;
+          console.log(
+            `${what}: ${isSmolVMError(error) ? error.code : String(error)} after ${took.toFixed(0)} ms`,
+          );
+          expect(isSmolVMError(error)).toBe(true);
+          expect(took).toBeLessThan(timeoutMs + DEADLINE_MS);
+        }
+        const start = performance.now();
+        await vm.stop();
+        console.log(`stop: ${(performance.now() - start).toFixed(0)} ms`);
+        // Where the guest itself has ended, that stays known.
+        expect((await vm.info()).state).toMatch(/^(stopped|error)$/);
+        await vm.start();
+        expect(await vm.run("echo hi")).toMatchObject({ stdout: "hi\n" });
+        await attack(vm, command);
+      } finally {
+        await vm.delete({ force: true });
+      }
+    },
+  );
+});
+
 /** Beside the load the sandbox does what it is asked; the load is killed when its time is over, and nothing of it is left. */
 async function survives(vm: SmolVM, load: Load): Promise<void> {
   const before = await threadCount(vm);
@@ -40,6 +97,7 @@ async function survives(vm: SmolVM, load: Load): Promise<void> {
   const running = vm.run(load.command, {
     signal: end.signal,
     user: load.user,
+    limits: load.pids === undefined ? undefined : { pids: load.pids },
     onStdout: (chunk) => {
       isLoaded ||= Buffer.from(chunk).includes("loaded");
     },
