@@ -33,6 +33,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // the image commands: images have no facade of their own
       "images",
       "vm/supervisor/manage.ts",
+      "vm/info/condition.ts",
       "vm/info/list.ts",
       "vm/lifecycle/may-remove.ts",
       "config/defaults.ts",
@@ -40,6 +41,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "host/terminal/is-terminal.ts",
       "host/package.ts",
       "host/files/compile-cache.ts",
+      "host/files/compiled-code.ts",
       "host/files/paths.ts",
       "host/terminal/raw-terminal.ts",
       // tables and pure functions that are shown as they are

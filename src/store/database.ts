@@ -15,6 +15,11 @@ const SQLITE_NOTADB = 26;
 /** How long others may keep the store from being written. */
 const BUSY_MS = 10_000;
 const PAUSE_MS = 5;
+/**
+ * Pages in the write-ahead log after which a commit copies them into the database, without waiting for anybody. A command ends without closing
+ * the store, and where nobody else has it open the next one reads the whole log: 1 MiB of it takes 0.3 ms, SQLite's own 1000 pages 1.
+ */
+const CHECKPOINT_PAGES = 250;
 
 /**
  * Opens the store, making and migrating it if needed. The only file that knows SQL's dialect and setting up.
@@ -30,7 +35,9 @@ export function openDatabase(path: string): DatabaseSync {
     // NORMAL: no fsync per commit; after a power loss the last
     // commits may be missing, which recovery must cope with anyway (no VMM survives a power loss).
     useWal(database);
-    database.exec("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
+    database.exec(
+      `PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};`,
+    );
     migrate(database, path);
     layBallast(path);
     return database;

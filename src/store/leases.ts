@@ -39,12 +39,15 @@ export class ChannelLeases {
     write(this.#database, "DELETE FROM channel_waiters WHERE ticket = ?", ticket);
   }
 
-  /** Takes a free port of 1..ports if it is this ticket's turn, and leaves the queue. */
-  tryAcquire(vmId: string, ticket: number, ports: number): Lease | undefined {
+  /**
+   * Takes a free port of 1..ports if it is this ticket's turn, and leaves the queue.
+   * @param ticket undefined: not queued yet. Where a port is free for who comes last, as mostly, that is one write less
+   */
+  tryAcquire(vmId: string, ticket: number | undefined, ports: number): Lease | undefined {
     return transaction(this.#database, () => {
       const waiters = this.#database
         .prepare("SELECT ticket, holder FROM channel_waiters WHERE vm_id = ? AND ticket < ? ORDER BY ticket")
-        .all(vmId, ticket);
+        .all(vmId, ticket ?? Number.MAX_SAFE_INTEGER);
       let ahead = 0;
       for (const waiter of waiters) {
         if (isAlive(holderOf(waiter))) ahead++;
@@ -61,7 +64,7 @@ export class ChannelLeases {
       free.sort((a, b) => Number(a.takenOver) - Number(b.takenOver));
       const lease = free[ahead]; // the ones before belong to those who came first
       if (!lease) return undefined;
-      this.withdraw(ticket);
+      if (ticket !== undefined) this.withdraw(ticket);
       this.#database
         .prepare("INSERT OR REPLACE INTO channel_leases (vm_id, port, holder) VALUES (?, ?, ?)")
         .run(vmId, lease.port, thisProcess());

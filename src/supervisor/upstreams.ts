@@ -57,10 +57,8 @@ export class Upstreams {
     const { leases } = this.#home.store;
     const { id } = record;
     if (sessionsAreUnlimited(record) || !leases.takeControl(id)) return 0;
-    const ticket = leases.enqueue(id);
-    const lease = leases.tryAcquire(id, ticket, record.spec.machine.sessionPorts);
+    const lease = leases.tryAcquire(id, undefined, record.spec.machine.sessionPorts);
     if (lease) return lease.port;
-    leases.withdraw(ticket);
     throw new SmolVMError(
       "CHANNEL_BUSY",
       "all channels of the sandbox are in use, one of them by an older supervisor",

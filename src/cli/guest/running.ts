@@ -1,5 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
+import { conditionOf } from "../../vm/info/condition.ts";
 
 /**
  * The sandbox of that name, which has to be running, about to be, or one that is meant to start by itself: the library would also start one that
@@ -7,9 +8,9 @@ import { SmolVM } from "../../smolvm.ts";
  * @throws SmolVMError VM_NOT_FOUND; VM_STATE with the exact start command
  */
 export async function runningSandbox(name: string): Promise<SmolVM> {
-  const vm = await SmolVM.get(name);
-  const { state, error, autoStart } = await vm.info();
-  if (state === "running" || state === "starting" || autoStart) return vm;
+  const vm = await conditionOf(name);
+  const { state, error, autoStart } = vm;
+  if (state === "running" || state === "starting" || autoStart) return SmolVM.from(vm);
   const why = error === undefined ? "" : ` (${error.message})`;
   throw new SmolVMError(
     "VM_STATE",

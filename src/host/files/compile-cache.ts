@@ -13,16 +13,18 @@ const KEEP_BYTES = 64 * 2 ** 20;
 /**
  * Lets Node keep what it has compiled, and looks once a day that it does not become too much. In the user's own directory: Node's default is in the
  * shared /tmp, where others could plant code.
+ * @returns that directory; undefined where it cannot be
  */
-export function useCompileCache(): void {
+export function useCompileCache(): string | undefined {
   const directory = join(processPaths().cacheDir, "compile");
   try {
     makeDirectory(directory, 0o700); // Node's own way never returns where that is impossible
     if (Date.now() - statSync(directory).mtimeMs > DAY_MS) pruneCompileCache(directory, Date.now());
   } catch {
-    return; // slower without; what needs the directories says what is wrong with them
+    return undefined; // slower without; what needs the directories says what is wrong with them
   }
   enableCompileCache?.(directory);
+  return directory;
 }
 
 /** Removes what is old from the cache, and the oldest while it is too large. Its own time says when this was done. */

@@ -32,13 +32,14 @@ export async function findWay(home: Home, record: VmRecord, deadline: Deadline):
   const { leases, supervisor } = home.store;
   const { id } = record;
   const ports = record.spec.machine.sessionPorts;
-  const ticket = leases.enqueue(id);
+  let ticket: number | undefined;
   const startedAt = monotonicMs();
   let relayFailed: unknown;
   try {
     for (;;) {
       const lease = leases.tryAcquire(id, ticket, ports);
       if (lease) return { endpoint: endpointOf(home, record, lease.port), lease, fresh: false };
+      ticket ??= leases.enqueue(id);
       const waitedMs = monotonicMs() - startedAt;
       if (relayFailed === undefined && (waitedMs > PATIENCE_MS || supervisor.current())) {
         try {
@@ -56,7 +57,7 @@ export async function findWay(home: Home, record: VmRecord, deadline: Deadline):
       await deadline.sleep(QUEUE_POLL_MS);
     }
   } catch (error) {
-    leases.withdraw(ticket);
+    if (ticket !== undefined) leases.withdraw(ticket);
     throw error;
   }
 }
@@ -78,7 +79,7 @@ export function firstLease(home: Home, record: VmRecord): Lease | undefined {
   const { leases } = home.store;
   leases.clear(record.id);
   if (sessionsAreUnlimited(record)) return undefined;
-  const lease = leases.tryAcquire(record.id, leases.enqueue(record.id), record.spec.machine.sessionPorts);
+  const lease = leases.tryAcquire(record.id, undefined, record.spec.machine.sessionPorts);
   if (!lease) throw new SmolVMError("INTERNAL", "a machine that was just launched has no free session port");
   return lease;
 }

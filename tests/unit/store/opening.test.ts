@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openDatabase } from "../../../src/store/database.ts";
+import { openDatabase, write } from "../../../src/store/database.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -32,4 +32,29 @@ test("a new store waits for who is opening it as well", async () => {
   expect(database.prepare("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
   database.close();
   await once(opener, "exit");
+});
+
+test("the log that the next process reads stays short although nobody closes the store, with a reader beside it, and nothing is lost", () => {
+  const path = join(directory, "store.db");
+  const note = (database: ReturnType<typeof openDatabase>): unknown =>
+    write(database, "INSERT INTO channel_waiters (vm_id, holder) VALUES ('box', 'h')");
+  const count = (database: ReturnType<typeof openDatabase>): unknown =>
+    database.prepare("SELECT count(*) AS count FROM channel_waiters").get()?.count;
+  const [writer, other] = [openDatabase(path), openDatabase(path)];
+  writer.exec("PRAGMA foreign_keys = OFF");
+  for (let i = 0; i < 400; i++) note(writer);
+  expect(statSync(`${path}-wal`).size).toBeLessThan(1.2 * 2 ** 20);
+  expect(statSync(path).size).toBeGreaterThan(8192); // most of it is where it belongs
+  // Who reads in a transaction keeps the log from starting anew, and nobody from writing.
+  other.exec("BEGIN");
+  expect(count(other)).toBe(400);
+  for (let i = 0; i < 400; i++) note(writer);
+  expect([count(other), count(writer)]).toEqual([400, 800]);
+  other.exec("COMMIT");
+  expect(count(other)).toBe(800);
+  writer.close();
+  other.close();
+  const again = openDatabase(path);
+  expect(count(again)).toBe(800);
+  again.close();
 });

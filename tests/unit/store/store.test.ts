@@ -175,6 +175,17 @@ describe("session ports", () => {
     expect(acquire(first, 1)).toMatchObject({ port: 1 });
   });
 
+  test("are had without queueing where one is free, but not before those who wait", () => {
+    const atOnce = () => store.leases.tryAcquire("box", undefined, 2);
+    expect(atOnce()).toEqual({ port: 1, takenOver: false });
+    const waiter = store.leases.enqueue("box");
+    expect(atOnce()).toBeUndefined(); // the last one is the waiter's
+    expect(acquire(waiter)).toEqual({ port: 2, takenOver: false });
+    store.leases.release("box", 1);
+    expect(atOnce()).toEqual({ port: 1, takenOver: false });
+    expect(store.leases.hasWaiters("box")).toBe(false);
+  });
+
   test("of a dead process are taken over, and a dead waiter is passed over", () => {
     acquire(store.leases.enqueue("box"), 1);
     store.leases.enqueue("box");
