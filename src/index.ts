@@ -3,6 +3,7 @@ export type { DownloadOptions } from "./agent/files/download.ts";
 export type { DownloadTarOptions } from "./agent/files/download-tar.ts";
 export type { FileEvent } from "./agent/files/file-event.ts";
 export type { GuestFiles } from "./agent/files/guest-files.ts";
+export type { ListOptions } from "./agent/files/list.ts";
 export type {
   FileOptions,
   GuestFileInfo,

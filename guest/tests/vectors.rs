@@ -160,7 +160,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 .flag("parents", f.parents)
                 .flag("exclusive", f.exclusive)
                 .flag("append", f.append)
-                .bytes("if_version", f.if_version);
+                .bytes("if_version", f.if_version)
+                .int("depth", f.depth.into());
             let fields = fields.flag("follow", f.follow).flag("recursive", f.recursive).flag("force", f.force);
             (name, fields.flag("replace", f.replace).flag("keep_owner", f.keep_owner).done())
         }
@@ -488,6 +489,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                 entries: int(message, "entries"),
                 bytes: int(message, "bytes"),
                 all_ended: message["all_ended"] == true,
+                depth: int(message, "depth") as u32,
             }
             .encode(&mut out)
         }

@@ -48,6 +48,7 @@ describe.each(BACKENDS)("files on %s", (backend) => {
       ["a", "/root/tree/a"],
       ["deep", "/root/tree/deep"],
     ]);
+    expect((await vm.files.list("/root", { depth: 2 })).map(({ path }) => path)).toContain("/root/tree/deep");
     await vm.files.rename("/root/tree/a", "/root/tree/b");
     expect(await vm.files.exists("/root/tree/a")).toBe(false);
     expect(await vm.files.stat("/root/tree/b")).toMatchObject({ type: "file", size: 1 });

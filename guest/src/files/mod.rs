@@ -6,6 +6,7 @@ pub mod entries;
 pub mod full;
 pub mod info;
 pub mod inotify;
+pub mod list;
 pub mod mover;
 pub mod news;
 pub mod paths;

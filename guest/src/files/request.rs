@@ -3,13 +3,12 @@
 use std::ffi::CStr;
 
 use crate::errors::{failed_at, failure};
-use crate::files::channels::{Channels, BUFFER};
-use crate::files::entries::each_entry;
-use crate::files::info::{info_at, outcome_with, FileStat};
+use crate::files::channels::Channels;
+use crate::files::info::{outcome_with, FileStat};
 use crate::files::paths::{checked_path, make_parents, rename_at};
 use crate::machine::users::Identity;
-use crate::sys::{self, check, Errno};
-use crate::wire::messages::{code, put_record, Failure, FileOp, FileRequest, Outcome};
+use crate::sys::{check, Errno};
+use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
 
 /// Does what the request says.
 pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failure> {
@@ -19,7 +18,7 @@ pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failur
         FileOp::Read => crate::files::read::read(request, &path, channels),
         FileOp::Write => crate::files::write::write(request, &path, channels),
         FileOp::Stat => stat(request, &path),
-        FileOp::List => list(&path, channels),
+        FileOp::List => crate::files::list::list(request, &path, channels),
         FileOp::Mkdir => make_directory(request, &path),
         FileOp::Remove => crate::files::remove::remove(request, &path),
         FileOp::Rename => rename(request, &path),
@@ -54,31 +53,6 @@ fn stat(request: &FileRequest, path: &CStr) -> Result<Outcome, Failure> {
     let stat = FileStat::of(libc::AT_FDCWD, path, request.follow).map_err(failed_at("cannot stat", request.path))?;
     let target = stat.target(libc::AT_FDCWD, path);
     Ok(outcome_with(&stat.info(request.path, &target)))
-}
-
-fn list(path: &CStr, channels: &Channels) -> Result<Outcome, Failure> {
-    let shown = path.to_bytes();
-    let dir = sys::open(path, libc::O_RDONLY | libc::O_DIRECTORY).map_err(failed_at("cannot list", shown))?;
-    let at = dir.raw();
-    let mut out = Vec::new();
-    let mut record = Vec::new();
-    let mut entries = 0;
-    let lost = |e| failure(b"cannot send the list", e);
-    each_entry(dir, |name| {
-        // An entry that has gone in between is no entry.
-        let Ok((stat, target)) = info_at(at, name) else { return Ok(true) };
-        record.clear();
-        stat.info(name.to_bytes(), &target).encode(&mut record);
-        put_record(&mut out, &record);
-        entries += 1;
-        if out.len() >= BUFFER {
-            sys::write_all(channels.output(), &out).map_err(lost)?;
-            out.clear();
-        }
-        Ok(true)
-    })?;
-    sys::write_all(channels.output(), &out).map_err(lost)?;
-    Ok(Outcome { entries, ..Outcome::default() })
 }
 
 fn make_directory(request: &FileRequest, path: &CStr) -> Result<Outcome, Failure> {

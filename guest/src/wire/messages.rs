@@ -244,6 +244,8 @@ pub struct FileRequest<'a> {
     pub force: bool,
     pub replace: bool,
     pub keep_owner: bool,
+    /// list: how many levels; 0 is 1
+    pub depth: u32,
     /// write: what is to be there; empty: whatever is
     pub if_version: &'a [u8],
 }
@@ -283,6 +285,7 @@ impl<'a> FileRequest<'a> {
                 (Write, 9) => r.if_version = value.bytes()?,
                 (Stat, 2) => r.follow = value.bool()?,
                 (Remove | Watch, 2) => r.recursive = value.bool()?,
+                (List, 3) => r.depth = value.u32()?,
                 (Remove, 3) => r.force = value.bool()?,
                 (Rename, 2) => r.to = value.bytes()?,
                 (Rename, 3) => r.replace = value.bool()?,
@@ -782,6 +785,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// what was killed with all it started: nothing of it is left
     pub all_ended: bool,
+    /// list: how many levels were asked for, and told
+    pub depth: u32,
 }
 
 impl Outcome {
@@ -826,6 +831,7 @@ impl Outcome {
         put_uint(out, 9, self.entries);
         put_uint(out, 10, self.bytes);
         put_uint(out, 11, self.all_ended.into());
+        put_uint(out, 12, self.depth.into());
     }
 }
 

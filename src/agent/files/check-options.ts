@@ -2,6 +2,7 @@ import { checkNames } from "../../util/check-names.ts";
 import type { ReadOptions, ReadWholeOptions, WriteOptions } from "./content.ts";
 import type { DownloadOptions } from "./download.ts";
 import type { DownloadTarOptions } from "./download-tar.ts";
+import type { ListOptions } from "./list.ts";
 import type { FileOptions, TransferOptions } from "./types.ts";
 import type { UploadTarOptions } from "./upload-tar.ts";
 import type { WatchOptions } from "./watch.ts";
@@ -31,6 +32,7 @@ const DOWNLOAD_TAR: Names<DownloadTarOptions> = {
   name: true,
   onSkipped: true,
 };
+const LIST: Names<ListOptions> = { ...FILE, depth: true };
 const WATCH: Names<WatchOptions> = { ...FILE, recursive: true };
 
 /** A method of GuestFiles. */
@@ -58,7 +60,7 @@ const KNOWN: Record<Method, object> = {
   readStream: READ,
   write: WRITE,
   writeStream: WRITE,
-  list: FILE,
+  list: LIST,
   stat: { ...FILE, follow: true },
   exists: FILE,
   mkdir: { ...FILE, parents: true, mode: true },

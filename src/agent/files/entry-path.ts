@@ -6,7 +6,7 @@ export type NameRules = "linux" | "darwin" | "win32";
 
 /** PROTOCOL.md, "Files": the longest path of a tree, in bytes, and its most components. */
 const MAX_PATH = 4096;
-const MAX_DEPTH = 256;
+export const MAX_DEPTH = 256;
 /** NAME_MAX of the file systems that matter, in bytes (limits.h). */
 const MAX_NAME = 255;
 

@@ -31,12 +31,11 @@ export function fileInfo(info: FileInfo | undefined, path: string): GuestFileInf
   };
 }
 
-/** {@link fileInfo} of what is in a directory, where the guest says the name. */
+/** {@link fileInfo} of what is in a directory, where the guest says its path in there. */
 export function entryInfo(info: FileInfo, directory: string): GuestFileInfo {
   const name = Buffer.from(info.path).toString("utf8");
   return {
-    ...fileInfo(info, ""),
-    name,
+    ...fileInfo(info, name),
     path: directory.endsWith("/") ? directory + name : `${directory}/${name}`,
   };
 }

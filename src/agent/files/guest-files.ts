@@ -1,11 +1,9 @@
 import type { Readable, Writable } from "node:stream";
-import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { isSmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { type Call, call } from "../session/call.ts";
 import type { AgentSession } from "../session/session.ts";
-import { FileInfo, GuestErrorCode, type Result } from "../wire/messages.ts";
-import { RecordDecoder } from "../wire/records.ts";
-import { decode } from "../wire/schema.ts";
+import { GuestErrorCode, type Result } from "../wire/messages.ts";
 import { checkFileOptions } from "./check-options.ts";
 import {
   type Content,
@@ -20,16 +18,12 @@ import {
 } from "./content.ts";
 import type { DownloadOptions } from "./download.ts";
 import type { DownloadTarOptions } from "./download-tar.ts";
-import { nameProblem, unsafe } from "./entry-path.ts";
-import { entryInfo, fileInfo } from "./file-info.ts";
+import { fileInfo } from "./file-info.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import { checkDepth, type ListOptions, list } from "./list.ts";
 import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./types.ts";
 import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./watch.ts";
-
-/** Most of a directory's listing that is taken from a guest. */
-const MAX_LIST_BYTES = 256 * 1024 * 1024;
-const MAX_LIST_ENTRIES = 1_000_000;
 
 /**
  * The files of a sandbox. Paths in the guest are absolute; everything is streamed in constant memory unless it says otherwise.
@@ -105,32 +99,17 @@ export class GuestFiles {
   }
 
   /**
-   * What is in a directory, sorted by name; symlinks are not followed. `errno`: ENOTDIR of what is no directory.
+   * What is in a directory, sorted by name; symlinks are not followed. With `depth` also what is in the directories below, each after its
+   * directory; at most 1,000,000 entries. `errno`: ENOTDIR of what is no directory.
    *
-   * @throws SmolVMError FILE_UNSAFE for names that no directory can hold
+   * @throws SmolVMError FILE_UNSAFE for names that no directory can hold; NOT_SUPPORTED of a depth by the agent of an older sandbox
    */
-  async list(path: string, options: FileOptions = {}): Promise<GuestFileInfo[]> {
+  async list(path: string, options: ListOptions = {}): Promise<GuestFileInfo[]> {
     checkFileOptions("list", options);
-    const list: GuestFileInfo[] = [];
-    let bytes = 0;
-    const records = new RecordDecoder((record) => {
-      const info = decode(FileInfo, record);
-      const problem = info.path.includes(0x2f) ? "has a slash in its name" : nameProblem(info.path, "linux");
-      if (problem !== undefined) throw unsafe(info.path, problem);
-      if (list.length >= MAX_LIST_ENTRIES) throw listTooLong();
-      list.push(entryInfo(info, path));
-    });
-    const open = { list: { path: guestPath(path), user: guestUser(options.user) } };
-    await this.#call(`listing ${showPath(path)}`, open, false, options, {
-      data: (piece, stream) => {
-        bytes += piece.length;
-        if (bytes > MAX_LIST_BYTES) throw listTooLong();
-        records.push(piece);
-        stream.grant(1, piece.length);
-      },
-    });
-    records.finish();
-    return list.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    checkDepth(options.depth);
+    guestPath(path);
+    const deadline = Deadline.of(`listing ${showPath(path)}`, options);
+    return list(await this.#session(deadline), path, options, deadline);
   }
 
   /** What is at a path. @param options `follow` (default true): of a symlink, what it leads to */
@@ -306,11 +285,4 @@ export class GuestFiles {
     const session = await this.#session(deadline);
     return call(session, { open, what, effects, context: "file" }, deadline, hooks);
   }
-}
-
-function listTooLong(): SmolVMError {
-  const limit = `${MAX_LIST_ENTRIES} entries or ${MAX_LIST_BYTES} bytes`;
-  return new SmolVMError("FILE_UNSAFE", `the sandbox lists more than ${limit} in one directory`, {
-    hint: "List it in the sandbox instead: run(['find', path])",
-  });
 }

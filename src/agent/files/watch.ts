@@ -7,6 +7,7 @@ import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
 import { type FileEvent, fileEvent } from "./file-event.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import { olderAgent } from "./older-agent.ts";
 import type { FileOptions } from "./types.ts";
 
 /** Events that wait here, in bytes: beyond, they wait in the guest, and overflow there. */
@@ -47,10 +48,7 @@ export async function watch(
     await inflow.opened;
   } catch (error) {
     if (!isSmolVMError(error, "NOT_SUPPORTED")) throw error;
-    throw new SmolVMError("NOT_SUPPORTED", error.message, {
-      hint: "The sandbox's agent is older than this smolvm: create the sandbox again.",
-      details: error.details,
-    });
+    throw olderAgent(what, error.details);
   }
   return new Watch(inflow, what);
 }

@@ -254,10 +254,13 @@ export const Stat: Schema<Stat> = message("Stat", [
 export interface List {
   path: Uint8Array;
   user: Uint8Array;
+  /** levels; 0 is 1 */
+  depth: number;
 }
 export const List: Schema<List> = message("List", [
   [1, "path", "bytes"],
   [2, "user", "bytes"],
+  [3, "depth", "uint32"],
 ]);
 
 export interface Mkdir {
@@ -605,6 +608,8 @@ export interface Result {
   bytes: number;
   /** what was killed with all it started: nothing of it is left */
   allEnded: boolean;
+  /** list: how many levels were told; 0 from old agents, which know one */
+  depth: number;
 }
 export const Result: Schema<Result> = message("Result", [
   [1, "error", GuestError],
@@ -618,4 +623,5 @@ export const Result: Schema<Result> = message("Result", [
   [9, "entries", "uint64"],
   [10, "bytes", "uint64"],
   [11, "allEnded", "bool"],
+  [12, "depth", "uint32"],
 ]);

@@ -127,6 +127,7 @@ export const MESSAGES: readonly Vector[] = [
     stat: { path: text("/"), follow: true },
   }),
   canonical("list", "OPEN", "42 03 0a 01 2f", { list: { path: text("/") } }),
+  canonical("list of three levels", "OPEN", "42 05 0a 01 2f 18 03", { list: { path: text("/"), depth: 3 } }),
   canonical("mkdir", "OPEN", "4a 09 0a 02 2f61 10 01 18 ed03", {
     mkdir: { path: text("/a"), parents: true, mode: 493 },
   }),
@@ -358,6 +359,7 @@ export const MESSAGES: readonly Vector[] = [
       },
     },
   ),
+  canonical("RESULT of a list of three levels", "RESULT", "48 05 60 03", { entries: 5, depth: 3 }),
   canonical("RESULT of a detached exec", "RESULT", "30 03 38 64", { process: 3, pid: 100 }),
   canonical(
     "RESULT of info",

@@ -149,6 +149,51 @@ describe.skipIf(missing)("files in the guest", () => {
     await expect(files.read(at)).rejects.toMatchObject({ code: "FILE_TYPE" });
   });
 
+  test("are listed with what is in the directories below, to a depth and no further", async () => {
+    const at = directory();
+    await files.mkdir(`${at}/a/b/c/d`, { parents: true });
+    await files.mkdir(`${at}/a.x`);
+    for (const name of ["a/f", "a/b/f", "a/b/c/f", "a/b/c/d/f", "z"])
+      await files.write(`${at}/${name}`, name);
+    symlinkSync("/", `${at}/a/link`);
+    const paths = async (depth?: number, options = {}): Promise<string[]> =>
+      (await files.list(at, { depth, ...options })).map(({ path }) => path.slice(at.length + 1));
+    expect(await paths()).toEqual(["a", "a.x", "z"]);
+    expect(await paths(2)).toEqual(["a", "a/b", "a/f", "a/link", "a.x", "z"]);
+    const all = [
+      "a",
+      "a/b",
+      "a/b/c",
+      "a/b/c/d",
+      "a/b/c/d/f",
+      "a/b/c/f",
+      "a/b/f",
+      "a/f",
+      "a/link",
+      "a.x",
+      "z",
+    ];
+    expect(await paths(256)).toEqual(all);
+    expect(await files.list(at, { depth: 4 })).toContainEqual(await files.stat(`${at}/a/b/c/f`));
+    await chmod(agent.directory, 0o755);
+    await chmod(`${at}/a/b`, 0o700);
+    await expect(files.list(at, { depth: 5, user: "nobody" })).rejects.toMatchObject({
+      code: "FILE_PERMISSION",
+      message: expect.stringContaining(`${at}/a/b'`),
+      details: { errno: "EACCES" },
+    });
+    expect(await paths(2, { user: "nobody" })).toHaveLength(6);
+    for (const depth of [0, -1, 1.5, 257, Number.POSITIVE_INFINITY, "2" as never]) {
+      await expect(files.list(at, { depth })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    }
+  });
+
+  test("nested deeper than can be listed are listed as deep as can be", async () => {
+    const at = directory();
+    await runCommand(session, "for i in $(seq 300); do mkdir d; cd d; done", { cwd: at });
+    expect(await files.list(at, { depth: 256 })).toHaveLength(256);
+  });
+
   test("of thousands in one directory are all listed", async () => {
     const at = directory();
     const names = Array.from({ length: 3000 }, (_, n) => `file-${String(n).padStart(5, "0")}`);

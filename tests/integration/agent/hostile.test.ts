@@ -235,7 +235,10 @@ describe("a guest that breaks the protocol", () => {
     await session.close();
   }, 60_000);
 
-  test.each(["..", ".", "", "a/b", "/etc", "nul\0"])("by listing the name %j is refused", async (name) => {
+  test.each<[string, number]>([
+    ...["..", ".", "", "a/b", "/etc", "nul\0"].map((name): [string, number] => [name, 1]),
+    ...["a/b/c", "a/..", "../a", "a//b", "/a", "a/"].map((name): [string, number] => [name, 2]),
+  ])("by listing the name %j to a depth of %d is refused", async (name, depth) => {
     await using guest = await FakeGuest.start({
       onOpen: (stream) => {
         const path = Buffer.from(name);
@@ -244,12 +247,24 @@ describe("a guest that breaks the protocol", () => {
           path,
           Buffer.from([0x10, 0x01]),
         ]);
-        stream.data(1, record).result();
+        stream.data(1, record).result({ depth });
       },
     });
     const session = await guest.connect();
-    await expect(new GuestFiles(async () => session).list("/")).rejects.toMatchObject({
+    await expect(new GuestFiles(async () => session).list("/", { depth })).rejects.toMatchObject({
       code: "FILE_UNSAFE",
+    });
+    await session.close();
+  });
+
+  test("whose agent is older, and lists one level only, is told so", async () => {
+    await using guest = await FakeGuest.start();
+    const session = await guest.connect();
+    const files = new GuestFiles(async () => session);
+    expect(await files.list("/a")).toEqual([]);
+    await expect(files.list("/a", { depth: 2 })).rejects.toMatchObject({
+      code: "NOT_SUPPORTED",
+      hint: expect.stringContaining("create the sandbox again"),
     });
     await session.close();
   });
