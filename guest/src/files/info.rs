@@ -65,12 +65,15 @@ impl FileStat {
         (u64::from(self.0.stx_dev_major) << 32 | u64::from(self.0.stx_dev_minor), self.0.stx_ino)
     }
 
-    /// Inode, time of the last change of anything (which nobody can set), size: as good as the clock's ticks, some ms.
+    /// Inode, size and times: that of the last change of anything, which nobody can set, is as good as the clock's ticks, some ms.
     pub fn version(&self) -> Version {
-        let time = &self.0.stx_ctime;
-        let changed = (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.into());
+        let of = |time: &libc::statx_timestamp| {
+            (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.into())
+        };
+        let stat = &self.0;
+        let values = [stat.stx_ino, stat.stx_size, of(&stat.stx_ctime), of(&stat.stx_mtime)];
         let mut version = Version::default();
-        for (part, value) in version.chunks_exact_mut(8).zip([self.0.stx_ino, changed, self.0.stx_size]) {
+        for (part, value) in version.chunks_exact_mut(8).zip(values) {
             part.copy_from_slice(&value.to_le_bytes());
         }
         version

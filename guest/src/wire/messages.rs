@@ -569,7 +569,7 @@ pub struct FileInfo<'a> {
 }
 
 /// What tells a file from what it was and will be.
-pub type Version = [u8; 24];
+pub type Version = [u8; 32];
 
 impl<'a> FileInfo<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {

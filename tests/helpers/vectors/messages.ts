@@ -289,8 +289,8 @@ export const MESSAGES: readonly Vector[] = [
   canonical(
     "RESULT: a file that has changed, and what it is now",
     "RESULT",
-    hex("0a 02 08 17", bytes(5, hex(bytes(1, text("/a")), number(2, 1), bytes(13, "01".repeat(24))))),
-    { error: { code: 23 }, file: { path: text("/a"), type: 1, version: "01".repeat(24) } },
+    hex("0a 02 08 17", bytes(5, hex(bytes(1, text("/a")), number(2, 1), bytes(13, "01".repeat(32))))),
+    { error: { code: 23 }, file: { path: text("/a"), type: 1, version: "01".repeat(32) } },
   ),
   canonical("RESULT of a connection that was reset", "RESULT", "0a 02 08 14", { error: { code: 20 } }),
   canonical("RESULT: an error of code 0 is an error all the same", "RESULT", "0a 00", { error: {} }),
