@@ -57,6 +57,9 @@ export const ERROR_CODES = {
   TAP_UNAVAILABLE: "all taps that the host setup made are in use",
   CONNECTION_REFUSED: "nothing listens on that port in the guest",
   CONNECTION_RESET: "a server in the guest has cut a connection off (TCP's reset)",
+  SNAPSHOT_NOT_FOUND: "there is no snapshot of that name",
+  SNAPSHOT_EXISTS: "a snapshot of that name exists",
+  SNAPSHOT_INVALID: "a snapshot's files are damaged, or no snapshot",
   SNAPSHOT_INCOMPATIBLE: "the snapshot cannot be restored on this host or version",
   STORE_INVALID: "the store is damaged or was written by a newer version",
   HOST_FAILED: "an operation on the host failed (details)",
@@ -125,6 +128,9 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   TAP_UNAVAILABLE: "Stop a sandbox that has one. Which ones there are: smolvm ls",
   CONNECTION_REFUSED: "Start the server in the sandbox first, and let it listen on 127.0.0.1 or 0.0.0.0.",
   CONNECTION_RESET: "Look why the server in the sandbox has done so: its own log, or smolvm logs NAME",
+  SNAPSHOT_NOT_FOUND: "See which snapshots there are: smolvm snapshot ls",
+  SNAPSHOT_EXISTS: "Choose another name, or remove it: smolvm snapshot rm NAME",
+  SNAPSHOT_INVALID: "Remove it, and take a new one: smolvm snapshot rm NAME",
   SNAPSHOT_INCOMPATIBLE: "Restore it where it was taken, or take a new one.",
   STORE_INVALID:
     "Update smolvm, or use another directory by SMOLVM_HOME. What is wrong with it: smolvm doctor",
@@ -197,7 +203,7 @@ export function isSmolVMError(error: unknown, code?: ErrorCode): error is SmolVM
 /** Codes that say that the sandbox is not there, or that the way to it is gone. */
 const GONE: readonly ErrorCode[] = ["VM_NOT_FOUND", "AGENT_LOST", "OUTCOME_UNKNOWN"];
 /** States in which a VM_STATE is about something else than a sandbox that is down. */
-const UP: readonly unknown[] = ["starting", "running"];
+const UP: readonly unknown[] = ["starting", "running", "paused"];
 
 /**
  * True for an error that says that the sandbox is gone or down, so that starting it again, or making another one, may help: it was deleted

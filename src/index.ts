@@ -50,11 +50,23 @@ export {
   SmolVMError,
 } from "./errors.ts";
 export { SmolVM } from "./smolvm.ts";
+export type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
 export type { VmState } from "./store/states.ts";
 export type { ListFilter } from "./store/vms.ts";
-export type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
+export type {
+  FollowLogsOptions,
+  ForkOptions,
+  Ports,
+  Processes,
+  RestoreOptions,
+  ShellOptions,
+  SnapshotOptions,
+  Snapshots,
+  StartOptions,
+} from "./types.ts";
 export type { VMInfo } from "./vm/info/info.ts";
 export type { VMStats } from "./vm/info/stats.ts";
 export type { SandboxEnv } from "./vm/lifecycle/env.ts";
 export type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
 export type { Garbage } from "./vm/recovery/gc.ts";
+export type { SnapshotInfo } from "./vm/snapshots/describe.ts";

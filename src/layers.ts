@@ -17,7 +17,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
   index: {
     imports: ["smolvm", "errors", "agent/process/run-error.ts"],
-    types: ["types", "agent", "config", "store", "vm"],
+    types: ["types", "agent", "config", "snapshots", "store", "vm"],
   },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
@@ -36,6 +36,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/info/condition.ts",
       "vm/info/list.ts",
       "vm/lifecycle/may-remove.ts",
+      "vm/recovery/running.ts",
       "config/defaults.ts",
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
@@ -47,7 +48,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // tables and pure functions that are shown as they are
       "store/states.ts",
     ],
-    types: ["agent", "config", "store", "vm"],
+    types: ["types", "agent", "config", "store", "vm"],
   },
   // by --deep it boots a sandbox as anybody would
   doctor: {
@@ -70,7 +71,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     types: ["types", "store"],
   },
   // what its methods take and give
-  types: { imports: [], types: ["vm", "agent", "config"] },
+  types: { imports: [], types: ["vm", "agent", "snapshots", "config", "util"] },
 
   // what stays up while no command runs
   supervisor: { imports: ["vm", "snapshots", "agent", "config", "host", "util", "errors"], types: ["store"] },
@@ -97,8 +98,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   backends: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
   network: { imports: [], types: ["config"] },
-  // machines' memory, as it lies on the disk: templates so far
-  snapshots: { imports: [], types: [] },
+  // machines' memory, as it lies on the disk: templates and what users save
+  snapshots: { imports: ["errors"], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "util", "errors"], types: ["config"] },
 

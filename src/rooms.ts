@@ -11,6 +11,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // one file per command, and the table of all of them
     commands: [
       "change-each",
+      "users",
       "completion",
       "guest",
       "args",
@@ -21,6 +22,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "arguments",
       "io",
     ],
+    // what needs images and kernels
+    users: [],
     "change-each": ["args", "each", "command", "arguments", "io"],
     each: ["render", "command", "io"],
     // words of the command line -> values
@@ -42,6 +45,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
   vm: {
     // what sandboxes start from, made before they are asked for
     "template-maker": ["lifecycle", "templates", "recovery", "home"],
+    // what a user saves of them, and goes on from
+    snapshots: ["lifecycle", "templates", "disks", "recovery", "machine", "home"],
     // what sandboxes are asked about
     diagnosis: ["info", "channel", "machine", "home"],
     info: ["disks", "isolation", "recovery", "home"],

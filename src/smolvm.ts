@@ -20,12 +20,22 @@ import { requireOption, text, wholeNumber } from "./config/checks.ts";
 import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
-import type { VmSpec } from "./config/spec.ts";
+import type { Lifetime, VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
-import { HAS_NO_MACHINE, MAY_RUN } from "./store/states.ts";
+import { HAS_NO_MACHINE, MAY_RUN, STEADY } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
-import type { FollowLogsOptions, Ports, Processes, ShellOptions, StartOptions } from "./types.ts";
+import type {
+  FollowLogsOptions,
+  ForkOptions,
+  Ports,
+  Processes,
+  RestoreOptions,
+  ShellOptions,
+  SnapshotOptions,
+  Snapshots,
+  StartOptions,
+} from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
 import { requireNode } from "./util/node-version.ts";
 import { SharedWork } from "./util/shared-work.ts";
@@ -42,12 +52,14 @@ import { expireLater } from "./vm/lifecycle/expire.ts";
 import { tooLateForGdb } from "./vm/lifecycle/gdb-port.ts";
 import { generatedName, newId } from "./vm/lifecycle/names.ts";
 import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
-import type { StartExtras } from "./vm/lifecycle/start.ts";
+import type { StartExtras, Started } from "./vm/lifecycle/start.ts";
 import { readLog } from "./vm/machine/console.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
 import { deletedError, type VmRef } from "./vm/recovery/deleted.ts";
 import type { Garbage } from "./vm/recovery/gc.ts";
 import { recover } from "./vm/recovery/recover.ts";
+import { pausedError } from "./vm/recovery/running.ts";
+import type { SnapshotInfo } from "./vm/snapshots/describe.ts";
 
 requireNode("npx -p node@24 node PROGRAM"); // here, and not in the package's entry, which bundlers skip
 
@@ -229,6 +241,37 @@ export class SmolVM implements AsyncDisposable {
     return new SmolVM(undefined, { id: vm.id, name: vm.name });
   }
 
+  /** The snapshots of this user. */
+  static readonly snapshots: Snapshots = {
+    list: async () => (await import("./vm/snapshots/manage.ts")).allSnapshots(openHome()),
+    get: async (name) => (await import("./vm/snapshots/manage.ts")).oneSnapshot(openHome(), name),
+    delete: async (name) => (await import("./vm/snapshots/manage.ts")).deleteSnapshot(openHome(), name),
+  };
+
+  /**
+   * A new sandbox that goes on where a snapshot was taken: memory, processes, disk. Any number can, at the same time too, with or without the
+   * sandbox that it was taken of. Of a snapshot of a disk alone: one that boots with it.
+   * @param snapshot its name
+   * @param options `timeoutMs` (default 60,000 ms) and `signal` limit the whole call
+   * @throws SmolVMError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, SNAPSHOT_INCOMPATIBLE (`details.reasons`), VM_NAME_TAKEN, CONFIG_INVALID, and as {@link SmolVM.create}
+   */
+  static async restore(snapshot: string, options: RestoreOptions = {}): Promise<SmolVM> {
+    const { checkOwnOptions } = await import("./vm/snapshots/own-options.ts");
+    const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), diskOnly, ...rest } = options;
+    const own = checkOwnOptions({ name, ...rest });
+    const vm = new SmolVM(undefined, { id: newId(), name });
+    const deadline = Deadline.of(`restoring snapshot '${snapshot}'`, { timeoutMs, signal });
+    try {
+      const { restoreSnapshot } = await import("./vm/snapshots/restore.ts");
+      await vm.#prepareToLive(own, deadline);
+      await vm.#take(await restoreSnapshot(vm.#home, snapshot, vm, { ...own, diskOnly }, deadline));
+      return vm;
+    } catch (error) {
+      await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
+  }
+
   /**
    * All sandboxes of this user, oldest first, in the state that they really are in. {@link SmolVM.from} makes handles of them.
    * @throws SmolVMError CONFIG_INVALID for a filter that is none
@@ -299,6 +342,75 @@ export class SmolVM implements AsyncDisposable {
       deadline.check();
     }
     await this.start({ ...limits, ...deadline.limits });
+  }
+
+  /**
+   * Lets its processors stand still: it keeps its memory, and uses no processor time, until {@link resume} or {@link start}. What needs its guest meanwhile fails
+   * with VM_STATE; what was begun before waits. Pausing what is paused is fine.
+   * @throws SmolVMError VM_STATE if it does not run, VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, VMM_FAILED
+   */
+  async pause(limits: Limits = {}): Promise<void> {
+    const { pauseVm } = await import("./vm/lifecycle/pause.ts");
+    const deadline = Deadline.of(`pausing sandbox '${this.name}'`, limits);
+    await this.#bringUp?.settled; // whoever began it is told
+    this.#record();
+    await pauseVm(this.#home, this, deadline);
+  }
+
+  /**
+   * Lets a paused sandbox go on; its clock is put right by the next call. Fine for one that runs.
+   * @throws SmolVMError VM_STATE if it is down, VM_NOT_FOUND, VM_BUSY, VMM_FAILED
+   */
+  async resume(limits: Limits = {}): Promise<void> {
+    const { resumeVm } = await import("./vm/lifecycle/pause.ts");
+    const deadline = Deadline.of(`resuming sandbox '${this.name}'`, limits);
+    this.#record();
+    await resumeVm(this.#home, this, deadline);
+  }
+
+  /**
+   * Saves it under a name, to go on from with {@link SmolVM.restore}: by default all of it, of one moment. It goes on as before; for a full one it stands
+   * still for some milliseconds. Its files are readable for this user alone, and hold what the sandbox holds, secrets too.
+   * @param name 1 to 63 letters, digits, dots, dashes and underscores
+   * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID, VM_STATE (a full one of what is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, GUEST_FAILED, VMM_FAILED, NO_SPACE
+   */
+  async snapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
+    const { takeSnapshot, checkKind } = await import("./vm/snapshots/take.ts");
+    const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
+    const { kind = "full", ...limits } = options;
+    checkKind(kind);
+    const deadline = Deadline.of(`taking snapshot '${name}'`, limits);
+    await this.#bringUp?.settled; // whoever began it is told
+    this.#record();
+    return describeSnapshot(await takeSnapshot(this.#home, this, { name, kind }, deadline));
+  }
+
+  /**
+   * New sandboxes that go on from where this one is now, memory and processes included, each on its own. This one is not stopped: it stands still for some
+   * milliseconds. Commands that run in it go on in each child, detached (`processes.list()`, `processes.attach()`); connections of this one end in them.
+   * @param options `timeoutMs` (default 60,000 ms) and `signal` limit the whole call
+   * @returns all of them; when one fails, none is left
+   * @throws SmolVMError VM_STATE if it does not run, CONFIG_INVALID, and as {@link snapshot} and {@link SmolVM.restore}
+   */
+  async fork(options: ForkOptions = {}): Promise<SmolVM[]> {
+    const { checkOwnOptions, childNames } = await import("./vm/snapshots/own-options.ts");
+    const { timeoutMs = BOOT_TIMEOUT_MS, signal, count = 1, name, ...rest } = options;
+    const own = checkOwnOptions({ name, ...rest });
+    const names = childNames(count, name, generatedName);
+    const deadline = Deadline.of(`forking sandbox '${this.name}'`, { timeoutMs, signal });
+    await this.#bringUp?.settled; // whoever began it is told
+    this.#record();
+    const children = names.map((child) => new SmolVM(undefined, { id: newId(), name: child }));
+    try {
+      const { forkVm } = await import("./vm/snapshots/fork.ts");
+      await this.#prepareToLive(own, deadline);
+      const started = await forkVm(this.#home, this, children, own, deadline);
+      await Promise.all(children.map((child, index) => child.#take(started[index]!)));
+      return children;
+    } catch (error) {
+      await Promise.all(children.map((child) => child.delete({ force: true }).catch(() => {})));
+      throw error;
+    }
   }
 
   /**
@@ -484,6 +596,8 @@ export class SmolVM implements AsyncDisposable {
     else if (!this.#channel.isOpen && (await this.#isToStart())) {
       await this.#start(deadline, { bootMs: BOOT_TIMEOUT_MS });
     }
+    if (this.#channel.isOpen && this.#home.store.vms.find(this.id)?.state === "paused")
+      throw pausedError(this.name);
     return this.#channel.session(deadline);
   }
 
@@ -555,21 +669,39 @@ export class SmolVM implements AsyncDisposable {
     await stopVm(this.#home, this, deadline);
   }
 
-  /** Creates the sandbox, if this object has not yet. */
-  async #make(deadline: Deadline): Promise<void> {
-    if (!this.#config) return;
-    if (this.#config.lifetime === "detached" && this.#config.ttlMs !== undefined) {
-      const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
-      await ensureSupervisor(this.#home, deadline);
-    }
-    const { createVm } = await import("./vm/lifecycle/create.ts");
-    const vm = { id: this.id, name: this.name, key: this.#key };
-    const record = await createVm(this.#home, this.#config, vm, deadline);
-    this.#config = undefined;
+  /** What must be there before a sandbox of that kind is. */
+  async #prepareToLive(
+    options: { lifetime?: Lifetime; ttlMs?: number | undefined },
+    deadline: Deadline,
+  ): Promise<void> {
+    if (options.lifetime !== "detached" || options.ttlMs === undefined) return;
+    const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
+    await ensureSupervisor(this.#home, deadline);
+  }
+
+  /** This object's sandbox was made and started by others' means. */
+  async #take({ record, session, lease }: Started): Promise<void> {
+    await this.#live(record);
+    this.#channel.adopt(session, lease);
+  }
+
+  /** A sandbox that was just made has who sees to its end. */
+  async #live(record: VmRecord): Promise<void> {
     if (record.spec.lifetime === "owner") {
       own(this.id, this.#home);
       expireLater(this.#home, this.id, record.expiresAt);
     } else await this.#tellSupervisor();
+  }
+
+  /** Creates the sandbox, if this object has not yet. */
+  async #make(deadline: Deadline): Promise<void> {
+    if (!this.#config) return;
+    await this.#prepareToLive(this.#config, deadline);
+    const { createVm } = await import("./vm/lifecycle/create.ts");
+    const vm = { id: this.id, name: this.name, key: this.#key };
+    const record = await createVm(this.#home, this.#config, vm, deadline);
+    this.#config = undefined;
+    await this.#live(record);
   }
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
@@ -620,7 +752,7 @@ export class SmolVM implements AsyncDisposable {
  */
 function startsWhenAsked({ state, startedAt, spec }: VmRecord): boolean {
   if (state === "starting") return true;
-  if (spec.autoStart) return state !== "running" && state !== "deleting";
+  if (spec.autoStart) return !STEADY.has(state) && state !== "deleting";
   return startedAt === undefined && HAS_NO_MACHINE.has(state);
 }
 

@@ -2,7 +2,11 @@ import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import type { AttachOptions, GuestProcess, KillOptions, ProcessInfo } from "./agent/types.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
+import type { Lifetime } from "./config/spec.ts";
+import type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
+import type { Json } from "./util/json.ts";
 import type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
+import type { SnapshotInfo } from "./vm/snapshots/describe.ts";
 
 /** Options of `SmolVM.start`. */
 export interface StartOptions extends Limits {
@@ -26,6 +30,44 @@ export interface ShellOptions extends Limits {
   cwd?: string | undefined;
   env?: Record<string, string> | undefined;
   user?: string | undefined;
+}
+
+/** Options of `SmolVM.restore`. */
+export interface RestoreOptions extends Limits {
+  /** default: a generated one. It is the host name as well */
+  name?: string | undefined;
+  /** default none */
+  labels?: Readonly<Record<string, Json>> | undefined;
+  /** as {@link VMConfig}'s, in ms; default: none */
+  ttlMs?: number | undefined;
+  /** as {@link VMConfig}'s; default "owner" */
+  lifetime?: Lifetime | undefined;
+  /** boots with the snapshot's disk and leaves its memory; default false */
+  diskOnly?: boolean | undefined;
+}
+
+/** Options of `SmolVM.fork`. */
+export interface ForkOptions extends Omit<RestoreOptions, "diskOnly"> {
+  /** how many children, 1-1000; default 1. A `name` gets -1, -2, ... behind it if there are several */
+  count?: number | undefined;
+}
+
+/** Options of `SmolVM.snapshot`. */
+export interface SnapshotOptions extends Limits {
+  /**
+   * "full": memory, devices and disk of one moment, to go on from; "disk": the disk alone, to boot with, of a sandbox in any state. Default "full"
+   */
+  kind?: SnapshotKind | undefined;
+}
+
+/** The snapshots of this user: `SmolVM.snapshots`. */
+export interface Snapshots {
+  /** All, oldest first; what is damaged is left out. */
+  list(): Promise<SnapshotInfo[]>;
+  /** @throws SmolVMError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, CONFIG_INVALID */
+  get(name: string): Promise<SnapshotInfo>;
+  /** Removes one; sandboxes that were restored from it keep what they have. @throws SmolVMError SNAPSHOT_NOT_FOUND, CONFIG_INVALID */
+  delete(name: string): Promise<void>;
 }
 
 /** Guest ports that this process makes reachable on the host. */

@@ -19,13 +19,18 @@ pub fn print(path: &Path) -> i32 {
 fn list(path: &Path, out: &mut impl Write) -> io::Result<()> {
     let file = File::open(path)?;
     let mut at = 0;
-    while let Some(start) = seek(&file, at, libc::SEEK_DATA)? {
-        // There is a hole at the end of every file.
-        let end = seek(&file, start, libc::SEEK_HOLE)?.unwrap_or(start);
+    while let Some((start, end)) = data_after(&file, at)? {
         writeln!(out, "{start} {}", end - start)?;
         at = end;
     }
     out.flush()
+}
+
+/// The next part with data, from its start to its end; None: there is no more of it.
+pub fn data_after(file: &File, at: i64) -> io::Result<Option<(i64, i64)>> {
+    let Some(start) = seek(file, at, libc::SEEK_DATA)? else { return Ok(None) };
+    // There is a hole at the end of every file.
+    Ok(Some((start, seek(file, start, libc::SEEK_HOLE)?.unwrap_or(start))))
 }
 
 /// Where the next data or hole begins; None: there is no more of it.

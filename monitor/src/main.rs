@@ -1,9 +1,11 @@
 //! The host-side helper: starts a VMM, keeps its console and messages in bounded files with nobody watching, and
 //! writes down how it ended. Small and dumb on purpose; decisions are made by who starts it.
 
+mod copy;
 mod enter;
 mod extents;
 mod log;
+mod memory;
 mod options;
 mod run;
 mod sys;
@@ -15,7 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
-smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
+smolvm-monitor copy FROM TO\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
@@ -34,6 +37,14 @@ fn main() {
         },
         Some(b"extents") => match args.next() {
             Some(path) => extents::print(path.as_ref()),
+            None => usage(),
+        },
+        Some(b"copy") => match (args.next(), args.next()) {
+            (Some(from), Some(to)) => copy::copy(from.as_ref(), to.as_ref()),
+            _ => usage(),
+        },
+        Some(b"memory") => match memory::parse(args) {
+            Some((part, to)) => memory::save(&part, to.as_ref()),
             None => usage(),
         },
         Some(b"tsc") => match tsc::khz() {

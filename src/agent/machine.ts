@@ -192,6 +192,16 @@ export async function hold(session: AgentSession, limits: Limits = {}): Promise<
 }
 
 /**
+ * Lets a machine that was held, and is still itself, go on. Fine for one that is not held.
+ *
+ * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST
+ */
+export async function release(session: AgentSession, limits: Limits = {}): Promise<void> {
+  const request = { what: "letting the sandbox go on", effects: true, context: "machine" } as const;
+  await call(session, { ...request, open: { release: {} } }, Deadline.of(request.what, limits));
+}
+
+/**
  * Resolves when the guest has written all its file systems to their disks.
  *
  * @throws SmolVMError FILE_FAILED, TIMEOUT, ABORTED, AGENT_LOST

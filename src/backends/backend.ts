@@ -1,4 +1,4 @@
-import type { BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
+import type { Arch, BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/files/filenames.ts";
 import type { VmmIdentity } from "../host/process/process-identity.ts";
 import type { Enclosure } from "../isolation/enclosure.ts";
@@ -23,6 +23,28 @@ export type GuestMemory =
   | { readonly kind: "recorded"; readonly path: string }
   /** the machine goes on where the recorded one was captured, with a copy of its own of each page that it writes */
   | { readonly kind: "restored"; readonly path: string; readonly state: Uint8Array };
+
+/** What is to be taken of a running machine. */
+export interface Capture {
+  readonly arch: Arch;
+  /** its VMM's process */
+  readonly pid: number;
+  readonly memSizeMib: number;
+  /** the file that gets its memory: it is not there yet */
+  readonly memory: string;
+  /** takes what else belongs to that moment, such as its disks; nothing of the machine runs meanwhile */
+  readonly whileStopped: () => Promise<void>;
+}
+
+/** What was taken of one. */
+export interface Captured {
+  /** of its CPUs and devices, some tens of KB */
+  readonly state: Buffer;
+  /** pages of its memory, of 4 KiB, that were its own and not of what it went on from */
+  readonly pages: number;
+  /** how long it stood still, in ms */
+  readonly stoppedMs: number;
+}
 
 /** How a VMM process ended, as its monitor wrote it down. */
 export interface VmmExit {
@@ -70,7 +92,17 @@ export interface Backend {
    * @returns the state of all else: CPUs and devices, some tens of KB
    * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
    */
-  capture?(files: VmFiles, deadline: Deadline): Promise<Buffer>;
+  endWithState?(files: VmFiles, deadline: Deadline): Promise<Buffer>;
+  /**
+   * Takes all of a machine that runs, as it is at one moment, and lets it go on, whatever happens. Absent where there is no such thing
+   * (features.snapshots).
+   * @throws SmolVMError VMM_FAILED, HOST_FAILED, NO_SPACE, NOT_SUPPORTED, TIMEOUT, ABORTED; what `whileStopped` throws
+   */
+  capture?(files: VmFiles, capture: Capture, deadline: Deadline): Promise<Captured>;
+  /** Its processors stand still from then on. Absent where there is no such thing (features.pause). @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */
+  pause?(files: VmFiles, deadline: Deadline): Promise<void>;
+  /** They go on; fine if they do. @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */
+  resume?(files: VmFiles, deadline: Deadline): Promise<void>;
   /** What the VMM says of itself, by what was asked; for people. It changes nothing. */
   inspect(files: VmFiles, deadline: Deadline): Promise<Readonly<Record<string, unknown>>>;
 }

@@ -21,9 +21,9 @@ export interface BackendFeatures {
 /** What each backend can do. */
 export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = {
   qemu: {
-    snapshots: false,
+    snapshots: true,
     templates: true,
-    pause: false,
+    pause: true,
     gdb: true,
     sessions: "ports",
     networkCards: ["slirp", "tap"],

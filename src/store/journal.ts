@@ -8,6 +8,7 @@ export const STEPS = [
   "start:enclosure",
   "start:launch",
   "start:identity",
+  "capture:machine",
   "stop:machine",
   "delete:machine",
   "delete:files",

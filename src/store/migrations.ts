@@ -110,4 +110,7 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE vms ADD COLUMN commands TEXT;  -- CommandShare, JSON: what its guest limits commands to
   `,
+  `
+  ALTER TABLE vms ADD COLUMN origin TEXT;  -- "snapshot NAME" or "fork of NAME": what its first start went on from; null: neither
+  `,
 ];

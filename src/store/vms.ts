@@ -14,6 +14,9 @@ export interface VmFault {
   readonly message: string;
 }
 
+/** In the place of a template's key: the machine went on from what a user had saved. */
+export const ORIGIN = "origin";
+
 /** One sandbox as the store knows it: a hint, never proof. Whether its VMM lives is asked of the host. */
 export interface VmRecord {
   readonly id: string;
@@ -29,8 +32,10 @@ export interface VmRecord {
   readonly vmm: VmmIdentity | undefined;
   /** what stands around its VMM, or stood around the last one */
   readonly isolation: ReachedIsolation | undefined;
-  /** the template whose memory its machine, or the last one, went on from; undefined: it booted */
+  /** the template whose memory its machine, or the last one, went on from; {@link ORIGIN}: that of its origin; undefined: it booted */
   readonly template: string | undefined;
+  /** what its first start went on from, where that was saved by a user: `snapshot NAME`, or `fork of NAME`; undefined: nothing */
+  readonly origin?: string | undefined;
   /** what its guest limits commands to, or the one of the last start did */
   readonly commands: CommandShare | undefined;
   readonly owner: ProcessIdentity | undefined;
@@ -105,7 +110,7 @@ export class VmTable {
    * @throws SmolVMError VM_NAME_TAKEN: for its key with `details.key`
    */
   insert(
-    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "key" | "owner" | "expiresAt">,
+    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "key" | "owner" | "expiresAt" | "origin">,
     step: Step,
     judge?: () => void,
   ): VmRecord {
@@ -123,8 +128,8 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, image, backend, mem_size_mib)
-           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ${fromSpec(3)})`,
+          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, origin, image, backend, mem_size_mib)
+           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ${fromSpec(3)})`,
         )
         .run(
           record.id,
@@ -136,6 +141,7 @@ export class VmTable {
           record.expiresAt ?? null,
           thisProcess(),
           record.key ?? null,
+          record.origin ?? null,
         );
       this.note(record.id, step);
       return this.get(record.id);
@@ -247,6 +253,12 @@ export class VmTable {
     });
   }
 
+  /** What was noted since it came into its state is done. */
+  settle(id: string): VmRecord {
+    this.#clearJournal(id);
+    return this.get(id);
+  }
+
   #clearJournal(id: string): void {
     write(this.#database, "DELETE FROM journal WHERE vm_id = ?", id);
   }
@@ -341,6 +353,7 @@ function toRecord(row: Row): VmRecord {
     vmm: parse(row.vmm),
     isolation: parse(row.isolation),
     template: row.template === null ? undefined : String(row.template),
+    origin: row.origin === null ? undefined : String(row.origin),
     commands: parse(row.commands),
     owner: parse(row.owner),
     expiresAt: toTime(row.expires_at),

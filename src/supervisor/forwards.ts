@@ -15,7 +15,7 @@ interface Listening {
 }
 
 /** States in which a sandbox's ports stay as they are: whoever works on it says what comes of it. */
-const UNDER_WAY: readonly string[] = ["starting", "stopping"];
+const UNDER_WAY: readonly string[] = ["starting", "paused", "stopping"];
 
 /** The ports of this machine that lead into sandboxes which nobody's process belongs to. */
 export class Forwards {

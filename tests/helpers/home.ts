@@ -30,7 +30,7 @@ export function useTempHome(): string {
 export function leftovers(home: string): { processes: string[]; directories: string[]; sockets: string[] } {
   return {
     processes: processesNaming(home),
-    directories: entries(join(home, "data", "smolvm", "vms")),
+    directories: ["vms", "snapshots"].flatMap((name) => entries(join(home, "data", "smolvm", name))),
     sockets: entries(join(home, "run", "smolvm")),
   };
 }

@@ -18,6 +18,18 @@ pub fn hold(agent: &mut Agent) -> Result<(), Failure> {
         _ => failure(b"cannot freeze the processes", error),
     })?;
     agent.held = true;
+    agent.mux.keeps_commands = true;
+    Ok(())
+}
+
+/// The machine whose memory was captured goes on as what it was. One that goes on from that memory is given an identity instead.
+pub fn release(agent: &mut Agent) -> Result<(), Failure> {
+    if !agent.held {
+        return Ok(());
+    }
+    cgroup::freeze_all(false).map_err(|error| failure(b"cannot let the processes go on", error))?;
+    agent.held = false;
+    agent.mux.keeps_commands = false;
     Ok(())
 }
 
@@ -35,9 +47,5 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
         let host_ms = settings.clock_s.saturating_mul(1000) + u64::from(settings.clock_ns / 1_000_000);
         agent.host_clock.told(host_ms, now_ms);
     }
-    if agent.held {
-        cgroup::freeze_all(false).map_err(|error| failure(b"cannot let the processes go on", error))?;
-        agent.held = false;
-    }
-    Ok(())
+    release(agent)
 }

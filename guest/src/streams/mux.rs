@@ -31,6 +31,8 @@ pub struct Mux {
     pub finished: VecDeque<usize>,
     /// sources whose reads were cut short
     pub again: VecDeque<(usize, usize)>,
+    /// the memory is, or was, captured: commands outlive the sessions of the machine that it was
+    pub keeps_commands: bool,
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,
@@ -48,6 +50,7 @@ impl Mux {
             waiting: None,
             finished: VecDeque::new(),
             again: VecDeque::new(),
+            keeps_commands: false,
             yielded: false,
             scratch: Vec::new(),
         }

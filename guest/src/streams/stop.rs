@@ -1,10 +1,12 @@
 //! The end that a host asks for, or leaves behind: RESET of a stream, and the end of a session.
 
 use crate::exec::kill;
+use crate::exec::ring::Ring;
 use crate::streams::ending::kill_command;
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
+use crate::streams::source::pump;
 use crate::streams::task::Kind;
 use crate::sys;
 use crate::wire::messages::Outcome;
@@ -76,6 +78,11 @@ fn abandon(mux: &mut Mux, task: usize) {
     }
     match &mut t.kind {
         Kind::Process(process) if process.ring.is_some() => {}
+        Kind::Process(process) if mux.keeps_commands => {
+            process.ring = Some(Ring::default());
+            pump(mux, task, 0);
+            pump(mux, task, 1);
+        }
         Kind::Process(process) => {
             let _ = kill::tree(process, libc::SIGKILL);
             discard_output(mux, task);

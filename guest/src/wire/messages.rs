@@ -454,6 +454,7 @@ pub enum Request<'a> {
     Configure(Configure<'a>),
     Info,
     Hold,
+    Release,
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -484,7 +485,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=20 => {
+                1..=20 | 29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -527,6 +528,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         18 => Request::Info,
         19 => Request::Hold,
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
+        29 => Request::Release,
         _ => Request::Unknown,
     })
 }

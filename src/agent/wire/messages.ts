@@ -504,6 +504,7 @@ export interface Open {
   info: Empty | undefined;
   hold: Empty | undefined;
   fileWatch: FileWatch | undefined;
+  release: Empty | undefined;
   window: number;
   clockMs: number;
 }
@@ -528,6 +529,7 @@ export const Open: Schema<Open> = message("Open", [
   [18, "info", Empty],
   [19, "hold", Empty],
   [20, "fileWatch", FileWatch],
+  [29, "release", Empty],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],
 ]);

@@ -128,9 +128,8 @@ function memoryArgs({ memSizeMib }: MachineSpec, memory: MemoryFile | undefined)
       share: !restored,
       ...(restored && memory.opensReadOnly ? { readonly: true, rom: false } : {}),
     }),
-    // The machine is stopped while it is captured; the ones that go on from there are to run.
-    ...["-global", "migration.store-global-state=off"],
-    ...(restored ? ["-incoming", "defer"] : []),
+    // The state comes without what begins a migration's (migration.ts).
+    ...(restored ? ["-global", "migration.send-configuration=off", "-incoming", "defer"] : []),
   ];
 }
 

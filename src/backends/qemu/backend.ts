@@ -34,11 +34,28 @@ export function qemuBackend(host: BackendHost): Backend {
     shape: machineShape,
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
     quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
-    capture: (files, deadline) =>
+    endWithState: (files, deadline) =>
       withControl(files, deadline, async (client) => {
-        const { captureState } = await import("./migration.ts");
-        return captureState(client, files, deadline);
+        const { endWithState } = await import("./migration.ts");
+        return endWithState(client, files, deadline);
       }),
+    capture: (files, capture, deadline) =>
+      withControl(files, deadline, async (client) => {
+        const { captureRunning } = await import("./migration.ts");
+        return captureRunning(client, files, capture, deadline);
+      }),
+    pause: (files, deadline) =>
+      withControl(
+        files,
+        deadline,
+        async (client) => void (await client.execute("stop", undefined, deadline)),
+      ),
+    resume: (files, deadline) =>
+      withControl(
+        files,
+        deadline,
+        async (client) => void (await client.execute("cont", undefined, deadline)),
+      ),
     inspect: (files, deadline) =>
       withControl(files, deadline, async (client) => {
         const { inspectQemu } = await import("./inspect.ts");

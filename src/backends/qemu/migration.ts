@@ -1,116 +1,135 @@
-import { chmodSync, rmSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
-import type { Deadline } from "../../util/deadline.ts";
+import { saveMemory } from "../../host/monitor/memory.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
+import type { Capture, Captured } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { QmpClient } from "./qmp-client.ts";
-
-/**
- * A migration whose memory is a file that both machines open: the stream holds the rest, tens of KB
- * (qemu: migration/options.c, MIGRATION_CAPABILITY_X_IGNORE_SHARED).
- */
-const WITHOUT_MEMORY = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
 
 /** A state is some tens of KB: more than this is none. */
 const STATE_MAX_BYTES = 64 << 20;
 
-/** Between looks whether QEMU has written all. */
-const LOOK_AGAIN_MS = 1;
+/** How long a machine that was stopped may take to go on, whatever became of what it was stopped for. */
+const GO_ON_MS = 10_000;
 
-/** The socket of a machine's migration: nothing else gets through QEMU's seccomp filter in every version. */
-const socketPath = ({ runtimeDir }: VmFiles): string => join(runtimeDir, "state");
+/** Where a machine's state comes out, and the socket where it goes in: the one directory that QEMU can write to. */
+const statePath = ({ runtimeDir }: VmFiles): string => join(runtimeDir, "state");
 
 /**
- * Stops a machine, takes its state and ends it.
+ * Stops a machine whose memory is a file, for good, and takes the state of its CPUs and devices.
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
  */
-export async function captureState(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<Buffer> {
-  const path = socketPath(files);
-  rmSync(path, { force: true });
+export async function endWithState(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<Buffer> {
   await client.execute("stop", undefined, deadline);
-  await client.execute("migrate-set-capabilities", WITHOUT_MEMORY, deadline);
-  const receiver = receiveOnce(path);
-  try {
-    await deadline.race(receiver.listening);
-    chmodSync(path, 0o666); // QEMU may have a uid of its own; the directory is private
-    await client.execute("migrate", { uri: `unix:${path}` }, deadline);
-    const state = await deadline.race(receiver.content);
-    await migrated(client, deadline);
-    await client.quit(deadline);
-    return state;
-  } finally {
-    receiver.close();
-  }
-}
-
-/** Waits until QEMU says that it has written all. @throws SmolVMError VMM_FAILED */
-async function migrated(client: QmpClient, deadline: Deadline): Promise<void> {
-  for (;;) {
-    const answer = (await client.execute("query-migrate", undefined, deadline)) as {
-      status?: string;
-      "error-desc"?: string;
-    };
-    if (answer.status === "completed") return;
-    if (answer.status === "failed" || answer.status === "cancelled") {
-      throw new SmolVMError(
-        "VMM_FAILED",
-        `QEMU could not save its state: ${answer["error-desc"] ?? answer.status}`,
-      );
-    }
-    await deadline.sleep(LOOK_AGAIN_MS);
-  }
-}
-
-/** All that the first connection to a socket sends. */
-function receiveOnce(path: string): {
-  listening: Promise<void>;
-  content: Promise<Buffer>;
-  close: () => void;
-} {
-  const server = createServer();
-  const listening = new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, resolve);
-  });
-  const content = new Promise<Buffer>((resolve, reject) => {
-    server.once("connection", (socket: Socket) => {
-      const pieces: Buffer[] = [];
-      let bytes = 0;
-      socket.on("data", (piece: Buffer) => {
-        bytes += piece.length;
-        if (bytes > STATE_MAX_BYTES) socket.destroy(new Error("the state is too large to be one"));
-        else pieces.push(piece);
-      });
-      socket.on("error", reject);
-      socket.on("end", () => resolve(Buffer.concat(pieces)));
-    });
-  });
-  content.catch(() => {}); // whoever gave up before does not ask
-  return { listening, content, close: () => void server.close() };
+  const state = await saveState(client, files, deadline);
+  await client.quit(deadline);
+  return state;
 }
 
 /**
- * Hands a QEMU that waits for it the state to go on from; it runs as soon as it has it.
+ * Takes all of a machine that runs, at one moment; it stands still for as long as that takes, and goes on.
+ * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED; what `whileStopped` throws
+ */
+export async function captureRunning(
+  client: QmpClient,
+  files: VmFiles,
+  { arch, pid, memSizeMib, memory, whileStopped }: Capture,
+  deadline: Deadline,
+): Promise<Captured> {
+  const address = await memoryAddress(client, arch, deadline);
+  const saving = await saveMemory({ pid, address, bytes: memSizeMib * 2 ** 20, to: memory }, deadline);
+  try {
+    const stoppedAt = monotonicMs();
+    await client.execute("stop", undefined, deadline);
+    try {
+      const [pages, state] = await Promise.all([
+        saving.finish(),
+        saveState(client, files, deadline),
+        whileStopped(),
+      ]);
+      await client.execute("cont", undefined, deadline);
+      return { state, pages, stoppedMs: monotonicMs() - stoppedAt };
+    } catch (error) {
+      // Its owner must not lose it for what was to be made of it.
+      await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
+      throw error;
+    }
+  } catch (error) {
+    await saving.cancel();
+    throw error;
+  }
+}
+
+/**
+ * The state of all but memory and disks. The command's name is historical: it is in every build, and writes what a migration would
+ * without the memory (qemu: migration/savevm.c, qmp_xen_save_devices_state).
+ */
+async function saveState(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<Buffer> {
+  const path = statePath(files);
+  rmSync(path, { force: true });
+  try {
+    await client.execute("xen-save-devices-state", { filename: path, live: false }, deadline);
+    return readState(path);
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+/** What QEMU wrote; it has the directory to write in, so that what is there may be anything. */
+function readState(path: string): Buffer {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { size } = fstatSync(file);
+    if (size === 0 || size > STATE_MAX_BYTES)
+      throw new SmolVMError("VMM_FAILED", `QEMU wrote a state of ${size} bytes, which is none`);
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Where a guest's memory begins, in its own addresses: the machine types' (qemu: hw/arm/virt.c, base_memmap; x86's begin at 0). */
+const FIRST_ADDRESS = { x86_64: 0, aarch64: 0x4000_0000 } as const;
+
+/** Where in QEMU's own memory that of the guest begins: it is one part, in the order of the guest's addresses. */
+async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline): Promise<number> {
+  const command = { "command-line": `gpa2hva 0x${FIRST_ADDRESS[arch].toString(16)}` };
+  const said = String(await client.execute("human-monitor-command", command, deadline));
+  const address = Number(/ is (0x[0-9a-f]+)/.exec(said)?.[1] ?? Number.NaN);
+  if (Number.isSafeInteger(address)) return address;
+  throw new SmolVMError("VMM_FAILED", `QEMU does not say where the guest's memory is: ${said.trim()}`);
+}
+
+/**
+ * Hands a QEMU that waits for it the state to go on from, and waits until it runs.
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED; that QEMU does not take it shows in its end
  */
 export async function resumeFromState(files: VmFiles, state: Uint8Array, deadline: Deadline): Promise<void> {
-  const path = socketPath(files);
+  const path = statePath(files);
   const client = await QmpClient.over(await dialWhenThere(files.control, deadline), deadline);
   try {
-    await client.execute("migrate-set-capabilities", WITHOUT_MEMORY, deadline);
+    // Who connects to its sockets before that is not told to the guest, which may think that it knows the other end.
+    const runs = new Promise<void>((resolve) => {
+      client.onEvent((name) => {
+        if (name === "RESUME") resolve();
+      });
+    });
     await client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline);
+    const socket = await dialWhenThere(path, deadline);
+    await deadline.race(
+      new Promise<void>((resolve, reject) => {
+        socket.once("error", (cause) =>
+          reject(new SmolVMError("VMM_FAILED", `QEMU did not take its state: ${cause.message}`, { cause })),
+        );
+        socket.end(state, resolve);
+      }),
+    );
+    await deadline.race(Promise.race([runs, client.lost]));
   } finally {
     client.close();
   }
-  const socket = await dialWhenThere(path, deadline);
-  await deadline.race(
-    new Promise<void>((resolve, reject) => {
-      socket.once("error", (cause) =>
-        reject(new SmolVMError("VMM_FAILED", `QEMU did not take its state: ${cause.message}`, { cause })),
-      );
-      socket.end(state, resolve);
-    }),
-  );
 }

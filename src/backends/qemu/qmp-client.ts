@@ -22,11 +22,17 @@ export class QmpClient {
   #ended: SmolVMError | undefined;
   #onGreeting: ((version: string) => void) | undefined;
   #onLost: ((error: SmolVMError) => void) | undefined;
+  /** rejects with VMM_FAILED when the connection ends */
+  readonly lost: Promise<never>;
   /** "7.2.22" */
   version = "";
 
   private constructor(socket: Socket) {
     this.#socket = socket;
+    this.lost = new Promise<never>((_, reject) => {
+      this.#onLost = reject;
+    });
+    this.lost.catch(() => {}); // only who waits for something is told
     socket.on("data", (chunk: Buffer) => this.#receive(chunk)).resume();
     socket.on("error", (error) => this.#end(connectionLost(error)));
     socket.on("close", () => this.#end(connectionLost()));
@@ -45,11 +51,10 @@ export class QmpClient {
   static async over(socket: Socket, deadline: Deadline): Promise<QmpClient> {
     const client = new QmpClient(socket);
     try {
-      const greeting = new Promise<string>((resolve, reject) => {
+      const greeting = new Promise<string>((resolve) => {
         client.#onGreeting = resolve;
-        client.#onLost = reject;
       });
-      client.version = await deadline.race(greeting);
+      client.version = await deadline.race(Promise.race([greeting, client.lost]));
       await client.execute("qmp_capabilities", undefined, deadline);
       return client;
     } catch (error) {

@@ -1,7 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/store/prune.ts";
-import { SmolVM } from "../../smolvm.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
@@ -9,6 +8,7 @@ import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";
 import { formatBytes } from "../render/units.ts";
+import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image prune",
@@ -52,12 +52,11 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
   };
 }
 
-/** What sandboxes of this user boot from, whatever state they are in. */
 async function inUse(): Promise<InUse> {
-  const sandboxes = await SmolVM.list();
+  const users = await usersOfImages();
   return {
-    digests: new Set(sandboxes.flatMap(({ imageDigest }) => imageDigest ?? [])),
-    paths: new Set(sandboxes.flatMap(({ kernelPath, initrdPath }) => [kernelPath, initrdPath ?? []].flat())),
+    digests: new Set(users.flatMap(({ imageDigest }) => imageDigest ?? [])),
+    paths: new Set(users.flatMap(({ kernelPath, initrdPath }) => [kernelPath, initrdPath ?? []].flat())),
   };
 }
 

@@ -1,12 +1,12 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removableImage, removeImage } from "../../images/store/store.ts";
-import { SmolVM } from "../../smolvm.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
+import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image rm",
@@ -23,7 +23,7 @@ async function imageRmCommand(io: Io, args: Arguments): Promise<Outcome> {
   const dryRun = args.flag("dry-run");
   const dirs = processPaths();
   const users = async (digest: string): Promise<string[]> =>
-    (await SmolVM.list()).filter((info) => info.imageDigest === digest).map((info) => info.name);
+    (await usersOfImages()).filter((user) => user.imageDigest === digest).map(({ what }) => what);
   const removed = await forEachName(args.operands, async (name) => {
     const image = await (dryRun ? removableImage : removeImage)(dirs, name, arch, users);
     return { name, arch, digest: image.digest, sizeBytes: image.sizeBytes, removed: !dryRun };

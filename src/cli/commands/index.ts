@@ -61,6 +61,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./restart.ts")).restart,
       },
       {
+        name: "pause",
+        summary: "Let sandboxes stand still; they keep their memory",
+        load: async () => (await import("./pause.ts")).pause,
+      },
+      {
+        name: "resume",
+        summary: "Let paused sandboxes go on",
+        load: async () => (await import("./resume.ts")).resume,
+      },
+      {
+        name: "fork",
+        summary: "Make sandboxes that go on from where one is now",
+        load: async () => (await import("./fork.ts")).fork,
+      },
+      {
         name: "rm",
         summary: "Remove sandboxes and their disks",
         load: async () => (await import("./rm.ts")).rm,
@@ -109,6 +124,36 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         name: "port",
         summary: "Reach a port of a sandbox from this machine",
         load: async () => (await import("./port.ts")).port,
+      },
+    ],
+  },
+  {
+    title: "Snapshots",
+    commands: [
+      {
+        name: "snapshot create",
+        summary: "Save a sandbox: memory, processes and disk",
+        load: async () => (await import("./snapshot-create.ts")).snapshotCreate,
+      },
+      {
+        name: "snapshot ls",
+        summary: "List snapshots",
+        load: async () => (await import("./snapshot-ls.ts")).snapshotLs,
+      },
+      {
+        name: "snapshot inspect",
+        summary: "Show everything about a snapshot",
+        load: async () => (await import("./snapshot-inspect.ts")).snapshotInspect,
+      },
+      {
+        name: "snapshot restore",
+        summary: "Make a sandbox that goes on from a snapshot",
+        load: async () => (await import("./snapshot-restore.ts")).snapshotRestore,
+      },
+      {
+        name: "snapshot rm",
+        summary: "Remove snapshots",
+        load: async () => (await import("./snapshot-rm.ts")).snapshotRm,
       },
     ],
   },

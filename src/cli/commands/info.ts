@@ -27,6 +27,13 @@ async function infoCommand(io: Io, args: Arguments): Promise<Outcome> {
   };
 }
 
+const STARTED_FROM: Readonly<Record<NonNullable<VMInfo["startedFrom"]>, string>> = {
+  boot: "",
+  template: ", from a template",
+  snapshot: ", from a snapshot",
+  fork: ", as a fork",
+};
+
 /** Everything about one sandbox, a line each; long ones in a terminal of `columns` go on below. Pure. */
 export function sandboxFields(info: VMInfo, columns?: number): string {
   const labels = Object.entries(info.labels).map(
@@ -69,10 +76,8 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["key", info.key],
     ["labels", labels.length === 0 ? undefined : labels.join(", ")],
     ["created", info.createdAt],
-    [
-      "started",
-      info.startedAt && `${info.startedAt}${info.startedFrom === "template" ? ", from a template" : ""}`,
-    ],
+    ["started", info.startedAt && `${info.startedAt}${STARTED_FROM[info.startedFrom ?? "boot"]}`],
+    ["origin", info.origin],
     ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
     ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],

@@ -1,11 +1,11 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removeKernel } from "../../images/store/kernel-store.ts";
-import { SmolVM } from "../../smolvm.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
+import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image kernel rm",
@@ -19,7 +19,7 @@ const spec: CommandSpec = {
 
 async function kernelRmCommand(_io: Io, args: Arguments): Promise<Outcome> {
   const users = async (path: string): Promise<string[]> =>
-    (await SmolVM.list()).filter((info) => info.kernelPath === path).map((info) => info.name);
+    (await usersOfImages()).filter((user) => user.kernelPath === path).map(({ what }) => what);
   const removed = await forEachName(args.operands, async (name) => {
     await removeKernel(processPaths(), name, users);
     return { name, removed: true };

@@ -14,6 +14,7 @@ _smolvm_complete() {
     choices\\ *) compadd -- \${=1#choices } ;;
     sandboxes) compadd -- \${(f)"$(smolvm ls --quiet 2>/dev/null)"} ;;
     images) compadd -- \${(f)"$(smolvm image ls --quiet 2>/dev/null)"} ;;
+    snapshots) compadd -- \${(f)"$(smolvm snapshot ls --quiet 2>/dev/null)"} ;;
     kernels) compadd -- \${(f)"$(smolvm image kernel ls --quiet 2>/dev/null)"} ;;
     files) _files ;;
     copy-paths)

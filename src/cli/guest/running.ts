@@ -1,6 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { conditionOf } from "../../vm/info/condition.ts";
+import { pausedError } from "../../vm/recovery/running.ts";
 
 /**
  * The sandbox of that name, which has to be running, about to be, or one that is meant to start by itself: the library would also start one that
@@ -11,6 +12,7 @@ export async function runningSandbox(name: string): Promise<SmolVM> {
   const vm = await conditionOf(name);
   const { state, error, autoStart } = vm;
   if (state === "running" || state === "starting" || autoStart) return SmolVM.from(vm);
+  if (state === "paused") throw pausedError(vm.name);
   const why = error === undefined ? "" : ` (${error.message})`;
   throw new SmolVMError(
     "VM_STATE",

@@ -8,6 +8,7 @@ import { type KernelManifest, parseKernelManifest } from "./kernel-manifest.ts";
 import { type ImageDirs, MANIFEST_FILE } from "./layout.ts";
 import { sha256File } from "./manifest.ts";
 import { readText } from "./read-text.ts";
+import { removeFirst } from "./users.ts";
 
 /** A built kernel in the store. Its files never change. */
 export interface BuiltKernel {
@@ -82,7 +83,7 @@ export async function removeKernel(
   const usedBy = await users(kernel.path);
   if (usedBy.length > 0) {
     throw new SmolVMError("IMAGE_IN_USE", `the kernel '${name}' is used by ${usedBy.join(", ")}`, {
-      hint: `Delete them first: smolvm rm ${usedBy.join(" ")}`,
+      hint: removeFirst(usedBy),
       details: { kernel: name, usedBy },
     });
   }

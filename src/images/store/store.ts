@@ -7,6 +7,7 @@ import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
 import { readText } from "./read-text.ts";
 import { checkImageName, imageNotFound } from "./reference.ts";
+import { removeFirst } from "./users.ts";
 
 /** An image and all that its manifest says. */
 export interface StoredImage {
@@ -97,7 +98,7 @@ export async function removableImage(
   const usedBy = await users(found.image.digest);
   if (usedBy.length > 0) {
     throw new SmolVMError("IMAGE_IN_USE", `the image '${name}' is used by ${usedBy.join(", ")}`, {
-      hint: `Delete them first: smolvm rm ${usedBy.join(" ")}`,
+      hint: removeFirst(usedBy),
       details: { image: name, arch, usedBy },
     });
   }

@@ -17,8 +17,8 @@ import { LIMITS } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { networkNote } from "../../network/plan.ts";
 import type { PortRecord } from "../../store/ports.ts";
-import type { VmState } from "../../store/states.ts";
-import type { VmFault, VmRecord } from "../../store/vms.ts";
+import { STEADY, type VmState } from "../../store/states.ts";
+import { ORIGIN, type VmFault, type VmRecord } from "../../store/vms.ts";
 import type { Json } from "../../util/json.ts";
 import { type DriveInfo, drivesOf } from "../disks/drives.ts";
 import { inWords } from "../isolation/reached.ts";
@@ -71,7 +71,9 @@ export interface VMInfo {
   readonly createdAt: string;
   readonly startedAt: string | undefined;
   /** what its machine, or the last one, began with; undefined: it was never started */
-  readonly startedFrom: "boot" | "template" | undefined;
+  readonly startedFrom: "boot" | "template" | "snapshot" | "fork" | undefined;
+  /** what its first start went on from, if that was something a user saved: `snapshot NAME` or `fork of NAME` */
+  readonly origin: string | undefined;
   readonly uptimeMs: number | undefined;
   /** ISO 8601: it is removed then (`ttlMs`) */
   readonly expiresAt: string | undefined;
@@ -119,7 +121,7 @@ export interface HostState {
 export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
   const { spec } = record;
   const { machine } = spec;
-  const running = record.state === "running";
+  const running = STEADY.has(record.state);
   const emulated = machine.accelerator === "tcg";
   return {
     id: record.id,
@@ -156,6 +158,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     createdAt: new Date(record.createdAt).toISOString(),
     startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
     startedFrom: startedFrom(record),
+    origin: record.origin,
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
     expiresAt: record.expiresAt === undefined ? undefined : new Date(record.expiresAt).toISOString(),
     pid: running ? record.vmm?.pid : undefined,
@@ -168,9 +171,11 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
   };
 }
 
-function startedFrom({ startedAt, template }: VmRecord): VMInfo["startedFrom"] {
+function startedFrom({ startedAt, template, origin }: VmRecord): VMInfo["startedFrom"] {
   if (startedAt === undefined) return undefined;
-  return template === undefined ? "boot" : "template";
+  if (template === undefined) return "boot";
+  if (template !== ORIGIN) return "template";
+  return origin?.startsWith("fork") ? "fork" : "snapshot";
 }
 
 function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {

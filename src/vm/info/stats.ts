@@ -1,5 +1,6 @@
 import { allocatedBytes, processUsage } from "../../host/process/process-usage.ts";
 import type { VmState } from "../../store/states.ts";
+import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { writableDisk } from "../disks/drives.ts";
 import { filesOf, type Home } from "../home.ts";
@@ -29,7 +30,7 @@ export interface VMStats {
 
 /** Reads what a sandbox uses. */
 export async function readStats(home: Home, record: VmRecord): Promise<VMStats> {
-  const vmm = record.state === "running" ? record.vmm : undefined;
+  const vmm = STEADY.has(record.state) ? record.vmm : undefined;
   const usage = vmm && processUsage(vmm);
   return {
     id: record.id,

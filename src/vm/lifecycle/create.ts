@@ -75,7 +75,7 @@ export async function createVm(
  * From its record on, what a sandbox boots from is not removed (images/store/prune.ts); until then it may have been.
  * @throws SmolVMError IMAGE_NOT_FOUND
  */
-function requireBootFiles({ machine }: VmSpec): void {
+export function requireBootFiles({ machine }: VmSpec): void {
   const bases = machine.disks.filter((disk) => disk.readOnly).map((disk) => disk.path);
   for (const path of [machine.kernelPath, machine.initrdPath, ...bases]) {
     if (path === undefined || existsSync(path)) continue;
@@ -91,7 +91,7 @@ function toForward({ guestPort, hostPort, hostAddress = "127.0.0.1" }: PortForwa
 }
 
 /** @throws SmolVMError NO_SPACE */
-function requireRoom(dataDir: string): void {
+export function requireRoom(dataDir: string): void {
   const { freeBytes } = diskSpace(dataDir);
   if (freeBytes >= MIN_FREE_BYTES) return;
   throw diskFullError(dataDir, freeBytes, { details: { neededBytes: MIN_FREE_BYTES } });

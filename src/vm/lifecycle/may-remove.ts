@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import type { VmState } from "../../store/states.ts";
+import { STEADY, type VmState } from "../../store/states.ts";
 
 /** Refuses to remove what runs, unless by force. @throws SmolVMError VM_STATE */
 export function requireRemovable(
@@ -7,8 +7,8 @@ export function requireRemovable(
   force: boolean,
 ): void {
   const { name, state } = sandbox;
-  if (state !== "running" || force) return;
-  throw new SmolVMError("VM_STATE", `sandbox '${name}' is running`, {
+  if (!STEADY.has(state) || force) return;
+  throw new SmolVMError("VM_STATE", `sandbox '${name}' is ${state}`, {
     hint: `Stop it first (smolvm stop ${name}), or remove it anyway: smolvm rm -f ${name}`,
     details: { state },
   });

@@ -8,9 +8,11 @@ import type { OnProgress } from "../../config/progress.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
+import type { SavedMemory } from "../../snapshots/saved.ts";
 import type { Template } from "../../snapshots/store.ts";
 import type { Lease } from "../../store/leases.ts";
-import type { VmRecord } from "../../store/vms.ts";
+import { STEADY } from "../../store/states.ts";
+import { ORIGIN, type VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
@@ -31,6 +33,7 @@ import { giveUpTemplate, startSource, writeTemplateDisk } from "../templates/use
 import { requireFeature } from "./features.ts";
 import { tooLateForGdb } from "./gdb-port.ts";
 import { withLock } from "./lock.ts";
+import { resumeMachine } from "./pause.ts";
 
 /** What is different for one start. */
 export interface StartExtras {
@@ -39,6 +42,8 @@ export interface StartExtras {
   readonly gdbPort?: number | undefined;
   /** it is booted for a template: the file, empty and as large, that its memory shall be */
   readonly recordTo?: string | undefined;
+  /** what it goes on from, or else fails: it has the disk that belongs to it */
+  readonly saved?: SavedMemory | undefined;
 }
 
 export interface Started {
@@ -49,7 +54,7 @@ export interface Started {
 }
 
 /**
- * Boots a sandbox: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
+ * Boots a sandbox, or lets one that is paused go on: launches its machine, says hello to the agent and gives the guest its identity; only then it is running.
  * @returns undefined: it runs already, because others have started it
  * @throws SmolVMError VM_NOT_FOUND, VM_STATE for `gdbPort` of one that runs, DISK_IN_USE, ISOLATION_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT (with stage and last console lines), VMM_FAILED,
  *   NO_SPACE, VM_BUSY, NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
@@ -63,7 +68,8 @@ export async function startVm(
   const { id } = vm;
   return withLock(home, id, deadline, async (record) => {
     if (!record) throw deletedError(vm);
-    if (record.state === "running") {
+    if (record.state === "paused") await resumeMachine(home, record, deadline);
+    if (STEADY.has(record.state)) {
       if (extras.gdbPort !== undefined) throw tooLateForGdb(vm.name, extras.gdbPort);
       return undefined;
     }
@@ -94,7 +100,8 @@ async function startFrom(
   deadline: Deadline,
   extras: StartExtras,
 ): Promise<Started> {
-  const isPlain = extras.recordTo === undefined && extras.gdbPort === undefined;
+  const { recordTo, gdbPort, saved } = extras;
+  const isPlain = recordTo === undefined && gdbPort === undefined && saved === undefined;
   const source = isPlain ? startSource(home, record) : undefined;
   const tell = (message: string): void => extras.onProgress?.({ stage: "template", message });
   if (source?.kind === "template") {
@@ -145,7 +152,7 @@ async function launch(
   home: Home,
   record: VmRecord,
   deadline: Deadline,
-  { onProgress, gdbPort, recordTo }: StartExtras,
+  { onProgress, gdbPort, recordTo, saved }: StartExtras,
   template?: Template,
 ): Promise<Started> {
   const files = filesOf(home, record.id);
@@ -164,7 +171,10 @@ async function launch(
     lifetime: record.spec.lifetime,
     tap: tap?.name,
     enclosure: made.enclosure,
-    memory: guestMemory(recordTo, template),
+    memory: guestMemory(
+      recordTo,
+      saved ?? (template && { memory: template.files.memory, state: template.state }),
+    ),
   });
   failpoint("before vmm");
   home.store.vms.setVmm(record.id, launched.vmm);
@@ -179,15 +189,15 @@ async function launch(
     startedAt: Date.now(),
     vmm: launched.vmm,
     isolation: reachedIsolation(plan, made, launched),
-    template: template?.key ?? null,
+    template: saved === undefined ? (template?.key ?? null) : ORIGIN,
     commands,
   });
   return { record: running, session, lease };
 }
 
-function guestMemory(recordTo: string | undefined, template: Template | undefined): GuestMemory | undefined {
+function guestMemory(recordTo: string | undefined, saved: SavedMemory | undefined): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
-  return template && { kind: "restored", path: template.files.memory, state: template.state };
+  return saved && { kind: "restored", path: saved.memory, state: saved.state };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */

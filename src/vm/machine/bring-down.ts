@@ -1,13 +1,12 @@
 import { shutdown } from "../../agent/machine.ts";
-import { AgentSession } from "../../agent/session/session.ts";
 import { backendOf } from "../../backends/registry.ts";
 import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../../config/defaults.ts";
 import { SmolVMError } from "../../errors.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { endpointOf, filesOf, type Home } from "../home.ts";
-import { relayVia } from "../supervisor/duties.ts";
+import { filesOf, type Home } from "../home.ts";
+import { controlSession } from "./go-on.ts";
 import { killVmm, waitForExit } from "./vmm-process.ts";
 
 /** How a machine was brought down: the gentlest step that worked. */
@@ -55,9 +54,7 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
 async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
   const deadline = Deadline.of("shutting the guest down", { timeoutMs });
   try {
-    const viaSupervisor = home.store.leases.controlHolder(record.id) !== undefined;
-    const endpoint = viaSupervisor ? relayVia(home, record.id) : endpointOf(home, record, 0);
-    const session = await AgentSession.connect(endpoint, { deadline, fresh: viaSupervisor });
+    const session = await controlSession(home, record, deadline);
     try {
       await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
       return true;

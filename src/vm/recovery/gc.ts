@@ -11,10 +11,20 @@ import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
 import { takeBackStrayTaps } from "../isolation/tap-owner.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
+import { removeUnfinishedSnapshots } from "./unfinished-snapshots.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
-  readonly kind: "sandbox" | "process" | "directory" | "cgroup" | "tap" | "lease" | "socket" | "image";
+  readonly kind:
+    | "sandbox"
+    | "process"
+    | "directory"
+    | "cgroup"
+    | "tap"
+    | "lease"
+    | "socket"
+    | "snapshot"
+    | "image";
   /** what it was, in words */
   readonly what: string;
 }
@@ -37,6 +47,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await takeBackStrayTaps(home)).map((what): Garbage => ({ kind: "tap", what })),
     ...pruneLeases(home),
     ...removeStaleSocket(home),
+    ...removeUnfinishedSnapshots(home).map((what): Garbage => ({ kind: "snapshot", what })),
     ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
   ];
 }

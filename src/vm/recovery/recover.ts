@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { failpoint } from "../../host/failpoint.ts";
 import { isAlive, signalProcess } from "../../host/process/process-identity.ts";
-import { HAS_NO_MACHINE } from "../../store/states.ts";
+import { HAS_NO_MACHINE, STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home, makeRoomToRemove } from "../home.ts";
@@ -41,8 +41,9 @@ export async function recoverLocked(home: Home, id: string): Promise<VmRecord | 
 /** Nothing is to be done about it: what the record says is so. */
 function isAsRecorded(record: VmRecord): boolean {
   if (isForfeit(record)) return false;
-  if (record.state === "running") return record.vmm !== undefined && isAlive(record.vmm);
-  return HAS_NO_MACHINE.has(record.state) && record.pending.length === 0;
+  if (record.pending.length > 0) return false;
+  if (STEADY.has(record.state)) return record.vmm !== undefined && isAlive(record.vmm);
+  return HAS_NO_MACHINE.has(record.state);
 }
 
 /** The process that it was to die with is gone, or its time to live is over. */
@@ -55,8 +56,13 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
   const { vms, leases } = home.store;
   const alive = record.vmm !== undefined && isAlive(record.vmm);
   switch (record.state) {
-    case "running": {
-      if (alive) return record;
+    case "running":
+    case "paused": {
+      if (alive) {
+        const { letGoOn } = await import("../machine/go-on.ts");
+        await letGoOn(home, record);
+        return vms.settle(record.id);
+      }
       leases.clear(record.id);
       // A monitor waits for all that is around the VMM, which may hang.
       if (record.vmm && !(await waitForExit(record.vmm, MONITOR_NOTE_MS))) await killVmm(record.vmm);

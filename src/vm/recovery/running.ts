@@ -11,8 +11,17 @@ export async function requireRunning(home: Home, vm: VmRef): Promise<VmRecord> {
   const record = await recover(home, found);
   if (record.state === "running") return record;
   if (record.state === "deleting") throw deletedError(vm);
+  if (record.state === "paused") throw pausedError(record.name);
   throw new SmolVMError("VM_STATE", `sandbox '${record.name}' is ${record.state}, not running`, {
     hint: `Start it: smolvm start ${record.name}`,
     details: { state: record.state, error: record.error },
+  });
+}
+
+/** What needs a guest that was paused. */
+export function pausedError(name: string): SmolVMError {
+  return new SmolVMError("VM_STATE", `sandbox '${name}' is paused`, {
+    hint: `Let it go on: smolvm resume ${name}`,
+    details: { state: "paused" },
   });
 }

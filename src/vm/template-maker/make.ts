@@ -139,7 +139,7 @@ async function record(
     await hold(started.session, deadline.limits);
     await started.session.close();
     const { backend } = spec.machine;
-    const state = await backendOf(backend).capture!(filesOf(home, id), deadline);
+    const state = await backendOf(backend).endWithState!(filesOf(home, id), deadline);
     const disk = await compactDisk(upper, deadline);
     writeFileSync(files.state, state, { mode: 0o600 });
     writeFileSync(files.disk, disk, { mode: 0o600 });

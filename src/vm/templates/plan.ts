@@ -1,26 +1,18 @@
-import { realpathSync, statSync } from "node:fs";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
-import { cpuIdentity } from "../../host/hardware/cpu.ts";
 import type { TemplateDirs } from "../../snapshots/layout.ts";
-import { type FileIdentity, templateKey } from "../../snapshots/template-key.ts";
+import { templateKey } from "../../snapshots/machine-facts.ts";
+import { machineFacts } from "./facts.ts";
 
 /** The template for a sandbox's first start, or why it can have none. */
 export type TemplatePlan = { readonly key: string } | { readonly why: string };
 
 /** Which template the first start of such a sandbox may go on from. Later starts have a disk that no template knows. */
-export function planTemplate({ cacheDir }: TemplateDirs, spec: VmSpec): TemplatePlan {
+export function planTemplate(dirs: TemplateDirs, spec: VmSpec): TemplatePlan {
   const why = unfit(spec);
   if (why !== undefined) return { why };
-  const { machine, seedPath, diskSizeMib } = spec;
-  const backend = backendOf(machine.backend);
-  const program = backend.program(machine);
-  const bases = machine.disks.filter(({ readOnly }) => readOnly).map(({ path }) => path);
-  const paths = [program, machine.kernelPath, machine.initrdPath, seedPath, ...bases];
   try {
-    const files = paths.flatMap((path) => (path === undefined ? [] : [identityOf(path, cacheDir)]));
-    const shape = backend.shape?.(machine) ?? [];
-    return { key: templateKey({ shape, diskSizeMib, files, cpu: cpuIdentity() }) };
+    return { key: templateKey(machineFacts(dirs, spec)) };
   } catch (error) {
     return { why: `what it boots from cannot be read: ${(error as Error).message}` };
   }
@@ -41,11 +33,4 @@ function unfit({ template = "off", machine, seedPath }: VmSpec): string | undefi
   if (machine.disks.some(({ serial }) => serial.startsWith("extra-")))
     return "it has drives of the user's own";
   return undefined;
-}
-
-/** What lies in our cache is named by its content, and its time is that of its last use. */
-function identityOf(path: string, cacheDir: string): FileIdentity {
-  const real = realpathSync(path);
-  const { size, mtimeMs, ino } = statSync(real);
-  return { path: real, size, mtimeMs: path.startsWith(`${cacheDir}/`) ? 0 : mtimeMs, inode: ino };
 }

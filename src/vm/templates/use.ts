@@ -12,7 +12,8 @@ export type StartSource =
   | { readonly kind: "boot"; readonly why: string; readonly key?: string };
 
 /** What a sandbox's start goes on from. */
-export function startSource(home: Home, { spec, startedAt }: VmRecord): StartSource {
+export function startSource(home: Home, { spec, startedAt, origin }: VmRecord): StartSource {
+  if (origin !== undefined) return { kind: "boot", why: "its disk is not an empty one" };
   if (startedAt !== undefined)
     return { kind: "boot", why: "it has been started before, and has a disk of its own" };
   const plan = planTemplate(home.paths, spec);

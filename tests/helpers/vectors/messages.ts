@@ -223,6 +223,7 @@ export const MESSAGES: readonly Vector[] = [
   ),
   canonical("info", "OPEN", "9201 00", { info: {} }),
   canonical("hold", "OPEN", "9a01 00", { hold: {} }),
+  canonical("release", "OPEN", "ea01 00", { release: {} }),
   canonical("CONTROL with a signal", "CONTROL", "08 09", { signal: 9 }),
   canonical("CONTROL with a size", "CONTROL", "12 06 08 a001 10 8401", {
     resize: { cols: 160, rows: 132 },

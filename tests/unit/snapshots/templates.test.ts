@@ -6,14 +6,14 @@ import { backendOf } from "../../../src/backends/registry.ts";
 import type { MachineSpec } from "../../../src/config/spec.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
 import { templateLayout } from "../../../src/snapshots/layout.ts";
+import { type MachineFacts, templateKey } from "../../../src/snapshots/machine-facts.ts";
 import { hashOf, stampOf } from "../../../src/snapshots/manifest.ts";
 import { findTemplate, listTemplates, surplus } from "../../../src/snapshots/store.ts";
-import { type TemplateFacts, templateKey } from "../../../src/snapshots/template-key.ts";
 
-const FACTS: TemplateFacts = {
+const FACTS: MachineFacts = {
   shape: ["-machine microvm", "-m 512M"],
   diskSizeMib: 2048,
-  files: [{ path: "/usr/bin/qemu", size: 1, mtimeMs: 2, inode: 3 }],
+  files: [{ role: "vmm", path: "/usr/bin/qemu", size: 1, mtimeMs: 2, inode: 3 }],
   cpu: "a CPU fpu vme",
 };
 
@@ -25,7 +25,7 @@ describe("the key of a template", () => {
     expect(templateKey(structuredClone(FACTS))).toBe(key);
   });
 
-  const changes: Record<string, TemplateFacts> = {
+  const changes: Record<string, MachineFacts> = {
     machine: { ...FACTS, shape: ["-machine microvm", "-m 256M"] },
     "order of what the machine has": { ...FACTS, shape: FACTS.shape.toReversed() },
     "size of the disk": { ...FACTS, diskSizeMib: 4096 },

@@ -1,0 +1,207 @@
+//! What a running program has in a part of its memory, into a sparse file: a virtual machine's memory, as its VMM maps it.
+//!
+//! A part that maps a file privately shares with that file what it has not written. So this works in two steps: what the file
+//! holds is copied while the machine runs; what is the program's own, and that alone, when it has been stopped. Which pages those
+//! are the kernel says (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst).
+
+use crate::copy::{create, fill};
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+const PAGE: u64 = 4096;
+/// Bits of a page's entry: it is a file's or shared; it is in swap; it is present.
+const OF_FILE: u64 = 1 << 61;
+const SWAPPED: u64 = 1 << 62;
+const PRESENT: u64 = 1 << 63;
+/// Pages looked at together: 4 MiB.
+const BATCH: u64 = 1024;
+
+pub struct Part {
+    pub pid: u32,
+    pub address: u64,
+    /// in bytes, whole pages
+    pub size: u64,
+}
+
+/// `PID ADDRESS SIZE FILE`, numbers in decimal, the size in bytes.
+pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Part, OsString)> {
+    let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
+    let (pid, address, size) = (number()?.try_into().ok()?, number()?, number()?);
+    let fits = address % PAGE == 0 && size % PAGE == 0 && address.checked_add(size).is_some();
+    fits.then_some((Part { pid, address, size }, args.next()?))
+}
+
+/// Says `ready` when it has what can be had before, waits for a line on stdin, and says `copied N`: pages that were the program's own. Returns
+/// an exit status; nothing is left on failure, and none of it is on the disk for sure yet.
+pub fn save(part: &Part, to: &Path) -> i32 {
+    let done = create(to).and_then(|target| {
+        take(part, &target).inspect_err(|_| {
+            let _ = std::fs::remove_file(to);
+        })
+    });
+    match done {
+        Ok(pages) => {
+            println!("copied {pages}");
+            0
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", to.display());
+            1
+        }
+    }
+}
+
+fn take(part: &Part, target: &File) -> io::Result<u64> {
+    let proc = |name: &str| File::open(format!("/proc/{}/{name}", part.pid));
+    let mapping = mapping_at(&proc("maps")?, part.address)?;
+    let base = if mapping.begins_at(part.address) { file_of(part.pid, mapping.inode) } else { None };
+    match &base {
+        Some(file) => fill(file, target, part.size)?,
+        None => target.set_len(part.size)?,
+    }
+    let (pages, memory) = (proc("pagemap")?, proc("mem")?);
+    println!("ready");
+    io::stdout().flush()?;
+    let mut line = [0; 1];
+    if io::stdin().read(&mut line)? == 0 {
+        return Err(io::Error::other("nobody said that the machine is stopped"));
+    }
+    // A file that cannot be had can only be read through the program: all of it.
+    let wanted = if base.is_some() || !mapping.is_file() { Wanted::Own } else { Wanted::All };
+    copy_pages(part, &wanted, &pages, &memory, target)
+}
+
+/// Which pages are copied.
+enum Wanted {
+    /// those that the program has to itself
+    Own,
+    All,
+}
+
+fn copy_pages(part: &Part, wanted: &Wanted, pages: &File, memory: &File, target: &File) -> io::Result<u64> {
+    let mut entries = vec![0; (BATCH * 8) as usize];
+    let mut content = vec![0; (BATCH * PAGE) as usize];
+    let mut copied = 0;
+    let total = part.size / PAGE;
+    let mut first = 0;
+    while first < total {
+        let count = BATCH.min(total - first);
+        let entries = &mut entries[..(count * 8) as usize];
+        pages.read_exact_at(entries, (part.address / PAGE + first) * 8)?;
+        let own = |index: u64| {
+            let at = (index * 8) as usize;
+            let entry = u64::from_ne_bytes(entries[at..at + 8].try_into().unwrap_or_default());
+            matches!(wanted, Wanted::All) || (entry & (PRESENT | SWAPPED) != 0 && entry & OF_FILE == 0)
+        };
+        let mut index = 0;
+        while index < count {
+            let start = index;
+            while index < count && own(index) {
+                index += 1;
+            }
+            if index > start {
+                let bytes = &mut content[..((index - start) * PAGE) as usize];
+                let offset = (first + start) * PAGE;
+                memory.read_exact_at(bytes, part.address + offset)?;
+                put(target, bytes, offset)?;
+                copied += index - start;
+            } else {
+                index += 1;
+            }
+        }
+        first += count;
+    }
+    Ok(copied)
+}
+
+/// Writes pages; those of zeros become holes.
+fn put(target: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let page = PAGE as usize;
+    let count = bytes.len() / page;
+    let zero = |index: usize| is_zero(&bytes[index * page..(index + 1) * page]);
+    let mut index = 0;
+    while index < count {
+        let (start, is_hole) = (index, zero(index));
+        while index < count && zero(index) == is_hole {
+            index += 1;
+        }
+        let at = offset + (start * page) as u64;
+        if is_hole {
+            punch(target, at, ((index - start) * page) as u64)?;
+        } else {
+            target.write_all_at(&bytes[start * page..index * page], at)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_zero(page: &[u8]) -> bool {
+    // SAFETY: any bytes are a u64.
+    let (before, words, after) = unsafe { page.align_to::<u64>() };
+    words.iter().all(|&word| word == 0) && before.iter().chain(after).all(|&byte| byte == 0)
+}
+
+fn punch(target: &File, offset: u64, length: u64) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: plain call.
+    if unsafe { libc::fallocate(target.as_raw_fd(), mode, offset as i64, length as i64) } == 0 {
+        return Ok(());
+    }
+    target.write_all_at(&vec![0; length as usize], offset) // a file system without holes
+}
+
+/// A line of /proc/PID/maps.
+struct Mapping {
+    start: u64,
+    offset: u64,
+    inode: u64,
+}
+
+impl Mapping {
+    fn is_file(&self) -> bool {
+        self.inode != 0
+    }
+
+    /// It maps a file, whose first byte is that at `address`.
+    fn begins_at(&self, address: u64) -> bool {
+        self.is_file() && self.offset + (address - self.start) == 0
+    }
+}
+
+/// The file with that number, by a descriptor that the program has of it: its name may be gone, or be another's.
+fn file_of(pid: u32, inode: u64) -> Option<File> {
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
+        let is_it = |is: &Metadata| is.is_file() && is.ino() == inode;
+        if std::fs::metadata(entry.path()).is_ok_and(|is| is_it(&is)) {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(entry.path()).ok()?;
+            return file.metadata().is_ok_and(|is| is_it(&is)).then_some(file);
+        }
+    }
+    None
+}
+
+fn mapping_at(mut maps: &File, address: u64) -> io::Result<Mapping> {
+    let mut text = Vec::new();
+    maps.read_to_end(&mut text)?;
+    let found = text.split(|&byte| byte == b'\n').find_map(|line| parse_line(line, address));
+    found.ok_or_else(|| io::Error::other("there is no memory at that address"))
+}
+
+/// `START-END PERMISSIONS OFFSET DEVICE INODE PATH`, numbers in hex but for the inode (proc(5)); None if it is not at `address`.
+fn parse_line(line: &[u8], address: u64) -> Option<Mapping> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut fields = text.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let (start, end) = (hex(start)?, hex(end)?);
+    if !(start..end).contains(&address) {
+        return None;
+    }
+    let offset = hex(fields.nth(1)?)?;
+    let inode = fields.nth(1)?.parse().ok()?;
+    Some(Mapping { start, offset, inode })
+}

@@ -1,0 +1,108 @@
+import { SmolVMError } from "../../errors.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { nativeProgram } from "../package.ts";
+import { runProgram } from "../process/run.ts";
+
+/** A part of a running program's memory. */
+export interface MemoryPart {
+  readonly pid: number;
+  readonly address: number;
+  /** whole pages */
+  readonly bytes: number;
+  /** the file that gets it: sparse, and not there yet */
+  readonly to: string;
+}
+
+/** What is being saved: what could be had while the program runs is there. */
+export interface SavingMemory {
+  /**
+   * Takes the rest, of a program that has been stopped.
+   * @returns pages that were the program's own
+   * @throws SmolVMError HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
+   */
+  finish(): Promise<number>;
+  /** Nothing is left of it then. */
+  cancel(): Promise<void>;
+}
+
+/**
+ * Saves a part of a running program's memory, in two steps (monitor/src/memory.rs). Linux alone can.
+ * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
+ */
+export async function saveMemory(
+  { pid, address, bytes, to }: MemoryPart,
+  deadline: Deadline,
+): Promise<SavingMemory> {
+  let go!: (word: string | undefined) => void;
+  const word = new Promise<string | undefined>((resolve) => {
+    go = resolve;
+  });
+  let said = "";
+  let isReady!: () => void;
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
+  const program = runProgram([monitorProgram(), "memory", ...[pid, address, bytes].map(String), to], {
+    deadline,
+    stdin: answer(word),
+    onStdout: (chunk) => {
+      said += Buffer.from(chunk).toString("latin1");
+      if (said.startsWith("ready\n")) isReady();
+    },
+  }).catch((error) => {
+    throw orNoSpace(error, to);
+  });
+  program.catch(() => {}); // whoever gave up before does not ask
+  await Promise.race([ready, program]);
+  return {
+    finish: async () => {
+      go("go\n");
+      await program;
+      return Number(/^copied (\d+)$/m.exec(said)?.[1] ?? 0);
+    },
+    cancel: async () => {
+      go(undefined);
+      await program.catch(() => {});
+    },
+  };
+}
+
+/**
+ * Copies a sparse file, sharing blocks with it where the file system can.
+ * @param to must not exist; nothing is left there on failure
+ * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
+ */
+export async function copySparse(from: string, to: string, deadline: Deadline): Promise<void> {
+  try {
+    await runProgram([monitorProgram(), "copy", from, to], { deadline });
+  } catch (error) {
+    throw orNoSpace(error, to);
+  }
+}
+
+async function* answer(word: Promise<string | undefined>): AsyncGenerator<Uint8Array> {
+  const said = await word;
+  if (said !== undefined) yield Buffer.from(said);
+}
+
+function monitorProgram(): string {
+  const monitor = process.platform === "linux" ? nativeProgram("monitor") : undefined;
+  if (monitor !== undefined) return monitor;
+  throw process.platform === "linux"
+    ? new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
+        hint: "Run scripts/build-native.sh",
+      })
+    : new SmolVMError("NOT_SUPPORTED", `a machine's memory cannot be saved on ${process.platform} yet`, {
+        hint: 'Keep its disk alone: kind: "disk" (--disk-only).',
+      });
+}
+
+/** What the program says of a full disk (errno 28), as what it is. */
+function orNoSpace(error: unknown, path: string): unknown {
+  if (!(error instanceof SmolVMError) || !/os error (28|122)\b/.test(error.message)) return error;
+  return new SmolVMError("NO_SPACE", `no space left for '${path}'`, {
+    hint: `Free some space: df -h '${path}'`,
+    details: { path },
+    cause: error,
+  });
+}

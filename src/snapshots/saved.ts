@@ -1,0 +1,40 @@
+import { join } from "node:path";
+
+/** A machine's memory that others go on from. */
+export interface SavedMemory {
+  /** the file: as large as the memory, sparse, mapped copy-on-write */
+  readonly memory: string;
+  /** of its CPUs and devices: the VMM's words */
+  readonly state: Uint8Array;
+}
+
+/** The files of a machine that was saved, in a directory of their own. */
+export interface SavedFiles {
+  readonly dir: string;
+  /** what it is (snapshot-manifest.ts) */
+  readonly manifest: string;
+  /** absent for a disk alone */
+  readonly memory: string;
+  readonly state: string;
+  /** its own writable disk, as it is, sparse */
+  readonly disk: string;
+}
+
+/** Names the files of a saved machine. Pure. */
+export function savedFiles(dir: string): SavedFiles {
+  return {
+    dir,
+    manifest: join(dir, "manifest.json"),
+    memory: join(dir, "memory"),
+    state: join(dir, "state"),
+    disk: join(dir, "disk"),
+  };
+}
+
+/** In the directory of one that is in the making: its maker's process identity. */
+export const MAKER_FILE = "maker.json";
+
+/** Where a home's snapshots are: a directory each, which is there only when it is whole. Those that begin with a dot are being made. */
+export function snapshotsDir({ dataDir }: { readonly dataDir: string }): string {
+  return join(dataDir, "snapshots");
+}

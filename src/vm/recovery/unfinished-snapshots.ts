@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
+import { MAKER_FILE, snapshotsDir } from "../../snapshots/saved.ts";
+import type { Home } from "../home.ts";
+
+/** A maker writes its name right after it has made the directory. */
+const UNNAMED_MS = 10_000;
+
+/** Removes what makers that died have left. Returns what it was. */
+export function removeUnfinishedSnapshots({ paths }: Home): string[] {
+  const root = snapshotsDir(paths);
+  return hidden(root).flatMap((name) => {
+    const dir = join(root, name);
+    if (isBeingMade(dir)) return [];
+    rmSync(dir, { recursive: true, force: true });
+    return [`an unfinished snapshot (${dir})`];
+  });
+}
+
+function hidden(root: string): string[] {
+  try {
+    return readdirSync(root).filter((name) => name.startsWith("."));
+  } catch {
+    return []; // was never made
+  }
+}
+
+function isBeingMade(dir: string): boolean {
+  try {
+    return isAlive(JSON.parse(readFileSync(join(dir, MAKER_FILE), "utf8")) as ProcessIdentity);
+  } catch {
+    const made = statSync(dir, { throwIfNoEntry: false });
+    return made !== undefined && Date.now() - made.mtimeMs < UNNAMED_MS;
+  }
+}

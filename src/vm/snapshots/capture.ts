@@ -1,0 +1,134 @@
+import { chmodSync, closeSync, fdatasyncSync, openSync, writeFileSync } from "node:fs";
+import { hold, release, sync } from "../../agent/machine.ts";
+import { backendOf } from "../../backends/registry.ts";
+import { SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
+import { copySparse } from "../../host/monitor/memory.ts";
+import type { SavedFiles } from "../../snapshots/saved.ts";
+import type { VmRecord } from "../../store/vms.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { filesOf, type Home } from "../home.ts";
+import { requireFeature } from "../lifecycle/features.ts";
+import { pauseMachine, resumeMachine } from "../lifecycle/pause.ts";
+import { controlSession } from "../machine/go-on.ts";
+import { noteStep } from "../recovery/step.ts";
+
+/** How long a guest may take to let its processes go on again, whatever came before. */
+const RELEASE_MS = 10_000;
+
+/** What was taken, besides the files. */
+export interface CaptureResult {
+  /** how long the machine stood still, in ms */
+  readonly stoppedMs: number;
+  /** pages of 4 KiB that it had to itself */
+  readonly pages: number;
+  readonly state: Buffer;
+}
+
+/** @throws SmolVMError NOT_SUPPORTED for a sandbox whose memory, or disks, nothing can go on with */
+export function requireCapturable({ spec }: VmRecord): void {
+  const { machine } = spec;
+  requireFeature(machine.backend, "snapshots");
+  const why = notCapturable(spec.diskMode === "shared", machine.gdbPort !== undefined, machine);
+  if (why === undefined) return;
+  throw new SmolVMError("NOT_SUPPORTED", `the memory of such a sandbox cannot be saved: ${why}`, {
+    hint: 'Keep its disk alone: kind: "disk" (--disk-only).',
+  });
+}
+
+function notCapturable(
+  shared: boolean,
+  gdb: boolean,
+  { disks, transport }: VmRecord["spec"]["machine"],
+): string | undefined {
+  if (shared) return "its disk is the user's own";
+  if (gdb) return "gdb is attached to it";
+  if (transport === "tcp") return "it is reached through a relay";
+  if (disks.some(({ serial, readOnly }) => serial.startsWith("extra-") && !readOnly))
+    return "it writes to drives of the user's own";
+  return undefined;
+}
+
+/**
+ * Takes memory, devices and disk of a sandbox that runs or is paused, of one moment, for who holds its lock. It goes on as before, whatever
+ * happens. What the guest was asked to run is frozen in what was taken, until a machine that goes on from it has an identity of its own.
+ * @param to files that are not there yet; what is written is not on the disk for sure before {@link settleFiles}
+ * @throws SmolVMError NOT_SUPPORTED, GUEST_FAILED (some processes cannot be frozen), VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
+ */
+export async function captureMachine(
+  home: Home,
+  record: VmRecord,
+  to: SavedFiles,
+  deadline: Deadline,
+): Promise<CaptureResult> {
+  requireCapturable(record);
+  const files = filesOf(home, record.id);
+  const { machine } = record.spec;
+  const wasPaused = record.state === "paused";
+  if (wasPaused) await resumeMachine(home, record, deadline); // for as long as it takes to freeze what runs
+  noteStep(home, record.id, "capture:machine");
+  const session = await controlSession(home, record, deadline);
+  try {
+    await hold(session, deadline.limits);
+    failpoint("after hold");
+    const { state, pages, stoppedMs } = await backendOf(machine.backend).capture!(
+      files,
+      {
+        arch: machine.arch,
+        pid: record.vmm!.pid,
+        memSizeMib: machine.memSizeMib,
+        memory: to.memory,
+        whileStopped: () => copySparse(files.upper, to.disk, deadline),
+      },
+      deadline,
+    );
+    failpoint("after capture");
+    writeFileSync(to.state, state, { mode: 0o600 });
+    return { state, pages, stoppedMs };
+  } finally {
+    await release(session, Deadline.within(RELEASE_MS, "letting the sandbox go on").limits);
+    await session.close();
+    const now = home.store.vms.settle(record.id);
+    if (wasPaused) await pauseMachine(home, now, Deadline.within(RELEASE_MS, "pausing the sandbox again"));
+  }
+}
+
+/**
+ * Takes the disk of a sandbox alone, for who holds its lock: as it is when it is down; of one that runs, as after a power cut right after
+ * its file systems were synced.
+ * @throws SmolVMError HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
+ */
+export async function captureDisk(
+  home: Home,
+  record: VmRecord,
+  to: SavedFiles,
+  deadline: Deadline,
+): Promise<void> {
+  const { upper } = filesOf(home, record.id);
+  if (record.state !== "running") return await copySparse(upper, to.disk, deadline);
+  const session = await controlSession(home, record, deadline);
+  try {
+    await sync(session, deadline.limits);
+  } finally {
+    await session.close();
+  }
+  await pauseMachine(home, record, deadline);
+  try {
+    await copySparse(upper, to.disk, deadline);
+  } finally {
+    await resumeMachine(home, record, Deadline.within(RELEASE_MS, "letting the sandbox go on"));
+  }
+}
+
+/** What was written is on the disk for sure, and nobody writes to it any more; it lies in a directory that nobody else may enter. */
+export function settleFiles(paths: readonly string[]): void {
+  for (const path of paths) {
+    const file = openSync(path, "r+");
+    try {
+      fdatasyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    chmodSync(path, 0o444);
+  }
+}

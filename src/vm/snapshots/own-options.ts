@@ -1,0 +1,35 @@
+import { requireOption, wholeNumber } from "../../config/checks.ts";
+import { parseConfig } from "../../config/schema.ts";
+import { SmolVMError } from "../../errors.ts";
+import type { OwnOptions } from "./make-from.ts";
+
+const OPTIONS: readonly string[] = ["name", "labels", "ttlMs", "lifetime"];
+const MAX_COUNT = 1000;
+
+/**
+ * What a sandbox that goes on from a saved one may have of its own: all else is that one's.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function checkOwnOptions(options: Readonly<Record<string, unknown>>): OwnOptions {
+  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option));
+  if (unknown !== undefined) {
+    throw new SmolVMError("CONFIG_INVALID", `unknown option '${unknown}'`, {
+      hint: `It is as the sandbox that was saved. Options: ${OPTIONS.join(", ")}.`,
+      details: { option: unknown },
+    });
+  }
+  const { labels, ttlMs, lifetime = "owner" } = parseConfig(options);
+  return { labels, ttlMs, lifetime };
+}
+
+/**
+ * The names of a fork's children.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function childNames(count: number, name: string | undefined, generate: () => string): string[] {
+  requireOption("count", count, wholeNumber(1, MAX_COUNT));
+  if (name === undefined) return Array.from({ length: count }, generate);
+  const names = count === 1 ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
+  for (const child of names) parseConfig({ name: child });
+  return names;
+}
