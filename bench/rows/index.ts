@@ -4,6 +4,7 @@ import { cliStart } from "./cli-start.ts";
 import { coldCreate } from "./cold-create.ts";
 import { firecracker } from "./firecracker.ts";
 import { growth } from "./growth.ts";
+import { load } from "./load.ts";
 import { memory } from "./memory.ts";
 import { rate } from "./rate.ts";
 import { smallFiles } from "./small-files.ts";
@@ -25,4 +26,5 @@ export const ROWS: Readonly<
   "10": { what: "1 and 3 on Firecracker", measure: firecracker },
   "11": { what: "sandboxes per second", measure: rate },
   "12": { what: "small files", measure: smallFiles },
+  "13": { what: "a command beside loads", measure: load },
 };
