@@ -61,7 +61,7 @@ fn boot() -> Result<Agent, Failed> {
     }
     guard::set_up();
     let mut agent = Agent::new(Role::Init).map_err(|e| Failed::new("ready", b"cannot set up the event loop", e))?;
-    agent.disk = Disk { upper };
+    agent.disk = Disk::new(upper);
     agent.watch_mounts();
     match vsock {
         Some(socket) => agent

@@ -1,5 +1,7 @@
 //! The disk that takes what is written: it grows at the start, and is read-only at the end.
 
+use std::cell::Cell;
+
 use crate::errors::failure;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::{code, Failure};
@@ -8,15 +10,26 @@ use crate::wire::messages::{code, Failure};
 #[derive(Default)]
 pub struct Disk {
     /// its root directory, where it can be grown
-    pub upper: Option<Fd>,
+    upper: Option<Fd>,
+    /// the size that it was grown to last, in bytes: a machine that goes on from captured memory is told the same again
+    grown: Cell<u64>,
 }
 
 impl Disk {
+    pub fn new(upper: Option<Fd>) -> Disk {
+        Disk { upper, grown: Cell::default() }
+    }
+
     /// Grows its file system to the disk's size.
     pub fn grow(&self, bytes: u64) -> Result<(), Failure> {
+        if self.grown.get() == bytes {
+            return Ok(());
+        }
         let upper = self.upper.as_ref();
         let upper = upper.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no writable disk to grow"))?;
-        grow_ext4(upper, bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))
+        grow_ext4(upper, bytes).map_err(|e| failure(b"cannot grow the disk's file system", e))?;
+        self.grown.set(bytes);
+        Ok(())
     }
 
     /// The last act on the disks: nothing writes to them any more. Run by a child that may hang.

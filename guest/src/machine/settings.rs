@@ -3,28 +3,47 @@
 use std::ffi::CStr;
 
 use crate::errors::failure;
-use crate::sys;
+use crate::sys::{self, check, Errno, Res};
 use crate::wire::messages::Failure;
 
 /// Puts a file of settings in place, if it is not so already. A disk that is full or read-only, and an image without
 /// the directory, are no reason to refuse the machine: whoever misses the file finds a warning on the console.
 pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failure> {
-    if sys::read_file(path, content.len() + 1).is_ok_and(|there| there == content) {
+    let there = sys::read_file(path, content.len() + 1);
+    if there.as_ref().is_ok_and(|there| there == content) {
         return Ok(());
     }
-    let text = path.to_bytes();
-    let temporary = sys::path(&[text, b".smolvm"]);
-    let written = sys::write_file(&temporary, content, mode).and_then(|()| sys::rename(&temporary, path));
+    let is_longer = there.is_ok_and(|there| there.len() > content.len());
+    let written = match overwrite(path, content, is_longer, mode) {
+        Err(Errno(libc::ELOOP)) => replace(path, content, mode),
+        other => other,
+    };
     match written {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // SAFETY: a valid path; half a file is no file.
-            unsafe { libc::unlink(temporary.as_ptr()) };
-            if matches!(error.0, libc::ENOSPC | libc::EROFS | libc::EDQUOT | libc::ENOENT | libc::ENOTDIR) {
-                crate::sys::console::warn(path.to_str().unwrap_or("a file of settings"), error);
-                return Ok(());
-            }
-            Err(failure(&[b"cannot write ", text].concat(), error))
+        Err(error @ Errno(libc::ENOSPC | libc::EROFS | libc::EDQUOT | libc::ENOENT | libc::ENOTDIR)) => {
+            sys::console::warn(path.to_str().unwrap_or("a file of settings"), error);
+            Ok(())
         }
+        other => other.map_err(|error| failure(&[b"cannot write ", path.to_bytes()].concat(), error)),
     }
+}
+
+/// Writes over what is there, which nobody reads while settings are made. A new file in its place would take ten times as long in a machine
+/// that has just been restored.
+fn overwrite(path: &CStr, content: &[u8], is_longer: bool, mode: u32) -> Res<()> {
+    let file = sys::open_mode(path, libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW, mode)?;
+    sys::write_all(file.raw(), content)?;
+    if is_longer {
+        // SAFETY: plain call.
+        check(unsafe { libc::ftruncate(file.raw(), content.len() as libc::off_t) })?;
+    }
+    Ok(())
+}
+
+/// Puts a file where the image has a link to one of its own making.
+fn replace(path: &CStr, content: &[u8], mode: u32) -> Res<()> {
+    let temporary = sys::path(&[path.to_bytes(), b".smolvm"]);
+    sys::write_file(&temporary, content, mode).and_then(|()| sys::rename(&temporary, path)).inspect_err(|_| {
+        // SAFETY: a valid path; half a file is no file.
+        unsafe { libc::unlink(temporary.as_ptr()) };
+    })
 }
