@@ -78,7 +78,10 @@ export async function captureMachine(
         pid: record.vmm!.pid,
         memSizeMib: machine.memSizeMib,
         memory: to.memory,
-        whileStopped: () => copySparse(files.upper, to.disk, deadline),
+        whileStopped: () => {
+          failpoint("while stopped");
+          return copySparse(files.upper, to.disk, deadline);
+        },
       },
       deadline,
     );

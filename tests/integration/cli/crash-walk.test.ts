@@ -8,8 +8,11 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
+import type { BackendName } from "../../../src/config/spec.ts";
 import { STEPS } from "../../../src/store/journal.ts";
 import { BACKENDS } from "../../helpers/backends.ts";
 import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
@@ -17,6 +20,7 @@ import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { traces } from "../../helpers/traces.ts";
+import { until } from "../../helpers/wait.ts";
 
 const home = useTempHome();
 const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
@@ -55,6 +59,15 @@ const WALK = {
     "before removed",
   ],
   run: ["after start:launch", "before vmm", "before start:identity", "before running"],
+  capture: [
+    "before capture:machine",
+    "after capture:machine",
+    "after hold",
+    "while stopped",
+    "after capture",
+  ],
+  pause: ["before paused"],
+  resume: ["before resumed"],
 };
 
 /** In the order of a sandbox's life: its uid and tap; its cgroup, chroot and processes; then these while it ends. */
@@ -94,6 +107,7 @@ async function keepAnswers(): Promise<void> {
   expect((await done(["exec", "keep", "--", "cat", "/root/kept"])).text).toBe("kept\n");
 }
 
+const CAPTURES = BACKEND_FEATURES[BACKENDS[0] as BackendName].snapshots;
 const NETWORK = IN_LAB ? withTap(BACKENDS[0]!) : ["--network", "off"];
 const SMALL = ["--backend", BACKENDS[0]!, ...NETWORK, "--memory", "256M"];
 let before: ReturnType<typeof traces>;
@@ -177,6 +191,69 @@ describe("smolvm that is killed", () => {
       expect(await states()).toEqual({ keep: "running" });
       expect(traces(home)).toEqual(before);
       await keepAnswers();
+    },
+  );
+});
+
+describe.runIf(CAPTURES)("smolvm that is killed over a machine that runs", () => {
+  const counts = ["sh", "-c", "cat /root/count"];
+  const count = async (): Promise<number> => Number((await done(["exec", "box", "--", ...counts])).text);
+
+  /** It is as it was: it runs, answers, and what runs in it goes on. */
+  async function boxGoesOn(): Promise<void> {
+    expect(await states()).toEqual({ keep: "running", box: "running" });
+    const seen = await count();
+    await until("it counts on", async () => (await count()) > seen);
+  }
+
+  beforeEach(async () => {
+    await done(["create", "--name", "box", "--start", ...SMALL]);
+    const loop = "i=0; while :; do i=$((i+1)); echo $i > /root/count; sleep 0.05; done";
+    await done(["exec", "box", "--", "sh", "-c", `(${loop}) >/dev/null 2>&1 & sleep 0.3`]);
+  });
+
+  test.each([...places("capture"), ...(SAMPLED ? [] : ["before snapshot"])])(
+    "to save it, at '%s', leaves it as it was, and no snapshot",
+    async (failpoint) => {
+      await dieAt(failpoint, ["snapshot", "create", "box", "it"]);
+      await boxGoesOn();
+      expect((await done(["snapshot", "ls"])).text).not.toContain("it");
+      await done(["gc"]);
+      const snapshots = join(home, "data", "smolvm", "snapshots");
+      expect(existsSync(snapshots) ? readdirSync(snapshots) : []).toEqual([]);
+      await done(["snapshot", "create", "box", "it"]); // the name is free
+      await done(["rm", "-f", "box"]);
+      await done(["snapshot", "restore", "--name", "box", "it"]);
+      await boxGoesOn();
+      await done(["snapshot", "rm", "it"]);
+      await done(["rm", "-f", "box"]);
+      expect(traces(home)).toEqual(before);
+    },
+  );
+
+  test.each([...places("capture"), ...(SAMPLED ? [] : ["before created", "before vmm", "before running"])])(
+    "to fork it, at '%s', leaves it as it was, and of the child nothing but what can be removed",
+    async (failpoint) => {
+      await dieAt(failpoint, ["fork", "--name", "child", "box"]);
+      const { child, ...others } = await states();
+      expect(others).toEqual({ keep: "running", box: "running" });
+      expect([undefined, "error"]).toContain(child);
+      await done(["rm", "-f", "child"]).catch(() => {});
+      await boxGoesOn();
+      await done(["gc"]);
+      await done(["rm", "-f", "box"]);
+      expect(traces(home)).toEqual(before);
+    },
+  );
+
+  test.each([...places("pause"), ...places("resume")])(
+    "to pause or resume it, at '%s'",
+    async (failpoint) => {
+      if (failpoint === "before resumed") await done(["pause", "box"]);
+      await dieAt(failpoint, [failpoint === "before resumed" ? "resume" : "pause", "box"]);
+      expect(await states()).toEqual({ keep: "running", box: "paused" });
+      await done(["resume", "box"]);
+      await boxGoesOn();
     },
   );
 });
