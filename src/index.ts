@@ -5,6 +5,8 @@ export type { FileEvent } from "./agent/files/file-event.ts";
 export type { GuestFiles } from "./agent/files/guest-files.ts";
 export type { ListOptions } from "./agent/files/list.ts";
 export type {
+  CopyOptions,
+  CopyResult,
   FileOptions,
   GuestFileInfo,
   TransferOptions,

@@ -151,8 +151,9 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 FileOp::TreeRead => "tree_read",
                 FileOp::TreeWrite => "tree_write",
                 FileOp::Watch => "file_watch",
+                FileOp::Copy => "file_copy",
             };
-            let first = if f.op == FileOp::Rename { "from" } else { "path" };
+            let first = if matches!(f.op, FileOp::Rename | FileOp::Copy) { "from" } else { "path" };
             let fields = fields.bytes(first, f.path).bytes("to", f.to).bytes("user", f.user);
             let fields = fields.int("offset", f.offset).int("length", f.length).int("mode", f.mode.into());
             let fields = fields.int("mtime_s", f.mtime_s).int("mtime_ns", f.mtime_ns.into());
@@ -490,6 +491,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                 bytes: int(message, "bytes"),
                 all_ended: message["all_ended"] == true,
                 depth: int(message, "depth") as u32,
+                skipped: int(message, "skipped"),
             }
             .encode(&mut out)
         }

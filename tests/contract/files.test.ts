@@ -92,6 +92,23 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     });
   });
 
+  test("are copied in the guest, the image's own too", async () => {
+    await vm.files.copy("/etc", "/root/etc", { recursive: true });
+    const compared = await vm.run(
+      "cd /root/etc && find . -type f -exec cmp {} /etc/{} ';' | head; ls -A /etc | wc -l; ls -A | wc -l",
+    );
+    const [there, here] = compared.stdout.split("\n");
+    expect([compared.stderr, there]).toEqual(["", here]);
+    await vm.run("dd if=/dev/urandom of=/root/big bs=1M count=8 status=none");
+    expect((await vm.files.copy("/root/big", "/root/copy")).bytes).toBe(8 * 1024 * 1024);
+    expect((await vm.run("cmp /root/big /root/copy")).exitCode).toBe(0);
+    await vm.files.copy("/root/copy", "/run/copy"); // to another file system
+    expect((await vm.run("cmp /root/big /run/copy; rm /run/copy /root/big /root/copy")).stdout).toBe("");
+    await expect(vm.files.copy("/root", "/root/etc/x", { recursive: true })).rejects.toMatchObject({
+      details: { errno: "EINVAL" },
+    });
+  });
+
   test("are told once by a watch when they are written by us", async () => {
     await vm.files.mkdir("/srv/ours");
     await using watch = await vm.files.watch("/srv/ours");

@@ -65,6 +65,11 @@ impl FileStat {
         (u64::from(self.0.stx_dev_major) << 32 | u64::from(self.0.stx_dev_minor), self.0.stx_ino)
     }
 
+    /// When its content was changed last.
+    pub fn mtime(&self) -> (u64, u32) {
+        (seconds(&self.0.stx_mtime), self.0.stx_mtime.tv_nsec)
+    }
+
     /// Inode, size and times: that of the last change of anything, which nobody can set, is as good as the clock's ticks, some ms.
     pub fn version(&self) -> Version {
         let of = |time: &libc::statx_timestamp| {

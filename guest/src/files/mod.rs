@@ -2,6 +2,8 @@
 
 pub mod abort;
 pub mod channels;
+pub mod copy;
+pub mod copy_data;
 pub mod entries;
 pub mod full;
 pub mod info;

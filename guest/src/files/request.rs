@@ -24,6 +24,7 @@ pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failur
         FileOp::Rename => rename(request, &path),
         FileOp::TreeRead => crate::files::tree_read::read(&path, channels),
         FileOp::TreeWrite => crate::files::tree_write::write(request, &path, channels),
+        FileOp::Copy => crate::files::copy::copy(request, &path),
         FileOp::Watch => crate::files::watch::watch(request, &path, channels),
     };
     done.map_err(|failure| match failure.code {

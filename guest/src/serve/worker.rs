@@ -46,6 +46,11 @@ impl Job<'_> {
         matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }, _))
     }
 
+    /// It writes what it makes to temporary files first.
+    fn is_copy(&self) -> bool {
+        matches!(self, Job::File(FileRequest { op: FileOp::Copy, .. }, _))
+    }
+
     /// Streams are announced by OPENED, one-shot requests are not.
     fn has_opened(&self) -> bool {
         matches!(
@@ -74,7 +79,10 @@ impl Job<'_> {
     /// as another user's identity, and that end by themselves.
     fn for_waiting(&self) -> Option<&[u8]> {
         match self {
-            Job::File(FileRequest { op: FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch, .. }, _) => None,
+            Job::File(
+                FileRequest { op: FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch | FileOp::Copy, .. },
+                _,
+            ) => None,
             Job::File(request, message) if request.user.is_empty() && message.len() <= MAX_MESSAGE => Some(message),
             _ => None,
         }
@@ -142,7 +150,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
         report: Vec::new(),
         opened: !job.has_opened(),
         result: None,
-        cleans_up: job.has_input(),
+        cleans_up: job.has_input() || job.is_copy(),
         watch: job.is_watch(),
         reusable: reusable.is_some(),
         answered: false,

@@ -228,7 +228,7 @@ fn decode_attach(buf: &[u8]) -> Decoded<u32> {
 pub struct FileRequest<'a> {
     pub op: FileOp,
     pub path: &'a [u8],
-    /// rename's target
+    /// the target of rename and copy
     pub to: &'a [u8],
     pub user: &'a [u8],
     pub offset: u64,
@@ -264,6 +264,7 @@ pub enum FileOp {
     TreeRead = 12,
     TreeWrite = 13,
     Watch = 20,
+    Copy = 21,
 }
 
 impl<'a> FileRequest<'a> {
@@ -287,10 +288,12 @@ impl<'a> FileRequest<'a> {
                 (Remove | Watch, 2) => r.recursive = value.bool()?,
                 (List, 3) => r.depth = value.u32()?,
                 (Remove, 3) => r.force = value.bool()?,
-                (Rename, 2) => r.to = value.bytes()?,
-                (Rename, 3) => r.replace = value.bool()?,
+                (Rename | Copy, 2) => r.to = value.bytes()?,
+                (Rename | Copy, 3) => r.replace = value.bool()?,
+                (Copy, 5) => r.recursive = value.bool()?,
+                (Copy, 6) => r.parents = value.bool()?,
                 (TreeWrite, 3) => r.keep_owner = value.bool()?,
-                (Read | Mkdir | Remove | Rename, 4) => r.user = value.bytes()?,
+                (Read | Mkdir | Remove | Rename | Copy, 4) => r.user = value.bytes()?,
                 (Write, 7) | (Stat | Watch, 3) | (List | TreeRead | TreeWrite, 2) => r.user = value.bytes()?,
                 _ => {}
             }
@@ -485,7 +488,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=20 | 29 => {
+                1..=21 | 29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -528,6 +531,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         18 => Request::Info,
         19 => Request::Hold,
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
+        21 => Request::File(FileRequest::decode(FileOp::Copy, body)?),
         29 => Request::Release,
         _ => Request::Unknown,
     })
@@ -789,6 +793,8 @@ pub struct Outcome {
     pub all_ended: bool,
     /// list: how many levels were asked for, and told
     pub depth: u32,
+    /// copy: devices, fifos and sockets that were left out
+    pub skipped: u64,
 }
 
 impl Outcome {
@@ -834,6 +840,7 @@ impl Outcome {
         put_uint(out, 10, self.bytes);
         put_uint(out, 11, self.all_ended.into());
         put_uint(out, 12, self.depth.into());
+        put_uint(out, 13, self.skipped);
     }
 }
 

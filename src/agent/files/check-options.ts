@@ -3,7 +3,7 @@ import type { ReadOptions, ReadWholeOptions, WriteOptions } from "./content.ts";
 import type { DownloadOptions } from "./download.ts";
 import type { DownloadTarOptions } from "./download-tar.ts";
 import type { ListOptions } from "./list.ts";
-import type { FileOptions, TransferOptions } from "./types.ts";
+import type { CopyOptions, FileOptions, TransferOptions } from "./types.ts";
 import type { UploadTarOptions } from "./upload-tar.ts";
 import type { WatchOptions } from "./watch.ts";
 
@@ -32,6 +32,7 @@ const DOWNLOAD_TAR: Names<DownloadTarOptions> = {
   name: true,
   onSkipped: true,
 };
+const COPY: Names<CopyOptions> = { ...FILE, recursive: true, overwrite: true, parents: true };
 const LIST: Names<ListOptions> = { ...FILE, depth: true };
 const WATCH: Names<WatchOptions> = { ...FILE, recursive: true };
 
@@ -48,6 +49,7 @@ type Method =
   | "mkdir"
   | "remove"
   | "rename"
+  | "copy"
   | "upload"
   | "download"
   | "uploadTar"
@@ -65,6 +67,7 @@ const KNOWN: Record<Method, object> = {
   exists: FILE,
   mkdir: { ...FILE, parents: true, mode: true },
   remove: { ...FILE, recursive: true, force: true },
+  copy: COPY,
   rename: { ...FILE, replace: true },
   upload: { ...TRANSFER, mode: true },
   download: DOWNLOAD,

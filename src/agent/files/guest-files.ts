@@ -21,7 +21,15 @@ import type { DownloadTarOptions } from "./download-tar.ts";
 import { fileInfo } from "./file-info.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
 import { checkDepth, type ListOptions, list } from "./list.ts";
-import type { FileOptions, GuestFileInfo, TransferOptions, TransferResult } from "./types.ts";
+import { olderAgent } from "./older-agent.ts";
+import type {
+  CopyOptions,
+  CopyResult,
+  FileOptions,
+  GuestFileInfo,
+  TransferOptions,
+  TransferResult,
+} from "./types.ts";
 import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./watch.ts";
 
@@ -181,6 +189,38 @@ export class GuestFiles {
     const user = guestUser(options.user);
     const open = { rename: { from: guestPath(from), to: guestPath(to), user, replace } };
     await this.#call(`renaming ${showPath(from)} to ${showPath(to)}`, open, true, options);
+  }
+
+  /**
+   * Copies a file or, with `recursive`, a directory in the guest to exactly the path `to`, with modes (but never set-user-id and the like) and
+   * times; no byte of it comes here. File systems that can share content do (reflinks), and holes stay holes. `from` and `to` may be symlinks, which are followed;
+   * those inside are copied as they are, hard links become files of their own, devices, pipes and sockets are left out. The copy belongs to `user`. A file
+   * appears whole; of a directory what was copied before a failure stays. `errno`: EISDIR of a directory without `recursive`, or of a file onto one;
+   * ENOTDIR of a directory onto a file; EEXIST without `overwrite`; EINVAL (CONFIG_INVALID) of a directory into itself, of a file onto itself, and of devices,
+   * pipes and sockets.
+   *
+   * @throws SmolVMError NOT_SUPPORTED by the agent of an older sandbox
+   */
+  async copy(from: string, to: string, options: CopyOptions = {}): Promise<CopyResult> {
+    checkFileOptions("copy", options);
+    const { recursive = false, overwrite = true, parents = false } = options;
+    const user = guestUser(options.user);
+    const fileCopy = {
+      from: guestPath(from),
+      to: guestPath(to),
+      user,
+      replace: overwrite,
+      recursive,
+      parents,
+    };
+    const what = `copying ${showPath(from)} to ${showPath(to)}`;
+    try {
+      const { entries, bytes, skipped } = await this.#call(what, { fileCopy }, true, options);
+      return { entries, bytes, skipped };
+    } catch (error) {
+      if (isSmolVMError(error, "NOT_SUPPORTED")) throw olderAgent(what, error.details);
+      throw error;
+    }
   }
 
   /**

@@ -43,6 +43,26 @@ export interface GuestFileInfo {
   readonly target: string | undefined;
 }
 
+/** Options of `copy`. */
+export interface CopyOptions extends FileOptions {
+  /** also a directory, with everything in it. Default false */
+  recursive?: boolean | undefined;
+  /** a file that is there is replaced, and a directory added to; else it is FILE_EXISTS. Default true */
+  overwrite?: boolean | undefined;
+  /** make the directories above the target that are missing. Default false */
+  parents?: boolean | undefined;
+}
+
+/** What was copied. */
+export interface CopyResult {
+  /** files, directories and symlinks below the root; 1 for a file */
+  readonly entries: number;
+  /** bytes of content, whether or not they take room of their own */
+  readonly bytes: number;
+  /** devices, pipes and sockets that were left out */
+  readonly skipped: number;
+}
+
 /** How far a transfer has come. */
 export interface TransferProgress {
   /** content so far */

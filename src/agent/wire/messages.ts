@@ -302,6 +302,23 @@ export const Rename: Schema<Rename> = message("Rename", [
   [4, "user", "bytes"],
 ]);
 
+export interface FileCopy {
+  from: Uint8Array;
+  to: Uint8Array;
+  replace: boolean;
+  user: Uint8Array;
+  recursive: boolean;
+  parents: boolean;
+}
+export const FileCopy: Schema<FileCopy> = message("FileCopy", [
+  [1, "from", "bytes"],
+  [2, "to", "bytes"],
+  [3, "replace", "bool"],
+  [4, "user", "bytes"],
+  [5, "recursive", "bool"],
+  [6, "parents", "bool"],
+]);
+
 export interface FileWatch {
   path: Uint8Array;
   recursive: boolean;
@@ -504,6 +521,7 @@ export interface Open {
   info: Empty | undefined;
   hold: Empty | undefined;
   fileWatch: FileWatch | undefined;
+  fileCopy: FileCopy | undefined;
   release: Empty | undefined;
   window: number;
   clockMs: number;
@@ -529,6 +547,7 @@ export const Open: Schema<Open> = message("Open", [
   [18, "info", Empty],
   [19, "hold", Empty],
   [20, "fileWatch", FileWatch],
+  [21, "fileCopy", FileCopy],
   [29, "release", Empty],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],
@@ -612,6 +631,8 @@ export interface Result {
   allEnded: boolean;
   /** list: how many levels were told; 0 from old agents, which know one */
   depth: number;
+  /** fileCopy: devices, fifos and sockets that were left out */
+  skipped: number;
 }
 export const Result: Schema<Result> = message("Result", [
   [1, "error", GuestError],
@@ -626,4 +647,5 @@ export const Result: Schema<Result> = message("Result", [
   [10, "bytes", "uint64"],
   [11, "allEnded", "bool"],
   [12, "depth", "uint32"],
+  [13, "skipped", "uint64"],
 ]);

@@ -19,18 +19,20 @@ const SHOWN_SKIPPED = 10;
 
 const spec: CommandSpec = {
   name: "cp",
-  usage: "[OPTIONS] SRC|- NAME:DST | NAME:SRC DST|-",
+  usage: "[OPTIONS] SRC|- NAME:DST | NAME:SRC DST|- | NAME:SRC NAME:DST",
   operands: { min: 2, max: 2, what: "the source or the destination", complete: "copy-paths" },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
     "Files and directories, with modes and times; paths in a sandbox are absolute. Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
+    "With the same NAME on both sides the copy is made in the sandbox, and none of it comes here.",
     "With - a tar archive from stdin is unpacked into the directory DST, or SRC is written to stdout as one; neither is compressed.",
   ],
   examples: [
     "smolvm cp report.py box:/root/",
     "smolvm cp ./src/. box:/srv/app",
     "smolvm cp box:/srv/app/out.csv .",
+    "smolvm cp box:/srv/app box:/srv/backup",
     "git archive HEAD | smolvm cp - box:/srv/app",
     "smolvm cp box:/srv/app - | tar -tv",
   ],
@@ -41,7 +43,8 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
   const source = parseCopyPath(sourceText, process.platform);
   const target = parseCopyPath(targetText, process.platform);
   const guest = source.kind === "guest" ? source : target;
-  if (guest.kind !== "guest" || source.kind === target.kind) throw oneSandbox(source, target);
+  if (guest.kind !== "guest") throw noSandbox(source, target);
+  if (source.kind === "guest" && target.kind === "guest" && source.name !== target.name) throw twoSandboxes();
   if (target.kind === "stream") {
     if (io.json) throw usage(spec, "an archive on stdout leaves no place for JSON", "Leave --json out.");
     if (io.stdout.isTTY)
@@ -61,6 +64,12 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
       { source: sourceText, target: targetText },
     );
     const options = { signal: io.interrupts.signal };
+    if (source.kind === target.kind) {
+      const { skipped, ...copied } = await vm.files.copy(source.path, to, { ...options, recursive: true });
+      if (skipped > 0) io.note(`note: left out ${skipped} devices, pipes or sockets`);
+      const data = { source: sourceText, target: `${vm.name}:${to}`, ...copied, skippedCount: skipped };
+      return { data };
+    }
     const { entries, bytes, skipped } =
       source.kind === "host"
         ? await vm.files.upload(source.path, to, options)
@@ -110,15 +119,16 @@ function noteSkipped(io: Io, skipped: TransferResult["skipped"], listed = true):
   if (more > 0) io.note(`note: left out ${more} more${listed ? "; --json lists them" : ""}`);
 }
 
-function oneSandbox(source: CopyPath, target: CopyPath): SmolVMError {
-  if (source.kind !== "guest") {
-    if (target.kind === "stream") return usage(spec, "neither side is in a sandbox");
-    return usage(
-      spec,
-      "neither path is in a sandbox",
-      `Write: smolvm cp ${source.path} NAME:${target.path.startsWith("/") ? target.path : `/${target.path}`}`,
-    );
-  }
+function noSandbox(source: CopyPath, target: CopyPath): SmolVMError {
+  if (target.kind === "stream") return usage(spec, "neither side is in a sandbox");
+  return usage(
+    spec,
+    "neither path is in a sandbox",
+    `Write: smolvm cp ${source.path} NAME:${target.path.startsWith("/") ? target.path : `/${target.path}`}`,
+  );
+}
+
+function twoSandboxes(): SmolVMError {
   return new SmolVMError("NOT_SUPPORTED", "copying between sandboxes is not built", {
     hint: "Pass an archive from one to the other: smolvm cp ONE:/SRC - | smolvm cp - OTHER:/DST",
   });

@@ -145,6 +145,16 @@ export const MESSAGES: readonly Vector[] = [
     file_watch: { path: text("/a"), recursive: true, user: text("nobody") },
   }),
   canonical("file_watch of one directory", "OPEN", "a201 03 0a 01 2f", { file_watch: { path: text("/") } }),
+  canonical("file_copy", "OPEN", "aa01 16 0a 02 2f61 12 02 2f62 18 01 22 06 6e6f626f6479 28 01 30 01", {
+    file_copy: {
+      from: text("/a"),
+      to: text("/b"),
+      replace: true,
+      user: text("nobody"),
+      recursive: true,
+      parents: true,
+    },
+  }),
   canonical("forward to a port", "OPEN", "72 03 10 903f", { forward: { port: 8080 } }),
   canonical("forward to a Unix socket", "OPEN", "72 04 1a 02 2f73", { forward: { unix: text("/s") } }),
   canonical("sync", "OPEN", "7a 00", { sync: {} }),
@@ -361,6 +371,7 @@ export const MESSAGES: readonly Vector[] = [
     },
   ),
   canonical("RESULT of a list of three levels", "RESULT", "48 05 60 03", { entries: 5, depth: 3 }),
+  canonical("RESULT of a file_copy", "RESULT", "48 02 50 ac02 68 01", { entries: 2, bytes: 300, skipped: 1 }),
   canonical("RESULT of a detached exec", "RESULT", "30 03 38 64", { process: 3, pid: 100 }),
   canonical(
     "RESULT of info",

@@ -44,6 +44,29 @@ describe("cp", () => {
     expect(statSync(join(here, "c.txt")).mtimeMs).toBe(1_000_000_000_000);
   });
 
+  test("within the sandbox a copy goes where one from here would, and not into itself", async () => {
+    await guest(
+      "mkdir -p /w/src/sub /w/dst; echo 1 > /w/src/sub/f; mkfifo /w/src/pipe; ln -s sub/f /w/src/link",
+    );
+    expect(await cp("box:/w/src/sub/f", "box:/w/g")).toMatchObject({ code: 0, text: "", stderr: "" });
+    const { data } = await cliJson(["cp", "box:/w/src", "box:/w/dst"]);
+    const copied = { source: "box:/w/src", target: "box:/w/dst/src", entries: 3, bytes: 2, skippedCount: 1 };
+    expect(data).toEqual(copied);
+    expect(await cp("box:/w/src/.", "box:/w/dst")).toMatchObject({
+      code: 0,
+      stderr: "note: left out 1 devices, pipes or sockets\n",
+    });
+    expect(await guest("cd /w; cat g dst/link; readlink dst/src/link; ls dst")).toBe(
+      "1\n1\nsub/f\nlink\nsrc\nsub\n",
+    );
+    const itself = await cp("box:/w/src", "box:/w/src/sub");
+    expect(itself.stderr).toContain("a directory cannot be copied into itself");
+    expect(await cp("box:/w/none", "box:/w/x")).toMatchObject({ stderr: /box:\/w\/none does not exist/ });
+    expect((await cp("box:/w/g", "other:/w/g")).stderr).toContain(
+      "smolvm cp ONE:/SRC - | smolvm cp - OTHER:/DST",
+    );
+  });
+
   test("into an existing directory a copy goes under its own name", async () => {
     writeFileSync(join(here, "a.txt"), "x");
     await cp("a.txt", "box:/w");

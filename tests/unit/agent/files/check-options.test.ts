@@ -15,6 +15,7 @@ const CALLS: Record<keyof GuestFiles, (options: never) => Promise<unknown>> = {
   exists: (options) => files.exists("/f", options),
   mkdir: (options) => files.mkdir("/f", options),
   remove: (options) => files.remove("/f", options),
+  copy: (options) => files.copy("/f", "/g", options),
   rename: (options) => files.rename("/f", "/g", options),
   upload: (options) => files.upload("f", "/f", options),
   download: (options) => files.download("/f", "f", options),
