@@ -183,6 +183,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         }
         Request::Info => ("info", fields.done()),
         Request::Hold => ("hold", fields.done()),
+        Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
         Request::Ambiguous => ("ambiguous", fields.done()),
     }
