@@ -180,7 +180,13 @@ export interface SmolVMErrorOptions {
   cause?: unknown;
 }
 
-/** The one error type that smolvm throws. `code` is stable; `hint` says what to do. */
+/**
+ * What an error of ours is known by, and which class of ours it has: also one of another copy of this package, of which a program may have
+ * several (a bundle, CommonJS beside ES modules, two versions in node_modules), each with classes of its own.
+ */
+export const ERROR_BRAND: symbol = Symbol.for("smolvm.error");
+
+/** The one error type that smolvm throws. `code` is stable; `hint` says what to do. Known by {@link isSmolVMError}, whichever copy of smolvm threw it. */
 export class SmolVMError extends Error {
   override readonly name = "SmolVMError";
   readonly code: ErrorCode;
@@ -195,9 +201,18 @@ export class SmolVMError extends Error {
   }
 }
 
-/** True for a SmolVMError, of that code if one is given. */
+// Not a member: the types of two copies would not fit each other.
+Object.defineProperty(SmolVMError.prototype, ERROR_BRAND, { value: "SmolVMError" });
+
+/** True for a SmolVMError, of that code if one is given; also for one of another copy of this package, which `instanceof` is not. */
 export function isSmolVMError(error: unknown, code?: ErrorCode): error is SmolVMError {
-  return error instanceof SmolVMError && (code === undefined || error.code === code);
+  if (errorClass(error) === undefined) return false;
+  return code === undefined || (error as SmolVMError).code === code;
+}
+
+/** Which class of ours an error has, of whichever copy: "SmolVMError", "RunError"; undefined: none. @internal */
+export function errorClass(error: unknown): unknown {
+  return (error as { [brand: symbol]: unknown } | null | undefined)?.[ERROR_BRAND];
 }
 
 /** Codes that say that the sandbox is not there, or that the way to it is gone. */

@@ -1,4 +1,11 @@
-import { type ErrorCode, isSmolVMError, SmolVMError, type SmolVMErrorOptions } from "../../errors.ts";
+import {
+  ERROR_BRAND,
+  type ErrorCode,
+  errorClass,
+  isSmolVMError,
+  SmolVMError,
+  type SmolVMErrorOptions,
+} from "../../errors.ts";
 import type { FailedRun } from "../types.ts";
 
 /** Most bytes of each output that go into `details`, from its end; all of it is in `result`. */
@@ -29,9 +36,11 @@ export class RunError extends SmolVMError {
   }
 }
 
-/** True for a RunError, of that code if one is given: an error of `run` that has a `result`. */
+Object.defineProperty(RunError.prototype, ERROR_BRAND, { value: "RunError" });
+
+/** True for a RunError, of that code if one is given: an error of `run` that has a `result`. Also for one of another copy of this package. */
 export function isRunError(error: unknown, code?: ErrorCode): error is RunError {
-  return error instanceof RunError && isSmolVMError(error, code);
+  return errorClass(error) === "RunError" && isSmolVMError(error, code);
 }
 
 function tail(bytes: Uint8Array): string {

@@ -67,7 +67,7 @@ describe("the provider for ComputeSDK", () => {
       id: sandbox.sandboxId,
       provider: "smolvm",
       status: "running",
-      timeout: 86_400_000,
+      timeout: expect.closeTo(86_400_000, -3),
       metadata: { team: "web" },
     });
     const again = await provider.sandbox.getById(sandbox.sandboxId);
