@@ -56,8 +56,7 @@ function inAscii(code: string): string {
 }
 
 const build = await rolldown({
-  // monitor.ts is a program of its own, which host/monitor/launch.ts starts from beside itself.
-  input: { bin: join(ROOT, "src/cli/bin.ts"), monitor: join(ROOT, "src/host/monitor/monitor.ts") },
+  input: { bin: join(ROOT, "src/cli/bin.ts") },
   platform: "node",
 });
 rmSync(OUT, { recursive: true, force: true });

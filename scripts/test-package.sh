@@ -94,3 +94,64 @@ bundled esbuild.mjs
 node_modules/.bin/rolldown bundle.js --platform node --format esm --dir out/rolldown >"$log_dir/rolldown.log" 2>&1 ||
   die "rolldown failed: $(tail -n 5 "$log_dir/rolldown.log")"
 bundled rolldown/bundle.js
+
+# A program that goes where there is neither Node nor the package: with the native programs beside it it runs, without it says so.
+npm install --silent --no-audit --no-fund --prefer-offline --ignore-scripts postject@1.0.0-alpha.6 "@oven/bun-linux-$(node -p process.arch)@1.4.5" \
+  </dev/null >"$log_dir/install.log" 2>&1 ||
+  die "npm install failed: $(tail -n 10 "$log_dir/install.log")" "npm install postject bun"
+bun=$(echo node_modules/@oven/bun-*/bin/bun)
+cat >bundle-sdk.js <<'JS'
+import { SmolVM } from "smolvm";
+(async () => {
+  const vm = await SmolVM.create({ network: "off" });
+  try {
+    const { stdout } = await vm.run("cat", { stdin: "alone" });
+    await vm.files.write("/srv/file", stdout);
+    console.log(await vm.files.readText("/srv/file"));
+  } finally {
+    await vm.delete();
+  }
+})();
+JS
+carried() {
+  local name=$1 alone=$folder/alone-$1
+  mkdir "$alone"
+  cp "out/$name" "$alone/"
+  (cd "$alone" && "./$name") 2>"$log_dir/stderr" && die "$name ran without the native programs"
+  grep -q "npm install smolvm" "$log_dir/stderr" || die "$name said: $(cat "$log_dir/stderr")"
+  cp -r node_modules/smolvm/native "$alone/smolvm-native"
+  [ "$(cd / && "$alone/$name")" = alone ] || die "$name failed"
+  note "$name: ok"
+}
+"$esbuild" bundle-sdk.js --bundle --platform=node --log-level=error --outfile=out/sea.cjs
+echo '{"main": "out/sea.cjs", "output": "out/sea.blob", "disableExperimentalSEAWarning": true}' >sea.json
+node --experimental-sea-config sea.json >"$log_dir/sea.log" 2>&1 || die "node's blob: $(cat "$log_dir/sea.log")"
+cp "$(node -p process.execPath)" out/node-executable
+node_modules/.bin/postject out/node-executable NODE_SEA_BLOB out/sea.blob \
+  --sentinel-fuse NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2 >"$log_dir/sea.log" 2>&1 || die "postject: $(cat "$log_dir/sea.log")"
+carried node-executable
+"$bun" build --compile bundle-sdk.js --outfile out/bun-executable >"$log_dir/bun.log" 2>&1 || die "bun build: $(cat "$log_dir/bun.log")"
+carried bun-executable
+
+# Bun itself, with the processes in the background, which Bun runs as well.
+cat >on-bun.js <<'JS'
+import { SmolVM } from "smolvm";
+const vm = await SmolVM.create({ network: "off", lifetime: "detached", ttlMs: 600_000 });
+try {
+  const server = `python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 80)); c = s.accept()[0]; c.send(b"HTTP/1.0 200 OK\\r\\n\\r\\npublished")'`;
+  await vm.spawn(server, { detached: true, stdout: "ignore", stderr: "ignore" }).started;
+  await vm.run("until grep -q ':0050 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done", { timeoutMs: 60_000 });
+  const { url } = await vm.ports.publish(80);
+  console.log(await (await fetch(url)).text());
+} finally {
+  await vm.delete({ force: true });
+}
+JS
+[ "$("$bun" on-bun.js)" = published ] || die "on Bun, the SDK failed"
+note "Bun $("$bun" --version): ok"
+# One without node:sqlite says what to do.
+npm install --silent --no-audit --no-fund --prefer-offline --ignore-scripts "@oven/bun-linux-$(node -p process.arch)@1.3.14" </dev/null >"$log_dir/install.log" 2>&1 ||
+  die "npm install failed: $(tail -n 10 "$log_dir/install.log")" "npm install bun"
+"$bun" on-bun.js 2>"$log_dir/stderr" && die "Bun 1.3 ran it"
+grep -q "Run it with Bun 1.4 or newer" "$log_dir/stderr" || die "Bun 1.3 said: $(cat "$log_dir/stderr")"
+note "Bun $("$bun" --version): refused"

@@ -6,9 +6,13 @@ import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "./environment.ts";
 
 // What the package brings is found from here: two levels down from its directory, in src/host as in dist/host and dist/cli. Where a
-// bundler has put this code into a file elsewhere, Node's own way to a package finds it.
+// bundler has put this code into a file elsewhere, Node's own way to a package finds it. A bundle or single executable that goes
+// where there is no package carries the native programs with it, in a directory beside it.
 
 const NAME = "smolvm";
+
+/** Directory beside a bundle or single executable with what is in the package's native/. */
+const CARRIED = "smolvm-native";
 
 /** Architecture names as in our file names, by Node's. */
 export const ARCH_NAMES: Readonly<Record<string, "x86_64" | "aarch64">> = { x64: "x86_64", arm64: "aarch64" };
@@ -20,21 +24,39 @@ function ownFile(): string {
   return typeof __filename === "string" ? __filename : process.execPath;
 }
 
-let known: { readonly dir: string; readonly bundled: boolean } | undefined;
-
-function locate(): { readonly dir: string; readonly bundled: boolean } {
-  known ??= beside() ?? installed();
-  return known;
+interface Location {
+  readonly dir: string;
+  readonly bundled: boolean;
 }
 
-function beside(): typeof known {
+let known: Location | undefined;
+
+/** @throws SmolVMError DEPENDENCY_MISSING */
+function locate(): Location {
+  known ??= beside() ?? installed();
+  if (known) return known;
+  throw new SmolVMError(
+    "DEPENDENCY_MISSING",
+    `the package '${NAME}' is not installed beside '${program()}', which it was put into`,
+    {
+      hint: `Install it there: npm install ${NAME}. Or copy its directory native/ to '${join(dirname(program()), CARRIED)}' (docs/installation.md#bundlers)`,
+    },
+  );
+}
+
+/** Whether there is a package to run programs and scripts from: not so where a bundle or single executable is all that there is. */
+export function hasPackage(): boolean {
+  known ??= beside() ?? installed();
+  return known !== undefined;
+}
+
+function beside(): Location | undefined {
   const dir = join(dirname(ownFile()), "../..");
   return nameIn(dir) === NAME ? { dir, bundled: false } : undefined;
 }
 
-/** @throws SmolVMError DEPENDENCY_MISSING */
-function installed(): NonNullable<typeof known> {
-  for (const from of [ownFile(), process.argv[1], join(process.cwd(), "x")]) {
+function installed(): Location | undefined {
+  for (const from of [program(), process.argv[1], join(process.cwd(), "x")]) {
     try {
       if (from !== undefined)
         return { dir: dirname(createRequire(from).resolve(`${NAME}/package.json`)), bundled: true };
@@ -42,13 +64,12 @@ function installed(): NonNullable<typeof known> {
       // not from there
     }
   }
-  throw new SmolVMError(
-    "DEPENDENCY_MISSING",
-    `the package '${NAME}' is not installed beside the bundle '${ownFile()}' that it was put into`,
-    {
-      hint: `Install it there: npm install ${NAME}; or keep it out of the bundle: esbuild --external:${NAME} (docs/installation.md)`,
-    },
-  );
+  return undefined;
+}
+
+/** The bundle or single executable that this code is in. */
+function program(): string {
+  return isSingleExecutable() ? process.execPath : ownFile();
 }
 
 function nameIn(dir: string): unknown {
@@ -65,11 +86,19 @@ export function packageDir(): string {
 }
 
 /**
- * Directory of the static programs that the package ships: `SMOLVM_NATIVE_DIR`, else native/ beside src/ and dist/.
+ * Directory of the static programs that the package ships: `SMOLVM_NATIVE_DIR`, else native/ beside src/ and dist/, else smolvm-native/ beside a
+ * bundle or single executable, else the installed package's.
  * @throws SmolVMError DEPENDENCY_MISSING
  */
 export function nativeDir(): string {
-  return readEnvironment(process.env).nativeDir ?? join(packageDir(), "native");
+  const named = readEnvironment(process.env).nativeDir;
+  if (named !== undefined) return named;
+  known ??= beside();
+  if (known?.bundled !== false) {
+    const carried = join(dirname(program()), CARRIED);
+    if (existsSync(carried)) return carried;
+  }
+  return join(packageDir(), "native");
 }
 
 /** What is built for the host (Linux only): the monitor, and what an old QEMU is started with (monitor/preload/). */

@@ -55,7 +55,10 @@ function sqlite(): typeof import("node:sqlite") {
   const module: typeof import("node:sqlite") | undefined = process.getBuiltinModule?.("node:sqlite");
   if (module !== undefined) return module;
   throw new SmolVMError("DEPENDENCY_MISSING", `this runtime has no node:sqlite (${process.execPath})`, {
-    hint: "Run it with Node.js 22.18 or newer, without --no-experimental-sqlite.",
+    hint:
+      process.versions.bun === undefined
+        ? "Run it with Node.js 22.18 or newer, without --no-experimental-sqlite."
+        : "Run it with Bun 1.4 or newer, or with Node.js 22.18 or newer.",
   });
 }
 

@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { constants } from "node:os";
-import { extname } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { readEnvironment } from "../environment.ts";
-import { nativeProgram } from "../package.ts";
+import { nativeProgram, packagedProgram } from "../package.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";
 import { lastLines } from "../process/run.ts";
 import { refusalToEnter, type Scope } from "../systemd/scope.ts";
@@ -165,7 +163,7 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     child.stdin?.on("error", () => {}); // it ended: `readPid` tells
     return child;
   }
-  const script = fileURLToPath(new URL(`./monitor${extname(import.meta.url)}`, import.meta.url));
+  const script = packagedProgram("host/monitor/monitor");
   // The Node monitor has no parent-death signal: it watches the pipe that is its stdin instead.
   const stdin = request.dieWithParent ? "pipe" : "ignore";
   const child = spawn(process.execPath, ["--no-warnings", script, ...args], {

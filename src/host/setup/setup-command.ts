@@ -1,8 +1,9 @@
-import { packagedScript } from "../package.ts";
+import { hasPackage, packagedScript } from "../package.ts";
 import { userName } from "../process/user-name.ts";
 
 /** The command that sets this machine up, as a user types it: the platform's script, with sudo where it needs root. */
 export function setupCommand(options: readonly string[] = []): string {
+  if (!hasPackage()) return quotedWords(["npx", "smolvm", "setup", ...options]);
   if (process.platform === "darwin")
     return quotedWords([packagedScript("system-setup-macos.sh"), ...options]);
   const isRoot = process.getuid?.() === 0;

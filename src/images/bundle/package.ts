@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import type { Arch } from "../../config/spec.ts";
-import { packageDir } from "../../host/package.ts";
+import { hasPackage, packageDir } from "../../host/package.ts";
 import { BUNDLE_FILE, guestPackageName } from "./bundle-manifest.ts";
 
 /**
@@ -22,5 +22,5 @@ export function findPackage(name: string, from: string): string | undefined {
  * happens to hold must not become the guest of whoever runs smolvm in it.
  */
 export function installedGuest(arch: Arch, image: string): string | undefined {
-  return findPackage(guestPackageName(arch, image, DEFAULT_IMAGE), packageDir());
+  return hasPackage() ? findPackage(guestPackageName(arch, image, DEFAULT_IMAGE), packageDir()) : undefined;
 }
