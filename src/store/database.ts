@@ -7,6 +7,7 @@ import { layBallast } from "./ballast.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** SQLite's result codes (sqlite.org/rescode.html). */
+const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
@@ -27,11 +28,13 @@ const CHECKPOINT_PAGES = 250;
  */
 export function openDatabase(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  keepPrivate(path);
+  makePrivate(path);
   let database: DatabaseSync | undefined;
   try {
     const { DatabaseSync } = sqlite();
     database = new DatabaseSync(path, { timeout: BUSY_MS });
+    refuseForeign(database, path);
+    keepPrivate(path);
     // NORMAL: no fsync per commit; after a power loss the last
     // commits may be missing, which recovery must cope with anyway (no VMM survives a power loss).
     useWal(database);
@@ -62,15 +65,22 @@ function sqlite(): typeof import("node:sqlite") {
   });
 }
 
+/** Makes the file of a new store, for its user alone. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "ax", 0o600));
+  } catch {
+    // It is there, or SQLite says what is wrong.
+  }
+}
+
 /**
  * Closes the store to others: it has the environments of sandboxes, and its directory need not be private. SQLite gives the files that it puts
  * beside it the same mode.
  */
 function keepPrivate(path: string): void {
   try {
-    const mode = statSync(path, { throwIfNoEntry: false })?.mode;
-    if (mode === undefined) closeSync(openSync(path, "a", 0o600));
-    else if ((mode & 0o077) !== 0 && process.platform !== "win32")
+    if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32")
       for (const file of [path, `${path}-wal`, `${path}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
   } catch {
     // SQLite says what is wrong with it.
@@ -153,6 +163,32 @@ function damaged(path: string, why: string, cause?: unknown): SmolVMError {
     hint: `Keep a copy of it for a look, then remove it (rm '${path}'*); sandboxes it named can no longer be managed.`,
     cause,
   });
+}
+
+/**
+ * Another program has the name smolvm, too, and may have a database of that name: nothing of it is changed.
+ * @throws SmolVMError STORE_INVALID
+ */
+function refuseForeign(database: DatabaseSync, path: string): void {
+  if (version(database) > 0 ? isStore(database) : isEmpty(database) || version(database) > 0) return;
+  throw new SmolVMError("STORE_INVALID", `'${path}' is a database, and not this smolvm's`, {
+    hint: "Another program keeps it there. Use a directory of your own: export SMOLVM_HOME=~/.smolvm-vms",
+  });
+}
+
+/** It has what a store has since its first version. */
+function isStore(database: DatabaseSync): boolean {
+  try {
+    database.prepare("SELECT spec, lock FROM vms LIMIT 0");
+    return true;
+  } catch (error) {
+    if (resultCode(error) === SQLITE_ERROR) return false;
+    throw error;
+  }
+}
+
+function isEmpty(database: DatabaseSync): boolean {
+  return Number(database.prepare("SELECT count(*) AS count FROM sqlite_schema").get()?.count) === 0;
 }
 
 function migrate(database: DatabaseSync, path: string): void {

@@ -30,7 +30,9 @@ export function useCompileCache(): string | undefined {
 /** Removes what is old from the cache, and the oldest while it is too large. Its own time says when this was done. */
 export function pruneCompileCache(directory: string, now: number): void {
   utimesSync(directory, now / 1000, now / 1000);
-  const versions = readdirSync(directory).map((name) => join(directory, name));
+  const versions = readdirSync(directory)
+    .filter((name) => /^(whole-)?v\d/.test(name)) // Node's own names, and compiled-code.ts'
+    .map((name) => join(directory, name));
   const files = versions
     .flatMap((version) => readdirSync(version).map((name) => join(version, name)))
     .map((path) => ({ path, stat: statSync(path, { throwIfNoEntry: false }) }))

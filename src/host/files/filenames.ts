@@ -50,6 +50,13 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
   };
 }
 
+/** Whether a sandbox's directories may hold a file of that name: one of {@link VmFiles}, put aside or half written as well. Pure. */
+export function isVmFile(name: string): boolean {
+  return /^(upper\.img|(console|vmm)\.log|exit\.json|relay\.json|jail|ctl|vsock(_\d+)?|ch\d+)(\.1|(\.\d+)?\.tmp)?$/.test(
+    name,
+  );
+}
+
 /** Files of a home's supervisor. */
 export interface SupervisorFiles {
   readonly socket: string;

@@ -5,7 +5,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { acquireLock, isLocked } from "./build-lock.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { listKernels } from "./kernel-store.ts";
-import { type ImageDirs, imageLayout } from "./layout.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
 import { listRefs, readRef } from "./store.ts";
 
 /** What sandboxes boot from. */
@@ -26,6 +26,16 @@ export interface UnusedFile {
   readonly sizeBytes: number;
 }
 
+// Another program has the name smolvm, too, and may keep files in directories of the same names: ours are known by theirs.
+const SOURCE = /^[0-9a-f]{64}\.deb$/;
+/** An unpacked kernel, or an initramfs archive. */
+const KEPT = /^[0-9a-f]{64}(\.cpio)?$/;
+
+/** An image of ours has its manifest from the moment in which it has that name. */
+async function isImage(path: string): Promise<boolean> {
+  return (await lstat(join(path, MANIFEST_FILE)).catch(() => undefined))?.isFile() === true;
+}
+
 /**
  * Everything in the cache that no sandbox uses: images (also those that no name stands for any more), kernels but the
  * chosen ones (`image kernel use`), initramfs archives, kernel source packages. Nothing is removed.
@@ -36,7 +46,7 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
   const found: Omit<UnusedFile, "sizeBytes">[] = [];
   const names = await imageNames(dirs);
   for (const digest of await entries(dirname(layout.image("x")))) {
-    if (inUse.digests.has(digest)) continue;
+    if (inUse.digests.has(digest) || !(await isImage(layout.image(digest)))) continue;
     const name = names.get(digest)?.join(", ") ?? `${digest.slice(0, 12)} (without a name)`;
     found.push({ kind: "image", name, path: layout.image(digest) });
   }
@@ -47,6 +57,7 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       found.push({ kind: "kernel", name: kernel.name, path: kernels.kernel(kernel.name) });
     }
     for (const name of await entries(kernels.sources)) {
+      if (!SOURCE.test(name)) continue;
       found.push({ kind: "source", name, path: join(kernels.sources, name) });
     }
   }
@@ -56,7 +67,7 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
   ] as const) {
     for (const name of await entries(directory)) {
       const path = join(directory, name);
-      if (!name.endsWith(".tmp") && !inUse.paths.has(path)) found.push({ kind, name, path });
+      if (KEPT.test(name) && !inUse.paths.has(path)) found.push({ kind, name, path });
     }
   }
   return Promise.all(found.map(async (file) => ({ ...file, sizeBytes: await sizeOf(file.path) })));

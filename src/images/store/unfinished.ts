@@ -4,6 +4,10 @@ import { identify, isAlive } from "../../host/process/process-identity.ts";
 import { isLocked, removeStale } from "./build-lock.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
+import { isWorkDir } from "./work-dir.ts";
+
+/** What is noted of this host beside the directories (host/files/cached-json.ts). There may be files of another program there. */
+const OUR_NOTES = /^(firecracker|isolation|qemu|tsc)\b.*\.json\./;
 
 /**
  * Removes what builds and imports of images, and builds of kernels, that died have left: their working directories, their
@@ -19,7 +23,7 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
   const kernels = kernelLayout(dirs);
   for (const { work, buildLock } of [layout, kernels]) {
     if (await isLocked(buildLock)) continue;
-    for (const name of await names(work)) await remove(join(work, name));
+    for (const name of (await names(work)).filter(isWorkDir)) await remove(join(work, name));
     if (await removeStale(buildLock)) removed.push(buildLock);
   }
   for (const directory of [
@@ -33,6 +37,7 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
     kernels.sources,
   ]) {
     for (const name of await names(directory)) {
+      if (directory === dirs.cacheDir && !OUR_NOTES.test(name)) continue;
       const pid = temporaryOf(name);
       if (pid !== undefined && !isAlive(identify(pid))) await remove(join(directory, name));
     }

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { supervisorFiles } from "../../host/files/filenames.ts";
+import { isVmFile, supervisorFiles } from "../../host/files/filenames.ts";
 import { endCgroup, listCgroups } from "../../host/linux/cgroup.ts";
 import { runningMonitors } from "../../host/monitor/monitors.ts";
 import { removeUnfinished } from "../../images/store/unfinished.ts";
@@ -80,17 +80,27 @@ async function endStrayMachines(home: Home): Promise<Garbage[]> {
   return found;
 }
 
-/** The record comes first and goes last, so a directory without one is nobody's. */
+/**
+ * The record comes first and goes last, so a directory without one is nobody's; but another program has the name smolvm, too, and may keep
+ * directories of such names beside ours.
+ */
 function removeStrayDirectories(home: Home): Garbage[] {
   const { dir, runtimeDir } = filesOf(home, "x");
   return [dirname(dir), dirname(runtimeDir)].flatMap((root) =>
     entries(root)
-      .filter((name) => /^[0-9a-f]{12}$/.test(name) && !home.store.vms.find(name))
+      .filter((name) => /^[0-9a-f]{12}$/.test(name) && !home.store.vms.find(name) && isOurs(join(root, name)))
       .map((name): Garbage => {
         rmSync(join(root, name), { recursive: true, force: true });
         return { kind: "directory", what: join(root, name) };
       }),
   );
+}
+
+/** Ours are private, and hold only what we make. */
+function isOurs(directory: string): boolean {
+  const stat = lstatSync(directory, { throwIfNoEntry: false });
+  if (!stat?.isDirectory() || (process.platform !== "win32" && (stat.mode & 0o077) !== 0)) return false;
+  return entries(directory).every(isVmFile);
 }
 
 /** Cgroups of machines that have ended: those of records that have none, and of no record. */

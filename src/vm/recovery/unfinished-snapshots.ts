@@ -26,10 +26,19 @@ function hidden(root: string): string[] {
   }
 }
 
+function isEmpty(dir: string): boolean {
+  try {
+    return readdirSync(dir).length === 0;
+  } catch {
+    return false;
+  }
+}
+
 function isBeingMade(dir: string): boolean {
   try {
     return isAlive(JSON.parse(readFileSync(join(dir, MAKER_FILE), "utf8")) as ProcessIdentity);
   } catch {
+    if (!isEmpty(dir)) return true; // without a name: not of ours
     const made = statSync(dir, { throwIfNoEntry: false });
     return made !== undefined && Date.now() - made.mtimeMs < UNNAMED_MS;
   }

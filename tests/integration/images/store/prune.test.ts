@@ -23,6 +23,8 @@ afterEach(() => rmSync(home, { recursive: true, force: true }));
 const NOTHING: InUse = { digests: new Set(), paths: new Set() };
 const deadline = (): Deadline => Deadline.of("testing", { timeoutMs: 60_000 });
 
+const SHA256 = "abc1".repeat(16);
+
 /** A store with an image of each kind, two kernels of which one is chosen, an initramfs and a source package. */
 async function filled() {
   const old = await addSmallImage(cacheDir, "debian", "old");
@@ -30,8 +32,8 @@ async function filled() {
   const chosen = await addSmallKernel(cacheDir, "one");
   const other = await addSmallKernel(cacheDir, "two");
   await useKernel({ cacheDir }, chosen.name);
-  const initrd = join(imageLayout({ cacheDir }).initrds, "abc.cpio");
-  const source = kernelLayout({ cacheDir }).source("abc");
+  const initrd = join(imageLayout({ cacheDir }).initrds, `${SHA256}.cpio`);
+  const source = kernelLayout({ cacheDir }).source(SHA256);
   for (const path of [initrd, source]) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, "12345");
@@ -47,9 +49,9 @@ describe("what no sandbox uses", () => {
     expect(await names(NOTHING)).toEqual([
       `image ${old.image.digest.slice(0, 12)} (without a name)`,
       "image debian for x86_64",
-      "initramfs abc.cpio",
+      `initramfs ${SHA256}.cpio`,
       `kernel ${other.name}`,
-      "source abc.deb",
+      `source ${SHA256}.deb`,
     ]);
     const used = { digests: new Set([now.image.digest]), paths: new Set([initrd, other.path]) };
     const removed = await removeUnused({ cacheDir }, async () => used, { deadline: deadline() });
