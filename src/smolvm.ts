@@ -109,7 +109,10 @@ export class SmolVM implements AsyncDisposable {
     this.#home = openHome();
     this.#channel = new Channel(this.#home, this);
     this.#forwards = new PortForwards(this.#home, this.id);
-    this.files = new GuestFiles((deadline) => this.#session(deadline));
+    this.files = new GuestFiles(
+      (deadline) => this.#session(deadline),
+      () => this.#record().spec,
+    );
     this.ports = {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
       list: () => this.#forwards.list(),

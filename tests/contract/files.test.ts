@@ -109,6 +109,15 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     });
   });
 
+  test("of a relative path are where commands run", async () => {
+    expect(await vm.files.write("relative", "x")).toMatchObject({ path: "/root/relative" });
+    expect((await vm.run("cat relative")).stdout).toBe("x");
+    await using other = await SmolVM.create(small(backend, { workdir: "/srv/app", user: "nobody" }));
+    await other.run("echo 1 > made");
+    expect((await other.files.list(".")).map(({ path }) => path)).toEqual(["/srv/app/made"]);
+    expect(await other.files.readText("made")).toBe("1\n");
+  });
+
   test("are told once by a watch when they are written by us", async () => {
     await vm.files.mkdir("/srv/ours");
     await using watch = await vm.files.watch("/srv/ours");

@@ -1,8 +1,10 @@
 //! What is done with paths: checked, followed, made, renamed.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
 use crate::files::info::FileStat;
+use crate::machine::users::resolve;
 use crate::sys::{check, Errno, Res};
 use crate::wire::messages::{code, Failure};
 
@@ -10,6 +12,30 @@ use crate::wire::messages::{code, Failure};
 const MAX_PATH: usize = 4096;
 /// Symlinks followed by hand, as many as the kernel follows.
 const MAX_LINKS: usize = 40;
+/// A path of a request as an absolute one: `~USER/` stands for that user's home, `~/` for that of the one who acts.
+pub fn absolute<'a>(path: &'a [u8], acting: &[u8]) -> Result<Cow<'a, [u8]>, Failure> {
+    let Some(rest) = path.strip_prefix(b"~") else { return Ok(Cow::Borrowed(path)) };
+    let slash = rest.iter().position(|&b| b == b'/');
+    let slash = slash.ok_or_else(|| Failure::new(code::INVALID, "the path has no slash behind its user"))?;
+    let (user, below) = (&rest[..slash], &rest[slash + 1..]);
+    let home = resolve(if user.is_empty() { acting } else { user })?.account.home;
+    Ok(Cow::Owned(below_home(home, below)))
+}
+
+/// A path below a home as /etc/passwd names it, or below the root where it names none; the home itself for an empty path. Pure.
+fn below_home(mut home: Vec<u8>, below: &[u8]) -> Vec<u8> {
+    if home.first() != Some(&b'/') {
+        home = b"/".to_vec();
+    }
+    if !below.is_empty() {
+        if home.last() != Some(&b'/') {
+            home.push(b'/');
+        }
+        home.extend_from_slice(below);
+    }
+    home
+}
+
 /// An absolute path without NUL bytes. Pure.
 pub fn checked_path(path: &[u8]) -> Result<CString, Failure> {
     let invalid = |why: &str| Failure::new(code::INVALID, [b"the path ", why.as_bytes()].concat());
@@ -84,4 +110,29 @@ pub fn follow(path: &CStr) -> Res<CString> {
 /// The part of a path up to and with its last slash. Pure.
 pub fn directory_of(path: &[u8]) -> &[u8] {
     &path[..path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn homes_stand_for_themselves_and_what_is_below() {
+        for (home, below, path) in [
+            ("/root", "", "/root"),
+            ("/root", "a/b", "/root/a/b"),
+            ("/home/x/", "a", "/home/x/a"),
+            ("/", "a", "/a"),
+            ("", "~/a", "/~/a"),
+            ("relative", "", "/"),
+        ] {
+            assert_eq!(below_home(home.as_bytes().to_vec(), below.as_bytes()), path.as_bytes());
+        }
+        assert_eq!(absolute(b"/a/~", b"").unwrap(), &b"/a/~"[..]);
+        assert_eq!(absolute(b"~/x", b"").unwrap(), &b"/root/x"[..]);
+        assert_eq!(absolute(b"~root/", b"nobody").is_ok(), true);
+        assert!(absolute(b"~root", b"").is_err());
+        assert!(absolute(b"~no-such-user/x", b"").is_err());
+        assert_eq!(absolute(b"x", b"").unwrap(), &b"x"[..]);
+    }
 }

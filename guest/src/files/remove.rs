@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use crate::errors::failed_at;
 use crate::files::entries::each_entry;
 use crate::files::info::FileStat;
+use crate::files::paths::directory_of;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::{code, Failure, FileRequest, Outcome};
 
@@ -14,6 +15,11 @@ pub fn remove(request: &FileRequest, path: &CStr) -> Result<Outcome, Failure> {
     let Some(trimmed) = trimmed else {
         return Err(Failure::new(code::INVALID, "the root directory cannot be removed"));
     };
+    if matches!(trimmed[directory_of(trimmed).len()..], [b'.'] | [b'.', b'.']) {
+        // It could not go itself, only all that is in it, and that is more than most mean.
+        let message = [b"cannot remove '", request.path, b"': a path that ends in . or .. is not removed"].concat();
+        return Err(Failure { errno: libc::EINVAL, ..Failure::new(code::INVALID, message) });
+    }
     let path = CString::new(trimmed).map_err(|_| fail()(Errno(libc::EINVAL)))?;
     let stat = match FileStat::of(libc::AT_FDCWD, &path, false) {
         Err(Errno(libc::ENOENT)) if request.force => return Ok(Outcome::default()),

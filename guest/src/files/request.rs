@@ -5,19 +5,26 @@ use std::ffi::CStr;
 use crate::errors::{failed_at, failure};
 use crate::files::channels::Channels;
 use crate::files::info::{outcome_with, FileStat};
-use crate::files::paths::{checked_path, make_parents, rename_at};
+use crate::files::paths::{absolute, checked_path, make_parents, rename_at};
 use crate::machine::users::Identity;
 use crate::sys::{check, Errno};
-use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
+use crate::wire::messages::{code, Failure, FileInfo, FileOp, FileRequest, Outcome};
 
 /// Does what the request says.
 pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failure> {
+    let at_home = request.path.first() == Some(&b'~');
+    let (from, to) = (absolute(request.path, request.user)?, absolute(request.to, request.user)?);
+    let request = &FileRequest { path: &from, to: &to, ..request.clone() };
     let path = checked_path(request.path)?;
     become_user(request.user)?;
     let done = match request.op {
         FileOp::Read => crate::files::read::read(request, &path, channels),
         FileOp::Write => crate::files::write::write(request, &path, channels),
         FileOp::Stat => stat(request, &path),
+        FileOp::List if at_home => crate::files::list::list(request, &path, channels).map(|outcome| Outcome {
+            file: outcome_with(&FileInfo { path: request.path, ..FileInfo::default() }).file,
+            ..outcome
+        }),
         FileOp::List => crate::files::list::list(request, &path, channels),
         FileOp::Mkdir => make_directory(request, &path),
         FileOp::Remove => crate::files::remove::remove(request, &path),

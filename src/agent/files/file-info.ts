@@ -1,6 +1,7 @@
 import { posix } from "node:path";
 import { type FileInfo, FileType } from "../wire/messages.ts";
 import { violation } from "../wire/violation.ts";
+import { locatedAt } from "./guest-path.ts";
 import { mtimeOf } from "./tree-policy.ts";
 import type { GuestFileInfo } from "./types.ts";
 
@@ -15,9 +16,10 @@ const MAX_VERSION_BYTES = 32;
 export function fileInfo(info: FileInfo | undefined, path: string): GuestFileInfo {
   if (info === undefined) throw violation("an answer without the file's information");
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8");
+  const at = locatedAt(path, text(info.path));
   return {
-    name: posix.basename(path),
-    path,
+    name: posix.basename(at),
+    path: at,
     type: TYPES[info.type] ?? "other",
     mode: info.mode & 0o7777,
     size: info.size,
@@ -31,13 +33,10 @@ export function fileInfo(info: FileInfo | undefined, path: string): GuestFileInf
   };
 }
 
-/** {@link fileInfo} of what is in a directory, where the guest says its path in there. */
-export function entryInfo(info: FileInfo, directory: string): GuestFileInfo {
-  const name = Buffer.from(info.path).toString("utf8");
-  return {
-    ...fileInfo(info, name),
-    path: directory.endsWith("/") ? directory + name : `${directory}/${name}`,
-  };
+/** {@link fileInfo} of what is in a directory, where the guest says its path in there: `path` is that path. */
+export function entryInfo(info: FileInfo): { -readonly [K in keyof GuestFileInfo]: GuestFileInfo[K] } {
+  const path = Buffer.from(info.path).toString("utf8");
+  return { ...fileInfo(info, `/${path}`), path };
 }
 
 const TYPES: Readonly<Record<number, GuestFileInfo["type"]>> = {

@@ -19,7 +19,7 @@ import {
 import type { DownloadOptions } from "./download.ts";
 import type { DownloadTarOptions } from "./download-tar.ts";
 import { fileInfo } from "./file-info.ts";
-import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import { guestPath, guestUser, locate, type Place, showPath } from "./guest-path.ts";
 import { checkDepth, type ListOptions, list } from "./list.ts";
 import { olderAgent } from "./older-agent.ts";
 import type {
@@ -34,7 +34,9 @@ import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./watch.ts";
 
 /**
- * The files of a sandbox. Paths in the guest are absolute; everything is streamed in constant memory unless it says otherwise.
+ * The files of a sandbox. A path in the guest that is not absolute is one in the sandbox's `workdir`, where its commands run, too: without one in the home
+ * directory of the call's `user`, else of the sandbox's, else root's. `~` means nothing: it is a name. Everything is streamed in constant memory unless
+ * it says otherwise.
  *
  * Every method may throw SmolVMError: CONFIG_INVALID for a path, FILE_NOT_FOUND, FILE_EXISTS, FILE_TYPE, FILE_PERMISSION,
  * NO_SPACE (the message says whether the sandbox's or this machine's disk is full), FILE_FAILED; TIMEOUT and ABORTED by its
@@ -46,13 +48,21 @@ import type { FileWatch, WatchOptions } from "./watch.ts";
  */
 export class GuestFiles {
   readonly #session: (deadline: Deadline) => Promise<AgentSession>;
+  readonly #place: () => Place;
 
   /**
    * @internal
    * @param session gives the session to the guest's agent, within the deadline
+   * @param place where relative paths are; asked when there is a session
    */
-  constructor(session: (deadline: Deadline) => Promise<AgentSession>) {
+  constructor(session: (deadline: Deadline) => Promise<AgentSession>, place: () => Place = () => ({})) {
     this.#session = session;
+    this.#place = place;
+  }
+
+  /** Where a path is in the guest. */
+  #at(path: string, { user }: FileOptions): string {
+    return path.startsWith("/") ? path : locate(path, this.#place(), user);
   }
 
   /** The content of a file, or a part of it, in memory. `errno`: EISDIR of a directory. @throws SmolVMError FILE_FAILED beyond `maxBytes` (default 256 MiB) */
@@ -60,7 +70,8 @@ export class GuestFiles {
     checkFileOptions("read", options);
     guestPath(path);
     const deadline = Deadline.of(`reading ${showPath(path)}`, options);
-    return readContent(await this.#session(deadline), path, options, deadline);
+    const session = await this.#session(deadline);
+    return readContent(session, this.#at(path, options), options, deadline);
   }
 
   /** The content of a file as text; bytes that are not UTF-8 become U+FFFD. As {@link read} */
@@ -73,7 +84,8 @@ export class GuestFiles {
     checkFileOptions("readStream", options);
     guestPath(path);
     const deadline = Deadline.of(`reading ${showPath(path)}`, options);
-    return readStream(await this.#session(deadline), path, options, deadline);
+    const session = await this.#session(deadline);
+    return readStream(session, this.#at(path, options), options, deadline);
   }
 
   /**
@@ -95,7 +107,8 @@ export class GuestFiles {
     guestPath(path);
     checkContent(content);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
-    return writeContent(await this.#session(deadline), path, content, options, deadline);
+    const session = await this.#session(deadline);
+    return writeContent(session, this.#at(path, options), content, options, deadline);
   }
 
   /** As {@link write}, from a stream: the file is in place when it has finished. Destroying it leaves the old file. */
@@ -103,7 +116,8 @@ export class GuestFiles {
     checkFileOptions("writeStream", options);
     guestPath(path);
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
-    return writeStream(await this.#session(deadline), path, options, deadline);
+    const session = await this.#session(deadline);
+    return writeStream(session, this.#at(path, options), options, deadline);
   }
 
   /**
@@ -117,7 +131,8 @@ export class GuestFiles {
     checkDepth(options.depth);
     guestPath(path);
     const deadline = Deadline.of(`listing ${showPath(path)}`, options);
-    return list(await this.#session(deadline), path, options, deadline);
+    const session = await this.#session(deadline);
+    return list(session, this.#at(path, options), options, deadline);
   }
 
   /** What is at a path. @param options `follow` (default true): of a symlink, what it leads to */
@@ -126,11 +141,12 @@ export class GuestFiles {
     options: FileOptions & { follow?: boolean | undefined } = {},
   ): Promise<GuestFileInfo> {
     checkFileOptions("stat", options);
-    const open = {
-      stat: { path: guestPath(path), user: guestUser(options.user), follow: options.follow ?? true },
-    };
-    const { file } = await this.#call(`looking at ${showPath(path)}`, open, false, options);
-    return fileInfo(file, path);
+    const { follow = true } = options;
+    const what = `looking at ${showPath(path)}`;
+    const { result, at } = await this.#call(what, path, options, false, (path, user) => ({
+      stat: { path, user, follow },
+    }));
+    return fileInfo(result.file, at);
   }
 
   /** Whether there is something at a path; a symlink to nothing is nothing. */
@@ -153,8 +169,8 @@ export class GuestFiles {
   ): Promise<void> {
     checkFileOptions("mkdir", options);
     const { parents = false, mode } = options;
-    const open = { mkdir: { path: guestPath(path), user: guestUser(options.user), parents, mode } };
-    await this.#call(`making the directory ${showPath(path)}`, open, true, options);
+    const what = `making the directory ${showPath(path)}`;
+    await this.#call(what, path, options, true, (path, user) => ({ mkdir: { path, user, parents, mode } }));
   }
 
   /**
@@ -169,8 +185,9 @@ export class GuestFiles {
   ): Promise<void> {
     checkFileOptions("remove", options);
     const { recursive = false, force = false } = options;
-    const open = { remove: { path: guestPath(path), user: guestUser(options.user), recursive, force } };
-    await this.#call(`removing ${showPath(path)}`, open, true, options);
+    await this.#call(`removing ${showPath(path)}`, path, options, true, (path, user) => ({
+      remove: { path, user, recursive, force },
+    }));
   }
 
   /**
@@ -186,9 +203,11 @@ export class GuestFiles {
   ): Promise<void> {
     checkFileOptions("rename", options);
     const { replace = true } = options;
-    const user = guestUser(options.user);
-    const open = { rename: { from: guestPath(from), to: guestPath(to), user, replace } };
-    await this.#call(`renaming ${showPath(from)} to ${showPath(to)}`, open, true, options);
+    guestPath(to);
+    const what = `renaming ${showPath(from)} to ${showPath(to)}`;
+    await this.#call(what, from, options, true, (from, user) => ({
+      rename: { from, to: guestPath(this.#at(to, options)), user, replace },
+    }));
   }
 
   /**
@@ -204,18 +223,16 @@ export class GuestFiles {
   async copy(from: string, to: string, options: CopyOptions = {}): Promise<CopyResult> {
     checkFileOptions("copy", options);
     const { recursive = false, overwrite = true, parents = false } = options;
-    const user = guestUser(options.user);
-    const fileCopy = {
-      from: guestPath(from),
-      to: guestPath(to),
-      user,
-      replace: overwrite,
-      recursive,
-      parents,
-    };
+    guestPath(to);
     const what = `copying ${showPath(from)} to ${showPath(to)}`;
     try {
-      const { entries, bytes, skipped } = await this.#call(what, { fileCopy }, true, options);
+      const { result } = await this.#call(what, from, options, true, (from, user) => ({
+        fileCopy: {
+          ...{ from, to: guestPath(this.#at(to, options)), user },
+          ...{ replace: overwrite, recursive, parents },
+        },
+      }));
+      const { entries, bytes, skipped } = result;
       return { entries, bytes, skipped };
     } catch (error) {
       if (isSmolVMError(error, "NOT_SUPPORTED")) throw olderAgent(what, error.details);
@@ -239,7 +256,8 @@ export class GuestFiles {
     guestPath(to);
     const deadline = Deadline.of(`uploading to ${showPath(to)}`, options);
     const { upload } = await import("./upload.ts"); // with what it loads, 2 ms that commands do not need
-    return upload(await this.#session(deadline), from, to, options, deadline);
+    const session = await this.#session(deadline);
+    return upload(session, from, this.#at(to, options), options, deadline);
   }
 
   /**
@@ -258,7 +276,8 @@ export class GuestFiles {
     guestPath(from);
     const deadline = Deadline.of(`downloading ${showPath(from)}`, options);
     const { download } = await import("./download.ts");
-    return download(await this.#session(deadline), from, to, options, deadline);
+    const session = await this.#session(deadline);
+    return download(session, this.#at(from, options), to, options, deadline);
   }
 
   /**
@@ -279,7 +298,8 @@ export class GuestFiles {
     guestPath(to);
     const deadline = Deadline.of(`unpacking an archive to ${showPath(to)}`, options);
     const { uploadTar } = await import("./upload-tar.ts");
-    return uploadTar(await this.#session(deadline), archive, to, options, deadline);
+    const session = await this.#session(deadline);
+    return uploadTar(session, archive, this.#at(to, options), options, deadline);
   }
 
   /**
@@ -294,7 +314,8 @@ export class GuestFiles {
     guestPath(from);
     const deadline = Deadline.of(`packing ${showPath(from)}`, options);
     const { downloadTar } = await import("./download-tar.ts");
-    return downloadTar(await this.#session(deadline), from, options, deadline);
+    const session = await this.#session(deadline);
+    return downloadTar(session, this.#at(from, options), options, deadline);
   }
 
   /**
@@ -311,18 +332,24 @@ export class GuestFiles {
     guestPath(path);
     const deadline = Deadline.of(`watching ${showPath(path)}`, options);
     const { watch } = await import("./watch.ts");
-    return watch(await this.#session(deadline), path, options, deadline);
+    const session = await this.#session(deadline);
+    return watch(session, this.#at(path, options), options, deadline);
   }
 
+  /** Asks the guest about one path, which is checked first. @param open makes the request, when there is a session */
   async #call(
     what: string,
-    open: Call["open"],
-    effects: boolean,
+    path: string,
     options: FileOptions,
-    hooks: Parameters<typeof call>[3] = {},
-  ): Promise<Result> {
+    effects: boolean,
+    open: (path: Buffer, user: Buffer | undefined) => Call["open"],
+  ): Promise<{ result: Result; at: string }> {
+    guestPath(path);
+    const user = guestUser(options.user);
     const deadline = Deadline.of(what, options);
     const session = await this.#session(deadline);
-    return call(session, { open, what, effects, context: "file" }, deadline, hooks);
+    const at = this.#at(path, options);
+    const request = { open: open(guestPath(at), user), what, effects, context: "file" } as const;
+    return { result: await call(session, request, deadline), at };
   }
 }

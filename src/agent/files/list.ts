@@ -7,7 +7,7 @@ import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
 import { entryPathProblem, MAX_DEPTH, unsafe } from "./entry-path.ts";
 import { entryInfo } from "./file-info.ts";
-import { guestPath, guestUser, showPath } from "./guest-path.ts";
+import { guestPath, guestUser, locatedAt, showPath } from "./guest-path.ts";
 import { olderAgent } from "./older-agent.ts";
 import type { FileOptions, GuestFileInfo } from "./types.ts";
 
@@ -29,14 +29,14 @@ export async function list(
   deadline: Deadline,
 ): Promise<GuestFileInfo[]> {
   const { depth = 1 } = options;
-  const found: GuestFileInfo[] = [];
+  const found: ReturnType<typeof entryInfo>[] = [];
   let bytes = 0;
   const records = new RecordDecoder((record) => {
     const info = decode(FileInfo, record);
     const problem = entryProblem(info.path, depth);
     if (problem !== undefined) throw unsafe(info.path, problem);
     if (found.length >= MAX_ENTRIES) throw tooLong();
-    found.push(entryInfo(info, path));
+    found.push(entryInfo(info));
   });
   const what = `listing ${showPath(path)}`;
   const open = {
@@ -52,10 +52,14 @@ export async function list(
   });
   records.finish();
   if (depth > 1 && result.depth !== depth) throw olderAgent(`${what} to a depth of ${depth}`);
+  const said = Buffer.from(result.file?.path ?? []).toString("utf8");
+  const directory = locatedAt(path, said).replace(/\/*$/, "/");
   // A slash that comes before all characters: what is in a directory follows it.
   const keys = new Map(found.map((info) => [info, info.path.replaceAll("/", "\0")]));
   const order = (a: GuestFileInfo, b: GuestFileInfo): number => (keys.get(a)! < keys.get(b)! ? -1 : 1);
-  return found.sort(order);
+  found.sort(order);
+  for (const info of found) info.path = directory + info.path;
+  return found;
 }
 
 /** Checked before anything is asked of the guest. @throws SmolVMError CONFIG_INVALID */

@@ -11,7 +11,7 @@ export interface FileOptions extends Limits {
 export interface GuestFileInfo {
   /** its last part of `path`; bytes that are not UTF-8 read as U+FFFD */
   readonly name: string;
-  /** absolute; as it was asked for, of `list` with the name behind it */
+  /** absolute; as it was asked for (of one in the working directory with that), of `list` with the name behind it */
   readonly path: string;
   /** "other": what is none of these, and from an older sandbox's agent all but files, directories and symlinks */
   readonly type:

@@ -25,9 +25,9 @@ export function parseCopyPath(text: string, platform: NodeJS.Platform): CopyPath
   if (name === "") {
     throw new SmolVMError("USAGE", `cp: '${text}' names no sandbox`, { hint: "Write NAME:/path/in/sandbox" });
   }
-  if (!path.startsWith("/")) {
-    throw new SmolVMError("USAGE", `cp: '${text}': a path in a sandbox is absolute`, {
-      hint: `Write ${name}:/${path}`,
+  if (path === "") {
+    throw new SmolVMError("USAGE", `cp: '${text}': the path in the sandbox is empty`, {
+      hint: `Its working directory is ${name}:. and its root ${name}:/`,
     });
   }
   return { kind: "guest", name, path };

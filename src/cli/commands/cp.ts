@@ -24,7 +24,7 @@ const spec: CommandSpec = {
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
-    "Files and directories, with modes and times; paths in a sandbox are absolute. Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
+    "Files and directories, with modes and times; a path in a sandbox that is not absolute is in its working directory (--workdir, else the home of its user). Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
     "With the same NAME on both sides the copy is made in the sandbox, and none of it comes here.",
     "With - a tar archive from stdin is unpacked into the directory DST, or SRC is written to stdout as one; neither is compressed.",
   ],
@@ -121,11 +121,7 @@ function noteSkipped(io: Io, skipped: TransferResult["skipped"], listed = true):
 
 function noSandbox(source: CopyPath, target: CopyPath): SmolVMError {
   if (target.kind === "stream") return usage(spec, "neither side is in a sandbox");
-  return usage(
-    spec,
-    "neither path is in a sandbox",
-    `Write: smolvm cp ${source.path} NAME:${target.path.startsWith("/") ? target.path : `/${target.path}`}`,
-  );
+  return usage(spec, "neither path is in a sandbox", `Write: smolvm cp ${source.path} NAME:${target.path}`);
 }
 
 function twoSandboxes(): SmolVMError {

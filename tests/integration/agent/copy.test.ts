@@ -180,7 +180,7 @@ describe.skipIf(missing)("a copy in the guest", () => {
   test("that is given up leaves no half file", async () => {
     const at = directory();
     mkdirSync(`${at}/from`);
-    for (let n = 0; n < 30; n++) await runCommand(session, ["fallocate", "-l", "32M", `${at}/from/${n}`]);
+    await runCommand(session, "seq 30000 | xargs touch", { cwd: `${at}/from` });
     const abort = new AbortController();
     const copy = files.copy(`${at}/from`, `${at}/to`, { recursive: true, signal: abort.signal });
     await until("it has begun", async () => await files.exists(`${at}/to`));
@@ -190,8 +190,7 @@ describe.skipIf(missing)("a copy in the guest", () => {
       const names = await readdir(`${at}/to`);
       return !names.some((name) => name.startsWith(".smolvm-"));
     });
-    expect((await readdir(`${at}/to`)).length).toBeLessThan(30);
-    await files.remove(at, { recursive: true });
+    expect((await readdir(`${at}/to`)).length).toBeLessThan(30_000);
   });
 });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { describe, expect, test } from "vitest";
-import type { GuestFiles } from "../../../src/agent/files/guest-files.ts";
+import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import { runCommand } from "../../../src/agent/process/exec.ts";
 import type { AgentSession } from "../../../src/agent/session/session.ts";
 import { agentMissing, type LocalAgent, useAgent } from "../../helpers/agent.ts";
@@ -217,7 +217,59 @@ describe.skipIf(missing)("files in the guest", () => {
     });
   });
 
-  test.each(["relative", "", "/nul\0inside", `/${"x".repeat(4096)}`])(
+  test("of a relative path are in the working directory, whatever is done with them", async () => {
+    const at = directory();
+    const here = new GuestFiles(
+      async () => session,
+      () => ({ workdir: at }),
+    );
+    await here.mkdir("./d");
+    expect(await here.write("d/f", "1")).toMatchObject({ name: "f", path: `${at}/d/f` });
+    expect(await here.readText("d//f")).toBe("1");
+    expect(await here.stat("d/.")).toMatchObject({ name: "d", path: `${at}/d/` });
+    expect((await here.list(".", { depth: 2 })).map(({ path }) => path)).toEqual([`${at}/d`, `${at}/d/f`]);
+    await here.write("~", "a tilde is a name");
+    await here.rename("~", "d/~");
+    await here.copy("d", "e", { recursive: true });
+    await here.upload(`${at}/d`, "up");
+    await here.download("up", `${at}/down`);
+    for await (const _ of await here.downloadTar("e"));
+    await using watch = await here.watch("e");
+    await here.remove("e/f");
+    expect((await watch.next()).value).toMatchObject({ kind: "removed", path: "f" });
+    expect((await readdir(`${at}/down`)).sort()).toEqual(["f", "~"]);
+    expect(await here.exists("../")).toBe(true);
+    for (const path of ["..", "d/..", "d/../", `${at}/d/.`]) {
+      await expect(here.remove(path, { recursive: true })).rejects.toMatchObject({
+        code: "CONFIG_INVALID",
+        details: { errno: "EINVAL" },
+      });
+    }
+    expect(await readdir(`${at}/d`)).toHaveLength(2);
+    await here.remove(".", { recursive: true });
+    expect(await files.exists(at)).toBe(false);
+  });
+
+  test("of a relative path without a working directory are in a home, which the guest knows", async () => {
+    const { name, path, type } = await files.stat(".");
+    expect({ name, path, type }).toEqual({ name: "root", path: "/root", type: "directory" });
+    const home = (await runCommand(session, ["sh", "-c", "echo ~daemon"])).stdout.trim();
+    expect((await files.stat(".", { user: "daemon" })).path).toBe(home);
+    const theirs = new GuestFiles(
+      async () => session,
+      () => ({ user: "daemon" }),
+    );
+    expect((await theirs.stat("./")).path).toBe(home);
+    const { path: first } = (await theirs.list("."))[0]!;
+    expect(first.startsWith(`${home}/`)).toBe(true);
+    await expect(files.stat("no/such/file")).rejects.toMatchObject({
+      code: "FILE_NOT_FOUND",
+      message: /'no\/such\/file' failed.*'\/root\/no\/such\/file'/,
+    });
+    await expect(files.stat("x", { user: "no-such-user" })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  });
+
+  test.each(["", "/nul\0inside", `/${"x".repeat(4096)}`])(
     "of an impossible path are refused before anything is sent: %j",
     async (path) => {
       for (const act of [

@@ -67,6 +67,18 @@ describe("cp", () => {
     );
   });
 
+  test("a relative path in the sandbox is where its commands run", async () => {
+    await guest("rm -rf ~/rel; mkdir ~/rel");
+    writeFileSync(join(here, "a.txt"), "x");
+    expect(await cp("a.txt", "box:rel")).toMatchObject({ code: 0, stderr: "" });
+    expect(await cp("box:rel/a.txt", "box:./rel/b")).toMatchObject({ code: 0, stderr: "" });
+    expect(await cp("box:rel/.", "rel")).toMatchObject({ code: 0, stderr: "" });
+    expect(await guest("ls rel")).toBe("a.txt\nb\n");
+    expect(readFileSync(join(here, "rel", "b"), "utf8")).toBe("x");
+    expect(await cp("a.txt", "box:~/c")).toMatchObject({ code: 1, stderr: /box:~\/c|'~\/c'/ });
+    expect((await cp("a.txt", "box:")).stderr).toContain("Its working directory is box:.");
+  });
+
   test("into an existing directory a copy goes under its own name", async () => {
     writeFileSync(join(here, "a.txt"), "x");
     await cp("a.txt", "box:/w");
@@ -114,7 +126,7 @@ describe("cp", () => {
       /^error: the directory box:\/w\/nope\/ does not exist\nhint: /,
     );
     expect(await said("a.txt", "b.txt")).toMatch(
-      /^error: neither path is in a sandbox\nhint: Write: smolvm cp a.txt NAME:\/b.txt\n$/,
+      /^error: neither path is in a sandbox\nhint: Write: smolvm cp a.txt NAME:b.txt\n$/,
     );
     expect(await said("box:w", ".")).toMatch(/^error: .*absolute\nhint: Write box:\/w\n$/);
     expect(await said("a.txt", "nobox:/w")).toMatch(/^error: there is no sandbox 'nobox'/);
