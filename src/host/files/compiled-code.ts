@@ -55,8 +55,13 @@ export function loadCompiled(file: string, cacheDir: string): (() => void) | und
     throw error;
   }
   module.loaded = true;
-  if (cachedData !== undefined && script.cachedDataRejected === false) return undefined;
+  // With other options than usual it was compiled otherwise: who comes next without them would compile again.
+  if (cachedData !== undefined && (!script.cachedDataRejected || hasOptions())) return undefined;
   return () => keep(path, source, script.createCachedData());
+}
+
+function hasOptions(): boolean {
+  return process.execArgv.length > 0 || (process.env.NODE_OPTIONS ?? "") !== "";
 }
 
 /** What is kept for exactly this source: no hash, because comparing the bytes takes less time. */
