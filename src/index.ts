@@ -51,6 +51,7 @@ export {
   isSmolVMError,
   SmolVMError,
 } from "./errors.ts";
+export { SandboxPool } from "./sandbox-pool.ts";
 export { SmolVM } from "./smolvm.ts";
 export type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
 export type { VmState } from "./store/states.ts";
@@ -58,6 +59,8 @@ export type { ListFilter } from "./store/vms.ts";
 export type {
   FollowLogsOptions,
   ForkOptions,
+  PoolOptions,
+  Pools,
   Ports,
   Processes,
   RestoreOptions,
@@ -65,10 +68,12 @@ export type {
   SnapshotOptions,
   Snapshots,
   StartOptions,
+  TakeOptions,
 } from "./types.ts";
 export type { VMInfo } from "./vm/info/info.ts";
 export type { VMStats } from "./vm/info/stats.ts";
 export type { SandboxEnv } from "./vm/lifecycle/env.ts";
 export type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
+export type { PoolInfo } from "./vm/pool/manage.ts";
 export type { Garbage } from "./vm/recovery/gc.ts";
 export type { SnapshotInfo } from "./vm/snapshots/describe.ts";

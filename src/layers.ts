@@ -16,7 +16,7 @@ export interface Layer {
 export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
   index: {
-    imports: ["smolvm", "errors", "agent/process/run-error.ts"],
+    imports: ["smolvm", "sandbox-pool", "errors", "agent/process/run-error.ts"],
     types: ["types", "agent", "config", "snapshots", "store", "vm"],
   },
   backends_entry: { imports: ["backends"], types: [] },
@@ -70,6 +70,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
     types: ["types", "store"],
   },
+  "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
   // what its methods take and give
   types: { imports: [], types: ["vm", "agent", "snapshots", "config", "util"] },
 

@@ -45,6 +45,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
   vm: {
     // what sandboxes start from, made before they are asked for
     "template-maker": ["lifecycle", "templates", "recovery", "home"],
+    // sandboxes that wait to be taken
+    pool: ["lifecycle", "channel", "supervisor", "recovery", "home"],
     // what a user saves of them, and goes on from
     snapshots: ["lifecycle", "templates", "disks", "recovery", "machine", "home"],
     // what sandboxes are asked about

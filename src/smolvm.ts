@@ -28,6 +28,7 @@ import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type {
   FollowLogsOptions,
   ForkOptions,
+  Pools,
   Ports,
   Processes,
   RestoreOptions,
@@ -35,6 +36,7 @@ import type {
   SnapshotOptions,
   Snapshots,
   StartOptions,
+  TakeOptions,
 } from "./types.ts";
 import { Deadline } from "./util/deadline.ts";
 import { requireNode } from "./util/node-version.ts";
@@ -251,6 +253,35 @@ export class SmolVM implements AsyncDisposable {
     delete: async (name) => (await import("./vm/snapshots/manage.ts")).deleteSnapshot(openHome(), name),
   };
 
+  /** The pools of this user that smolvm's supervisor keeps full. */
+  static readonly pools: Pools = {
+    create: async ({ timeoutMs, signal, ...options }) => {
+      const { createPool } = await import("./vm/pool/manage.ts");
+      return createPool(openHome(), options, Deadline.of("making a pool", { timeoutMs, signal }));
+    },
+    list: async () => (await import("./vm/pool/manage.ts")).listPools(openHome()),
+    delete: async (name) => (await import("./vm/pool/manage.ts")).removePool(openHome(), name),
+  };
+
+  /**
+   * Takes a sandbox that waits in a pool: it has run a command already, and gets an identity of its own now. Where none waits, the next one.
+   * @param pool its name
+   * @param options `timeoutMs` (default 60,000 ms) and `signal` limit the whole call
+   * @throws SmolVMError POOL_NOT_FOUND, VM_NAME_TAKEN, CONFIG_INVALID, TIMEOUT, ABORTED
+   */
+  static async take(pool: string, options: TakeOptions = {}): Promise<SmolVM> {
+    const { checkOwnOptions } = await import("./vm/lifecycle/own-options.ts");
+    const { takeFromPool } = await import("./vm/pool/take.ts");
+    const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), ...rest } = options;
+    const own = checkOwnOptions({ name, ...rest });
+    const deadline = Deadline.of(`taking a sandbox from pool '${pool}'`, { timeoutMs, signal });
+    const home = openHome();
+    const started = await takeFromPool(home, pool, { name, ...own }, deadline);
+    const vm = new SmolVM(undefined, started.record);
+    vm.#adopt(started);
+    return vm;
+  }
+
   /**
    * A new sandbox that goes on where a snapshot was taken: memory, processes, disk. Any number can, at the same time too, with or without the
    * sandbox that it was taken of. Of a snapshot of a disk alone: one that boots with it.
@@ -259,7 +290,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, SNAPSHOT_INCOMPATIBLE (`details.reasons`), VM_NAME_TAKEN, CONFIG_INVALID, and as {@link SmolVM.create}
    */
   static async restore(snapshot: string, options: RestoreOptions = {}): Promise<SmolVM> {
-    const { checkOwnOptions } = await import("./vm/snapshots/own-options.ts");
+    const { checkOwnOptions } = await import("./vm/lifecycle/own-options.ts");
     const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), diskOnly, ...rest } = options;
     const own = checkOwnOptions({ name, ...rest });
     const vm = new SmolVM(undefined, { id: newId(), name });
@@ -396,7 +427,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_STATE if it does not run, CONFIG_INVALID, and as {@link snapshot} and {@link SmolVM.restore}
    */
   async fork(options: ForkOptions = {}): Promise<SmolVM[]> {
-    const { checkOwnOptions, childNames } = await import("./vm/snapshots/own-options.ts");
+    const { checkOwnOptions, childNames } = await import("./vm/lifecycle/own-options.ts");
     const { timeoutMs = BOOT_TIMEOUT_MS, signal, count = 1, name, ...rest } = options;
     const own = checkOwnOptions({ name, ...rest });
     const names = childNames(count, name, generatedName);
@@ -680,6 +711,15 @@ export class SmolVM implements AsyncDisposable {
     if (options.lifetime !== "detached" || options.ttlMs === undefined) return;
     const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
     await ensureSupervisor(this.#home, deadline);
+  }
+
+  /** This object's sandbox was taken from those that wait. */
+  #adopt({ record, session, lease }: Started): void {
+    this.#channel.adopt(session, lease);
+    if (record.owner !== undefined) {
+      own(this.id, this.#home);
+      expireLater(this.#home, this.id, record.expiresAt);
+    }
   }
 
   /** This object's sandbox was made and started by others' means. */

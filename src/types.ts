@@ -6,6 +6,7 @@ import type { Lifetime } from "./config/spec.ts";
 import type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
 import type { Json } from "./util/json.ts";
 import type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
+import type { PoolInfo } from "./vm/pool/manage.ts";
 import type { SnapshotInfo } from "./vm/snapshots/describe.ts";
 
 /** Options of `SmolVM.start`. */
@@ -50,6 +51,29 @@ export interface RestoreOptions extends Limits {
 export interface ForkOptions extends Omit<RestoreOptions, "diskOnly"> {
   /** how many children, 1-1000; default 1. A `name` gets -1, -2, ... behind it if there are several */
   count?: number | undefined;
+}
+
+/** Options of `SandboxPool.take` and `SmolVM.take`. */
+export type TakeOptions = Omit<RestoreOptions, "diskOnly">;
+
+/** Options of {@link SandboxPool}: what its sandboxes are like, without what each has of its own (`name`, `labels`, `ttlMs`, `lifetime`, `hostname`, `ports`, `gdbPort`). */
+export interface PoolOptions
+  extends Omit<VMConfig, "name" | "labels" | "ttlMs" | "lifetime" | "hostname" | "ports" | "gdbPort"> {
+  /** how many are to wait, 1-1000 */
+  size: number;
+}
+
+/** The pools of this user that smolvm's supervisor keeps: `SmolVM.pools`. */
+export interface Pools {
+  /**
+   * Makes one, and has it filled in the background from now on, also when this process has ended.
+   * @throws SmolVMError POOL_EXISTS, CONFIG_INVALID, IMAGE_NOT_FOUND; NOT_SUPPORTED with SMOLVM_SUPERVISOR=off, HOST_FAILED
+   */
+  create(options: PoolOptions & { name: string } & Limits): Promise<PoolInfo>;
+  /** All, those of processes too, oldest first. */
+  list(): Promise<PoolInfo[]>;
+  /** Removes one with what waits in it; what was taken stays. @throws SmolVMError POOL_NOT_FOUND, VM_STATE for one of another process */
+  delete(name: string): Promise<void>;
 }
 
 /** Options of `SmolVM.snapshot`. */

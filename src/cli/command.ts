@@ -30,7 +30,14 @@ export interface CommandSpec {
     readonly max: number;
     readonly what: string;
     /** what the shell completes them to, or the words themselves; absent: nothing */
-    readonly complete?: "sandboxes" | "snapshots" | "images" | "kernels" | "copy-paths" | readonly string[];
+    readonly complete?:
+      | "sandboxes"
+      | "snapshots"
+      | "pools"
+      | "images"
+      | "kernels"
+      | "copy-paths"
+      | readonly string[];
   };
   /**
    * A command line for the guest follows the operands: from its first word on nothing is smolvm's any more.

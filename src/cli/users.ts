@@ -16,5 +16,7 @@ export async function usersOfImages(): Promise<BootFiles[]> {
     ...info,
     what: `snapshot ${info.name}`,
   }));
-  return [...sandboxes, ...snapshots];
+  const waiting = (await SmolVM.pools.list()).map(({ name }) => name);
+  const pooled = (await Promise.all(waiting.map((pool) => SmolVM.list({ pool })))).flat();
+  return [...sandboxes, ...snapshots, ...pooled.map((info) => ({ ...info, what: `pool ${info.pool}` }))];
 }

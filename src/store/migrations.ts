@@ -113,4 +113,19 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE vms ADD COLUMN origin TEXT;  -- "snapshot NAME" or "fork of NAME": what its first start went on from; null: neither
   `,
+  `
+  -- What is kept full of sandboxes that wait to be taken.
+  CREATE TABLE pools (
+    name TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    config TEXT NOT NULL,            -- VMConfig, JSON: what they are like
+    created_at INTEGER NOT NULL,     -- ms since the epoch
+    keeper TEXT,                     -- ProcessIdentity, JSON: the process that keeps it and ends with it; null: the supervisor
+    failure TEXT                     -- VmFault, JSON: why the last sandbox for it could not be made; null: it could
+  ) STRICT;
+  ALTER TABLE vms ADD COLUMN pool TEXT;    -- the pool in which it waits; null: it is somebody's
+  CREATE INDEX vms_pool ON vms (pool) WHERE pool IS NOT NULL;
+  DROP INDEX vms_listing;
+  CREATE INDEX vms_listing ON vms (created_at, id, name, state, labels, started_at, image, backend, mem_size_mib, owner, expires_at, pool);
+  `,
 ];

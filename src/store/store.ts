@@ -3,6 +3,7 @@ import { dropBallast } from "./ballast.ts";
 import { checkDatabase, openDatabase } from "./database.ts";
 import { ForwardTable } from "./forwards.ts";
 import { ChannelLeases } from "./leases.ts";
+import { PoolTable } from "./pools.ts";
 import { PortTable } from "./ports.ts";
 import { SupervisorTable } from "./supervisor.ts";
 import { TapLeases } from "./taps.ts";
@@ -16,6 +17,7 @@ export interface Store {
   readonly taps: TapLeases;
   readonly uids: UidLeases;
   readonly ports: PortTable;
+  readonly pools: PoolTable;
   readonly forwards: ForwardTable;
   readonly supervisor: SupervisorTable;
   /** gives up the ballast (ballast.ts): only for what frees more room than it takes */
@@ -51,6 +53,7 @@ export function openStore(dataDir: string): Store {
     taps: new TapLeases(database),
     uids: new UidLeases(database),
     ports: new PortTable(database),
+    pools: new PoolTable(database),
     forwards: new ForwardTable(database),
     supervisor: new SupervisorTable(database),
     makeRoom: () => dropBallast(path),

@@ -36,6 +36,8 @@ export interface VmRecord {
   readonly template: string | undefined;
   /** what its first start went on from, where that was saved by a user: `snapshot NAME`, or `fork of NAME`; undefined: nothing */
   readonly origin?: string | undefined;
+  /** the pool in which it waits to be taken; undefined: it is somebody's */
+  readonly pool?: string | undefined;
   /** what its guest limits commands to, or the one of the last start did */
   readonly commands: CommandShare | undefined;
   readonly owner: ProcessIdentity | undefined;
@@ -53,6 +55,8 @@ export interface ListFilter {
   readonly labels?: Readonly<Record<string, Json>>;
   /** the one that `SmolVM.getOrCreate` has for that key */
   readonly key?: string;
+  /** those that wait in that pool to be taken; default: those that are somebody's */
+  readonly pool?: string;
 }
 
 /** What a table shows of a sandbox. */
@@ -63,6 +67,15 @@ export interface VmBrief extends Pick<VmRecord, "id" | "name" | "state"> {
   readonly image: string;
   readonly backend: BackendName;
   readonly memSizeMib: number;
+}
+
+/** What one that is taken from a pool has of its own. */
+export interface TakenAs {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, Json>>;
+  readonly owner: ProcessIdentity | undefined;
+  /** ms since the epoch */
+  readonly expiresAt: number | undefined;
 }
 
 /** What a transition may change besides the state. `undefined` keeps, `null` clears. */
@@ -110,7 +123,10 @@ export class VmTable {
    * @throws SmolVMError VM_NAME_TAKEN: for its key with `details.key`
    */
   insert(
-    record: Pick<VmRecord, "id" | "name" | "spec" | "labels" | "key" | "owner" | "expiresAt" | "origin">,
+    record: Pick<
+      VmRecord,
+      "id" | "name" | "spec" | "labels" | "key" | "owner" | "expiresAt" | "origin" | "pool"
+    >,
     step: Step,
     judge?: () => void,
   ): VmRecord {
@@ -128,8 +144,8 @@ export class VmTable {
       }
       this.#database
         .prepare(
-          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, origin, image, backend, mem_size_mib)
-           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ${fromSpec(3)})`,
+          `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, origin, pool, image, backend, mem_size_mib)
+           VALUES (?1, ?2, 'created', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ${fromSpec(3)})`,
         )
         .run(
           record.id,
@@ -142,6 +158,7 @@ export class VmTable {
           thisProcess(),
           record.key ?? null,
           record.origin ?? null,
+          record.pool ?? null,
         );
       this.note(record.id, step);
       return this.get(record.id);
@@ -172,6 +189,11 @@ export class VmTable {
     return this.#select(COLUMNS, filter).map(toRecord);
   }
 
+  /** All of them, those that wait in pools too. */
+  all(): VmRecord[] {
+    return this.#database.prepare(`SELECT ${COLUMNS} FROM vms ORDER BY created_at, id`).all().map(toRecord);
+  }
+
   /** Those of which the host may know more than their record does: all but what stands still and outlives its maker. */
   unsettled(now: number): VmRecord[] {
     return this.#database
@@ -188,18 +210,23 @@ export class VmTable {
     return this.#select(BRIEF_COLUMNS, filter) as unknown as VmBrief[];
   }
 
-  #select(columns: string, { state, labels = {}, key }: ListFilter): Row[] {
+  #select(columns: string, { state, labels = {}, key, pool }: ListFilter): Row[] {
     const where = [
+      pool === undefined ? "pool IS NULL" : "pool = $pool",
       ...(key === undefined ? [] : ["key = $key"]),
       ...(state === undefined ? [] : ["state = $state"]),
       ...(Object.keys(labels).length === 0 ? [] : [HAS_LABELS]),
     ];
-    const condition = where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`;
     const statement = this.#database.prepare(
-      `SELECT ${columns} FROM vms ${condition} ORDER BY created_at, id`,
+      `SELECT ${columns} FROM vms WHERE ${where.join(" AND ")} ORDER BY created_at, id`,
     );
     statement.setAllowUnknownNamedParameters(true);
-    return statement.all({ state: state ?? null, labels: canonicalJson(labels), key: key ?? null });
+    return statement.all({
+      state: state ?? null,
+      labels: canonicalJson(labels),
+      key: key ?? null,
+      pool: pool ?? null,
+    });
   }
 
   /**
@@ -261,6 +288,62 @@ export class VmTable {
 
   #clearJournal(id: string): void {
     write(this.#database, "DELETE FROM journal WHERE vm_id = ?", id);
+  }
+
+  /** Those that wait in a pool, oldest first. */
+  waitingIn(pool: string): VmRecord[] {
+    const rows = this.#database
+      .prepare(`SELECT ${COLUMNS} FROM vms WHERE pool = ? ORDER BY created_at, id`)
+      .all(pool);
+    return rows.map(toRecord);
+  }
+
+  /** Those that wait in a pool that there is not. */
+  strayInPools(): VmRecord[] {
+    const sql = `SELECT ${COLUMNS} FROM vms WHERE pool IS NOT NULL AND pool NOT IN (SELECT name FROM pools)`;
+    return this.#database.prepare(sql).all().map(toRecord);
+  }
+
+  /**
+   * Takes the sandbox that has waited longest in a pool, and locks it for this process: from now on it is somebody's. One that a process is still
+   * at work on, or that does not run, is left.
+   * @returns undefined: none waits
+   * @throws SmolVMError VM_NAME_TAKEN
+   */
+  takeFrom(pool: string, as: TakenAs): VmRecord | undefined {
+    return transaction(this.#database, () => {
+      const found = this.waitingIn(pool).find(({ id, state }) => state === "running" && !this.#isLocked(id));
+      if (found === undefined) return undefined;
+      if (this.find(as.name)) {
+        throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${as.name}' exists`, {
+          hint: `Choose another name, or remove it: smolvm rm ${as.name}`,
+        });
+      }
+      const spec: VmSpec = { ...found.spec, hostname: as.name, lifetime: as.owner ? "owner" : "detached" };
+      this.#database
+        .prepare(
+          `UPDATE vms SET pool = NULL, name = ?1, spec = ?2, labels = ?3, owner = ?4, expires_at = ?5, created_at = ?6, started_at = ?6, lock = ?7
+           WHERE id = ?8`,
+        )
+        .run(
+          as.name,
+          JSON.stringify(spec),
+          canonicalJson(as.labels),
+          as.owner ? JSON.stringify(as.owner) : null,
+          as.expiresAt ?? null,
+          Date.now(),
+          thisProcess(),
+          found.id,
+        );
+      return this.get(found.id);
+    });
+  }
+
+  #isLocked(id: string): boolean {
+    const holder = parse<ProcessIdentity>(
+      this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id)?.lock,
+    );
+    return holder !== undefined && isAlive(holder);
   }
 
   /** Records the VMM of a machine that is being started. */
@@ -353,6 +436,7 @@ function toRecord(row: Row): VmRecord {
     vmm: parse(row.vmm),
     isolation: parse(row.isolation),
     template: row.template === null ? undefined : String(row.template),
+    pool: row.pool === null ? undefined : String(row.pool),
     origin: row.origin === null ? undefined : String(row.origin),
     commands: parse(row.commands),
     owner: parse(row.owner),

@@ -8,6 +8,7 @@ import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messag
 import { type ControlHandler, listenForRequests } from "./control.ts";
 import { nextExpiryMs } from "./expiry.ts";
 import { Forwards } from "./forwards.ts";
+import { Pools } from "./pools.ts";
 import { Upstreams } from "./upstreams.ts";
 
 /** With nothing to do for so long, it ends, in ms. */
@@ -24,7 +25,7 @@ export interface SupervisorOptions {
 }
 
 /**
- * What must stay up while no command runs: ports that lead into detached sandboxes, the end of their time to live, and
+ * What must stay up while no command runs: ports that lead into detached sandboxes, the end of their time to live, pools, and
  * the channels of more processes than a sandbox has session ports. It holds nothing that is not in the store: killed, the
  * next one goes on.
  */
@@ -33,6 +34,7 @@ export class Supervisor implements ControlHandler {
   readonly #options: SupervisorOptions;
   readonly #upstreams: Upstreams;
   readonly #forwards: Forwards;
+  readonly #pools: Pools;
   readonly #over: Promise<void>;
   #finish: () => void = () => {};
   #server: Server | undefined;
@@ -53,6 +55,7 @@ export class Supervisor implements ControlHandler {
     });
     this.#upstreams = new Upstreams(home, () => this.#lookSoon(0));
     this.#forwards = new Forwards(home, (id) => this.#upstreams.session(id));
+    this.#pools = new Pools(home, options.log);
   }
 
   /** Serves until there is nothing left to do. This process must be the supervisor in the store. */
@@ -104,6 +107,7 @@ export class Supervisor implements ControlHandler {
     this.#options.log("retiring");
     this.#forgetLook();
     await this.#forwards.closeAll();
+    await this.#pools.letGo();
     this.#server?.close(); // removes the socket, so before another may make its own
     this.#home.store.supervisor.release();
     this.#restIfIdle();
@@ -122,7 +126,8 @@ export class Supervisor implements ControlHandler {
   async #lookNow(told: boolean): Promise<void> {
     if (this.#retired) return;
     await recoverAll(this.#home); // removes those whose time is over
-    const records = this.#home.store.vms.list();
+    const records = this.#home.store.vms.all();
+    await this.#pools.reconcile();
     const failures = await this.#forwards.reconcile(records, told);
     this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
@@ -158,7 +163,11 @@ export class Supervisor implements ControlHandler {
 
   #restIfIdle(): void {
     clearTimeout(this.#idleTimer);
-    const idle = this.#relays === 0 && this.#forwards.count === 0 && this.#lookTimer === undefined;
+    const idle =
+      this.#relays === 0 &&
+      this.#forwards.count === 0 &&
+      this.#pools.count === 0 &&
+      this.#lookTimer === undefined;
     if (this.#retired && this.#relays === 0) this.#finish();
     else if (idle && !this.#options.stay) this.#idleTimer = setTimeout(() => void this.retire(), IDLE_MS);
   }

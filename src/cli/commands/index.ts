@@ -158,6 +158,26 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     ],
   },
   {
+    title: "Pools",
+    commands: [
+      {
+        name: "pool create",
+        summary: "Keep sandboxes waiting, so that one is there at once",
+        load: async () => (await import("./pool-create.ts")).poolCreate,
+      },
+      {
+        name: "pool ls",
+        summary: "List pools",
+        load: async () => (await import("./pool-ls.ts")).poolLs,
+      },
+      {
+        name: "pool rm",
+        summary: "Remove pools",
+        load: async () => (await import("./pool-rm.ts")).poolRm,
+      },
+    ],
+  },
+  {
     title: "Images",
     commands: [
       {

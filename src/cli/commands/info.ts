@@ -78,6 +78,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["created", info.createdAt],
     ["started", info.startedAt && `${info.startedAt}${STARTED_FROM[info.startedFrom ?? "boot"]}`],
     ["origin", info.origin],
+    ["waits in", info.pool && `pool ${info.pool}`],
     ["uptime", info.uptimeMs === undefined ? undefined : formatUptime(info.uptimeMs)],
     ["removed at", info.expiresAt],
     ["pid", info.pid === undefined ? undefined : String(info.pid)],

@@ -6,7 +6,7 @@ import { usage } from "../args/parse.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
-import { commandOptions, runGuestCommand } from "../guest/command.ts";
+import { commandOptions, type GuestCommandOptions, runGuestCommand } from "../guest/command.ts";
 import { withCommandHint } from "../guest/hints.ts";
 import type { Io } from "../io.ts";
 
@@ -15,7 +15,12 @@ const spec: CommandSpec = {
   usage: "[OPTIONS] [--] COMMAND [ARGUMENT...]",
   operands: { min: 0, max: 0, what: "the command" },
   trailing: true,
-  options: [...SANDBOX_OPTIONS, ...COMMAND_OPTIONS, ...COMMON_OPTIONS],
+  options: [
+    ...SANDBOX_OPTIONS,
+    { name: "pool", value: "NAME", help: "take a sandbox that waits in a pool (smolvm pool create)" },
+    ...COMMAND_OPTIONS,
+    ...COMMON_OPTIONS,
+  ],
   exit: "guest",
   notes: [
     "The sandbox is new, lives as long as the command, and is deleted with everything in it. The command is executed as it is; for a shell write: sh -c '...'. With -t and no command you get a login shell.",
@@ -38,12 +43,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
     );
   }
   const config = sandboxConfig(args, await environment(io, args));
-  const vm = await SmolVM.create({
-    ...config,
-    lifetime: "owner",
-    onProgress: io.onProgress,
-    signal: io.interrupts.signal,
-  } satisfies VMConfig & { signal: AbortSignal });
+  const vm = await sandboxFor(io, args, config);
   let outcome: Outcome;
   try {
     io.endProgress();
@@ -53,13 +53,39 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
         `forwarding ${forward.hostAddress}:${forward.hostPort} -> port ${forward.guestPort} of the sandbox`,
       );
     }
-    outcome = await runGuestCommand(vm, args.trailing, options, io);
+    const own = args.value("pool") === undefined ? options : inPool(options, config);
+    outcome = await runGuestCommand(vm, args.trailing, own, io);
   } catch (error) {
     await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
     throw withCommandHint(error, "smolvm run", args.trailing);
   }
   await vm.delete({ force: true });
   return outcome;
+}
+
+/** What is the sandbox's in a new one is the command's in one that was made before. */
+function inPool(options: GuestCommandOptions, { env, workdir, user }: VMConfig): GuestCommandOptions {
+  return { ...options, env, cwd: workdir, user };
+}
+
+/** A new sandbox, or one that waits in a pool. */
+async function sandboxFor(io: Io, args: Arguments, config: VMConfig): Promise<SmolVM> {
+  const pool = args.value("pool");
+  const { signal } = io.interrupts;
+  if (pool === undefined) {
+    return await SmolVM.create({ ...config, lifetime: "owner", onProgress: io.onProgress, signal });
+  }
+  const { name, labels, ttlMs, env: _, workdir: __, user: ___, ...others } = config;
+  const other = Object.keys(others)[0];
+  if (other !== undefined) {
+    throw usage(
+      spec,
+      `a pool's sandboxes are there already, so ${other} cannot be chosen with --pool`,
+      `Make a pool of that kind: smolvm pool create --help`,
+    );
+  }
+  io.onProgress({ stage: "take", message: `taking a sandbox from ${pool}` });
+  return await SmolVM.take(pool, { name, labels, ttlMs, lifetime: "owner", signal });
 }
 
 export const run: Command = { spec, run: runCommand };

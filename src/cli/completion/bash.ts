@@ -38,6 +38,7 @@ _smolvm_complete() {
     sandboxes) _smolvm_lines "$prefix" '' < <(smolvm ls --quiet 2>/dev/null) ;;
     images) _smolvm_lines "$prefix" '' < <(smolvm image ls --quiet 2>/dev/null) ;;
     snapshots) _smolvm_lines "$prefix" '' < <(smolvm snapshot ls --quiet 2>/dev/null) ;;
+    pools) _smolvm_lines "$prefix" '' < <(smolvm pool ls --quiet 2>/dev/null) ;;
     kernels) _smolvm_lines "$prefix" '' < <(smolvm image kernel ls --quiet 2>/dev/null) ;;
     files)
       compopt -o filenames 2>/dev/null

@@ -69,6 +69,8 @@ function candidates(kind: WordKind): string {
       return "-a '(smolvm image kernel ls --quiet 2>/dev/null)'";
     case "snapshots":
       return "-a '(smolvm snapshot ls --quiet 2>/dev/null)'";
+    case "pools":
+      return "-a '(smolvm pool ls --quiet 2>/dev/null)'";
     case "files":
       return "-F";
     case "copy-paths":

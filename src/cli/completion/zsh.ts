@@ -15,6 +15,7 @@ _smolvm_complete() {
     sandboxes) compadd -- \${(f)"$(smolvm ls --quiet 2>/dev/null)"} ;;
     images) compadd -- \${(f)"$(smolvm image ls --quiet 2>/dev/null)"} ;;
     snapshots) compadd -- \${(f)"$(smolvm snapshot ls --quiet 2>/dev/null)"} ;;
+    pools) compadd -- \${(f)"$(smolvm pool ls --quiet 2>/dev/null)"} ;;
     kernels) compadd -- \${(f)"$(smolvm image kernel ls --quiet 2>/dev/null)"} ;;
     files) _files ;;
     copy-paths)

@@ -1,11 +1,9 @@
-/** The hint for what is in use: what to remove first. `snapshot NAME` among the users is a snapshot, all else a sandbox. Pure. */
+/** The hint for what is in use: what to remove first. `snapshot NAME` among the users is a snapshot, `pool NAME` a pool, all else a sandbox. Pure. */
 export function removeFirst(users: readonly string[]): string {
-  const isSnapshot = (user: string): boolean => user.startsWith("snapshot ");
-  const sandboxes = users.filter((user) => !isSnapshot(user));
-  const snapshots = users.filter(isSnapshot).map((user) => user.slice("snapshot ".length));
-  const commands = [
-    ...(sandboxes.length === 0 ? [] : [`smolvm rm ${sandboxes.join(" ")}`]),
-    ...(snapshots.length === 0 ? [] : [`smolvm snapshot rm ${snapshots.join(" ")}`]),
-  ];
+  const commands = ["", "snapshot ", "pool "].flatMap((kind) => {
+    const isOfKind = (user: string): boolean => (kind === "" ? !user.includes(" ") : user.startsWith(kind));
+    const names = [...new Set(users.filter(isOfKind).map((user) => user.slice(kind.length)))];
+    return names.length === 0 ? [] : [`smolvm ${kind}rm ${names.join(" ")}`];
+  });
   return `Delete them first: ${commands.join(" && ")}`;
 }

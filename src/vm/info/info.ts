@@ -74,6 +74,8 @@ export interface VMInfo {
   readonly startedFrom: "boot" | "template" | "snapshot" | "fork" | undefined;
   /** what its first start went on from, if that was something a user saved: `snapshot NAME` or `fork of NAME` */
   readonly origin: string | undefined;
+  /** the pool in which it waits to be taken; undefined: it is somebody's */
+  readonly pool: string | undefined;
   readonly uptimeMs: number | undefined;
   /** ISO 8601: it is removed then (`ttlMs`) */
   readonly expiresAt: string | undefined;
@@ -159,6 +161,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     startedAt: record.startedAt === undefined ? undefined : new Date(record.startedAt).toISOString(),
     startedFrom: startedFrom(record),
     origin: record.origin,
+    pool: record.pool,
     uptimeMs: running && record.startedAt !== undefined ? Math.max(0, now - record.startedAt) : undefined,
     expiresAt: record.expiresAt === undefined ? undefined : new Date(record.expiresAt).toISOString(),
     pid: running ? record.vmm?.pid : undefined,

@@ -36,6 +36,7 @@ const FILTER: Record<keyof ListFilter, Check> = {
   state: oneOf(...Object.keys(TRANSITIONS)),
   labels: record(text, (value) => jsonProblem(value)),
   key: text,
+  pool: text,
 };
 
 /** @throws SmolVMError CONFIG_INVALID: a filter that is not understood would list too much */

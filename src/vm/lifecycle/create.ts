@@ -26,7 +26,7 @@ const MIN_FREE_BYTES = 16 << 20;
 export async function createVm(
   home: Home,
   config: VMConfig,
-  { id, name, key }: VmRef & { readonly key?: string | undefined },
+  { id, name, key, pool }: VmRef & { readonly key?: string | undefined; readonly pool?: string | undefined },
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
@@ -46,6 +46,7 @@ export async function createVm(
         spec,
         labels: config.labels ?? {},
         key,
+        pool,
         owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
         expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
       },

@@ -1,6 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
-import { configure, type MachineInfo } from "../../agent/machine.ts";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
@@ -17,7 +15,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
 import { orDiskFull } from "../disks/disk-full.ts";
-import { type DriveMount, driveMounts } from "../disks/drive-mounts.ts";
+import { driveMounts } from "../disks/drive-mounts.ts";
 import { endpointOf, filesOf, type Home } from "../home.ts";
 import { makeEnclosure } from "../isolation/make-enclosure.ts";
 import { planIsolation } from "../isolation/plan-isolation.ts";
@@ -32,6 +30,7 @@ import { makeTemplateLater } from "../templates/later.ts";
 import { giveUpTemplate, startSource, writeTemplateDisk } from "../templates/use.ts";
 import { requireFeature } from "./features.ts";
 import { tooLateForGdb } from "./gdb-port.ts";
+import { giveIdentity } from "./identity.ts";
 import { withLock } from "./lock.ts";
 import { resumeMachine } from "./pause.ts";
 
@@ -183,7 +182,12 @@ async function launch(
   const session = await reachAgent(home, record, lease, launched, files, deadline);
   onProgress?.({ stage: "configure", message: "giving the guest its identity" });
   noteStep(home, record.id, "start:identity");
-  const { commands } = await giveIdentity(session, record, { tap, mounts }, deadline);
+  const { commands } = await giveIdentity(
+    session,
+    record,
+    { network: tap?.network ?? record.spec.guestNetwork, mounts },
+    deadline,
+  );
   failpoint("before running");
   const running = home.store.vms.transition(record.id, "running", {
     startedAt: Date.now(),
@@ -245,32 +249,4 @@ async function reachAgent(
   } finally {
     ended.catch(() => {}); // it ends some day; only while booting that is a failure
   }
-}
-
-async function giveIdentity(
-  session: AgentSession,
-  record: VmRecord,
-  { tap, mounts }: { readonly tap: LeasedTap | undefined; readonly mounts: readonly DriveMount[] },
-  deadline: Deadline,
-): Promise<MachineInfo> {
-  const { spec } = record;
-  return await configure(
-    session,
-    {
-      entropy: randomBytes(64),
-      clockMs: Date.now(),
-      hostname: spec.hostname,
-      // The same over all starts of this sandbox, different from every other's.
-      machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
-      network: tap?.network ?? spec.guestNetwork,
-      // A disk of the user's own is not ours to grow.
-      diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
-      generation: randomBytes(16).toString("hex"),
-      limits: spec.limits,
-      mounts,
-      workdir: spec.workdir,
-      user: spec.user,
-    },
-    deadline.limits,
-  );
 }

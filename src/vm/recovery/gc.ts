@@ -11,6 +11,7 @@ import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
 import { takeBackStrayTaps } from "../isolation/tap-owner.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
+import { removeStrayMembers } from "./stray-members.ts";
 import { removeUnfinishedSnapshots } from "./unfinished-snapshots.ts";
 
 /** Something that a process which died had left behind. */
@@ -41,6 +42,9 @@ const SCAN_MS = 10_000;
 export async function collectGarbage(home: Home): Promise<Garbage[]> {
   return [
     ...(await settleAll(home)),
+    ...(await removeStrayMembers(home)).map(
+      (what): Garbage => ({ kind: "sandbox", what: `${what}: removed` }),
+    ),
     ...(await endStrayMachines(home)),
     ...removeStrayDirectories(home),
     ...(await endStrayCgroups(home)),
@@ -54,7 +58,7 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
 
 async function settleAll(home: Home): Promise<Garbage[]> {
   const found: Garbage[] = [];
-  for (const before of home.store.vms.list()) {
+  for (const before of home.store.vms.all()) {
     await recover(home, before);
     const after = home.store.vms.find(before.id);
     if (!after) found.push({ kind: "sandbox", what: `${before.name}: removed` });
@@ -116,9 +120,9 @@ async function endStrayCgroups(home: Home): Promise<Garbage[]> {
   return found;
 }
 
-/** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host. */
+/** Claims of processes that are gone: on session ports, on places in their queues, on ports of the host, on pools. */
 function pruneLeases(home: Home): Garbage[] {
-  const pruned = home.store.leases.prune() + home.store.ports.prune();
+  const pruned = home.store.leases.prune() + home.store.ports.prune() + home.store.pools.prune();
   return pruned === 0 ? [] : [{ kind: "lease", what: `${pruned} of processes that are gone` }];
 }
 

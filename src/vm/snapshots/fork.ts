@@ -8,10 +8,11 @@ import { concurrently } from "../../util/concurrently.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
+import type { OwnOptions } from "../lifecycle/own-options.ts";
 import { type Started, startVm } from "../lifecycle/start.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { captureMachine } from "./capture.ts";
-import { makeFrom, type OwnOptions } from "./make-from.ts";
+import { makeFrom } from "./make-from.ts";
 import { withWorkDir } from "./work.ts";
 
 /**

@@ -5,20 +5,12 @@ import { copySparse } from "../../host/monitor/memory.ts";
 import { identify } from "../../host/process/process-identity.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { Json } from "../../util/json.ts";
 import { UndoStack } from "../../util/undo-stack.ts";
 import { requireFreeRoot, settleHolders } from "../disks/disk-claims.ts";
 import { filesOf, type Home } from "../home.ts";
 import { requireBootFiles, requireRoom } from "../lifecycle/create.ts";
+import type { OwnOptions } from "../lifecycle/own-options.ts";
 import type { VmRef } from "../recovery/deleted.ts";
-
-/** What a sandbox that goes on from a saved one has of its own. */
-export interface OwnOptions {
-  readonly labels?: Readonly<Record<string, Json>> | undefined;
-  /** in ms */
-  readonly ttlMs?: number | undefined;
-  readonly lifetime: Lifetime;
-}
 
 /**
  * Makes a sandbox like one that was saved, with a copy of its disk. It is not started.

@@ -4,11 +4,12 @@ import type { SavedMemory } from "../../snapshots/saved.ts";
 import { checkSnapshot, findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
+import type { OwnOptions } from "../lifecycle/own-options.ts";
 import type { Started } from "../lifecycle/start.ts";
 import { startVm } from "../lifecycle/start.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
-import { makeFrom, type OwnOptions } from "./make-from.ts";
+import { makeFrom } from "./make-from.ts";
 
 /**
  * A new sandbox that goes on where a snapshot was taken; of a disk alone, one that boots with it.

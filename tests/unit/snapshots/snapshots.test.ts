@@ -13,7 +13,7 @@ import {
   publishSnapshot,
   removeSnapshot,
 } from "../../../src/snapshots/snapshots.ts";
-import { childNames } from "../../../src/vm/snapshots/own-options.ts";
+import { childNames } from "../../../src/vm/lifecycle/own-options.ts";
 
 const FACTS: MachineFacts = {
   shape: ["-m 512M"],

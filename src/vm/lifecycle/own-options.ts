@@ -1,7 +1,16 @@
 import { requireOption, wholeNumber } from "../../config/checks.ts";
 import { parseConfig } from "../../config/schema.ts";
+import type { Lifetime } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { OwnOptions } from "./make-from.ts";
+import type { Json } from "../../util/json.ts";
+
+/** What a sandbox that goes on from a saved one, or is taken from a pool, has of its own. */
+export interface OwnOptions {
+  readonly labels?: Readonly<Record<string, Json>> | undefined;
+  /** in ms */
+  readonly ttlMs?: number | undefined;
+  readonly lifetime: Lifetime;
+}
 
 const OPTIONS: readonly string[] = ["name", "labels", "ttlMs", "lifetime"];
 const MAX_COUNT = 1000;
@@ -14,7 +23,7 @@ export function checkOwnOptions(options: Readonly<Record<string, unknown>>): Own
   const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option));
   if (unknown !== undefined) {
     throw new SmolVMError("CONFIG_INVALID", `unknown option '${unknown}'`, {
-      hint: `It is as the sandbox that was saved. Options: ${OPTIONS.join(", ")}.`,
+      hint: `All else is as it was made. Options: ${OPTIONS.join(", ")}.`,
       details: { option: unknown },
     });
   }

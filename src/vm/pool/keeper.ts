@@ -1,0 +1,97 @@
+import { freemem } from "node:os";
+import { SmolVMError } from "../../errors.ts";
+import type { PoolRecord } from "../../store/pools.ts";
+import { STEADY } from "../../store/states.ts";
+import { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../home.ts";
+import { removeVm } from "../lifecycle/remove.ts";
+import { makeMember } from "./member.ts";
+
+/** A start, and what it is made ready with, also on a host that emulates and is busy. */
+const MAKE_MS = 300_000;
+const REMOVE_MS = 30_000;
+/** After a failure it is tried again after so long, each time twice as long as before. */
+const FIRST_PAUSE_MS = 500;
+const MAX_PAUSE_MS = 60_000;
+const MIB = 2 ** 20;
+
+/** Keeps one pool full: one sandbox at a time is made, as long as some are missing. */
+export class PoolKeeper {
+  readonly #home: Home;
+  readonly #pool: PoolRecord;
+  readonly #told: (failure: SmolVMError | undefined) => void;
+  readonly #stop = new AbortController();
+  #work: Promise<void> | undefined;
+  #again: NodeJS.Timeout | undefined;
+  #pauseMs = FIRST_PAUSE_MS;
+
+  /** @param told after each one that was made, and with why, after each that could not be */
+  constructor(home: Home, pool: PoolRecord, told: (failure: SmolVMError | undefined) => void) {
+    this.#home = home;
+    this.#pool = pool;
+    this.#told = told;
+  }
+
+  /** Looks whether some are missing, and makes them in the background. */
+  fill(): void {
+    if (this.#stop.signal.aborted) return;
+    clearTimeout(this.#again);
+    this.#work ??= this.#fillNow().finally(() => {
+      this.#work = undefined;
+    });
+  }
+
+  async #fillNow(): Promise<void> {
+    try {
+      while (!this.#stop.signal.aborted && (await this.#missing()) > 0) {
+        requireMemory(this.#pool);
+        const signal = this.#stop.signal;
+        const deadline = Deadline.of("filling a pool", { timeoutMs: MAKE_MS, signal });
+        await makeMember(this.#home, this.#pool, deadline);
+        this.#pauseMs = FIRST_PAUSE_MS;
+        this.#tell(undefined);
+      }
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.#tell(
+        error instanceof SmolVMError ? error : new SmolVMError("INTERNAL", (error as Error).message),
+      );
+      this.#again = setTimeout(() => this.fill(), this.#pauseMs).unref();
+      this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+    }
+  }
+
+  #tell(failure: SmolVMError | undefined): void {
+    const fault = failure && { code: failure.code, message: failure.message };
+    this.#home.store.pools.setFailure(this.#pool.name, fault);
+    this.#told(failure);
+  }
+
+  /** How many are missing; those that have crashed, or were given up half made, are removed. */
+  async #missing(): Promise<number> {
+    const waiting = this.#home.store.vms.waitingIn(this.#pool.name);
+    const good = waiting.filter(({ state }) => STEADY.has(state));
+    for (const { id } of waiting.filter((record) => !good.includes(record)))
+      await removeVm(this.#home, id, { force: true }, Deadline.within(REMOVE_MS, "removing a sandbox"));
+    return this.#pool.size - good.length;
+  }
+
+  /** Makes no more of them; one that is being made is given up. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#again);
+    await this.#work;
+  }
+}
+
+/** Those that wait must not push out what works. @throws SmolVMError NO_SPACE */
+function requireMemory({ config, name }: PoolRecord): void {
+  const { memSizeMib = 512 } = config as { memSizeMib?: number };
+  const free = freemem(); // on Linux what can be had without swapping (MemAvailable)
+  if (free >= memSizeMib * MIB) return;
+  throw new SmolVMError(
+    "NO_SPACE",
+    `pool '${name}' waits: this machine has ${Math.floor(free / MIB)} MiB of memory left, and a sandbox may need ${memSizeMib}`,
+    { hint: "It goes on by itself when there is more. What uses it: smolvm stats" },
+  );
+}
