@@ -15,6 +15,7 @@ export type {
 } from "./agent/files/types.ts";
 export type { ArchiveSource, UploadTarOptions } from "./agent/files/upload-tar.ts";
 export type { FileWatch, WatchOptions } from "./agent/files/watch.ts";
+export type { FileToWrite } from "./agent/files/write-many.ts";
 export type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 export { isRunError, RunError } from "./agent/process/run-error.ts";
 export type {

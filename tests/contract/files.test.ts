@@ -118,6 +118,12 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     expect(await other.files.readText("made")).toBe("1\n");
   });
 
+  test("are written by the dozen in one request", async () => {
+    const many = Array.from({ length: 100 }, (_, n) => ({ path: `many/${n % 7}/${n}`, content: `${n}` }));
+    await vm.files.writeMany(many);
+    expect((await vm.run("cd many && find . -type f | wc -l && cat 1/99")).stdout).toBe("100\n99");
+  });
+
   test("are told once by a watch when they are written by us", async () => {
     await vm.files.mkdir("/srv/ours");
     await using watch = await vm.files.watch("/srv/ours");

@@ -7,7 +7,7 @@ use crate::files::abort::aborted;
 use crate::files::channels::Channels;
 use crate::files::info::FileStat;
 use crate::files::paths::{make_parents, rename_at};
-use crate::files::temporary::{make_temporary, place_at, put_name};
+use crate::files::temporary::{make_temporary, put_name, Place};
 use crate::files::times::{set_mtime, times};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::file_kind::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
@@ -30,6 +30,8 @@ struct Open {
     mode: u32,
     mtime: (u64, u32),
     owner: (u32, u32),
+    /// what it replaces
+    existing: Option<FileStat>,
 }
 
 /// A directory whose mode and time are set when nothing more is put into it.
@@ -267,7 +269,8 @@ impl Receiver<'_> {
     }
 
     fn begin_file(&mut self, parent: i32, name: CString, info: &FileInfo) -> Result<(), Failure> {
-        let place = place_at(parent, &name);
+        let existing = FileStat::of(parent, &name, false).ok();
+        let place = if existing.is_some() { Place::Taken } else { Place::New };
         let (fd, temporary) = make_temporary(parent, b"", place).map_err(failed_at("cannot write", info.path))?;
         self.open = Some(Open {
             fd,
@@ -278,6 +281,7 @@ impl Receiver<'_> {
             mode: info.mode,
             mtime: (info.mtime_s, info.mtime_ns),
             owner: (info.uid, info.gid),
+            existing,
         });
         Ok(())
     }
@@ -290,8 +294,13 @@ impl Receiver<'_> {
             if self.keep_owner {
                 did(libc::fchown(open.fd.raw(), open.owner.0, open.owner.1)).map_err(fail)?;
             }
+            let replaced = open.existing.as_ref().filter(|stat| stat.kind() == FILE);
             if open.mode != 0 {
                 did(libc::fchmod(open.fd.raw(), open.mode)).map_err(fail)?;
+            } else if let Some(stat) = replaced {
+                // Only root can give files away; another user's file becomes the writer's.
+                libc::fchown(open.fd.raw(), stat.owner().0, stat.owner().1);
+                did(libc::fchmod(open.fd.raw(), stat.mode())).map_err(fail)?;
             }
         }
         if open.mtime != (0, 0) {

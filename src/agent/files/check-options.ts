@@ -43,6 +43,7 @@ type Method =
   | "readStream"
   | "write"
   | "writeStream"
+  | "writeMany"
   | "list"
   | "stat"
   | "exists"
@@ -62,6 +63,7 @@ const KNOWN: Record<Method, object> = {
   readStream: READ,
   write: WRITE,
   writeStream: WRITE,
+  writeMany: FILE,
   list: LIST,
   stat: { ...FILE, follow: true },
   exists: FILE,

@@ -32,6 +32,7 @@ import type {
 } from "./types.ts";
 import type { ArchiveSource, UploadTarOptions } from "./upload-tar.ts";
 import type { FileWatch, WatchOptions } from "./watch.ts";
+import type { FileToWrite } from "./write-many.ts";
 
 /**
  * The files of a sandbox. A path in the guest that is not absolute is one in the sandbox's `workdir`, where its commands run, too: without one in the home
@@ -118,6 +119,31 @@ export class GuestFiles {
     const deadline = Deadline.of(`writing ${showPath(path)}`, options);
     const session = await this.#session(deadline);
     return writeStream(session, this.#at(path, options), options, deadline);
+  }
+
+  /**
+   * Writes many files in one request, in one round trip if they are small: each appears whole, as by {@link write}, and the directories above them that
+   * are missing are made. What was written before a failure stays. Symlinks are followed to the deepest directory that has them all, but neither
+   * below it nor at a file's own path, which is replaced. `errno`: ENOTDIR or ELOOP where a directory on the way is a file or symlink, EISDIR of a directory.
+   *
+   *     await vm.files.writeMany([
+   *       { path: "src/main.py", content: "print(1)" },
+   *       { path: "run.sh", content: script, mode: 0o755 },
+   *     ]);
+   *
+   * There is no readMany: `Promise.all(paths.map((path) => vm.files.read(path)))` shares one session, and its requests are under way together; which
+   * of them failed is then known for each.
+   *
+   * @throws SmolVMError CONFIG_INVALID for a path that has `..` in it, is a directory or comes twice
+   */
+  async writeMany(files: readonly FileToWrite[], options: FileOptions = {}): Promise<void> {
+    checkFileOptions("writeMany", options);
+    const { checkFilesToWrite, writeMany } = await import("./write-many.ts");
+    checkFilesToWrite(files);
+    const deadline = Deadline.of(`writing ${files.length} files`, options);
+    if (files.length === 0) return;
+    const session = await this.#session(deadline);
+    return writeMany(session, files, (path) => this.#at(path, options), options, deadline);
   }
 
   /**

@@ -10,6 +10,7 @@ const CALLS: Record<keyof GuestFiles, (options: never) => Promise<unknown>> = {
   readStream: (options) => files.readStream("/f", options),
   write: (options) => files.write("/f", "", options),
   writeStream: (options) => files.writeStream("/f", options),
+  writeMany: (options) => files.writeMany([{ path: "/f", content: "" }], options),
   list: (options) => files.list("/f", options),
   stat: (options) => files.stat("/f", options),
   exists: (options) => files.exists("/f", options),
