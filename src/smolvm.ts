@@ -251,6 +251,16 @@ export class SmolVM implements AsyncDisposable {
     list: async () => (await import("./vm/snapshots/manage.ts")).allSnapshots(openHome()),
     get: async (name) => (await import("./vm/snapshots/manage.ts")).oneSnapshot(openHome(), name),
     delete: async (name) => (await import("./vm/snapshots/manage.ts")).deleteSnapshot(openHome(), name),
+    export: async (name, path, limits) => {
+      const { exportSnapshot } = await import("./vm/snapshots/export.ts");
+      await exportSnapshot(openHome(), name, path, Deadline.of(`exporting snapshot '${name}'`, limits));
+    },
+    import: async (path, { name, trust = false, ...limits } = {}) => {
+      const { importSnapshot } = await import("./vm/snapshots/import.ts");
+      const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
+      const deadline = Deadline.of(`taking in '${path}'`, limits);
+      return describeSnapshot(await importSnapshot(openHome(), path, { name, trust }, deadline));
+    },
   };
 
   /** The pools of this user that smolvm's supervisor keeps full. */

@@ -90,6 +90,19 @@ export interface Snapshots {
   list(): Promise<SnapshotInfo[]>;
   /** @throws SmolVMError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, CONFIG_INVALID */
   get(name: string): Promise<SnapshotInfo>;
+  /**
+   * Writes one into a file (tar, compressed with zstd), for another machine or for later. The file holds what the sandbox held, secrets too.
+   * @param path must not exist; it appears when it is whole
+   * @throws SmolVMError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, FILE_EXISTS, NOT_SUPPORTED (its image is a file of your own), NO_SPACE, HOST_FAILED, TIMEOUT, ABORTED
+   */
+  export(name: string, path: string, limits?: Limits): Promise<void>;
+  /**
+   * Takes in such a file. Nothing of it is a snapshot before all of it has been verified. Of a full one only the disk is taken, unless `trust` is set: whoever
+   * made the file decides what the VMM reads as its memory and devices, so its sandboxes then need at least the isolation `user`.
+   * @param options `name`: another than it was exported with; `trust`: take its memory; default false
+   * @throws SmolVMError SNAPSHOT_INVALID, SNAPSHOT_EXISTS, SNAPSHOT_INCOMPATIBLE (`details.reasons`), IMAGE_NOT_FOUND, FILE_NOT_FOUND, CONFIG_INVALID, NO_SPACE, TIMEOUT, ABORTED
+   */
+  import(path: string, options?: { name?: string; trust?: boolean } & Limits): Promise<SnapshotInfo>;
   /** Removes one; sandboxes that were restored from it keep what they have. @throws SmolVMError SNAPSHOT_NOT_FOUND, CONFIG_INVALID */
   delete(name: string): Promise<void>;
 }

@@ -155,6 +155,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         summary: "Remove snapshots",
         load: async () => (await import("./snapshot-rm.ts")).snapshotRm,
       },
+      {
+        name: "snapshot export",
+        summary: "Write a snapshot into one file",
+        load: async () => (await import("./snapshot-export.ts")).snapshotExport,
+      },
+      {
+        name: "snapshot import",
+        summary: "Take a snapshot in from such a file",
+        load: async () => (await import("./snapshot-import.ts")).snapshotImport,
+      },
     ],
   },
   {

@@ -6,8 +6,8 @@ import type { Deadline } from "../../util/deadline.ts";
 import { type SparseExtent, writeAndroidSparse } from "../formats/android-sparse.ts";
 
 const BLOCK_BYTES = 4096;
-/** A line for each of so many extents: a disk with more is no disk of a sandbox that has just been booted. */
-const MAX_LIST_BYTES = 1 << 20;
+/** A line for each of its extents: memory of some GiB that is all in pieces has half a million of them. */
+const MAX_LIST_BYTES = 16 << 20;
 /** What is kept of a disk at most: it is held in memory. */
 const MAX_CONTENT_BYTES = 256 * 2 ** 20;
 
@@ -35,8 +35,11 @@ export async function compactDisk(path: string, deadline: Deadline): Promise<Buf
   }
 }
 
-/** The parts of a file that hold data. @throws SmolVMError DEPENDENCY_MISSING, HOST_FAILED */
-async function dataExtents(path: string, deadline: Deadline): Promise<{ offset: number; length: number }[]> {
+/** The parts of a file that hold data, in order. @throws SmolVMError DEPENDENCY_MISSING, HOST_FAILED */
+export async function dataExtents(
+  path: string,
+  deadline: Deadline,
+): Promise<{ offset: number; length: number }[]> {
   const monitor = nativeProgram("monitor");
   if (monitor === undefined) {
     throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
