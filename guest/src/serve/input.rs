@@ -33,7 +33,9 @@ struct ProtocolError;
 pub fn on_session(mux: &mut Mux, index: usize, event: &Event) {
     let Some(session) = mux.sessions.get_mut(index) else { return };
     session.readable |= event.readable;
-    session.writable |= event.writable;
+    // A port without a host takes nothing, and says HUP each time it is asked: to try again at once, and at once be told again, would keep the
+    // processor from the kernel's own thread that is about to open the port. The first bytes of a host often come before that.
+    session.writable |= event.writable && !(event.hangup && session.peer == Peer::Port);
     if session.peer == Peer::Port {
         if !event.hangup {
             session.connected = true;
