@@ -26,7 +26,7 @@ export class MinimalAgent implements AsyncDisposable {
   #received: Buffer = Buffer.alloc(0);
   #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
 
-  private constructor(socket: Socket, vmm: ChildProcess, end: () => Promise<void>) {
+  constructor(socket: Socket, vmm: ChildProcess, end: () => Promise<void>) {
     this.#socket = socket;
     this.#end = end;
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
@@ -98,7 +98,11 @@ export class MinimalAgent implements AsyncDisposable {
 }
 
 /** QEMU's arguments with agent.c as the initramfs's /init: of two archives one after the other, the later one's files win. */
-async function withAgent(args: readonly string[], directory: string, target: Target): Promise<string[]> {
+export async function withAgent(
+  args: readonly string[],
+  directory: string,
+  target: Target,
+): Promise<string[]> {
   const agent = join(directory, "floor-agent");
   const arch = target.arch ?? hostArch();
   const compiler = arch === hostArch() ? "gcc" : `${arch}-linux-gnu-gcc`;

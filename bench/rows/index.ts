@@ -3,11 +3,14 @@ import type { Measurement } from "../stats.ts";
 import { cliStart } from "./cli-start.ts";
 import { coldCreate } from "./cold-create.ts";
 import { firecracker } from "./firecracker.ts";
+import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
 import { load } from "./load.ts";
 import { memory } from "./memory.ts";
+import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
 import { smallFiles } from "./small-files.ts";
+import { fromTemplate } from "./template.ts";
 import { throughput } from "./throughput.ts";
 import { warmRun } from "./warm-run.ts";
 import { wholeRun } from "./whole-run.ts";
@@ -17,8 +20,11 @@ export const ROWS: Readonly<
   Record<string, { readonly what: string; readonly measure: (setting: Setting) => Promise<Measurement[]> }>
 > = {
   "1": { what: "cold create", measure: coldCreate },
+  "2": { what: "from a template", measure: fromTemplate },
   "3": { what: "warm commands", measure: warmRun },
   "3b": { what: "the whole of smolvm run", measure: wholeRun },
+  "4": { what: "from a pool", measure: pool },
+  "5": { what: "forks", measure: fork },
   "6": { what: "transfers", measure: throughput },
   "7": { what: "memory", measure: memory },
   "8": { what: "the command line's start", measure: cliStart },

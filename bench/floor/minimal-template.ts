@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createConnection } from "node:net";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { endVmm, type LentMachine, lendMachine, type Target } from "../machine.ts";
+import { MinimalAgent, withAgent } from "./minimal-agent.ts";
+import { connectWhenThere } from "./raw-agent.ts";
+
+const MIB = 2 ** 20;
+
+/**
+ * A template by hand: the machine of the minimal agent has run a command, its memory is a file and the state of its devices another. Restored
+ * by QEMU alone, with nothing of ours between.
+ */
+export class MinimalTemplate implements AsyncDisposable {
+  readonly #lent: LentMachine;
+  readonly #args: readonly string[];
+  readonly #files: { readonly memory: string; readonly state: string; readonly socket: string };
+  readonly #state: Buffer;
+
+  private constructor(
+    lent: LentMachine,
+    args: readonly string[],
+    files: { memory: string; state: string; socket: string },
+  ) {
+    this.#lent = lent;
+    this.#args = args;
+    this.#files = files;
+    this.#state = readFileSync(files.state);
+  }
+
+  /** Boots the machine, has it run what will be run, and keeps it. */
+  static async record(target: Target): Promise<MinimalTemplate> {
+    const lent = await lendMachine({ ...target, template: "off" });
+    const { argv, socket } = lent.machine;
+    const directory = dirname(socket);
+    const args = [argv[0]!, ...(await withAgent(argv.slice(1), directory, target))];
+    const files = { memory: join(directory, "memory"), state: join(directory, "saved"), socket };
+    const file = openSync(files.memory, "w");
+    ftruncateSync(file, memoryMib(args) * MIB);
+    closeSync(file);
+    const vmm = start(withMemory(args, files.memory, true));
+    const agent = await answering(socket, vmm);
+    await agent.run("/bin/sh", "-c", "echo hi");
+    const monitor = await Qmp.connect(args);
+    await monitor.execute("stop");
+    await monitor.execute("xen-save-devices-state", { filename: files.state, live: false });
+    await agent[Symbol.asyncDispose]();
+    return new MinimalTemplate(lent, args, files);
+  }
+
+  /** A machine that goes on from it. */
+  async restore(): Promise<MinimalAgent> {
+    const { memory, socket } = this.#files;
+    const incoming = join(dirname(socket), "incoming");
+    for (const path of [socket, incoming]) rmSync(path, { force: true }); // a former machine's
+    const vmm = start([
+      ...withMemory(this.#args, memory, false),
+      ...["-global", "migration.send-configuration=off", "-incoming", `unix:${incoming}`],
+    ]);
+    (await connectWhenThere(incoming)).end(this.#state);
+    return await answering(socket, vmm);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lent[Symbol.asyncDispose]();
+  }
+}
+
+function start(argv: readonly string[]): ChildProcess {
+  // A session of its own, as ours have: Linux divides the processor among sessions first.
+  return spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "ignore"], detached: true });
+}
+
+async function answering(socket: string, vmm: ChildProcess): Promise<MinimalAgent> {
+  return new MinimalAgent(await connectWhenThere(socket), vmm, () => endVmm(vmm));
+}
+
+/** The same command line with its memory in a file. */
+function withMemory(argv: readonly string[], path: string, share: boolean): string[] {
+  const place = argv.indexOf("-machine") + 1;
+  const object = `memory-backend-file,id=memory,size=${memoryMib(argv)}M,mem-path=${path},share=${share ? "on" : "off"}`;
+  return [...argv.with(place, `${argv[place]},memory-backend=memory`), "-object", object];
+}
+
+function memoryMib(argv: readonly string[]): number {
+  return Number.parseInt(argv[argv.indexOf("-m") + 1]!, 10);
+}
+
+/** Just enough of QEMU's monitor. */
+class Qmp {
+  readonly #lines: AsyncIterator<string>;
+  readonly #write: (line: string) => void;
+
+  private constructor(lines: AsyncIterator<string>, write: (line: string) => void) {
+    this.#lines = lines;
+    this.#write = write;
+  }
+
+  static async connect(argv: readonly string[]): Promise<Qmp> {
+    const path = argv
+      .map((word) => /^socket,id=qmp,path=([^,]*)/.exec(word)?.[1])
+      .find((found) => found !== undefined);
+    const socket = createConnection(path!);
+    await once(socket, "connect");
+    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    const qmp = new Qmp(lines, (line) => socket.write(`${line}\n`));
+    await lines.next(); // its greeting
+    await qmp.execute("qmp_capabilities");
+    return qmp;
+  }
+
+  async execute(execute: string, args: object = {}): Promise<void> {
+    this.#write(JSON.stringify({ execute, arguments: args }));
+    for (;;) {
+      const answer = JSON.parse(String((await this.#lines.next()).value)) as {
+        return?: unknown;
+        error?: object;
+      };
+      if (answer.error !== undefined) throw new Error(JSON.stringify(answer.error));
+      if (answer.return !== undefined) return;
+    }
+  }
+}
