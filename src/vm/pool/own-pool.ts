@@ -39,6 +39,7 @@ export class OwnPool {
   async filled(deadline: Deadline): Promise<void> {
     while (this.ready < this.#size) {
       if (this.failure !== undefined) throw this.failure;
+      this.#keeper.fill(); // it may be about to begin
       let wake!: () => void;
       const told = new Promise<void>((resolve) => {
         wake = resolve;

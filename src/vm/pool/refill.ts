@@ -14,9 +14,16 @@ export function forgetPool(name: string): void {
   own.delete(name);
 }
 
-/** Has whoever keeps a pool look what is missing in it. Does not wait for that. */
-export function refill(home: Home, name: string): void {
+/**
+ * In the program that keeps it, the next one is made so long after one was taken, in ms: what that one was taken for comes first. It is a few times
+ * what a short command takes.
+ */
+const LATER_MS = 200;
+
+/** Has whoever keeps a pool look what is missing in it. Does not wait for that. @param isWaited somebody waits for the next one */
+export function refill(home: Home, name: string, isWaited: boolean): void {
   const fill = own.get(name);
   if (fill === undefined) void tellSupervisor(home);
-  else fill();
+  else if (isWaited) fill();
+  else setTimeout(() => own.get(name)?.(), LATER_MS).unref();
 }
