@@ -296,3 +296,28 @@ fn asked_limits_replace_the_usual_ones_but_there_is_not_more_memory_than_there_i
     assert_eq!(asked(usual, Limits { pids: 9000, memory: 64 * MIB }), Limits { pids: 9000, memory: 64 * MIB });
     assert_eq!(asked(usual, Limits { pids: 0, memory: 900 * MIB }), usual);
 }
+
+#[test]
+fn content_is_whole_if_its_end_is_there_and_nothing_comes_between() {
+    use smolvm_agent::wire::frame::{kind, put_frame, whole_content};
+    let frames = |list: &[(u32, u8, &[u8])]| {
+        let mut out = Vec::new();
+        for (stream, kind, payload) in list {
+            put_frame(&mut out, *stream, *kind, 0, payload);
+        }
+        out
+    };
+    let whole = frames(&[(7, kind::DATA, b"ab"), (7, kind::DATA, b"c"), (7, kind::END, b"")]);
+    assert_eq!(whole_content(&whole, 7, 3), Some((b"abc".to_vec(), whole.len())));
+    assert_eq!(whole_content(&[&whole[..], b"more"].concat(), 7, 3), Some((b"abc".to_vec(), whole.len())));
+    assert_eq!(whole_content(&frames(&[(7, kind::END, b"")]), 7, 0), Some((Vec::new(), 12)));
+    assert_eq!(whole_content(&whole, 7, 2), None);
+    assert_eq!(whole_content(&whole, 9, 3), None);
+    for cut in 0..whole.len() {
+        assert_eq!(whole_content(&whole[..cut], 7, 3), None);
+    }
+    for (stream, kind) in [(9, kind::END), (7, kind::RESET), (7, kind::OPEN)] {
+        let between = frames(&[(7, kind::DATA, b"ab"), (stream, kind, b""), (7, kind::END, b"")]);
+        assert_eq!(whole_content(&between, 7, 3), None);
+    }
+}

@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { until } from "../helpers/wait.ts";
 
 useTempHome();
 
@@ -179,6 +180,40 @@ describe.each(BACKENDS)("files on %s", (backend) => {
     await expect(vm.files.watch("/root", { user: "nobody" })).rejects.toMatchObject({
       code: "FILE_PERMISSION",
     });
+  });
+
+  test("are done by workers that wait: root's from the beginning, and those of the users who were here last", async () => {
+    /** uids of the agent's children that are no commands */
+    const workers = async (): Promise<string[]> => {
+      const line =
+        "for p in /proc/[0-9]*; do echo $(grep -hE '^(Name|PPid|Uid)' $p/status 2>/dev/null); done";
+      const { stdout } = await vm.run(line);
+      return [...stdout.matchAll(/^Name: init PPid: 1 Uid: (\d+)/gm)].map((match) => match[1]!).sort();
+    };
+    await using fresh = await SmolVM.create(small(backend));
+    await until("one was forked ahead", async () => {
+      const { stdout } = await fresh.run("grep -hE '^(Name|PPid)' /proc/[0-9]*/status | tr '\\n' ' '");
+      return /Name: init PPid: 1 /.test(stdout.replaceAll(/\s+/g, " "));
+    });
+    for (const user of ["nobody", "daemon", "bin", "sys", "daemon"]) await vm.files.stat("/", { user });
+    expect(await workers()).toEqual(["0", "1", "3"]);
+  });
+
+  test("belong to who the user is now, whoever that was for the request before", async () => {
+    const owner = async (): Promise<string> => {
+      await vm.files.write("/tmp/owned", "x", { user: "app" });
+      return (await vm.run("stat -c %u:%g /tmp/owned; rm /tmp/owned")).stdout.trim();
+    };
+    await vm.run("echo app:x:1234:1234::/home/app:/bin/sh >> /etc/passwd");
+    expect([await owner(), await owner()]).toEqual(["1234:1234", "1234:1234"]);
+    await vm.run("sed -i s/^app:x:1234:1234/app:x:2345:1234/ /etc/passwd");
+    expect(await owner()).toBe("2345:1234");
+    await vm.run("mkdir -m 770 /tmp/ours; chgrp 777 /tmp/ours");
+    await expect(vm.files.list("/tmp/ours", { user: "app" })).rejects.toMatchObject({
+      code: "FILE_PERMISSION",
+    });
+    await vm.run("echo team:x:777:app >> /etc/group");
+    expect(await vm.files.list("/tmp/ours", { user: "app" })).toEqual([]);
   });
 
   test("belong to the user they are written as, who may not write everywhere", async () => {

@@ -14,6 +14,8 @@ pub struct Channels {
     status: Fd,
     /// content that comes up
     pub input: Option<Fd>,
+    /// content that came up with the request: all of it, and no input
+    pub content: Option<Vec<u8>>,
     /// content that goes down
     pub output: Option<Fd>,
     /// records that leave with the next one
@@ -23,7 +25,7 @@ pub struct Channels {
 impl Channels {
     /// Channels without content yet.
     pub fn new(status: Fd) -> Channels {
-        Channels { status, input: None, output: None, held: RefCell::default() }
+        Channels { status, input: None, content: None, output: None, held: RefCell::default() }
     }
 
     /// The descriptor of the status channel.
@@ -63,7 +65,7 @@ impl Channels {
 
     /// Tells what was held back unless there is content to be read.
     pub fn tell_before_waiting(&self) {
-        if self.held.borrow().is_empty() {
+        if self.held.borrow().is_empty() || self.content.is_some() {
             return;
         }
         let mut poll = libc::pollfd { fd: self.input(), events: libc::POLLIN, revents: 0 };
@@ -88,6 +90,7 @@ impl Channels {
         outcome.unwrap_or_else(Outcome::failed).encode(&mut message);
         // In this order: the agent, once it has the result, takes what the pipe holds for all.
         self.input = None;
+        self.content = None;
         self.output = None;
         self.report(kind::RESULT, &message);
     }

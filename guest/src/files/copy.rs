@@ -7,7 +7,7 @@ use crate::files::abort::aborted;
 use crate::files::copy_data::copy_data;
 use crate::files::entries::each_entry;
 use crate::files::info::{info_at, FileStat};
-use crate::files::paths::{checked_path, directory_of, follow, make_parents, rename_at};
+use crate::files::paths::{checked_path, directory_of, follow_to, make_parents, rename_at};
 use crate::files::temporary::{make_temporary, place_at, put_name};
 use crate::files::times::{set_mtime, times};
 use crate::sys::{self, check, Errno, Fd, Res};
@@ -35,12 +35,7 @@ pub fn copy(request: &FileRequest, from: &CStr) -> Result<Outcome, Failure> {
     if request.parents {
         make_parents(&to, false).map_err(fail_to())?;
     }
-    let to = follow(&to).map_err(fail_to())?;
-    let existing = match FileStat::of(libc::AT_FDCWD, &to, false) {
-        Ok(stat) => Some(stat),
-        Err(Errno(libc::ENOENT)) => None,
-        Err(error) => return Err(fail_to()(error)),
-    };
+    let (to, existing) = follow_to(&to).map_err(fail_to())?;
     if let Some(stat) = &existing {
         if !request.replace {
             return Err(fail_to()(Errno(libc::EEXIST)));

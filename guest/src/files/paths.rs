@@ -90,11 +90,17 @@ pub fn rename_at(dir: i32, from: &CStr, to: &CStr, replace: bool) -> Res<()> {
 
 /// Where a path leads when its last component is a symlink. A link that leads nowhere names the file to be made.
 pub fn follow(path: &CStr) -> Res<CString> {
+    follow_to(path).map(|(path, _)| path)
+}
+
+/// [`follow`], and what is there.
+pub fn follow_to(path: &CStr) -> Res<(CString, Option<FileStat>)> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         let target = match FileStat::of(libc::AT_FDCWD, &path, false) {
             Ok(stat) if stat.is_symlink() => stat.target(libc::AT_FDCWD, &path),
-            Ok(_) | Err(Errno(libc::ENOENT)) => return Ok(path),
+            Ok(stat) => return Ok((path, Some(stat))),
+            Err(Errno(libc::ENOENT)) => return Ok((path, None)),
             Err(error) => return Err(error),
         };
         let base: &[u8] = if target.first() == Some(&b'/') { b"" } else { directory_of(path.to_bytes()) };

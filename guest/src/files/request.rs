@@ -1,6 +1,7 @@
 //! File requests, run in a worker as the user they name: dispatch, and the requests that are one system call or two.
 
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 use crate::errors::{failed_at, failure};
 use crate::files::channels::Channels;
@@ -43,18 +44,22 @@ pub fn run(request: &FileRequest, channels: &Channels) -> Result<Outcome, Failur
     })
 }
 
+/// Becomes the user of a request. A worker does that once: the requests that it waits for are the same user's.
 fn become_user(user: &[u8]) -> Result<(), Failure> {
-    let Identity { uid, gid, groups } = crate::machine::users::resolve(user)?.identity;
-    if groups.is_empty() && uid == 0 {
+    static BECAME: OnceLock<Vec<u8>> = OnceLock::new();
+    if user.is_empty() || BECAME.get().is_some_and(|became| became == user) {
         return Ok(());
     }
+    let Identity { uid, gid, groups } = crate::machine::users::resolve(user)?.identity;
     // SAFETY: the list is valid for its length.
     let changed = unsafe {
         check(libc::setgroups(groups.len(), groups.as_ptr()))
             .and_then(|_| check(libc::setgid(gid)))
             .and_then(|_| check(libc::setuid(uid)))
     };
-    changed.map(|_| ()).map_err(|e| failure(b"cannot change the user", e))
+    changed.map_err(|e| failure(b"cannot change the user", e))?;
+    let _ = BECAME.set(user.to_vec());
+    Ok(())
 }
 
 fn stat(request: &FileRequest, path: &CStr) -> Result<Outcome, Failure> {

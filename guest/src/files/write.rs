@@ -1,13 +1,14 @@
 //! `file_write`: channel 0 becomes a file, whole or not at all.
 
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 use crate::errors::failed_at;
 use crate::files::abort::aborted;
 use crate::files::channels::Channels;
 use crate::files::info::{outcome_with, FileStat};
 use crate::files::mover::Mover;
-use crate::files::paths::{directory_of, follow, make_parents, rename_at};
+use crate::files::paths::{directory_of, follow_to, make_parents, rename_at};
 use crate::files::temporary::{make_temporary, Place, NEW_FILE};
 use crate::files::times::set_mtime;
 use crate::files::unchanged::{check_version, lock_unchanged};
@@ -25,12 +26,7 @@ pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<
     if request.parents {
         make_parents(path, false).map_err(fail())?;
     }
-    let path = follow(path).map_err(fail())?;
-    let existing = match FileStat::of(libc::AT_FDCWD, &path, false) {
-        Ok(stat) => Some(stat),
-        Err(Errno(libc::ENOENT)) => None,
-        Err(error) => return Err(fail()(error)),
-    };
+    let (path, existing) = follow_to(path).map_err(fail())?;
     check_version(request, existing.as_ref())?;
     if let Some(stat) = &existing {
         if request.exclusive {
@@ -40,7 +36,7 @@ pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<
             return Err(fail()(Errno(libc::EISDIR)));
         }
         // Devices and the kernel's own files are written to, never replaced.
-        if stat.kind() != FILE || is_kernel_file(&path) {
+        if stat.kind() != FILE || (!is_on_root(stat) && is_kernel_file(&path)) {
             return in_place(request, &path, libc::O_WRONLY, channels);
         }
     }
@@ -48,6 +44,13 @@ pub fn write(request: &FileRequest, path: &CStr, channels: &Channels) -> Result<
         return in_place(request, &path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT, channels);
     }
     replace(request, &path, existing.as_ref(), channels)
+}
+
+/// On the file system that holds everything else, which is asked for once: a process has one root.
+fn is_on_root(stat: &FileStat) -> bool {
+    static ROOT: OnceLock<Option<u64>> = OnceLock::new();
+    let root = ROOT.get_or_init(|| FileStat::of(libc::AT_FDCWD, c"/", true).ok().map(|root| root.identity().0));
+    *root == Some(stat.identity().0)
 }
 
 fn is_kernel_file(path: &CStr) -> bool {
@@ -68,6 +71,9 @@ fn is_kernel_file(path: &CStr) -> bool {
 
 /// Copies channel 0 to the end. Cancelled requests end it early; `aborted` tells.
 fn copy_input(file: i32, channels: &Channels) -> Res<u64> {
+    if let Some(content) = &channels.content {
+        return sys::write_all(file, content).map(|()| content.len() as u64);
+    }
     let mut mover = Mover::default();
     let mut total = 0;
     loop {

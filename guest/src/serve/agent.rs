@@ -66,7 +66,8 @@ impl Agent {
     /// Starts the machine's end. A second request changes nothing.
     pub fn begin_shutdown(&mut self, grace_ms: u32, reason: &'static str) {
         if self.shutdown.is_none() {
-            self.mux.dismiss_waiting();
+            self.mux.dismiss_waiting(None);
+            self.mux.fork_at = None;
             self.shutdown = Some(Shutdown::begin(&self.mux, self.role, grace_ms, reason));
         }
     }

@@ -49,9 +49,7 @@ fn on_child(mux: &mut Mux, pid: i32, status: i32) {
         Kind::Forward(_) | Kind::Kill(_) => false,
     });
     let Some((index, task)) = found else {
-        if mux.waiting.as_ref().is_some_and(|waiting| waiting.pid == pid) {
-            mux.dismiss_waiting();
-        }
+        mux.dismiss_waiting(Some(pid));
         return;
     };
     if matches!(task.kind, Kind::Worker(_)) {

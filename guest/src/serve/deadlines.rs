@@ -1,7 +1,8 @@
-//! What happens because time has passed: commands that were left alone are watched, workers that were told to stop are
+//! What happens because time has passed: a file worker is forked ahead, commands that were left alone are watched, workers that were told to stop are
 //! killed, commands that were killed are no longer waited for, sessions that nobody was seen at are looked at again.
 
 use crate::serve::commands::watch;
+use crate::serve::waiting::fork_ahead;
 use crate::streams::ending::{give_up_kill, stop_waiting};
 use crate::streams::mux::Mux;
 use crate::streams::stop::end_session;
@@ -17,7 +18,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
         Kind::Kill(kill) => Some(kill.until),
         Kind::Forward(_) => None,
     });
-    checks.chain(tasks).min()
+    checks.chain(tasks).chain(mux.fork_at).min()
 }
 
 /// Does what is due.
@@ -26,6 +27,9 @@ pub fn act(mux: &mut Mux) {
         return;
     }
     let now = sys::now_ms();
+    if mux.fork_at.is_some_and(|at| at <= now) {
+        fork_ahead(mux, now);
+    }
     for task in 0..mux.tasks.bound() {
         match mux.tasks.get_mut(task).map(|t| &mut t.kind) {
             Some(Kind::Process(process)) if process.watch_at.is_some_and(|at| at <= now) => watch(mux, task),

@@ -53,8 +53,8 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Source(task, channel) => on_source(mux, task, channel, event),
         Target::Status(task) => on_status(mux, task),
         Target::Group(task) => settle(mux, task),
-        Target::Waiting if event.hangup => mux.dismiss_waiting(),
-        Target::Waiting => {}
+        Target::Waiting(pid) if event.hangup => mux.dismiss_waiting(Some(pid)),
+        Target::Waiting(_) => {}
         Target::Orphan(index) => mux.orphans.drain(&mut mux.poller, index),
     }
 }

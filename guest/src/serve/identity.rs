@@ -5,6 +5,7 @@ use crate::exec::cgroup;
 use crate::machine::configure;
 use crate::machine::role::Role;
 use crate::serve::agent::Agent;
+use crate::serve::waiting::AHEAD_MS;
 use crate::sys;
 use crate::wire::messages::{code, Configure, Failure};
 
@@ -18,6 +19,7 @@ pub fn hold(agent: &mut Agent) -> Result<(), Failure> {
         _ => failure(b"cannot freeze the processes", error),
     })?;
     agent.held = true;
+    agent.mux.fork_at = None;
     agent.mux.keeps_commands = true;
     Ok(())
 }
@@ -43,6 +45,7 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
     let now_ms = sys::now_ms();
     configure::apply(settings, agent.role, &agent.disk)?;
     agent.configured = true;
+    agent.mux.fork_at = Some(now_ms + AHEAD_MS);
     if settings.clock_s != 0 {
         let host_ms = settings.clock_s.saturating_mul(1000) + u64::from(settings.clock_ns / 1_000_000);
         agent.host_clock.told(host_ms, now_ms);

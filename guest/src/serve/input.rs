@@ -3,6 +3,7 @@
 use crate::serve::agent::Agent;
 use crate::serve::processes;
 use crate::serve::requests::begin;
+use crate::serve::waiting::MAX_CONTENT;
 use crate::streams::mux::Mux;
 use crate::streams::session::{Link, Peer, Stream, MAX_CREDIT, MAX_STREAMS, OUT_MAX};
 use crate::streams::sink::{deliver, deliver_end};
@@ -10,7 +11,7 @@ use crate::streams::source::{pump, pump_ring};
 use crate::streams::stop::{close_session, end_session, reset};
 use crate::streams::target::Event;
 use crate::sys;
-use crate::wire::frame::{self, kind, Header, Scan, Sender, HEADER, MAGIC};
+use crate::wire::frame::{self, kind, whole_content, Header, Scan, Sender, HEADER, MAGIC};
 use crate::wire::messages::{code, Control, Failure, HelloAck, Open, Outcome};
 use crate::wire::VERSION;
 
@@ -24,6 +25,9 @@ const READS_PER_TURN: usize = 32;
 const MAX_OPEN: usize = 1 << 20;
 /// A session whose host was never seen connected is looked at again after this, in ms.
 const LIMBO_MS: u64 = 5000;
+
+/// How an OPEN with a `file_write` begins, as everybody writes it: the tag of field 6.
+const FILE_WRITE: u8 = 6 << 3 | 2;
 
 /// A frame that breaks a rule; the session ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,16 +116,33 @@ fn handle_input(agent: &mut Agent, index: usize) {
             return;
         }
         let from = session.taken + HEADER;
+        let end = from + header.len;
         // The payload is taken out of the session's buffer for as long as it is looked at.
         let inbound = std::mem::take(&mut session.inbound);
-        let good = on_frame(agent, index, header, &inbound[from..from + header.len]);
+        let whole = if header.kind == kind::OPEN { content_of(header, &inbound[from..]) } else { None };
+        let used = whole.map_or(0, |(content, used)| {
+            agent.mux.content = Some(content);
+            used
+        });
+        let good = on_frame(agent, index, header, &inbound[from..end]);
+        // What nobody took comes as frames of its own.
+        let taken = if agent.mux.content.take().is_some() { 0 } else { used };
         let Some(session) = agent.mux.sessions.get_mut(index) else { return };
         session.inbound = inbound;
+        if let Some(stream) = session.stream(header.stream).filter(|_| taken > 0) {
+            stream.ended = true;
+        }
         match good {
-            Ok(()) => session.taken = from + header.len,
+            Ok(()) => session.taken = end + taken,
             Err(ProtocolError) => end_session(&mut agent.mux, index),
         }
     }
+}
+
+/// The content that came with a request to write a file, if it is short and all there: it needs no pipe. `buf` begins with the OPEN.
+fn content_of(header: Header, buf: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let is_write = header.flags & frame::MORE == 0 && buf.first() == Some(&FILE_WRITE);
+    buf.get(header.len..).filter(|_| is_write).and_then(|rest| whole_content(rest, header.stream, MAX_CONTENT))
 }
 
 fn start_session(agent: &mut Agent, index: usize, nonce: &[u8; 16]) {

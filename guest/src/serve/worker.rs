@@ -7,7 +7,7 @@ use crate::files::abort::prepare_worker;
 use crate::files::channels::Channels;
 use crate::files::request;
 use crate::machine::address::look_up;
-use crate::serve::waiting::{hand_over, MAX_MESSAGE};
+use crate::serve::waiting::{hand_over, key_of, MAX_MESSAGE};
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
@@ -75,15 +75,15 @@ impl Job<'_> {
         )
     }
 
-    /// What the worker that waits is told, if the request is one for it: those that leave nothing of themselves behind in it,
-    /// as another user's identity, and that end by themselves.
-    fn for_waiting(&self) -> Option<&[u8]> {
+    /// For whom the worker is that may wait for the request, and what it is told, if it is one for it: those that leave nothing of
+    /// themselves behind in it and end by themselves.
+    fn for_waiting(&self) -> Option<(Vec<u8>, &[u8])> {
         match self {
             Job::File(
                 FileRequest { op: FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch | FileOp::Copy, .. },
                 _,
             ) => None,
-            Job::File(request, message) if request.user.is_empty() && message.len() <= MAX_MESSAGE => Some(message),
+            Job::File(request, message) if message.len() <= MAX_MESSAGE => Some((key_of(request.user), message)),
             _ => None,
         }
     }
@@ -101,9 +101,10 @@ pub fn start(mux: &mut Mux, link: Link, job: Job) -> Result<(), Failure> {
 }
 
 fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
+    let content = mux.content.take_if(|_| job.has_input());
     let (mut input, mut output) = (None, None);
     let (mut worker_input, mut worker_output) = (None, None);
-    if job.has_input() {
+    if job.has_input() && content.is_none() {
         let (read, write) = sys::pipe()?;
         sys::set_nonblocking(write.raw())?;
         (input, worker_input) = (Some(write), Some(read));
@@ -114,16 +115,18 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
         (output, worker_output) = (Some(read), Some(write));
     }
     let index = mux.tasks.next_index();
-    let reusable = job.for_waiting();
-    let (pid, status, status_token) = if let Some(message) = reusable {
-        let Waiting { pid, channel, token } = hand_over(mux, message, worker_input.or(worker_output))?;
+    let mut key = None;
+    let (pid, status, status_token) = if let Some((for_whom, message)) = job.for_waiting() {
+        let Waiting { pid, channel, token, .. } =
+            hand_over(mux, &for_whom, message, content.as_deref(), worker_input.or(worker_output))?;
         mux.poller.retarget(token, Target::Status(index));
+        key = Some(for_whom);
         (pid, channel, token)
     } else {
         let (status, child_status) = sys::pipe()?;
         sys::set_nonblocking(status.raw())?;
         let mut channels = Channels::new(child_status);
-        (channels.input, channels.output) = (worker_input, worker_output);
+        (channels.input, channels.content, channels.output) = (worker_input, content, worker_output);
         // SAFETY: the agent has one thread, so the child may do anything.
         let pid = check(unsafe { libc::fork() })?;
         if pid == 0 {
@@ -152,7 +155,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
         result: None,
         cleans_up: job.has_input() || job.is_copy(),
         watch: job.is_watch(),
-        reusable: reusable.is_some(),
+        key,
         answered: false,
         cancelled: false,
         kill_at: None,

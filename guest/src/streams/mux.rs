@@ -14,6 +14,9 @@ use crate::streams::task::{Kind, SinkKind, Task, Waiting, Worker};
 use crate::sys;
 use crate::wire::messages::{Limits, Outcome};
 
+/// File workers that wait: root's, and those of the users who were here last.
+const MAX_WAITING: usize = 3;
+
 /// Commands that left something behind which are looked at for each new one.
 const LOOK_AT: usize = 4;
 
@@ -25,8 +28,10 @@ pub struct Mux {
     pub cgroups: Pool,
     /// what commands that have ended left behind
     pub leftovers: Leftovers,
-    /// the file worker that waits for a request, once there was one
-    pub waiting: Option<Waiting>,
+    /// the file workers that wait for a request, each another one's, the last used last
+    pub waiting: Vec<Waiting>,
+    /// when one is forked ahead of the first request, in monotonic ms
+    pub fork_at: Option<u64>,
     /// finished detached processes, oldest first
     pub finished: VecDeque<usize>,
     /// sources whose reads were cut short
@@ -36,6 +41,8 @@ pub struct Mux {
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,
+    /// the content of the request that is being handled, if it came with it and is short
+    pub content: Option<Vec<u8>>,
 }
 
 impl Mux {
@@ -47,12 +54,14 @@ impl Mux {
             orphans: Orphans::default(),
             cgroups,
             leftovers: Leftovers::default(),
-            waiting: None,
+            waiting: Vec::new(),
+            fork_at: None,
             finished: VecDeque::new(),
             again: VecDeque::new(),
             keeps_commands: false,
             yielded: false,
             scratch: Vec::new(),
+            content: None,
         }
     }
 
@@ -152,20 +161,43 @@ impl Mux {
         self.cgroups.take(limits)
     }
 
-    /// A worker's request is over. One that can do another waits for it, if none does; else it sees its channel's end, and ends.
+    /// A worker's request is over. One that can do another waits for it, if none does for the same; else it sees its channel's end, and ends.
     fn release(&mut self, worker: Worker) {
-        let good = worker.reusable && worker.answered && worker.pid > 0 && !worker.cancelled;
-        if good && self.waiting.is_none() {
-            self.poller.retarget(worker.status_token, Target::Waiting);
-            self.waiting = Some(Waiting { pid: worker.pid, channel: worker.status, token: worker.status_token });
-        } else {
-            self.poller.forget(worker.status_token);
+        let Worker { pid, status: channel, status_token: token, .. } = worker;
+        let good = worker.answered && pid > 0 && !worker.cancelled;
+        match worker.key.filter(|key| good && !self.waits_for(key)) {
+            Some(key) => {
+                self.poller.retarget(token, Target::Waiting(pid));
+                self.keep_waiting(Waiting { pid, key, channel, token });
+            }
+            None => self.poller.forget(token),
         }
     }
 
-    /// The worker that waits is told to end, or has.
-    pub fn dismiss_waiting(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
+    /// Whether a worker waits for a request of this kind.
+    pub fn waits_for(&self, key: &[u8]) -> bool {
+        self.waiting.iter().any(|waiting| waiting.key == key)
+    }
+
+    /// A worker waits; if that are too many, the one that has waited longest for somebody other than root ends.
+    pub fn keep_waiting(&mut self, waiting: Waiting) {
+        self.waiting.push(waiting);
+        if self.waiting.len() > MAX_WAITING {
+            let oldest = self.waiting.iter().find(|waiting| !waiting.key.is_empty()).map(|waiting| waiting.pid);
+            self.dismiss_waiting(oldest);
+        }
+    }
+
+    /// The worker that waits for a request of this kind, which waits no more.
+    pub fn take_waiting(&mut self, key: &[u8]) -> Option<Waiting> {
+        let at = self.waiting.iter().position(|waiting| waiting.key == key)?;
+        Some(self.waiting.remove(at))
+    }
+
+    /// A worker that waits, or without a pid all of them, is told to end, or has.
+    pub fn dismiss_waiting(&mut self, pid: Option<i32>) {
+        while let Some(at) = self.waiting.iter().position(|waiting| pid.is_none_or(|pid| waiting.pid == pid)) {
+            let waiting = self.waiting.remove(at);
             self.poller.forget(waiting.token);
         }
     }

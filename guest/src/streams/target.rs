@@ -14,8 +14,8 @@ pub enum Target {
     Source(usize, usize),
     /// the exec status or result pipe of a task
     Status(usize),
-    /// the file worker that waits
-    Waiting,
+    /// a file worker that waits: its pid
+    Waiting(i32),
     /// the cgroup of a task that was killed
     Group(usize),
     /// output that a finished command's background children still write

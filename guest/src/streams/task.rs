@@ -97,8 +97,8 @@ pub struct Worker {
     pub cleans_up: bool,
     /// it stays until it is told to stop
     pub watch: bool,
-    /// it can do another request after this one
-    pub reusable: bool,
+    /// it can do another request after this one, for whom this stands
+    pub key: Option<Vec<u8>>,
     /// it has told its Result
     pub answered: bool,
     pub cancelled: bool,
@@ -111,6 +111,8 @@ pub struct Worker {
 /// A worker with nothing to do.
 pub struct Waiting {
     pub pid: i32,
+    /// for whom it works: empty for root, else the user, and which accounts there were when it became that one
+    pub key: Vec<u8>,
     /// requests go in, what it has to say comes out
     pub channel: Fd,
     pub token: Token,

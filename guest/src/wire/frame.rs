@@ -68,6 +68,25 @@ pub enum Violation {
     Reserved,
 }
 
+/// What a host has sent on channel 0 of a stream, if all of it is here: its content, and how long the frames are that carry it. None
+/// where something else comes before its end, or it is longer than `max`.
+pub fn whole_content(buf: &[u8], stream: u32, max: usize) -> Option<(Vec<u8>, usize)> {
+    let mut content = Vec::new();
+    let mut at = 0;
+    loop {
+        let header = Header::parse(buf.get(at..)?.first_chunk()?, Sender::Host).ok()?;
+        let end = at + HEADER + header.len;
+        let payload = buf.get(at + HEADER..end)?;
+        at = end;
+        match header.kind {
+            _ if header.stream != stream => return None,
+            kind::DATA if content.len() + payload.len() <= max => content.extend_from_slice(payload),
+            kind::END => return Some((content, at)),
+            _ => return None,
+        }
+    }
+}
+
 impl Header {
     /// Decodes a header and checks every rule that needs no knowledge of the session.
     pub fn parse(bytes: &[u8; HEADER], from: Sender) -> Result<Header, Violation> {
