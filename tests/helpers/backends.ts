@@ -15,11 +15,24 @@ export const ARCH: Arch = oneOf("SMOLVM_TEST_ARCH", ["x86_64", "aarch64"]) ?? ho
 /** The guests' kernel: SMOLVM_TEST_KERNEL (debian or fast, which then must be there), default what users get. */
 const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
+/** The guests' virtual CPUs: SMOLVM_TEST_CPUS, default what users get. */
+const CPUS = oneOf("SMOLVM_TEST_CPUS", ["1", "2", "4"]);
+
 /** The smallest sandbox that serves a test: no network card, little memory. In the lab it must have KVM. */
 export function small(backend: string, options: VMConfig = {}): VMConfig {
   const kernel = KERNEL === undefined || options.kernelPath !== undefined ? {} : { kernel: KERNEL };
   const accelerator = process.env.SMOLVM_LAB === undefined ? "auto" : "kvm";
-  return { backend, network: "off", memSizeMib: 256, arch: ARCH, accelerator, ...kernel, ...options };
+  const cpus = CPUS === undefined ? {} : { vcpuCount: Number(CPUS) };
+  return {
+    backend,
+    network: "off",
+    memSizeMib: 256,
+    arch: ARCH,
+    accelerator,
+    ...kernel,
+    ...cpus,
+    ...options,
+  };
 }
 
 /** Whether a backend's machines can have a network card without anything being set up on the host. */
