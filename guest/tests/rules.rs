@@ -4,6 +4,7 @@ use smolvm_agent::boot::cmdline::Parameters;
 use smolvm_agent::boot::disks::place;
 use smolvm_agent::boot::root::probe;
 use smolvm_agent::exec::limits::{asked, of_all, of_each, of_next};
+use smolvm_agent::exec::memory::Usage;
 use smolvm_agent::exec::prepare::prepare;
 use smolvm_agent::exec::ring::{Ring, CAPACITY};
 use smolvm_agent::files::paths::{checked_path, directory_of};
@@ -287,6 +288,21 @@ fn however_many_commands_have_taken_all_that_they_may_there_is_something_for_one
     assert_eq!(of_next(690, 0), 8);
     assert_eq!(of_next(690, 2763), 690);
     assert_eq!(of_next(4, 2763), 4);
+}
+
+#[test]
+fn a_command_is_stuck_when_its_limit_leaves_no_room_for_files_and_they_are_read_again() {
+    let stat = b"anon 138960896\nfile 3969024\nkernel 819200\nshmem 0\nworkingset_refault_anon 0\nworkingset_refault_file 60627\n";
+    let usage = Usage::parse(stat);
+    assert_eq!(usage, Usage { fixed: 138_960_896 + 819_200, read_again: 60_627 });
+    let limit = 139_276_288;
+    assert!(usage.is_stuck(limit, 50_000));
+    // It gets by with what it has in memory; or there is room.
+    assert!(!usage.is_stuck(limit, 60_500));
+    assert!(!usage.is_stuck(limit + (9 << 20), 50_000));
+    // A file that is larger than memory, read again and again: that is what a cache is for.
+    assert!(!Usage { fixed: 20 << 20, read_again: 1_000_000 }.is_stuck(limit, 0));
+    assert_eq!(Usage::parse(b"anon\nanon x\n\n"), Usage::default());
 }
 
 #[test]

@@ -123,6 +123,12 @@ export const LOADS: readonly Load[] = [
     command: `while :; do (${python("a = []", "while True: a.append(bytearray(1 << 20))")}); echo loaded; done`,
   },
   {
+    // What the limit leaves for files is the smaller a part, the more memory there is: the kernel alone would let it go on for minutes.
+    name: "all the memory of a larger machine",
+    command: `while :; do (${python("a = []", "while True: a.append(bytearray(1 << 20))")}); echo loaded; done`,
+    own: { memSizeMib: 512 },
+  },
+  {
     name: "more page cache than there is memory",
     command:
       "truncate -s 1G /var/big; (sleep 3; echo loaded) & while :; do cat /var/big /usr/bin/*; done >/dev/null",

@@ -27,11 +27,6 @@ impl Cgroup {
         Ok(Cgroup { dir, events })
     }
 
-    /// Another `events`: what one descriptor has read is no news for it any more.
-    pub fn more_events(&self) -> Res<Fd> {
-        sys::openat(self.dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)
-    }
-
     /// For CLONE_INTO_CGROUP, and to make others in it.
     pub fn dir(&self) -> &Fd {
         &self.dir
@@ -60,14 +55,9 @@ impl Cgroup {
 
     /// A signal to every process in it.
     pub fn signal(&self, signal: i32) -> Res<()> {
-        let fd = sys::openat(self.dir.raw(), c"cgroup.procs", libc::O_RDONLY, 0)?;
-        let mut text = Vec::new();
-        while sys::read_append(fd.raw(), &mut text, 4096)? > 0 && text.len() < 1 << 20 {}
-        for line in text.split(|&b| b == b'\n') {
-            if let Some(pid) = parse_decimal(line) {
-                // It may have ended in between.
-                let _ = sys::kill(pid as i32, signal);
-            }
+        for pid in self.pids()? {
+            // It may have ended in between.
+            let _ = sys::kill(pid, signal);
         }
         Ok(())
     }
@@ -75,15 +65,36 @@ impl Cgroup {
     /// How many processes are in it, threads included; at least the processes that are in none that was made in it, where there is no
     /// controller that counts.
     pub fn count(&self) -> u32 {
-        let read = |file: &CStr| -> Res<Vec<u8>> {
-            let fd = sys::openat(self.dir.raw(), file, libc::O_RDONLY, 0)?;
-            let mut text = Vec::new();
-            while sys::read_append(fd.raw(), &mut text, 4096)? > 0 && text.len() < 1 << 20 {}
-            Ok(text)
-        };
-        let counted = read(c"pids.current").ok().and_then(|text| parse_decimal(text.trim_ascii()));
-        let listed = || read(c"cgroup.procs").map_or(0, |text| text.iter().filter(|&&b| b == b'\n').count() as u64);
-        counted.unwrap_or_else(listed).min(u32::MAX.into()) as u32
+        let listed =
+            || self.read(c"cgroup.procs").map_or(0, |text| text.iter().filter(|&&b| b == b'\n').count() as u64);
+        self.number(c"pids.current").unwrap_or_else(listed).min(u32::MAX.into()) as u32
+    }
+
+    pub fn open(&self, file: &CStr) -> Res<Fd> {
+        sys::openat(self.dir.raw(), file, libc::O_RDONLY, 0)
+    }
+
+    /// What a file holds, 1 MiB of it at most.
+    pub fn read(&self, file: &CStr) -> Res<Vec<u8>> {
+        let fd = self.open(file)?;
+        let mut text = Vec::new();
+        while sys::read_append(fd.raw(), &mut text, 4096)? > 0 && text.len() < 1 << 20 {}
+        Ok(text)
+    }
+
+    /// The number that a file holds; none if it is a word, or there is no such file.
+    pub fn number(&self, file: &CStr) -> Option<u64> {
+        self.read(file).ok().and_then(|text| parse_decimal(text.trim_ascii()))
+    }
+
+    fn pids(&self) -> Res<Vec<i32>> {
+        let text = self.read(c"cgroup.procs")?;
+        Ok(text.split(|&b| b == b'\n').filter_map(parse_decimal).map(|pid| pid as i32).collect())
+    }
+
+    /// The process that the kernel would end if it had to.
+    pub fn largest(&self) -> Option<i32> {
+        self.pids().ok()?.into_iter().max_by_key(|&pid| badness(pid))
     }
 
     /// No process is left in it, nor in what was made in it: the kernel says so.
@@ -98,6 +109,22 @@ pub fn is_empty(events: &Fd) -> bool {
     // SAFETY: the buffer is valid for its length.
     let n = unsafe { libc::pread(events.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
     n > 0 && buf.starts_with(b"populated 0")
+}
+
+/// How much the kernel would rather end a process than others.
+pub fn badness(pid: i32) -> u64 {
+    let path = [b"/proc/", decimal(pid as u64).as_bytes(), b"/oom_score\0"].concat();
+    let Ok(path) = CStr::from_bytes_with_nul(&path) else { return 0 };
+    sys::read_file(path, 32).ok().and_then(|text| parse_decimal(text.trim_ascii())).unwrap_or(0)
+}
+
+/// The number behind a word, in a file of such lines that is open.
+pub fn value(file: &Fd, word: &[u8]) -> Option<u64> {
+    let mut buf = [0u8; 512];
+    // SAFETY: the buffer is valid for its length.
+    let n = unsafe { libc::pread(file.raw(), buf.as_mut_ptr().cast(), buf.len(), 0) };
+    let mut lines = buf[..n.max(0) as usize].split(|&b| b == b'\n');
+    lines.find_map(|line| parse_decimal(line.strip_prefix(word)?.strip_prefix(b" ")?))
 }
 
 /// Freezes every command, or lets all go on. Freezing returns when the kernel says that all are frozen.

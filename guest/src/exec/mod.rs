@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod kill;
 pub mod leftovers;
 pub mod limits;
+pub mod memory;
 pub mod pool;
 pub mod prepare;
 pub mod process;

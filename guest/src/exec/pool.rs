@@ -65,6 +65,11 @@ impl Pool {
         pool
     }
 
+    /// The cgroup of all commands.
+    pub fn all(&self) -> Option<&Cgroup> {
+        self.groups.as_ref().map(|groups| &groups.all)
+    }
+
     /// The controllers that are on for commands.
     pub fn controllers(&self) -> &[&'static str] {
         self.groups.as_ref().map_or(&[], |groups| &groups.controllers)

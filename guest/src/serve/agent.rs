@@ -10,6 +10,7 @@ use crate::serve::listeners::Listeners;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::signals;
 use crate::streams::mux::Mux;
+use crate::streams::pressure;
 use crate::streams::target::{Poller, Target};
 use crate::sys::poller::{IN, PRI};
 use crate::sys::{self, Fd, Res};
@@ -37,10 +38,12 @@ impl Agent {
         let mut poller = Poller::new()?;
         let signals = signals::block_all()?;
         poller.add(&signals, IN, Target::Signals)?;
+        let mut mux = Mux::new(poller, Pool::new(role == Role::Init));
+        pressure::watch(&mut mux);
         let boot_id = sys::read_file(c"/proc/sys/kernel/random/boot_id", 64).unwrap_or_default();
         Ok(Agent {
             role,
-            mux: Mux::new(poller, Pool::new(role == Role::Init)),
+            mux,
             commands: Commands::new(role)?,
             listeners: Listeners::default(),
             signals,

@@ -5,6 +5,7 @@ use crate::serve::commands::watch;
 use crate::serve::waiting::fork_ahead;
 use crate::streams::ending::{give_up_kill, stop_waiting};
 use crate::streams::mux::Mux;
+use crate::streams::pressure;
 use crate::streams::stop::end_session;
 use crate::streams::task::Kind;
 use crate::sys;
@@ -18,7 +19,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
         Kind::Kill(kill) => Some(kill.until),
         Kind::Forward(_) => None,
     });
-    checks.chain(tasks).chain(mux.fork_at).min()
+    checks.chain(tasks).chain(mux.fork_at).chain(mux.pressure.look_at).min()
 }
 
 /// Does what is due.
@@ -29,6 +30,9 @@ pub fn act(mux: &mut Mux) {
     let now = sys::now_ms();
     if mux.fork_at.is_some_and(|at| at <= now) {
         fork_ahead(mux, now);
+    }
+    if mux.pressure.look_at.is_some_and(|at| at <= now) {
+        pressure::look(mux);
     }
     for task in 0..mux.tasks.bound() {
         match mux.tasks.get_mut(task).map(|t| &mut t.kind) {

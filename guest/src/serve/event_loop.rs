@@ -9,6 +9,7 @@ use crate::serve::input::{on_session, read_session};
 use crate::serve::shutdown::{kill_everything, DEFAULT_GRACE_MS};
 use crate::serve::{deadlines, signals};
 use crate::streams::flush::flush;
+use crate::streams::pressure;
 use crate::streams::settle::settle;
 use crate::streams::sink::on_writable;
 use crate::streams::source::{on_source, pump};
@@ -46,6 +47,7 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Signals => on_signals(agent),
         Target::DeviceNodes => agent.listeners.on_device_nodes(mux),
         Target::Mounts => agent.commands.slow_mounts = slow_mounts::exist(),
+        Target::Memory => pressure::on_reached(mux),
         Target::Listener(index) => agent.listeners.on_connection(mux, index),
         Target::Session(index) => on_session(mux, index, event),
         Target::Sink(task) if is_connecting(mux, task) => on_connected(mux, task),

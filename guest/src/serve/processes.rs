@@ -84,7 +84,7 @@ pub fn signal(mux: &mut Mux, link: Link, request: &ProcessSignal) -> Result<Opti
     }
     kill::tree(process, signal).map_err(gone)?;
     let group = process.cgroup.as_ref().filter(|_| signal == libc::SIGKILL);
-    let Some(group) = group.and_then(|lease| lease.group.more_events().ok()) else {
+    let Some(group) = group.and_then(|lease| lease.group.open(c"cgroup.events").ok()) else {
         return Ok(Some(Outcome::default()));
     };
     await_end(mux, link, id, group).map_err(|e| failure(b"cannot watch what was killed", e))

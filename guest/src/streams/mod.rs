@@ -4,6 +4,7 @@ pub mod ending;
 pub mod flush;
 pub mod mux;
 pub mod orphans;
+pub mod pressure;
 pub mod session;
 pub mod sessions;
 pub mod settle;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::exec::leftovers::Leftovers;
+use crate::exec::memory::Pressure;
 use crate::exec::pool::{Lease, Pool};
 use crate::exec::process::Process;
 use crate::streams::orphans::Orphans;
@@ -28,6 +29,8 @@ pub struct Mux {
     pub cgroups: Pool,
     /// what commands that have ended left behind
     pub leftovers: Leftovers,
+    /// commands at the limit of their memory
+    pub pressure: Pressure,
     /// the file workers that wait for a request, each another one's, the last used last
     pub waiting: Vec<Waiting>,
     /// when one is forked ahead of the first request, in monotonic ms
@@ -54,6 +57,7 @@ impl Mux {
             orphans: Orphans::default(),
             cgroups,
             leftovers: Leftovers::default(),
+            pressure: Pressure::default(),
             waiting: Vec::new(),
             fork_at: None,
             finished: VecDeque::new(),

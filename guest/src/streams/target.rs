@@ -6,6 +6,8 @@ pub enum Target {
     Signals,
     DeviceNodes,
     Mounts,
+    /// memory.events of all commands
+    Memory,
     Listener(usize),
     Session(usize),
     /// a task's way in (channel 0)
