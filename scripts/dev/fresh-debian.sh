@@ -52,7 +52,7 @@ make_tarball() {
   mkdir -p "$(dirname "$tarball")"
   local sources
   sources=$(archives)
-  mmdebstrap --quiet --variant=important --include=ca-certificates,sudo "$suite" "$tarball.new" ${sources:+"$sources"}
+  mmdebstrap --quiet --format=tar --variant=important --include=ca-certificates,sudo "$suite" "$tarball.new" ${sources:+"$sources"}
   mv "$tarball.new" "$tarball"
 }
 

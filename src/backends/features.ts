@@ -32,7 +32,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
   firecracker: {
     snapshots: false,
     templates: false,
-    pause: false,
+    pause: true,
     gdb: false,
     sessions: "unlimited",
     networkCards: ["tap"],

@@ -23,6 +23,8 @@ const LONG = process.env.SMOLVM_TEST_LONG !== undefined;
 
 const able = BACKENDS.filter((backend) => BACKEND_FEATURES[backend as BackendName].snapshots);
 
+const pausable = BACKENDS.filter((backend) => BACKEND_FEATURES[backend as BackendName].pause);
+
 /** A process with its own memory, an open file and a loop: what it says next tells that all of them went on. */
 const COUNTER =
   "i=0; exec 3>>/root/open; while :; do i=$((i+1)); echo $i >&3; echo $i > /root/count; sleep 0.05; done";
@@ -106,26 +108,6 @@ describe.each(able)("snapshots on %s", (backend) => {
     const again = (await taken.run("uniq -c /root/rounds | head -1")).stdout.trim().split(" ");
     expect(Math.abs(Number(again[0]) - old)).toBeLessThanOrEqual(1);
     expect(generation).toMatch(/^[0-9a-f]{32}$/);
-  });
-
-  test("of a disk alone, taken of one that runs and of one that is down", async () => {
-    await using vm = await SmolVM.create(small(backend));
-    await vm.run("echo one > /root/file; echo lost > /dev/shm/file");
-    expect(await vm.snapshot("running", { kind: "disk" })).toMatchObject({
-      kind: "disk",
-      stoppedMs: undefined,
-    });
-    await vm.run("echo two > /root/file");
-    await vm.stop();
-    await expect(vm.snapshot("down")).rejects.toMatchObject({
-      code: "VM_STATE",
-      details: { state: "stopped" },
-    });
-    await vm.snapshot("down", { kind: "disk" });
-    const [first, second] = await Promise.all(["running", "down"].map((name) => SmolVM.restore(name)));
-    expect((await first!.run("cat /root/file; ls /dev/shm")).stdout).toBe("one\n");
-    expect((await second!.run("cat /root/file")).stdout).toBe("two\n");
-    expect(await first!.info()).toMatchObject({ startedFrom: "boot", origin: "snapshot running" });
   });
 
   test("a restored sandbox is a whole one: saved again, stopped and started", async () => {
@@ -279,7 +261,34 @@ describe.each(able)("forks on %s", (backend) => {
   });
 });
 
-describe.each(able)("pausing on %s", (backend) => {
+describe.each(pausable)("snapshots of disks on %s", (backend) => {
+  afterEach(async () => {
+    for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
+    for (const { name } of await SmolVM.snapshots.list()) await SmolVM.snapshots.delete(name);
+  });
+
+  test("of a disk alone, taken of one that runs and of one that is down", async () => {
+    await using vm = await SmolVM.create(small(backend));
+    await vm.run("echo one > /root/file; echo lost > /dev/shm/file");
+    expect(await vm.snapshot("running", { kind: "disk" })).toMatchObject({
+      kind: "disk",
+      stoppedMs: undefined,
+    });
+    await vm.run("echo two > /root/file");
+    await vm.stop();
+    await expect(vm.snapshot("down")).rejects.toMatchObject({
+      code: "VM_STATE",
+      details: { state: "stopped" },
+    });
+    await vm.snapshot("down", { kind: "disk" });
+    const [first, second] = await Promise.all(["running", "down"].map((name) => SmolVM.restore(name)));
+    expect((await first!.run("cat /root/file; ls /dev/shm")).stdout).toBe("one\n");
+    expect((await second!.run("cat /root/file")).stdout).toBe("two\n");
+    expect(await first!.info()).toMatchObject({ startedFrom: "boot", origin: "snapshot running" });
+  });
+});
+
+describe.each(pausable)("pausing on %s", (backend) => {
   test("stands still, keeps what was begun waiting, and goes on with the right time", async () => {
     await using vm = await SmolVM.create(small(backend));
     const counter = vm.spawn(

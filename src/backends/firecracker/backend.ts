@@ -18,7 +18,7 @@ import { makeSocketDir } from "../socket-dir.ts";
 import { vmmExitError } from "../vmm-exit.ts";
 import { jailerArgs, jailRoot } from "./jailer.ts";
 import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
-import { bootRequests } from "./requests.ts";
+import { type ApiRequest, bootRequests, vmState } from "./requests.ts";
 
 /** The Firecracker backend for a host. */
 export function firecrackerBackend(host: BackendHost): Backend {
@@ -27,6 +27,8 @@ export function firecrackerBackend(host: BackendHost): Backend {
     features: BACKEND_FEATURES.firecracker,
     program: () => locateFirecracker(host.env),
     launch: (spec, files, options) => launchFirecracker(spec, files, options, host),
+    pause: (files, deadline) => ask(files, vmState("Paused"), deadline),
+    resume: (files, deadline) => ask(files, vmState("Resumed"), deadline),
     inspect: inspectFirecracker,
   };
 }
@@ -98,6 +100,16 @@ function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string 
 /** Firecracker's arguments: all else is asked of its API. Its own log goes to stderr, its stdout is the guest's console. Pure. */
 function firecrackerArgs({ control }: Pick<VmFiles, "control">): string[] {
   return ["--api-sock", control, "--level", "Warning", "--log-path", "/proc/self/fd/2"];
+}
+
+async function ask(files: VmFiles, request: ApiRequest, deadline: Deadline): Promise<void> {
+  const { ApiClient } = await import("./api-client.ts");
+  const client = new ApiClient(files.control);
+  try {
+    await client.send([request], deadline);
+  } finally {
+    client.close();
+  }
 }
 
 /** What of the API changes nothing and tells nothing of the guest's memory. */

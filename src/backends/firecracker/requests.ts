@@ -78,3 +78,8 @@ function drive(disk: DiskSpec, disposable: boolean): ApiRequest {
 function put(path: string, what: string, body: Readonly<Record<string, unknown>>): ApiRequest {
   return { method: "PUT", path, body, what };
 }
+
+/** Lets the processors stand still, or go on; fine if they do already. Pure. */
+export function vmState(state: "Paused" | "Resumed"): ApiRequest {
+  return { method: "PATCH", path: "/vm", body: { state }, what: `/vm ${state}` };
+}
