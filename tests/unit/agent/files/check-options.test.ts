@@ -33,3 +33,9 @@ test.each(Object.entries(CALLS))("%s refuses an option that it would ignore", as
   });
   await expect(call({ user: "nobody", timeoutMs: undefined } as never)).rejects.toThrow("it was reached");
 });
+
+test.each(Object.entries(CALLS))("%s refuses options that are none", async (_name, call) => {
+  for (const options of [null, "nobody", 5, ["user"]]) {
+    await expect(call(options as never)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  }
+});
