@@ -26,8 +26,12 @@ export class MinimalAgent implements AsyncDisposable {
   #received: Buffer = Buffer.alloc(0);
   #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
 
+  /** of its VMM */
+  readonly pid: number;
+
   constructor(socket: Socket, vmm: ChildProcess, end: () => Promise<void>) {
     this.#socket = socket;
+    this.pid = vmm.pid!;
     this.#end = end;
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     let console = "";

@@ -51,13 +51,16 @@ export class MinimalTemplate implements AsyncDisposable {
     return new MinimalTemplate(lent, args, files);
   }
 
-  /** A machine that goes on from it. */
-  async restore(): Promise<MinimalAgent> {
-    const { memory, socket } = this.#files;
-    const incoming = join(dirname(socket), "incoming");
+  /** A machine that goes on from it. @param number tells those that run at the same time apart */
+  async restore(number = 0): Promise<MinimalAgent> {
+    const { memory } = this.#files;
+    const own = (path: string): string => (number === 0 ? path : `${path}.${number}`);
+    const socket = own(this.#files.socket);
+    const incoming = own(join(dirname(socket), "incoming"));
     for (const path of [socket, incoming]) rmSync(path, { force: true }); // a former machine's
+    const args = this.#args.map((word) => word.replace(/^(socket,id=[^,]*,path=[^,]*)/, own));
     const vmm = start([
-      ...withMemory(this.#args, memory, false),
+      ...withMemory(number === 0 ? this.#args : args.map(shared), memory, false),
       ...["-global", "migration.send-configuration=off", "-incoming", `unix:${incoming}`],
     ]);
     (await connectWhenThere(incoming)).end(this.#state);
@@ -67,6 +70,11 @@ export class MinimalTemplate implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lent[Symbol.asyncDispose]();
   }
+}
+
+/** Several may open the disk at once. */
+function shared(word: string): string {
+  return word.startsWith("driver=file,") || word.includes(",driver=file,") ? `${word},locking=off` : word;
 }
 
 function start(argv: readonly string[]): ChildProcess {

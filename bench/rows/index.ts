@@ -2,6 +2,7 @@ import type { Setting } from "../setting.ts";
 import type { Measurement } from "../stats.ts";
 import { cliStart } from "./cli-start.ts";
 import { coldCreate } from "./cold-create.ts";
+import { density } from "./density.ts";
 import { firecracker } from "./firecracker.ts";
 import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
@@ -32,5 +33,6 @@ export const ROWS: Readonly<
   "10": { what: "1 and 3 on Firecracker", measure: firecracker },
   "11": { what: "sandboxes per second", measure: rate },
   "12": { what: "small files", measure: smallFiles },
+  "14": { what: "many at once", measure: density },
   "13": { what: "a command beside loads", measure: load },
 };

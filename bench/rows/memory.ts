@@ -53,6 +53,6 @@ function around(pid: number): number[] {
 }
 
 /** proc(5): smaps_rollup, in KiB */
-function pssMib(pid: number): number {
+export function pssMib(pid: number): number {
   return Number(/^Pss:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) / 1024;
 }
