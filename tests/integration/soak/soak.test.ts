@@ -8,6 +8,7 @@ import { scaled } from "../../helpers/speed.ts";
 // What weeks of use would show: nothing grows. With SMOLVM_TEST_LONG the numbers that were asked for, else a sample.
 const LONG = process.env.SMOLVM_TEST_LONG === "1";
 const CYCLES = LONG ? 300 : 6;
+const RESTORES = LONG ? 200 : 20;
 const COMMANDS = LONG ? 20_000 : 600;
 
 const home = useTempHome();
@@ -60,6 +61,25 @@ describe("nothing grows", () => {
     for (let i = 0; i < CYCLES; i++) await cycle(i);
     expectNoGrowth(before, holdings());
     expect(await SmolVM.list()).toEqual([]);
+  });
+
+  test(`over ${RESTORES} sandboxes that go on from a snapshot, and forks of them`, { timeout }, async () => {
+    await using source = await SmolVM.create({ network: "off", memSizeMib: 256 });
+    await source.run("echo sentinel > /dev/shm/sentinel");
+    await source.snapshot("soak");
+    const cycle = async (i: number): Promise<void> => {
+      await using vm = await SmolVM.restore("soak");
+      expect((await vm.run(`cat /dev/shm/sentinel; echo ${i}`)).stdout).toBe(`sentinel\n${i}\n`);
+      if (i % 5 !== 0) return;
+      const [child] = await vm.fork();
+      expect((await child!.run("cat /dev/shm/sentinel")).stdout).toBe("sentinel\n");
+      await child!.delete();
+    };
+    for (let i = 0; i < 2; i++) await cycle(i);
+    const before = holdings();
+    for (let i = 0; i < RESTORES; i++) await cycle(i);
+    expectNoGrowth(before, holdings());
+    await SmolVM.snapshots.delete("soak");
   });
 
   test(`over ${COMMANDS} commands in one sandbox`, { timeout }, async () => {
