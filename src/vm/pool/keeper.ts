@@ -4,8 +4,6 @@ import type { PoolRecord } from "../../store/pools.ts";
 import { STEADY } from "../../store/states.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
-import { removeVm } from "../lifecycle/remove.ts";
-import { makeMember } from "./member.ts";
 
 /** A start, and what it is made ready with, also on a host that emulates and is busy. */
 const MAKE_MS = 300_000;
@@ -43,6 +41,7 @@ export class PoolKeeper {
 
   async #fillNow(): Promise<void> {
     try {
+      const { makeMember } = await import("./member.ts"); // with the package comes the class, and not all that making sandboxes takes
       while (!this.#stop.signal.aborted && (await this.#missing()) > 0) {
         requireMemory(this.#pool);
         const signal = this.#stop.signal;
@@ -71,6 +70,7 @@ export class PoolKeeper {
   async #missing(): Promise<number> {
     const waiting = this.#home.store.vms.waitingIn(this.#pool.name);
     const good = waiting.filter(({ state }) => STEADY.has(state));
+    const { removeVm } = await import("../lifecycle/remove.ts");
     for (const { id } of waiting.filter((record) => !good.includes(record)))
       await removeVm(this.#home, id, { force: true }, Deadline.within(REMOVE_MS, "removing a sandbox"));
     return this.#pool.size - good.length;

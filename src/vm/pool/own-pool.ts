@@ -3,7 +3,6 @@ import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { disown } from "../lifecycle/owned.ts";
 import { PoolKeeper } from "./keeper.ts";
-import { removeMembers } from "./manage.ts";
 import { checkPoolConfig, checkPoolSize } from "./options.ts";
 import { forgetPool, keepPool } from "./refill.ts";
 
@@ -58,6 +57,7 @@ export class OwnPool {
     await this.#keeper.stop();
     this.#home.store.pools.remove(this.#name);
     const ids = this.#home.store.vms.waitingIn(this.#name).map(({ id }) => id);
+    const { removeMembers } = await import("./manage.ts");
     await removeMembers(this.#home, this.#name);
     for (const id of ids) disown(id);
   }
