@@ -9,6 +9,8 @@ export interface TemplateDirs {
 /** Every file of the template cache, named in this one place. Pure. */
 export interface TemplateLayout {
   readonly root: string;
+  /** the home of the machines that templates are made from (vm/template-maker) */
+  readonly home: string;
   /** where templates are made: rubbish, unless its maker lives */
   readonly work: string;
   /** the directory of a template; it is there only when it is whole */
@@ -38,6 +40,7 @@ export function templateLayout({ cacheDir }: TemplateDirs): TemplateLayout {
   const root = join(cacheDir, "templates");
   return {
     root,
+    home: join(root, "home"),
     work: join(root, "work"),
     template: (key) => templateFiles(join(root, key)),
     lock: (key) => join(root, `${key}.lock`),

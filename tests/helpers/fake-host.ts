@@ -37,5 +37,8 @@ export async function fakeHost(
 
 /** What a script printed between the line `== NAME` and the next such line. */
 export function part(output: string, name: string): string {
-  return (output.split(`== ${name}\n`)[1] ?? `there is no part ${name}`).split(/^== /m)[0] ?? "";
+  const found = output.split(`== ${name}\n`)[1];
+  if (found === undefined)
+    throw new Error(`there is no part ${name}: the script ended before it, after:\n${output}`);
+  return found.split(/^== /m)[0] ?? "";
 }

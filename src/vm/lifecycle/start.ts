@@ -133,7 +133,7 @@ async function boot(
   for (;;) {
     noteStep(home, record.id, "start:sockets");
     clearLastRun(filesOf(home, record.id));
-    const tap = await leaseTap(home, record, lost);
+    const tap = await leaseTap(home, record, lost, deadline);
     try {
       return await launch(tap, home, record, deadline, extras, template);
     } catch (error) {

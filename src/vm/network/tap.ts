@@ -13,8 +13,10 @@ import {
 } from "../../host/linux/taps.ts";
 import { tapNetwork } from "../../network/plan.ts";
 import type { VmRecord } from "../../store/vms.ts";
+import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { recover } from "../recovery/recover.ts";
+import { whileTemplateHasTap } from "./template-taps.ts";
 
 /** The tap of one start, and what its guest is told about it. */
 export interface LeasedTap {
@@ -36,12 +38,13 @@ function setupMissing({ reason, hint }: TapRefusal): SmolVMError {
  * Leases a tap for a sandbox that is being started, if it is to have one. Two sandboxes of this home never get the same
  * one; other homes of this user are seen by what they have opened, and the kernel lets in one of two at a time: who loses takes another.
  * @param lost taps that others have got, although they seemed free
- * @throws SmolVMError NETWORK_SETUP_MISSING, TAP_UNAVAILABLE
+ * @throws SmolVMError NETWORK_SETUP_MISSING, TAP_UNAVAILABLE, TIMEOUT, ABORTED
  */
 export async function leaseTap(
   home: Home,
   { id, spec }: VmRecord,
   lost: readonly string[],
+  deadline: Deadline,
 ): Promise<LeasedTap | undefined> {
   if (spec.machine.networkCard !== "tap") return undefined;
   const pool = tapPool();
@@ -52,6 +55,7 @@ export async function leaseTap(
     await settleHolders(home, id);
     tap = leaseFree(home, id, taps);
   }
+  tap ??= await whileTemplateHasTap(home, () => leaseFree(home, id, taps), deadline);
   failpoint("after tap");
   if (tap !== undefined) return { name: tap.name, network: tapNetwork(tap, pool) };
   throw new SmolVMError("TAP_UNAVAILABLE", `all ${pool.taps.length} taps are in use`, {

@@ -85,7 +85,7 @@ export async function makeTemplate(
 
 /** Where machines for templates live, apart from the user's: nobody lists them, and their remains are found all the same. */
 export function workshop({ paths }: Home): Home {
-  const dataDir = join(templateLayout(paths).root, "home");
+  const dataDir = templateLayout(paths).home;
   const own = { ...paths, dataDir, runtimeDir: join(paths.runtimeDir, "t") };
   ensurePaths(own);
   try {
