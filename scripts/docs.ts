@@ -177,7 +177,7 @@ machine), or of the command line only. What to do about the frequent ones: [trou
 const ERRNO_INTRO = `## errno of file operations
 
 A code stands for several errors of a kernel; \`details.errno\` has the error's name, of the guest's kernel (\`details.side\` is "guest") or of this
-machine's ("host"). It is undefined where no kernel was asked. Each method of [GuestFiles](sdk-reference.md#guestfiles) names those that are its own;
+machine's ("host"). Where smolvm sees what is in the way before a kernel does, it is what that would have said; of what no kernel knows it is undefined. Each method of [GuestFiles](sdk-reference.md#guestfiles) names those that are its own;
 these may come out of all, and others where a file system has others:`;
 
 if (import.meta.main) {

@@ -43,7 +43,10 @@ export async function downloadTar(
   file.result.catch(() => {}); // taking throws it
   try {
     const { file: info } = await file.opened;
-    if (name.length === 0) throw new SmolVMError("FILE_TYPE", `${what} failed: it is a file, no directory`);
+    if (name.length === 0)
+      throw new SmolVMError("FILE_TYPE", `${what} failed: it is a file, no directory`, {
+        details: { side: "guest", errno: "ENOTDIR" },
+      });
     return stream(file, what, fileChunks(file, name, info, options));
   } catch (error) {
     file.cancel(error);

@@ -57,7 +57,11 @@ async function downloadFile(
       const kind = target.kind === "directory" ? "a directory" : "no regular file";
       throw new SmolVMError("FILE_TYPE", `${what} failed: '${target.path}' is ${kind} on this machine`, {
         hint: "Give the path that the file shall have.",
-        details: { side: "host", path: target.path },
+        details: {
+          side: "host",
+          path: target.path,
+          errno: target.kind === "directory" ? "EISDIR" : "EEXIST",
+        },
       });
     }
     const handle = await open(staging, CREATE, 0o600);
@@ -111,7 +115,7 @@ async function downloadTree(
   if (target.kind === "file" || target.kind === "other") {
     throw new SmolVMError("FILE_TYPE", `${what} failed: '${target.path}' is no directory on this machine`, {
       hint: "Remove it, or give another path for the directory.",
-      details: { side: "host", path: target.path },
+      details: { side: "host", path: target.path, errno: "ENOTDIR" },
     });
   }
   // "/." makes a symlink to a directory mean the directory.

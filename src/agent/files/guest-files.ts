@@ -269,7 +269,8 @@ export class GuestFiles {
   /**
    * Copies a file or directory of this machine to exactly the path `to` in the guest, with modes and times. A file is written
    * as by {@link write}; a directory's content is added to what is there. Symlinks inside are copied as they are; devices, pipes
-   * and sockets are left out. The content belongs to `user`.
+   * and sockets are left out. The content belongs to `user`. `errno` of the guest: EISDIR of a file onto a directory (or EEXIST), ENOTDIR of a directory onto a file,
+   * ENOENT where the directory above is missing (`parents` makes it); of the host: ENOENT if there is nothing to upload, EACCES.
    *
    * @param options `mode`: for a file, instead of its own
    */
@@ -292,7 +293,8 @@ export class GuestFiles {
    *
    * The guest is not trusted: everything is checked, written to a fresh directory beside the target, and moved into place when
    * it is complete. A new directory appears at once; into one that exists the content is added, files replacing files. No
-   * symlink below `to` is ever followed. Symlinks that lead out of the directory are left out, and named in the result.
+   * symlink below `to` is ever followed. Symlinks that lead out of the directory are left out, and named in the result. `errno` of the host: EISDIR of a file onto a
+   * directory, ENOTDIR of a directory onto a file, ENOENT where the directory above is missing (`parents` makes it); of the guest: ENOENT, EACCES.
    *
    * @param options `maxEntries` (default 1,000,000) and `maxBytes` (default none) limit what is accepted
    * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: then nothing has changed
@@ -308,7 +310,7 @@ export class GuestFiles {
 
   /**
    * Unpacks a tar archive into a directory of the guest, made if it is absent: modes, times, symlinks and hard links as they are in it,
-   * owners not: everything belongs to `user`. The directory itself keeps its mode and time; devices and pipes are left out. Pax, GNU
+   * owners not: everything belongs to `user`. `errno`: ENOTDIR, EISDIR or EEXIST where the archive has something else than is there. The directory itself keeps its mode and time; devices and pipes are left out. Pax, GNU
    * and older archives are read as they come, in constant memory. What was unpacked before a failure stays.
    *
    * @param archive not compressed, e.g. `createReadStream("files.tar")`
@@ -331,7 +333,7 @@ export class GuestFiles {
   /**
    * A file, or a directory with everything in it, as a tar archive (GNU's format), as it is read from the guest: modes (but never
    * set-user-id and the like), times to the second, owners as numbers. Symlinks that lead out of the directory are left out, as by
-   * {@link download}; hard links are files. Destroying the stream stops the transfer.
+   * {@link download}; hard links are files. Destroying the stream stops the transfer. `errno`: ENOTDIR of a file by a path that ends in a slash or dot.
    *
    * @throws SmolVMError FILE_UNSAFE when the guest sends what no honest one would, or more than the limits: from the stream
    */
@@ -349,7 +351,7 @@ export class GuestFiles {
    *
    *     for await (const { kind, path } of await vm.files.watch("/srv", { recursive: true })) ...
    *
-   * At most 64 watches at once in a sandbox, and 8,192 directories in one. What a program writes through a memory map is not seen.
+   * A file that smolvm itself writes is one event. At most 64 watches at once in a sandbox, and 8,192 directories in one. What a program writes through a memory map is not seen.
    *
    * @throws SmolVMError FILE_NOT_FOUND; VM_BUSY beyond the limits, also from the loop; NOT_SUPPORTED by the agent of an older sandbox
    */

@@ -33,6 +33,7 @@ export async function hostTarget(hostPath: string, parents: boolean): Promise<Ho
   if (await lstat(named).then(Boolean, () => false)) {
     throw new SmolVMError("FILE_TYPE", `${what} failed: '${named}' is a symlink to nothing`, {
       hint: `Remove it: rm '${named}'`,
+      details: { side: "host", path: named, errno: "ENOENT" },
     });
   }
   const parent = dirname(named);
@@ -47,7 +48,7 @@ export async function hostTarget(hostPath: string, parents: boolean): Promise<Ho
       `${what} failed: the directory '${parent}' does not exist on this machine`,
       {
         hint: "Create it first, or pass parents: true.",
-        details: { side: "host", path: parent },
+        details: { side: "host", path: parent, errno: "ENOENT" },
       },
     );
   }

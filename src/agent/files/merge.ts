@@ -57,7 +57,7 @@ function conflict(path: Buffer, there: Stats): SmolVMError {
     `'${shown}' is ${is} on this machine, and the sandbox has ${comes} there`,
     {
       hint: "Nothing was changed. Remove it, or download to another directory.",
-      details: { side: "host", path: shown },
+      details: { side: "host", path: shown, errno: there.isDirectory() ? "EISDIR" : "ENOTDIR" },
     },
   );
 }

@@ -99,6 +99,35 @@ describe.skipIf(missing)("what is known of files in the guest", () => {
     for (const [call, expected] of cases) expect(await errno(call())).toBe(expected);
   });
 
+  test("or in their place on this machine", async () => {
+    const at = directory();
+    writeFileSync(`${at}/file`, "x");
+    await files.mkdir(`${at}/dir/file/x`, { parents: true });
+    await files.mkdir(`${at}/other/x`, { parents: true });
+    writeFileSync(`${at}/other/file`, "x");
+    symlinkSync("nothing", `${at}/dangling`);
+    const cases: [() => Promise<unknown>, Errno][] = [
+      [() => files.download(`${at}/file`, `${at}/dir`), "EISDIR"],
+      [() => files.download(`${at}/dir`, `${at}/file`), "ENOTDIR"],
+      [() => files.download(`${at}/file`, `${at}/none/x`), "ENOENT"],
+      [() => files.download(`${at}/file`, `${at}/dangling`), "ENOENT"],
+      [() => files.download(`${at}/dir`, `${at}/other`), "ENOTDIR"],
+      [() => files.download(`${at}/other`, `${at}/dir`), "EISDIR"],
+      [() => files.upload(`${at}/none`, `${at}/x`), "ENOENT"],
+    ];
+    for (const [call, errno] of cases) {
+      await expect(call()).rejects.toMatchObject({ details: { side: "host", errno } });
+    }
+    for (const [call, errno] of [
+      [() => files.upload(`${at}/dir`, `${at}/file`), "ENOTDIR"],
+      [() => files.upload(`${at}/file`, `${at}/dir`), "EISDIR"],
+      [() => files.upload(`${at}/file`, `${at}/none/x`), "ENOENT"],
+      [() => files.downloadTar(`${at}/file/.`), "ENOTDIR"],
+    ] as const) {
+      await expect(call()).rejects.toMatchObject({ details: { side: "guest", errno } });
+    }
+  });
+
   test("an empty directory is removed without recursive, a full one only with it", async () => {
     const at = directory();
     await files.mkdir(`${at}/d/e`, { parents: true });
