@@ -12,7 +12,7 @@ import { whileTemplateHasTap } from "../../../../src/vm/network/template-taps.ts
 
 let cacheDir: string;
 let home: Pick<Home, "paths">;
-let workshop: Store;
+let workshop: Store | undefined;
 
 beforeEach(() => {
   cacheDir = mkdtempSync(join(tmpdir(), "smolvm-taps-"));
@@ -20,6 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   workshop?.close();
+  workshop = undefined;
   rmSync(cacheDir, { recursive: true });
 });
 
@@ -38,20 +39,20 @@ function make(maker: ProcessIdentity): void {
 const wait = (ms = 10_000): Promise<string | undefined> =>
   whileTemplateHasTap(
     home,
-    () => (workshop.taps.byVm().size === 0 ? "smolvm0" : undefined),
+    () => (workshop!.taps.byVm().size === 0 ? "smolvm0" : undefined),
     Deadline.of("it", { timeoutMs: ms }),
   );
 
 test("the tap of a template's machine is waited for", async () => {
   make(identify(process.pid));
-  setTimeout(() => workshop.vms.transition("1", "stopped"), 350);
+  setTimeout(() => workshop!.vms.transition("1", "error"), 350);
   expect(await wait()).toBe("smolvm0");
 });
 
 test("that wait has an end, and a template that nobody makes any more none", async () => {
   make(identify(process.pid));
   await expect(wait(250)).rejects.toMatchObject({ code: "TIMEOUT" });
-  workshop.close();
+  workshop!.close();
   rmSync(cacheDir, { recursive: true });
   make({ pid: 2 ** 22 - 1, startTime: "1", bootId: "an earlier boot" });
   expect(await wait()).toBeUndefined();
