@@ -136,7 +136,7 @@ mod tests {
         }
         assert_eq!(absolute(b"/a/~", b"").unwrap(), &b"/a/~"[..]);
         assert_eq!(absolute(b"~/x", b"").unwrap(), &b"/root/x"[..]);
-        assert_eq!(absolute(b"~root/", b"nobody").is_ok(), true);
+        assert!(absolute(b"~root/", b"nobody").is_ok());
         assert!(absolute(b"~root", b"").is_err());
         assert!(absolute(b"~no-such-user/x", b"").is_err());
         assert_eq!(absolute(b"x", b"").unwrap(), &b"x"[..]);

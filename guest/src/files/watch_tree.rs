@@ -26,6 +26,9 @@ pub struct Found<'a> {
     pub directory: bool,
 }
 
+/// Gets what a scan finds.
+type Tell<'t> = dyn FnMut(Found) -> Result<(), Failure> + 't;
+
 /// A directory and, if that is wanted, all below it.
 pub struct Tree<'a> {
     /// the root as it was asked for
@@ -75,11 +78,7 @@ impl<'a> Tree<'a> {
 
     /// Watches all directories below one that is watched, if that is wanted. What has gone meanwhile, what may not be read and other
     /// file systems are left out. `tell` gets everything that is there.
-    fn scan(
-        &mut self,
-        number: i32,
-        mut tell: Option<&mut dyn FnMut(Found) -> Result<(), Failure>>,
-    ) -> Result<(), Failure> {
+    fn scan(&mut self, number: i32, mut tell: Option<&mut Tell>) -> Result<(), Failure> {
         if !self.recursive {
             return Ok(());
         }
@@ -132,12 +131,7 @@ impl<'a> Tree<'a> {
     }
 
     /// A directory appeared: what is in it already has no events of its own, and is told.
-    pub fn appeared(
-        &mut self,
-        parent: i32,
-        name: &[u8],
-        tell: &mut dyn FnMut(Found) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub fn appeared(&mut self, parent: i32, name: &[u8], tell: &mut Tell) -> Result<(), Failure> {
         if !self.recursive {
             return Ok(());
         }

@@ -59,7 +59,7 @@ pub fn key_of(user: &[u8]) -> Vec<u8> {
 
 /// Forks root's worker if none waits, so that the first request need not; later, if the agent has something to do.
 pub fn fork_ahead(mux: &mut Mux, now_ms: u64) {
-    let idle = mux.tasks.len() == 0;
+    let idle = mux.tasks.is_empty();
     mux.fork_at = (!idle).then_some(now_ms + AHEAD_MS);
     if idle && !mux.waits_for(b"") {
         match fork(mux, b"") {

@@ -191,6 +191,13 @@ describe.skipIf(missing)("watching files in the guest", () => {
     expect((await told("two")).sort()).toEqual([
       ...["changed to/a", "changed to/b", "changed to/link", "changed to/sub/c", "created two"],
     ]);
+    await files.copy(`${at}/to`, `${at}/copy`, { recursive: true });
+    const copied = ["copy/", "copy/a", "copy/b", "copy/link", "copy/sub/", "copy/sub/c"];
+    expect((await told("three")).sort()).toEqual(
+      ["created three", ...copied.map((name) => `created ${name}`)].sort(),
+    );
+    await files.writeMany(["a", "d"].map((name) => ({ path: `${at}/copy/${name}`, content: "2" })));
+    expect((await told("four")).sort()).toEqual(["changed copy/a", "created copy/d", "created four"]);
   });
 
   test("of temporary files of ours that others rename tells what became of theirs", async () => {
