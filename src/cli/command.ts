@@ -16,6 +16,9 @@ export interface OptionSpec {
   readonly help: string;
 }
 
+/** What the shell can complete a word to by asking smolvm. */
+export type Completed = "sandboxes" | "snapshots" | "pools" | "images" | "kernels" | "copy-paths";
+
 /** A command's words, as data. */
 export interface CommandSpec {
   /** as typed, e.g. "image build" */
@@ -30,14 +33,7 @@ export interface CommandSpec {
     readonly max: number;
     readonly what: string;
     /** what the shell completes them to, or the words themselves; absent: nothing */
-    readonly complete?:
-      | "sandboxes"
-      | "snapshots"
-      | "pools"
-      | "images"
-      | "kernels"
-      | "copy-paths"
-      | readonly string[];
+    readonly complete?: Completed | readonly string[];
   };
   /**
    * A command line for the guest follows the operands: from its first word on nothing is smolvm's any more.

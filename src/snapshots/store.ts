@@ -59,11 +59,11 @@ export interface StoredTemplate {
   readonly usedAt: number;
 }
 
-/** All templates, the one that was used last first. */
+/** All templates, in no order. */
 export function listTemplates(dirs: TemplateDirs): StoredTemplate[] {
   const { root, template } = templateLayout(dirs);
   const keys = existsSync(root) ? readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name)) : [];
-  const stored = keys.flatMap((key) => {
+  return keys.flatMap((key) => {
     try {
       const { dir, memory, state, disk } = template(key);
       const diskBytes = [memory, state, disk].reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
@@ -72,7 +72,6 @@ export function listTemplates(dirs: TemplateDirs): StoredTemplate[] {
       return []; // it is being removed
     }
   });
-  return stored.sort((a, b) => b.usedAt - a.usedAt);
 }
 
 /** Those that go so that the rest takes no more than `maxBytes`: the ones that were not used for longest, none that is used. Pure. */

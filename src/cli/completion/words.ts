@@ -1,18 +1,10 @@
-import type { CommandSpec, OptionSpec } from "../command.ts";
+import type { CommandSpec, Completed, OptionSpec } from "../command.ts";
 
 /** What a word can be completed to: from a list, by asking smolvm, by the shell, or not at all. */
 export type WordKind =
   | { readonly kind: "choices"; readonly choices: readonly string[] }
   | {
-      readonly kind:
-        | "sandboxes"
-        | "snapshots"
-        | "pools"
-        | "images"
-        | "kernels"
-        | "copy-paths"
-        | "files"
-        | "nothing";
+      readonly kind: Completed | "files" | "nothing";
     };
 
 /** A command, as the shells' scripts need it. */

@@ -33,35 +33,49 @@ export async function createVm(
   await requireUnwritten(home, config);
   const spec = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
+  const { labels, ttlMs, ports = [] } = config;
+  return await makeRecord(home, { id, name, key, pool, spec, labels, ttlMs }, async () => {
+    // A sandbox of this process has its ports forwarded by it.
+    if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
+    if (spec.seedPath !== undefined)
+      writeDiskFromSeed(spec.seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+  });
+}
+
+/** A sandbox that is to be made. */
+export interface NewSandbox extends Pick<VmRecord, "id" | "name" | "key" | "pool" | "origin" | "spec"> {
+  readonly labels?: VmRecord["labels"] | undefined;
+  /** in ms */
+  readonly ttlMs?: number | undefined;
+}
+
+/**
+ * Makes a sandbox of a spec: its record, its directory, and what `fill` makes; all of it, or nothing.
+ * @param fill makes what is in its directory
+ * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, DISK_IN_USE, NO_SPACE; what `fill` throws
+ */
+export async function makeRecord(
+  home: Home,
+  { labels = {}, ttlMs, ...sandbox }: NewSandbox,
+  fill: () => Promise<void>,
+): Promise<VmRecord> {
+  const { id, spec } = sandbox;
+  const { dir } = filesOf(home, id);
   requireRoom(home.paths.dataDir);
   await settleHolders(home, id, spec);
-
-  const { ttlMs, ports = [] } = config;
   const undo = new UndoStack();
   try {
-    home.store.vms.insert(
-      {
-        id,
-        name,
-        spec,
-        labels: config.labels ?? {},
-        key,
-        pool,
-        owner: spec.lifetime === "owner" ? identify(process.pid) : undefined,
-        expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
-      },
-      "create:files",
-      () => requireFreeRoot(home, spec),
+    const owner = spec.lifetime === "owner" ? identify(process.pid) : undefined;
+    const expiresAt = ttlMs === undefined ? undefined : Date.now() + ttlMs;
+    home.store.vms.insert({ ...sandbox, labels, owner, expiresAt }, "create:files", () =>
+      requireFreeRoot(home, spec),
     );
     failpoint("after create:files");
     undo.push("record", () => home.store.vms.remove(id));
     requireBootFiles(spec);
-    // A sandbox of this process has its ports forwarded by it.
-    if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
-    undo.push("directory", () => rmSync(files.dir, { recursive: true, force: true }));
-    mkdirSync(files.dir, { recursive: true, mode: 0o700 });
-    if (spec.seedPath !== undefined)
-      writeDiskFromSeed(spec.seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    undo.push("directory", () => rmSync(dir, { recursive: true, force: true }));
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    await fill();
     failpoint("before created");
     home.store.vms.complete(id);
     undo.commit();
@@ -76,7 +90,7 @@ export async function createVm(
  * From its record on, what a sandbox boots from is not removed (images/store/prune.ts); until then it may have been.
  * @throws SmolVMError IMAGE_NOT_FOUND
  */
-export function requireBootFiles({ machine }: VmSpec): void {
+function requireBootFiles({ machine }: VmSpec): void {
   const bases = machine.disks.filter((disk) => disk.readOnly).map((disk) => disk.path);
   for (const path of [machine.kernelPath, machine.initrdPath, ...bases]) {
     if (path === undefined || existsSync(path)) continue;
@@ -92,7 +106,7 @@ function toForward({ guestPort, hostPort, hostAddress = "127.0.0.1" }: PortForwa
 }
 
 /** @throws SmolVMError NO_SPACE */
-export function requireRoom(dataDir: string): void {
+function requireRoom(dataDir: string): void {
   const { freeBytes } = diskSpace(dataDir);
   if (freeBytes >= MIN_FREE_BYTES) return;
   throw diskFullError(dataDir, freeBytes, { details: { neededBytes: MIN_FREE_BYTES } });

@@ -108,9 +108,7 @@ async function startFrom(
       return await boot(home, record, deadline, extras, source.template);
     } catch (error) {
       deadline.check();
-      await endMachine(home, home.store.vms.get(record.id));
-      home.store.vms.setVmm(record.id, undefined);
-      home.store.leases.clear(record.id);
+      await undoLaunch(home, record.id);
       giveUpTemplate(home, record, source.template);
       tell(`not from its template, which is removed: ${(error as Error).message}`);
     }
@@ -139,11 +137,16 @@ async function boot(
     } catch (error) {
       if (tap === undefined || !lostTap(error, tap, home.store.uids.of(record.id))) throw error;
       lost.push(tap.name);
-      await endMachine(home, home.store.vms.get(record.id));
-      home.store.vms.setVmm(record.id, undefined);
-      home.store.leases.clear(record.id);
+      await undoLaunch(home, record.id);
     }
   }
+}
+
+/** The machine that was launched is not the one: it ends, and another is launched in its place. */
+async function undoLaunch(home: Home, id: string): Promise<void> {
+  await endMachine(home, home.store.vms.get(id));
+  home.store.vms.setVmm(id, undefined);
+  home.store.leases.clear(id);
 }
 
 async function launch(
