@@ -14,7 +14,7 @@ import { Outflow } from "./outflow.ts";
 import type { FileOptions, GuestFileInfo } from "./types.ts";
 
 /** Most bytes that `read` puts together in memory, unless told otherwise. */
-export const DEFAULT_MAX_READ_BYTES: number = 256 * 1024 * 1024;
+const DEFAULT_MAX_READ_BYTES: number = 256 * 1024 * 1024;
 
 /** Which part of a file is read. */
 export interface ReadOptions extends FileOptions {

@@ -61,7 +61,7 @@ export async function downloadTar(
 }
 
 /** The last component of a path, "" for one that has none. Pure. */
-export function ownName(path: string): string {
+function ownName(path: string): string {
   const last = path.replace(/\/+$/, "").split("/").at(-1)!;
   return last === "." || last === ".." ? "" : last;
 }

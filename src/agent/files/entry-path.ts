@@ -61,7 +61,7 @@ export function entryPathProblem(path: Uint8Array, rules: NameRules): string | u
 }
 
 /** What is wrong with one name (without `/`), or undefined. Pure. */
-export function nameProblem(name: Uint8Array, rules: NameRules): string | undefined {
+function nameProblem(name: Uint8Array, rules: NameRules): string | undefined {
   if (name.length === 0) return "has an empty component in its path, or an absolute one";
   if (name.includes(0)) return "has a NUL in its name";
   if (name.length > MAX_NAME) return `has a name of ${name.length} bytes (at most ${MAX_NAME})`;

@@ -11,7 +11,7 @@ const MAX_REMEMBERED = 128 * 1024 * 1024;
 const REMEMBERED_OVERHEAD = 64;
 
 /** Default of {@link TreeLimits.maxEntries}. */
-export const DEFAULT_MAX_ENTRIES = 1_000_000;
+const DEFAULT_MAX_ENTRIES = 1_000_000;
 
 /** How much of a tree is accepted. */
 export interface TreeLimits {

@@ -2,5 +2,5 @@
 export { checkAttachOptions, checkKillOptions, checkRunOptions, checkSpawnOptions } from "./check-options.ts";
 export { attachProcess, spawnProcess } from "./process.ts";
 export { listProcesses, signalProcess } from "./process-list.ts";
-export { abortedEarly, DEFAULT_MAX_OUTPUT_BYTES, runCommand } from "./run.ts";
+export { abortedEarly, runCommand } from "./run.ts";
 export { isRunError, RunError } from "./run-error.ts";

@@ -16,7 +16,7 @@ import { feedStdin } from "./stdin-feed.ts";
 import { type Fate, fateOf, type Stop, stopError, stoppedBy } from "./stop.ts";
 
 /** Default of {@link RunOptions.maxOutputBytes}. */
-export const DEFAULT_MAX_OUTPUT_BYTES: number = 16 * 1024 * 1024;
+const DEFAULT_MAX_OUTPUT_BYTES: number = 16 * 1024 * 1024;
 
 /** Output is consumed as it comes, so a large window costs nothing and saves grants. */
 const WINDOW = 1024 * 1024;

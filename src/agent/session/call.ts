@@ -6,7 +6,7 @@ import type { AgentSession } from "./session.ts";
 import type { AgentStream, GuestChannel } from "./stream.ts";
 
 /** Credit for answers that are consumed as they come, in bytes. */
-export const CALL_WINDOW: number = 1024 * 1024;
+const CALL_WINDOW: number = 1024 * 1024;
 
 /** One request and what it is called. */
 export interface Call {

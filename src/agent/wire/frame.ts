@@ -91,7 +91,7 @@ const RULES: readonly (Rule | undefined)[] = (() => {
 })();
 
 /** Throws AGENT_PROTOCOL unless `side` may write a frame with this header. */
-export function checkHeader(
+function checkHeader(
   side: Side,
   length: number,
   stream: number,
@@ -112,7 +112,7 @@ export function checkHeader(
 }
 
 /** Writes a frame's header at the start of `target`. */
-export function putHeader(target: Buffer, length: number, stream: number, type: number, flags: number): void {
+function putHeader(target: Buffer, length: number, stream: number, type: number, flags: number): void {
   target.writeUInt32LE(length, 0);
   target.writeUInt32LE(stream, 4);
   target.writeUInt32LE(type | (flags << 8), 8); // type, flags, reserved = 0

@@ -8,7 +8,7 @@ import { violation } from "./violation.ts";
 export const MAGIC: Buffer = Buffer.from("\xff\xff\xff\xffsmolvm-agent", "latin1");
 
 /** Most bytes of an earlier session that are skipped while waiting for the guest's answer. */
-export const MAX_DISCARD: number = 16 * 1024 * 1024;
+const MAX_DISCARD: number = 16 * 1024 * 1024;
 
 /** Answers with the awaited nonce that are no message, before the guest is given up: each costs as much as an error. */
 const MAX_MALFORMED = 16;

@@ -2,7 +2,7 @@ import { violation } from "./violation.ts";
 import { putVarint, varintLength } from "./wire.ts";
 
 /** Longest record of a list or tree, in bytes. */
-export const MAX_RECORD = 65_536;
+const MAX_RECORD = 65_536;
 /** A length up to MAX_RECORD takes at most this many bytes as a varint. */
 const MAX_LENGTH_BYTES = 3;
 

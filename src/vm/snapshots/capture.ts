@@ -26,7 +26,7 @@ export interface CaptureResult {
 }
 
 /** @throws SmolVMError NOT_SUPPORTED for a sandbox whose memory, or disks, nothing can go on with */
-export function requireCapturable({ spec }: VmRecord): void {
+function requireCapturable({ spec }: VmRecord): void {
   const { machine } = spec;
   requireFeature(machine.backend, "snapshots");
   const why = notCapturable(spec.diskMode === "shared", machine.gdbPort !== undefined, machine);

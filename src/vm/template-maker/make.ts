@@ -84,7 +84,7 @@ export async function makeTemplate(
 }
 
 /** Where machines for templates live, apart from the user's: nobody lists them, and their remains are found all the same. */
-export function workshop({ paths }: Home): Home {
+function workshop({ paths }: Home): Home {
   const dataDir = templateLayout(paths).home;
   const own = { ...paths, dataDir, runtimeDir: join(paths.runtimeDir, "t") };
   ensurePaths(own);
