@@ -94,9 +94,9 @@ function membersOf(lines: readonly string[]): Item[] {
     } else if (/^ {2}[A-Za-z[#*]/.test(line)) {
       const { text, body, end } = statement(lines, at);
       at = body ? lines.findIndex((other, index) => index > end && /^ {2}\}/.test(other)) : end;
-      const signature = oneLine(text).replace(/^(?:override |async |static |\*)+/, (words) =>
-        words.includes("static") ? "static " : "",
-      );
+      const signature = oneLine(text)
+        .replace(/^(?:override |async |static |\*)+/, (words) => (words.includes("static") ? "static " : ""))
+        .replace(/^(static readonly \w+: \w+) =.*$/, "$1");
       const name = /^(?:static |readonly |get )*([\w#]+|\[[^\]]+\])/.exec(signature)![1]!;
       // The implementation of overloads repeats the name and has no words of its own.
       const implementation = body && doc === "" && members.some((member) => member.name === name);

@@ -67,9 +67,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     types: [],
   },
   smolvm: {
-    imports: ["vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
+    imports: ["saved", "vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
     types: ["types", "store"],
   },
+  saved: { imports: ["vm", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
   // what its methods take and give
   types: { imports: [], types: ["vm", "agent", "snapshots", "config", "util"] },

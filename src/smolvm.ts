@@ -23,6 +23,7 @@ import { parseConfig, requireGdbPort } from "./config/schema.ts";
 import type { Lifetime, VmSpec } from "./config/spec.ts";
 import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
+import { pools, snapshots } from "./saved.ts";
 import { HAS_NO_MACHINE, MAY_RUN, STEADY } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type {
@@ -247,31 +248,10 @@ export class SmolVM implements AsyncDisposable {
   }
 
   /** The snapshots of this user. */
-  static readonly snapshots: Snapshots = {
-    list: async () => (await import("./vm/snapshots/manage.ts")).allSnapshots(openHome()),
-    get: async (name) => (await import("./vm/snapshots/manage.ts")).oneSnapshot(openHome(), name),
-    delete: async (name) => (await import("./vm/snapshots/manage.ts")).deleteSnapshot(openHome(), name),
-    export: async (name, path, limits) => {
-      const { exportSnapshot } = await import("./vm/snapshots/export.ts");
-      await exportSnapshot(openHome(), name, path, Deadline.of(`exporting snapshot '${name}'`, limits));
-    },
-    import: async (path, { name, trust = false, ...limits } = {}) => {
-      const { importSnapshot } = await import("./vm/snapshots/import.ts");
-      const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
-      const deadline = Deadline.of(`taking in '${path}'`, limits);
-      return describeSnapshot(await importSnapshot(openHome(), path, { name, trust }, deadline));
-    },
-  };
+  static readonly snapshots: Snapshots = snapshots;
 
   /** The pools of this user that smolvm's supervisor keeps full. */
-  static readonly pools: Pools = {
-    create: async ({ timeoutMs, signal, ...options }) => {
-      const { createPool } = await import("./vm/pool/manage.ts");
-      return createPool(openHome(), options, Deadline.of("making a pool", { timeoutMs, signal }));
-    },
-    list: async () => (await import("./vm/pool/manage.ts")).listPools(openHome()),
-    delete: async (name) => (await import("./vm/pool/manage.ts")).removePool(openHome(), name),
-  };
+  static readonly pools: Pools = pools;
 
   /**
    * Takes a sandbox that waits in a pool: it has run a command already, and gets an identity of its own now. Where none waits, the next one.
@@ -419,10 +399,10 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID, VM_STATE (a full one of what is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, GUEST_FAILED, VMM_FAILED, NO_SPACE
    */
   async snapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
-    const { takeSnapshot, checkKind } = await import("./vm/snapshots/take.ts");
+    const { takeSnapshot, checkSnapshotOptions } = await import("./vm/snapshots/take.ts");
     const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
+    checkSnapshotOptions(options);
     const { kind = "full", ...limits } = options;
-    checkKind(kind);
     const deadline = Deadline.of(`taking snapshot '${name}'`, limits);
     await this.#bringUp?.settled; // whoever began it is told
     this.#record();

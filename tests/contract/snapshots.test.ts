@@ -152,7 +152,9 @@ describe.each(able)("snapshots on %s", (backend) => {
     });
     await expect(SmolVM.restore("taken", { name: vm.name })).rejects.toMatchObject({ code: "VM_NAME_TAKEN" });
     expect((await SmolVM.list()).map(({ name }) => name)).toEqual([vm.name]); // also after that
-    await expect(vm.snapshot("x", { kind: "half" } as object)).rejects.toMatchObject({
+    for (const options of [{ kind: "half" }, { knd: "disk" }])
+      await expect(vm.snapshot("x", options as object)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(SmolVM.snapshots.import("/tmp/x", { trsut: true } as object)).rejects.toMatchObject({
       code: "CONFIG_INVALID",
     });
   });

@@ -18,6 +18,7 @@ import {
 } from "../../snapshots/snapshots.ts";
 import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
+import { checkNames } from "../../util/check-names.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
@@ -27,7 +28,9 @@ import { captureDisk, captureMachine, settleFiles } from "./capture.ts";
 import { withWorkDir } from "./work.ts";
 
 /** @throws SmolVMError CONFIG_INVALID */
-export function checkKind(kind: unknown): void {
+export function checkSnapshotOptions(options: object): void {
+  checkNames(options, ["kind", "timeoutMs", "signal"]);
+  const { kind = "full" } = options as { kind?: unknown };
   if (kind !== "full" && kind !== "disk") throw invalidOption("kind", kind, "is not one of full, disk");
 }
 
