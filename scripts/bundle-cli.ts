@@ -85,6 +85,9 @@ for (const file of output) {
   const slow = SLOW.exec(file.code)?.[1];
   if (slow !== undefined)
     throw new Error(`${file.fileName} loads node:${slow}: import what uses it where it is needed`);
+  // It is run as a script (host/files/compiled-code.ts), where Node warns of each import() that the bundler has left.
+  if (/(?<![\w.$])import\(/.test(file.code))
+    throw new Error(`${file.fileName} has an import() of a module of Node's`);
 }
 
 const bytes = output.reduce((sum, file) => sum + (file.type === "chunk" ? file.code.length : 0), 0);

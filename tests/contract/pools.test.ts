@@ -143,7 +143,8 @@ describe.each(BACKENDS)("a pool of the supervisor's on %s", (backend) => {
     const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
     database.exec("DELETE FROM pools");
     database.close();
-    expect((await cli(["gc"])).text).toMatch(/sandbox: pool-it-[0-9a-f]{12}: removed/);
+    await cli(["gc"]); // or a supervisor that was just ending
+    expect(await SmolVM.list({ pool: "it" })).toEqual([]);
 
     const program = `import { SandboxPool } from ${JSON.stringify(join(import.meta.dirname, "../../src/index.ts"))};
       const pool = new SandboxPool(${JSON.stringify({ ...small(backend), size: 1 })});

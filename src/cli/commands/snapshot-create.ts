@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "snapshot create",
   usage: "[OPTIONS] NAME SNAPSHOT",
-  operands: { min: 2, max: 2, what: "the sandbox's name, and one for the snapshot,", complete: "sandboxes" },
+  operands: { min: 2, max: 2, what: "the sandbox's name or the snapshot's", complete: "sandboxes" },
   options: [
     { name: "disk-only", help: "save its disk alone; it need not run" },
     { name: "timeout", value: "TIME", help: "give up after that time" },

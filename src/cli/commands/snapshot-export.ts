@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 const spec: CommandSpec = {
   name: "snapshot export",
   usage: "[OPTIONS] SNAPSHOT FILE",
-  operands: { min: 2, max: 2, what: "the snapshot's name, and the file,", complete: "snapshots" },
+  operands: { min: 2, max: 2, what: "the snapshot's name or the file", complete: "snapshots" },
   options: [{ name: "timeout", value: "TIME", help: "give up after that time" }, ...COMMON_OPTIONS],
   exit: "plain",
   notes: [

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { createRequire, Module } from "node:module";
 import { dirname, join } from "node:path";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 
 /** What Node puts around a CommonJS file. */
 const HEAD = "(function (exports, require, module, __filename, __dirname) {";
@@ -22,6 +22,7 @@ const HEADER_BYTES = 8;
 /**
  * Loads a CommonJS file into `require`'s cache, with what was compiled of it when it was kept. Node's own compile cache keeps what is compiled
  * on loading, which are a file's outermost functions; here it is everything that a command called, two thirds of what it takes to start.
+ * The file has no import(), for which Node would warn (vm.Script, importModuleDynamically).
  * @param file absolute path; what is not there, or not ASCII, is left to `require`
  * @param cacheDir a directory that only this user can write, with one directory for each kind of what is compiled
  * @returns keeps what has been compiled by now; undefined if that is kept already, or cannot be
@@ -40,7 +41,6 @@ export function loadCompiled(file: string, cacheDir: string): (() => void) | und
   const script = new Script(`${HEAD}${source.toString("latin1")}${TAIL}`, {
     filename: file,
     columnOffset: -HEAD.length,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData && { cachedData }),
   });
   const require = createRequire(file);

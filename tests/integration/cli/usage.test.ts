@@ -27,8 +27,8 @@ describe("wrong usage", () => {
       exit 2"
     `);
     expect(await told("snapshot", "create", "box")).toMatchInlineSnapshot(`
-      "error: unknown command 'snapshot'
-      hint: See all commands: smolvm help
+      "error: the sandbox's name or the snapshot's is missing
+      hint: Usage: smolvm snapshot create [OPTIONS] NAME SNAPSHOT
       exit 2"
     `);
   });

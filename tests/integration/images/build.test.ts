@@ -33,8 +33,8 @@ async function buildElsewhere(arch: string): Promise<{ built: boolean; digest: s
 describe("building an image", { timeout: scaled(600_000) }, () => {
   test("happens once when two processes want the same at once; the other waits and uses it", async () => {
     // what a build that was killed left behind
-    mkdirSync(join(layout.work, "old"), { recursive: true });
-    writeFileSync(join(layout.work, "old", "half"), "x");
+    mkdirSync(join(layout.work, "0123456789abcdef"), { recursive: true });
+    writeFileSync(join(layout.work, "0123456789abcdef", "half"), "x");
     writeFileSync(layout.buildLock, JSON.stringify({ pid: 1, startTime: "0", bootId: "another" }));
 
     const results = await Promise.all([buildElsewhere("aarch64"), buildElsewhere("aarch64")]);
