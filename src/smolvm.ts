@@ -593,7 +593,7 @@ export class SmolVM implements AsyncDisposable {
 
   async #commandSession(command: Command, signal: AbortSignal | undefined): Promise<AgentSession> {
     try {
-      return await this.#limited(`running a command in sandbox '${this.name}'`, { signal });
+      return await this.#anySession(Deadline.of(`running a command in sandbox '${this.name}'`, { signal }));
     } catch (error) {
       throw abortedEarly(error, command);
     }
@@ -614,14 +614,19 @@ export class SmolVM implements AsyncDisposable {
     return this;
   }
 
-  /** The session to the agent; a sandbox that has not run yet is started for it. */
+  /** The session to the agent; a sandbox that has not run yet is started for it. @throws SmolVMError VM_STATE: it is paused */
   async #session(deadline: Deadline): Promise<AgentSession> {
+    // One that is open would wait, without a word, for the sandbox to go on.
+    if (this.#channel.isOpen) requireUnpaused(this.#record());
+    return await this.#anySession(deadline);
+  }
+
+  /** {@link #session}, for who looks at the record anyway. */
+  async #anySession(deadline: Deadline): Promise<AgentSession> {
     if (this.#bringUp) await this.#bringUp.join(deadline);
     else if (!this.#channel.isOpen && (await this.#isToStart())) {
       await this.#start(deadline, { bootMs: BOOT_TIMEOUT_MS });
     }
-    if (this.#channel.isOpen && this.#home.store.vms.find(this.id)?.state === "paused")
-      throw pausedError(this.name);
     return this.#channel.session(deadline);
   }
 
@@ -739,7 +744,9 @@ export class SmolVM implements AsyncDisposable {
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
   #withDefaults<T extends CommandDefaults>(options: T): T {
-    const { env, workdir, user } = this.#record().spec; // read each time: any process may have changed it
+    const record = this.#record(); // read each time: any process may have changed it
+    requireUnpaused(record);
+    const { env, workdir, user } = record.spec;
     return {
       ...options,
       cwd: options.cwd ?? workdir,
@@ -787,6 +794,11 @@ function startsWhenAsked({ state, startedAt, spec }: VmRecord): boolean {
   if (state === "starting") return true;
   if (spec.autoStart) return !STEADY.has(state) && state !== "deleting";
   return startedAt === undefined && HAS_NO_MACHINE.has(state);
+}
+
+/** @throws SmolVMError VM_STATE */
+function requireUnpaused({ name, state }: VmRecord): void {
+  if (state === "paused") throw pausedError(name);
 }
 
 interface CommandDefaults {

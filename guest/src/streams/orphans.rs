@@ -31,6 +31,10 @@ pub struct Orphans {
 impl Orphans {
     /// Takes a descriptor over, with its registration if it has one.
     pub fn keep(&mut self, poller: &mut Poller, fd: Fd, token: Option<Token>) {
+        // Mostly nobody holds it: then it need not be watched to be closed.
+        if token.is_none() && self.is_over(&fd) {
+            return;
+        }
         if self.order.len() >= MAX_ORPHANS {
             if let Some(oldest) = self.order.pop_front() {
                 self.forget(poller, oldest);
@@ -49,8 +53,12 @@ impl Orphans {
         };
         self.table.insert(Orphan { fd, token });
         self.order.push_back(index);
-        // Mostly nobody holds it, and this closes it.
         self.drain(poller, index);
+    }
+
+    fn is_over(&mut self, fd: &Fd) -> bool {
+        self.scratch.clear();
+        sys::read_append(fd.raw(), &mut self.scratch, MAX_PAYLOAD) == Ok(0)
     }
 
     /// Reads what is there; at its end it is closed.
