@@ -16,6 +16,7 @@ export function renderPlot(measured: readonly Measurement[], note: string): stri
   const height = measured.length * PANEL + 30;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${measured.map(({ row }) => `Row ${row.row}`).join(", ")}: each sample of ours and of the floor</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     ...panels,
     text(LEFT, height - 10, `${note}. Upper strip: ours; lower: the floor; lines: medians.`, "#666"),
