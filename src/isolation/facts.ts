@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { readlinkSync, statSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import type { Environment } from "../host/environment.ts";
 import { cachedJson } from "../host/files/cached-json.ts";
 import { cgroupRefusal } from "../host/linux/cgroup.ts";
-import { explainRefusal, namespaceSettings } from "../host/linux/user-namespaces.ts";
+import { explainRefusal, hasAllUids, namespaceSettings } from "../host/linux/user-namespaces.ts";
 import { nativeProgram } from "../host/package.ts";
 import { findProgram } from "../host/process/find-program.ts";
 import { hostBootId } from "../host/process/process-identity.ts";
@@ -36,12 +36,21 @@ export async function isolationFacts(host: IsolationHost): Promise<IsolationFact
   const root = process.getuid?.() === 0;
   const [user, ownUid] = await Promise.all([
     findBubblewrap(host, true),
-    root ? findBubblewrap(host, false) : { refusal: NEEDS_ROOT },
+    root ? findForRoot(host) : { refusal: NEEDS_ROOT },
   ]);
   const scopes = root ? undefined : findScopes(host.env.xdgRuntimeDir);
   return { user, ownUid, scopes, noLimits: root && "bubblewrap" in ownUid ? cgroupRefusal() : undefined };
 }
 
+async function findForRoot(host: IsolationHost): Promise<BubblewrapFound> {
+  return process.platform === "linux" && !hasAllUids(readFileSync("/proc/self/uid_map", "utf8"))
+    ? { refusal: NEEDS_UIDS }
+    : await findBubblewrap(host, false);
+}
+
+const NEEDS_UIDS: Refusal = {
+  reason: "this root is one of a user namespace, which has no uids to give to virtual machines",
+};
 const NEEDS_ROOT: Refusal = { reason: "a jail, with a uid of its own, is for root to make" };
 
 async function findBubblewrap(host: IsolationHost, userNamespace: boolean): Promise<BubblewrapFound> {

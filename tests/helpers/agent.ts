@@ -23,6 +23,12 @@ export interface LocalAgent {
   stop(): Promise<void>;
 }
 
+/** The agent is who runs the tests: as an ordinary user it can become nobody else, and gives nothing away. */
+export const AGENT_IS_ROOT: boolean = process.getuid?.() === 0;
+
+/** What it says of who it should be instead. */
+export const NOT_ANOTHER = { code: "FILE_PERMISSION", details: { errno: "EPERM" } } as const;
+
 /** Why the suites against the real agent cannot run, or undefined. */
 export function agentMissing(): string | undefined {
   if (process.platform !== "linux") return "the agent runs on Linux";

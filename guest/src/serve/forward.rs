@@ -58,7 +58,7 @@ fn adopt_connection(mux: &mut Mux, link: Link, fd: Fd, connected: bool, next: Ve
     let kind = SinkKind::Socket;
     let sink = Sink::new(input, token, kind, connected);
     let source = Source::new(fd, Some(source_token), false);
-    let forward = Forward { connecting: !connected, next, input_over: false, reset: false };
+    let forward = Forward { connecting: !connected, next, input_over: false, reset: false, cut: false };
     let task = Task { link: None, sink: Some(sink), sources: [Some(source), None], kind: Kind::Forward(forward) };
     mux.tasks.insert(task);
     mux.connect(link, index);
@@ -83,7 +83,9 @@ pub fn on_connected(mux: &mut Mux, task: usize) {
     let (Some(sink), Some(link)) = (&mut t.sink, t.link) else { return };
     let refused = sys::socket_error(sink.fd.raw());
     let Kind::Forward(forward) = &mut t.kind else { return };
-    if refused.is_none() {
+    // A reset is of a connection that there was: no other address is tried.
+    forward.cut = refused == Some(Errno(libc::ECONNRESET));
+    if refused.is_none() || forward.cut {
         sink.writable = true;
         forward.connecting = false;
         connection_opened(mux, link);

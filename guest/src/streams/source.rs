@@ -208,6 +208,9 @@ fn cut_source(mux: &mut Mux, t: usize, channel: usize) {
 fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
     let Some(task) = mux.tasks.get_mut(t) else { return };
     let Some(source) = task.sources[channel].take() else { return };
+    if let Kind::Forward(forward) = &mut task.kind {
+        forward.reset |= forward.cut;
+    }
     let result_follows = match &task.kind {
         Kind::Process(process) => process.exited.is_some() || process.ring.is_some(),
         Kind::Forward(forward) => forward.reset,

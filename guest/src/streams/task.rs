@@ -139,6 +139,8 @@ pub struct Forward {
     pub input_over: bool,
     /// the server's end has reset the connection
     pub reset: bool,
+    /// it was reset before it was known to be connected: its end is none, but what came before is still to be read
+    pub cut: bool,
 }
 
 pub struct Task {

@@ -1,4 +1,14 @@
-import { chmodSync, lstatSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  lstatSync,
+  readFileSync,
+  renameSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
@@ -20,6 +30,8 @@ export interface PathUser {
   readonly uid: number;
   readonly homedir: string;
   readonly tmpdir: string;
+  /** root that may not write to /run: of a user namespace on a machine of others */
+  readonly withoutRun?: boolean | undefined;
 }
 
 /**
@@ -62,7 +74,8 @@ function dataAndCache(
 function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, hash: string): string {
   if (platform === "win32") return join(user.tmpdir, `smolvm-${hash}`);
   // macOS: os.tmpdir() is private to the user but 50 bytes long already, which leaves too little of 104.
-  const shared = user.uid === 0 && platform === "linux" ? "/run" : "/tmp";
+  const ownsRun = user.uid === 0 && platform === "linux" && user.withoutRun !== true;
+  const shared = ownsRun ? "/run" : "/tmp";
   const session = platform === "linux" ? env.xdgRuntimeDir : undefined;
   if (session !== undefined && isAbsolute(session)) {
     return join(session, env.home === undefined ? "smolvm" : `smolvm-${hash}`);
@@ -83,9 +96,19 @@ export function processPaths(): Paths {
     uid,
     homedir: absoluteHome(),
     tmpdir: tmpdir(),
+    withoutRun: uid === 0 && !isWritable("/run"),
   });
   const runtimeDir = notedRuntimeDir(paths.dataDir, uid);
   return runtimeDir === undefined ? paths : { ...paths, runtimeDir };
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** `HOME`, unless it is empty or relative: what this user keeps must not depend on where a command is typed. */

@@ -6,6 +6,15 @@ import { runProgram } from "../process/run.ts";
 const TIMEOUT_MS = 5_000;
 
 /**
+ * Whether uids mean here what they mean on the machine, all of them: root of a user namespace has a few, and can give no others away. Pure.
+ * @param map /proc/self/uid_map (user_namespaces(7)): first uid inside, first outside, how many
+ */
+export function hasAllUids(map: string): boolean {
+  const [inside, outside, count] = map.trim().split(/\s+/).map(Number);
+  return inside === 0 && outside === 0 && count === 2 ** 32 - 1;
+}
+
+/**
  * Why this user cannot make a user namespace, and what to do; undefined: it can. Tried, because there are more reasons
  * than settings.
  */

@@ -16,7 +16,7 @@ import { GuestFiles } from "../../../src/agent/files/guest-files.ts";
 import { runCommand } from "../../../src/agent/process/exec.ts";
 import type { AgentSession } from "../../../src/agent/session/session.ts";
 import { FakeGuest } from "../../fakes/fake-guest.ts";
-import { agentMissing, type LocalAgent, useAgent } from "../../helpers/agent.ts";
+import { AGENT_IS_ROOT, agentMissing, type LocalAgent, NOT_ANOTHER, useAgent } from "../../helpers/agent.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -164,11 +164,13 @@ describe.skipIf(missing)("a copy in the guest", () => {
     await chmod(agent.directory, 0o755);
     await chmod(at, 0o777);
     writeFileSync(`${at}/program`, "x");
-    chownSync(`${at}/program`, 65534, 65534);
+    if (AGENT_IS_ROOT) chownSync(`${at}/program`, 65534, 65534);
     chmodSync(`${at}/program`, 0o6755);
     await files.copy(`${at}/program`, `${at}/mine`);
-    expect(await files.stat(`${at}/mine`)).toMatchObject({ mode: 0o755, uid: 0 });
-    await files.copy(`${at}/program`, `${at}/theirs`, { user: "nobody" });
+    expect(await files.stat(`${at}/mine`)).toMatchObject({ mode: 0o755, uid: process.getuid!() });
+    const copied = files.copy(`${at}/program`, `${at}/theirs`, { user: "nobody" });
+    if (!AGENT_IS_ROOT) return await expect(copied).rejects.toMatchObject(NOT_ANOTHER);
+    await copied;
     expect(await files.stat(`${at}/theirs`)).toMatchObject({ mode: 0o755, uid: 65534 });
     await files.write(`${at}/secret`, "x", { mode: 0o600 });
     await expect(files.copy(`${at}/secret`, `${at}/got`, { user: "nobody" })).rejects.toMatchObject({

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -111,7 +112,10 @@ describe("sandboxes from a template", () => {
   });
 
   const damages: Record<string, (dir: string) => void> = {
-    "memory was written to": (dir) => appendFileSync(join(dir, "memory"), "x"),
+    "memory was written to": (dir) => {
+      chmodSync(join(dir, "memory"), 0o644);
+      appendFileSync(join(dir, "memory"), "x");
+    },
     "state is cut": (dir) => truncateSync(join(dir, "state"), 1000),
     "state is whole by its hash, but no state": (dir) => {
       writeFileSync(join(dir, "state"), "nonsense");

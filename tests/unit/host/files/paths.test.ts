@@ -87,3 +87,9 @@ describe("directories that may be used", () => {
     expect(refuseDirectory(stat(1000, 0o100700, false), 1000)).toContain("is not a directory");
   });
 });
+
+test("root of a user namespace, who may not write to /run, has its sockets where users have them", () => {
+  const runtime = (user: PathUser): string => resolvePaths(readEnvironment({}), "linux", user).runtimeDir;
+  expect(runtime(ROOT)).toMatch(/^\/run\/smolvm-[0-9a-f]+$/);
+  expect(runtime({ ...ROOT, withoutRun: true })).toMatch(/^\/tmp\/smolvm-0-[0-9a-f]+$/);
+});

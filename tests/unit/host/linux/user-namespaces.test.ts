@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { explainRefusal } from "../../../../src/host/linux/user-namespaces.ts";
+import { explainRefusal, hasAllUids } from "../../../../src/host/linux/user-namespaces.ts";
 
 test.each([
   ["user/max_user_namespaces", "0", "sudo sysctl -w user.max_user_namespaces=15000"],
@@ -19,3 +19,10 @@ test("without such a setting nothing is claimed to be the reason", () => {
     "user/max_user_namespaces",
   );
 });
+
+test.each([
+  ["the machine's own", "         0          0 4294967295\n", true],
+  ["a user's root", "         0       1000          1\n", false],
+  ["a rootless container's", "         0       1000          1\n         1     100000      65536\n", false],
+  ["none", "", false],
+])("%s map of uids", (_, map, all) => expect(hasAllUids(map)).toBe(all));
