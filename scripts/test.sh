@@ -64,7 +64,9 @@ stage() {
     count 1 0 0
   else
     count 0 1 0
-    problems+=("$name: exit code $code$([ "$code" -eq 124 ] && echo " (its budget of $budget s is over)")")
+    local over=''
+    if [ "$code" -eq 124 ]; then over=" (its budget of $budget s is over)"; fi
+    problems+=("$name: exit code $code$over")
   fi
   note "$((SECONDS - started)) s"
 }
