@@ -1,5 +1,6 @@
 import { chmodSync, closeSync, fdatasyncSync, openSync, writeFileSync } from "node:fs";
 import { hold, release, sync } from "../../agent/machine.ts";
+import type { AgentSession } from "../../agent/session/session.ts";
 import { backendOf } from "../../backends/registry.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
@@ -62,12 +63,27 @@ export async function captureMachine(
   deadline: Deadline,
 ): Promise<CaptureResult> {
   requireCapturable(record);
+  if (record.state !== "paused") return await captureHeld(home, record, to, deadline);
+  await resumeMachine(home, record, deadline); // for as long as it takes to freeze what runs
+  try {
+    return await captureHeld(home, record, to, deadline);
+  } finally {
+    const now = home.store.vms.get(record.id);
+    await pauseMachine(home, now, Deadline.within(RELEASE_MS, "pausing the sandbox again"));
+  }
+}
+
+async function captureHeld(
+  home: Home,
+  record: VmRecord,
+  to: SavedFiles,
+  deadline: Deadline,
+): Promise<CaptureResult> {
   const files = filesOf(home, record.id);
   const { machine } = record.spec;
-  const wasPaused = record.state === "paused";
-  if (wasPaused) await resumeMachine(home, record, deadline); // for as long as it takes to freeze what runs
   noteStep(home, record.id, "capture:machine");
   const session = await controlSession(home, record, deadline);
+  let failure: unknown;
   try {
     await hold(session, deadline.limits);
     failpoint("after hold");
@@ -88,11 +104,23 @@ export async function captureMachine(
     failpoint("after capture");
     writeFileSync(to.state, state, { mode: 0o600 });
     return { state, pages, stoppedMs };
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
+    await goOn(home, record, session, failure);
+  }
+}
+
+/** What was frozen goes on. @throws SmolVMError if it does not, unless something else has failed before: that is the one to tell */
+async function goOn(home: Home, { id }: VmRecord, session: AgentSession, failure: unknown): Promise<void> {
+  try {
     await release(session, Deadline.within(RELEASE_MS, "letting the sandbox go on").limits);
+    home.store.vms.settle(id);
+  } catch (error) {
+    if (failure === undefined) throw error; // and whoever looks next tries again: the step stays noted
+  } finally {
     await session.close();
-    const now = home.store.vms.settle(record.id);
-    if (wasPaused) await pauseMachine(home, now, Deadline.within(RELEASE_MS, "pausing the sandbox again"));
   }
 }
 
