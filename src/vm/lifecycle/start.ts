@@ -128,6 +128,7 @@ async function boot(
   template?: Template,
 ): Promise<Started> {
   const lost: string[] = [];
+  let again = false;
   for (;;) {
     noteStep(home, record.id, "start:sockets");
     clearLastRun(filesOf(home, record.id));
@@ -135,11 +136,28 @@ async function boot(
     try {
       return await launch(tap, home, record, deadline, extras, template);
     } catch (error) {
+      if (!again && isRacing(error, record)) {
+        again = true;
+        extras.onProgress?.({ stage: "boot", message: `once more: ${(error as Error).message}` });
+        await undoLaunch(home, record.id);
+        continue;
+      }
       if (tap === undefined || !lostTap(error, tap, home.store.uids.of(record.id))) throw error;
       lost.push(tap.name);
       await undoLaunch(home, record.id);
     }
   }
+}
+
+/**
+ * QEMU's emulation of several processors at once sometimes (in about one boot of a hundred, QEMU 7.2) has the kernel panic before its first program, or
+ * ends before it says anything. Such a boot is begun once more.
+ */
+function isRacing(error: unknown, { spec: { machine } }: VmRecord): boolean {
+  const stage = isSmolVMError(error, "BOOT_FAILED") ? error.details.stage : undefined;
+  return (
+    machine.accelerator === "tcg" && machine.vcpuCount > 1 && (stage === "firmware" || stage === "kernel")
+  );
 }
 
 /** The machine that was launched is not the one: it ends, and another is launched in its place. */

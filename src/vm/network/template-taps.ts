@@ -9,6 +9,8 @@ import type { Home } from "../home.ts";
 /** A template's machine has a tap while it boots and runs one command. Most time to wait for that, in ms. */
 const MAKING_MS = 60_000;
 const LOOK_MS = 100;
+/** A tap that was just given back is open until its machine has ended: so long it is looked for all the same, in ms. */
+const CLOSING_MS = 1_500;
 
 /**
  * Tries again and again as long as a template is being made whose machine has a tap: nobody asked for that one, it is gone in seconds,
@@ -21,18 +23,20 @@ export async function whileTemplateHasTap<T>(
   act: () => T | undefined,
   deadline: Deadline,
 ): Promise<T | undefined> {
+  const workshop = templateLayout(home.paths).home;
+  if (home.paths.dataDir === workshop || !existsSync(storePath(workshop))) return undefined;
   const end = monotonicMs() + MAKING_MS;
-  while (monotonicMs() < end && templateHasTap(home)) {
+  let until = monotonicMs() + CLOSING_MS;
+  for (;;) {
+    if (templateHasTap(workshop)) until = Math.min(end, monotonicMs() + CLOSING_MS);
+    if (monotonicMs() >= until) return undefined;
     await deadline.sleep(LOOK_MS);
     const done = act();
     if (done !== undefined) return done;
   }
-  return undefined;
 }
 
-function templateHasTap({ paths }: Pick<Home, "paths">): boolean {
-  const workshop = templateLayout(paths).home;
-  if (paths.dataDir === workshop || !existsSync(storePath(workshop))) return false;
+function templateHasTap(workshop: string): boolean {
   try {
     const store = openStore(workshop);
     try {

@@ -40,7 +40,7 @@ tap_user=root
 ${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 660 root:47111"}
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
 cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
-export XDG_DATA_HOME=/tmp/data
+export XDG_DATA_HOME=/tmp/data SMOLVM_TEMPLATE=off # or a template's machine would have one of the two for a moment
 smolvm() { $smolvm "$@" </dev/null; }
 create() { smolvm create --quiet --start --isolation user --memory 256M --backend ${backend} ${backend === "qemu" ? "--qemu-network tap" : ""} --name "$@"; }
 tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("tap"))'; }
