@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, fdatasyncSync, openSync } from "node:fs";
 import { join } from "node:path";
 
 /** A machine's memory that others go on from. */
@@ -37,4 +38,17 @@ export const MAKER_FILE = "maker.json";
 /** Where a home's snapshots are: a directory each, which is there only when it is whole. Those that begin with a dot are being made. */
 export function snapshotsDir({ dataDir }: { readonly dataDir: string }): string {
   return join(dataDir, "snapshots");
+}
+
+/** What was written is on the disk for sure, and nobody writes to it any more; it lies in a directory that nobody else may enter. */
+export function settleFiles(paths: readonly string[]): void {
+  for (const path of paths) {
+    const file = openSync(path, "r+");
+    try {
+      fdatasyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    chmodSync(path, 0o444);
+  }
 }

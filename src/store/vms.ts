@@ -298,6 +298,11 @@ export class VmTable {
     return rows.map(toRecord);
   }
 
+  /** Those that can be taken from a pool, unless somebody is at work on them; oldest first. */
+  readyIn(pool: string): VmRecord[] {
+    return this.waitingIn(pool).filter(({ state }) => state === "running");
+  }
+
   /** Those that wait in a pool that there is not. */
   strayInPools(): VmRecord[] {
     const sql = `SELECT ${COLUMNS} FROM vms WHERE pool IS NOT NULL AND pool NOT IN (SELECT name FROM pools)`;
@@ -312,7 +317,7 @@ export class VmTable {
    */
   takeFrom(pool: string, as: TakenAs): VmRecord | undefined {
     return transaction(this.#database, () => {
-      const found = this.waitingIn(pool).find(({ id, state }) => state === "running" && !this.#isLocked(id));
+      const found = this.readyIn(pool).find(({ id }) => !this.#isLocked(id));
       if (found === undefined) return undefined;
       if (this.find(as.name)) {
         throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${as.name}' exists`, {

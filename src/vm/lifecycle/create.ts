@@ -4,7 +4,6 @@ import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
-import { identify } from "../../host/process/process-identity.ts";
 import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import type { ForwardRequest } from "../../store/forwards.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -14,6 +13,7 @@ import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-
 import { diskFullError } from "../disks/disk-full.ts";
 import { filesOf, type Home } from "../home.ts";
 import type { VmRef } from "../recovery/deleted.ts";
+import { ownerFor } from "./owned.ts";
 import { resolveVm } from "./resolve.ts";
 
 /** A sandbox on a machine with less room than this could hardly write a file. */
@@ -65,7 +65,7 @@ export async function makeRecord(
   await settleHolders(home, id, spec);
   const undo = new UndoStack();
   try {
-    const owner = spec.lifetime === "owner" ? identify(process.pid) : undefined;
+    const owner = ownerFor(spec.lifetime);
     const expiresAt = ttlMs === undefined ? undefined : Date.now() + ttlMs;
     home.store.vms.insert({ ...sandbox, labels, owner, expiresAt }, "create:files", () =>
       requireFreeRoot(home, spec),

@@ -93,6 +93,21 @@ export async function startVm(
 }
 
 /** From a template, where there is one; where that fails, and where there is none, by booting. */
+/**
+ * Starts a sandbox that was just made, which nobody else has started.
+ * @throws SmolVMError as {@link startVm}
+ */
+export async function startNewVm(
+  home: Home,
+  vm: VmRef,
+  deadline: Deadline,
+  extras?: StartExtras,
+): Promise<Started> {
+  const started = await startVm(home, vm, deadline, extras);
+  if (started !== undefined) return started;
+  throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
+}
+
 async function startFrom(
   home: Home,
   record: VmRecord,

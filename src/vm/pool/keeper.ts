@@ -1,4 +1,5 @@
 import { freemem } from "node:os";
+import { DEFAULT_MEM_SIZE_MIB } from "../../config/defaults.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { PoolRecord } from "../../store/pools.ts";
 import { STEADY } from "../../store/states.ts";
@@ -86,7 +87,7 @@ export class PoolKeeper {
 
 /** Those that wait must not push out what works. @throws SmolVMError NO_SPACE */
 function requireMemory({ config, name }: PoolRecord): void {
-  const { memSizeMib = 512 } = config as { memSizeMib?: number };
+  const { memSizeMib = DEFAULT_MEM_SIZE_MIB } = config as { memSizeMib?: number };
   const free = freemem(); // on Linux what can be had without swapping (MemAvailable)
   if (free >= memSizeMib * MIB) return;
   throw new SmolVMError(

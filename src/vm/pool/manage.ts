@@ -101,7 +101,7 @@ function describePool(home: Home, { name, size, config, createdAt, keeper, failu
   return {
     name,
     size,
-    ready: home.store.vms.waitingIn(name).filter(({ state }) => state === "running").length,
+    ready: home.store.vms.readyIn(name).length,
     image,
     memSizeMib,
     createdAt: new Date(createdAt).toISOString(),

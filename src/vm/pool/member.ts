@@ -1,7 +1,6 @@
 import { hold } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { identify } from "../../host/process/process-identity.ts";
 import type { PoolRecord } from "../../store/pools.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
@@ -9,7 +8,7 @@ import { createVm } from "../lifecycle/create.ts";
 import { newId } from "../lifecycle/names.ts";
 import { own } from "../lifecycle/owned.ts";
 import { removeVm } from "../lifecycle/remove.ts";
-import { startVm } from "../lifecycle/start.ts";
+import { startNewVm } from "../lifecycle/start.ts";
 import { checkPoolConfig } from "./options.ts";
 
 /** What is run in each before it waits: what a first command needs is in its memory then, and under emulation translated. */
@@ -26,9 +25,7 @@ export async function makeMember(home: Home, pool: PoolRecord, deadline: Deadlin
   try {
     await createVm(home, { ...checkPoolConfig(pool.config), lifetime }, vm, deadline);
     if (lifetime === "owner") own(id, home);
-    const started = await startVm(home, vm, deadline);
-    if (started === undefined) throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
-    const { session } = started;
+    const { session } = await startNewVm(home, vm, deadline);
     try {
       await warmUp(() => runCommand(session, WARM_UP, deadline.limits), deadline);
       await hold(session, deadline.limits);
@@ -49,9 +46,4 @@ async function warmUp(run: () => Promise<unknown>, deadline: Deadline): Promise<
     if (!(error instanceof SmolVMError) || error.code === "AGENT_LOST") throw error;
     // An image without a shell: what there is to warm is warm.
   }
-}
-
-/** The process that a taken sandbox ends with, if it is to end with this one. */
-export function ownerFor(lifetime: "owner" | "detached"): ReturnType<typeof identify> | undefined {
-  return lifetime === "owner" ? identify(process.pid) : undefined;
 }

@@ -32,7 +32,7 @@ export class OwnPool {
   }
 
   get ready(): number {
-    return this.#home.store.vms.waitingIn(this.#name).filter(({ state }) => state === "running").length;
+    return this.#home.store.vms.readyIn(this.#name).length;
   }
 
   async filled(deadline: Deadline): Promise<void> {

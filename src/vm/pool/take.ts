@@ -8,9 +8,9 @@ import { firstLease } from "../channel/way.ts";
 import { endpointOf, type Home } from "../home.ts";
 import { giveIdentity } from "../lifecycle/identity.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
+import { ownerFor } from "../lifecycle/owned.ts";
 import type { Started } from "../lifecycle/start.ts";
 import { discard } from "../recovery/recover.ts";
-import { ownerFor } from "./member.ts";
 import { refill } from "./refill.ts";
 
 /** Between looks whether the next one is there: the store has no way to call back, and making one takes a hundred times as long. */

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, fdatasyncSync, openSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { hold, release, sync } from "../../agent/machine.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import { backendOf } from "../../backends/registry.ts";
@@ -53,7 +53,7 @@ function notCapturable(
 /**
  * Takes memory, devices and disk of a sandbox that runs or is paused, of one moment, for who holds its lock. It goes on as before, whatever
  * happens. What the guest was asked to run is frozen in what was taken, until a machine that goes on from it has an identity of its own.
- * @param to files that are not there yet; what is written is not on the disk for sure before {@link settleFiles}
+ * @param to files that are not there yet; what is written is not on the disk for sure before `settleFiles`
  * @throws SmolVMError NOT_SUPPORTED, GUEST_FAILED (some processes cannot be frozen), VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function captureMachine(
@@ -148,18 +148,5 @@ export async function captureDisk(
     await copySparse(upper, to.disk, deadline);
   } finally {
     await resumeMachine(home, record, Deadline.within(RELEASE_MS, "letting the sandbox go on"));
-  }
-}
-
-/** What was written is on the disk for sure, and nobody writes to it any more; it lies in a directory that nobody else may enter. */
-export function settleFiles(paths: readonly string[]): void {
-  for (const path of paths) {
-    const file = openSync(path, "r+");
-    try {
-      fdatasyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    chmodSync(path, 0o444);
   }
 }

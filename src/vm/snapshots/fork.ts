@@ -9,7 +9,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
-import { type Started, startVm } from "../lifecycle/start.ts";
+import { type Started, startNewVm } from "../lifecycle/start.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { captureMachine } from "./capture.ts";
 import { makeFrom } from "./make-from.ts";
@@ -40,9 +40,7 @@ export async function forkVm(
     return await concurrently(children.length, availableParallelism(), async (index) => {
       const child = children[index]!;
       await makeFrom(home, source, child, own, deadline);
-      const started = await startVm(home, child, deadline, { saved });
-      if (started !== undefined) return started;
-      throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
+      return await startNewVm(home, child, deadline, { saved });
     });
     // What they map is theirs until they end, also when its name is gone.
   });

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, writeFileSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
@@ -15,22 +15,15 @@ import {
   parsePortable,
   unmet,
 } from "../../snapshots/portable.ts";
-import type { SavedFiles } from "../../snapshots/saved.ts";
+import { type SavedFiles, settleFiles } from "../../snapshots/saved.ts";
 import { SNAPSHOT_FORMAT, type SnapshotManifest } from "../../snapshots/snapshot-manifest.ts";
-import {
-  findSnapshot,
-  publishSnapshot,
-  requireFreeName,
-  requireSnapshotName,
-  type Snapshot,
-} from "../../snapshots/snapshots.ts";
+import { requireFreeName, requireSnapshotName, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { TarReader } from "../../util/tar/reader.ts";
 import { filesOf, type Home } from "../home.ts";
 import { newId } from "../lifecycle/names.ts";
 import { resolveVm } from "../lifecycle/resolve.ts";
 import { machineFacts } from "../templates/facts.ts";
-import { settleFiles } from "./capture.ts";
 import { needsHere } from "./portable-host.ts";
 import { withWorkDir } from "./work.ts";
 
@@ -55,7 +48,7 @@ export async function importSnapshot(
   deadline: Deadline,
 ): Promise<Snapshot> {
   if (wanted !== undefined) requireSnapshotName(wanted);
-  return await withWorkDir(home, async (work, publish) => {
+  return await withWorkDir(home, async (work, keep) => {
     const taken = new Taking(home, work, { name: wanted, trust }, deadline);
     try {
       await pipeline(
@@ -72,11 +65,7 @@ export async function importSnapshot(
     } finally {
       await taken.close();
     }
-    const manifest = taken.manifest();
-    writeFileSync(work.manifest, JSON.stringify(manifest), { mode: 0o600 });
-    publish();
-    publishSnapshot(home.paths, work, manifest.name);
-    return findSnapshot(home.paths, manifest.name);
+    return keep(taken.manifest());
   });
 }
 

@@ -5,8 +5,7 @@ import { checkSnapshot, findSnapshot, type Snapshot } from "../../snapshots/snap
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
-import type { Started } from "../lifecycle/start.ts";
-import { startVm } from "../lifecycle/start.ts";
+import { type Started, startNewVm } from "../lifecycle/start.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
 import { makeFrom } from "./make-from.ts";
@@ -29,9 +28,7 @@ export async function restoreSnapshot(
   const { spec } = snapshot.manifest;
   const { disk } = snapshot.files;
   await makeFrom(home, { spec, disk, origin: `snapshot ${name}` }, vm, own, deadline);
-  const started = await startVm(home, vm, deadline, { saved });
-  if (started !== undefined) return started;
-  throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
+  return await startNewVm(home, vm, deadline, { saved });
 }
 
 /** @throws SmolVMError SNAPSHOT_INCOMPATIBLE */

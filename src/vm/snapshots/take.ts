@@ -1,21 +1,13 @@
-import { writeFileSync } from "node:fs";
 import { invalidOption } from "../../config/checks.ts";
 import { SmolVMError } from "../../errors.ts";
-import { failpoint } from "../../host/failpoint.ts";
 import { hashOf, stampOf } from "../../snapshots/manifest.ts";
-import type { SavedFiles } from "../../snapshots/saved.ts";
+import { type SavedFiles, settleFiles } from "../../snapshots/saved.ts";
 import {
   SNAPSHOT_FORMAT,
   type SnapshotKind,
   type SnapshotManifest,
 } from "../../snapshots/snapshot-manifest.ts";
-import {
-  findSnapshot,
-  publishSnapshot,
-  requireFreeName,
-  requireSnapshotName,
-  type Snapshot,
-} from "../../snapshots/snapshots.ts";
+import { requireFreeName, requireSnapshotName, type Snapshot } from "../../snapshots/snapshots.ts";
 import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { checkNames } from "../../util/check-names.ts";
@@ -24,7 +16,7 @@ import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
-import { captureDisk, captureMachine, settleFiles } from "./capture.ts";
+import { captureDisk, captureMachine } from "./capture.ts";
 import { withWorkDir } from "./work.ts";
 
 /** @throws SmolVMError CONFIG_INVALID */
@@ -47,7 +39,7 @@ export async function takeSnapshot(
 ): Promise<Snapshot> {
   requireSnapshotName(name);
   requireFreeName(home.paths, name);
-  return await withWorkDir(home, async (work, publish) => {
+  return await withWorkDir(home, async (work, keep) => {
     const manifest = await withLock(home, vm.id, deadline, async (record) => {
       if (!record) throw deletedError(vm);
       return kind === "full"
@@ -55,11 +47,7 @@ export async function takeSnapshot(
         : await takeDisk(home, record, work, name, deadline);
     });
     deadline.check();
-    writeFileSync(work.manifest, JSON.stringify(manifest), { mode: 0o600 });
-    failpoint("before snapshot");
-    publish();
-    publishSnapshot(home.paths, work, name);
-    return findSnapshot(home.paths, name);
+    return keep(manifest);
   });
 }
 

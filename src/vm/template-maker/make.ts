@@ -1,9 +1,7 @@
 import {
-  chmodSync,
   chownSync,
   closeSync,
   existsSync,
-  fdatasyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -26,6 +24,7 @@ import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { acquireLock } from "../../images/store/build-lock.ts";
 import { templateFiles, templateLayout } from "../../snapshots/layout.ts";
 import { hashOf, stampOf, type TemplateManifest } from "../../snapshots/manifest.ts";
+import { settleFiles } from "../../snapshots/saved.ts";
 import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "../../snapshots/store.ts";
 import { openStore } from "../../store/store.ts";
 import { Deadline } from "../../util/deadline.ts";
@@ -188,15 +187,9 @@ function makeEmpty(path: string, bytes: number): void {
 
 /** The memory is written out, ours again, and nobody's to write. */
 function settle(path: string): void {
-  const file = openSync(path, "r+");
-  try {
-    fdatasyncSync(file);
-  } finally {
-    closeSync(file);
-  }
   const uid = process.getuid?.();
   if (uid === 0) chownSync(path, 0, 0); // a VMM with a uid of its own wrote it
-  chmodSync(path, 0o444); // it lies in a directory that nobody else may enter
+  settleFiles([path]);
 }
 
 /** Makes room: those that were not used for longest go. */
