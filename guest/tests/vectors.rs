@@ -116,6 +116,7 @@ fn network_json(n: &Network) -> Value {
         .int("mtu", n.mtu.into())
         .bytes("ipv6_address", n.ipv6_address)
         .bytes("ipv6_gateway", n.ipv6_gateway)
+        .bytes("mac", n.mac)
         .done()
 }
 

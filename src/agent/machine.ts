@@ -40,6 +40,8 @@ export interface MachineIdentity {
   /** 32 hex digits */
   readonly machineId?: string | undefined;
   readonly network?: GuestNetwork | undefined;
+  /** the network card's own address, 6 bytes; it goes with `network` */
+  readonly mac?: Uint8Array | undefined;
   /** size of the writable disk, to grow its file system to */
   readonly diskBytes?: number | undefined;
   /** 32 hex digits, another for each machine that goes on from one memory: what a guest's programs can tell that by */
@@ -105,6 +107,7 @@ export async function configure(
     hostname,
     machineId,
     network,
+    mac,
     diskBytes,
     generation,
     limits: commandLimits,
@@ -137,6 +140,7 @@ export async function configure(
                   gateway: Buffer.from(network.gateway),
                   dns: network.dns.map((server) => Buffer.from(server)),
                   mtu: network.mtu,
+                  mac,
                 },
           diskBytes,
           generation: bytes(generation),

@@ -1,5 +1,5 @@
 /**
- * The address of every guest's network card: locally administered. Each card is alone on its network, be that a tap or
- * QEMU's own, so all may have the same one, and a restored guest need not change it.
+ * The address that every machine's network card is made with: locally administered. It is in the state that others go on from, so it is the same in
+ * all; each guest gives its card one of its own when it is told who it is (vm/lifecycle/identity.ts), before the card is up.
  */
 export const GUEST_MAC = "52:54:00:73:6d:6c";

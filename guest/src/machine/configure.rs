@@ -11,7 +11,7 @@ use crate::wire::messages::{code, Configure, Failure};
 /// Entropy taken at most, in bytes.
 const MAX_ENTROPY: usize = 512;
 
-/// Applies the fields that are present, in an order in which each needs only those before it.
+/// Applies the fields that are present, in an order in which each needs only those before it; the machine's id is only looked at.
 pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure> {
     if role != Role::Init {
         return refuse(request);
@@ -32,8 +32,8 @@ pub fn apply(request: &Configure, role: Role, disk: &Disk) -> Result<(), Failure
     if !request.hostname.is_empty() {
         set_hostname(request.hostname)?;
     }
-    if !request.machine_id.is_empty() {
-        set_machine_id(request.machine_id)?;
+    if !request.machine_id.is_empty() && !is_id(request.machine_id) {
+        return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
     }
     if let Some(network) = &request.network {
         crate::machine::network::apply(network)?;
@@ -141,9 +141,12 @@ fn set_generation(id: &[u8]) -> Result<(), Failure> {
     write_setting(c"/run/smolvm/generation", &[id, b"\n"].concat(), 0o444)
 }
 
-fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
-    if !is_id(id) {
-        return Err(Failure::new(code::INVALID, "the machine id is not 32 lower-case hex digits"));
-    }
+/// The machine has that id already.
+pub fn is_machine(id: &[u8]) -> bool {
+    sys::read_file(c"/etc/machine-id", 64).is_ok_and(|is| is.trim_ascii() == id)
+}
+
+/// Makes the machine the one with that id.
+pub fn set_machine_id(id: &[u8]) -> Result<(), Failure> {
     write_setting(c"/etc/machine-id", &[id, b"\n"].concat(), 0o444)
 }

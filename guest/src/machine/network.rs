@@ -62,6 +62,32 @@ fn bring_up(fd: &Fd, name: &[u8]) -> Res<()> {
     ioctl(fd, libc::SIOCSIFFLAGS, &mut r)
 }
 
+/// Gives a network card an address of its own. One that is up goes down for it: what it knows of the network, and addresses that follow from
+/// the old one (IPv6 link-local), were another machine's.
+fn set_mac(fd: &Fd, name: &[u8], mac: [u8; 6]) -> Res<()> {
+    let mut r = request(name);
+    ioctl(fd, libc::SIOCGIFHWADDR, &mut r)?;
+    // SAFETY: the call above filled in the address.
+    let was = unsafe { r.ifr_ifru.ifru_hwaddr };
+    let wanted = mac.map(|byte| byte as libc::c_char);
+    if was.sa_data[..6] == wanted {
+        return Ok(());
+    }
+    let mut flags = request(name);
+    ioctl(fd, libc::SIOCGIFFLAGS, &mut flags)?;
+    // SAFETY: the call above filled in the flags.
+    unsafe {
+        if flags.ifr_ifru.ifru_flags & libc::IFF_UP as i16 != 0 {
+            flags.ifr_ifru.ifru_flags &= !(libc::IFF_UP as i16);
+            ioctl(fd, libc::SIOCSIFFLAGS, &mut flags)?;
+        }
+    }
+    r.ifr_ifru.ifru_hwaddr = was;
+    // SAFETY: the address was filled in above, and is plain data.
+    unsafe { r.ifr_ifru.ifru_hwaddr.sa_data[..6].copy_from_slice(&wanted) };
+    ioctl(fd, libc::SIOCSIFHWADDR, &mut r)
+}
+
 /// The loopback interface, at boot.
 pub fn loopback_up() -> Res<()> {
     bring_up(&socket(libc::AF_INET)?, b"lo")
@@ -98,6 +124,10 @@ pub fn apply(network: &Network) -> Result<(), Failure> {
     }
     let did = |what: &'static str| move |e: Errno| failure(&[what.as_bytes(), b" of ", name].concat(), e);
     let fd = socket(libc::AF_INET).map_err(did("cannot open a socket for the network"))?;
+    if !network.mac.is_empty() {
+        let mac = network.mac.try_into().map_err(|_| invalid("not an address of a network card:", network.mac))?;
+        set_mac(&fd, name, mac).map_err(did("cannot set the card's address"))?;
+    }
     if network.mtu != 0 {
         let mut r = request(name);
         r.ifr_ifru.ifru_mtu = network.mtu as i32;

@@ -6,6 +6,7 @@ use crate::machine::disk::Disk;
 use crate::machine::role::Role;
 use crate::machine::slow_mounts;
 use crate::serve::commands::Commands;
+use crate::serve::host_keys::HostKeys;
 use crate::serve::listeners::Listeners;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::signals;
@@ -25,6 +26,7 @@ pub struct Agent {
     pub configured: bool,
     /// its memory is, or was, captured: until it has an identity of its own, nothing runs
     pub held: bool,
+    pub host_keys: HostKeys,
     pub host_clock: HostClock,
     pub disk: Disk,
     pub shutdown: Option<Shutdown>,
@@ -50,6 +52,7 @@ impl Agent {
             boot_id: boot_id.trim_ascii().to_vec(),
             configured: false,
             held: false,
+            host_keys: HostKeys::default(),
             host_clock: HostClock::default(),
             disk: Disk::default(),
             shutdown: None,

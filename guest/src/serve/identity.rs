@@ -44,6 +44,11 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
     // The clock is set before the rest, which takes its time.
     let now_ms = sys::now_ms();
     configure::apply(settings, agent.role, &agent.disk)?;
+    if !settings.machine_id.is_empty() && !configure::is_machine(settings.machine_id) {
+        agent.host_keys.renew()?;
+        // Last: who dies before has them made again.
+        configure::set_machine_id(settings.machine_id)?;
+    }
     agent.configured = true;
     agent.mux.fork_at = Some(now_ms + AHEAD_MS);
     if settings.clock_s != 0 {

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod deadlines;
 pub mod event_loop;
 pub mod forward;
+pub mod host_keys;
 pub mod identity;
 pub mod input;
 pub mod listeners;

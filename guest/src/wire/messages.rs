@@ -419,6 +419,7 @@ pub struct Network<'a> {
     pub mtu: u32,
     pub ipv6_address: &'a [u8],
     pub ipv6_gateway: &'a [u8],
+    pub mac: &'a [u8],
 }
 
 impl<'a> Network<'a> {
@@ -434,6 +435,7 @@ impl<'a> Network<'a> {
                 5 => request.mtu = value.u32()?,
                 6 => request.ipv6_address = value.bytes()?,
                 7 => request.ipv6_gateway = value.bytes()?,
+                8 => request.mac = value.bytes()?,
                 _ => {}
             }
         }

@@ -403,6 +403,7 @@ export interface Network {
   mtu: number;
   ipv6Address: Uint8Array;
   ipv6Gateway: Uint8Array;
+  mac: Uint8Array;
 }
 export const Network: Schema<Network> = message("Network", [
   [1, "interface", "bytes"],
@@ -412,6 +413,7 @@ export const Network: Schema<Network> = message("Network", [
   [5, "mtu", "uint32"],
   [6, "ipv6Address", "bytes"],
   [7, "ipv6Gateway", "bytes"],
+  [8, "mac", "bytes"],
 ]);
 
 export interface Mount {

@@ -17,15 +17,16 @@ export async function giveIdentity(
   deadline: Deadline,
 ): Promise<MachineInfo> {
   const { spec } = record;
-  return await configure(
+  const info = await configure(
     session,
     {
       entropy: randomBytes(64),
       clockMs: Date.now(),
       hostname: spec.hostname,
       // The same over all starts of this sandbox, different from every other's.
-      machineId: createHash("sha256").update(`smolvm machine ${record.id}`).digest("hex").slice(0, 32),
+      machineId: own("machine", record).toString("hex"),
       network,
+      mac: macOf(record),
       // A disk of the user's own is not ours to grow.
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
       generation: randomBytes(16).toString("hex"),
@@ -36,4 +37,35 @@ export async function giveIdentity(
     },
     deadline.limits,
   );
+  return await onTime(session, info, deadline);
+}
+
+/** A clock may be behind by so much when its guest was told the time, in ms: on a busy host that takes long. */
+const CLOCK_MAX_LATE_MS = 50;
+const CLOCK_TRIES = 3;
+
+/**
+ * Tells a guest the time, which stood still with it.
+ * @throws SmolVMError as configure
+ */
+export async function tellTime(session: AgentSession, deadline: Deadline): Promise<void> {
+  await onTime(session, await configure(session, { clockMs: Date.now() }, deadline.limits), deadline);
+}
+
+/** Tells a guest the time again that got it late. */
+async function onTime(session: AgentSession, told: MachineInfo, deadline: Deadline): Promise<MachineInfo> {
+  let info = told;
+  for (let tries = 0; tries < CLOCK_TRIES && Date.now() - info.clock.getTime() > CLOCK_MAX_LATE_MS; tries++)
+    info = await configure(session, { clockMs: Date.now() }, deadline.limits);
+  return info;
+}
+
+/** The address of a sandbox's network card: locally administered, and another's in one of 2^40 cases. */
+function macOf(record: VmRecord): Buffer {
+  return Buffer.concat([Buffer.from([0x52]), own("network card", record).subarray(0, 5)]);
+}
+
+/** 16 bytes that are the same over all starts of a sandbox. */
+function own(what: string, { id }: VmRecord): Buffer {
+  return createHash("sha256").update(`smolvm ${what} ${id}`).digest().subarray(0, 16);
 }

@@ -221,7 +221,8 @@ async function launch(
   const { commands } = await giveIdentity(
     session,
     record,
-    { network: tap?.network ?? record.spec.guestNetwork, mounts },
+    // A template's card stays down: who goes on from it has another address, and need not take it down for that.
+    { network: recordTo === undefined ? (tap?.network ?? record.spec.guestNetwork) : undefined, mounts },
     deadline,
   );
   failpoint("before running");

@@ -10,6 +10,7 @@ import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { requireFeature } from "../lifecycle/features.ts";
+import { tellTime } from "../lifecycle/identity.ts";
 import { pauseMachine, resumeMachine } from "../lifecycle/pause.ts";
 import { controlSession } from "../machine/go-on.ts";
 import { noteStep } from "../recovery/step.ts";
@@ -115,7 +116,9 @@ async function captureHeld(
 /** What was frozen goes on. @throws SmolVMError if it does not, unless something else has failed before: that is the one to tell */
 async function goOn(home: Home, { id }: VmRecord, session: AgentSession, failure: unknown): Promise<void> {
   try {
-    await release(session, Deadline.within(RELEASE_MS, "letting the sandbox go on").limits);
+    const deadline = Deadline.within(RELEASE_MS, "letting the sandbox go on");
+    await release(session, deadline.limits);
+    await tellTime(session, deadline);
     home.store.vms.settle(id);
   } catch (error) {
     if (failure === undefined) throw error; // and whoever looks next tries again: the step stays noted
