@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the native programs into native/: the guest agent and the host-side monitor, static, for x86-64 and ARM64, and
-# the library that a QEMU older than 8.2 is started with (monitor/preload/).
+# the libraries that some QEMUs are started with (monitor/preload/).
 #
 # With rustup the musl targets are used (and installed where they are missing); the linker is Rust's own, so that no
 # cross compiler is needed. Without rustup (Debian's rustc-web, cargo-web and libstd-rust-web-dev) the programs are
@@ -40,7 +40,7 @@ wanted=$({ rustc --version && printf '%s\n' "$made_of"; } | sha256sum | cut -d' 
 mkdir -p native
 
 up_to_date() {
-  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ -e "native/readonly-memory-$1.so" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
+  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ -e "native/readonly-memory-$1.so" ] && [ -e "native/public-only-$1.so" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
 }
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }
@@ -90,9 +90,9 @@ install_program() {
   mv -f "$2.new" "$2"
 }
 
-# A library without a C library: of the one in whose program it is loaded it takes two functions.
-build_preload() {
-  local arch=$1 variable linker flags=()
+# Libraries without a C library: of the one in whose program they are loaded they take two functions.
+build_preloads() {
+  local arch=$1 variable linker name flags=()
   variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
   linker=${variable}_LINKER
   if [ "${!linker:-}" = rust-lld ]; then
@@ -101,9 +101,11 @@ build_preload() {
     flags=(-C "linker=${!linker:-cc}" -C "link-args=-nostdlib -nostartfiles")
   fi
   [ -z "${sysroot:-}" ] || flags+=(--sysroot "$sysroot")
-  rustc --edition 2021 --crate-type cdylib --target "$target" -C panic=abort -C opt-level=s -C strip=symbols \
-    -C target-feature=-crt-static "${flags[@]}" -o "$out/readonly-memory.so" monitor/preload/readonly_memory.rs
-  install_program "$out/readonly-memory.so" "native/readonly-memory-$arch.so"
+  for name in readonly-memory public-only; do
+    rustc --edition 2021 --crate-type cdylib --target "$target" -C panic=abort -C opt-level=s -C strip=symbols \
+      -C target-feature=-crt-static "${flags[@]}" -o "$out/$name.so" "monitor/preload/${name/-/_}.rs"
+    install_program "$out/$name.so" "native/$name-$arch.so"
+  done
 }
 
 for arch in "${arches[@]}"; do
@@ -124,7 +126,7 @@ for arch in "${arches[@]}"; do
   out="${CARGO_TARGET_DIR:-target}/$target/release"
   install_program "$out/smolvm-agent" "native/agent-$arch"
   install_program "$out/smolvm-monitor" "native/monitor-$arch"
-  build_preload "$arch"
+  build_preloads "$arch"
   printf '%s\n' "$made_of" >"native/.sources-$arch"
   printf '%s\n' "$wanted" >"native/.stamp-$arch"
   say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes"

@@ -110,6 +110,8 @@ install_system_packages() {
   esac
   need qemu-img qemu-utils
   need bwrap bubblewrap
+  need pasta passt
+  need nft nftables
   need mmdebstrap mmdebstrap
   need tar2sqfs squashfs-tools-ng
   need mke2fs e2fsprogs

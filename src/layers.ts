@@ -99,7 +99,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   // siblings
   backends: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
-  network: { imports: [], types: ["config"] },
+  network: { imports: ["isolation", "host", "errors"], types: ["config"] },
   // machines' memory, as it lies on the disk: templates and what users save
   snapshots: { imports: ["errors"], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
@@ -163,6 +163,7 @@ export const PURE: readonly string[] = [
   "errors.ts",
   "host/environment.ts",
   "host/linux/vmm-uids.ts",
+  "host/monitor/own-network.ts",
   "host/monitor/wrapper-mark.ts",
   "isolation/bwrap-args.ts",
   "isolation/enclose.ts",
@@ -172,7 +173,10 @@ export const PURE: readonly string[] = [
   "isolation/tier.ts",
   "isolation/view.ts",
   "layers.ts",
+  "network/open-rules.ts",
   "network/plan.ts",
+  "network/render-nft.ts",
+  "network/render-preload.ts",
   "rooms.ts",
   "supervisor/expiry.ts",
   "util/command-limits.ts",

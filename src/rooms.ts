@@ -51,7 +51,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     snapshots: ["lifecycle", "templates", "recovery", "machine", "home"],
     // what sandboxes are asked about
     diagnosis: ["info", "channel", "machine", "home"],
-    info: ["disks", "isolation", "recovery", "home"],
+    info: ["disks", "recovery", "home"],
     // the verbs: create, start, stop, remove
     lifecycle: [
       "templates",

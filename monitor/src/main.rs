@@ -6,6 +6,7 @@ mod enter;
 mod extents;
 mod log;
 mod memory;
+mod network;
 mod options;
 mod run;
 mod sys;
@@ -15,7 +16,8 @@ mod tsc;
 use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
-[--die-with-parent] [--held] [--cgroup DIR] [--wrapped] -- PROGRAM ARGS...\n       \
+[--die-with-parent] [--held] [--cgroup DIR] [--wrapped] [NETWORK] -- PROGRAM ARGS...\n       \
+smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]...\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
 smolvm-monitor copy FROM TO\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
@@ -29,6 +31,10 @@ fn main() {
         },
         Some(b"enter") => match enter::parse(args) {
             Some(options) => enter::enter(&options),
+            None => usage(),
+        },
+        Some(b"network") => match network::parse(args) {
+            Some(options) => network::prove(&options),
             None => usage(),
         },
         Some(b"own-tap") => match tap::parse(args) {

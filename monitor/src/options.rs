@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::network;
+
 pub struct Options {
     pub console: PathBuf,
     pub stderr: PathBuf,
@@ -17,6 +19,8 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// the program runs the one that is meant, and that one says itself which process it is (enter.rs)
     pub wrapped: bool,
+    /// a network of its own
+    pub network: Option<network::Options>,
     pub command: Vec<OsString>,
 }
 
@@ -24,6 +28,7 @@ pub struct Options {
 pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
     let (mut console, mut stderr, mut exit, mut max_bytes, mut cgroup) = (None, None, None, None, None);
     let (mut die_with_parent, mut held, mut wrapped) = (false, false, false);
+    let mut network = network::Reader::default();
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"--console" => console = Some(args.next()?.into()),
@@ -35,7 +40,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
             b"--cgroup" => cgroup = Some(args.next()?.into()),
             b"--wrapped" => wrapped = true,
             b"--" => break,
-            _ => return None,
+            name => network.take(name, || args.next())?.then_some(())?,
         }
     }
     let command: Vec<OsString> = args.collect();
@@ -51,6 +56,7 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
         held,
         cgroup,
         wrapped,
+        network: network.finish()?,
         command,
     })
 }

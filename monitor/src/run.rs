@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::enter::TELL_FD;
 use crate::log::Log;
+use crate::network::{Network, Streams};
 use crate::options::Options;
 use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking, wall_ms};
 
@@ -76,6 +77,7 @@ struct Running {
     console_log: Log,
     messages_log: Log,
     exit: ExitFile,
+    network: Option<Network>,
 }
 
 fn start(options: &Options) -> Result<Running, StartError> {
@@ -115,13 +117,31 @@ fn start(options: &Options) -> Result<Running, StartError> {
     }
     let tell = if options.wrapped { Some(credential_pair().map_err(failed("cannot make a socket"))?) } else { None };
     let (told, teller) = tell.map_or((None, None), |(told, teller)| (Some(told), Some(teller)));
-    let spawned = spawn(options, &null, &console_end, &messages_end, teller).and_then(|child| match &told {
-        None => Ok((child, child)),
-        Some(told) => Ok((child, wait_for_word(options, child, told, &messages)?)),
+    let mut network = match begin_network(options, &null, &messages_end, &messages) {
+        Ok(network) => network,
+        Err(error) => {
+            exit.release();
+            return Err(error);
+        }
+    };
+    let ends = [&null, &console_end, &messages_end];
+    let spawned = spawn(options, ends, teller, network.as_ref()).and_then(|child| {
+        // While the program starts, the network is connected.
+        if let Some(Err(failed)) = network.as_mut().map(Network::connect) {
+            kill(child);
+            return Err(network_error(failed, &messages));
+        }
+        match &told {
+            None => Ok((child, child)),
+            Some(told) => Ok((child, wait_for_word(options, child, told, &messages)?)),
+        }
     });
     let (child, pid) = match spawned {
         Ok(started) => started,
         Err(error) => {
+            if let Some(network) = &mut network {
+                network.end();
+            }
             exit.release();
             return Err(error);
         }
@@ -140,6 +160,7 @@ fn start(options: &Options) -> Result<Running, StartError> {
         console_log,
         messages_log,
         exit,
+        network,
     })
 }
 
@@ -149,19 +170,47 @@ fn wait_for_word(options: &Options, child: i32, told: &OwnedFd, messages: &Owned
     if let Some(pid) = read_writer(told.as_raw_fd()).map_err(failed("cannot learn the program's process"))? {
         return Ok(pid);
     }
-    // SAFETY: our own child, which has closed its end: it is ending, or is not what it should be.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, std::ptr::null_mut(), 0);
-    }
+    kill(child); // it has closed its end: it is ending, or is not what it should be
+    let name = options.command[0].to_string_lossy();
+    Err(StartError { what: format!("{name} did not run its program: {}", said(messages)), errno: libc::ECHILD })
+}
+
+/// What was written as messages so far, of it the first part.
+fn said(messages: &OwnedFd) -> String {
     let mut said = [0u8; 1000];
     let length = match set_nonblocking(messages.as_raw_fd()) {
         Ok(()) => read(messages.as_raw_fd(), &mut said).unwrap_or(0),
         Err(_) => 0,
     };
-    let name = options.command[0].to_string_lossy();
-    let said = String::from_utf8_lossy(&said[..length]);
-    Err(StartError { what: format!("{name} did not run its program: {}", said.trim()), errno: libc::ECHILD })
+    String::from_utf8_lossy(&said[..length]).trim().to_owned()
+}
+
+fn kill(child: i32) {
+    // SAFETY: our own child, which is not reaped yet.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
+
+/// The network that the program shall have of its own, if it shall; its packet filter is being made.
+fn begin_network(
+    options: &Options,
+    null: &OwnedFd,
+    messages_end: &OwnedFd,
+    messages: &OwnedFd,
+) -> Result<Option<Network>, StartError> {
+    let Some(wanted) = &options.network else { return Ok(None) };
+    let again = |fd: &OwnedFd| fd.try_clone().map_err(|e| failed("cannot keep a file open")(e.raw_os_error().unwrap_or(0)));
+    let members = options.cgroup.as_deref().map(open_members).transpose()?;
+    let streams = Streams { null: again(null)?, messages: again(messages_end)?, members };
+    Network::begin(wanted, streams).map(Some).map_err(|failed| network_error(failed, messages))
+}
+
+fn network_error((what, errno): (&str, i32), messages: &OwnedFd) -> StartError {
+    let said = said(messages);
+    let colon = if said.is_empty() { "" } else { ": " };
+    StartError { what: format!("{what}{colon}{said}"), errno }
 }
 
 fn null() -> Result<OwnedFd, i32> {
@@ -188,10 +237,9 @@ fn block_signals() -> Result<OwnedFd, i32> {
 
 fn spawn(
     options: &Options,
-    null: &OwnedFd,
-    out: &OwnedFd,
-    err: &OwnedFd,
+    ends: [&OwnedFd; 3],
     teller: Option<OwnedFd>,
+    network: Option<&Network>,
 ) -> Result<i32, StartError> {
     let name = options.command[0].to_string_lossy().into_owned();
     let arguments: Vec<CString> = options
@@ -212,13 +260,14 @@ fn spawn(
         let monitor = libc::getpid();
         let pid = check(libc::fork()).map_err(failed("cannot start a process"))?;
         if pid == 0 {
-            let stdio = [null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
             let raw = |fd: &OwnedFd| fd.as_raw_fd();
+            let stdio = ends.map(raw);
             let descriptors = Descriptors {
                 stdio,
                 status: raw(&status_end),
                 members: members.as_ref().map(raw),
                 teller: teller.as_ref().map(raw),
+                network,
             };
             child(monitor, &pointers, &descriptors);
         }
@@ -245,7 +294,7 @@ fn open_members(cgroup: &Path) -> Result<OwnedFd, StartError> {
 }
 
 /// What a child needs of ours.
-struct Descriptors {
+struct Descriptors<'a> {
     stdio: [RawFd; 3],
     /// where it says why it cannot run the program
     status: RawFd,
@@ -253,9 +302,10 @@ struct Descriptors {
     members: Option<RawFd>,
     /// where the program within a wrapper says its pid
     teller: Option<RawFd>,
+    network: Option<&'a Network>,
 }
 
-unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descriptors) -> ! {
+unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descriptors<'_>) -> ! {
     // Out of the way of the number that the program expects.
     let status = libc::fcntl(fds.status, libc::F_DUPFD_CLOEXEC, TELL_FD + 1);
     let fail = |error: i32| -> ! {
@@ -271,6 +321,14 @@ unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descripto
     // "0": the process that writes it (cgroups(7)).
     if fds.members.is_some_and(|members| libc::write(members, b"0".as_ptr().cast(), 1) != 1) {
         fail(errno());
+    }
+    if let Some(Err(error)) = fds.network.map(Network::join) {
+        fail(error);
+    }
+    // Joining may have made the kernel forget it.
+    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    if libc::getppid() != monitor {
+        libc::_exit(1);
     }
     for (target, &fd) in fds.stdio.iter().enumerate() {
         libc::dup2(fd, target as i32);
@@ -307,6 +365,7 @@ fn announce(pid: i32) {
 impl Running {
     /// Copies output until the program ends, then writes down how.
     fn follow(&mut self) {
+        let mut patience = None;
         loop {
             let entry = |fd: Option<RawFd>| libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
             let mut polled = [
@@ -315,7 +374,7 @@ impl Running {
                 entry(self.messages.as_ref().map(AsRawFd::as_raw_fd)),
             ];
             // SAFETY: three entries. An error can only be an interruption.
-            unsafe { libc::poll(polled.as_mut_ptr(), 3, -1) };
+            unsafe { libc::poll(polled.as_mut_ptr(), 3, patience.unwrap_or(-1)) };
             if polled[1].revents != 0 {
                 copy(&mut self.console, &mut self.console_log, 1);
             }
@@ -325,13 +384,26 @@ impl Running {
             if polled[0].revents != 0 {
                 self.on_signals();
                 if let Some(status) = self.ended() {
+                    if let Some(network) = &mut self.network {
+                        network.end();
+                    }
                     copy(&mut self.console, &mut self.console_log, REST_READS);
                     copy(&mut self.messages, &mut self.messages_log, REST_READS);
                     self.reap_rest();
                     return self.exit.write(self.pid, status);
                 }
             }
+            patience = self.tend_network();
         }
+    }
+
+    /// Milliseconds after which it wants to be looked after again.
+    fn tend_network(&mut self) -> Option<i32> {
+        let (wait, ended) = self.network.as_mut()?.tend();
+        if ended {
+            self.messages_log.append(b"smolvm-monitor: the network's connector has ended; it is started again\n");
+        }
+        wait.map(|wait| wait.as_millis() as i32 + 1)
     }
 
     fn on_signals(&self) {

@@ -32,6 +32,18 @@ is_rhel() {
   esac
 }
 
+# Releases before these have no passt: there an open network is filtered within QEMU. RHEL's QEMU is not used at all.
+has_passt() {
+  local version
+  version=$(os_release VERSION_ID)
+  case $(os_release ID) in
+    debian) [ "${version%%.*}" -ge 12 ] 2>/dev/null || [ -z "$version" ] ;;
+    ubuntu) [ "${version%%.*}" -ge 23 ] 2>/dev/null || [ -z "$version" ] ;;
+    fedora | arch | opensuse-tumbleweed) ;;
+    *) false ;;
+  esac
+}
+
 # wanted_packages MANAGER: lines "PROGRAM-OR-FILE PACKAGE": the package is wanted where the program or file is missing
 wanted_packages() {
   local arch
@@ -53,6 +65,7 @@ wanted_packages() {
   if [ "$1" = dnf ]; then echo ip iproute; else echo ip iproute2; fi
   echo nft nftables
   echo bwrap bubblewrap
+  if has_passt; then echo pasta passt; fi
   echo modprobe kmod
   echo curl curl
   echo tar tar
@@ -101,7 +114,7 @@ set_up_packages() {
       good "packages: QEMU, ip, nft and bubblewrap are here"
       return
     fi
-    remark "this distribution's package manager is not known here: install QEMU ($(uname -m)), qemu-img, iproute2, nftables and bubblewrap by hand"
+    remark "this distribution's package manager is not known here: install QEMU ($(uname -m)), qemu-img, iproute2, nftables, bubblewrap and passt by hand"
     missing=$((missing + 1))
     return
   fi

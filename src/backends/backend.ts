@@ -1,5 +1,6 @@
 import type { Arch, BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/files/filenames.ts";
+import type { OwnNetwork } from "../host/monitor/own-network.ts";
 import type { VmmIdentity } from "../host/process/process-identity.ts";
 import type { Enclosure } from "../isolation/enclosure.ts";
 import type { Deadline } from "../util/deadline.ts";
@@ -11,10 +12,26 @@ export interface LaunchOptions {
   readonly lifetime: Lifetime;
   /** the interface behind the machine's network card, where that is a tap: leased, and of this host's network namespace */
   readonly tap?: string | undefined;
+  /** how its user-mode network is filtered, if it has one; absent members: not by that */
+  readonly userNetwork?: UserNetworkMeans | undefined;
   /** what is put around the VMM */
   readonly enclosure: Enclosure;
   /** absent: memory of its own, and a boot */
   readonly memory?: GuestMemory | undefined;
+}
+
+/** What filters a machine's user-mode network. */
+export interface UserNetworkMeans {
+  /** the network that its VMM is started in; absent: the host's */
+  readonly own?: OwnNetwork | undefined;
+  /** what is loaded before its VMM */
+  readonly preload?: Preload | undefined;
+}
+
+/** A library that is loaded before a VMM, and the variables that it reads. */
+export interface Preload {
+  readonly library: string;
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** A file that is a guest's memory. */

@@ -12,6 +12,16 @@ import type {
   TemplateUse,
 } from "./spec.ts";
 
+/** A network, in more than its name. */
+export interface NetworkOptions {
+  mode: NetworkMode;
+  /**
+   * with `open` on QEMU's user-mode network: nothing is kept from the guest that this host reaches, its own services and private networks
+   * included. Default: false
+   */
+  unfiltered?: boolean;
+}
+
 /** A guest port to be reached on the host while the sandbox runs. */
 export interface PortForward {
   /** TCP port in the guest, 1-65535 */
@@ -66,8 +76,8 @@ export interface VMConfig {
   limits?: CommandLimits;
   /** default: the sandbox's name */
   hostname?: string;
-  /** `open` (default): outgoing connections, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `off`: no network card */
-  network?: NetworkMode | { mode: NetworkMode };
+  /** `open` (default): the public internet over IPv4, and not this machine or private networks, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `off`: no network card */
+  network?: NetworkMode | NetworkOptions;
   /** what is behind QEMU's network card: `slirp` (default): its user-mode network, which needs no set-up; `tap`: a tap with a packet filter (smolvm setup --configure-runtime), as on Firecracker */
   qemuNetwork?: NetworkCard;
   /** QEMU machine; default `auto`: microvm on x86_64, virt on aarch64 */

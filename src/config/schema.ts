@@ -114,6 +114,8 @@ function checkTogether(config: VMConfig): void {
       qemuNetwork,
       'is not for network "off": there is no network card then',
     );
+  if (qemuNetwork === "tap" && isUnfiltered(network))
+    throw invalidOption("network", network, "is unfiltered, and a tap never is: use qemuNetwork slirp");
   if (kernel !== undefined && kernelPath !== undefined)
     throw invalidOption("kernel", kernel, "excludes kernelPath: give one of them");
   if (limits?.memoryMib !== undefined && limits.memoryMib > (memSizeMib ?? DEFAULT_MEM_SIZE_MIB))
@@ -161,7 +163,12 @@ function isPolicy(network: unknown): boolean {
   if (network === "restricted") return true;
   if (typeof network !== "object" || network === null) return false;
   const policy = network as Record<string, unknown>;
-  return "allow" in policy || "deny" in policy || "unfiltered" in policy || policy.mode === "restricted";
+  return "allow" in policy || "deny" in policy || policy.mode === "restricted";
+}
+
+/** Whether all that the host reaches was asked for. */
+export function isUnfiltered(network: VMConfig["network"]): boolean {
+  return typeof network === "object" && network.unfiltered === true;
 }
 
 function policyNotBuilt(): SmolVMError {
@@ -173,9 +180,13 @@ function policyNotBuilt(): SmolVMError {
 
 function checkNetwork(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null) return oneOf("open", "off")(value);
-  const extra = Object.keys(value).find((key) => key !== "mode");
+  const extra = Object.keys(value).find((key) => key !== "mode" && key !== "unfiltered");
   if (extra) return `has the unknown key '${extra}'`;
-  return oneOf("open", "off")((value as { mode?: unknown }).mode);
+  const { mode, unfiltered } = value as { mode?: unknown; unfiltered?: unknown };
+  if (unfiltered !== undefined && typeof unfiltered !== "boolean")
+    return "has an 'unfiltered' that is neither true nor false";
+  if (unfiltered && mode !== "open") return "has an 'unfiltered' that is for the mode \"open\" alone";
+  return oneOf("open", "off")(mode);
 }
 
 /** As many as the machine microvm has room for beside its other devices, and more than anybody asked for. */

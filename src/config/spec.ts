@@ -7,6 +7,11 @@ export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "off";
 /** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/linux/taps.ts). */
 export type NetworkCard = "slirp" | "tap";
+/**
+ * What keeps a guest on QEMU's user-mode network from what it may not reach: a packet filter in a network namespace of QEMU's own, a
+ * filter within QEMU, or nothing.
+ */
+export type UserNetworkWay = "namespace" | "process" | "unfiltered";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";
 /** What stands around a VMM, from the least to the most. */
@@ -42,6 +47,15 @@ export interface ReachedIsolation {
   readonly fix?: string | undefined;
   /** why there are no limits, or not all, and what would change that; absent where that is the tier's matter */
   readonly whyNotLimited?: string | undefined;
+  /** absent: it has no user-mode network */
+  readonly userNetwork?: ReachedNetwork | undefined;
+}
+
+/** How the user-mode network of a machine that runs is filtered. */
+export interface ReachedNetwork {
+  readonly way: UserNetworkWay;
+  /** why it is not the better way, and what would change that; absent: it is the best, or what was asked for */
+  readonly whyNotNext?: string | undefined;
 }
 
 /** What commands may take of their sandbox at most. */
@@ -108,6 +122,8 @@ export interface MachineSpec {
   readonly network: NetworkMode;
   /** absent: there is none (network "off"), or, in records of earlier versions, QEMU's user-mode network */
   readonly networkCard?: NetworkCard | undefined;
+  /** its user-mode network is the host's own, and reaches all that the host reaches: asked for so; absent: no */
+  readonly unfiltered?: boolean | undefined;
   /**
    * how the guest finds its virtio devices on microvm: by ACPI tables, or on the kernel's command line, which is faster and
    * which only the fast kernel can; absent in records of earlier versions: by ACPI

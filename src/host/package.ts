@@ -101,14 +101,14 @@ export function nativeDir(): string {
   return join(packageDir(), "native");
 }
 
-/** What is built for the host (Linux only): the monitor, and what an old QEMU is started with (monitor/preload/). */
-export type HostProgram = "monitor" | "readonly-memory";
+/** What is built for the host (Linux only): the monitor, and what some QEMUs are started with (monitor/preload/). */
+export type HostProgram = "monitor" | "readonly-memory" | "public-only";
 
 /** Path of a native program (or library) for this host, or undefined where there is none. */
 export function nativeProgram(name: HostProgram): string | undefined {
   const arch = ARCH_NAMES[process.arch];
   if (process.platform !== "linux" || arch === undefined) return undefined;
-  const path = `${nativeDir()}/${name}-${arch}${name === "readonly-memory" ? ".so" : ""}`;
+  const path = `${nativeDir()}/${name}-${arch}${name === "monitor" ? "" : ".so"}`;
   return existsSync(path) ? path : undefined;
 }
 

@@ -74,10 +74,10 @@ async function findBubblewrap(host: IsolationHost, userNamespace: boolean): Prom
 /** That bubblewrap works here, and whether with a /proc. @throws Refused */
 async function provenProc(bubblewrap: Bubblewrap, cacheDir: string): Promise<boolean> {
   const key = [
-    ...[bubblewrap.path, bubblewrap.monitor].map(version),
+    ...[bubblewrap.path, bubblewrap.monitor].map(fileVersion),
     process.getuid?.(),
     hostBootId(),
-    ...namespaces(), // a container may share the rest with its host
+    ...ownNamespaces(["mnt", "user", "pid"]), // a container may share the rest with its host
     ...namespaceSettings(),
   ].join(" ");
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
@@ -101,11 +101,13 @@ class Refused extends Error {
   }
 }
 
-function namespaces(): string[] {
-  return ["mnt", "user", "pid"].map((name) => readlinkSync(`/proc/self/ns/${name}`));
+/** Those of this process. Linux only. */
+export function ownNamespaces(kinds: readonly string[]): string[] {
+  return kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`));
 }
 
-function version(path: string): string {
+/** What changes when a program is replaced. */
+export function fileVersion(path: string): string {
   const { size, mtimeMs, ino } = statSync(path);
   return [path, size, mtimeMs, ino].join(" ");
 }

@@ -10,6 +10,11 @@ export interface Refusal {
   readonly fix?: string | undefined;
 }
 
+/** A reason, and what would change it. Pure. */
+export function inWords({ reason, fix }: Refusal): string {
+  return fix === undefined ? reason : `${reason}. ${fix}`;
+}
+
 /** Bubblewrap as it works here, and whether it can mount a /proc; or why it does not. */
 export type BubblewrapFound =
   | { readonly bubblewrap: Bubblewrap; readonly proc: boolean }

@@ -1,4 +1,4 @@
-import type { GuestNetwork, NetworkCard, NetworkMode } from "../config/spec.ts";
+import type { GuestNetwork, NetworkCard, NetworkMode, UserNetworkWay } from "../config/spec.ts";
 
 /**
  * The addresses of QEMU's user-mode network (slirp): the guest, the gateway and the name server are fixed by its
@@ -24,10 +24,27 @@ export function tapNetwork(
   return { interface: "eth0", address: `${address(2)}/30`, gateway: address(1), dns: pool.dns };
 }
 
-/** One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure. */
-export function networkNote(mode: NetworkMode, card: NetworkCard | undefined): string {
+/**
+ * One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure.
+ * @param way of a user-mode network: how it is filtered; undefined: it was not started yet
+ */
+export function networkNote(
+  mode: NetworkMode,
+  card: NetworkCard | undefined,
+  way: UserNetworkWay | undefined,
+): string {
   if (mode === "off") return "no network card";
-  return card === "tap"
-    ? "a tap with a packet filter: reaches public IPv4 addresses, not this host, private networks or other sandboxes; nothing reaches in"
-    : "user-mode network: reaches what this host reaches, its own services (as 10.0.2.2) and private networks included; nothing reaches in";
+  if (card === "tap") return `a tap with a packet filter: ${PUBLIC_ONLY}`;
+  return USER_NETWORK_NOTES[way ?? "undecided"];
 }
+
+const PUBLIC_ONLY =
+  "reaches public IPv4 addresses, not this host, private networks or other sandboxes; nothing reaches in";
+
+const USER_NETWORK_NOTES: Readonly<Record<UserNetworkWay | "undecided", string>> = {
+  namespace: `user-mode network in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,
+  process: `user-mode network, filtered within QEMU and no further: ${PUBLIC_ONLY}`,
+  unfiltered:
+    "user-mode network, unfiltered: reaches what this host reaches, its own services (as 10.0.2.2) and private networks included; nothing reaches in",
+  undecided: `user-mode network, which is filtered when it starts: ${PUBLIC_ONLY}`,
+};

@@ -22,6 +22,7 @@ import { vmmExitError } from "../vmm-exit.ts";
 import { type QemuEndpoints, qemuArgs } from "./args.ts";
 import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
+import { preloadEnv, withPreloads } from "./preloads.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
 
@@ -97,14 +98,16 @@ async function launchQemu(
     memory: memoryFile(options.memory, probe.version),
   };
   const argv = [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)];
-  const preload = readOnlyPreload(facts.memory);
+  const { own, preload } = options.userNetwork ?? {};
+  const preloads = [readOnlyPreload(facts.memory), preload].filter((one) => one !== undefined);
   const launched = await launchProgram({
     ...enclose(
       options.enclosure,
-      () => withMemory(viewOf(spec, files, program, options.tap), facts.memory, preload),
+      () => withPreloads(withMemory(viewOf(spec, files, program, options), facts.memory), preloads),
       argv,
     ),
-    env: options.enclosure.bubblewrap === undefined ? preload?.env : undefined,
+    env: options.enclosure.bubblewrap === undefined ? preloadEnv(preloads) : undefined,
+    network: own,
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -150,14 +153,19 @@ async function goOn(
 }
 
 /** What this QEMU needs of the host. */
-function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string | undefined): HostView {
+function viewOf(
+  spec: MachineSpec,
+  files: VmFiles,
+  program: string,
+  { tap, userNetwork }: LaunchOptions,
+): HostView {
   // Without a network card there is nothing to dial; gdb comes in through the host's loopback.
   const offline = spec.network === "off" && spec.gdbPort === undefined;
   return {
     ...machineFiles(spec, files),
     system: systemFiles(program),
-    // Its user-mode network hands the guest's questions to the name server that this says.
-    optional: spec.network === "off" || tap !== undefined ? [] : ["/etc/resolv.conf"],
+    // Its user-mode network hands the guest's questions to the name server that this says, where that is in the same network.
+    optional: userNetwork === undefined || userNetwork.own !== undefined ? [] : ["/etc/resolv.conf"],
     devices: [...(spec.accelerator === "kvm" ? ["/dev/kvm"] : []), ...tapDevices(tap)],
     groups: spec.accelerator === "kvm" ? (kvmGroups() ?? []) : [],
     proc: BACKEND_FEATURES.qemu.readsProc,

@@ -2,7 +2,7 @@ import { SmolVMError } from "../../errors.ts";
 import { nativeProgram } from "../../host/package.ts";
 import type { HostView } from "../../isolation/view.ts";
 import { isOlder } from "../../util/versions.ts";
-import type { GuestMemory } from "../backend.ts";
+import type { GuestMemory, Preload } from "../backend.ts";
 import type { MemoryFile } from "./args.ts";
 
 /** Since then QEMU can open the file of a memory for reading alone, and give the guest a copy to write all the same. */
@@ -14,14 +14,8 @@ export function memoryFile(memory: GuestMemory | undefined, version: string): Me
   return { path: memory.path, kind: memory.kind, opensReadOnly: !isOlder(version, OPENS_READ_ONLY) };
 }
 
-/** What makes an older QEMU open a restored machine's memory for reading alone (monitor/preload/). */
-export interface Preload {
-  readonly library: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
 /**
- * Undefined where QEMU needs none.
+ * What makes an older QEMU open a restored machine's memory for reading alone (monitor/preload/). Undefined where QEMU needs none.
  * @throws SmolVMError DEPENDENCY_MISSING
  */
 export function readOnlyPreload(memory: MemoryFile | undefined): Preload | undefined {
@@ -36,17 +30,13 @@ export function readOnlyPreload(memory: MemoryFile | undefined): Preload | undef
       },
     );
   }
-  return { library, env: { LD_PRELOAD: library, SMOLVM_READONLY_MEMORY: memory.path } };
+  return { library, env: { SMOLVM_READONLY_MEMORY: memory.path } };
 }
 
 /** What a QEMU sees of the host, with the file of its memory: to be read alone, unless it is recorded. */
-export function withMemory(
-  view: HostView,
-  memory: MemoryFile | undefined,
-  preload: Preload | undefined,
-): HostView {
+export function withMemory(view: HostView, memory: MemoryFile | undefined): HostView {
   if (memory === undefined) return view;
-  if (memory.kind === "recorded") return { ...view, writable: [...view.writable, memory.path] };
-  const library = preload === undefined ? [] : [preload.library];
-  return { ...view, readOnly: [...view.readOnly, memory.path, ...library], env: preload?.env };
+  return memory.kind === "recorded"
+    ? { ...view, writable: [...view.writable, memory.path] }
+    : { ...view, readOnly: [...view.readOnly, memory.path] };
 }

@@ -34,7 +34,11 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     name: "network",
     value: "MODE",
     choices: ["open", "off"],
-    help: "open (default): outgoing connections; off: no network card",
+    help: "open (default): the public internet, not this machine or private networks; off: no network card",
+  },
+  {
+    name: "unfiltered",
+    help: "with --network open on QEMU's user-mode network: all that this machine reaches, its own services included",
   },
   {
     name: "qemu-network",

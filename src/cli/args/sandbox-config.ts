@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { VMConfig } from "../../config/options.ts";
+import type { NetworkMode } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "../arguments.ts";
 import { parseDrive } from "./drive.ts";
@@ -42,7 +43,8 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("hostname", args.value("hostname"));
   give("workdir", args.value("workdir"));
   give("user", args.value("user"));
-  give("network", args.value("network") as VMConfig["network"]);
+  const mode = args.value("network") as NetworkMode | undefined;
+  give("network", args.flag("unfiltered") ? { mode: mode ?? "open", unfiltered: true } : mode);
   give("qemuNetwork", args.value("qemu-network") as VMConfig["qemuNetwork"]);
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);

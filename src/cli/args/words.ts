@@ -76,6 +76,7 @@ function inUnits(option: string, said: string): string {
 
 function flagWords(text: string): string {
   return text
+    .replace('network: {mode: "open", unfiltered: true}', "--unfiltered")
     .replace(/\bnetwork: "(\w+)"/g, "--network $1")
     .replace(/\bnetwork "(\w+)"/g, "--network $1")
     .replace(/\bdiskMode "(\w+)"/g, "--disk-mode $1")

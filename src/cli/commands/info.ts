@@ -68,7 +68,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       `${path}${readOnly ? " (read-only)" : ""} -> ${device}${mountAt === undefined ? "" : `, mounted at ${mountAt}`}`,
     ]),
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
-    ["network", `${info.network.mode}: ${info.network.note}`],
+    ["network", networkText(info.network)],
     ["tap", info.network.tap],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],
@@ -84,6 +84,11 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
   ];
   return renderFields(fields, columns);
+}
+
+/** What the network reaches, and why it is not kept from the rest by the better way. Pure. */
+function networkText({ mode, note, whyNotNext }: VMInfo["network"]): string {
+  return `${mode}: ${note}${whyNotNext === undefined ? "" : `; not better, because ${whyNotNext}`}`;
 }
 
 /** What commands may take of the sandbox, and what the guest's kernel lacks for limiting them. Pure. */

@@ -8,6 +8,7 @@ import { nativeProgram, packagedProgram } from "../package.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";
 import { lastLines } from "../process/run.ts";
 import { refusalToEnter, type Scope } from "../systemd/scope.ts";
+import { type OwnNetwork, ownNetworkArgs } from "./own-network.ts";
 
 export interface LaunchRequest {
   /** the program (absolute path) and its arguments */
@@ -32,6 +33,8 @@ export interface LaunchRequest {
    * runs all the same (see `scopeRefusal`); only with the native monitor
    */
   readonly scope?: Scope | undefined;
+  /** a network of its own that the program is started in; only with the native monitor */
+  readonly network?: OwnNetwork | undefined;
   /**
    * the program is a QEMU that connects to its monitor, which lets others in by token: the file that will say where
    * (relay/dial.ts). Only the monitor in Node can do that
@@ -136,9 +139,9 @@ function readExit(files: { readonly exit: string; readonly stderr: string }): La
 function spawnMonitor(request: LaunchRequest): ChildProcess {
   const native =
     request.monitor === "node" || request.relay !== undefined ? undefined : nativeProgram("monitor");
-  const { scope, cgroup } = request;
-  const needed =
-    request.monitor === "native" || request.wrapped || cgroup !== undefined || scope !== undefined;
+  const { scope, cgroup, network } = request;
+  const asked = [scope, cgroup, network].some((part) => part !== undefined);
+  const needed = request.monitor === "native" || request.wrapped || asked;
   if (native === undefined && needed) {
     throw new SmolVMError("DEPENDENCY_MISSING", "the native monitor program is not built", {
       hint: "Run scripts/build-native.sh",
@@ -153,6 +156,7 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...(cgroup === undefined ? [] : ["--cgroup", cgroup]),
     ...(scope === undefined ? [] : ["--held"]),
     ...(request.wrapped ? ["--wrapped"] : []),
+    ...(network === undefined ? [] : ownNetworkArgs(network)),
     "--",
     ...request.argv,
   ];

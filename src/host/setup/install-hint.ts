@@ -8,6 +8,8 @@ export type Installable =
   | "mmdebstrap"
   | "squashfs-tools-ng"
   | "bubblewrap"
+  | "passt"
+  | "nftables"
   | "rust";
 
 export type PackageManager = "apt" | "dnf" | "pacman" | "zypper" | "apk" | "brew" | "winget";
@@ -59,6 +61,8 @@ const PACKAGES: Readonly<Record<Installable, Readonly<Partial<Record<PackageMana
     zypper: "bubblewrap",
     apk: "bubblewrap",
   },
+  passt: { apt: "passt", dnf: "passt", pacman: "passt", zypper: "passt", apk: "passt" },
+  nftables: { apt: "nftables", dnf: "nftables", pacman: "nftables", zypper: "nftables", apk: "nftables" },
   // Debian 12's plain rustc is too old.
   rust: {
     apt: "rustc-web cargo-web libstd-rust-web-dev",

@@ -10,18 +10,19 @@ import type {
   Lifetime,
   MachineType,
   NetworkMode,
+  UserNetworkWay,
   VmmLimits,
 } from "../../config/spec.ts";
 import { DISK_FULL_BYTES } from "../../host/files/disk-space.ts";
 import { LIMITS } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
+import { inWords } from "../../isolation/tier.ts";
 import { networkNote } from "../../network/plan.ts";
 import type { PortRecord } from "../../store/ports.ts";
 import { STEADY, type VmState } from "../../store/states.ts";
 import { ORIGIN, type VmFault, type VmRecord } from "../../store/vms.ts";
 import type { Json } from "../../util/json.ts";
 import { type DriveInfo, drivesOf } from "../disks/drives.ts";
-import { inWords } from "../isolation/reached.ts";
 
 /** What is known about a sandbox. */
 export interface VMInfo {
@@ -55,6 +56,10 @@ export interface VMInfo {
   readonly network: {
     readonly mode: NetworkMode;
     readonly note: string;
+    /** how QEMU's user-mode network was filtered at its last start: "namespace", "process" or "unfiltered"; undefined: it has none, or was not started yet */
+    readonly way: UserNetworkWay | undefined;
+    /** why it is not the better way, and what would make it that */
+    readonly whyNotNext: string | undefined;
     /** the interface of this machine that is the other end of its network card, while it runs with one */
     readonly tap: string | undefined;
   };
@@ -148,7 +153,13 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     gdbPort: machine.gdbPort,
     network: {
       mode: machine.network,
-      note: networkNote(machine.network, machine.networkCard),
+      note: networkNote(
+        machine.network,
+        machine.networkCard,
+        machine.unfiltered ? "unfiltered" : record.isolation?.userNetwork?.way,
+      ),
+      way: record.isolation?.userNetwork?.way,
+      whyNotNext: record.isolation?.userNetwork?.whyNotNext,
       tap: taps.get(record.id),
     },
     lifetime: spec.lifetime,

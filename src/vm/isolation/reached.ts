@@ -4,7 +4,8 @@ import type { ReachedIsolation } from "../../config/spec.ts";
 import { cgroupOfProcess, limitsInForce } from "../../host/linux/cgroup.ts";
 import { LIMITS } from "../../isolation/limits.ts";
 import { noScope, notLimited } from "../../isolation/scopes.ts";
-import type { EnclosurePlan, Refusal } from "../../isolation/tier.ts";
+import { type EnclosurePlan, inWords } from "../../isolation/tier.ts";
+import { reachedNetwork, type UserNetworkPlan } from "../../network/user-network.ts";
 import type { MadeEnclosure } from "./make-enclosure.ts";
 
 /** What stands around a machine that was launched: of a scope's limits, those that the kernel has. */
@@ -12,6 +13,7 @@ export function reachedIsolation(
   plan: EnclosurePlan,
   { enclosure, limits }: MadeEnclosure,
   { vmm, scopeRefusal }: Pick<LaunchedMachine, "vmm" | "scopeRefusal">,
+  userNetwork: UserNetworkPlan | undefined,
 ): ReachedIsolation {
   const { scope, user, tier } = enclosure;
   const { whyNotNext } = plan;
@@ -28,6 +30,7 @@ export function reachedIsolation(
     limits: inForce,
     ...(whyNotNext === undefined ? {} : { whyNotNext: whyNotNext.reason, fix: whyNotNext.fix }),
     ...(whyNotLimited === undefined ? {} : { whyNotLimited: inWords(whyNotLimited) }),
+    ...(userNetwork === undefined ? {} : { userNetwork: reachedNetwork(userNetwork) }),
   };
 }
 
@@ -36,9 +39,4 @@ function limitsOfScope(name: string, pid: number): ReachedIsolation["limits"] {
   if (basename(cgroupOfProcess(pid) ?? "") !== name) return undefined;
   const limits = limitsInForce(pid);
   return Object.keys(limits).length === 0 ? undefined : limits;
-}
-
-/** A reason, and what would change it. Pure. */
-export function inWords({ reason, fix }: Refusal): string {
-  return fix === undefined ? reason : `${reason}. ${fix}`;
 }

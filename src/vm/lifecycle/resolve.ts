@@ -12,10 +12,12 @@ import {
   SESSION_PORTS,
 } from "../../config/defaults.ts";
 import type { VMConfig } from "../../config/options.ts";
+import { isUnfiltered } from "../../config/schema.ts";
 import type {
   Arch,
   BackendName,
   DiskSpec,
+  MachineSpec,
   NetworkMode,
   TemplateUse,
   Transport,
@@ -32,6 +34,7 @@ import { driveMounts } from "../disks/drive-mounts.ts";
 import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
 import type { Home } from "../home.ts";
 import { requireTap } from "../network/tap.ts";
+import { userNetworkFor } from "../network/user-network.ts";
 import { requireFeature } from "./features.ts";
 
 /**
@@ -58,6 +61,9 @@ export async function resolveVm(
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
   const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
   if (card === "tap") requireTap(); // now, not when it is started
+  const unfiltered = isUnfiltered(config.network);
+  if (unfiltered && card !== "slirp")
+    throw invalidOption("network", config.network, `is unfiltered: only for QEMU's user-mode network`);
   const drives = await extraDisks(config.extraDrives ?? []);
   const mounts = await driveMounts(drives);
   const boot = await resolveBoot(home.paths, {
@@ -77,30 +83,33 @@ export async function resolveVm(
   const disks = [...rootDisks(boot, vm.files), ...drives];
   requireOnce(disks);
   deadline.check();
-  return {
-    machine: {
-      backend,
-      arch,
+  const machineSpec: MachineSpec = {
+    backend,
+    arch,
+    machine,
+    accelerator,
+    vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
+    memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
+    kernelPath: boot.kernelPath,
+    initrdPath: boot.initrdPath,
+    bootArgs: config.bootArgs ?? "",
+    gdbPort,
+    disks,
+    network,
+    networkCard: card,
+    ...(unfiltered ? { unfiltered } : {}),
+    discovery: chooseDiscovery({
       machine,
-      accelerator,
-      vcpuCount: config.vcpuCount ?? DEFAULT_VCPU_COUNT,
-      memSizeMib: config.memSizeMib ?? DEFAULT_MEM_SIZE_MIB,
-      kernelPath: boot.kernelPath,
-      initrdPath: boot.initrdPath,
-      bootArgs: config.bootArgs ?? "",
-      gdbPort,
-      disks,
-      network,
-      networkCard: card,
-      discovery: chooseDiscovery({
-        machine,
-        kernel: boot.kernel,
-        disks: disks.length,
-        nic: network !== "off",
-      }),
-      sessionPorts: SESSION_PORTS,
-      transport: transport(backend),
-    },
+      kernel: boot.kernel,
+      disks: disks.length,
+      nic: network !== "off",
+    }),
+    sessionPorts: SESSION_PORTS,
+    transport: transport(backend),
+  };
+  await userNetworkFor(machineSpec); // it throws now, not when it is started
+  return {
+    machine: machineSpec,
     image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
     kernel: boot.kernel,
     imageDigest: boot.image?.digest ?? "",

@@ -23,6 +23,7 @@ import { reachedIsolation } from "../isolation/reached.ts";
 import { bootError } from "../machine/boot-report.ts";
 import { readLog } from "../machine/console.ts";
 import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
+import { requireLoaded, userNetworkFor } from "../network/user-network.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { endMachine } from "../recovery/recover.ts";
 import { noteStep } from "../recovery/step.ts";
@@ -196,6 +197,7 @@ async function launch(
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
   const mounts = await driveMounts(machine.disks);
   const plan = await planIsolation(home, machine, files, record.spec.isolation);
+  const userNetwork = await userNetworkFor(machine);
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:enclosure");
   if (template !== undefined) writeTemplateDisk(home, record, template);
@@ -205,6 +207,7 @@ async function launch(
     deadline,
     lifetime: record.spec.lifetime,
     tap: tap?.name,
+    userNetwork,
     enclosure: made.enclosure,
     memory: guestMemory(
       recordTo,
@@ -216,20 +219,21 @@ async function launch(
   const lease = firstLease(home, record);
   onProgress?.({ stage: "boot", message: "waiting for the guest" });
   const session = await reachAgent(home, record, lease, launched, files, deadline);
+  if (userNetwork !== undefined) requireLoaded(userNetwork, launched.vmm.pid);
   onProgress?.({ stage: "configure", message: "giving the guest its identity" });
   noteStep(home, record.id, "start:identity");
   const { commands } = await giveIdentity(
     session,
     record,
     // A template's card stays down: who goes on from it has another address, and need not take it down for that.
-    { network: recordTo === undefined ? (tap?.network ?? record.spec.guestNetwork) : undefined, mounts },
+    { network: recordTo === undefined ? (tap?.network ?? userNetwork?.guest) : undefined, mounts },
     deadline,
   );
   failpoint("before running");
   const running = home.store.vms.transition(record.id, "running", {
     startedAt: Date.now(),
     vmm: launched.vmm,
-    isolation: reachedIsolation(plan, made, launched),
+    isolation: reachedIsolation(plan, made, launched, userNetwork),
     template: saved === undefined ? (template?.key ?? null) : ORIGIN,
     commands,
   });

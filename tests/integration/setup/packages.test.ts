@@ -9,7 +9,7 @@ const machine = (osRelease: string): string => `
 stand_in uname <<<'case $1 in -m) echo \${MACHINE_ARCH:-x86_64} ;; *) echo Linux ;; esac'
 cpu sse2
 rm -f $root/etc/os-release; printf '${osRelease}' >$root/etc/os-release
-for name in qemu-system-x86_64 qemu-system-aarch64 qemu-img nft bwrap curl mmdebstrap tar2sqfs newuidmap modprobe; do
+for name in qemu-system-x86_64 qemu-system-aarch64 qemu-img nft bwrap pasta curl mmdebstrap tar2sqfs newuidmap modprobe; do
   rm -f $root/usr/bin/$name $root/usr/sbin/$name $root/sbin/$name
 done
 echo old >$root/run/installed
@@ -34,7 +34,7 @@ calls | grep -v -e '-qa' -e '-Qq' -e dpkg-query -e uname || true
 `;
 
 const DEBIAN_PACKAGES =
-  "qemu-system-x86 qemu-utils nftables bubblewrap kmod curl mmdebstrap squashfs-tools-ng uidmap";
+  "qemu-system-x86 qemu-utils nftables bubblewrap passt kmod curl mmdebstrap squashfs-tools-ng uidmap";
 
 describe("the packages", () => {
   test.each([
@@ -60,8 +60,8 @@ describe("the packages", () => {
       "Fedora",
       "ID=fedora\\n",
       [
-        "dnf install -y --setopt=install_weak_deps=False qemu-system-x86-core qemu-img nftables bubblewrap kmod curl",
-        `rpm -e ${reversed("qemu-system-x86-core qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
+        "dnf install -y --setopt=install_weak_deps=False qemu-system-x86-core qemu-img nftables bubblewrap passt kmod curl",
+        `rpm -e ${reversed("qemu-system-x86-core qemu-img nftables bubblewrap passt kmod curl lib-of-qemu")}`,
       ],
     ],
     [
@@ -84,16 +84,16 @@ describe("the packages", () => {
       "Arch",
       "ID=arch\\n",
       [
-        "pacman -S --needed --noconfirm qemu-system-x86 qemu-img nftables bubblewrap kmod curl",
-        `pacman -R --noconfirm ${reversed("qemu-system-x86 qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
+        "pacman -S --needed --noconfirm qemu-system-x86 qemu-img nftables bubblewrap passt kmod curl",
+        `pacman -R --noconfirm ${reversed("qemu-system-x86 qemu-img nftables bubblewrap passt kmod curl lib-of-qemu")}`,
       ],
     ],
     [
       "openSUSE",
       'ID="opensuse-tumbleweed"\\nID_LIKE="opensuse suse"\\n',
       [
-        "zypper --non-interactive install --no-recommends qemu-x86 qemu-img nftables bubblewrap kmod curl",
-        `rpm -e ${reversed("qemu-x86 qemu-img nftables bubblewrap kmod curl lib-of-qemu")}`,
+        "zypper --non-interactive install --no-recommends qemu-x86 qemu-img nftables bubblewrap passt kmod curl",
+        `rpm -e ${reversed("qemu-x86 qemu-img nftables bubblewrap passt kmod curl lib-of-qemu")}`,
       ],
     ],
   ])("of %s are installed, and removed with what came with them", async (_name, osRelease, calls) => {
@@ -129,7 +129,7 @@ describe("the packages", () => {
     const { stdout } = await fakeHost(`${machine("ID=plan9\\n")}
       host /checkout/scripts/system-setup.sh --check 2>&1 || echo "exit $?"`);
     expect(stdout).toMatch(
-      /install QEMU \(x86_64\), qemu-img, iproute2, nftables and bubblewrap by hand\n(.*\n)*exit 1\n$/,
+      /install QEMU \(x86_64\), qemu-img, iproute2, nftables, bubblewrap and passt by hand\n(.*\n)*exit 1\n$/,
     );
   });
 });

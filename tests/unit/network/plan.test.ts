@@ -10,9 +10,11 @@ test("the guest of a tap has the second address of the tap's four, and the tap's
   });
 });
 
-test("what a network reaches is said, and only of the user-mode network that it reaches this host", () => {
-  expect(networkNote("off", undefined)).toBe("no network card");
-  expect(networkNote("open", "tap")).toContain("not this host");
+test("what a network reaches is said, and only of the unfiltered one that it reaches this host", () => {
+  expect(networkNote("off", undefined, undefined)).toBe("no network card");
+  expect(networkNote("open", "tap", undefined)).toContain("not this host");
+  for (const way of ["namespace", "process", undefined] as const)
+    expect(networkNote("open", "slirp", way)).toContain("not this host");
   // of records of earlier versions, too
-  expect(networkNote("open", undefined)).toContain("its own services");
+  expect(networkNote("open", undefined, "unfiltered")).toContain("its own services");
 });

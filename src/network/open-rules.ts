@@ -1,0 +1,77 @@
+/**
+ * What a guest may reach over a network that is open: the public internet over IPv4, and names. One list of rules, of which
+ * the first that matches decides, is rendered as a packet filter (render-nft.ts) and for the library that filters within
+ * QEMU (render-preload.ts). scripts/setup/network has the same for taps.
+ */
+export interface OpenRule {
+  readonly verdict: "accept" | "refuse";
+  /** IPv4 networks, as "10.0.0.0/8"; empty: any address */
+  readonly networks: readonly string[];
+  /** destination ports, of TCP and UDP; empty: all, and what has no ports */
+  readonly ports: readonly number[];
+}
+
+/** Private, link-local, shared, reserved and multicast addresses (RFC 6890); a cloud's metadata address, 169.254.169.254, is one. */
+export const NOT_PUBLIC: readonly string[] = [
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.88.99.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "224.0.0.0/3",
+];
+
+const DNS_PORT = 53;
+/** DNS over TLS: a way around the one resolver that its port gives away. Over HTTPS it cannot be told from a web page. */
+const DNS_TLS_PORT = 853;
+
+/** What the rules depend on besides. */
+export interface OpenPolicy {
+  /** the name servers that the guest asks, IPv4: their port 53 is open, wherever they are, and no other name server's */
+  readonly resolvers: readonly string[];
+  /** the host's own addresses at this moment, IPv4 */
+  readonly hostAddresses: readonly string[];
+}
+
+/** The rules; what none of them matches is accepted if it is IPv4. Pure. */
+export function openRules({ resolvers, hostAddresses }: OpenPolicy): OpenRule[] {
+  const own = [...new Set(hostAddresses)].filter(isIpv4).sort();
+  return [
+    { verdict: "accept", networks: resolvers.filter(isIpv4).map(host), ports: [DNS_PORT] },
+    { verdict: "refuse", networks: [], ports: [DNS_PORT, DNS_TLS_PORT] },
+    { verdict: "refuse", networks: NOT_PUBLIC, ports: [] },
+    ...(own.length === 0
+      ? []
+      : [{ verdict: "refuse", networks: own.map(host), ports: [] } satisfies OpenRule]),
+  ];
+}
+
+function host(address: string): string {
+  return `${address}/32`;
+}
+
+/** "192.0.2.1": four numbers, none of them too large. Pure. */
+export function isIpv4(text: string): boolean {
+  const parts = text.split(".");
+  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+}
+
+/**
+ * The IPv4 name servers of a resolv.conf(5), in its order, as many as a resolver asks. Pure.
+ * @param text the file
+ */
+export function nameServers(text: string): string[] {
+  const found = text.split("\n").flatMap((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
+  return found.filter(isIpv4).slice(0, MAX_NAME_SERVERS);
+}
+
+/** MAXNS of resolv.h */
+const MAX_NAME_SERVERS = 3;

@@ -1,0 +1,126 @@
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import type { GuestNetwork, MachineSpec, ReachedNetwork, UserNetworkWay } from "../config/spec.ts";
+import { SmolVMError } from "../errors.ts";
+import type { OwnNetwork } from "../host/monitor/own-network.ts";
+import { nativeProgram } from "../host/package.ts";
+import type { IsolationHost } from "../isolation/facts.ts";
+import { findOwnNetwork, RESOLVER } from "../isolation/own-network.ts";
+import { isStatic } from "../isolation/system-files.ts";
+import { inWords, type Refusal } from "../isolation/tier.ts";
+import { isIpv4, nameServers, openRules } from "./open-rules.ts";
+import { USER_NETWORK } from "./plan.ts";
+import { renderNft } from "./render-nft.ts";
+import { renderPreload } from "./render-preload.ts";
+
+/** Who is asked for names on a host whose own name server cannot be: it has none with an IPv4 address. */
+const PUBLIC_RESOLVERS: readonly string[] = ["1.1.1.1", "9.9.9.9"];
+
+/** How QEMU's user-mode network is kept from what its guest may not reach, and what it takes. */
+export interface UserNetworkPlan {
+  readonly way: UserNetworkWay;
+  /** the network that the VMM is started in; absent: the host's own */
+  readonly own?: OwnNetwork;
+  /** a library that is loaded before the VMM, and its variable */
+  readonly preload?: { readonly library: string; readonly env: Readonly<Record<string, string>> };
+  /** what the guest is told */
+  readonly guest: GuestNetwork;
+  /** why it is not the better way; absent: there is none, or none was wanted */
+  readonly whyNotNext?: Refusal;
+}
+
+/** What matters of a machine whose network card is QEMU's user-mode network. */
+export interface UserNetworkWants extends Pick<MachineSpec, "unfiltered" | "gdbPort" | "transport"> {
+  /** path of QEMU */
+  readonly program: string | undefined;
+}
+
+/**
+ * The best way that this host, as it is now, has for such a network: a network namespace of its own with a packet filter, else a
+ * filter within QEMU. The user need not do anything for either; the better one takes packages.
+ * @throws SmolVMError NETWORK_SETUP_MISSING: there is neither. Unfiltered is only what was asked for so
+ */
+export async function planUserNetwork(
+  host: IsolationHost,
+  wants: UserNetworkWants,
+): Promise<UserNetworkPlan> {
+  if (wants.unfiltered) return { way: "unfiltered", guest: USER_NETWORK };
+  const resolvers = hostResolvers();
+  const hostAddresses = ownAddresses();
+  const told = (addresses: readonly string[]): GuestNetwork => ({ ...USER_NETWORK, dns: addresses });
+  const inside = resolversInside(resolvers);
+  const found =
+    noOwnNetwork(wants) ??
+    (await findOwnNetwork(host, {
+      rules: renderNft(openRules({ resolvers: inside, hostAddresses })),
+      forwardsDns: inside.includes(RESOLVER),
+    }));
+  if ("network" in found) return { way: "namespace", own: found.network, guest: told(inside) };
+  const library = nativeProgram("public-only");
+  if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
+    throw notFiltered(found.refusal);
+  const asked = resolvers.length > 0 ? resolvers.slice(0, 1) : PUBLIC_RESOLVERS; // QEMU passes questions on to the first
+  return {
+    way: "process",
+    preload: {
+      library,
+      env: { SMOLVM_NETWORK_RULES: renderPreload(openRules({ resolvers: asked, hostAddresses })) },
+    },
+    guest: resolvers.length > 0 ? USER_NETWORK : told(PUBLIC_RESOLVERS),
+    whyNotNext: found.refusal,
+  };
+}
+
+/** Whether the dynamic linker can be told of it: spaces and colons separate what it is told (ld.so(8)). Pure. */
+function isLoadable(library: string): boolean {
+  return !/[\s:]/.test(library);
+}
+
+/** What is known of it afterwards. Pure. */
+export function reachedNetwork({ way, whyNotNext }: UserNetworkPlan): ReachedNetwork {
+  return whyNotNext === undefined ? { way } : { way, whyNotNext: inWords(whyNotNext) };
+}
+
+/** Machines that must be in the host's network: whoever connects to them, or they to, is there. Pure. */
+function noOwnNetwork({ gdbPort, transport }: UserNetworkWants): { readonly refusal: Refusal } | undefined {
+  if (gdbPort !== undefined) return { refusal: { reason: "its gdb port is one of this machine's network" } };
+  if (transport === "tcp")
+    return { refusal: { reason: "the machine's sockets are loopback TCP, in this machine's network" } };
+  return undefined;
+}
+
+function notFiltered({ reason, fix }: Refusal): SmolVMError {
+  return new SmolVMError(
+    "NETWORK_SETUP_MISSING",
+    `network "open" cannot be kept from this machine's own services and private networks here: ${reason}`,
+    {
+      hint:
+        fix ?? 'Use network: "off"; or, for code that you trust, network: {mode: "open", unfiltered: true}.',
+      details: { reason },
+    },
+  );
+}
+
+/** Whom a guest asks in a network of its own: whom the host asks, but its loopback is not there. Pure. */
+function resolversInside(resolvers: readonly string[]): readonly string[] {
+  if (resolvers[0] === undefined) return PUBLIC_RESOLVERS;
+  return resolvers[0].startsWith("127.")
+    ? [RESOLVER]
+    : resolvers.filter((address) => !address.startsWith("127."));
+}
+
+/** The name servers that this host asks. */
+function hostResolvers(): string[] {
+  try {
+    return nameServers(readFileSync("/etc/resolv.conf", "utf8"));
+  } catch {
+    return [];
+  }
+}
+
+/** This host's addresses at this moment. */
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).map(({ address }) => address).filter(isIpv4),
+  );
+}

@@ -1,0 +1,113 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  isIpv4,
+  NOT_PUBLIC,
+  nameServers,
+  type OpenRule,
+  openRules,
+} from "../../../src/network/open-rules.ts";
+import { renderNft } from "../../../src/network/render-nft.ts";
+import { renderPreload } from "../../../src/network/render-preload.ts";
+import { CHECKOUT } from "../../helpers/cli.ts";
+
+const RULES = openRules({
+  resolvers: ["10.1.2.3"],
+  hostAddresses: ["93.184.216.1", "fd00::1", "93.184.216.1"],
+});
+
+/** What the first rule that matches says of a destination. */
+function verdict(rules: readonly OpenRule[], address: string, port: number): string {
+  const number = (text: string): number => text.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const within = (network: string): boolean => {
+    const [base = "", bits = "32"] = network.split("/");
+    const size = 2 ** (32 - Number(bits));
+    return Math.floor(number(address) / size) === Math.floor(number(base) / size);
+  };
+  const found = rules.find(
+    ({ networks, ports }) =>
+      (networks.length === 0 || networks.some(within)) && (ports.length === 0 || ports.includes(port)),
+  );
+  return found?.verdict ?? "accept";
+}
+
+describe("the rules of an open network", () => {
+  test.each([
+    ["93.184.216.34", 443, "accept"],
+    ["8.8.8.8", 80, "accept"],
+    ["10.1.2.3", 53, "accept"], // the resolver, which is private
+    ["10.1.2.3", 80, "refuse"], // and nothing else of it
+    ["8.8.8.8", 53, "refuse"],
+    ["8.8.8.8", 853, "refuse"],
+    ["93.184.216.1", 22, "refuse"], // the host's own
+    ["93.184.216.2", 22, "accept"],
+    ["127.0.0.1", 22, "refuse"],
+    ["169.254.169.254", 80, "refuse"],
+    ["10.0.0.1", 80, "refuse"],
+    ["172.16.0.1", 80, "refuse"],
+    ["172.31.255.255", 80, "refuse"],
+    ["172.32.0.1", 80, "accept"],
+    ["192.168.1.1", 80, "refuse"],
+    ["100.64.0.1", 80, "refuse"],
+    ["100.128.0.1", 80, "accept"],
+    ["224.0.0.251", 5353, "refuse"],
+    ["255.255.255.255", 67, "refuse"],
+    ["0.0.0.0", 80, "refuse"],
+  ])("say of %s, port %i: %s", (address, port, expected) => {
+    expect(verdict(RULES, address, port)).toBe(expected);
+  });
+
+  test("have the same networks as those of taps", () => {
+    const script = readFileSync(join(CHECKOUT, "scripts/setup/network"), "utf8");
+    const set = /set not_public \{.*?elements = \{(.*?)\}/s.exec(script)?.[1] ?? "";
+    expect(set.split(",").map((network) => network.trim())).toEqual(NOT_PUBLIC);
+  });
+
+  test("need no address of the host's", () => {
+    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-1)?.networks).toBe(NOT_PUBLIC);
+  });
+});
+
+test("as a packet filter they judge what is sent, by its destination, and drop all that is not IPv4", () => {
+  expect(renderNft(RULES)).toBe(`table inet smolvm {
+  chain out {
+    type filter hook output priority filter; policy drop;
+    ip daddr { 10.1.2.3/32 } meta l4proto { tcp, udp } th dport { 53 } accept
+    meta l4proto { tcp, udp } th dport { 53, 853 } reject with icmpx type admin-prohibited
+    ip daddr { ${NOT_PUBLIC.join(", ")} } reject with icmpx type admin-prohibited
+    ip daddr { 93.184.216.1/32 } reject with icmpx type admin-prohibited
+    meta nfproto ipv4 accept
+  }
+}
+`);
+});
+
+test("for the library within QEMU they are numbers", () => {
+  const entries = renderPreload(RULES).split(" ");
+  expect(entries.slice(0, 4)).toEqual([
+    "+0a010203/20:0035",
+    "-00000000/00:0035",
+    "-00000000/00:0355",
+    "-00000000/08:0000",
+  ]);
+  expect(entries.at(-1)).toBe("-5db8d801/20:0000");
+});
+
+test("the name servers of a resolv.conf are those that a resolver asks, as far as they are IPv4", () => {
+  const text =
+    "# nameserver 9.9.9.9\nsearch example\nnameserver fd00::1\nnameserver 127.0.0.53\nnameserver 10.1.2.3 \n";
+  expect(nameServers(text)).toEqual(["127.0.0.53", "10.1.2.3"]);
+  expect(nameServers("nameserver 1.1.1.1\n".repeat(5))).toHaveLength(3);
+  expect(nameServers("nameserver 1.1.1.1;drop\nnameserver 1.2.3.999")).toEqual([]);
+});
+
+test.each([
+  ["1.2.3.4", true],
+  ["1.2.3", false],
+  ["1.2.3.256", false],
+  ["1.2.3.4 ", false],
+  ["::1", false],
+])("%j is an IPv4 address: %s", (text, expected) => {
+  expect(isIpv4(text)).toBe(expected);
+});
