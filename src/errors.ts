@@ -53,7 +53,8 @@ export const ERROR_CODES = {
   DISK_IN_USE: "another sandbox or program has a disk file of yours",
   NO_SPACE: "the disk is full, or has no room for more files",
   PORT_IN_USE: "the host port is taken",
-  NETWORK_SETUP_MISSING: "the network mode needs a host setup that has not been done, or what this host cannot give",
+  NETWORK_SETUP_MISSING:
+    "the network mode needs a host setup that has not been done, or what this host cannot give",
   TAP_UNAVAILABLE: "all taps that the host setup made are in use",
   CONNECTION_REFUSED: "nothing listens on that port in the guest",
   CONNECTION_RESET: "a server in the guest has cut a connection off (TCP's reset)",

@@ -17,8 +17,15 @@ const config = () => small("qemu", { image: "minimal", isolation: "user" });
 
 describe("in the tier user, a VMM without a network", () => enclosedTests(home, config));
 
-test("a VMM with a network has this machine's, and all else as well", async () => {
-  await using vm = await SmolVM.create({ ...config(), network: "open" });
+test("a VMM with a network that is open has one of its own, and with an unfiltered one this machine's, and all else as well", async () => {
+  await using filtered = await SmolVM.create({ ...config(), network: "open" });
+  await filtered.start();
+  expect((await filtered.info()).network).toMatchObject({ way: "namespace", whyNotNext: undefined });
+  const guards = processGuards(await pidOf(filtered))!;
+  expect(guards.ownNamespaces).toEqual(expect.arrayContaining(["ipc", "mnt", "net", "pid", "uts"]));
+  expect(guards.capable).toBe(false);
+  expect(filesSeenBy(await pidOf(filtered))).not.toContain("/etc/resolv.conf");
+  await using vm = await SmolVM.create({ ...config(), network: { mode: "open", unfiltered: true } });
   await vm.start();
   const pid = await pidOf(vm);
   expect(processGuards(pid)!.ownNamespaces).not.toContain("net");

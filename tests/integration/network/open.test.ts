@@ -102,8 +102,14 @@ questions() {
   smolvm exec one -- sh -c 'ip -6 addr add fd00::2/64 nodad dev eth0; ip -6 route add default dev eth0' 
   smolvm exec one -- python3 /root/ask-all.py 93.184.216.34 10.0.2.2 127.0.0.1 93.184.216.1 11.22.33.44 172.17.0.1 10.99.0.1 169.254.169.254 10.0.3.1 10.0.3.2 0.0.0.0 fd00:17::1
 }
+few() { smolvm exec one -- python3 /root/ask-all.py ${FEW} | head -3; }
+gone() { for i in $(seq 100); do [ -z "$(processes)" ] && break; sleep 0.1; done; processes; }
+pid() { smolvm info --json one | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["pid"])'; }
 processes() { ps -eo comm= | grep -E '^(pasta|passt|smolvm|nft|qemu|monitor)' || true; }
 `;
+
+/** What is asked when it matters only whether the filter holds and the network works. */
+const FEW = "93.184.216.34 10.0.2.2 172.17.0.1";
 
 const FILTERED = [
   "93.184.216.34: 93.184.216.1",
@@ -160,5 +166,30 @@ describe.each(["root", "ann"])("an open network without a tap, of %s's", (user) 
     expect(part(stdout, "unfiltered")).toContain("10.0.2.2: 127.0.0.1\n");
     expect(part(stdout, "unfiltered")).toContain("169.254.169.254: 93.184.216.1\n");
     expect(part(stdout, "unfiltered")).toContain("172.17.0.1: 172.17.0.1\n");
+  });
+
+  test("is closed while its connector is away, which comes back, and ends with the machine whatever ends that", async () => {
+    const { stdout, stderr } = await fakeHost(
+      `${machine(user)}
+      create one; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
+      echo "== rights"; grep -E '^Cap(Prm|Eff|Amb)' /proc/$(pid)/status | tr -d '\\t'
+      echo "== away"; pkill -KILL -x 'passt.avx2|passt|pasta.avx2|pasta'; few
+      sleep 4; echo "== back"; few
+      echo "== machine killed"; kill -KILL $(pid); gone; smolvm start one >/dev/null; few
+      echo "== monitor killed"; kill -KILL $(pgrep -f '^[^ ]*monitor-x86_64 run' | head -1); gone; smolvm start one >/dev/null; few
+      echo "== stopped"; smolvm stop one >/dev/null; gone
+      smolvm rm --force one >/dev/null`,
+      { timeoutMs: scaled(150_000) },
+    );
+    expect(stderr).toBe("");
+    const held = "93.184.216.34: 93.184.216.1\n10.0.2.2: nothing\n172.17.0.1: nothing\n";
+    expect(part(stdout, "rights")).toBe(
+      ["Prm", "Eff", "Amb"].map((set) => `Cap${set}:0000000000000000\n`).join(""),
+    );
+    expect(part(stdout, "away")).toBe("93.184.216.34: nothing\n10.0.2.2: nothing\n172.17.0.1: nothing\n");
+    expect(part(stdout, "back")).toBe(held);
+    expect(part(stdout, "machine killed")).toBe(held);
+    expect(part(stdout, "monitor killed")).toBe(held);
+    expect(part(stdout, "stopped")).toBe("");
   });
 });
