@@ -143,6 +143,8 @@ export const PURE: readonly string[] = [
   "backends/features.ts",
   "backends/firecracker/faults.ts",
   "backends/firecracker/kernel-args.ts",
+  "backends/firecracker/memory-map.ts",
+  "backends/firecracker/own-names.ts",
   "backends/firecracker/requests.ts",
   "backends/firecracker/version.ts",
   "backends/machine-files.ts",

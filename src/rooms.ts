@@ -99,6 +99,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "network-card",
       "own-uid",
       "socket-dir",
+      "state-file",
       "vmm-exit",
     ],
     qemu: [
@@ -110,6 +111,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "network-card",
       "own-uid",
       "socket-dir",
+      "state-file",
       "vmm-exit",
     ],
     // what they have in common
@@ -123,6 +125,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     "machine-files": [],
     names: [],
     "network-card": [],
+    "state-file": [],
     "socket-dir": [],
   },
   agent: {

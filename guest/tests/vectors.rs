@@ -35,7 +35,7 @@ fn hex(bytes: &[u8]) -> Value {
     Value::from(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
 }
 
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 16] = [
     "",
     "HELLO",
     "HELLO_ACK",
@@ -50,6 +50,8 @@ const TYPES: [&str; 14] = [
     "GOODBYE",
     "PING",
     "PONG",
+    "SUSPEND",
+    "SWITCH",
 ];
 
 /// A message object without its default values.
@@ -183,7 +185,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             ("configure", fields.bytes("workdir", c.workdir).bytes("user", c.user).done())
         }
         Request::Info => ("info", fields.done()),
-        Request::Hold => ("hold", fields.done()),
+        Request::Hold { suspend } => ("hold", fields.flag("suspend", *suspend).done()),
         Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
         Request::Ambiguous => ("ambiguous", fields.done()),
@@ -196,7 +198,9 @@ fn host_message(kind: u8, payload: &[u8]) -> Result<Option<Value>, &'static str>
         kind::HELLO => {
             let hello = Hello::decode(payload).map_err(|_| "HELLO")?;
             let fields = Fields::default().int("min_version", hello.min_version.into());
-            Ok(Some(fields.int("max_version", hello.max_version.into()).bytes("nonce", &hello.nonce).done()))
+            let fields = fields.int("max_version", hello.max_version.into()).bytes("nonce", &hello.nonce);
+            let fields = fields.bytes("resume", hello.resume.as_ref().map_or(&[][..], |token| token));
+            Ok(Some(fields.flag("resumes", hello.resumes).done()))
         }
         kind::OPEN => {
             let open = Open::decode(payload).map_err(|_| "OPEN")?;
@@ -444,6 +448,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
             agent: &text(message, "agent"),
             boot_id: &text(message, "boot_id"),
             configured: message["configured"] == true,
+            resumed: message["resumed"] == true,
         }
         .encode(&mut out),
         "OPENED" if message["file"].is_object() => put_field(&mut out, 3, &encode_file(&message["file"])),

@@ -20,7 +20,7 @@ const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --ma
 smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]...\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
-smolvm-monitor copy FROM TO\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
@@ -47,6 +47,10 @@ fn main() {
         },
         Some(b"copy") => match (args.next(), args.next()) {
             (Some(from), Some(to)) => copy::copy(from.as_ref(), to.as_ref()),
+            _ => usage(),
+        },
+        Some(b"copy-pages") => match (args.next(), args.next()) {
+            (Some(from), Some(to)) => memory::save_file(from.as_ref(), to.as_ref()),
             _ => usage(),
         },
         Some(b"memory") => match memory::parse(args) {

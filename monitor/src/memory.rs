@@ -118,6 +118,39 @@ fn copy_pages(part: &Part, wanted: &Wanted, pages: &File, memory: &File, target:
     Ok(copied)
 }
 
+/// Copies a file that holds a memory whole, without its pages of zeros. Returns an exit status; nothing is left on failure.
+pub fn save_file(from: &Path, to: &Path) -> i32 {
+    let done = File::open(from).and_then(|source| Ok((source, create(to)?))).and_then(|(source, target)| {
+        copy_file(&source, &target).inspect_err(|_| {
+            let _ = std::fs::remove_file(to);
+        })
+    });
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{}: {error}", to.display());
+            1
+        }
+    }
+}
+
+fn copy_file(source: &File, target: &File) -> io::Result<()> {
+    let size = source.metadata()?.len();
+    if size % PAGE != 0 {
+        return Err(io::Error::other("it is no memory: there is a piece of a page"));
+    }
+    target.set_len(size)?;
+    let mut content = vec![0; (BATCH * PAGE) as usize];
+    let mut at = 0;
+    while at < size {
+        let bytes = &mut content[..(BATCH * PAGE).min(size - at) as usize];
+        source.read_exact_at(bytes, at)?;
+        put(target, bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    Ok(())
+}
+
 /// Writes pages; those of zeros become holes.
 fn put(target: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let page = PAGE as usize;

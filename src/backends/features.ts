@@ -6,6 +6,8 @@ export interface BackendFeatures {
   /** a machine can go on from the memory of another that was booted before */
   readonly templates: boolean;
   readonly pause: boolean;
+  /** a capture ends the sessions that are open; what runs goes on */
+  readonly captureEndsSessions: boolean;
   readonly gdb: boolean;
   /**
    * "ports": a few sessions at a time, each on a port of its own that is leased (channel sockets of VmFiles);
@@ -24,15 +26,17 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
     snapshots: true,
     templates: true,
     pause: true,
+    captureEndsSessions: false,
     gdb: true,
     sessions: "ports",
     networkCards: ["slirp", "tap"],
     readsProc: false,
   },
   firecracker: {
-    snapshots: false,
-    templates: false,
+    snapshots: true,
+    templates: true,
     pause: true,
+    captureEndsSessions: true, // it resets the vsock in the guest (virtio 1.2, 5.10.6.7)
     gdb: false,
     sessions: "unlimited",
     networkCards: ["tap"],

@@ -40,6 +40,7 @@ export function bwrapArgs(bubblewrap: Bubblewrap, view: HostView): string[] {
     ...view.optional.flatMap((path) => same("--ro-bind-try", path)),
     ...[bubblewrap.monitor, ...view.readOnly].flatMap((path) => same("--ro-bind", path)),
     ...view.writable.flatMap((path) => same("--bind", path)),
+    ...linkArgs("", view),
     // Of the root itself it can only read the names.
     ...["--remount-ro", "/", "--chdir", "/", "--"],
   ];
@@ -58,6 +59,7 @@ export function chrootArgs(bubblewrap: Bubblewrap, view: HostView, root: string)
     ...directories(root, [...view.readOnly, ...view.writable]),
     ...view.readOnly.flatMap(at("--ro-bind")),
     ...view.writable.flatMap(at("--bind")),
+    ...linkArgs(root, view),
     ...["--chdir", "/", "--"],
   ];
 }
@@ -66,6 +68,10 @@ export function chrootArgs(bubblewrap: Bubblewrap, view: HostView, root: string)
 function directories(root: string, paths: readonly string[]): string[] {
   const parents = new Set(paths.map((path) => path.slice(0, path.lastIndexOf("/"))).filter(Boolean));
   return [...parents].flatMap((path) => ["--dir", `${root}${path}`]);
+}
+
+function linkArgs(root: string, { links = [] }: HostView): string[] {
+  return links.flatMap(({ path, target }) => ["--symlink", target, `${root}${path}`]);
 }
 
 function systemArgs(file: SystemFile): string[] {

@@ -10,6 +10,8 @@ export interface HostView {
   readonly optional: readonly string[];
   /** directories and files that it writes */
   readonly writable: readonly string[];
+  /** names in its root that lead to one of those */
+  readonly links?: readonly { readonly path: string; readonly target: string }[] | undefined;
   readonly devices: readonly string[];
   /** groups to which its devices are open, where the VMM has a uid of its own */
   readonly groups?: readonly number[];

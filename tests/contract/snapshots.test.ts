@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -8,6 +9,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { BackendName } from "../../src/config/spec.ts";
@@ -125,6 +128,51 @@ describe.each(able)("snapshots on %s", (backend) => {
     await last.start();
     expect((await last.run("cat /root/kept; ls /dev/shm")).stdout).toBe("kept\n");
     expect((await last.info()).startedFrom).toBe("boot");
+  });
+
+  test("what others do with the sandbox meanwhile goes on where it was", async () => {
+    await using vm = await SmolVM.create(small(backend));
+    const other = SmolVM.from(await vm.info()); // with a connection of its own
+    const piece = Buffer.alloc(50_000, 7);
+    let running = true;
+    const counted = vm.run("i=0; while [ ! -e /root/enough ]; do i=$((i+1)); echo $i; sleep 0.01; done");
+    const sum = other.spawn("sha256sum");
+    const fed = createHash("sha256");
+    const feeding = (async () => {
+      while (running) {
+        await new Promise<void>((resolve, reject) =>
+          sum.stdin.write(piece, (error) => (error ? reject(error) : resolve())),
+        );
+        fed.update(piece);
+      }
+      sum.stdin.end();
+    })();
+    const sent = createHash("sha256");
+    const uploading = other.files.write(
+      "/root/file",
+      (async function* () {
+        while (running) {
+          sent.update(piece);
+          yield piece;
+          await sleep(5);
+        }
+      })(),
+    );
+    await until("it runs", async () => (await vm.processes.list()).length === 2);
+    for (const name of ["one", "two"]) {
+      await vm.snapshot(name);
+      expect((await vm.run("echo here")).stdout).toBe("here\n");
+      expect((await other.run("echo here")).stdout).toBe("here\n");
+    }
+    running = false;
+    await Promise.all([feeding, uploading]);
+    expect((await vm.run("sha256sum < /root/file; touch /root/enough")).stdout).toBe(
+      `${sent.digest("hex")}  -\n`,
+    );
+    expect((await sum.wait()).exitCode).toBe(0);
+    expect(await text(sum.stdout)).toBe(`${fed.digest("hex")}  -\n`);
+    const numbers = (await counted).stdout.trim().split("\n").map(Number);
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
   });
 
   test("of a paused sandbox, which stays paused", async () => {

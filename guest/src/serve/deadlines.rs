@@ -7,6 +7,7 @@ use crate::streams::ending::{give_up_kill, stop_waiting};
 use crate::streams::mux::Mux;
 use crate::streams::pressure;
 use crate::streams::stop::end_session;
+use crate::streams::suspension;
 use crate::streams::task::Kind;
 use crate::sys;
 
@@ -19,7 +20,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
         Kind::Kill(kill) => Some(kill.until),
         Kind::Forward(_) => None,
     });
-    checks.chain(tasks).chain(mux.fork_at).chain(mux.pressure.look_at).min()
+    checks.chain(tasks).chain(mux.fork_at).chain(mux.pressure.look_at).chain(mux.suspension.due()).min()
 }
 
 /// Does what is due.
@@ -34,6 +35,7 @@ pub fn act(mux: &mut Mux) {
     if mux.pressure.look_at.is_some_and(|at| at <= now) {
         pressure::look(mux);
     }
+    suspension::act(mux, now);
     for task in 0..mux.tasks.bound() {
         match mux.tasks.get_mut(task).map(|t| &mut t.kind) {
             Some(Kind::Process(process)) if process.watch_at.is_some_and(|at| at <= now) => watch(mux, task),

@@ -5,6 +5,7 @@ use crate::machine::slow_mounts;
 use crate::serve::agent::Agent;
 use crate::serve::children::{on_status, reap};
 use crate::serve::forward::{is_connecting, on_connected};
+use crate::serve::identity::go_on_holding;
 use crate::serve::input::{on_session, read_session};
 use crate::serve::shutdown::{kill_everything, DEFAULT_GRACE_MS};
 use crate::serve::{deadlines, signals};
@@ -34,6 +35,7 @@ pub fn serve(agent: &mut Agent) -> Errno {
             handle(agent, &event);
         }
         turn(agent);
+        go_on_holding(agent);
         if let Some(shutdown) = &mut agent.shutdown {
             shutdown.go_on(&mut agent.mux, agent.role, &agent.disk);
         }

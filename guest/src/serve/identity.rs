@@ -6,14 +6,41 @@ use crate::machine::configure;
 use crate::machine::role::Role;
 use crate::serve::agent::Agent;
 use crate::serve::waiting::AHEAD_MS;
+use crate::streams::session::Link;
+use crate::streams::suspension;
 use crate::sys;
-use crate::wire::messages::{code, Configure, Failure};
+use crate::wire::messages::{code, Configure, Failure, Outcome};
 
-/// Freezes what was started, for the machine's memory to be captured. It goes on when the machine has an identity.
-pub fn hold(agent: &mut Agent) -> Result<(), Failure> {
+/// Freezes what was started, for the machine's memory to be captured. It goes on when the machine has an identity. With `suspend`, the sessions
+/// part from their connections before: the answer comes later.
+pub fn hold(agent: &mut Agent, link: Link, suspend: bool) -> Result<Option<Outcome>, Failure> {
     if agent.role != Role::Init {
         return Err(Failure::new(code::UNSUPPORTED, "this agent is not PID 1 of a machine of its own"));
     }
+    if suspend {
+        suspension::begin(&mut agent.mux, link);
+        return Ok(None);
+    }
+    freeze(agent).map(|()| Some(Outcome::default()))
+}
+
+/// Goes on where [`hold`] waits for the sessions to part.
+pub fn go_on_holding(agent: &mut Agent) {
+    let Some(link) = suspension::parted(&mut agent.mux) else { return };
+    let waits = agent.mux.sessions.stream(link).is_some();
+    let outcome = match if waits { freeze(agent) } else { Err(Failure::new(code::CANCELLED, "")) } {
+        Ok(()) => Outcome::default(),
+        Err(failure) => {
+            suspension::reopen(&mut agent.mux);
+            Outcome::failed(failure)
+        }
+    };
+    if waits {
+        agent.mux.sessions.answer(link, &outcome);
+    }
+}
+
+fn freeze(agent: &mut Agent) -> Result<(), Failure> {
     cgroup::freeze_all(true).map_err(|error| match error.0 {
         libc::EBUSY => Failure::new(code::BUSY, "some processes cannot be frozen"),
         _ => failure(b"cannot freeze the processes", error),
@@ -27,11 +54,13 @@ pub fn hold(agent: &mut Agent) -> Result<(), Failure> {
 /// The machine whose memory was captured goes on as what it was. One that goes on from that memory is given an identity instead.
 pub fn release(agent: &mut Agent) -> Result<(), Failure> {
     if !agent.held {
+        suspension::reopen(&mut agent.mux);
         return Ok(());
     }
     cgroup::freeze_all(false).map_err(|error| failure(b"cannot let the processes go on", error))?;
     agent.held = false;
     agent.mux.keeps_commands = false;
+    suspension::reopen(&mut agent.mux);
     Ok(())
 }
 
@@ -54,6 +83,9 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
     if settings.clock_s != 0 {
         let host_ms = settings.clock_s.saturating_mul(1000) + u64::from(settings.clock_ns / 1_000_000);
         agent.host_clock.told(host_ms, now_ms);
+    }
+    if agent.held {
+        suspension::end_parted(&mut agent.mux); // they are those of the machine that was captured
     }
     release(agent)
 }

@@ -9,10 +9,11 @@ use crate::streams::session::{Link, Peer, Stream, MAX_CREDIT, MAX_STREAMS, OUT_M
 use crate::streams::sink::{deliver, deliver_end};
 use crate::streams::source::{pump, pump_ring};
 use crate::streams::stop::{close_session, end_session, reset};
+use crate::streams::suspension;
 use crate::streams::target::Event;
 use crate::sys;
 use crate::wire::frame::{self, kind, whole_content, Header, Scan, Sender, HEADER, MAGIC};
-use crate::wire::messages::{code, Control, Failure, HelloAck, Open, Outcome};
+use crate::wire::messages::{code, Control, Failure, Hello, HelloAck, Open, Outcome};
 use crate::wire::VERSION;
 
 /// The one version of the protocol so far.
@@ -53,9 +54,14 @@ pub fn on_session(mux: &mut Mux, index: usize, event: &Event) {
 
 /// Reads what is there and handles the frames in it.
 pub fn read_session(agent: &mut Agent, index: usize) {
+    let again = agent.mux.sessions.get_mut(index).is_some_and(|session| std::mem::take(&mut session.again));
+    if again {
+        handle_input(agent, index);
+    }
     for _ in 0..READS_PER_TURN {
         let Some(session) = agent.mux.sessions.get_mut(index) else { return };
-        if !session.readable || session.unsent() > OUT_MAX {
+        let has_parted = session.parting.as_ref().is_some_and(|parting| parting.answered);
+        if !session.readable || has_parted || session.unsent() > OUT_MAX {
             return;
         }
         if session.taken > 0 {
@@ -86,7 +92,7 @@ pub fn read_session(agent: &mut Agent, index: usize) {
 }
 
 /// Handles every complete frame of the inbound buffer, until too much waits to be sent.
-fn handle_input(agent: &mut Agent, index: usize) {
+fn handle_input(agent: &mut Agent, mut index: usize) {
     loop {
         let Some(session) = agent.mux.sessions.get_mut(index) else { return };
         let rest = &session.inbound[session.taken..];
@@ -96,9 +102,11 @@ fn handle_input(agent: &mut Agent, index: usize) {
                     session.taken += discard;
                     return;
                 }
+                // Whoever comes back is answered when the machine goes on.
+                Scan::Start { hello: Hello { resume: Some(_), .. }, .. } if agent.mux.suspension.closed => return,
                 Scan::Start { used, hello } => {
                     session.taken += used;
-                    start_session(agent, index, &hello.nonce);
+                    start_session(agent, index, &hello);
                 }
             }
             continue;
@@ -117,6 +125,15 @@ fn handle_input(agent: &mut Agent, index: usize) {
         }
         let from = session.taken + HEADER;
         let end = from + header.len;
+        if session.resuming.is_some() {
+            session.taken = end;
+            let resumed = if header.kind == kind::SWITCH { suspension::resume(&mut agent.mux, index) } else { None };
+            match resumed {
+                Some(resumed) => index = resumed,
+                None => end_session(&mut agent.mux, index),
+            }
+            continue;
+        }
         // The payload is taken out of the session's buffer for as long as it is looked at.
         let inbound = std::mem::take(&mut session.inbound);
         let whole = if header.kind == kind::OPEN { content_of(header, &inbound[from..]) } else { None };
@@ -145,16 +162,19 @@ fn content_of(header: Header, buf: &[u8]) -> Option<(Vec<u8>, usize)> {
     buf.get(header.len..).filter(|_| is_write).and_then(|rest| whole_content(rest, header.stream, MAX_CONTENT))
 }
 
-fn start_session(agent: &mut Agent, index: usize, nonce: &[u8; 16]) {
+fn start_session(agent: &mut Agent, index: usize, hello: &Hello) {
+    let resumed = hello.resume.is_some_and(|token| suspension::offer(&mut agent.mux, index, token));
     let ack = HelloAck {
         version: PROTOCOL,
-        nonce,
+        nonce: &hello.nonce,
         agent: VERSION.as_bytes(),
         boot_id: &agent.boot_id,
         configured: agent.configured,
+        resumed,
     };
     let Some(session) = agent.mux.sessions.get_mut(index) else { return };
     session.active = true;
+    session.resumes = hello.resumes;
     if session.peer == Peer::Port && !session.connected {
         session.check_at = Some(sys::now_ms() + LIMBO_MS);
     }
@@ -172,6 +192,14 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
             }
             // We send no PING that it could answer.
             kind::PONG => Ok(()),
+            kind::SWITCH => match &mut session.parting {
+                Some(parting) if !parting.answered => {
+                    parting.answered = true;
+                    agent.mux.sessions.mark(index);
+                    Ok(())
+                }
+                _ => Err(ProtocolError),
+            },
             // HELLO without MAGIC before it.
             _ => Err(ProtocolError),
         };

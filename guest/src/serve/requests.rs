@@ -25,7 +25,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
     }
     let may_be_held = matches!(
         request,
-        Request::Configure(_) | Request::Info | Request::Hold | Request::Release | Request::Shutdown { .. }
+        Request::Configure(_) | Request::Info | Request::Hold { .. } | Request::Release | Request::Shutdown { .. }
     );
     if agent.held && !may_be_held {
         return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));
@@ -49,7 +49,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             Ok(Some(Outcome { info: Some(info), ..Outcome::default() }))
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
-        Request::Hold => identity::hold(agent).map(|()| Some(Outcome::default())),
+        Request::Hold { suspend } => identity::hold(agent, link, *suspend),
         Request::Release => identity::release(agent).map(|()| Some(Outcome::default())),
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),

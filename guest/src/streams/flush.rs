@@ -4,6 +4,7 @@ use crate::streams::mux::Mux;
 use crate::streams::session::{Peer, OUT_MAX};
 use crate::streams::source::pump_waiting;
 use crate::streams::stop::close_session;
+use crate::streams::suspension;
 use crate::sys;
 use crate::sys::poller::{IN, OUT};
 
@@ -13,9 +14,10 @@ const WRITES_PER_TURN: usize = 16;
 pub fn flush(mux: &mut Mux, index: usize) {
     for _ in 0..WRITES_PER_TURN {
         let Some(session) = mux.sessions.get_mut(index) else { return };
-        while session.writable && session.unsent() > 0 {
-            match sys::write(session.fd.raw(), &session.out[session.sent..]) {
-                Ok(n) => session.sent += n,
+        while session.writable && session.sendable() > 0 {
+            let end = session.sent + session.sendable();
+            match sys::write(session.fd.raw(), &session.out[session.sent..end]) {
+                Ok(n) => session.wrote(n),
                 Err(error) if error.would_block() || session.peer == Peer::Port => {
                     // Only now are events of room worth their price.
                     session.writable = false;
@@ -28,11 +30,15 @@ pub fn flush(mux: &mut Mux, index: usize) {
                 }
             }
         }
-        if session.wants_room && session.unsent() == 0 {
+        if session.wants_room && session.sendable() == 0 {
             session.wants_room = false;
             mux.poller.rearm(&session.fd, session.token, IN);
         }
         session.compact_out();
+        if suspension::park(mux, index) {
+            return;
+        }
+        let Some(session) = mux.sessions.get_mut(index) else { return };
         if !session.writable || session.waiting.is_empty() {
             // Requests that were held back while too much waited are read again.
             if session.readable && session.unsent() <= OUT_MAX {

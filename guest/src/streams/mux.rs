@@ -7,9 +7,11 @@ use crate::exec::memory::Pressure;
 use crate::exec::pool::{Lease, Pool};
 use crate::exec::process::Process;
 use crate::streams::orphans::Orphans;
+use crate::streams::parting::Suspension;
 use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
 use crate::streams::slab::Slab;
+
 use crate::streams::target::{Poller, Target};
 use crate::streams::task::{Kind, SinkKind, Task, Waiting, Worker};
 use crate::sys;
@@ -41,6 +43,8 @@ pub struct Mux {
     pub again: VecDeque<(usize, usize)>,
     /// the memory is, or was, captured: commands outlive the sessions of the machine that it was
     pub keeps_commands: bool,
+    /// sessions part from their connections, or have
+    pub suspension: Suspension,
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,
@@ -63,6 +67,7 @@ impl Mux {
             finished: VecDeque::new(),
             again: VecDeque::new(),
             keeps_commands: false,
+            suspension: Suspension::default(),
             yielded: false,
             scratch: Vec::new(),
             content: None,

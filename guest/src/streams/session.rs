@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::sys::poller::Token;
 use crate::sys::Fd;
-use crate::wire::frame::{put_frame, Header, HEADER};
+use crate::wire::frame::{put_frame, Header, HEADER, TOKEN};
 
 /// Output is read from commands only while less than this waits for the host.
 pub const OUT_HIGH: usize = 192 * 1024;
@@ -77,17 +77,36 @@ impl Stream {
     }
 }
 
+/// A session that parts from its connection, and is to go on over another.
+pub struct Parting {
+    /// what the host names it by
+    pub token: [u8; TOKEN],
+    /// bytes of `out` that still go over this connection
+    pub rest: usize,
+    /// the host has sent its last frame over it
+    pub answered: bool,
+    /// there is no connection any more
+    pub parked: bool,
+}
+
 pub struct Session {
     pub fd: Fd,
     pub token: Token,
     pub peer: Peer,
     /// HELLO was answered
     pub active: bool,
+    /// its host knows SUSPEND
+    pub resumes: bool,
+    pub parting: Option<Parting>,
+    /// the token of a session that is to go on over this connection, once its host has switched to it
+    pub resuming: Option<[u8; TOKEN]>,
     /// since HELLO, the host's side was seen open; only then does a hangup end the session (a host's first bytes may
     /// arrive before the port shows it connected)
     pub connected: bool,
     /// when a session that was never seen connected is looked at again, in monotonic ms
     pub check_at: Option<u64>,
+    /// what came is to be looked at again, whether or not more comes
+    pub again: bool,
     pub readable: bool,
     pub writable: bool,
     /// events of room are asked for
@@ -112,8 +131,12 @@ impl Session {
             token,
             peer,
             active: false,
+            resumes: false,
+            parting: None,
+            resuming: None,
             connected: false,
             check_at: None,
+            again: false,
             readable: true,
             writable: true,
             wants_room: false,
@@ -130,6 +153,19 @@ impl Session {
     /// Bytes that wait for the host.
     pub fn unsent(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Bytes that may be written now.
+    pub fn sendable(&self) -> usize {
+        self.parting.as_ref().map_or(self.unsent(), |parting| parting.rest)
+    }
+
+    /// Bytes were written.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if let Some(parting) = &mut self.parting {
+            parting.rest -= bytes;
+        }
     }
 
     pub fn stream_index(&self, id: u32) -> Option<usize> {

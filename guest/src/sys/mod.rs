@@ -236,6 +236,12 @@ pub fn now_ms() -> u64 {
     s * 1000 + u64::from(ns) / 1_000_000
 }
 
+/// Fills the buffer, of at most 256 bytes, from the kernel's generator.
+pub fn random(buf: &mut [u8]) -> Res<()> {
+    // SAFETY: the buffer is valid for its length.
+    check_size(unsafe { libc::getrandom(buf.as_mut_ptr().cast(), buf.len(), 0) }).map(|_| ())
+}
+
 /// Sleeps, and lets everybody else run.
 pub fn sleep_us(us: u32) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: (us * 1000).into() };

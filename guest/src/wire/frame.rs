@@ -18,6 +18,8 @@ pub const MAX_PAYLOAD: usize = 65_536;
 pub const MAX_HELLO: usize = 1024;
 /// The longest payload of PING and PONG.
 pub const MAX_PING: usize = 64;
+/// The payload of SUSPEND.
+pub const TOKEN: usize = 16;
 /// Opens a session; as a header it would announce a payload that no frame may have.
 pub const MAGIC: &[u8; 16] = b"\xff\xff\xff\xffsmolvm-agent";
 
@@ -36,6 +38,8 @@ pub mod kind {
     pub const GOODBYE: u8 = 11;
     pub const PING: u8 = 12;
     pub const PONG: u8 = 13;
+    pub const SUSPEND: u8 = 14;
+    pub const SWITCH: u8 = 15;
 }
 
 /// OPEN's flag: the message goes on in the next OPEN frame of the stream.
@@ -113,6 +117,8 @@ impl Header {
             kind::CONTROL => (host, false, flags == 0, true),
             kind::RESET => (host, false, flags == 0, len == 0),
             kind::GOODBYE => (!host, true, flags == 0, true),
+            kind::SUSPEND => (!host, true, flags == 0, len == TOKEN),
+            kind::SWITCH => (host, true, flags == 0, len == 0),
             kind::PING | kind::PONG => (true, true, flags == 0, len <= MAX_PING),
             _ => return Err(Violation::Type),
         };

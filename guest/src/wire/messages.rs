@@ -37,25 +37,31 @@ pub struct Hello {
     pub min_version: u32,
     pub max_version: u32,
     pub nonce: [u8; 16],
+    /// the token of a suspended session, which is to go on here
+    pub resume: Option<[u8; 16]>,
+    /// it knows SUSPEND
+    pub resumes: bool,
 }
 
 impl Hello {
     pub fn decode(buf: &[u8]) -> Decoded<Hello> {
         let mut fields = Reader::new(buf);
-        let (mut min_version, mut max_version, mut nonce) = (0, 0, None);
+        let (mut min_version, mut max_version, mut nonce, mut resume, mut resumes) = (0, 0, None, None, false);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => min_version = value.u32()?,
                 2 => max_version = value.u32()?,
                 3 => nonce = Some(value.bytes()?.try_into().map_err(|_| Malformed)?),
                 4 => drop(value.bytes()?),
+                5 => resume = Some(value.bytes()?.try_into().map_err(|_| Malformed)?),
+                6 => resumes = value.int()? != 0,
                 _ => {}
             }
         }
         if min_version == 0 || max_version < min_version {
             return Err(Malformed);
         }
-        Ok(Hello { min_version, max_version, nonce: nonce.ok_or(Malformed)? })
+        Ok(Hello { min_version, max_version, nonce: nonce.ok_or(Malformed)?, resume, resumes })
     }
 }
 
@@ -66,6 +72,8 @@ pub struct HelloAck<'a> {
     pub agent: &'a [u8],
     pub boot_id: &'a [u8],
     pub configured: bool,
+    /// the session goes on that the hello named
+    pub resumed: bool,
 }
 
 impl HelloAck<'_> {
@@ -75,6 +83,7 @@ impl HelloAck<'_> {
         put_bytes(out, 3, self.agent);
         put_bytes(out, 4, self.boot_id);
         put_uint(out, 5, self.configured.into());
+        put_uint(out, 6, self.resumed.into());
     }
 }
 
@@ -458,7 +467,10 @@ pub enum Request<'a> {
     },
     Configure(Configure<'a>),
     Info,
-    Hold,
+    Hold {
+        /// the sessions part from their connections before
+        suspend: bool,
+    },
     Release,
     /// The field is reserved, or of a later version.
     Unknown,
@@ -511,6 +523,17 @@ impl<'a> Open<'a> {
     }
 }
 
+fn decode_hold(body: &[u8]) -> Decoded<bool> {
+    let mut fields = Reader::new(body);
+    let mut suspend = false;
+    while let Some((number, value)) = fields.next()? {
+        if number == 1 {
+            suspend = value.int()? != 0;
+        }
+    }
+    Ok(suspend)
+}
+
 fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
     Ok(match number {
         1 => Request::Exec(Exec::decode(body)?),
@@ -531,7 +554,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         16 => Request::Shutdown { grace_ms: decode_shutdown(body)? },
         17 => Request::Configure(Configure::decode(body)?),
         18 => Request::Info,
-        19 => Request::Hold,
+        19 => Request::Hold { suspend: decode_hold(body)? },
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
         21 => Request::File(FileRequest::decode(FileOp::Copy, body)?),
         29 => Request::Release,

@@ -23,6 +23,8 @@ export interface ConnectOptions {
    * hardly in between, because each try takes time away from the very boot that is waited for
    */
   readonly progressFile?: string | undefined;
+  /** the token of a suspended session that is to go on; that it does, the answer says */
+  readonly resume?: Uint8Array | undefined;
   /** how this program calls itself to the agent; default "smolvm" */
   readonly client?: string | undefined;
 }
@@ -37,6 +39,8 @@ export interface Connected {
 
 /** When a silent agent is asked again, in ms; doubles each time. */
 const HELLO_RETRY_MS = 1000;
+/** The same where the machine may have lost the connection without a word: it was being captured. */
+const RESUME_RETRY_MS = 100;
 /** A new socket is looked for at least this often, in ms, should a directory event have been missed. */
 const LOOK_AGAIN_MS = 250;
 /** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
@@ -80,6 +84,7 @@ async function connectUntil(
       } catch (error) {
         if (signal.aborted) throw error;
         const code = (error as NodeJS.ErrnoException).code;
+        if (options.resume !== undefined && (code === "ENOENT" || code === "ECONNREFUSED")) throw gone(error);
         if (code === "ENOENT") {
           await arrival.next(signal, LOOK_AGAIN_MS);
           continue;
@@ -107,6 +112,11 @@ async function connectUntil(
     arrival.close();
     progress?.close();
   }
+}
+
+/** Nobody listens any more where a session was. */
+function gone(cause: unknown): SmolVMError {
+  return new SmolVMError("AGENT_LOST", "the machine is gone", { cause });
 }
 
 function dial(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
@@ -143,7 +153,7 @@ function greet(
     let nonce = randomNonce();
     const scan = new HelloScan(nonce);
     const client = options.client ?? "smolvm";
-    let retryMs = HELLO_RETRY_MS;
+    let retryMs = options.resume === undefined ? HELLO_RETRY_MS : RESUME_RETRY_MS;
     let timer: NodeJS.Timeout | undefined;
 
     const settle = (): void => {
@@ -183,13 +193,13 @@ function greet(
       if (options.fresh === true || socket.writableLength > 0) return;
       nonce = randomNonce();
       scan.expect(nonce);
-      socket.write(Buffer.concat([Buffer.alloc(FLUSH_BYTES), encodeHello(nonce, client)]));
+      socket.write(Buffer.concat([Buffer.alloc(FLUSH_BYTES), encodeHello(nonce, client, options.resume)]));
     };
 
     signal.addEventListener("abort", onAbort, { once: true });
     socket.on("data", onData).on("error", onHangUp).on("close", onHangUp).resume();
     if (endpoint.kind === "unix" && endpoint.greeting !== undefined) socket.write(endpoint.greeting);
-    socket.write(encodeHello(nonce, client));
+    socket.write(encodeHello(nonce, client, options.resume));
     timer = setTimeout(askAgain, retryMs);
     if (signal.aborted) onAbort();
   });

@@ -10,7 +10,7 @@ const JOIN_BELOW = 4096;
  * END leave in one packet. No timers: the batch leaves at the end of the current turn.
  */
 export class Outbox {
-  readonly #socket: Socket;
+  #socket: Socket;
   #batch: Uint8Array[] = [];
   #batchBytes = 0;
   #scheduled = false;
@@ -19,6 +19,7 @@ export class Outbox {
   #waiters: { resolve: () => void; batch: number }[] = [];
   #batches = 0;
   #closed = false;
+  #stopped = false;
   /** called when the queue has become short */
   onRoom: () => void = () => {};
 
@@ -55,7 +56,7 @@ export class Outbox {
   /** Hands the batch over now rather than at the end of the turn. */
   flush(): void {
     this.#scheduled = false;
-    if (this.#closed || this.#batch.length === 0) return;
+    if (this.#closed || this.#stopped || this.#batch.length === 0) return;
     const batch = this.#batch;
     const bytes = this.#batchBytes;
     const number = ++this.#batches;
@@ -74,6 +75,19 @@ export class Outbox {
       this.#socket.write(batch[last]!, written);
       this.#socket.uncork();
     }
+  }
+
+  /** What was written so far leaves now, and nothing else before {@link moveTo}. */
+  stop(): void {
+    this.flush();
+    this.#stopped = true;
+  }
+
+  /** What was written meanwhile, and all else, goes to another socket. */
+  moveTo(socket: Socket): void {
+    this.#socket = socket;
+    this.#stopped = false;
+    this.flush();
   }
 
   #written(bytes: number, batch: number): void {

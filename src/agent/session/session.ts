@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Deadline } from "../../util/deadline.ts";
+import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { messageOf } from "../../util/message-of.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
@@ -7,7 +7,7 @@ import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "../wire/frame
 import { Goodbye, type HelloAck } from "../wire/messages.ts";
 import { decode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
-import { type ConnectOptions, connectAgent } from "./connect.ts";
+import { type Connected, type ConnectOptions, connectAgent } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Outbox } from "./outbox.ts";
 import { interruptedError, type SessionEnd } from "./session-end.ts";
@@ -24,6 +24,9 @@ import {
 const MAX_PONG_BACKLOG = 4 * 1024 * 1024;
 /** How long {@link AgentSession.close} waits for queued bytes to leave, in ms. */
 const CLOSE_MS = 1000;
+
+/** How long a guest that is captured may take until it answers again, in ms: its memory is written meanwhile. */
+const COME_BACK_MS = 120_000;
 
 /** Places that only urgent requests get. */
 const KEPT_FOR_URGENT = 8;
@@ -42,7 +45,10 @@ export class AgentSession {
   readonly ended: Promise<SessionEnd>;
   #end: SessionEnd | undefined;
   #resolveEnded: (end: SessionEnd) => void = () => {};
-  readonly #socket: Socket;
+  #socket: Socket;
+  readonly #endpoint: Endpoint;
+  /** between two connections: what gives up the search for the next */
+  #search: AbortController | undefined;
   readonly #outbox: Outbox;
   readonly #decoder: FrameDecoder;
   readonly #streams = new Map<number, SessionStream>();
@@ -54,9 +60,10 @@ export class AgentSession {
   #nextPing = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor(socket: Socket, hello: HelloAck, rest: Buffer) {
+  private constructor(endpoint: Endpoint, { socket, ack, rest }: Connected) {
+    this.#endpoint = endpoint;
     this.#socket = socket;
-    this.hello = hello;
+    this.hello = ack;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -66,17 +73,64 @@ export class AgentSession {
       frame: (stream, type, flags, payload) => this.#frame(stream, type, flags, payload),
       data: (stream, channel, piece) => this.#stream(stream).data(channel as GuestChannel, piece),
     });
+    socket.unref();
+    this.#listen(rest);
+  }
+
+  /** Takes what comes over the connection that there is now. */
+  #listen(rest: Buffer): void {
+    const socket = this.#socket;
+    const isOurs = (): boolean => this.#socket === socket && this.#search === undefined;
     let failure: unknown;
     socket.on("error", (error) => {
       failure = error;
     });
-    socket.on("close", () =>
-      this.#finish({ reason: "lost", message: "the channel to the guest ended", cause: failure }),
-    );
-    socket.on("data", (chunk) => this.#receive(chunk as Buffer));
-    socket.unref();
+    socket.on("close", () => {
+      if (isOurs())
+        this.#finish({ reason: "lost", message: "the channel to the guest ended", cause: failure });
+    });
+    socket.on("data", (chunk) => {
+      if (isOurs()) this.#receive(chunk as Buffer);
+    });
     if (rest.length > 0) this.#receive(rest);
     socket.resume();
+  }
+
+  /**
+   * The guest's machine is about to be captured, which ends its connections: both ends have said all over this one, and go on over the
+   * next. Who uses the session notices a pause at most.
+   */
+  async #part(token: Uint8Array): Promise<void> {
+    const search = new AbortController();
+    const old = this.#socket;
+    this.#outbox.write(encodeFrame(0, FrameType.SWITCH, 0));
+    this.#outbox.stop();
+    this.#search = search;
+    old.end(() => old.destroy());
+    setTimeout(() => old.destroy(), CLOSE_MS).unref();
+    try {
+      const deadline = Deadline.of("coming back to the sandbox", {
+        timeoutMs: COME_BACK_MS,
+        signal: search.signal,
+      });
+      const { socket, ack, rest } = await connectAgent(this.#endpoint, { deadline, resume: token });
+      if (this.#end !== undefined || !ack.resumed) {
+        socket.destroy();
+        throw new Error("the guest does not know the session any more");
+      }
+      this.#search = undefined;
+      this.#socket = socket;
+      this.#letGo();
+      socket.write(encodeFrame(0, FrameType.SWITCH, 0));
+      this.#outbox.moveTo(socket);
+      this.#listen(rest);
+    } catch (cause) {
+      this.#finish({
+        reason: "lost",
+        message: "the channel to the guest ended, for it to be captured, and did not come back",
+        cause,
+      });
+    }
   }
 
   /**
@@ -86,8 +140,7 @@ export class AgentSession {
    *   resolves first, HOST_FAILED when the socket cannot be used
    */
   static async connect(endpoint: Endpoint, options: ConnectOptions): Promise<AgentSession> {
-    const { socket, ack, rest } = await connectAgent(endpoint, options);
-    return new AgentSession(socket, ack, rest);
+    return new AgentSession(endpoint, await connectAgent(endpoint, options));
   }
 
   /** How the session ended, or undefined while it lives. */
@@ -190,6 +243,10 @@ export class AgentSession {
 
   async #close(): Promise<void> {
     if (this.#end !== undefined) return;
+    if (this.#search !== undefined) {
+      this.#finish({ reason: "closed", message: "the session was closed", cause: undefined });
+      return;
+    }
     const closed = new Promise<void>((resolve) => this.#socket.once("close", () => resolve()));
     this.#outbox.flush();
     this.#finish({ reason: "closed", message: "the session was closed", cause: undefined }, "gently");
@@ -217,6 +274,7 @@ export class AgentSession {
   }
 
   #frame(id: number, type: number, flags: number, payload: Buffer): void {
+    if (this.#search !== undefined) throw violation("a frame behind SUSPEND");
     if (id !== 0) {
       this.#stream(id).frame(type, flags, payload);
       return;
@@ -243,6 +301,9 @@ export class AgentSession {
         });
         return;
       }
+      case FrameType.SUSPEND:
+        void this.#part(Buffer.from(payload));
+        return;
       default:
         throw violation("a second answer to the hello");
     }
@@ -285,6 +346,7 @@ export class AgentSession {
   #finish(end: SessionEnd, how: "at once" | "gently" = "at once"): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    this.#search?.abort();
     if (how === "gently") this.#socket.end(() => this.#socket.destroy());
     else this.#socket.destroy();
     this.#outbox.close();

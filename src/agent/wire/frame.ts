@@ -23,6 +23,8 @@ export const MAX_STREAMS = 512;
 /** Most bytes of a HELLO or HELLO_ACK payload. */
 export const MAX_HELLO = 1024;
 const MAX_PING = 64;
+/** Bytes of what a suspended session is named by. */
+export const TOKEN_BYTES = 16;
 
 /** OPEN's flag: the message goes on in the next OPEN frame of the stream. */
 export const OPEN_MORE = 1;
@@ -41,6 +43,8 @@ export const FrameType = {
   GOODBYE: 11,
   PING: 12,
   PONG: 13,
+  SUSPEND: 14,
+  SWITCH: 15,
 } as const;
 export type FrameName = keyof typeof FrameType;
 
@@ -87,6 +91,8 @@ const RULES: readonly (Rule | undefined)[] = (() => {
   rule(FrameType.GOODBYE, "guest", "session", PLAIN, 0, MAX_PAYLOAD);
   rule(FrameType.PING, "both", "session", PLAIN, 0, MAX_PING);
   rule(FrameType.PONG, "both", "session", PLAIN, 0, MAX_PING);
+  rule(FrameType.SUSPEND, "guest", "session", PLAIN, TOKEN_BYTES, TOKEN_BYTES);
+  rule(FrameType.SWITCH, "host", "session", PLAIN, 0, 0);
   return rules;
 })();
 

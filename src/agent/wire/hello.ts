@@ -16,13 +16,18 @@ const MAX_MALFORMED = 16;
 /** Completes whatever frame an earlier host left half written: one header and one payload of zeros. */
 export const FLUSH_BYTES: number = HEADER_BYTES + MAX_PAYLOAD;
 
-/** MAGIC and a HELLO frame. `client` is cut to 64 characters. */
-export function encodeHello(nonce: Uint8Array, client: string): Buffer {
+/**
+ * MAGIC and a HELLO frame. `client` is cut to 64 characters.
+ * @param resume the token of the suspended session that is to go on
+ */
+export function encodeHello(nonce: Uint8Array, client: string, resume?: Uint8Array): Buffer {
   const hello = encode(Hello, {
     minVersion: MIN_VERSION,
     maxVersion: MAX_VERSION,
     nonce,
     client: client.slice(0, 64),
+    resume,
+    resumes: true,
   });
   return Buffer.concat([MAGIC, encodeFrame(0, FrameType.HELLO, 0, hello)]);
 }

@@ -23,12 +23,18 @@ export interface Hello {
   maxVersion: number;
   nonce: Uint8Array;
   client: string;
+  /** the token of a suspended session that is to go on, else empty */
+  resume: Uint8Array;
+  /** it knows SUSPEND */
+  resumes: boolean;
 }
 export const Hello: Schema<Hello> = message("Hello", [
   [1, "minVersion", "uint32"],
   [2, "maxVersion", "uint32"],
   [3, "nonce", "bytes"],
   [4, "client", "string"],
+  [5, "resume", "bytes"],
+  [6, "resumes", "bool"],
 ]);
 
 export interface HelloAck {
@@ -40,6 +46,8 @@ export interface HelloAck {
   bootId: string;
   /** Configure was done since boot */
   configured: boolean;
+  /** the session goes on that the hello named */
+  resumed: boolean;
 }
 export const HelloAck: Schema<HelloAck> = message("HelloAck", [
   [1, "version", "uint32"],
@@ -47,7 +55,14 @@ export const HelloAck: Schema<HelloAck> = message("HelloAck", [
   [3, "agent", "string"],
   [4, "bootId", "string"],
   [5, "configured", "bool"],
+  [6, "resumed", "bool"],
 ]);
+
+export interface Hold {
+  /** the sessions part from their connections before */
+  suspend: boolean;
+}
+export const Hold: Schema<Hold> = message("Hold", [[1, "suspend", "bool"]]);
 
 export interface Goodbye {
   reason: string;
@@ -521,7 +536,7 @@ export interface Open {
   shutdown: Shutdown | undefined;
   configure: Configure | undefined;
   info: Empty | undefined;
-  hold: Empty | undefined;
+  hold: Hold | undefined;
   fileWatch: FileWatch | undefined;
   fileCopy: FileCopy | undefined;
   release: Empty | undefined;
@@ -547,7 +562,7 @@ export const Open: Schema<Open> = message("Open", [
   [16, "shutdown", Shutdown],
   [17, "configure", Configure],
   [18, "info", Empty],
-  [19, "hold", Empty],
+  [19, "hold", Hold],
   [20, "fileWatch", FileWatch],
   [21, "fileCopy", FileCopy],
   [29, "release", Empty],

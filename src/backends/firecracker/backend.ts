@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "../../config/spec.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
@@ -15,10 +15,15 @@ import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
+import { statePath } from "../state-file.ts";
 import { vmmExitError } from "../vmm-exit.ts";
+import { captureFirecracker, makeScratch } from "./capture.ts";
 import { jailerArgs, jailRoot } from "./jailer.ts";
 import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
-import { type ApiRequest, bootRequests, vmState } from "./requests.ts";
+import { makeOwnNames } from "./make-own-names.ts";
+import { ownNameLinks } from "./own-names.ts";
+import { probeFirecracker } from "./probe.ts";
+import { type ApiRequest, bootRequests, loadRequest, vmState } from "./requests.ts";
 
 /** The Firecracker backend for a host. */
 export function firecrackerBackend(host: BackendHost): Backend {
@@ -27,10 +32,19 @@ export function firecrackerBackend(host: BackendHost): Backend {
     features: BACKEND_FEATURES.firecracker,
     program: () => locateFirecracker(host.env),
     launch: (spec, files, options) => launchFirecracker(spec, files, options, host),
-    pause: (files, deadline) => ask(files, vmState("Paused"), deadline),
-    resume: (files, deadline) => ask(files, vmState("Resumed"), deadline),
+    shape: machineShape,
+    capture: captureFirecracker,
+    pause: (files, deadline) => ask(files, [[vmState("Paused")]], deadline),
+    resume: (files, deadline) => ask(files, [[vmState("Resumed")]], deadline),
     inspect: inspectFirecracker,
   };
+}
+
+/** What makes its machine, but for the kernel's files and the tap. Pure. */
+function machineShape(spec: MachineSpec): readonly string[] {
+  const neutral = { ...spec, kernelPath: "kernel", initrdPath: spec.initrdPath && "initrd" };
+  const tap = spec.networkCard === "tap" ? "tap" : undefined;
+  return bootRequests(neutral, { tap }).map(({ path, body }) => `${path} ${JSON.stringify(body)}`);
 }
 
 async function launchFirecracker(
@@ -42,9 +56,13 @@ async function launchFirecracker(
   const program = locateFirecracker(host.env);
   if (program === undefined) throw firecrackerMissing(host.env);
   makeSocketDir(files.runtimeDir, options.enclosure);
+  makeOwnNames(spec.disks, files);
+  makeScratch(files, options.enclosure.user);
+  const requests = await startRequests(spec, files, program, options, host);
   const startedAt = monotonicMs();
   const launched = await launchProgram({
     ...enclosed(spec, files, program, options, host),
+    cwd: files.runtimeDir,
     console: files.console,
     stderr: files.vmmLog,
     exit: files.exit,
@@ -52,10 +70,12 @@ async function launchFirecracker(
     deadline: options.deadline,
   });
   try {
-    await boot(spec, files, options, launched, startedAt);
+    await ask(files, requests, options.deadline, endOf(launched, startedAt));
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
+  } finally {
+    rmSync(statePath(files), { force: true });
   }
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
   return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
@@ -66,27 +86,38 @@ function enclosed(
   spec: MachineSpec,
   files: VmFiles,
   program: string,
-  { enclosure, tap }: LaunchOptions,
+  { enclosure, tap, memory }: LaunchOptions,
   host: BackendHost,
 ): EnclosedProgram {
+  const view = (): HostView => viewOf(spec, files, program, tap, memory);
   const args = firecrackerArgs(files);
   const { bubblewrap, user } = enclosure;
   const jailer = enclosure.tier === "jail" ? locateJailer(program, host.env) : undefined;
   if (jailer === undefined || bubblewrap === undefined || user === undefined) {
     const id = ["--id", basename(files.dir)]; // the jailer gives it itself
-    return enclose(enclosure, () => viewOf(spec, files, program, tap), [program, ...id, ...args]);
+    return enclose(enclosure, view, [program, ...id, ...args]);
   }
   const request = { jailer, firecracker: program, id: basename(files.dir), user, base: files.jail };
   const root = jailRoot(request);
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const view = viewOf(spec, files, program, tap);
-  return encloseJailer(enclosure, { bubblewrap, user, view, root }, [...jailerArgs(request), ...args]);
+  const place = { bubblewrap, user, view: view(), root };
+  return encloseJailer(enclosure, place, [...jailerArgs(request), ...args]);
 }
 
 /** What this Firecracker needs of the host. */
-function viewOf(spec: MachineSpec, files: VmFiles, program: string, tap: string | undefined): HostView {
+function viewOf(
+  spec: MachineSpec,
+  files: VmFiles,
+  program: string,
+  tap: string | undefined,
+  memory: LaunchOptions["memory"],
+): HostView {
+  const { exit, readOnly, writable } = machineFiles(spec, files);
   return {
-    ...machineFiles(spec, files),
+    exit,
+    readOnly: memory === undefined ? readOnly : [...readOnly, memory.path],
+    writable: [...writable, files.scratch],
+    links: ownNameLinks(files),
     // The official one is static: then nothing of the system's is there.
     system: isStatic(program) ? [{ kind: "tree", path: program }] : systemFiles(program),
     optional: [],
@@ -102,13 +133,26 @@ function firecrackerArgs({ control }: Pick<VmFiles, "control">): string[] {
   return ["--api-sock", control, "--level", "Warning", "--log-path", "/proc/self/fd/2"];
 }
 
-async function ask(files: VmFiles, request: ApiRequest, deadline: Deadline): Promise<void> {
-  const { ApiClient } = await import("./api-client.ts");
+/**
+ * Asks in turns, each when nothing of the one before was refused.
+ * @param ended rejects if the program ends meanwhile: that says more than a socket that is gone
+ */
+async function ask(
+  files: VmFiles,
+  turns: readonly (readonly ApiRequest[])[],
+  deadline: Deadline,
+  ended?: Promise<never>,
+): Promise<void> {
+  const { ApiClient } = await import("./api-client.ts"); // few commands have something to ask
   const client = new ApiClient(files.control);
+  const asked = (async () => {
+    for (const requests of turns) await client.send(requests, deadline);
+  })();
   try {
-    await client.send([request], deadline);
+    await (ended === undefined ? asked : Promise.race([asked, ended]));
   } finally {
     client.close();
+    asked.catch(() => {}); // of one that has ended
   }
 }
 
@@ -130,32 +174,30 @@ async function inspectFirecracker(
   return answers;
 }
 
-/** Sends what makes the machine run; a Firecracker that ends meanwhile says why itself. */
-async function boot(
+/** What a fresh Firecracker is asked, until its machine runs. */
+async function startRequests(
   spec: MachineSpec,
   files: VmFiles,
-  options: LaunchOptions,
-  launched: LaunchedProgram,
-  startedAt: number,
-): Promise<void> {
-  const { ApiClient } = await import("./api-client.ts"); // few commands start a machine
-  const client = new ApiClient(files.control);
+  program: string,
+  { memory, tap, enclosure }: LaunchOptions,
+  host: BackendHost,
+): Promise<ApiRequest[][]> {
+  if (memory?.kind !== "restored") {
+    const requests = bootRequests(spec, { tap });
+    return [requests.slice(0, -1), requests.slice(-1)];
+  }
+  const version = await probeFirecracker(program, host.cacheDir);
+  const state = statePath(files);
+  writeFileSync(state, memory.state, { mode: 0o600 });
+  if (enclosure.user !== undefined) chownSync(state, enclosure.user.uid, enclosure.user.gid);
+  return [[loadRequest({ memory: memory.path, state, tap, version })]];
+}
+
+/** Rejects when the program ends, with what it says of why. */
+function endOf(launched: LaunchedProgram, startedAt: number): Promise<never> {
   const ended = launched.exited.then((exit) => {
     throw vmmExitError("firecracker", exit, monotonicMs() - startedAt);
   });
-  ended.catch(() => {}); // it ends some day; only while booting that is a failure
-  const requests = bootRequests(spec, {
-    vsockPath: files.vsock,
-    disposable: options.lifetime === "owner",
-    tap: options.tap,
-  });
-  // What makes the machine is asked in one go; it is started when nothing of that was refused.
-  const [setUp, start] = [requests.slice(0, -1), requests.slice(-1)];
-  const started = client.send(setUp, options.deadline).then(() => client.send(start, options.deadline));
-  try {
-    await Promise.race([started, ended]);
-  } finally {
-    client.close();
-    started.catch(() => {}); // of one that has ended
-  }
+  ended.catch(() => {}); // it ends some day; only while it is asked something that is a failure
+  return ended;
 }

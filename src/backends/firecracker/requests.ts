@@ -1,6 +1,8 @@
 import type { DiskSpec, MachineSpec } from "../../config/spec.ts";
+import { isOlder } from "../../util/versions.ts";
 import { GUEST_MAC } from "../network-card.ts";
 import { firecrackerKernelArgs } from "./kernel-args.ts";
+import { diskName, VSOCK_NAME } from "./own-names.ts";
 
 /** One request to Firecracker's API. */
 export interface ApiRequest {
@@ -12,19 +14,15 @@ export interface ApiRequest {
 }
 
 export interface RequestOptions {
-  /** the host's socket for the machine's vsock */
-  readonly vsockPath: string;
-  /** the sandbox's own disk is gone after this process, or the host, has crashed: nothing of it need survive that */
-  readonly disposable: boolean;
   /** the interface behind its network card; undefined: it has none */
   readonly tap?: string | undefined;
 }
 
+/** What Firecracker calls the network card. */
+const CARD = "eth0";
+
 /** The guest's address on its vsock. Every machine has a vsock of its own, so all may have the same. */
 const GUEST_CID = 3;
-
-/** The serial number of the sandbox's own writable disk (PROTOCOL.md, section 4). */
-const UPPER_SERIAL = "smolvm-upper";
 
 /**
  * What is asked of a fresh Firecracker, in order, until the machine runs
@@ -46,37 +44,75 @@ export function bootRequests(spec: MachineSpec, options: RequestOptions): ApiReq
         bootArgs: spec.bootArgs,
       }),
     }),
-    ...spec.disks.map((disk) => drive(disk, options.disposable)),
+    ...spec.disks.map(drive),
     ...(options.tap === undefined ? [] : [networkCard(options.tap)]),
-    put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: options.vsockPath }),
+    put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: VSOCK_NAME }),
     put("/actions", "starting the machine", { action_type: "InstanceStart" }),
   ];
 }
 
 function networkCard(tap: string): ApiRequest {
-  return put("/network-interfaces/eth0", "the network card", {
-    iface_id: "eth0",
+  return put(`/network-interfaces/${CARD}`, "the network card", {
+    iface_id: CARD,
     guest_mac: GUEST_MAC,
     host_dev_name: tap,
   });
 }
 
-function drive(disk: DiskSpec, disposable: boolean): ApiRequest {
+function drive(disk: DiskSpec): ApiRequest {
   // The only characters of a drive's id are letters, digits and _.
   const id = disk.serial.replaceAll("-", "_");
   return put(`/drives/${id}`, `the disk '${disk.serial}'`, {
     drive_id: id,
-    path_on_host: disk.path,
+    path_on_host: diskName(disk),
     // The agent mounts the root: for the kernel it is a disk like any other.
     is_root_device: false,
     is_read_only: disk.readOnly,
-    // "Unsafe": the guest's fsync ends in the host's memory, which survives all but a crash of the host.
-    cache_type: disk.readOnly || (disposable && disk.serial === UPPER_SERIAL) ? "Unsafe" : "Writeback",
+    // "Unsafe": the guest's fsync ends in the host's memory. A machine that goes on from this one's memory keeps what is said here, and
+    // may be one whose disk is to survive a crash of the host.
+    cache_type: disk.readOnly ? "Unsafe" : "Writeback",
   });
 }
 
 function put(path: string, what: string, body: Readonly<Record<string, unknown>>): ApiRequest {
   return { method: "PUT", path, body, what };
+}
+
+/** Since then the tracking of written pages has the name that it has in a machine's configuration. */
+const TRACKS_BY_NAME = "1.13.0";
+
+/** What a machine goes on from. */
+export interface SavedMachine {
+  /** files of its memory and of all else */
+  readonly memory: string;
+  readonly state: string;
+  readonly tap?: string | undefined;
+  /** Firecracker's */
+  readonly version: string;
+}
+
+/**
+ * Has a fresh Firecracker go on from what one saved, with disks and sockets under the same names, and a memory of which it keeps to
+ * itself what it writes. It notes what that is, so that saving it in turn need not write the rest
+ * (https://github.com/firecracker-microvm/firecracker/blob/main/docs/snapshotting/snapshot-support.md). Pure.
+ */
+export function loadRequest({ memory, state, tap, version }: SavedMachine): ApiRequest {
+  return put("/snapshot/load", "the saved machine", {
+    snapshot_path: state,
+    mem_backend: { backend_type: "File", backend_path: memory },
+    [isOlder(version, TRACKS_BY_NAME) ? "enable_diff_snapshots" : "track_dirty_pages"]: true,
+    ...(tap === undefined ? {} : { network_overrides: [{ iface_id: CARD, host_dev_name: tap }] }),
+    resume_vm: true,
+  });
+}
+
+/** Has the state of a machine that stands still written, and its memory: all of it, or what it has written since the last time. Pure. */
+export function saveRequest(kind: "Full" | "Diff", to: { state: string; memory: string }): ApiRequest {
+  return put("/snapshot/create", "saving the machine", {
+    snapshot_type: kind,
+    snapshot_path: to.state,
+    mem_file_path: to.memory,
+  });
 }
 
 /** Lets the processors stand still, or go on; fine if they do already. Pure. */

@@ -1,5 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
@@ -8,16 +7,11 @@ import { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
+import { readState, statePath } from "../state-file.ts";
 import { QmpClient } from "./qmp-client.ts";
-
-/** A state is some tens of KB: more than this is none. */
-const STATE_MAX_BYTES = 64 << 20;
 
 /** How long a machine that was stopped may take to go on, whatever became of what it was stopped for. */
 const GO_ON_MS = 10_000;
-
-/** Where a machine's state comes out, and the socket where it goes in: the one directory that QEMU can write to. */
-const statePath = ({ runtimeDir }: VmFiles): string => join(runtimeDir, "state");
 
 /**
  * Stops a machine whose memory is a file, for good, and takes the state of its CPUs and devices.
@@ -79,19 +73,6 @@ async function saveState(client: QmpClient, files: VmFiles, deadline: Deadline):
   }
 }
 
-/** What QEMU wrote; it has the directory to write in, so that what is there may be anything. */
-function readState(path: string): Buffer {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const { size } = fstatSync(file);
-    if (size === 0 || size > STATE_MAX_BYTES)
-      throw new SmolVMError("VMM_FAILED", `QEMU wrote a state of ${size} bytes, which is none`);
-    return readFileSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
 /** Where a guest's memory begins, in its own addresses: the machine types' (qemu: hw/arm/virt.c, base_memmap; x86's begin at 0). */
 const FIRST_ADDRESS = { x86_64: 0, aarch64: 0x4000_0000 } as const;
 
@@ -109,7 +90,7 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED; that QEMU does not take it shows in its end
  */
 export async function resumeFromState(files: VmFiles, state: Uint8Array, deadline: Deadline): Promise<void> {
-  const path = statePath(files);
+  const path = statePath(files); // a socket's this time
   const client = await QmpClient.over(await dialWhenThere(files.control, deadline), deadline);
   try {
     // Who connects to its sockets before that is not told to the guest, which may think that it knows the other end.

@@ -16,6 +16,8 @@ export interface VmFiles {
   readonly vmmLog: string;
   /** JSON written by the monitor when the VMM has ended */
   readonly exit: string;
+  /** what Firecracker writes when it is captured, and nobody reads but that: empty else */
+  readonly scratch: string;
   /** where Firecracker's jailer makes its root */
   readonly jail: string;
   /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
@@ -42,6 +44,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     console: join(dir, "console.log"),
     vmmLog: join(dir, "vmm.log"),
     exit: join(dir, "exit.json"),
+    scratch: join(dir, "scratch"),
     jail: join(dir, "jail"),
     relay: join(run, "relay.json"),
     control: socketPath(join(run, "ctl")),
@@ -52,7 +55,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
 
 /** Whether a sandbox's directories may hold a file of that name: one of {@link VmFiles}, put aside or half written as well. Pure. */
 export function isVmFile(name: string): boolean {
-  return /^(upper\.img|(console|vmm)\.log|exit\.json|relay\.json|jail|ctl|vsock(_\d+)?|ch\d+)(\.1|(\.\d+)?\.tmp)?$/.test(
+  return /^(upper\.img|(console|vmm)\.log|exit\.json|relay\.json|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
     name,
   );
 }

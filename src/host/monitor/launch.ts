@@ -22,6 +22,8 @@ export interface LaunchRequest {
   /** true: the program dies with this process, even if that is killed */
   readonly dieWithParent: boolean;
   readonly deadline: Deadline;
+  /** its working directory; default: ours */
+  readonly cwd?: string | undefined;
   /** variables that the program gets besides */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** the program runs another one, which says itself which process it is (monitor/src/enter.rs): only with the native monitor */
@@ -163,7 +165,12 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
   if (native !== undefined) {
     const env = { ...(request.wrapped ? enclosedEnvironment() : process.env), ...request.env };
     const held = scope === undefined ? "ignore" : "pipe";
-    const child = spawn(native, args, { stdio: [held, "pipe", "pipe"], detached: true, env });
+    const child = spawn(native, args, {
+      stdio: [held, "pipe", "pipe"],
+      detached: true,
+      env,
+      cwd: request.cwd,
+    });
     child.stdin?.on("error", () => {}); // it ended: `readPid` tells
     return child;
   }
@@ -174,6 +181,7 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     stdio: [stdin, "pipe", "pipe"],
     detached: true,
     windowsHide: true,
+    cwd: request.cwd,
   });
   child.stdin?.on("error", () => {}); // it ended: `exited` tells
   (child.stdin as { unref?: () => void } | null)?.unref?.();

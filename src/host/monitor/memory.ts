@@ -70,11 +70,18 @@ export async function saveMemory(
 /**
  * Copies a sparse file, sharing blocks with it where the file system can.
  * @param to must not exist; nothing is left there on failure
+ * @param makeHoles pages of zeros are not copied either: for a file that was written whole
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
  */
-export async function copySparse(from: string, to: string, deadline: Deadline): Promise<void> {
+export async function copySparse(
+  from: string,
+  to: string,
+  deadline: Deadline,
+  { makeHoles = false }: { readonly makeHoles?: boolean } = {},
+): Promise<void> {
   try {
-    await runProgram([monitorProgram(), "copy", from, to], { deadline });
+    const verb = makeHoles ? "copy-pages" : "copy";
+    await runProgram([monitorProgram(), verb, from, to], { deadline });
   } catch (error) {
     throw orNoSpace(error, to);
   }

@@ -22,6 +22,7 @@ import { planIsolation } from "../isolation/plan-isolation.ts";
 import { reachedIsolation } from "../isolation/reached.ts";
 import { bootError } from "../machine/boot-report.ts";
 import { readLog } from "../machine/console.ts";
+import { firstRequest } from "../machine/first-request.ts";
 import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
 import { requireLoaded, userNetworkFor } from "../network/user-network.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
@@ -40,8 +41,8 @@ export interface StartExtras {
   readonly onProgress?: OnProgress | undefined;
   /** over the sandbox's own */
   readonly gdbPort?: number | undefined;
-  /** it is booted for a template: the file, empty and as large, that its memory shall be */
-  readonly recordTo?: string | undefined;
+  /** it is booted for a template; `recordTo`, where its backend records: the file, empty and as large, that its memory shall be */
+  readonly forTemplate?: { readonly recordTo: string | undefined } | undefined;
   /** what it goes on from, or else fails: it has the disk that belongs to it */
   readonly saved?: SavedMemory | undefined;
 }
@@ -115,8 +116,8 @@ async function startFrom(
   deadline: Deadline,
   extras: StartExtras,
 ): Promise<Started> {
-  const { recordTo, gdbPort, saved } = extras;
-  const isPlain = recordTo === undefined && gdbPort === undefined && saved === undefined;
+  const { forTemplate, gdbPort, saved } = extras;
+  const isPlain = forTemplate === undefined && gdbPort === undefined && saved === undefined;
   const source = isPlain ? startSource(home, record) : undefined;
   const tell = (message: string): void => extras.onProgress?.({ stage: "template", message });
   if (source?.kind === "template") {
@@ -188,7 +189,7 @@ async function launch(
   home: Home,
   record: VmRecord,
   deadline: Deadline,
-  { onProgress, gdbPort, recordTo, saved }: StartExtras,
+  { onProgress, gdbPort, forTemplate, saved }: StartExtras,
   template?: Template,
 ): Promise<Started> {
   const files = filesOf(home, record.id);
@@ -201,7 +202,11 @@ async function launch(
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:enclosure");
   if (template !== undefined) writeTemplateDisk(home, record, template);
-  const made = await makeEnclosure(home, record, plan, { tap: tap?.name, writes: recordTo, deadline });
+  const made = await makeEnclosure(home, record, plan, {
+    tap: tap?.name,
+    writes: forTemplate?.recordTo,
+    deadline,
+  });
   noteStep(home, record.id, "start:launch");
   const launched = await backend.launch(machine, files, {
     deadline,
@@ -210,7 +215,7 @@ async function launch(
     userNetwork,
     enclosure: made.enclosure,
     memory: guestMemory(
-      recordTo,
+      forTemplate?.recordTo,
       saved ?? (template && { memory: template.files.memory, state: template.state }),
     ),
   });
@@ -218,16 +223,20 @@ async function launch(
   home.store.vms.setVmm(record.id, launched.vmm);
   const lease = firstLease(home, record);
   onProgress?.({ stage: "boot", message: "waiting for the guest" });
-  const session = await reachAgent(home, record, lease, launched, files, deadline);
-  if (userNetwork !== undefined) requireLoaded(userNetwork, launched.vmm.pid);
-  onProgress?.({ stage: "configure", message: "giving the guest its identity" });
-  noteStep(home, record.id, "start:identity");
-  const { commands } = await giveIdentity(
-    session,
-    record,
-    // A template's card stays down: who goes on from it has another address, and need not take it down for that.
-    { network: recordTo === undefined ? (tap?.network ?? userNetwork?.guest) : undefined, mounts },
-    deadline,
+  const { session, answer } = await firstRequest(
+    () =>
+      reachAgent(home, record, lease, launched, files, {
+        deadline,
+        boots: saved === undefined && template === undefined,
+      }),
+    (reached) => {
+      if (userNetwork !== undefined) requireLoaded(userNetwork, launched.vmm.pid);
+      onProgress?.({ stage: "configure", message: "giving the guest its identity" });
+      noteStep(home, record.id, "start:identity");
+      // A template's card stays down: who goes on from it has another address, and need not take it down for that.
+      const network = forTemplate === undefined ? (tap?.network ?? userNetwork?.guest) : undefined;
+      return giveIdentity(reached, record, { network, mounts }, deadline);
+    },
   );
   failpoint("before running");
   const running = home.store.vms.transition(record.id, "running", {
@@ -235,7 +244,7 @@ async function launch(
     vmm: launched.vmm,
     isolation: reachedIsolation(plan, made, launched, userNetwork),
     template: saved === undefined ? (template?.key ?? null) : ORIGIN,
-    commands,
+    commands: answer.commands,
   });
   return { record: running, session, lease };
 }
@@ -261,7 +270,7 @@ async function reachAgent(
   lease: Lease | undefined,
   launched: LaunchedMachine,
   files: VmFiles,
-  deadline: Deadline,
+  { deadline, boots }: { readonly deadline: Deadline; readonly boots: boolean },
 ): Promise<AgentSession> {
   const evidence = (exit: VmmExit | undefined): SmolVMError =>
     bootError({
@@ -279,8 +288,8 @@ async function reachAgent(
       AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {
         deadline,
         exited: launched.exited,
-        fresh: true,
-        progressFile: files.console,
+        fresh: boots,
+        progressFile: boots ? files.console : undefined,
       }),
       ended,
     ]);

@@ -5,6 +5,7 @@ import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { endpointOf, filesOf, type Home } from "../home.ts";
 import { relayVia } from "../supervisor/duties.ts";
+import { firstRequest } from "./first-request.ts";
 
 /** How long each of the steps may take, whatever the guest does. */
 const STEP_MS = 5_000;
@@ -19,12 +20,11 @@ export async function letGoOn(home: Home, record: VmRecord): Promise<void> {
     const backend = backendOf(record.spec.machine.backend);
     await backend.resume?.(filesOf(home, record.id), Deadline.within(STEP_MS, "letting the machine go on"));
     const deadline = Deadline.within(STEP_MS, "letting the sandbox go on");
-    const session = await controlSession(home, record, deadline);
-    try {
-      await release(session, deadline.limits);
-    } finally {
-      await session.close();
-    }
+    const { session } = await firstRequest(
+      () => controlSession(home, record, deadline),
+      (over) => release(over, deadline.limits),
+    );
+    await session.close();
   } catch {
     // Hung or gone: whoever needs it is told.
   }

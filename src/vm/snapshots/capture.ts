@@ -12,6 +12,7 @@ import { filesOf, type Home } from "../home.ts";
 import { requireFeature } from "../lifecycle/features.ts";
 import { tellTime } from "../lifecycle/identity.ts";
 import { pauseMachine, resumeMachine } from "../lifecycle/pause.ts";
+import { firstRequest } from "../machine/first-request.ts";
 import { controlSession } from "../machine/go-on.ts";
 import { noteStep } from "../recovery/step.ts";
 
@@ -82,13 +83,15 @@ async function captureHeld(
 ): Promise<CaptureResult> {
   const files = filesOf(home, record.id);
   const { machine } = record.spec;
+  const backend = backendOf(machine.backend);
+  const { captureEndsSessions } = backend.features;
   noteStep(home, record.id, "capture:machine");
   const session = await controlSession(home, record, deadline);
   let failure: unknown;
   try {
-    await hold(session, deadline.limits);
+    await hold(session, { ...deadline.limits, suspend: captureEndsSessions });
     failpoint("after hold");
-    const { state, pages, stoppedMs } = await backendOf(machine.backend).capture!(
+    const { state, pages, stoppedMs } = await backend.capture!(
       files,
       {
         arch: machine.arch,
@@ -109,21 +112,33 @@ async function captureHeld(
     failure = error;
     throw error;
   } finally {
-    await goOn(home, record, session, failure);
+    await goOn(home, record, captureEndsSessions ? undefined : session, failure);
+    await session.close();
   }
 }
 
-/** What was frozen goes on. @throws SmolVMError if it does not, unless something else has failed before: that is the one to tell */
-async function goOn(home: Home, { id }: VmRecord, session: AgentSession, failure: unknown): Promise<void> {
+/**
+ * What was frozen goes on.
+ * @param session absent: that of before may be over
+ * @throws SmolVMError if it does not, unless something else has failed before: that is the one to tell
+ */
+async function goOn(
+  home: Home,
+  record: VmRecord,
+  session: AgentSession | undefined,
+  failure: unknown,
+): Promise<void> {
+  const deadline = Deadline.within(RELEASE_MS, "letting the sandbox go on");
+  const letGoOn = async (over: AgentSession): Promise<void> => {
+    await release(over, deadline.limits);
+    await tellTime(over, deadline);
+  };
   try {
-    const deadline = Deadline.within(RELEASE_MS, "letting the sandbox go on");
-    await release(session, deadline.limits);
-    await tellTime(session, deadline);
-    home.store.vms.settle(id);
+    if (session !== undefined) await letGoOn(session);
+    else await (await firstRequest(() => controlSession(home, record, deadline), letGoOn)).session.close();
+    home.store.vms.settle(record.id);
   } catch (error) {
     if (failure === undefined) throw error; // and whoever looks next tries again: the step stays noted
-  } finally {
-    await session.close();
   }
 }
 

@@ -14,9 +14,11 @@ import { join } from "node:path";
 import { hold, sync } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
+import type { Backend } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
 import { identify } from "../../host/process/process-identity.ts";
 import { compactDisk } from "../../images/disk/compact.ts";
@@ -27,6 +29,7 @@ import { hashOf, stampOf, type TemplateManifest } from "../../snapshots/manifest
 import { settleFiles } from "../../snapshots/saved.ts";
 import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "../../snapshots/store.ts";
 import { openStore } from "../../store/store.ts";
+import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { newId } from "../lifecycle/names.ts";
@@ -129,17 +132,24 @@ async function record(
     mkdirSync(filesOf(home, id).dir, { recursive: true, mode: 0o700 });
     writeDiskFromSeed(like.seedPath!, upper, spec.diskSizeMib * MIB);
     home.store.vms.complete(id);
-    makeEmpty(files.memory, spec.machine.memSizeMib * MIB);
-    const started = await startVm(home, { id, name }, deadline, { recordTo: files.memory });
+    const backend = backendOf(spec.machine.backend);
+    const records = backend.endWithState !== undefined;
+    if (records) makeEmpty(files.memory, spec.machine.memSizeMib * MIB);
+    const forTemplate = { recordTo: records ? files.memory : undefined };
+    const started = await startVm(home, { id, name }, deadline, { forTemplate });
     if (started === undefined)
       throw new SmolVMError("INTERNAL", "a machine for a template was started by others");
     await warmUp(started.session, deadline);
     await sync(started.session, deadline.limits);
     await hold(started.session, deadline.limits);
     await started.session.close();
-    const { backend } = spec.machine;
-    const state = await backendOf(backend).endWithState!(filesOf(home, id), deadline);
-    const disk = await compactDisk(upper, deadline);
+    const { state, disk } = await captureHeld(
+      backend,
+      started.record,
+      filesOf(home, id),
+      files.memory,
+      deadline,
+    );
     writeFileSync(files.state, state, { mode: 0o600 });
     writeFileSync(files.disk, disk, { mode: 0o600 });
     settle(files.memory);
@@ -147,7 +157,7 @@ async function record(
       key,
       createdAt: Date.now(),
       image: like.image,
-      vmm: backend,
+      vmm: backend.name,
       memory: stampOf(files.memory),
       stateSha256: hashOf(state),
       diskSha256: hashOf(disk),
@@ -156,6 +166,28 @@ async function record(
   } finally {
     await removeVm(home, id, { force: true }, Deadline.within(END_MS, "removing a machine"));
   }
+}
+
+/** Takes a machine that is held, by what its backend can: as it ends, where its memory is recorded, or as it stands still. */
+async function captureHeld(
+  backend: Backend,
+  { vmm, spec: { machine } }: VmRecord,
+  files: VmFiles,
+  memory: string,
+  deadline: Deadline,
+): Promise<{ readonly state: Buffer; readonly disk: Buffer }> {
+  if (backend.endWithState !== undefined) {
+    const state = await backend.endWithState(files, deadline);
+    return { state, disk: await compactDisk(files.upper, deadline) };
+  }
+  let disk!: Buffer;
+  const whileStopped = async (): Promise<void> => {
+    disk = await compactDisk(files.upper, deadline);
+  };
+  const { arch, memSizeMib } = machine;
+  const capture = { arch, pid: vmm!.pid, memSizeMib, memory, whileStopped };
+  const { state } = await backend.capture!(files, capture, deadline);
+  return { state, disk };
 }
 
 /** With the disk of its own for the one of the sandbox that it is like. */

@@ -58,6 +58,8 @@ export const TYPE = {
   GOODBYE: 11,
   PING: 12,
   PONG: 13,
+  SUSPEND: 14,
+  SWITCH: 15,
 } as const;
 export type TypeName = keyof typeof TYPE;
 

@@ -44,6 +44,22 @@ export const FRAMES: readonly Vector[] = [
     frames: [{ stream: 5, type: "WINDOW", flags: 0, payload: "00000100" }],
   },
   {
+    name: "SUSPEND with its token",
+    direction: "guest",
+    layer: "frames",
+    canonical: true,
+    bytes: hex("10000000 00000000 0e 00 0000", "000102030405060708090a0b0c0d0e0f"),
+    frames: [{ stream: 0, type: "SUSPEND", flags: 0, payload: "000102030405060708090a0b0c0d0e0f" }],
+  },
+  {
+    name: "SWITCH",
+    direction: "host",
+    layer: "frames",
+    canonical: true,
+    bytes: hex("00000000 00000000 0f 00 0000"),
+    frames: [{ stream: 0, type: "SWITCH", flags: 0, payload: "" }],
+  },
+  {
     name: "END from both sides",
     direction: "host",
     layer: "frames",

@@ -235,6 +235,7 @@ export const MESSAGES: readonly Vector[] = [
   ),
   canonical("info", "OPEN", "9201 00", { info: {} }),
   canonical("hold", "OPEN", "9a01 00", { hold: {} }),
+  canonical("hold, the sessions parting before", "OPEN", "9a01 02 08 01", { hold: { suspend: true } }),
   canonical("release", "OPEN", "ea01 00", { release: {} }),
   canonical("CONTROL with a signal", "CONTROL", "08 09", { signal: 9 }),
   canonical("CONTROL with a size", "CONTROL", "12 06 08 a001 10 8401", {

@@ -14,6 +14,8 @@ const HELLO_FRAME: VectorFrame = {
   message: HELLO_MESSAGE,
 };
 
+const RESUMING = hex(HELLO, "2a 10", OTHER, "30 01");
+
 const ACK = hex("08 01 12 10", NONCE, "1a 05", text("0.1.0"), "22 04", text("boot"), "28 01");
 const ACK_MESSAGE: Message = { version: 1, nonce: NONCE, agent: "0.1.0", boot_id: "boot", configured: true };
 const ACK_FRAME: VectorFrame = { stream: 0, type: "HELLO_ACK", flags: 0, payload: ACK, message: ACK_MESSAGE };
@@ -30,6 +32,31 @@ export const SESSION: readonly Vector[] = [
     canonical: true,
     bytes: hex("ffffffff 736d6f6c766d2d6167656e74", "1e000000 00000000 01 00 0000", HELLO),
     frames: [HELLO_FRAME],
+  },
+  {
+    name: "HELLO of a suspended session's host",
+    direction: "host",
+    layer: "session",
+    canonical: true,
+    bytes: hex(MAGIC, frame("HELLO", 0, RESUMING)),
+    frames: [
+      {
+        stream: 0,
+        type: "HELLO",
+        flags: 0,
+        payload: RESUMING,
+        message: { ...HELLO_MESSAGE, resume: OTHER, resumes: true },
+      },
+    ],
+  },
+  {
+    name: "HELLO_ACK of a session that goes on",
+    direction: "guest",
+    layer: "session",
+    canonical: true,
+    nonce: NONCE,
+    bytes: hex(MAGIC, frame("HELLO_ACK", 0, hex(ACK, "30 01"))),
+    frames: [{ ...ACK_FRAME, payload: hex(ACK, "30 01"), message: { ...ACK_MESSAGE, resumed: true } }],
   },
   {
     name: "HELLO_ACK after its MAGIC, then a frame",

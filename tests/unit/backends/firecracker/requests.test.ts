@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bootRequests } from "../../../../src/backends/firecracker/requests.ts";
+import { bootRequests, loadRequest } from "../../../../src/backends/firecracker/requests.ts";
 import type { MachineSpec } from "../../../../src/config/spec.ts";
 
 const SPEC: MachineSpec = {
@@ -20,7 +20,7 @@ const SPEC: MachineSpec = {
   network: "off",
   sessionPorts: 4,
 };
-const OPTIONS = { vsockPath: "/run/1/vsock", disposable: false };
+const OPTIONS = {};
 
 const bodyOf = (spec: MachineSpec, path: string, options = OPTIONS): Record<string, unknown> =>
   bootRequests(spec, options).find((request) => request.path === path)!.body;
@@ -53,14 +53,19 @@ describe("the requests that boot a Firecracker machine", () => {
     expect(attached).toEqual(told.map((serial) => serial.replaceAll("-", "_")));
   });
 
-  test("let the guest's fsync end in the host's memory only where nothing is to outlive the process", () => {
-    const upper = "/drives/smolvm_upper";
-    expect(bodyOf(SPEC, upper)).toMatchObject({ cache_type: "Writeback", is_read_only: false });
-    expect(bodyOf(SPEC, upper, { ...OPTIONS, disposable: true })).toMatchObject({ cache_type: "Unsafe" });
-    // a disk of the user's own is never disposable
-    expect(bodyOf(SPEC, "/drives/extra_0", { ...OPTIONS, disposable: true })).toMatchObject({
+  test("let the guest's fsync reach the disk: who goes on from such a machine may be one that must survive a crash", () => {
+    expect(bodyOf(SPEC, "/drives/smolvm_upper")).toMatchObject({
       cache_type: "Writeback",
+      is_read_only: false,
     });
+    expect(bodyOf(SPEC, "/drives/smolvm_base")).toMatchObject({ cache_type: "Unsafe", is_read_only: true });
+  });
+
+  test("name nothing of one sandbox's own but its kernel and its tap", () => {
+    const said = JSON.stringify(bootRequests(SPEC, OPTIONS));
+    for (const { path } of SPEC.disks) expect(said).not.toContain(path);
+    expect(bodyOf(SPEC, "/vsock")).toEqual({ guest_cid: 3, uds_path: "machine/vsock" });
+    expect(bodyOf(SPEC, "/drives/extra_0")).toMatchObject({ path_on_host: "machine/disk-extra-0" });
   });
 
   test("leave out an initramfs that there is none of, and put the user's own boot arguments last", () => {
@@ -69,4 +74,19 @@ describe("the requests that boot a Firecracker machine", () => {
     expect(JSON.parse(JSON.stringify(body))).not.toHaveProperty("initrd_path");
     expect(body.boot_args).toMatch(/ panic=5$/);
   });
+});
+
+test("a machine goes on from what was saved with a tap of its own, in the words of each version", () => {
+  const saved = { memory: "/saved/memory", state: "/run/1/state" };
+  expect(loadRequest({ ...saved, tap: "smolvm3", version: "1.12.1" }).body).toEqual({
+    snapshot_path: "/run/1/state",
+    mem_backend: { backend_type: "File", backend_path: "/saved/memory" },
+    enable_diff_snapshots: true,
+    network_overrides: [{ iface_id: "eth0", host_dev_name: "smolvm3" }],
+    resume_vm: true,
+  });
+  const { body } = loadRequest({ ...saved, version: "1.14.1" });
+  expect(body).toMatchObject({ track_dirty_pages: true });
+  expect(body).not.toHaveProperty("enable_diff_snapshots");
+  expect(body).not.toHaveProperty("network_overrides");
 });

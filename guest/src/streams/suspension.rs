@@ -1,0 +1,141 @@
+//! Sessions that part from their connections for a while: a machine whose connections end when it is captured tells its hosts before, and
+//! both ends go on, over other connections, where they were. Nothing is lost on the way, because each end says what its last frame is
+//! and takes all of the other's up to that.
+
+use crate::streams::mux::Mux;
+use crate::streams::parting::Suspension;
+use crate::streams::session::{Link, Parting, Peer};
+use crate::streams::stop::close_session;
+use crate::streams::target::Target;
+use crate::sys;
+use crate::sys::poller::IN;
+use crate::wire::frame::{kind, TOKEN};
+
+/// How long hosts may take to part, in ms. One that does not loses its session.
+const PART_MS: u64 = 3000;
+/// How long a host may take to come back once it is answered, in ms.
+const COME_BACK_MS: u64 = 30_000;
+
+/// Has all sessions but that of `link` part from their connections, as far as their hosts know how. Whoever asked is told by [`parted`].
+pub fn begin(mux: &mut Mux, link: Link) {
+    mux.suspension.closed = true;
+    mux.suspension.waiting = Some((link, sys::now_ms() + PART_MS));
+    for index in mux.sessions.indices() {
+        let Some(session) = mux.sessions.get_mut(index) else { continue };
+        let parts = session.active && session.resumes && session.peer == Peer::Socket && session.parting.is_none();
+        if !parts || index == link.session {
+            continue;
+        }
+        let mut token = [0; TOKEN];
+        if sys::random(&mut token).is_err() {
+            continue; // its session ends with the connection
+        }
+        session.put(0, kind::SUSPEND, 0, &token);
+        session.parting = Some(Parting { token, rest: session.unsent(), answered: false, parked: false });
+        mux.sessions.mark(index);
+    }
+}
+
+/// The one that waits for all to have parted, if they have, or their time is over: those that have not end now.
+pub fn parted(mux: &mut Mux) -> Option<Link> {
+    let (link, until) = mux.suspension.waiting?;
+    let on_their_way = |mux: &mut Mux, index: usize| {
+        let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
+        parting.is_some_and(|parting| !parting.parked)
+    };
+    let late: Vec<usize> = mux.sessions.indices().filter(|&index| on_their_way(mux, index)).collect();
+    if !late.is_empty() && sys::now_ms() < until {
+        return None;
+    }
+    mux.suspension.waiting = None;
+    for index in late {
+        close_session(mux, index);
+    }
+    Some(link)
+}
+
+/// Lets go of the connection of a session that has parted from it. Returns whether it has.
+pub fn park(mux: &mut Mux, index: usize) -> bool {
+    let Some(session) = mux.sessions.get_mut(index) else { return false };
+    let Some(parting) = session.parting.as_mut().filter(|parting| parting.answered && parting.rest == 0) else {
+        return false;
+    };
+    if !parting.parked {
+        parting.parked = true;
+        session.readable = false;
+        session.writable = false;
+        session.wants_room = false;
+        // The descriptor stays until there is another: nobody else hears of it.
+        mux.poller.remove(&session.fd, session.token);
+    }
+    true
+}
+
+/// The machine goes on as what it was: hosts that have come back are answered, and for a while those that do.
+pub fn reopen(mux: &mut Mux) {
+    if !std::mem::take(&mut mux.suspension.closed) {
+        return;
+    }
+    mux.suspension.waiting = None;
+    let is_awaited = mux.sessions.iter().any(|session| session.parting.is_some());
+    mux.suspension.ends_at = is_awaited.then(|| sys::now_ms() + COME_BACK_MS);
+    for index in mux.sessions.indices() {
+        if let Some(session) = mux.sessions.get_mut(index).filter(|session| !session.active) {
+            session.again = true;
+            mux.sessions.mark(index);
+        }
+    }
+}
+
+/// The session that has parted and is named so.
+fn parked(mux: &mut Mux, token: [u8; TOKEN]) -> Option<usize> {
+    let is_it = |mux: &mut Mux, index: usize| {
+        let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
+        parting.is_some_and(|parting| parting.parked && parting.token == token)
+    };
+    mux.sessions.indices().find(|&index| is_it(mux, index))
+}
+
+/// Whether there is a session that is named so. The connection that asks gets it when its host switches to it: it may have been given up by
+/// then, like one that was made before the capture.
+pub fn offer(mux: &mut Mux, connection: usize, token: [u8; TOKEN]) -> bool {
+    let known = parked(mux, token).is_some();
+    if let Some(session) = mux.sessions.get_mut(connection) {
+        session.resuming = known.then_some(token);
+    }
+    known
+}
+
+/// The host of a session that has parted has switched to another connection: it goes on over that. Returns which it is.
+pub fn resume(mux: &mut Mux, connection: usize) -> Option<usize> {
+    let token = mux.sessions.get_mut(connection)?.resuming?;
+    let index = parked(mux, token)?;
+    let from = mux.sessions.remove(connection)?;
+    mux.poller.retarget(from.token, Target::Session(index));
+    let session = mux.sessions.get_mut(index)?;
+    session.parting = None;
+    (session.fd, session.token) = (from.fd, from.token);
+    (session.inbound, session.taken) = (from.inbound, from.taken);
+    (session.readable, session.writable) = (true, true);
+    // The answer to the hello has left: its host has seen it.
+    mux.poller.rearm(&session.fd, session.token, IN);
+    mux.sessions.mark(index);
+    Some(index)
+}
+
+/// Those that have parted and do not come back end: of a machine that goes on as another, or after their time.
+pub fn end_parted(mux: &mut Mux) {
+    mux.suspension = Suspension::default();
+    for index in mux.sessions.indices() {
+        if mux.sessions.get_mut(index).is_some_and(|session| session.parting.is_some()) {
+            close_session(mux, index);
+        }
+    }
+}
+
+/// Time has passed.
+pub fn act(mux: &mut Mux, now: u64) {
+    if mux.suspension.ends_at.is_some_and(|at| at <= now) {
+        end_parted(mux);
+    }
+}

@@ -1,0 +1,72 @@
+import { chownSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import type { VmFiles } from "../../host/files/filenames.ts";
+import { copySparse, saveMemory } from "../../host/monitor/memory.ts";
+import type { VmmUser } from "../../isolation/enclosure.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
+import type { Capture, Captured } from "../backend.ts";
+import { readState, statePath } from "../state-file.ts";
+import { ApiClient } from "./api-client.ts";
+import { privateMapping } from "./memory-map.ts";
+import { saveRequest, vmState } from "./requests.ts";
+
+/** How long a machine that was stopped may take to go on, whatever became of what it was stopped for. */
+const GO_ON_MS = 10_000;
+
+const MIB = 2 ** 20;
+const PAGE = 4096;
+
+/** Makes the file that Firecracker may write its memory to: empty, and its user's. */
+export function makeScratch({ scratch }: Pick<VmFiles, "scratch">, user: VmmUser | undefined): void {
+  writeFileSync(scratch, "", { mode: 0o600 });
+  if (user !== undefined) chownSync(scratch, user.uid, user.gid);
+}
+
+/**
+ * Takes all of a machine that runs, at one moment. Of one that was booted, Firecracker writes the memory itself, all of it, while the
+ * machine stands still. One that went on from a saved memory has to itself only what it has written: that is taken from Firecracker's
+ * own memory, as of every VMM, and what Firecracker writes then is short.
+ * @throws SmolVMError VMM_FAILED, DEPENDENCY_MISSING, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED; what `whileStopped` throws
+ */
+export async function captureFirecracker(
+  files: VmFiles,
+  { pid, memSizeMib, memory, whileStopped }: Capture,
+  deadline: Deadline,
+): Promise<Captured> {
+  const bytes = memSizeMib * MIB;
+  const address = privateMapping(readFileSync(`/proc/${pid}/maps`, "latin1"), bytes);
+  const saving =
+    address === undefined ? undefined : await saveMemory({ pid, address, bytes, to: memory }, deadline);
+  const state = statePath(files);
+  const request = saveRequest(saving === undefined ? "Full" : "Diff", { state, memory: files.scratch });
+  const client = new ApiClient(files.control);
+  try {
+    const stoppedAt = monotonicMs();
+    const whileStill = async (): Promise<number> => {
+      rmSync(state, { force: true });
+      const [own] = await Promise.all([saving?.finish(), client.send([request], deadline), whileStopped()]);
+      return own ?? bytes / PAGE;
+    };
+    const pages = await standingStill(client, whileStill, deadline);
+    const stoppedMs = monotonicMs() - stoppedAt;
+    if (saving === undefined) await copySparse(files.scratch, memory, deadline, { makeHoles: true });
+    return { state: readState(state), pages, stoppedMs };
+  } catch (error) {
+    await saving?.cancel();
+    throw error;
+  } finally {
+    client.close();
+    rmSync(state, { force: true });
+    truncateSync(files.scratch);
+  }
+}
+
+/** Its owner must not lose a machine for what was to be made of it: it goes on in any case. */
+async function standingStill<T>(client: ApiClient, act: () => Promise<T>, deadline: Deadline): Promise<T> {
+  await client.send([vmState("Paused")], deadline);
+  try {
+    return await act();
+  } finally {
+    await client.send([vmState("Resumed")], Deadline.within(GO_ON_MS, "letting the machine go on"));
+  }
+}
