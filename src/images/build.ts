@@ -3,10 +3,10 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
-import { SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { hostArch } from "../host/hardware/facts.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { orNoSpace } from "../util/no-space.ts";
 import { Apt } from "./debian/apt.ts";
 import { hostMirror } from "./debian/mirror.ts";
 import { requireTools } from "./debian/tools.ts";
@@ -146,11 +146,7 @@ async function cook(
 }
 
 function noSpace(error: unknown, workDir: string): unknown {
-  const text =
-    error instanceof Error ? `${error.message} ${(error as NodeJS.ErrnoException).code ?? ""}` : "";
-  if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i.test(text)) return error;
-  return new SmolVMError("NO_SPACE", "no space left to build the image: about 1 GiB is needed", {
+  return orNoSpace(error, "no space left to build the image: about 1 GiB is needed", workDir, {
     hint: `Free some space (df -h '${workDir}' /tmp), then run the build again.`,
-    cause: error,
   });
 }

@@ -2,6 +2,7 @@ import { constants, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
 import { isTerminal } from "../../host/terminal/is-terminal.ts";
+import { isNoSpace } from "../../util/no-space.ts";
 
 /** The reader of our stdout or stderr has gone (EPIPE). Not an error to report: the program just ends. */
 export class OutputClosed extends Error {
@@ -92,7 +93,7 @@ function outputError(error: Error): Error {
     return new OutputClosed("the reader of the output has gone", { cause: error });
   }
   return new SmolVMError(
-    code === "ENOSPC" ? "NO_SPACE" : "HOST_FAILED",
+    isNoSpace(error) ? "NO_SPACE" : "HOST_FAILED",
     `the output cannot be written: ${error.message}`,
     {
       cause: error,

@@ -10,6 +10,7 @@ import { agentFile } from "../../images/boot/agent.ts";
 import { installedGuest } from "../../images/bundle/package.ts";
 import { listImages } from "../../images/store/store.ts";
 import { checkStore, storePath } from "../../store/store.ts";
+import { isNoSpace } from "../../util/no-space.ts";
 import { type Check, type CheckResult, fail, pass, warn } from "../check.ts";
 import { isOutdated } from "./native-sources.ts";
 
@@ -88,11 +89,11 @@ export const directories: Check = ({ paths, platform, env }) => {
     vmFiles(paths.dataDir, paths.runtimeDir, "x".repeat(ID_LENGTH)).channel(31);
   } catch (error) {
     if (isSmolVMError(error)) return fail(name, error.message, error.hint);
-    const { message, code } = error as NodeJS.ErrnoException;
+    const { message } = error as Error;
     return fail(
       name,
       message,
-      code === "ENOSPC"
+      isNoSpace(error)
         ? `Free some space: df -h '${nearestExisting(paths.dataDir)}'`
         : "Use a directory that you may write: export SMOLVM_HOME=DIRECTORY",
     );

@@ -12,6 +12,8 @@ import { SmolVMError } from "../../errors.ts";
 import { identify, isAlive } from "../../host/process/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
+import { messageOf } from "../../util/message-of.ts";
+import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import { writeCpio } from "../formats/cpio.ts";
 import { TAR_END, tarHeader, tarPadding } from "../formats/tar.ts";
 import { initramfsEntries } from "../kernel/initramfs.ts";
@@ -270,12 +272,8 @@ async function removeStale(target: string): Promise<void> {
 
 function writeError(error: unknown, target: string): unknown {
   if (error instanceof SmolVMError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new SmolVMError("NO_SPACE", `no space left for '${target}'`, {
-      hint: `Free some space: df -h '${dirname(target)}'`,
-      cause: error,
-    });
-  }
-  return new SmolVMError("HOST_FAILED", `'${target}' cannot be written: ${message}`, { cause: error });
+  if (isNoSpace(error)) return orNoSpace(error, `no space left for '${target}'`, dirname(target));
+  return new SmolVMError("HOST_FAILED", `'${target}' cannot be written: ${messageOf(error)}`, {
+    cause: error,
+  });
 }

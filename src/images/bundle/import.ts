@@ -5,6 +5,7 @@ import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { orNoSpace } from "../../util/no-space.ts";
 import { acquireLock } from "../store/build-lock.ts";
 import type { Image } from "../store/image.ts";
 import { addKernel, type BuiltKernel, kernelIsChosen, readKernel, useKernel } from "../store/kernel-store.ts";
@@ -164,12 +165,7 @@ async function useIfFree(dirs: ImageDirs, kernel: BuiltKernel): Promise<BuiltKer
 }
 
 function noSpace(error: unknown, workDir: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code !== "ENOSPC" && code !== "EDQUOT") return error;
-  return new SmolVMError("NO_SPACE", "no space left to unpack the guest bundle", {
-    hint: roomHint(workDir),
-    cause: error,
-  });
+  return orNoSpace(error, "no space left to unpack the guest bundle", workDir, { hint: roomHint(workDir) });
 }
 
 function roomText(bytes: number): string {

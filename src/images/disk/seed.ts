@@ -13,6 +13,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { SmolVMError } from "../../errors.ts";
+import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import {
   isAndroidSparse,
   parseAndroidSparse,
@@ -158,13 +159,8 @@ function writeAll(file: number, data: Uint8Array, offset: number): void {
 function diskError(error: unknown, target: string, sizeBytes: number): unknown {
   const errno = (error as NodeJS.ErrnoException).code;
   const details = { path: target, sizeBytes, errno };
-  if (errno === "ENOSPC" || errno === "EDQUOT") {
-    return new SmolVMError("NO_SPACE", `no space left for the disk '${target}'`, {
-      hint: `Free some space: df -h '${dirname(target)}'`,
-      details,
-      cause: error,
-    });
-  }
+  if (isNoSpace(error))
+    return orNoSpace(error, `no space left for the disk '${target}'`, dirname(target), { details });
   if (errno === "EFBIG") {
     return new SmolVMError(
       "CONFIG_INVALID",

@@ -2,11 +2,11 @@ import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
-import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
 import { runProgram } from "../../host/process/run.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { orNoSpace } from "../../util/no-space.ts";
 import { requireTools } from "../debian/tools.ts";
 import { KERNEL_FILE } from "../kernel/debian-kernel.ts";
 import { acquireLock } from "../store/build-lock.ts";
@@ -153,11 +153,7 @@ async function cook(
 }
 
 function explain(error: unknown, workDir: string): unknown {
-  const text =
-    error instanceof Error ? `${error.message} ${(error as NodeJS.ErrnoException).code ?? ""}` : "";
-  if (!/ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/i.test(text)) return error;
-  return new SmolVMError("NO_SPACE", "no space left to build the kernel: about 3 GiB are needed", {
+  return orNoSpace(error, "no space left to build the kernel: about 3 GiB are needed", workDir, {
     hint: `Free some space (df -h '${workDir}'), then run the build again.`,
-    cause: error,
   });
 }
