@@ -62,6 +62,7 @@ export const ERROR_CODES = {
   POOL_EXISTS: "a pool of that name exists",
   SNAPSHOT_NOT_FOUND: "there is no snapshot of that name",
   SNAPSHOT_EXISTS: "a snapshot of that name exists",
+  SNAPSHOT_IN_USE: "other snapshots are kept as the difference to it (details.users)",
   SNAPSHOT_INVALID: "a snapshot's files are damaged, or no snapshot",
   SNAPSHOT_INCOMPATIBLE: "the snapshot cannot be restored on this host or version",
   STORE_INVALID: "the store is damaged or was written by a newer version",
@@ -135,6 +136,7 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   POOL_EXISTS: "Choose another name, or remove it: smolvm pool rm NAME",
   SNAPSHOT_NOT_FOUND: "See which snapshots there are: smolvm snapshot ls",
   SNAPSHOT_EXISTS: "Choose another name, or remove it: smolvm snapshot rm NAME",
+  SNAPSHOT_IN_USE: "Remove those first: smolvm snapshot rm NAME...",
   SNAPSHOT_INVALID: "Remove it, and take a new one: smolvm snapshot rm NAME",
   SNAPSHOT_INCOMPATIBLE: "Restore it where it was taken, or take a new one.",
   STORE_INVALID:

@@ -14,11 +14,13 @@ export const snapshots: Snapshots = {
   },
   import: async (path, options = {}) => {
     const { importSnapshot } = await import("./vm/snapshots/import.ts");
-    const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
+    const { oneSnapshot } = await import("./vm/snapshots/manage.ts");
     checkNames(options, ["name", "trust", "timeoutMs", "signal"]);
     const { name, trust = false, ...limits } = options;
     const deadline = Deadline.of(`taking in '${path}'`, limits);
-    return describeSnapshot(await importSnapshot(openHome(), path, { name, trust }, deadline));
+    const home = openHome();
+    const { manifest } = await importSnapshot(home, path, { name, trust }, deadline);
+    return oneSnapshot(home, manifest.name);
   },
 };
 

@@ -394,19 +394,20 @@ export class SmolVM implements AsyncDisposable {
 
   /**
    * Saves it under a name, to go on from with {@link SmolVM.restore}: by default all of it, of one moment. It goes on as before; for a full one it stands
-   * still for some milliseconds. Its files are readable for this user alone, and hold what the sandbox holds, secrets too.
+   * still for some milliseconds. Of one that went on from a snapshot the difference to that is kept, where it saves half. Its files are readable for this user alone, and hold what the sandbox holds, secrets too.
    * @param name 1 to 63 letters, digits, dots, dashes and underscores
    * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID, VM_STATE (a full one of what is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, GUEST_FAILED, VMM_FAILED, NO_SPACE
    */
   async snapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     const { takeSnapshot, checkSnapshotOptions } = await import("./vm/snapshots/take.ts");
-    const { describeSnapshot } = await import("./vm/snapshots/describe.ts");
+    const { oneSnapshot } = await import("./vm/snapshots/manage.ts");
     checkSnapshotOptions(options);
     const { kind = "full", ...limits } = options;
     const deadline = Deadline.of(`taking snapshot '${name}'`, limits);
     await this.#bringUp?.settled; // whoever began it is told
     this.#record();
-    return describeSnapshot(await takeSnapshot(this.#home, this, { name, kind }, deadline));
+    await takeSnapshot(this.#home, this, { name, kind }, deadline);
+    return oneSnapshot(this.#home, name);
   }
 
   /**

@@ -54,7 +54,8 @@ pub fn fill(source: &File, target: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_range(source: &File, target: &File, start: i64, end: i64) -> io::Result<()> {
+/// Copies a part of a file to the same place in another.
+pub fn copy_range(source: &File, target: &File, start: i64, end: i64) -> io::Result<()> {
     let (mut from, mut to) = (start, start);
     while from < end {
         // SAFETY: in and out parameters.

@@ -4,11 +4,13 @@
 mod copy;
 mod enter;
 mod extents;
+mod layers;
 mod log;
 mod memory;
 mod network;
 mod options;
 mod run;
+mod sparse;
 mod sys;
 mod tap;
 mod tsc;
@@ -20,7 +22,8 @@ const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --ma
 smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]...\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
-smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor join TO BASE [LAYER MAP]...\n       \
+smolvm-monitor subtract PERCENT FILE MAP BASE [LAYER MAP]...\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
@@ -53,6 +56,11 @@ fn main() {
             (Some(from), Some(to)) => memory::save_file(from.as_ref(), to.as_ref()),
             _ => usage(),
         },
+        Some(b"join") => told(layers::join(args).map(|()| String::new())),
+        Some(b"subtract") => told(layers::subtract(args).map(|done| match done {
+            layers::Subtracted::Difference { own, of } => format!("difference {own} {of}\n"),
+            layers::Subtracted::Whole { own, of } => format!("whole {own} {of}\n"),
+        })),
         Some(b"memory") => match memory::parse(args) {
             Some((part, to)) => memory::save(&part, to.as_ref()),
             None => usage(),
@@ -74,6 +82,20 @@ fn main() {
         _ => usage(),
     };
     std::process::exit(status);
+}
+
+/// Says how it went.
+fn told(done: std::io::Result<String>) -> i32 {
+    match done {
+        Ok(text) => {
+            print!("{text}");
+            0
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
 }
 
 fn usage() -> i32 {

@@ -165,5 +165,7 @@ export interface VmSpec {
   readonly template?: TemplateUse;
   /** the image's seeds, of which its own disk was made; absent where it has none, and in records of earlier versions */
   readonly seedPath?: string | undefined;
+  /** digest of the snapshot that it, or the one that it is a fork of, went on from; absent: none */
+  readonly layer?: string | undefined;
   readonly bootTimeoutMs: number;
 }

@@ -19,6 +19,9 @@ export interface SavedFiles {
   readonly state: string;
   /** its own writable disk, as it is, sparse */
   readonly disk: string;
+  /** which blocks of memory and disk are its own, where they are a difference (layers.ts) */
+  readonly memoryMap: string;
+  readonly diskMap: string;
 }
 
 /** Names the files of a saved machine. Pure. */
@@ -29,11 +32,16 @@ export function savedFiles(dir: string): SavedFiles {
     memory: join(dir, "memory"),
     state: join(dir, "state"),
     disk: join(dir, "disk"),
+    memoryMap: join(dir, "memory.map"),
+    diskMap: join(dir, "disk.map"),
   };
 }
 
 /** In the directory of one that is in the making: its maker's process identity. */
 export const MAKER_FILE = "maker.json";
+
+/** And the digest of the snapshot that it is to be the difference to. */
+export const BASE_FILE = "base";
 
 /** Where a home's snapshots are: a directory each, which is there only when it is whole. Those that begin with a dot are being made. */
 export function snapshotsDir({ dataDir }: { readonly dataDir: string }): string {

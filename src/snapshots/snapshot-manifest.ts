@@ -5,12 +5,13 @@ import type { FileStamp } from "./manifest.ts";
 /** What a snapshot holds: memory, devices and disk of one moment, or the disk alone. */
 export type SnapshotKind = "full" | "disk";
 
-/** The one format so far. */
+/** The format of one that is whole, and of one that is the difference to another. */
 export const SNAPSHOT_FORMAT = 1;
+export const DIFFERENCE_FORMAT = 2;
 
 /** What is written beside a snapshot's files when it is whole. */
 export interface SnapshotManifest {
-  readonly format: typeof SNAPSHOT_FORMAT;
+  readonly format: typeof SNAPSHOT_FORMAT | typeof DIFFERENCE_FORMAT;
   readonly name: string;
   readonly kind: SnapshotKind;
   /** ms since the epoch */
@@ -20,11 +21,17 @@ export interface SnapshotManifest {
   /** that sandbox's; paths of its own disk are those that it had */
   readonly spec: VmSpec;
   readonly disk: FileStamp;
+  /** the snapshot to which it is the difference, by content; its name, which it may have lost, is for people. Absent: it is whole */
+  readonly base?: { readonly digest: string; readonly name: string };
+  /** SHA-256 of the map of its disk's own blocks, hex; absent: the disk is whole */
+  readonly diskMapSha256?: string | undefined;
   /** absent for a disk alone */
   readonly memory?: {
     readonly file: FileStamp;
     /** SHA-256 of the state of its devices, hex */
     readonly stateSha256: string;
+    /** SHA-256 of the map of its memory's own pages, hex; absent: the memory is whole */
+    readonly mapSha256?: string | undefined;
     /** what it must go on with */
     readonly facts: MachineFacts;
     /** how long the sandbox stood still for it, in ms */

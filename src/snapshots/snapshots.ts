@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { type FileStamp, hashOf, stampOf } from "./manifest.ts";
 import { type SavedFiles, savedFiles, snapshotsDir } from "./saved.ts";
-import { SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";
+import { DIFFERENCE_FORMAT, SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";
 
 /** Where a home's snapshots are. */
 export interface SnapshotDirs {
@@ -14,6 +14,8 @@ export interface SnapshotDirs {
 export interface Snapshot {
   readonly manifest: SnapshotManifest;
   readonly files: SavedFiles;
+  /** SHA-256 of its manifest, hex, which has the hashes and stamps of the rest: by this others know it */
+  readonly digest: string;
 }
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
@@ -51,9 +53,10 @@ export function findSnapshot(dirs: SnapshotDirs, name: string): Snapshot {
   } catch (cause) {
     throw damaged(name, "its manifest is damaged", cause);
   }
-  if (manifest.format !== SNAPSHOT_FORMAT) throw damaged(name, "it is of another version of smolvm");
+  if (manifest.format !== SNAPSHOT_FORMAT && manifest.format !== DIFFERENCE_FORMAT)
+    throw damaged(name, "it is of another version of smolvm");
   if (manifest.name !== name) throw damaged(name, `its manifest is that of '${manifest.name}'`);
-  return { manifest, files };
+  return { manifest, files, digest: hashOf(Buffer.from(text)) };
 }
 
 /** All of a home, oldest first; what is damaged is left out. */
@@ -79,7 +82,9 @@ export function checkSnapshot({ manifest, files }: Snapshot): Buffer | undefined
   const { name, memory, disk } = manifest;
   try {
     if (!isSame(disk, stampOf(files.disk))) throw damaged(name, "its disk was changed or moved");
+    requireMap(manifest, files.diskMap, manifest.diskMapSha256);
     if (memory === undefined) return undefined;
+    requireMap(manifest, files.memoryMap, memory.mapSha256);
     if (!isSame(memory.file, stampOf(files.memory))) throw damaged(name, "its memory was changed or moved");
     const state = readFileSync(files.state);
     if (hashOf(state) !== memory.stateSha256) throw damaged(name, "the state of its devices was changed");
@@ -88,6 +93,12 @@ export function checkSnapshot({ manifest, files }: Snapshot): Buffer | undefined
     if (error instanceof SmolVMError) throw error;
     throw damaged(name, (error as Error).message, error);
   }
+}
+
+/** @throws SmolVMError SNAPSHOT_INVALID; as readFileSync does */
+function requireMap({ name }: SnapshotManifest, path: string, sha256: string | undefined): void {
+  if (sha256 === undefined || hashOf(readFileSync(path)) === sha256) return;
+  throw damaged(name, "the map of what is its own was changed");
 }
 
 /** A directory for a snapshot in the making, which nobody takes for one. Its name tells who makes it. */
@@ -114,10 +125,11 @@ export function requireFreeName(dirs: SnapshotDirs, name: string): void {
 }
 
 /**
- * Removes a snapshot. Sandboxes that were restored from it keep what they have.
+ * Takes a snapshot's name from it: nobody finds it any more. Sandboxes that were restored from it keep what they have.
+ * @returns its directory, which is to be removed
  * @throws SmolVMError SNAPSHOT_NOT_FOUND, CONFIG_INVALID
  */
-export function removeSnapshot(dirs: SnapshotDirs, name: string, remover: string): void {
+export function setAside(dirs: SnapshotDirs, name: string, remover: string): string {
   requireSnapshotName(name);
   const aside = join(snapshotsDir(dirs), `.${remover}`);
   try {
@@ -129,12 +141,12 @@ export function removeSnapshot(dirs: SnapshotDirs, name: string, remover: string
       details: { name },
     });
   }
-  rmSync(aside, { recursive: true, force: true });
+  return aside;
 }
 
 /** What its files take of the disk, in bytes: they are sparse. */
 export function diskBytesOf({ files }: Snapshot): number {
-  return [files.memory, files.state, files.disk].reduce(
+  return [files.memory, files.state, files.disk, files.memoryMap, files.diskMap].reduce(
     (sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512,
     0,
   );
@@ -153,7 +165,7 @@ function existsError(name: string): SmolVMError {
   });
 }
 
-function damaged(name: string, why: string, cause?: unknown): SmolVMError {
+export function damaged(name: string, why: string, cause?: unknown): SmolVMError {
   return new SmolVMError("SNAPSHOT_INVALID", `snapshot '${name}': ${why}`, {
     hint: `Remove it, and take a new one: smolvm snapshot rm ${name}`,
     details: { name },

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { dropBallast } from "./ballast.ts";
-import { checkDatabase, openDatabase } from "./database.ts";
+import { checkDatabase, openDatabase, transaction } from "./database.ts";
 import { ForwardTable } from "./forwards.ts";
 import { ChannelLeases } from "./leases.ts";
 import { PoolTable } from "./pools.ts";
@@ -20,6 +20,8 @@ export interface Store {
   readonly pools: PoolTable;
   readonly forwards: ForwardTable;
   readonly supervisor: SupervisorTable;
+  /** runs `act` while no other process does so, or writes to the store */
+  exclusively<T>(act: () => T): T;
   /** gives up the ballast (ballast.ts): only for what frees more room than it takes */
   makeRoom(): void;
   close(): void;
@@ -56,6 +58,7 @@ export function openStore(dataDir: string): Store {
     pools: new PoolTable(database),
     forwards: new ForwardTable(database),
     supervisor: new SupervisorTable(database),
+    exclusively: (act) => transaction(database, act),
     makeRoom: () => dropBallast(path),
     close: () => database.close(),
   };

@@ -40,7 +40,7 @@ describe.each(able)("identities on %s", (backend) => {
 
   afterEach(async () => {
     for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
-    for (const { name } of await SmolVM.snapshots.list()) await SmolVM.snapshots.delete(name);
+    for (const { name } of (await SmolVM.snapshots.list()).reverse()) await SmolVM.snapshots.delete(name);
   });
 
   test(

@@ -53,7 +53,7 @@ async function clockDifferenceMs(vm: SmolVM): Promise<number> {
 describe.each(able)("snapshots on %s", (backend) => {
   afterEach(async () => {
     for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
-    for (const { name } of await SmolVM.snapshots.list()) await SmolVM.snapshots.delete(name);
+    for (const { name } of (await SmolVM.snapshots.list()).reverse()) await SmolVM.snapshots.delete(name);
     expect(existsSync(snapshots) ? readdirSync(snapshots) : []).toEqual([]);
   });
 
@@ -121,8 +121,9 @@ describe.each(able)("snapshots on %s", (backend) => {
     expect(await middle.info()).toMatchObject({ name: "middle", hostname: "middle", labels: { level: 2 } });
     await middle.run("echo 2 > /dev/shm/level; echo kept > /root/kept");
     await middle.snapshot("second");
-    await SmolVM.snapshots.delete("first"); // what came from it does not need it
     const last = await SmolVM.restore("second");
+    await SmolVM.snapshots.delete("second");
+    await SmolVM.snapshots.delete("first"); // the sandboxes that came from it do not need it
     expect((await last.run("cat /dev/shm/level /root/kept")).stdout).toBe("2\nkept\n");
     await last.stop();
     await last.start();
@@ -314,7 +315,7 @@ describe.each(able)("forks on %s", (backend) => {
 describe.each(pausable)("snapshots of disks on %s", (backend) => {
   afterEach(async () => {
     for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
-    for (const { name } of await SmolVM.snapshots.list()) await SmolVM.snapshots.delete(name);
+    for (const { name } of (await SmolVM.snapshots.list()).reverse()) await SmolVM.snapshots.delete(name);
   });
 
   test("of a disk alone, taken of one that runs and of one that is down", async () => {

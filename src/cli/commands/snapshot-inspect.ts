@@ -38,10 +38,19 @@ function snapshotFields(info: SnapshotInfo, columns?: number): string {
       ["memory", formatMib(info.memSizeMib)],
       ["disk", formatMib(info.diskSizeMib)],
       ["size", `${formatBytes(info.diskBytes)} of this machine's disk`],
+      ["digest", info.digest],
+      ["layers", info.base === undefined ? undefined : layersText(info)],
+      ["needed by", info.users.length === 0 ? undefined : info.users.join(", ")],
       ["stood still", info.stoppedMs === undefined ? undefined : `${info.stoppedMs} ms`],
     ],
     columns,
   );
+}
+
+/** What it consists of, the lowest first. */
+function layersText({ layers, base }: SnapshotInfo): string {
+  const words = layers.map(({ name, diskBytes }) => `${name} (${formatBytes(diskBytes)})`).join(", ");
+  return layers.length === 1 ? `${words}; '${base}' is missing` : words;
 }
 
 export const snapshotInspect: Command = { spec, run: snapshotInspectCommand };

@@ -12,7 +12,10 @@ const spec: CommandSpec = {
   operands: { min: 0, max: 0, what: "nothing" },
   options: COMMON_OPTIONS,
   exit: "plain",
-  notes: ["With --quiet only the names, one a line."],
+  notes: [
+    "SIZE is what it takes on this machine's disk by itself; OVER is the snapshot that it is kept as the difference to.",
+    "With --quiet only the names, one a line.",
+  ],
   examples: ["smolvm snapshot ls", "smolvm snapshot ls --json"],
 };
 
@@ -35,6 +38,7 @@ export function snapshotTable(snapshots: readonly SnapshotInfo[], now: number): 
       { head: "IMAGE" },
       { head: "MEMORY", align: "right" },
       { head: "SIZE", align: "right" },
+      { head: "OVER" },
       { head: "AGE", align: "right" },
     ],
     snapshots.map((snapshot) => [
@@ -44,6 +48,7 @@ export function snapshotTable(snapshots: readonly SnapshotInfo[], now: number): 
       snapshot.image,
       formatMib(snapshot.memSizeMib),
       formatBytes(snapshot.diskBytes),
+      snapshot.base ?? "-",
       formatUptime(Math.max(0, now - Date.parse(snapshot.createdAt))),
     ]),
   );

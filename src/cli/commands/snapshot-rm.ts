@@ -11,7 +11,9 @@ const spec: CommandSpec = {
   operands: { min: 1, max: Number.POSITIVE_INFINITY, what: "the snapshot's name", complete: "snapshots" },
   options: COMMON_OPTIONS,
   exit: "plain",
-  notes: ["Sandboxes that were restored from it keep what they have. Prints the names."],
+  notes: [
+    "Sandboxes that were restored from it keep what they have. One that others are kept as the difference to goes after those. Prints the names.",
+  ],
   examples: ["smolvm snapshot rm before-upgrade"],
 };
 

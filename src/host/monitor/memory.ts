@@ -1,5 +1,7 @@
+import { dirname } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { orNoSpace } from "../../util/no-space.ts";
 import { nativeProgram } from "../package.ts";
 import { runProgram } from "../process/run.ts";
 
@@ -50,7 +52,7 @@ export async function saveMemory(
       if (said.startsWith("ready\n")) isReady();
     },
   }).catch((error) => {
-    throw orNoSpace(error, to);
+    throw noRoomFor(to, error);
   });
   program.catch(() => {}); // whoever gave up before does not ask
   await Promise.race([ready, program]);
@@ -83,7 +85,7 @@ export async function copySparse(
     const verb = makeHoles ? "copy-pages" : "copy";
     await runProgram([monitorProgram(), verb, from, to], { deadline });
   } catch (error) {
-    throw orNoSpace(error, to);
+    throw noRoomFor(to, error);
   }
 }
 
@@ -92,7 +94,8 @@ async function* answer(word: Promise<string | undefined>): AsyncGenerator<Uint8A
   if (said !== undefined) yield Buffer.from(said);
 }
 
-function monitorProgram(): string {
+/** The native program for what Node cannot do. @throws SmolVMError DEPENDENCY_MISSING, NOT_SUPPORTED */
+export function monitorProgram(): string {
   const monitor = process.platform === "linux" ? nativeProgram("monitor") : undefined;
   if (monitor !== undefined) return monitor;
   throw process.platform === "linux"
@@ -104,12 +107,7 @@ function monitorProgram(): string {
       });
 }
 
-/** What the program says of a full disk (errno 28), as what it is. */
-function orNoSpace(error: unknown, path: string): unknown {
-  if (!(error instanceof SmolVMError) || !/os error (28|122)\b/.test(error.message)) return error;
-  return new SmolVMError("NO_SPACE", `no space left for '${path}'`, {
-    hint: `Free some space: df -h '${path}'`,
-    details: { path },
-    cause: error,
-  });
+/** What the program says of a full disk, as what it is. */
+export function noRoomFor(path: string, error: unknown): unknown {
+  return orNoSpace(error, `no space left for '${path}'`, dirname(path), { details: { path } });
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
-import { MAKER_FILE, snapshotsDir } from "../../snapshots/saved.ts";
+import { BASE_FILE, MAKER_FILE, snapshotsDir } from "../../snapshots/saved.ts";
 import type { Home } from "../home.ts";
 
 /** A maker writes its name right after it has made the directory. */
@@ -16,6 +16,19 @@ export function removeUnfinishedSnapshots({ paths }: Home): string[] {
     rmSync(dir, { recursive: true, force: true });
     return [`an unfinished snapshot (${dir})`];
   });
+}
+
+/** Digests of the snapshots that those in the making are to be the difference to. */
+export function basesBeingUsed({ paths }: Home): Set<string> {
+  const root = snapshotsDir(paths);
+  const bases = hidden(root).flatMap((name) => {
+    try {
+      return isBeingMade(join(root, name)) ? [readFileSync(join(root, name, BASE_FILE), "utf8")] : [];
+    } catch {
+      return []; // to none, or it is a snapshot by now
+    }
+  });
+  return new Set(bases);
 }
 
 function hidden(root: string): string[] {

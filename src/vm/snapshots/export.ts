@@ -6,14 +6,18 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createZstdCompress } from "node:zlib";
 import type { VmSpec } from "../../config/spec.ts";
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { joinLayers } from "../../host/monitor/layers.ts";
 import { dataExtents } from "../../images/disk/compact.ts";
+import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { PORTABLE_FORMAT, type PortableFile, type PortableManifest } from "../../snapshots/portable.ts";
-import { checkSnapshot, findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
+import { findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import { BLOCK_BYTES, encodeEntry, padding } from "../../util/tar/header.ts";
 import type { Home } from "../home.ts";
 import { needsHere } from "./portable-host.ts";
+import { withWorkDir } from "./work.ts";
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -29,13 +33,24 @@ export async function exportSnapshot(
   deadline: Deadline,
 ): Promise<void> {
   const snapshot = findSnapshot(home.paths, name);
-  checkSnapshot(snapshot);
+  const { layers } = checkLayers(home.paths, snapshot);
   if (existsSync(to)) {
     throw new SmolVMError("FILE_EXISTS", `'${to}' exists`, {
       hint: "Choose another name, or remove it.",
       details: { path: to },
     });
   }
+  // Of layers nobody else knows: it is whole in the file.
+  if (layers.length === 1) return await writeSnapshot(home, snapshot, to, deadline);
+  await withWorkDir(home, async ({ dir: _, state: __, manifest: ___, ...work }) => {
+    const { kind } = snapshot.manifest;
+    for (const what of kind === "full" ? (["disk", "memory"] as const) : (["disk"] as const))
+      await joinLayers(pathsOf(layers, what), work[what], deadline);
+    await writeSnapshot(home, { ...snapshot, files: { ...snapshot.files, ...work } }, to, deadline);
+  });
+}
+
+async function writeSnapshot(home: Home, snapshot: Snapshot, to: string, deadline: Deadline): Promise<void> {
   const partial = `${to}.${process.pid}.partial`;
   try {
     const manifest = await portable(home, snapshot, deadline);
@@ -164,15 +179,9 @@ async function* read(
 }
 
 function exportError(error: unknown, to: string): unknown {
-  if (error instanceof SmolVMError) return error;
+  if (isSmolVMError(error)) return error;
   const { code: errno, message } = error as NodeJS.ErrnoException;
   const details = { path: to, errno };
-  if (errno === "ENOSPC" || errno === "EDQUOT") {
-    return new SmolVMError("NO_SPACE", `no space left for '${to}'`, {
-      hint: `Free some space: df -h '${dirname(to)}'`,
-      details,
-      cause: error,
-    });
-  }
+  if (isNoSpace(error)) return orNoSpace(error, `no space left for '${to}'`, dirname(to), { details });
   return new SmolVMError("HOST_FAILED", `'${to}' cannot be written: ${message}`, { details, cause: error });
 }

@@ -36,7 +36,7 @@ export async function forkVm(
       return { spec: record.spec, saved: memory };
     });
     chmodSync(work.memory, 0o444); // it is mapped by all of them, whatever uid theirs is
-    const source = { spec, disk: work.disk, origin: `fork of ${parent.name}` };
+    const source = { spec, disk: [{ path: work.disk }], origin: `fork of ${parent.name}` };
     return await concurrently(children.length, availableParallelism(), async (index) => {
       const child = children[index]!;
       await makeFrom(home, source, child, own, deadline);

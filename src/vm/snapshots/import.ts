@@ -19,6 +19,7 @@ import { type SavedFiles, settleFiles } from "../../snapshots/saved.ts";
 import { SNAPSHOT_FORMAT, type SnapshotManifest } from "../../snapshots/snapshot-manifest.ts";
 import { requireFreeName, requireSnapshotName, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isNoSpace } from "../../util/no-space.ts";
 import { TarReader } from "../../util/tar/reader.ts";
 import { filesOf, type Home } from "../home.ts";
 import { newId } from "../lifecycle/names.ts";
@@ -264,13 +265,12 @@ function shown(name: string): string {
 }
 
 function importError(error: unknown, from: string): unknown {
+  if (isNoSpace(error)) return error; // withWorkDir says where
   if (error instanceof SmolVMError) return error.code === "FILE_FAILED" ? invalid(error.message) : error;
   const { code: errno, message } = error as NodeJS.ErrnoException;
   const details = { path: from, errno };
   if (errno === "ENOENT")
     return new SmolVMError("FILE_NOT_FOUND", `there is no file '${from}'`, { details, cause: error });
-  if (errno === "ENOSPC" || errno === "EDQUOT")
-    return new SmolVMError("NO_SPACE", "no space left for the snapshot", { details, cause: error });
   if (
     errno?.startsWith("ZSTD") ||
     errno === "ERR_STREAM_PREMATURE_CLOSE" ||

@@ -1,5 +1,5 @@
 import type { Lifetime, VmSpec } from "../../config/spec.ts";
-import { copySparse } from "../../host/monitor/memory.ts";
+import { joinLayers, type LayerFile } from "../../host/monitor/layers.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
@@ -9,20 +9,26 @@ import type { VmRef } from "../recovery/deleted.ts";
 
 /**
  * Makes a sandbox like one that was saved, with a copy of its disk. It is not started.
- * @param origin what it comes from, in words
+ * @param saved its spec and its disk; what it is, in words, and its digest, if it is a snapshot
  * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, DISK_IN_USE, NO_SPACE, HOST_FAILED, TIMEOUT, ABORTED
  */
 export async function makeFrom(
   home: Home,
-  saved: { readonly spec: VmSpec; readonly disk: string; readonly origin: string },
+  saved: {
+    readonly spec: VmSpec;
+    readonly disk: readonly LayerFile[];
+    readonly origin: string;
+    readonly layer?: string;
+  },
   { id, name }: VmRef,
   { labels, ttlMs, lifetime }: OwnOptions,
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
-  const spec = asOwn(saved.spec, { name, upper: files.upper, lifetime });
+  const own = asOwn(saved.spec, { name, upper: files.upper, lifetime });
+  const spec = saved.layer === undefined ? own : { ...own, layer: saved.layer };
   return await makeRecord(home, { id, name, spec, labels, ttlMs, origin: saved.origin }, () =>
-    copySparse(saved.disk, files.upper, deadline),
+    joinLayers(saved.disk, files.upper, deadline),
   );
 }
 

@@ -1,7 +1,10 @@
+import { chmodSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
+import { joinLayers } from "../../host/monitor/layers.ts";
+import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { differences } from "../../snapshots/machine-facts.ts";
 import type { SavedMemory } from "../../snapshots/saved.ts";
-import { checkSnapshot, findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
+import { findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
@@ -9,6 +12,7 @@ import { type Started, startNewVm } from "../lifecycle/start.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
 import { makeFrom } from "./make-from.ts";
+import { withWorkDir } from "./work.ts";
 
 /**
  * A new sandbox that goes on where a snapshot was taken; of a disk alone, one that boots with it.
@@ -22,19 +26,34 @@ export async function restoreSnapshot(
   deadline: Deadline,
 ): Promise<Started> {
   const snapshot = findSnapshot(home.paths, name);
-  const checked = checkSnapshot(snapshot);
-  const state = diskOnly ? undefined : checked;
-  const saved = state === undefined ? undefined : memoryOf(home, snapshot, state);
+  const { layers, state } = checkLayers(home.paths, snapshot);
   const { spec } = snapshot.manifest;
-  const { disk } = snapshot.files;
-  await makeFrom(home, { spec, disk, origin: `snapshot ${name}` }, vm, own, deadline);
-  return await startNewVm(home, vm, deadline, { saved });
+  const source = {
+    spec,
+    disk: pathsOf(layers, "disk"),
+    origin: `snapshot ${name}`,
+    layer: snapshot.digest,
+  };
+  const start = async (saved: SavedMemory | undefined): Promise<Started> => {
+    await makeFrom(home, source, vm, own, deadline);
+    return await startNewVm(home, vm, deadline, { saved });
+  };
+  if (diskOnly || state === undefined) return await start(undefined);
+  requireCompatible(home, snapshot);
+  const memory = pathsOf(layers, "memory");
+  if (memory.length === 1) return await start({ memory: memory[0]!.path, state });
+  return await withWorkDir(home, async (work) => {
+    await joinLayers(memory, work.memory, deadline);
+    chmodSync(work.memory, 0o444); // whatever uid the machine has
+    return await start({ memory: work.memory, state });
+    // What it maps is its own until it ends, also when its name is gone.
+  });
 }
 
 /** @throws SmolVMError SNAPSHOT_INCOMPATIBLE */
-function memoryOf(home: Home, { manifest, files }: Snapshot, state: Buffer): SavedMemory {
+function requireCompatible(home: Home, { manifest }: Snapshot): void {
   const reasons = whyNot(home, manifest);
-  if (reasons.length === 0) return { memory: files.memory, state };
+  if (reasons.length === 0) return;
   throw new SmolVMError(
     "SNAPSHOT_INCOMPATIBLE",
     `the memory of snapshot '${manifest.name}' cannot go on here: ${reasons.join("; ")}`,

@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { invalidOption } from "../../config/checks.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hashOf, stampOf } from "../../snapshots/manifest.ts";
 import { type SavedFiles, settleFiles } from "../../snapshots/saved.ts";
 import {
+  DIFFERENCE_FORMAT,
   SNAPSHOT_FORMAT,
   type SnapshotKind,
   type SnapshotManifest,
@@ -17,6 +19,7 @@ import { withLock } from "../lifecycle/lock.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
 import { captureDisk, captureMachine } from "./capture.ts";
+import { keepDifference } from "./difference.ts";
 import { withWorkDir } from "./work.ts";
 
 /** @throws SmolVMError CONFIG_INVALID */
@@ -40,24 +43,51 @@ export async function takeSnapshot(
   requireSnapshotName(name);
   requireFreeName(home.paths, name);
   return await withWorkDir(home, async (work, keep) => {
-    const manifest = await withLock(home, vm.id, deadline, async (record) => {
+    const { record, memory } = await withLock(home, vm.id, deadline, async (record) => {
       if (!record) throw deletedError(vm);
-      return kind === "full"
-        ? await takeAll(home, record, work, name, deadline)
-        : await takeDisk(home, record, work, name, deadline);
+      if (kind === "full") return { record, memory: await takeAll(home, record, work, deadline) };
+      await takeDisk(home, record, work, deadline);
+      return { record, memory: undefined };
     });
+    const difference = await keepDifference(home, work, record.spec.layer, deadline);
+    const maps = [
+      ...(difference?.disk ? [work.diskMap] : []),
+      ...(difference?.memory ? [work.memoryMap] : []),
+    ];
+    settleFiles([work.disk, ...(memory === undefined ? [] : [work.memory, work.state]), ...maps]);
     deadline.check();
-    return keep(manifest);
+    return keep({
+      format: difference === undefined ? SNAPSHOT_FORMAT : DIFFERENCE_FORMAT,
+      name,
+      kind,
+      createdAt: Date.now(),
+      source: { id: record.id, name: record.name },
+      spec: record.spec,
+      ...(difference === undefined ? {} : { base: difference.base }),
+      disk: stampOf(work.disk),
+      ...(difference?.disk ? { diskMapSha256: hashOf(readFileSync(work.diskMap)) } : {}),
+      ...(memory === undefined
+        ? {}
+        : {
+            memory: {
+              ...memory,
+              file: stampOf(work.memory),
+              ...(difference?.memory ? { mapSha256: hashOf(readFileSync(work.memoryMap)) } : {}),
+            },
+          }),
+    });
   });
 }
+
+/** What is known of a memory before its file is as it is kept. */
+type TakenMemory = Omit<NonNullable<SnapshotManifest["memory"]>, "file" | "mapSha256">;
 
 async function takeAll(
   home: Home,
   record: VmRecord,
   work: SavedFiles,
-  name: string,
   deadline: Deadline,
-): Promise<SnapshotManifest> {
+): Promise<TakenMemory> {
   if (!STEADY.has(record.state)) {
     throw new SmolVMError(
       "VM_STATE",
@@ -70,35 +100,14 @@ async function takeAll(
   }
   const facts = machineFacts(home.paths, record.spec);
   const { state, stoppedMs } = await captureMachine(home, record, work, deadline);
-  settleFiles([work.memory, work.state, work.disk]);
-  return {
-    ...about(record, name, "full"),
-    disk: stampOf(work.disk),
-    memory: { file: stampOf(work.memory), stateSha256: hashOf(state), facts, stoppedMs },
-  };
+  return { stateSha256: hashOf(state), facts, stoppedMs };
 }
 
-async function takeDisk(
-  home: Home,
-  record: VmRecord,
-  work: SavedFiles,
-  name: string,
-  deadline: Deadline,
-): Promise<SnapshotManifest> {
+async function takeDisk(home: Home, record: VmRecord, work: SavedFiles, deadline: Deadline): Promise<void> {
   if (record.spec.diskMode === "shared") {
     throw new SmolVMError("NOT_SUPPORTED", "the sandbox's disk is a file of your own, and not ours to keep", {
       hint: "Copy the file while the sandbox is stopped.",
     });
   }
   await captureDisk(home, record, work, deadline);
-  settleFiles([work.disk]);
-  return { ...about(record, name, "disk"), disk: stampOf(work.disk) };
-}
-
-function about(
-  { id, name: source, spec }: VmRecord,
-  name: string,
-  kind: SnapshotKind,
-): Omit<SnapshotManifest, "disk" | "memory"> {
-  return { format: SNAPSHOT_FORMAT, name, kind, createdAt: Date.now(), source: { id, name: source }, spec };
 }

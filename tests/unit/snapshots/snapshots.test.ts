@@ -11,7 +11,7 @@ import {
   listSnapshots,
   makeWorkDir,
   publishSnapshot,
-  removeSnapshot,
+  setAside,
 } from "../../../src/snapshots/snapshots.ts";
 import { childNames } from "../../../src/vm/lifecycle/own-options.ts";
 
@@ -93,11 +93,11 @@ describe("snapshots in a directory", () => {
     const invalid = expect.objectContaining({ code: "SNAPSHOT_INVALID" });
     writeFileSync(manifest, JSON.stringify({ format: 1, name: "b" }));
     expect(() => findSnapshot({ dataDir }, "a")).toThrow(invalid);
-    writeFileSync(manifest, JSON.stringify({ format: 2, name: "a" }));
+    writeFileSync(manifest, JSON.stringify({ format: 3, name: "a" }));
     expect(() => findSnapshot({ dataDir }, "a")).toThrow(invalid);
     rmSync(manifest);
     expect(() => findSnapshot({ dataDir }, "a")).toThrow(invalid);
-    removeSnapshot({ dataDir }, "a", "remover");
+    setAside({ dataDir }, "a", "remover");
     expect(() => findSnapshot({ dataDir }, "a")).toThrow(
       expect.objectContaining({ code: "SNAPSHOT_NOT_FOUND" }),
     );
@@ -106,7 +106,7 @@ describe("snapshots in a directory", () => {
   test.each(["../a", "a/b", ".a", "", "x".repeat(64), "a\n"])("'%s' is no name", (name) => {
     const refused = expect.objectContaining({ code: "CONFIG_INVALID" });
     expect(() => findSnapshot({ dataDir }, name)).toThrow(refused);
-    expect(() => removeSnapshot({ dataDir }, name, "remover")).toThrow(refused);
+    expect(() => setAside({ dataDir }, name, "remover")).toThrow(refused);
   });
 });
 
