@@ -222,6 +222,11 @@ export class FakeGuest implements AsyncDisposable {
     await once(this.#server, "listening");
   }
 
+  /** Nobody listens any more; connections stay. */
+  stop(): void {
+    this.#server.close();
+  }
+
   connect(timeoutMs = 10_000): Promise<AgentSession> {
     const deadline = Deadline.of("connecting to the fake guest", { timeoutMs });
     return AgentSession.connect({ kind: "unix", path: this.socketPath }, { deadline });

@@ -337,3 +337,91 @@ describe("a session", () => {
     await session.close();
   });
 });
+
+describe("a session whose guest is captured", () => {
+  const TOKEN = Buffer.from("0123456789abcdef");
+  const knows = (
+    connection: { hello(message: object): void },
+    hello: { nonce: Uint8Array },
+    resumed: boolean,
+  ) => {
+    connection.hello({ version: 1, nonce: hello.nonce, agent: "fake", bootId: "fake-boot", resumed });
+    return true;
+  };
+
+  test("goes on over another connection, with its streams, and nothing is lost or twice", async () => {
+    let stream: FakeStream | undefined;
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        expect(hello.resumes).toBe(true);
+        return knows(connection, hello, hello.resume.length > 0);
+      },
+      onOpen: (opened) => {
+        stream = opened.opened({ process: 1, pid: 2 });
+      },
+    });
+    const session = await guest.connect();
+    const command = spawnProcess(session, ["cat"]);
+    await command.started;
+    command.stdin.write("before ");
+    await until("it is there", () => stream!.bytesReceived === 7);
+    const [first] = guest.connections;
+    stream!.data(1, "one ");
+    first!.frame(0, FrameType.SUSPEND, 0, TOKEN);
+    await until("the host parts", () => first!.sessionFrames.length === 1);
+    expect(first!.sessionFrames[0]!.type).toBe(FrameType.SWITCH);
+    command.stdin.write("between ");
+    await until("it has come back", () => (guest.connections[1]?.sessionFrames.length ?? 0) > 0);
+    const second = guest.connections[1]!;
+    expect(Buffer.from(second.hellos[0]!.resume)).toEqual(TOKEN);
+    expect(second.sessionFrames.map(({ type }) => type)).toEqual([FrameType.SWITCH]);
+    expect(stream!.bytesReceived).toBe(7); // what was said in between is not for the first one
+    second.streams.set(stream!.id, stream!);
+    command.stdin.end("after");
+    await until("all has come", () => stream!.saw(FrameType.END));
+    second.frame(stream!.id, FrameType.DATA, 1, Buffer.from("two"));
+    second.frame(stream!.id, FrameType.RESULT, 0);
+    expect((await command.wait()).exitCode).toBe(0);
+    let out = "";
+    for await (const { data } of command) out += Buffer.from(data).toString();
+    expect(out).toBe("one two");
+    await session.close();
+  });
+
+  test("ends if the guest does not know it any more, if it says more than its last word, and if it is closed meanwhile", async () => {
+    const lost = await guestThat(() => {}, {
+      onHello: (connection, hello) => knows(connection, hello, false),
+    });
+    const run = failure(runCommand(lost.session, "x"));
+    lost.connection.frame(0, FrameType.SUSPEND, 0, TOKEN);
+    expect(await run).toMatchObject({ code: "OUTCOME_UNKNOWN", details: { sessionEnd: "lost" } });
+    await lost.guest[Symbol.asyncDispose]();
+
+    const talks = await guestThat(() => {}, {
+      onHello: (connection, hello) => knows(connection, hello, true),
+    });
+    const cut = failure(runCommand(talks.session, "x"));
+    talks.connection.send(
+      Buffer.concat([encodeFrame(0, FrameType.SUSPEND, 0, TOKEN), encodeFrame(0, FrameType.PING, 0)]),
+    );
+    expect(await cut).toMatchObject({ code: "AGENT_PROTOCOL" });
+    await talks.guest[Symbol.asyncDispose]();
+
+    const away = await guestThat(() => {}, {
+      onHello: (connection, hello) => hello.resume.length === 0 && knows(connection, hello, false),
+    });
+    away.connection.frame(0, FrameType.SUSPEND, 0, TOKEN);
+    await until("it looks for another connection", () => away.guest.connections.length > 1);
+    await away.session.close();
+    expect((await away.session.ended).reason).toBe("closed");
+    await away.guest[Symbol.asyncDispose]();
+  });
+
+  test("whose machine is gone ends at once", async () => {
+    const { guest, session, connection } = await guestThat(() => {});
+    guest.stop();
+    connection.frame(0, FrameType.SUSPEND, 0, TOKEN);
+    expect((await session.ended).reason).toBe("lost");
+    await guest[Symbol.asyncDispose]();
+  });
+});

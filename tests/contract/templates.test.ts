@@ -1,0 +1,65 @@
+import { appendFileSync, chmodSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { SmolVM, type VMConfig } from "../../src/index.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
+import { useTempHome } from "../helpers/home.ts";
+import { until } from "../helpers/wait.ts";
+
+// What each backend's templates must be (tests/integration/vm/templates.test.ts has the rest, which no backend changes).
+
+process.env.SMOLVM_TEMPLATE = "auto";
+const home = useTempHome();
+// Images from the user's cache, templates in one of its own.
+const cacheOfUser = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "smolvm");
+const cache = join(home, "cache", "smolvm");
+mkdirSync(cache, { recursive: true, mode: 0o700 });
+for (const name of ["images", "initrd", "kernels"]) symlinkSync(join(cacheOfUser, name), join(cache, name));
+process.env.XDG_CACHE_HOME = join(home, "cache");
+const templates = join(cache, "templates");
+
+describe.each(BACKENDS)("templates on %s", (backend) => {
+  const options = (more: VMConfig = {}): VMConfig => small(backend, { template: "auto", ...more });
+  const made = (): string[] => readdirSync(templates).filter((name) => /^[0-9a-f]{32}$/.test(name));
+
+  afterEach(async () => {
+    for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
+  });
+
+  test("several sandboxes at once go on from one, each as its own, and are saved, stopped and started as any other", async () => {
+    expect((await SmolVM.warm(options())).made).toBe(true);
+    expect((await SmolVM.warm(options())).made).toBe(false);
+    const vms = await Promise.all([1, 2, 3].map(() => SmolVM.create(options())));
+    const said = await Promise.all(
+      vms.map(
+        async (vm) =>
+          (await vm.run("cat /etc/machine-id /run/smolvm/generation; hostname; echo own > /root/own")).stdout,
+      ),
+    );
+    expect(new Set(said.flatMap((text) => text.trim().split("\n"))).size).toBe(9);
+    for (const vm of vms) expect((await vm.info()).startedFrom).toBe("template");
+    const [first, second] = vms;
+    await second!.snapshot("of-one");
+    const restored = await SmolVM.restore("of-one");
+    expect((await restored.run("cat /root/own")).stdout).toBe("own\n");
+    await SmolVM.snapshots.delete("of-one");
+    await first!.stop();
+    await first!.start();
+    expect((await first!.run("cat /root/own")).stdout).toBe("own\n");
+    expect((await first!.info()).startedFrom).toBe("boot");
+  });
+
+  test("one that is damaged is not gone on from", async () => {
+    await SmolVM.warm(options());
+    const [key] = made();
+    const memory = join(templates, key!, "memory");
+    chmodSync(memory, 0o644);
+    appendFileSync(memory, "x");
+    await using vm = await SmolVM.create(options());
+    expect((await vm.run("echo hi")).stdout).toBe("hi\n");
+    expect((await vm.info()).startedFrom).toBe("boot");
+    await until("it is made again", () => made().length === 1);
+    await until("its maker has ended", () => readdirSync(join(templates, "home", "vms")).length === 0);
+  });
+});
