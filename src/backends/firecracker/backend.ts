@@ -17,10 +17,9 @@ import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
 import { statePath } from "../state-file.ts";
 import { vmmExitError } from "../vmm-exit.ts";
-import { captureFirecracker, makeScratch } from "./capture.ts";
 import { jailerArgs, jailRoot } from "./jailer.ts";
 import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
-import { makeOwnNames } from "./make-own-names.ts";
+import { makeOwnNames, makeScratch } from "./own-files.ts";
 import { ownNameLinks } from "./own-names.ts";
 import { probeFirecracker } from "./probe.ts";
 import { type ApiRequest, bootRequests, loadRequest, vmState } from "./requests.ts";
@@ -33,7 +32,10 @@ export function firecrackerBackend(host: BackendHost): Backend {
     program: () => locateFirecracker(host.env),
     launch: (spec, files, options) => launchFirecracker(spec, files, options, host),
     shape: machineShape,
-    capture: captureFirecracker,
+    capture: async (files, capture, deadline) => {
+      const { captureFirecracker } = await import("./capture.ts"); // few commands save a machine
+      return captureFirecracker(files, capture, deadline);
+    },
     pause: (files, deadline) => ask(files, [[vmState("Paused")]], deadline),
     resume: (files, deadline) => ask(files, [[vmState("Resumed")]], deadline),
     inspect: inspectFirecracker,

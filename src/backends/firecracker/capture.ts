@@ -1,7 +1,6 @@
-import { chownSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync } from "node:fs";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { copySparse, saveMemory } from "../../host/monitor/memory.ts";
-import type { VmmUser } from "../../isolation/enclosure.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured } from "../backend.ts";
@@ -15,12 +14,6 @@ const GO_ON_MS = 10_000;
 
 const MIB = 2 ** 20;
 const PAGE = 4096;
-
-/** Makes the file that Firecracker may write its memory to: empty, and its user's. */
-export function makeScratch({ scratch }: Pick<VmFiles, "scratch">, user: VmmUser | undefined): void {
-  writeFileSync(scratch, "", { mode: 0o600 });
-  if (user !== undefined) chownSync(scratch, user.uid, user.gid);
-}
 
 /**
  * Takes all of a machine that runs, at one moment. Of one that was booted, Firecracker writes the memory itself, all of it, while the
