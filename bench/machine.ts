@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { locateFirecracker } from "../src/backends/firecracker/locate.ts";
@@ -21,6 +21,8 @@ export interface RawMachine {
   readonly socket: string;
   /** what the VMM wants to hear before the agent does */
   readonly greeting: string;
+  /** Firecracker's: the one that it writes to */
+  readonly disk?: string;
 }
 
 /** To Firecracker: the vsock port on which the agent listens (protocol/PROTOCOL.md). */
@@ -49,8 +51,9 @@ async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> {
   const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
   if (backend === "qemu") return { argv, socket: socketInArgv(argv, port), greeting: "" };
   const control = argv[argv.indexOf("--api-sock") + 1]!;
-  const config = await firecrackerConfig(control);
-  const file = join(dirname(control), "config.json");
+  const directory = dirname(control);
+  const config = ownNames(await firecrackerConfig(control), directory);
+  const file = join(directory, "config.json");
   writeFileSync(file, JSON.stringify(config));
   return {
     // Not the one in argv: in a jail that is a copy, under another name.
@@ -64,6 +67,7 @@ async function rawMachine(vm: SmolVM, port: number): Promise<RawMachine> {
     ],
     socket: config.vsock.uds_path,
     greeting: CONNECT,
+    disk: config.drives.find((drive) => !drive.is_read_only)!.path_on_host,
   };
 }
 
@@ -106,6 +110,20 @@ function socketInArgv(argv: readonly string[], port: number): string {
 
 interface FirecrackerConfig {
   readonly vsock: { readonly uds_path: string };
+  readonly drives: readonly { readonly path_on_host: string; readonly is_read_only: boolean }[];
+}
+
+/** With the names that disks and vsock have on the host, instead of those that all machines have. */
+function ownNames(config: FirecrackerConfig, directory: string): FirecrackerConfig {
+  const own = (name: string): string => name.replace(/^machine\//, `${directory}/`);
+  return {
+    ...config,
+    vsock: { ...config.vsock, uds_path: own(config.vsock.uds_path) },
+    drives: config.drives.map((drive) => ({
+      ...drive,
+      path_on_host: realpathSync(own(drive.path_on_host)),
+    })),
+  };
 }
 
 /** What Firecracker was told, as a file that it takes instead (GET /vm/config). */
