@@ -7,8 +7,9 @@ use serde_json::{json, Map, Value};
 use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::messages::{
-    encode_opened_process, put_record, Change, Control, Failure, FileEvent, FileInfo, FileOp, Forward, Full, Hello,
-    HelloAck, Info, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
+    encode_opened_process, put_record, Change, Control, DoorConnection, Failure, FileEvent, FileInfo, FileOp, Forward,
+    Full, Hello, HelloAck, Info, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW,
+    MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -119,6 +120,7 @@ fn network_json(n: &Network) -> Value {
         .bytes("ipv6_address", n.ipv6_address)
         .bytes("ipv6_gateway", n.ipv6_gateway)
         .bytes("mac", n.mac)
+        .flag("door", n.door)
         .done()
 }
 
@@ -186,6 +188,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         }
         Request::Info => ("info", fields.done()),
         Request::Hold { suspend } => ("hold", fields.flag("suspend", *suspend).done()),
+        Request::Door => ("door", fields.done()),
+        Request::DoorAccept(number) => ("door_accept", fields.int("connection", (*number).into()).done()),
         Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
         Request::Ambiguous => ("ambiguous", fields.done()),
@@ -409,6 +413,14 @@ fn encode_event(message: &Value) -> Vec<u8> {
     out
 }
 
+fn encode_connection(message: &Value) -> Vec<u8> {
+    let (name, address) = (bytes(&message["name"]), bytes(&message["address"]));
+    let (connection, port) = (int(message, "connection") as u32, int(message, "port") as u16);
+    let mut out = Vec::new();
+    DoorConnection { connection, name: &name, address: &address, port }.encode(&mut out);
+    out
+}
+
 fn limits(message: &Value) -> Limits {
     Limits { pids: int(message, "pids") as u32, memory: int(message, "memory_bytes") }
 }
@@ -547,6 +559,7 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                 "TreeRecord" => tree::put_end(&mut out),
                 "FileInfo" => put_record(&mut out, &encode_file(record)),
                 "FileEvent" => put_record(&mut out, &encode_event(record)),
+                "DoorConnection" => put_record(&mut out, &encode_connection(record)),
                 "Process" => {
                     put_record(&mut out, &encode_process(record));
                 }

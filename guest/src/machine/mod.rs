@@ -5,6 +5,8 @@ pub mod clock;
 pub mod configure;
 pub mod disk;
 pub mod info;
+pub mod interception;
+pub mod names;
 pub mod network;
 pub mod places;
 pub mod power;

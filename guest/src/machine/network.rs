@@ -123,6 +123,10 @@ pub fn apply(network: &Network) -> Result<(), Failure> {
         parse::<std::net::IpAddr>(dns).ok_or_else(|| invalid("not an address of a resolver:", dns))?;
     }
     let did = |what: &'static str| move |e: Errno| failure(&[what.as_bytes(), b" of ", name].concat(), e);
+    if network.door {
+        // There is no interface to set up: the door is the agent's own.
+        return write_resolvers(&network.dns);
+    }
     let fd = socket(libc::AF_INET).map_err(did("cannot open a socket for the network"))?;
     if !network.mac.is_empty() {
         let mac = network.mac.try_into().map_err(|_| invalid("not an address of a network card:", network.mac))?;

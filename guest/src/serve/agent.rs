@@ -6,6 +6,7 @@ use crate::machine::disk::Disk;
 use crate::machine::role::Role;
 use crate::machine::slow_mounts;
 use crate::serve::commands::Commands;
+use crate::serve::door::Door;
 use crate::serve::host_keys::HostKeys;
 use crate::serve::listeners::Listeners;
 use crate::serve::shutdown::Shutdown;
@@ -20,6 +21,8 @@ pub struct Agent {
     pub role: Role,
     pub mux: Mux,
     pub commands: Commands,
+    /// the way out of a machine without a network card
+    pub door: Door,
     pub listeners: Listeners,
     pub signals: Fd,
     pub boot_id: Vec<u8>,
@@ -47,6 +50,7 @@ impl Agent {
             role,
             mux,
             commands: Commands::new(role)?,
+            door: Door::default(),
             listeners: Listeners::default(),
             signals,
             boot_id: boot_id.trim_ascii().to_vec(),

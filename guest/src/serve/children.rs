@@ -46,7 +46,7 @@ fn on_child(mux: &mut Mux, pid: i32, status: i32) {
     let found = mux.tasks.iter().find(|(_, task)| match &task.kind {
         Kind::Process(process) => process.pid == pid && process.exited.is_none(),
         Kind::Worker(worker) => worker.pid == pid,
-        Kind::Forward(_) | Kind::Kill(_) => false,
+        Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => false,
     });
     let Some((index, task)) = found else {
         mux.dismiss_waiting(Some(pid));

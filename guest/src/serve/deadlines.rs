@@ -18,7 +18,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
         Kind::Process(process) => process.watch_at.into_iter().chain(process.ending.as_ref().map(|e| e.until)).min(),
         Kind::Worker(worker) => worker.kill_at,
         Kind::Kill(kill) => Some(kill.until),
-        Kind::Forward(_) => None,
+        Kind::Forward(_) | Kind::Door(_) => None,
     });
     checks.chain(tasks).chain(mux.fork_at).chain(mux.pressure.look_at).chain(mux.suspension.due()).min()
 }

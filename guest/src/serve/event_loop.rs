@@ -50,6 +50,9 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::DeviceNodes => agent.listeners.on_device_nodes(mux),
         Target::Mounts => agent.commands.slow_mounts = slow_mounts::exist(),
         Target::Memory => pressure::on_reached(mux),
+        Target::Door(which) => agent.door.on_connections(which),
+        Target::Addresses => agent.door.on_addresses(),
+        Target::ResolverUdp | Target::ResolverTcp | Target::ResolverClient(_) => on_resolver(agent, event.target),
         Target::Listener(index) => agent.listeners.on_connection(mux, index),
         Target::Session(index) => on_session(mux, index, event),
         Target::Sink(task) if is_connecting(mux, task) => on_connected(mux, task),
@@ -60,6 +63,15 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Waiting(pid) if event.hangup => mux.dismiss_waiting(Some(pid)),
         Target::Waiting(_) => {}
         Target::Orphan(index) => mux.orphans.drain(&mut mux.poller, index),
+    }
+}
+
+fn on_resolver(agent: &mut Agent, target: Target) {
+    let (Some(resolver), poller) = (agent.door.resolver(), &mut agent.mux.poller) else { return };
+    match target {
+        Target::ResolverTcp => resolver.on_clients(poller),
+        Target::ResolverClient(number) => resolver.on_client(poller, number),
+        _ => resolver.on_questions(),
     }
 }
 
@@ -81,9 +93,13 @@ fn on_signals(agent: &mut Agent) {
 }
 
 /// Something was cut short to give the rest a turn.
-fn is_busy(agent: &Agent) -> bool {
-    let mux = &agent.mux;
-    mux.sessions.is_busy() || !mux.again.is_empty() || mux.orphans.is_busy() || agent.reap_again
+fn is_busy(agent: &mut Agent) -> bool {
+    let mux = &mut agent.mux;
+    mux.sessions.is_busy()
+        || !mux.again.is_empty()
+        || mux.orphans.is_busy()
+        || agent.reap_again
+        || agent.door.is_busy(mux)
 }
 
 /// Reads, writes and pumps, a bounded amount for each session and source.
@@ -96,6 +112,7 @@ fn turn(agent: &mut Agent) {
         pump(mux, task, channel);
     }
     mux.orphans.resume(&mut mux.poller);
+    agent.door.go_on(mux);
     for _ in 0..PASSES_PER_TURN {
         if !agent.mux.sessions.is_busy() {
             break;

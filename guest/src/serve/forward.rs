@@ -72,6 +72,14 @@ fn connection_opened(mux: &mut Mux, link: Link) {
     mux.sessions.send(link, kind::OPENED, 0, |_| ());
 }
 
+/// Carries a connection that there is already.
+pub fn adopt(mux: &mut Mux, link: Link, fd: Fd) -> Result<(), Failure> {
+    let on: libc::c_int = 1;
+    // SAFETY: reads one int. Small frames are answers somebody waits for.
+    unsafe { libc::setsockopt(fd.raw(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &on as *const _ as *const _, 4) };
+    adopt_connection(mux, link, fd, true, Vec::new())
+}
+
 /// True while connect(2) is still at work.
 pub fn is_connecting(mux: &Mux, task: usize) -> bool {
     matches!(mux.tasks.get(task).map(|t| &t.kind), Some(Kind::Forward(f)) if f.connecting)

@@ -78,6 +78,9 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
         // Last: who dies before has them made again.
         configure::set_machine_id(settings.machine_id)?;
     }
+    if settings.network.as_ref().is_some_and(|network| network.door) {
+        agent.door.set_up(&mut agent.mux)?;
+    }
     agent.configured = true;
     agent.mux.fork_at = Some(now_ms + AHEAD_MS);
     if settings.clock_s != 0 {

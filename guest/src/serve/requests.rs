@@ -16,7 +16,10 @@ const MAX_TASKS: usize = 1024;
 
 /// An outcome if the request is done already, none if its stream goes on. `message` is the OPEN that asks for it.
 pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -> Result<Option<Outcome>, Failure> {
-    let makes_task = matches!(request, Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::Sync);
+    let makes_task = matches!(
+        request,
+        Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::DoorAccept(_) | Request::Sync
+    );
     if makes_task && agent.mux.tasks.len() >= MAX_TASKS {
         return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
     }
@@ -38,6 +41,8 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::File(file) => worker::start(&mut agent.mux, link, Job::File(file, message)).map(|()| None),
         Request::Sync => worker::start(&mut agent.mux, link, Job::Sync).map(|()| None),
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),
+        Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
+        Request::DoorAccept(number) => agent.door.accept(&mut agent.mux, link, *number).map(|()| None),
         Request::Shutdown { grace_ms } => {
             agent.begin_shutdown(*grace_ms, "shutdown");
             Ok(None)

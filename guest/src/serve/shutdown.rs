@@ -120,7 +120,7 @@ fn is_alone(mux: &Mux, role: Role) -> bool {
     !mux.tasks.iter().any(|(_, task)| match &task.kind {
         Kind::Process(process) => process.exited.is_none(),
         Kind::Worker(worker) => worker.pid > 0,
-        Kind::Forward(_) | Kind::Kill(_) => false,
+        Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => false,
     })
 }
 

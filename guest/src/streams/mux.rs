@@ -123,7 +123,7 @@ impl Mux {
             }
             Kind::Worker(worker) => self.release(worker),
             Kind::Kill(kill) => self.poller.remove(&kill.events, kill.token),
-            Kind::Forward(_) => {}
+            Kind::Forward(_) | Kind::Door(_) => {}
         }
     }
 

@@ -19,6 +19,7 @@ pub fn settle(mux: &mut Mux, task: usize) {
         Kind::Worker(_) => settle_worker(mux, task),
         Kind::Forward(_) => settle_forward(mux, task),
         Kind::Kill(_) => settle_kill(mux, task),
+        Kind::Door(_) => {} // until the host resets it
     }
 }
 

@@ -214,7 +214,7 @@ fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
     let result_follows = match &task.kind {
         Kind::Process(process) => process.exited.is_some() || process.ring.is_some(),
         Kind::Forward(forward) => forward.reset,
-        Kind::Worker(_) | Kind::Kill(_) => false,
+        Kind::Worker(_) | Kind::Kill(_) | Kind::Door(_) => false,
     };
     if let (Some(link), false) = (task.link, result_follows) {
         if let Some(session) = mux.sessions.get_mut(link.session) {

@@ -34,7 +34,7 @@ pub fn reset(mux: &mut Mux, link: Link) {
             stop_worker(mux, task);
             discard_output(mux, task);
         }
-        Kind::Forward(_) | Kind::Kill(_) => {
+        Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => {
             mux.unlink(task);
             mux.remove(task);
             mux.sessions.answer(link, &Outcome::cancelled());
@@ -92,7 +92,7 @@ fn abandon(mux: &mut Mux, task: usize) {
             stop_worker(mux, task);
             discard_output(mux, task);
         }
-        Kind::Forward(_) | Kind::Kill(_) => mux.remove(task),
+        Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => mux.remove(task),
     }
 }
 

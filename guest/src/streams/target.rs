@@ -9,6 +9,15 @@ pub enum Target {
     /// memory.events of all commands
     Memory,
     Listener(usize),
+    /// connections that leave: 0 over IPv4, 1 over IPv6
+    Door(usize),
+    /// the machine's addresses have changed
+    Addresses,
+    /// questions for the addresses of names
+    ResolverUdp,
+    ResolverTcp,
+    /// one who asks over TCP, by its number
+    ResolverClient(usize),
     Session(usize),
     /// a task's way in (channel 0)
     Sink(usize),

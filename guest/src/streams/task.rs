@@ -80,6 +80,8 @@ pub enum Kind {
     Worker(Worker),
     Forward(Forward),
     Kill(Kill),
+    /// the host is told of connections that leave; which of these it is
+    Door(u32),
 }
 
 /// A forked child of the agent that works on files.

@@ -1,6 +1,8 @@
 //! Thin wrappers over the system calls the agent uses: owned descriptors, `Errno` instead of -1.
 
+pub mod bpf;
 pub mod console;
+pub mod netlink;
 pub mod poller;
 pub mod text;
 

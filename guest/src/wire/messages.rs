@@ -221,15 +221,16 @@ impl ProcessSignal {
     }
 }
 
-fn decode_attach(buf: &[u8]) -> Decoded<u32> {
+/// A message whose first field is all there is to it.
+fn decode_number(buf: &[u8]) -> Decoded<u32> {
     let mut fields = Reader::new(buf);
-    let mut process = 0;
-    while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            process = value.u32()?;
+    let mut number = 0;
+    while let Some((field, value)) = fields.next()? {
+        if field == 1 {
+            number = value.u32()?;
         }
     }
-    Ok(process)
+    Ok(number)
 }
 
 /// A request about files. One struct for all ten: each uses the fields that its message has.
@@ -429,6 +430,8 @@ pub struct Network<'a> {
     pub ipv6_address: &'a [u8],
     pub ipv6_gateway: &'a [u8],
     pub mac: &'a [u8],
+    /// no interface at all, but the agent's door
+    pub door: bool,
 }
 
 impl<'a> Network<'a> {
@@ -445,6 +448,7 @@ impl<'a> Network<'a> {
                 6 => request.ipv6_address = value.bytes()?,
                 7 => request.ipv6_gateway = value.bytes()?,
                 8 => request.mac = value.bytes()?,
+                9 => request.door = value.bool()?,
                 _ => {}
             }
         }
@@ -472,6 +476,9 @@ pub enum Request<'a> {
         suspend: bool,
     },
     Release,
+    Door,
+    /// the connection's number
+    DoorAccept(u32),
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -502,7 +509,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=21 | 29 => {
+                1..=23 | 29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -537,7 +544,7 @@ fn decode_hold(body: &[u8]) -> Decoded<bool> {
 fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
     Ok(match number {
         1 => Request::Exec(Exec::decode(body)?),
-        2 => Request::Attach(decode_attach(body)?),
+        2 => Request::Attach(decode_number(body)?),
         3 => Request::ProcessList,
         4 => Request::ProcessSignal(ProcessSignal::decode(body)?),
         5 => Request::File(FileRequest::decode(FileOp::Read, body)?),
@@ -557,6 +564,8 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         19 => Request::Hold { suspend: decode_hold(body)? },
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
         21 => Request::File(FileRequest::decode(FileOp::Copy, body)?),
+        22 => Request::Door,
+        23 => Request::DoorAccept(decode_number(body)?),
         29 => Request::Release,
         _ => Request::Unknown,
     })
@@ -671,6 +680,25 @@ impl FileEvent<'_> {
         put_bytes(out, 2, self.path);
         put_bytes(out, 3, self.from);
         put_uint(out, 4, self.directory.into());
+    }
+}
+
+/// One record of `door`: a connection that leaves.
+pub struct DoorConnection<'a> {
+    pub connection: u32,
+    /// what its address stands for; empty: nothing
+    pub name: &'a [u8],
+    /// 4 or 16 octets; empty where there is a name
+    pub address: &'a [u8],
+    pub port: u16,
+}
+
+impl DoorConnection<'_> {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_uint(out, 1, self.connection.into());
+        put_bytes(out, 2, self.name);
+        put_bytes(out, 3, self.address);
+        put_uint(out, 4, self.port.into());
     }
 }
 

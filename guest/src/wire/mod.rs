@@ -1,5 +1,6 @@
 //! The protocol's bytes: frames, messages and tree records. Pure, and every decoder is fuzzed.
 
+pub mod dns;
 pub mod fields;
 pub mod frame;
 pub mod messages;

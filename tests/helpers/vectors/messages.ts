@@ -233,6 +233,16 @@ export const MESSAGES: readonly Vector[] = [
       },
     },
   ),
+  canonical(
+    "configure with a door",
+    "OPEN",
+    bytes(17, bytes(6, hex(bytes(4, text("198.18.0.1")), number(9, 1)))),
+    {
+      configure: { network: { dns: [text("198.18.0.1")], door: true } },
+    },
+  ),
+  canonical("door", "OPEN", "b201 00", { door: {} }),
+  canonical("door_accept", "OPEN", "ba01 03 08 ac02", { door_accept: { connection: 300 } }),
   canonical("info", "OPEN", "9201 00", { info: {} }),
   canonical("hold", "OPEN", "9a01 00", { hold: {} }),
   canonical("hold, the sessions parting before", "OPEN", "9a01 02 08 01", { hold: { suspend: true } }),

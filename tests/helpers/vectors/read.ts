@@ -20,6 +20,7 @@ export const RECORD_MESSAGES: Record<string, Schema<unknown>> = {
   FileInfo: messages.FileInfo,
   FileEvent: messages.FileEvent,
   Process: messages.Process,
+  DoorConnection: messages.DoorConnection,
 } as Record<string, Schema<unknown>>;
 
 const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -109,6 +109,23 @@ export const RECORDS: readonly Vector[] = [
     ],
   },
   {
+    name: "door: connections to a name, and to an address of each family",
+    direction: "guest",
+    layer: "records",
+    record: "DoorConnection",
+    canonical: true,
+    bytes: hex(
+      record(hex(number(1, 1), bytes(2, text("example.test")), number(4, 443))),
+      record(hex(number(1, 300), bytes(3, "0a000001"), number(4, 22))),
+      record(hex(number(1, 4_294_967_295), bytes(3, "20010db8000000000000000000000001"), number(4, 65_535))),
+    ),
+    records: [
+      { connection: 1, name: text("example.test"), port: 443 },
+      { connection: 300, address: "0a000001", port: 22 },
+      { connection: 4_294_967_295, address: "20010db8000000000000000000000001", port: 65_535 },
+    ],
+  },
+  {
     name: "process_list: one that runs, one that has ended",
     direction: "guest",
     layer: "records",
