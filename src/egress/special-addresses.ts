@@ -1,0 +1,90 @@
+import { type Cidr, type IpAddress, isIn, isWithin, parseCidr } from "../util/ip-address.ts";
+
+const cidrs = (...texts: readonly string[]): readonly Cidr[] => texts.map((text) => parseCidr(text)!);
+
+/**
+ * Ranges that are not of the public internet: the registries of special-purpose addresses (RFC 6890,
+ * https://www.iana.org/assignments/iana-ipv4-special-registry), multicast, and forms of IPv6 behind which is an address of IPv4.
+ */
+const SPECIAL: readonly Cidr[] = cidrs(
+  "0.0.0.0/8",
+  "10.0.0.0/8",
+  "100.64.0.0/10",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "172.16.0.0/12",
+  "192.0.0.0/24",
+  "192.0.2.0/24",
+  "192.88.99.0/24",
+  "192.168.0.0/16",
+  "198.18.0.0/15",
+  "198.51.100.0/24",
+  "203.0.113.0/24",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+  "::/128",
+  "::1/128",
+  "64:ff9b::/96",
+  "64:ff9b:1::/48",
+  "100::/64",
+  "2001::/23",
+  "2001:db8::/32",
+  "2002::/16",
+  "3fff::/20",
+  "5f00::/16",
+  "fc00::/7",
+  "fe80::/10",
+  "fec0::/10",
+  "ff00::/8",
+);
+/** All of IPv6 that is given out (https://www.iana.org/assignments/ipv6-address-space); what is outside is for nobody, or special. */
+const GLOBAL_V6 = parseCidr("2000::/3")!;
+const LOOPBACK: readonly Cidr[] = cidrs("127.0.0.0/8", "::1/128");
+/** Where clouds tell a machine who it is, and with which keys. */
+const METADATA: readonly Cidr[] = cidrs(
+  "169.254.169.254",
+  "169.254.170.2",
+  "169.254.170.23",
+  "fd00:ec2::254",
+  "fd00:ec2::23",
+  "100.100.100.200",
+  "168.63.129.16",
+);
+
+/** Whether an address is one whole address. */
+const isSingle = ({ address, prefix }: Cidr): boolean => prefix === address.bytes.length * 8;
+
+/** Why an address is not one of the public internet. */
+export type Special = "special-purpose" | "metadata" | "own-address";
+
+/** Pure. @param own this host's addresses */
+export function specialOf(address: IpAddress, own: readonly IpAddress[]): Special | undefined {
+  if (METADATA.some((cidr) => isIn(address, cidr))) return "metadata";
+  const ranges = rangesOf(address);
+  // These are this host's, too, and are named by their range.
+  if (LOOPBACK.some((range) => isIn(address, range))) return "special-purpose";
+  if (own.some((one) => isIn(address, { address: one, prefix: one.bytes.length * 8 }))) return "own-address";
+  return ranges.length > 0 ? "special-purpose" : undefined;
+}
+
+/**
+ * Whether a range names an address that is not public: for a range of special purpose it must lie in that one (`0.0.0.0/0` means the internet, and no
+ * private network), for metadata and this host's own addresses it must be the address. Pure.
+ */
+export function names(cidr: Cidr, address: IpAddress, special: Special): boolean {
+  if (!isIn(address, cidr)) return false;
+  if (special !== "special-purpose") return isSingle(cidr);
+  return rangesOf(address).some((range) => isWithin(cidr, range));
+}
+
+function rangesOf(address: IpAddress): readonly Cidr[] {
+  const found = SPECIAL.filter((range) => isIn(address, range));
+  if (found.length > 0 || address.family === 4 || isIn(address, GLOBAL_V6)) return found;
+  // The eighth of the space that it is in.
+  return [
+    {
+      address: { family: 6, bytes: [address.bytes[0]! & 0xe0, ...new Array<number>(15).fill(0)] },
+      prefix: 3,
+    },
+  ];
+}
