@@ -39,9 +39,10 @@ export type {
   StdinSource,
   StoppedBy,
 } from "./agent/types.ts";
-export type { ExtraDrive, Limits, PortForward, VMConfig } from "./config/options.ts";
+export type { ExtraDrive, Limits, NetworkOptions, PortForward, VMConfig } from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
 export type { CommandLimits, CommandShare } from "./config/spec.ts";
+export type { EventReason, NetworkEvent } from "./egress/event.ts";
 export {
   ERROR_CODES,
   type Errno,
@@ -71,6 +72,8 @@ export type {
   StartOptions,
   TakeOptions,
 } from "./types.ts";
+export type { NetworkEventsOptions, SandboxNetwork } from "./vm/egress/network.ts";
+export type { NetworkRules } from "./vm/egress/rules.ts";
 export type { VMInfo } from "./vm/info/info.ts";
 export type { VMStats } from "./vm/info/stats.ts";
 export type { SandboxEnv } from "./vm/lifecycle/env.ts";

@@ -17,7 +17,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
   index: {
     imports: ["smolvm", "sandbox-pool", "errors", "agent/process/run-error.ts"],
-    types: ["types", "agent", "config", "snapshots", "store", "vm"],
+    types: ["types", "agent", "config", "egress", "snapshots", "store", "vm"],
   },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
@@ -48,7 +48,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // tables and pure functions that are shown as they are
       "store/states.ts",
     ],
-    types: ["types", "agent", "config", "store", "vm"],
+    types: ["types", "agent", "config", "egress", "store", "vm"],
   },
   // by --deep it boots a sandbox as anybody would
   doctor: {
@@ -68,7 +68,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   smolvm: {
     imports: ["saved", "vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
-    types: ["types", "store"],
+    types: ["types", "egress", "store"],
   },
   saved: { imports: ["vm", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
@@ -84,6 +84,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "backends",
       "isolation",
       "agent",
+      "egress",
       "network",
       "images",
       "snapshots",
@@ -99,6 +100,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   // siblings
   backends: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   agent: { imports: ["util", "errors"], types: ["config"] },
+  // what may leave a restricted network, and the connections that do
+  egress: { imports: ["config/network-rules.ts", "util"], types: [] },
   network: { imports: ["isolation", "host", "errors"], types: ["config"] },
   // machines' memory, as it lies on the disk: templates and what users save
   snapshots: { imports: ["errors"], types: ["config"] },
@@ -157,11 +160,17 @@ export const PURE: readonly string[] = [
   "backends/qemu/option.ts",
   "backends/qemu/qmp-codec.ts",
   "backends/vmm-exit.ts",
+  "config/network-rules.ts",
   "config/spec.ts",
   "doctor/check.ts",
   "doctor/compare.ts",
   "doctor/render.ts",
   "doctor/setup-steps.ts",
+  "egress/client-hello.ts",
+  "egress/decide.ts",
+  "egress/event.ts",
+  "egress/request-guard.ts",
+  "egress/special-addresses.ts",
   "errors.ts",
   "host/environment.ts",
   "host/linux/vmm-uids.ts",
@@ -183,6 +192,7 @@ export const PURE: readonly string[] = [
   "supervisor/expiry.ts",
   "util/command-limits.ts",
   "util/escape-terminal.ts",
+  "util/ip-address.ts",
   "util/message-of.ts",
   "util/tar/",
   "util/until-ms.ts",

@@ -69,6 +69,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // what a running one is reached by, and has
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],
+    // what a restricted network lets through
+    egress: ["recovery", "supervisor", "home"],
     disks: ["recovery", "home"],
     // what dead processes left half done, and left behind
     recovery: ["isolation", "machine", "home"],
@@ -129,6 +131,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     "socket-dir": [],
   },
   agent: {
+    // connections that leave the guest
+    door: ["forward", "session", "wire"],
     // what is done over a session
     process: ["files", "session", "wire", "types"],
     files: ["session", "wire", "types"],

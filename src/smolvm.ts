@@ -17,10 +17,12 @@ import type { AgentSession } from "./agent/session/session.ts";
 import type { Command, GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
 import { requireOption, text, wholeNumber } from "./config/checks.ts";
-import { BOOT_TIMEOUT_MS } from "./config/defaults.ts";
+import { BOOT_TIMEOUT_MS, HELLO_TIMEOUT_MS } from "./config/defaults.ts";
+import type { NetworkPolicy } from "./config/network-rules.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
-import type { Lifetime, VmSpec } from "./config/spec.ts";
+import type { NetworkMode, VmSpec } from "./config/spec.ts";
+import type { NetworkEvent } from "./egress/event.ts";
 import { SmolVMError } from "./errors.ts";
 import { readEnvironment } from "./host/environment.ts";
 import { pools, snapshots } from "./saved.ts";
@@ -45,6 +47,9 @@ import { SharedWork } from "./util/shared-work.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel/channel.ts";
 import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
+import type { DoorKeeper } from "./vm/egress/keeper.ts";
+import { type NetworkEventsOptions, type SandboxNetwork, sandboxNetwork } from "./vm/egress/network.ts";
+import { changeRules, notRestricted } from "./vm/egress/rules.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
 import { hostState } from "./vm/info/host-state.ts";
 import { describe, type VMInfo } from "./vm/info/info.ts";
@@ -84,6 +89,8 @@ export class SmolVM implements AsyncDisposable {
   readonly processes: Processes;
   /** the environment of its commands */
   readonly env: SandboxEnv;
+  /** what it may reach, if its network is restricted */
+  readonly network: SandboxNetwork;
 
   readonly #home: Home;
   readonly #channel: Channel;
@@ -92,6 +99,8 @@ export class SmolVM implements AsyncDisposable {
   /** one bring-up at a time: concurrent first runs share it, and go on when one of them gives up */
   #bringUp: SharedWork<void> | undefined;
   readonly #forwards: PortForwards;
+  /** serves its connections, if its network is restricted and it is this process's */
+  #door: DoorKeeper | undefined;
   /** what it is to be found by, once it exists */
   #key: string | undefined;
 
@@ -151,6 +160,11 @@ export class SmolVM implements AsyncDisposable {
     this.env = sandboxEnv({
       read: () => (this.#config ? (this.#config.env ?? {}) : this.#record().spec.env),
       change: (change) => this.#changeEnv(change),
+    });
+    this.network = sandboxNetwork({
+      read: () => (this.#config ? policyOf(this, this.#config.network) : recordedPolicy(this.#record())),
+      change: (policy) => this.#changeRules(policy),
+      events: (options) => this.#networkEvents(options),
     });
   }
 
@@ -268,7 +282,7 @@ export class SmolVM implements AsyncDisposable {
     const home = openHome();
     const started = await takeFromPool(home, pool, { name, ...own }, deadline);
     const vm = new SmolVM(undefined, started.record);
-    vm.#adopt(started);
+    await vm.#adopt(started, deadline);
     return vm;
   }
 
@@ -288,7 +302,7 @@ export class SmolVM implements AsyncDisposable {
     try {
       const { restoreSnapshot } = await import("./vm/snapshots/restore.ts");
       await vm.#prepareToLive(own, deadline);
-      await vm.#take(await restoreSnapshot(vm.#home, snapshot, vm, { ...own, diskOnly }, deadline));
+      await vm.#take(await restoreSnapshot(vm.#home, snapshot, vm, { ...own, diskOnly }, deadline), deadline);
       return vm;
     } catch (error) {
       await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
@@ -430,7 +444,7 @@ export class SmolVM implements AsyncDisposable {
       const { forkVm } = await import("./vm/snapshots/fork.ts");
       await this.#prepareToLive(own, deadline);
       const started = await forkVm(this.#home, this, children, own, deadline);
-      await Promise.all(children.map((child, index) => child.#take(started[index]!)));
+      await Promise.all(children.map((child, index) => child.#take(started[index]!, deadline)));
       return children;
     } catch (error) {
       await Promise.all(children.map((child) => child.delete({ force: true }).catch(() => {})));
@@ -532,10 +546,7 @@ export class SmolVM implements AsyncDisposable {
     yield* followLog(console, {
       deadline,
       tailLines: options.tailLines,
-      isOver: async () => {
-        const record = this.#home.store.vms.find(this.id);
-        return !record || !MAY_RUN.has((await recover(this.#home, record)).state);
-      },
+      isOver: () => this.#isDown(),
     });
   }
 
@@ -679,7 +690,10 @@ export class SmolVM implements AsyncDisposable {
       }
       const { startVm } = await import("./vm/lifecycle/start.ts");
       const started = await startVm(this.#home, this, deadline, extras);
-      if (started) this.#channel.adopt(started.session, started.lease);
+      if (started) {
+        this.#channel.adopt(started.session, started.lease);
+        await this.#openDoor(started.record, deadline);
+      }
     } catch (error) {
       await this.#forwards.closeAll();
       await this.#tellSupervisor();
@@ -689,39 +703,60 @@ export class SmolVM implements AsyncDisposable {
 
   /** Ends what this process has open of it. */
   async #letGo(): Promise<void> {
+    this.#closeDoor();
     await this.#forwards.closeAll();
     await this.#channel.close();
   }
 
   async #stop(deadline: Deadline): Promise<void> {
     const { stopVm } = await import("./vm/lifecycle/stop.ts");
+    this.#closeDoor();
     await this.#channel.close();
     await stopVm(this.#home, this, deadline);
   }
 
   /** What must be there before a sandbox of that kind is. */
   async #prepareToLive(
-    options: { lifetime?: Lifetime; ttlMs?: number | undefined },
+    options: Pick<VMConfig, "lifetime" | "network"> & { ttlMs?: number | undefined },
     deadline: Deadline,
   ): Promise<void> {
-    if (options.lifetime !== "detached" || options.ttlMs === undefined) return;
+    const needsIt = options.ttlMs !== undefined || modeOf(options.network) === "restricted";
+    if (options.lifetime !== "detached" || !needsIt) return;
     const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
     await ensureSupervisor(this.#home, deadline);
   }
 
   /** This object's sandbox was taken from those that wait. */
-  #adopt({ record, session, lease }: Started): void {
+  async #adopt({ record, session, lease }: Started, deadline: Deadline): Promise<void> {
     this.#channel.adopt(session, lease);
     if (record.owner !== undefined) {
       own(this.id, this.#home);
       expireLater(this.#home, this.id, record.expiresAt);
     }
+    await this.#openDoor(record, deadline);
   }
 
   /** This object's sandbox was made and started by others' means. */
-  async #take({ record, session, lease }: Started): Promise<void> {
+  async #take({ record, session, lease }: Started, deadline: Deadline): Promise<void> {
     await this.#live(record);
     this.#channel.adopt(session, lease);
+    await this.#openDoor(record, deadline);
+  }
+
+  /** What leaves a restricted network is served from now on, before its guest is asked for anything. */
+  async #openDoor(record: VmRecord, deadline: Deadline): Promise<void> {
+    if (record.spec.machine.network !== "restricted") return;
+    this.#closeDoor();
+    const { openDoor } = await import("./vm/egress/open.ts");
+    const what = `serving the network of sandbox '${this.name}'`;
+    const session = (): Promise<AgentSession> =>
+      this.#channel.session(Deadline.within(HELLO_TIMEOUT_MS, what));
+    this.#door = await openDoor(this.#home, record, session, deadline);
+  }
+
+  #closeDoor(): void {
+    this.#door?.close();
+    this.#door = undefined;
   }
 
   /** A sandbox that was just made has who sees to its end. */
@@ -769,6 +804,31 @@ export class SmolVM implements AsyncDisposable {
     );
   }
 
+  async #changeRules(policy: NetworkPolicy): Promise<void> {
+    await this.#bringUp?.settled; // whoever began it is told
+    if (this.#config) {
+      policyOf(this, this.#config.network);
+      this.#config = { ...this.#config, network: { mode: "restricted", ...policy } };
+      return;
+    }
+    await recover(this.#home, this.#record());
+    await this.#unlessDeleted((async () => changeRules(this.#home, this, policy))());
+  }
+
+  async *#networkEvents({ follow = false, ...limits }: NetworkEventsOptions): AsyncGenerator<NetworkEvent> {
+    const { keptEvents, followEvents } = await import("./vm/egress/events.ts");
+    const deadline = Deadline.of(`following the network of sandbox '${this.name}'`, limits);
+    const { networkLog } = filesOf(this.#home, this.#record().id);
+    if (follow) yield* followEvents(networkLog, { deadline, isOver: () => this.#isDown() });
+    else yield* keptEvents(networkLog);
+  }
+
+  /** Nothing runs of it. */
+  async #isDown(): Promise<boolean> {
+    const record = this.#home.store.vms.find(this.id);
+    return !record || !MAY_RUN.has((await recover(this.#home, record)).state);
+  }
+
   /** Something has changed that a supervisor, if there is one, should know. */
   async #tellSupervisor(): Promise<void> {
     if (!this.#home.store.supervisor.current()) return;
@@ -795,6 +855,25 @@ function startsWhenAsked({ state, startedAt, spec }: VmRecord): boolean {
   if (state === "starting") return true;
   if (spec.autoStart) return !STEADY.has(state) && state !== "deleting";
   return startedAt === undefined && HAS_NO_MACHINE.has(state);
+}
+
+function modeOf(network: VMConfig["network"]): NetworkMode | undefined {
+  return typeof network === "object" ? network.mode : network;
+}
+
+/** The rules that a sandbox is to have. @throws SmolVMError NOT_SUPPORTED */
+function policyOf(vm: VmRef, network: VMConfig["network"]): NetworkPolicy {
+  const mode = modeOf(network);
+  if (mode !== "restricted") throw notRestricted(vm, mode ?? "open");
+  const { allow = [], deny = [] } = typeof network === "object" ? network : {};
+  return { allow, deny };
+}
+
+/** The rules that a sandbox has. @throws SmolVMError NOT_SUPPORTED */
+function recordedPolicy(record: VmRecord): NetworkPolicy {
+  const { machine, networkPolicy } = record.spec;
+  if (networkPolicy === undefined) throw notRestricted(record, machine.network);
+  return networkPolicy;
 }
 
 /** @throws SmolVMError VM_STATE */

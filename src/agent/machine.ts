@@ -1,4 +1,4 @@
-import type { CommandLimits, CommandShare, GuestNetwork } from "../config/spec.ts";
+import type { CommandLimits, CommandShare, DoorNetwork, GuestNetwork } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { Deadline } from "../util/deadline.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
@@ -6,7 +6,8 @@ import { call } from "./session/call.ts";
 import type { AgentSession } from "./session/session.ts";
 import type { Limits } from "./types.ts";
 import { limitsMessage, limitsOf } from "./wire/limits.ts";
-import type { Info, Result } from "./wire/messages.ts";
+import type { Info, Network, Result } from "./wire/messages.ts";
+import type { Draft } from "./wire/schema.ts";
 import { violation } from "./wire/violation.ts";
 
 /** More kinds of controllers than Linux has. */
@@ -39,7 +40,7 @@ export interface MachineIdentity {
   readonly hostname?: string | undefined;
   /** 32 hex digits */
   readonly machineId?: string | undefined;
-  readonly network?: GuestNetwork | undefined;
+  readonly network?: GuestNetwork | DoorNetwork | undefined;
   /** the network card's own address, 6 bytes; it goes with `network` */
   readonly mac?: Uint8Array | undefined;
   /** size of the writable disk, to grow its file system to */
@@ -90,6 +91,23 @@ function machineInfo(info: Info | undefined): MachineInfo {
   };
 }
 
+function networkMessage(
+  network: GuestNetwork | DoorNetwork | undefined,
+  mac: Uint8Array | undefined,
+): Draft<Network> | undefined {
+  if (network === undefined) return undefined;
+  const dns = network.dns.map((server) => Buffer.from(server));
+  if ("door" in network) return { door: true, dns };
+  return {
+    interface: Buffer.from(network.interface),
+    address: Buffer.from(network.address),
+    gateway: Buffer.from(network.gateway),
+    dns,
+    mtu: network.mtu,
+    mac,
+  };
+}
+
 /**
  * Gives the guest its identity: entropy, clock, hostname, machine id, network, disk size, and what is to be mounted and made. Idempotent; sent
  * before anything else after a boot or a restore.
@@ -131,17 +149,7 @@ export async function configure(
           clockNs: clockMs === undefined ? undefined : Math.floor(clockMs % 1000) * 1_000_000,
           hostname: bytes(hostname),
           machineId: bytes(machineId),
-          network:
-            network === undefined
-              ? undefined
-              : {
-                  interface: Buffer.from(network.interface),
-                  address: Buffer.from(network.address),
-                  gateway: Buffer.from(network.gateway),
-                  dns: network.dns.map((server) => Buffer.from(server)),
-                  mtu: network.mtu,
-                  mac,
-                },
+          network: networkMessage(network, mac),
           diskBytes,
           generation: bytes(generation),
           limits: commandLimits === undefined ? undefined : limitsMessage(commandLimits),

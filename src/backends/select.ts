@@ -137,7 +137,7 @@ function wantsRefusal({ network = "open", gdbPort, ...machine }: BackendWants): 
   if (gdbPort !== undefined && !BACKEND_FEATURES.firecracker.gdb) return { reason: "it has no port for gdb" };
   const refusal = machineRefusal(machine);
   if (refusal !== undefined) return { reason: refusal.reason };
-  const noTap = network === "off" ? undefined : tapRefusal();
+  const noTap = network !== "open" ? undefined : tapRefusal();
   if (noTap === undefined) return undefined;
   const reason = `its network '${network}' needs a tap: ${noTap.reason}`;
   return { code: "NETWORK_SETUP_MISSING", reason, hint: noTap.hint };

@@ -20,6 +20,13 @@ export interface NetworkOptions {
    * included. Default: false
    */
   unfiltered?: boolean;
+  /**
+   * of "restricted", what may be reached: `example.com`, `*.example.com` (all below it), `10.1.0.0/16`, `192.0.2.7`, `*` (all of the public internet), each with ports or
+   * without: `example.com:443`, `10.0.0.0/8:8000-8100`, `[fd00::/8]:22`. Default: nothing
+   */
+  allow?: readonly string[];
+  /** of "restricted", what may not be reached, whatever `allow` says; written as there. Default: nothing more */
+  deny?: readonly string[];
 }
 
 /** A guest port to be reached on the host while the sandbox runs. */
@@ -76,7 +83,10 @@ export interface VMConfig {
   limits?: CommandLimits;
   /** default: the sandbox's name */
   hostname?: string;
-  /** `open` (default): the public internet over IPv4, and not this machine or private networks, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `off`: no network card */
+  /**
+   * `open` (default): the public internet over IPv4, and not this machine or private networks, by a tap on Firecracker and as `qemuNetwork` says on QEMU; `restricted`: no
+   * network card, and TCP connections to what `allow` names and `deny` does not; `off`: no network card
+   */
   network?: NetworkMode | NetworkOptions;
   /** what is behind QEMU's network card: `slirp` (default): its user-mode network, which needs no set-up; `tap`: a tap with a packet filter (smolvm setup --configure-runtime), as on Firecracker */
   qemuNetwork?: NetworkCard;

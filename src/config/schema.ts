@@ -17,6 +17,7 @@ import {
 import { DEFAULT_MEM_SIZE_MIB } from "./defaults.ts";
 import { checkEnv } from "./env.ts";
 import { checkLabels } from "./labels.ts";
+import { checkRules } from "./network-rules.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 
 /** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
@@ -92,7 +93,7 @@ export function parseConfig(input: unknown = {}): VMConfig {
   for (const [option, value] of Object.entries(input)) {
     if (!Object.hasOwn(CHECKS, option)) throw unknownOption(option);
     if (value === undefined) continue;
-    if (option === "network" && isPolicy(value)) throw policyNotBuilt();
+    if (option === "network") refuseLater(value);
     const check = CHECKS[option as keyof VMConfig];
     const problem = check(value);
     if (problem)
@@ -108,11 +109,11 @@ function checkTogether(config: VMConfig): void {
   const { kernel, kernelPath, diskMode, diskSizeMib, rootfsPath, network, qemuNetwork } = config;
   const { limits, memSizeMib } = config;
   const mode = typeof network === "object" ? network.mode : network;
-  if (qemuNetwork !== undefined && mode === "off")
+  if (qemuNetwork !== undefined && (mode === "off" || mode === "restricted"))
     throw invalidOption(
       "qemuNetwork",
       qemuNetwork,
-      'is not for network "off": there is no network card then',
+      `is not for network "${mode}": there is no network card then`,
     );
   if (qemuNetwork === "tap" && isUnfiltered(network))
     throw invalidOption("network", network, "is unfiltered, and a tap never is: use qemuNetwork slirp");
@@ -159,34 +160,48 @@ function unknownOption(option: string): SmolVMError {
   });
 }
 
-function isPolicy(network: unknown): boolean {
-  if (network === "restricted") return true;
-  if (typeof network !== "object" || network === null) return false;
-  const policy = network as Record<string, unknown>;
-  return "allow" in policy || "deny" in policy || policy.mode === "restricted";
-}
-
 /** Whether all that the host reaches was asked for. */
 export function isUnfiltered(network: VMConfig["network"]): boolean {
   return typeof network === "object" && network.unfiltered === true;
 }
 
-function policyNotBuilt(): SmolVMError {
-  return new SmolVMError("NOT_SUPPORTED", "network policies (restricted, allow, deny) are not built yet", {
-    hint: 'Use network: "off" for no network at all, or "open".',
+/** What of a network's options later versions bring. */
+const NETWORK_LATER: Readonly<Record<string, string>> = {
+  secrets: "putting secrets into requests on their way",
+  headers: "rules for the headers of requests",
+  tls: "looking into TLS",
+};
+
+/** @throws SmolVMError NOT_SUPPORTED */
+function refuseLater(network: unknown): void {
+  if (typeof network !== "object" || network === null) return;
+  const later = Object.keys(network).find((key) => Object.hasOwn(NETWORK_LATER, key));
+  if (later === undefined) return;
+  throw new SmolVMError("NOT_SUPPORTED", `network.${later} is not built yet: ${NETWORK_LATER[later]}`, {
+    hint: 'A restricted network has the rules allow and deny: network: { mode: "restricted", allow: ["example.com"] }',
     details: { option: "network" },
   });
 }
 
+const networkMode = oneOf("open", "restricted", "off");
+
 function checkNetwork(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null) return oneOf("open", "off")(value);
-  const extra = Object.keys(value).find((key) => key !== "mode" && key !== "unfiltered");
+  if (typeof value !== "object" || value === null) return networkMode(value);
+  const { mode, unfiltered, ...rules } = value as { mode?: unknown; unfiltered?: unknown };
+  const extra = Object.keys(rules).find((key) => key !== "allow" && key !== "deny");
   if (extra) return `has the unknown key '${extra}'`;
-  const { mode, unfiltered } = value as { mode?: unknown; unfiltered?: unknown };
+  const problem = networkMode(mode);
+  if (problem !== undefined) return `has a mode that ${problem}`;
   if (unfiltered !== undefined && typeof unfiltered !== "boolean")
     return "has an 'unfiltered' that is neither true nor false";
   if (unfiltered && mode !== "open") return "has an 'unfiltered' that is for the mode \"open\" alone";
-  return oneOf("open", "off")(mode);
+  for (const [key, list] of Object.entries(rules)) {
+    if (list === undefined) continue;
+    if (mode !== "restricted") return `has '${key}', which is for the mode restricted`;
+    const wrong = checkRules(list);
+    if (wrong !== undefined) return `has '${key}', which ${wrong}`;
+  }
+  return undefined;
 }
 
 /** As many as the machine microvm has room for beside its other devices, and more than anybody asked for. */

@@ -1,10 +1,12 @@
+import type { NetworkPolicy } from "./network-rules.ts";
+
 /** Types of what will be launched, resolved from what the user asked. Data only: everything here survives JSON. */
 
 export type Arch = "x86_64" | "aarch64";
 export type BackendName = "firecracker" | "qemu";
 export type MachineType = "microvm" | "q35" | "virt" | "firecracker";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
-export type NetworkMode = "open" | "off";
+export type NetworkMode = "open" | "restricted" | "off";
 /** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/linux/taps.ts). */
 export type NetworkCard = "slirp" | "tap";
 /**
@@ -98,6 +100,12 @@ export interface GuestNetwork {
   readonly mtu?: number;
 }
 
+/** What the agent is told where there is no network card, but its door: connections that leave are the host's to decide on (src/egress). */
+export interface DoorNetwork {
+  readonly door: true;
+  readonly dns: readonly string[];
+}
+
 /** Whose kernel is booted: the image's own, the fast one that was built here, or the user's. */
 export type KernelOrigin = "debian" | "fast" | "custom";
 
@@ -151,6 +159,8 @@ export interface VmSpec {
   readonly hostname: string;
   /** absent: it has no network, or each start's tap decides */
   readonly guestNetwork: GuestNetwork | undefined;
+  /** network "restricted": what passes; absent: nothing does, or it has another network */
+  readonly networkPolicy?: NetworkPolicy | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;
   readonly user: string | undefined;

@@ -26,7 +26,6 @@ const MAX_CHUNK_LINE = 1024;
 const STATUS_BYTES = 12;
 
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ ([\x21-\x7e]+) HTTP\/1\.([01])$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what a field may hold (RFC 9110, section 5.5)
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
 const CHUNK_LINE = /^([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/;
 

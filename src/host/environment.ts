@@ -22,6 +22,8 @@ export interface Environment {
   readonly failpoint: string | undefined;
   /** `SMOLVM_TRANSPORT`: for tests, "tcp" takes the transport of hosts without Unix sockets */
   readonly transport: string | undefined;
+  /** `SMOLVM_RESOLVER`: for tests, ADDRESS:PORT of the name server that restricted networks ask */
+  readonly resolver: string | undefined;
   /** `PATH`, the search path of programs */
   readonly path: string | undefined;
   /** `HOME` (Windows: `USERPROFILE`) */
@@ -51,6 +53,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     supervisor: get("SMOLVM_SUPERVISOR"),
     failpoint: get("SMOLVM_FAILPOINT"),
     transport: get("SMOLVM_TRANSPORT"),
+    resolver: get("SMOLVM_RESOLVER"),
     path: get("PATH") ?? get("Path"),
     userHome: get("HOME") ?? get("USERPROFILE"),
     xdgDataHome: get("XDG_DATA_HOME"),

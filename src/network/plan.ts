@@ -1,4 +1,4 @@
-import type { GuestNetwork, NetworkCard, NetworkMode, UserNetworkWay } from "../config/spec.ts";
+import type { DoorNetwork, GuestNetwork, NetworkCard, NetworkMode, UserNetworkWay } from "../config/spec.ts";
 
 /**
  * The addresses of QEMU's user-mode network (slirp): the guest, the gateway and the name server are fixed by its
@@ -24,6 +24,9 @@ export function tapNetwork(
   return { interface: "eth0", address: `${address(2)}/30`, gateway: address(1), dns: pool.dns };
 }
 
+/** The network of a guest whose only way out is the door. The resolver is its own agent's (guest/src/machine/interception.rs). */
+export const DOOR_NETWORK: DoorNetwork = { door: true, dns: ["198.18.0.1"] };
+
 /**
  * One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure.
  * @param way of a user-mode network: how it is filtered; undefined: it was not started yet
@@ -34,12 +37,16 @@ export function networkNote(
   way: UserNetworkWay | undefined,
 ): string {
   if (mode === "off") return "no network card";
+  if (mode === "restricted")
+    return `no network card: connections over TCP leave through smolvm on this host, ${BY_RULES}`;
   if (card === "tap") return `a tap with a packet filter: ${PUBLIC_ONLY}`;
   return USER_NETWORK_NOTES[way ?? "undecided"];
 }
 
 const PUBLIC_ONLY =
   "reaches public IPv4 addresses, not this host, private networks or other sandboxes; nothing reaches in";
+
+const BY_RULES = "which lets through what its rules name, and nothing else; nothing reaches in";
 
 const USER_NETWORK_NOTES: Readonly<Record<UserNetworkWay | "undecided", string>> = {
   namespace: `user-mode network in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,

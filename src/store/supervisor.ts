@@ -42,13 +42,14 @@ export class SupervisorTable {
     return isAlive(process) ? { process, version: String(row.version) } : undefined;
   }
 
-  /** Something waits for a supervisor: a detached sandbox with a time to live, forwards of a running one, or a pool. */
+  /** Something waits for a supervisor: a detached sandbox with a time to live, forwards of a running one or its restricted network, or a pool. */
   isNeeded(): boolean {
     return (
       this.#database
         .prepare(
           `SELECT 1 FROM vms WHERE (expires_at IS NOT NULL AND owner IS NULL)
              OR (state = 'running' AND EXISTS (SELECT 1 FROM forwards WHERE vm_id = vms.id))
+             OR (state = 'running' AND owner IS NULL AND json_extract(spec, '$.machine.network') = 'restricted')
            UNION ALL SELECT 1 FROM pools WHERE keeper IS NULL LIMIT 1`,
         )
         .get() !== undefined

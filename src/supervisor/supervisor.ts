@@ -6,6 +6,7 @@ import type { Home } from "../vm/home.ts";
 import { recoverAll } from "../vm/recovery/recover.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
 import { type ControlHandler, listenForRequests } from "./control.ts";
+import { Doors } from "./doors.ts";
 import { nextExpiryMs } from "./expiry.ts";
 import { Forwards } from "./forwards.ts";
 import { Pools } from "./pools.ts";
@@ -25,7 +26,7 @@ export interface SupervisorOptions {
 }
 
 /**
- * What must stay up while no command runs: ports that lead into detached sandboxes, the end of their time to live, pools, and
+ * What must stay up while no command runs: ports that lead into detached sandboxes, the doors of those with a restricted network, the end of their time to live, pools, and
  * the channels of more processes than a sandbox has session ports. It holds nothing that is not in the store: killed, the
  * next one goes on.
  */
@@ -34,6 +35,7 @@ export class Supervisor implements ControlHandler {
   readonly #options: SupervisorOptions;
   readonly #upstreams: Upstreams;
   readonly #forwards: Forwards;
+  readonly #doors: Doors;
   readonly #pools: Pools;
   readonly #over: Promise<void>;
   #finish: () => void = () => {};
@@ -55,6 +57,7 @@ export class Supervisor implements ControlHandler {
     });
     this.#upstreams = new Upstreams(home, () => this.#lookSoon(0));
     this.#forwards = new Forwards(home, (id) => this.#upstreams.session(id));
+    this.#doors = new Doors(home, (id) => this.#upstreams.session(id));
     this.#pools = new Pools(home, options.log);
   }
 
@@ -107,6 +110,7 @@ export class Supervisor implements ControlHandler {
     this.#options.log("retiring");
     this.#forgetLook();
     await this.#forwards.closeAll();
+    this.#doors.closeAll();
     await this.#pools.letGo();
     this.#server?.close(); // removes the socket, so before another may make its own
     this.#home.store.supervisor.release();
@@ -128,7 +132,10 @@ export class Supervisor implements ControlHandler {
     await recoverAll(this.#home); // removes those whose time is over
     const records = this.#home.store.vms.all();
     await this.#pools.reconcile();
-    const failures = await this.#forwards.reconcile(records, told);
+    const failures = [
+      ...(await this.#forwards.reconcile(records, told)),
+      ...(await this.#doors.reconcile(records)),
+    ];
     this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
     // Over these sessions it notices when a sandbox stops or crashes.
@@ -166,6 +173,7 @@ export class Supervisor implements ControlHandler {
     const idle =
       this.#relays === 0 &&
       this.#forwards.count === 0 &&
+      this.#doors.count === 0 &&
       this.#pools.count === 0 &&
       this.#lookTimer === undefined;
     if (this.#retired && this.#relays === 0) this.#finish();

@@ -41,7 +41,26 @@ export async function forward(
   const what = `connecting to ${describe(target)} in the sandbox`;
   const deadline = options.deadline ?? Deadline.of(what);
   deadline.check();
-  const connection = new ForwardStream(session, target, what);
+  return await connected(
+    new ForwardStream(session, { open: request(target), what, label: describe(target) }),
+    deadline,
+  );
+}
+
+/**
+ * Takes up a connection that left the guest and of which its agent told (agent/door): the Duplex is what the program in the guest sends and gets, as
+ * with {@link forward}. It keeps neither the session nor this process.
+ * @param number the agent's number for it
+ * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL, and GUEST_FAILED if it has gone meanwhile
+ */
+export async function takeUp(session: AgentSession, number: number, deadline: Deadline): Promise<Duplex> {
+  const open = encode(Open, { doorAccept: { connection: number }, window: WINDOW });
+  const label = "its destination";
+  const what = "taking up a connection of the sandbox";
+  return await connected(new ForwardStream(session, { open, what, label, background: true }), deadline);
+}
+
+async function connected(connection: ForwardStream, deadline: Deadline): Promise<Duplex> {
   try {
     await deadline.race(connection.connected);
     return connection;
@@ -49,6 +68,14 @@ export async function forward(
     connection.destroy();
     throw error;
   }
+}
+
+/** What a connection is asked for with, and how it is called. */
+interface ForwardRequest {
+  readonly open: Buffer;
+  readonly what: string;
+  readonly label: string;
+  readonly background?: boolean;
 }
 
 function describe(target: ForwardTarget): string {
@@ -95,15 +122,14 @@ class ForwardStream extends Duplex {
   /** whoever waited for the connection has it, and could say what to do about errors */
   #isTaken = false;
 
-  constructor(session: AgentSession, target: ForwardTarget, what: string) {
+  constructor(session: AgentSession, { open, what, label, background = false }: ForwardRequest) {
     super({ allowHalfOpen: true, highWaterMark: 64 * 1024 });
     this.connected = new Promise((resolve, reject) => {
       this.#onConnected = { resolve, reject };
     });
     this.connected.catch(() => {}); // the stream's error tells it too
-    const open = request(target);
     this.#stream = session.open(
-      { open, what, effects: false, opens: true, window: WINDOW },
+      { open, what, effects: false, opens: true, window: WINDOW, background },
       {
         opened: () => {
           this.#isConnected = true;
@@ -120,7 +146,7 @@ class ForwardStream extends Duplex {
         end: () => this.#endInput(),
         result: (result) => {
           this.#over = true;
-          if (result.error !== undefined && this.#isConnected) this.#cutOff(result.error, target);
+          if (result.error !== undefined && this.#isConnected) this.#cutOff(result.error, label);
           else if (result.error !== undefined) this.#fail(guestError(result.error, "forward", what));
           else if (this.#isConnected) this.#endInput();
           else this.#fail(violation("a connection that ends without having begun"));
@@ -179,8 +205,8 @@ class ForwardStream extends Duplex {
     } else if (this.#inputOver && !this.readableEnded) this.push(null);
   }
 
-  #cutOff(error: GuestError, target: ForwardTarget): void {
-    this.#cut = guestError(error, "forward", `the connection to ${describe(target)} in the sandbox`);
+  #cutOff(error: GuestError, label: string): void {
+    this.#cut = guestError(error, "forward", `the connection to ${label} in the sandbox`);
     this.#deliver();
   }
 

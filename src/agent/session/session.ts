@@ -56,6 +56,8 @@ export class AgentSession {
   readonly #queue: { readonly stream: SessionStream; readonly urgent: boolean }[] = [];
   readonly #waitingForRoom = new Set<SessionStream>();
   readonly #pings = new Map<string, () => void>();
+  /** streams whose end nobody waits for */
+  readonly #background = new Set<SessionStream>();
   #nextId = 1;
   #nextPing = 0;
   #closing: Promise<void> | undefined;
@@ -153,9 +155,9 @@ export class AgentSession {
     return this.#streams.size + this.#queue.length;
   }
 
-  /** No stream is open: nobody waits for this session. */
+  /** No stream is open but background ones: nobody waits for this session. */
   get idle(): boolean {
-    return this.streamCount === 0;
+    return this.streamCount === this.#background.size;
   }
 
   /**
@@ -173,7 +175,7 @@ export class AgentSession {
    * @throws SmolVMError AGENT_LOST if the session is over
    */
   openRaw<Stream extends SessionStream>(
-    request: Pick<StreamRequest, "what" | "effects" | "urgent">,
+    request: Pick<StreamRequest, "what" | "effects" | "urgent" | "background">,
     make: (id: number, link: StreamLink) => Stream,
   ): Stream {
     if (this.#end !== undefined || this.#closing !== undefined) {
@@ -183,7 +185,8 @@ export class AgentSession {
     const id = this.#nextId;
     this.#nextId += 2;
     const stream = make(id, this.#link);
-    if (this.streamCount === 0) this.#socket.ref();
+    if (request.background) this.#background.add(stream);
+    else if (this.idle) this.#socket.ref();
     const urgent = request.urgent === true;
     if (this.#hasPlace(urgent)) {
       this.#streams.set(id, stream);
@@ -315,6 +318,7 @@ export class AgentSession {
 
   #over(stream: SessionStream): void {
     this.#waitingForRoom.delete(stream);
+    this.#background.delete(stream);
     if (this.#streams.delete(stream.id)) {
       const [next] = this.#queue;
       if (this.#end === undefined && next !== undefined && this.#hasPlace(next.urgent)) {

@@ -30,6 +30,8 @@ export interface StreamRequest {
   readonly runs?: boolean;
   /** it goes before those that wait for a place, into one kept for such: what ends others must not wait for their end. Default false */
   readonly urgent?: boolean;
+  /** nobody waits for its end: it keeps neither this process nor (as `idle` has it) the session. Default false */
+  readonly background?: boolean;
   /** the guest says OPENED before any DATA; one-shot requests have none */
   readonly opens: boolean;
   /** credit that `open` gives channels 1 and 2, in bytes */

@@ -419,6 +419,8 @@ export interface Network {
   ipv6Address: Uint8Array;
   ipv6Gateway: Uint8Array;
   mac: Uint8Array;
+  /** no interface, but the agent's door */
+  door: boolean;
 }
 export const Network: Schema<Network> = message("Network", [
   [1, "interface", "bytes"],
@@ -429,6 +431,7 @@ export const Network: Schema<Network> = message("Network", [
   [6, "ipv6Address", "bytes"],
   [7, "ipv6Gateway", "bytes"],
   [8, "mac", "bytes"],
+  [9, "door", "bool"],
 ]);
 
 export interface Mount {
@@ -517,6 +520,27 @@ export const Info: Schema<Info> = message("Info", [
 // --- requests and answers
 
 /** A request: exactly one of the members other than `window` and `clockMs`. */
+export interface DoorAccept {
+  connection: number;
+}
+export const DoorAccept: Schema<DoorAccept> = message("DoorAccept", [[1, "connection", "uint32"]]);
+
+/** One record of `door`: a connection that leaves the guest. */
+export interface DoorConnection {
+  connection: number;
+  /** what its address stands for; empty: nothing */
+  name: Uint8Array;
+  /** 4 or 16 octets; empty where there is a name */
+  address: Uint8Array;
+  port: number;
+}
+export const DoorConnection: Schema<DoorConnection> = message("DoorConnection", [
+  [1, "connection", "uint32"],
+  [2, "name", "bytes"],
+  [3, "address", "bytes"],
+  [4, "port", "uint32"],
+]);
+
 export interface Open {
   exec: Exec | undefined;
   attach: Attach | undefined;
@@ -539,6 +563,8 @@ export interface Open {
   hold: Hold | undefined;
   fileWatch: FileWatch | undefined;
   fileCopy: FileCopy | undefined;
+  door: Empty | undefined;
+  doorAccept: DoorAccept | undefined;
   release: Empty | undefined;
   window: number;
   clockMs: number;
@@ -565,6 +591,8 @@ export const Open: Schema<Open> = message("Open", [
   [19, "hold", Hold],
   [20, "fileWatch", FileWatch],
   [21, "fileCopy", FileCopy],
+  [22, "door", Empty],
+  [23, "doorAccept", DoorAccept],
   [29, "release", Empty],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],

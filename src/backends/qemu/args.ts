@@ -272,7 +272,7 @@ function diskArgs(disk: DiskSpec, id: string, bus: string, disposable: boolean):
 }
 
 function networkArgs(spec: MachineSpec, bus: string, tap: string | undefined): string[] {
-  if (spec.network === "off") return [];
+  if (spec.network !== "open") return [];
   const behind =
     tap === undefined
       ? // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.

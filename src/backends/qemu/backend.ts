@@ -160,7 +160,7 @@ function viewOf(
   { tap, userNetwork }: LaunchOptions,
 ): HostView {
   // Without a network card there is nothing to dial; gdb comes in through the host's loopback.
-  const offline = spec.network === "off" && spec.gdbPort === undefined;
+  const offline = spec.network !== "open" && spec.gdbPort === undefined;
   return {
     ...machineFiles(spec, files),
     system: systemFiles(program),

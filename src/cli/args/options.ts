@@ -23,6 +23,22 @@ export const GDB_OPTION: OptionSpec = {
   help: "QEMU's gdb stub on that port of 127.0.0.1, to debug the guest's kernel",
 };
 
+/** What a restricted network lets through. */
+export const RULE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "allow",
+    value: "RULE",
+    repeat: true,
+    help: "what a restricted network reaches: NAME, *.NAME, ADDRESS, RANGE or *; each may end in :PORT",
+  },
+  {
+    name: "deny",
+    value: "RULE",
+    repeat: true,
+    help: "what it does not reach, whatever --allow says",
+  },
+];
+
 /** What a new sandbox is like; `run` and `create` have them. */
 export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
@@ -33,13 +49,14 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   {
     name: "network",
     value: "MODE",
-    choices: ["open", "off"],
-    help: "open (default): the public internet, not this machine or private networks; off: no network card",
+    choices: ["open", "restricted", "off"],
+    help: "open (default): the public internet; restricted: what --allow names; off: no network card",
   },
   {
     name: "unfiltered",
     help: "with --network open on QEMU's user-mode network: all that this machine reaches, its own services included",
   },
+  ...RULE_OPTIONS,
   {
     name: "qemu-network",
     value: "KIND",

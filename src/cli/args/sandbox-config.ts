@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
-import type { VMConfig } from "../../config/options.ts";
-import type { NetworkMode } from "../../config/spec.ts";
+import type { NetworkOptions, VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Arguments } from "../arguments.ts";
 import { parseDrive } from "./drive.ts";
@@ -43,8 +42,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("hostname", args.value("hostname"));
   give("workdir", args.value("workdir"));
   give("user", args.value("user"));
-  const mode = args.value("network") as NetworkMode | undefined;
-  give("network", args.flag("unfiltered") ? { mode: mode ?? "open", unfiltered: true } : mode);
+  give("network", network(args));
   give("qemuNetwork", args.value("qemu-network") as VMConfig["qemuNetwork"]);
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
@@ -63,6 +61,21 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl, Number.POSITIVE_INFINITY));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return config;
+}
+
+/** --network, --allow and --deny. Rules mean a restricted network; that others have none is the library's to say. */
+function network(args: Arguments): VMConfig["network"] {
+  const mode = args.value("network") as NetworkOptions["mode"] | undefined;
+  const [allow, deny] = [args.values("allow"), args.values("deny")];
+  const unfiltered = args.flag("unfiltered");
+  const hasRules = allow.length > 0 || deny.length > 0;
+  if (!hasRules && !unfiltered) return mode;
+  return {
+    mode: mode ?? (hasRules ? "restricted" : "open"),
+    ...(unfiltered ? { unfiltered } : {}),
+    ...(allow.length === 0 ? {} : { allow }),
+    ...(deny.length === 0 ? {} : { deny }),
+  };
 }
 
 /** The port of --gdb. @throws SmolVMError USAGE */

@@ -125,6 +125,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         summary: "Reach a port of a sandbox from this machine",
         load: async () => (await import("./port.ts")).port,
       },
+      {
+        name: "network rules",
+        summary: "Show what a sandbox with a restricted network reaches",
+        load: async () => (await import("./network-rules.ts")).networkRules,
+      },
+      {
+        name: "network set",
+        summary: "Change what a sandbox with a restricted network reaches",
+        load: async () => (await import("./network-set.ts")).networkSet,
+      },
+      {
+        name: "network log",
+        summary: "Show what became of a restricted network's connections",
+        load: async () => (await import("./network-log.ts")).networkLog,
+      },
     ],
   },
   {

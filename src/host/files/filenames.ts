@@ -12,6 +12,8 @@ export interface VmFiles {
   readonly upper: string;
   /** guest console, bounded: console.log and, before it, console.log.1 */
   readonly console: string;
+  /** what became of connections that left a restricted network: lines of JSON, bounded in the same way */
+  readonly networkLog: string;
   /** the VMM's own stderr, bounded in the same way */
   readonly vmmLog: string;
   /** JSON written by the monitor when the VMM has ended */
@@ -42,6 +44,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     runtimeDir: run,
     upper: join(dir, "upper.img"),
     console: join(dir, "console.log"),
+    networkLog: join(dir, "network.log"),
     vmmLog: join(dir, "vmm.log"),
     exit: join(dir, "exit.json"),
     scratch: join(dir, "scratch"),
@@ -55,7 +58,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
 
 /** Whether a sandbox's directories may hold a file of that name: one of {@link VmFiles}, put aside or half written as well. Pure. */
 export function isVmFile(name: string): boolean {
-  return /^(upper\.img|(console|vmm)\.log|exit\.json|relay\.json|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
+  return /^(upper\.img|(console|network|vmm)\.log|exit\.json|relay\.json|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
     name,
   );
 }

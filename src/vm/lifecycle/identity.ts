@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { configure, type MachineInfo } from "../../agent/machine.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
-import type { GuestNetwork } from "../../config/spec.ts";
+import type { DoorNetwork, GuestNetwork } from "../../config/spec.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { DriveMount } from "../disks/drive-mounts.ts";
@@ -13,7 +13,10 @@ import type { DriveMount } from "../disks/drive-mounts.ts";
 export async function giveIdentity(
   session: AgentSession,
   record: VmRecord,
-  { network, mounts }: { readonly network: GuestNetwork | undefined; readonly mounts: readonly DriveMount[] },
+  {
+    network,
+    mounts,
+  }: { readonly network: GuestNetwork | DoorNetwork | undefined; readonly mounts: readonly DriveMount[] },
   deadline: Deadline,
 ): Promise<MachineInfo> {
   const { spec } = record;

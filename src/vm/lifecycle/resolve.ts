@@ -11,6 +11,7 @@ import {
   DEFAULT_VCPU_COUNT,
   SESSION_PORTS,
 } from "../../config/defaults.ts";
+import type { NetworkPolicy } from "../../config/network-rules.ts";
 import type { VMConfig } from "../../config/options.ts";
 import { isUnfiltered } from "../../config/schema.ts";
 import type {
@@ -59,7 +60,7 @@ export async function resolveVm(
   const { backend } = await selectBackend(config.backend, { arch, wants: { ...wants, network, gdbPort } });
   if (gdbPort !== undefined) requireFeature(backend, "gdb");
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
-  const card = network === "off" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
+  const card = network !== "open" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
   if (card === "tap") requireTap(); // now, not when it is started
   const unfiltered = isUnfiltered(config.network);
   if (unfiltered && card !== "slirp")
@@ -69,7 +70,7 @@ export async function resolveVm(
   const boot = await resolveBoot(home.paths, {
     arch,
     machine,
-    nic: network !== "off",
+    nic: network === "open",
     image: config.image ?? DEFAULT_IMAGE,
     kernelPath: config.kernelPath,
     kernel: config.kernel,
@@ -102,7 +103,7 @@ export async function resolveVm(
       machine,
       kernel: boot.kernel,
       disks: disks.length,
-      nic: network !== "off",
+      nic: network === "open",
     }),
     sessionPorts: SESSION_PORTS,
     transport: transport(backend),
@@ -119,6 +120,7 @@ export async function resolveVm(
         : Math.ceil(boot.rootfsBytes / 2 ** 20),
     diskMode: config.diskMode ?? "isolated",
     hostname: config.hostname ?? vm.name,
+    networkPolicy: network === "restricted" ? networkPolicy(config.network) : undefined,
     guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
     env: config.env ?? {},
     workdir: config.workdir,
@@ -166,6 +168,11 @@ function requireHostArch(): Arch {
       hint: 'Ask for one that is emulated: arch: "x86_64" or "aarch64".',
     },
   );
+}
+
+function networkPolicy(network: VMConfig["network"]): NetworkPolicy {
+  const { allow = [], deny = [] } = typeof network === "object" ? network : {};
+  return { allow: [...allow], deny: [...deny] };
 }
 
 function networkMode(network: VMConfig["network"]): NetworkMode {

@@ -3,9 +3,11 @@ import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { OnProgress } from "../../config/progress.ts";
+import type { DoorNetwork, VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
+import { DOOR_NETWORK } from "../../network/plan.ts";
 import type { SavedMemory } from "../../snapshots/saved.ts";
 import type { Template } from "../../snapshots/store.ts";
 import type { Lease } from "../../store/leases.ts";
@@ -234,7 +236,8 @@ async function launch(
       onProgress?.({ stage: "configure", message: "giving the guest its identity" });
       noteStep(home, record.id, "start:identity");
       // A template's card stays down: who goes on from it has another address, and need not take it down for that.
-      const network = forTemplate === undefined ? (tap?.network ?? userNetwork?.guest) : undefined;
+      const network =
+        forTemplate === undefined ? (tap?.network ?? userNetwork?.guest ?? doorOf(record.spec)) : undefined;
       return giveIdentity(reached, record, { network, mounts }, deadline);
     },
   );
@@ -247,6 +250,11 @@ async function launch(
     commands: answer.commands,
   });
   return { record: running, session, lease };
+}
+
+/** The door of a sandbox with a restricted network. */
+function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
+  return machine.network === "restricted" ? DOOR_NETWORK : undefined;
 }
 
 function guestMemory(recordTo: string | undefined, saved: SavedMemory | undefined): GuestMemory | undefined {

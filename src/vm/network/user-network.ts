@@ -10,7 +10,7 @@ import { planUserNetwork, type UserNetworkPlan } from "../../network/user-networ
  * @throws SmolVMError NETWORK_SETUP_MISSING
  */
 export async function userNetworkFor(machine: MachineSpec): Promise<UserNetworkPlan | undefined> {
-  if (machine.backend !== "qemu" || machine.network === "off" || machine.networkCard === "tap")
+  if (machine.backend !== "qemu" || machine.network !== "open" || machine.networkCard === "tap")
     return undefined;
   const host = processHost();
   return await planUserNetwork(host, {

@@ -114,7 +114,8 @@ function configOf(spec: VmSpec): Record<string, unknown> {
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,
     kernel: spec.kernel,
-    network: machine.network,
+    network:
+      spec.networkPolicy === undefined ? machine.network : { mode: machine.network, ...spec.networkPolicy },
     qemuNetwork: machine.networkCard === "tap" ? "tap" : undefined,
     qemuMachine: machine.machine === "q35" ? "q35" : undefined,
     bootArgs: machine.bootArgs,

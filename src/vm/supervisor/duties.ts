@@ -26,6 +26,15 @@ export async function tellSupervisor(home: Home): Promise<void> {
 }
 
 /**
+ * Has the supervisor look at all sandboxes, and serve the doors of those that run.
+ * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, TIMEOUT, ABORTED
+ */
+export async function askToLook(home: Home, deadline: Deadline): Promise<void> {
+  await ensureSupervisor(home, deadline);
+  await ask(socketOf(home), { op: "look" }, deadline);
+}
+
+/**
  * The way to a sandbox's agent through the supervisor, which any number of processes can go.
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, VM_STATE, AGENT_LOST, TIMEOUT, ABORTED
  */

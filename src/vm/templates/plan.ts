@@ -20,7 +20,18 @@ export function planTemplate(dirs: TemplateDirs, spec: VmSpec): TemplatePlan {
 
 /** The sandbox that is booted for a template: of the one that it is like, the machine and its disk's size, and nothing else. Pure. */
 export function templateSpec(like: VmSpec): VmSpec {
-  return { ...like, hostname: "template", env: {}, workdir: undefined, user: undefined, lifetime: "owner" };
+  // A door is given with the identity: until then a machine with one is as one without a network.
+  const network = like.machine.network === "restricted" ? "off" : like.machine.network;
+  return {
+    ...like,
+    machine: { ...like.machine, network },
+    networkPolicy: undefined,
+    hostname: "template",
+    env: {},
+    workdir: undefined,
+    user: undefined,
+    lifetime: "owner",
+  };
 }
 
 /** What only a boot can give a machine. */

@@ -31,7 +31,7 @@ describe("options", () => {
     [{ workdir: "work" }, 'workdir: "work" is not an absolute path'],
     [{ kernelPath: "vmlinux" }, 'kernelPath: "vmlinux" is not an absolute path'],
     [{ arch: "arm" }, 'arch: "arm" is not one of x86_64, aarch64'],
-    [{ network: "closed" }, 'network: "closed" is not one of open, off'],
+    [{ network: "closed" }, 'network: "closed" is not one of open, restricted, off'],
     [{ env: { "A=B": "x" } }, "env: [\"A=B\"] has the name 'A=B', which holds a '='"],
     [{ env: { A: 1 } }, "env: [\"A\"] has 'A', whose value is not a string"],
     [{ env: { A: "x\0" } }, "env: [\"A\"] has 'A', whose value contains a NUL character"],
@@ -76,12 +76,31 @@ describe("options", () => {
     },
   );
 
-  test.each([["restricted"], [{ mode: "restricted" }], [{ mode: "open", allow: ["a.example"] }]])(
-    "the network policy %j is refused and not ignored",
-    (network) => {
-      expect(refusal({ network }).code).toBe("NOT_SUPPORTED");
-    },
-  );
+  test.each([
+    ["restricted"],
+    [{ mode: "restricted" }],
+    [{ mode: "restricted", allow: ["a.example", "*.b.example:443"], deny: ["10.0.0.0/8"] }],
+  ])("the network %j is accepted", (network) => {
+    expect(parseConfig({ network })).toEqual({ network });
+  });
+
+  test.each([
+    [{ mode: "open", allow: ["a.example"] }, "CONFIG_INVALID"],
+    [{ mode: "off", deny: [] }, "CONFIG_INVALID"],
+    [{ mode: "restricted", allow: "a.example" }, "CONFIG_INVALID"],
+    [{ mode: "restricted", allow: ["http://a.example"] }, "CONFIG_INVALID"],
+    [{ mode: "restricted", deny: ["10.0.0.1/8"] }, "CONFIG_INVALID"],
+    [{ mode: "restricted", block: [] }, "CONFIG_INVALID"],
+    [{ mode: "restricted", secrets: {} }, "NOT_SUPPORTED"],
+    [{ mode: "restricted", tls: {} }, "NOT_SUPPORTED"],
+    [{ mode: "restricted", headers: {} }, "NOT_SUPPORTED"],
+  ])("the network %j is refused and not ignored", (network, code) => {
+    expect(refusal({ network }).code).toBe(code);
+  });
+
+  test("a restricted network has no card that could be chosen", () => {
+    expect(refusal({ network: { mode: "restricted" }, qemuNetwork: "tap" }).code).toBe("CONFIG_INVALID");
+  });
 
   test.each([["a"], ["a-b"], ["a".repeat(64)], ["0_0"]])("the name %s is accepted", (name) => {
     expect(parseConfig({ name })).toEqual({ name });

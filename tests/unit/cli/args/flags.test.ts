@@ -82,7 +82,7 @@ test("the library's refusals speak of flags, with the units that were typed", ()
   expect(refusal("--memory", "64M")).toMatchInlineSnapshot(`"--memory: 64M is less than 128M"`);
   expect(refusal("--cpus", "33")).toMatchInlineSnapshot(`"--cpus: 33 is more than 32"`);
   expect(refusal("--network", "closed")).toMatchInlineSnapshot(
-    `"--network: "closed" is not one of open, off"`,
+    `"--network: "closed" is not one of open, restricted, off"`,
   );
   expect(refusal("--machine", "pc")).toMatchInlineSnapshot(
     `"--machine: "pc" is not one of auto, microvm, q35"`,

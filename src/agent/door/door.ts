@@ -1,0 +1,121 @@
+import type { Duplex } from "node:stream";
+import { SmolVMError } from "../../errors.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { takeUp } from "../forward/forward.ts";
+import { guestError } from "../session/guest-error.ts";
+import type { AgentSession } from "../session/session.ts";
+import { DoorConnection, Open } from "../wire/messages.ts";
+import { RecordDecoder } from "../wire/records.ts";
+import { decode, encode } from "../wire/schema.ts";
+
+/** Credit for what the guest tells: a thousand connections. */
+const WINDOW = 256 * 1024;
+/** How long the guest's agent may take to hand a connection over, in ms. */
+const ACCEPT_MS = 30_000;
+/** How long it may take to begin, in ms. */
+const OPEN_MS = 15_000;
+const MAX_PORT = 65_535;
+
+/** A connection that leaves the guest, which waits for an answer. */
+export interface DoorKnock {
+  /** the name that the guest's program looked up, as its agent says; undefined: it used an address */
+  readonly name: string | undefined;
+  /** that address: 4 or 16 octets; undefined where there is a name */
+  readonly address: Uint8Array | undefined;
+  readonly port: number;
+  accept(): Promise<Duplex>;
+  /** has the guest's program see it reset */
+  refuse(): void;
+}
+
+/** A guest's door that is being served. */
+export interface ServedDoor {
+  /** resolves when it is no longer, with why; never rejects */
+  readonly ended: Promise<unknown>;
+  close(): void;
+}
+
+/**
+ * Is told of the connections that leave a guest without a network card. Resolves when the guest tells. Keeps neither the session nor this process.
+ * @param knock must not throw
+ * @throws SmolVMError TIMEOUT, VM_BUSY if somebody else serves it, GUEST_FAILED if it has none, AGENT_LOST, AGENT_PROTOCOL
+ */
+export function serveDoor(
+  session: AgentSession,
+  knock: (connection: DoorKnock) => void,
+): Promise<ServedDoor> {
+  const what = "serving the sandbox's door";
+  return new Promise((resolve, reject) => {
+    // Until the guest has answered, it is waited for: the stream itself would keep nobody.
+    const waiting = setTimeout(() => {
+      stream.abandon();
+      reject(new SmolVMError("TIMEOUT", `${what}: the guest did not answer within ${OPEN_MS} ms`));
+    }, OPEN_MS);
+    const settled = (): void => clearTimeout(waiting);
+    let ended: (reason: unknown) => void = () => {};
+    const over = new Promise<unknown>((done) => {
+      ended = done;
+    });
+    const decoder = new RecordDecoder((record) => {
+      const connection = knockOf(session, decode(DoorConnection, record));
+      if (connection !== undefined) knock(connection);
+    });
+    const stream = session.open(
+      {
+        open: encode(Open, { door: {}, window: WINDOW }),
+        what,
+        effects: false,
+        opens: true,
+        window: WINDOW,
+        background: true,
+      },
+      {
+        opened: () => {
+          settled();
+          resolve({ ended: over, close: () => stream.abandon() });
+        },
+        data: (_channel, piece) => {
+          try {
+            decoder.push(piece);
+            stream.grant(1, piece.length);
+          } catch (error) {
+            stream.abandon(); // what it tells is no record
+            ended(error);
+          }
+        },
+        result: (result) => {
+          settled();
+          const reason = result.error === undefined ? undefined : guestError(result.error, "machine", what);
+          reject(reason);
+          ended(reason);
+        },
+        lost: (error) => {
+          settled();
+          reject(error);
+          ended(error);
+        },
+      },
+    );
+  });
+}
+
+/** What the guest tells, undefined if it makes no sense. */
+function knockOf(session: AgentSession, told: DoorConnection): DoorKnock | undefined {
+  const { connection, port } = told;
+  if (port < 1 || port > MAX_PORT) return undefined;
+  // Copies: what they were decoded from is used again.
+  const name = told.name.length === 0 ? undefined : Buffer.from(told.name).toString("latin1");
+  const address = name === undefined ? Uint8Array.from(told.address) : undefined;
+  return {
+    name,
+    address,
+    port,
+    accept: () => takeUp(session, connection, Deadline.within(ACCEPT_MS, "taking up a connection")),
+    refuse: () => {
+      if (session.end !== undefined) return; // then the guest has reset it
+      const open = encode(Open, { doorAccept: { connection }, window: WINDOW });
+      const request = { open, what: "refusing a connection", effects: false, opens: true, window: WINDOW };
+      session.open({ ...request, background: true }, { result() {}, lost() {} }).abandon();
+    },
+  };
+}

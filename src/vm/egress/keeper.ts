@@ -1,0 +1,126 @@
+import { type DoorKnock, serveDoor } from "../../agent/door/door.ts";
+import type { AgentSession } from "../../agent/session/session.ts";
+import type { NetworkPolicy } from "../../config/network-rules.ts";
+import { Broker, type LeavingConnection } from "../../egress/broker.ts";
+import type { NetworkEvent } from "../../egress/event.ts";
+import { ownAddresses } from "../../egress/own-addresses.ts";
+import { NameResolver } from "../../egress/resolve.ts";
+import { readEnvironment } from "../../host/environment.ts";
+import { appendToLog } from "../../host/logs/append-log.ts";
+import { ipOfBytes } from "../../util/ip-address.ts";
+import { filesOf, type Home } from "../home.ts";
+
+/** How often one looks whether the rules have changed, in ms. */
+const LOOK_MS = 250;
+/** After a session has ended, or somebody else has the door: how soon to try again, in ms. */
+const AGAIN_MS = 500;
+/** Nothing passes. */
+const NOTHING: NetworkPolicy = { allow: [], deny: [] };
+
+/** One resolver for all sandboxes: names are looked up on this process's threads. */
+let resolver: NameResolver | undefined;
+
+/** Serves the door of one sandbox, for as long as that runs, over one session after the other. */
+export class DoorKeeper {
+  readonly #home: Home;
+  readonly #id: string;
+  readonly #session: () => Promise<AgentSession>;
+  #policy: NetworkPolicy = NOTHING;
+  #policyText = "";
+  #broker: Broker | undefined;
+  #close: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** @param session a session with the sandbox's agent, as long as it runs */
+  constructor(home: Home, id: string, session: () => Promise<AgentSession>) {
+    this.#home = home;
+    this.#id = id;
+    this.#session = session;
+  }
+
+  /**
+   * Begins. Resolves when the guest's connections are served.
+   * @throws SmolVMError as `serveDoor`, and what the session's lack means
+   */
+  async open(): Promise<void> {
+    await this.#serve();
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  /** Ends all connections. Nothing passes any more. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#close?.();
+    this.#broker?.close();
+  }
+
+  async #serve(): Promise<void> {
+    const session = await this.#session();
+    const broker = new Broker({
+      policy: () => this.#readPolicy(),
+      resolve: (name) => this.#resolver.resolve(name),
+      ownAddresses,
+      report: (event) => this.#report(event),
+    });
+    const door = await serveDoor(session, (knock) => broker.handle(wishOf(knock)));
+    if (this.#closed) {
+      door.close();
+      return;
+    }
+    this.#broker = broker;
+    this.#close = door.close;
+    void door.ended.then(() => {
+      broker.close();
+      this.#again();
+    });
+  }
+
+  /** The session has ended: its machine may have, too. */
+  #again(): void {
+    if (this.#closed) return;
+    const timer = setTimeout(() => {
+      if (this.#closed || this.#home.store.vms.find(this.#id)?.state !== "running") return;
+      this.#serve().catch(() => this.#again());
+    }, AGAIN_MS);
+    timer.unref();
+  }
+
+  get #resolver(): NameResolver {
+    resolver ??= new NameResolver(readEnvironment(process.env).resolver);
+    return resolver;
+  }
+
+  #look(): void {
+    const before = this.#policy;
+    if (this.#readPolicy() !== before) this.#broker?.recheck();
+  }
+
+  /** The rules as the store has them now; the same object as long as they are the same. */
+  #readPolicy(): NetworkPolicy {
+    const policy = this.#home.store.vms.find(this.#id)?.spec.networkPolicy ?? NOTHING;
+    const text = JSON.stringify(policy);
+    if (text !== this.#policyText) [this.#policy, this.#policyText] = [policy, text];
+    return this.#policy;
+  }
+
+  #report(event: NetworkEvent): void {
+    try {
+      appendToLog(filesOf(this.#home, this.#id).networkLog, JSON.stringify(event));
+    } catch {
+      // A full disk, or the sandbox is being removed: what was decided stands.
+    }
+  }
+}
+
+function wishOf({ name, address, port, accept, refuse }: DoorKnock): LeavingConnection {
+  return {
+    name,
+    address: address === undefined ? undefined : ipOfBytes(address),
+    port,
+    accept,
+    refuse,
+  };
+}
