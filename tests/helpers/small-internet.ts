@@ -101,6 +101,7 @@ export function httpEcho(hosts: string[] = []): (socket: Socket) => void {
         text = text.slice(end + 4);
         hosts.push(/^host: *(.*)$/im.exec(head)?.[1] ?? "");
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${head.length}\r\n\r\n${head}`);
+        if (/^connection: *close$/im.test(head)) socket.end();
       }
     });
     socket.on("end", () => socket.end());

@@ -13,7 +13,7 @@ use crate::errors::failure;
 use crate::sys::bpf::{self, Instruction};
 use crate::sys::netlink::{self, Addresses};
 use crate::sys::{self, check, console, Fd, Res};
-use crate::wire::messages::Failure;
+use crate::wire::messages::{code, Failure};
 
 /// This machine's own address among those that stand for names, and its resolver's.
 pub const OWN_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -52,7 +52,10 @@ pub fn start() -> Result<Interception, Failure> {
         }
     });
     let addresses = Addresses::watch().map_err(failed("cannot learn the machine's addresses"))?;
-    let (own, attached) = attach(&v4, v6.as_ref()).map_err(failed("this kernel gives the agent no connections"))?;
+    let (own, attached) = attach(&v4, v6.as_ref()).map_err(|error| {
+        let reason = error.text().as_bytes();
+        Failure::new(code::UNSUPPORTED, [b"this kernel has no BPF sk_lookup (Linux 5.9): ".as_slice(), reason].concat())
+    })?;
     let interception = Interception { v4, v6, addresses, own, _attached: attached };
     interception.on_addresses();
     Ok(interception)

@@ -24,6 +24,8 @@ export type ForwardTarget =
     };
 
 const WINDOW = 1024 * 1024;
+/** The same for a connection that leaves the guest: it may open hundreds, and leave all of that to us. */
+const LEAVING_WINDOW: number = 256 * 1024;
 
 /**
  * A connection to a TCP port or Unix socket in the guest, over the agent's channel; it needs no network there. Resolves when it
@@ -54,10 +56,13 @@ export async function forward(
  * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL, and GUEST_FAILED if it has gone meanwhile
  */
 export async function takeUp(session: AgentSession, number: number, deadline: Deadline): Promise<Duplex> {
-  const open = encode(Open, { doorAccept: { connection: number }, window: WINDOW });
+  const open = encode(Open, { doorAccept: { connection: number }, window: LEAVING_WINDOW });
   const label = "its destination";
   const what = "taking up a connection of the sandbox";
-  return await connected(new ForwardStream(session, { open, what, label, background: true }), deadline);
+  return await connected(
+    new ForwardStream(session, { open, what, label, background: true, window: LEAVING_WINDOW }),
+    deadline,
+  );
 }
 
 async function connected(connection: ForwardStream, deadline: Deadline): Promise<Duplex> {
@@ -76,6 +81,8 @@ interface ForwardRequest {
   readonly what: string;
   readonly label: string;
   readonly background?: boolean;
+  /** credit that `open` gives, in bytes; default {@link WINDOW} */
+  readonly window?: number;
 }
 
 function describe(target: ForwardTarget): string {
@@ -122,14 +129,17 @@ class ForwardStream extends Duplex {
   /** whoever waited for the connection has it, and could say what to do about errors */
   #isTaken = false;
 
-  constructor(session: AgentSession, { open, what, label, background = false }: ForwardRequest) {
+  constructor(
+    session: AgentSession,
+    { open, what, label, background = false, window = WINDOW }: ForwardRequest,
+  ) {
     super({ allowHalfOpen: true, highWaterMark: 64 * 1024 });
     this.connected = new Promise((resolve, reject) => {
       this.#onConnected = { resolve, reject };
     });
     this.connected.catch(() => {}); // the stream's error tells it too
     this.#stream = session.open(
-      { open, what, effects: false, opens: true, window: WINDOW, background },
+      { open, what, effects: false, opens: true, window, background },
       {
         opened: () => {
           this.#isConnected = true;

@@ -17,14 +17,12 @@ const AGAIN_MS = 500;
 /** Nothing passes. */
 const NOTHING: NetworkPolicy = { allow: [], deny: [] };
 
-/** One resolver for all sandboxes: names are looked up on this process's threads. */
-let resolver: NameResolver | undefined;
-
 /** Serves the door of one sandbox, for as long as that runs, over one session after the other. */
 export class DoorKeeper {
   readonly #home: Home;
   readonly #id: string;
   readonly #session: () => Promise<AgentSession>;
+  readonly #resolver: NameResolver;
   #policy: NetworkPolicy = NOTHING;
   #policyText = "";
   #broker: Broker | undefined;
@@ -37,6 +35,7 @@ export class DoorKeeper {
     this.#home = home;
     this.#id = id;
     this.#session = session;
+    this.#resolver = new NameResolver(readEnvironment(process.env).resolver);
   }
 
   /**
@@ -86,11 +85,6 @@ export class DoorKeeper {
       this.#serve().catch(() => this.#again());
     }, AGAIN_MS);
     timer.unref();
-  }
-
-  get #resolver(): NameResolver {
-    resolver ??= new NameResolver(readEnvironment(process.env).resolver);
-    return resolver;
   }
 
   #look(): void {

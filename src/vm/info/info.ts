@@ -1,3 +1,4 @@
+import type { NetworkPolicy } from "../../config/network-rules.ts";
 import type {
   Accelerator,
   Arch,
@@ -56,6 +57,8 @@ export interface VMInfo {
   readonly network: {
     readonly mode: NetworkMode;
     readonly note: string;
+    /** of "restricted": its rules; undefined: it has another network */
+    readonly rules: NetworkPolicy | undefined;
     /** how QEMU's user-mode network was filtered at its last start: "namespace", "process" or "unfiltered"; undefined: it has none, or was not started yet */
     readonly way: UserNetworkWay | undefined;
     /** why it is not the better way, and what would make it that */
@@ -160,6 +163,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
       ),
       way: record.isolation?.userNetwork?.way,
       whyNotNext: record.isolation?.userNetwork?.whyNotNext,
+      rules: spec.networkPolicy,
       tap: taps.get(record.id),
     },
     lifetime: spec.lifetime,
