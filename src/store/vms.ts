@@ -298,9 +298,9 @@ export class VmTable {
     return rows.map(toRecord);
   }
 
-  /** Those that can be taken from a pool, unless somebody is at work on them; oldest first. */
+  /** Those that can be taken from a pool: they run, and nobody is at work on them; oldest first. */
   readyIn(pool: string): VmRecord[] {
-    return this.waitingIn(pool).filter(({ state }) => state === "running");
+    return this.waitingIn(pool).filter(({ id, state }) => state === "running" && !this.#isLocked(id));
   }
 
   /** Those that wait in a pool that there is not. */
@@ -317,7 +317,7 @@ export class VmTable {
    */
   takeFrom(pool: string, as: TakenAs): VmRecord | undefined {
     return transaction(this.#database, () => {
-      const found = this.readyIn(pool).find(({ id }) => !this.#isLocked(id));
+      const [found] = this.readyIn(pool);
       if (found === undefined) return undefined;
       if (this.find(as.name)) {
         throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${as.name}' exists`, {

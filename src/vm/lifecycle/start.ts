@@ -47,6 +47,8 @@ export interface StartExtras {
   readonly forTemplate?: { readonly recordTo: string | undefined } | undefined;
   /** what it goes on from, or else fails: it has the disk that belongs to it */
   readonly saved?: SavedMemory | undefined;
+  /** done in it before anybody else may have it; its failure is the start's */
+  readonly prepare?: ((session: AgentSession) => Promise<void>) | undefined;
 }
 
 export interface Started {
@@ -81,7 +83,9 @@ export async function startVm(
       requireFreeDisks(home, id, record.spec),
     );
     try {
-      return await startFrom(home, record, deadline, extras);
+      const started = await startFrom(home, record, deadline, extras);
+      await extras.prepare?.(started.session);
+      return started;
     } catch (reason) {
       const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
       // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
@@ -96,7 +100,6 @@ export async function startVm(
   });
 }
 
-/** From a template, where there is one; where that fails, and where there is none, by booting. */
 /**
  * Starts a sandbox that was just made, which nobody else has started.
  * @throws SmolVMError as {@link startVm}
@@ -112,6 +115,7 @@ export async function startNewVm(
   throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
 }
 
+/** From a template, where there is one; where that fails, and where there is none, by booting. */
 async function startFrom(
   home: Home,
   record: VmRecord,

@@ -1,5 +1,6 @@
 import { hold } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
+import type { AgentSession } from "../../agent/session/session.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { PoolRecord } from "../../store/pools.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -25,13 +26,13 @@ export async function makeMember(home: Home, pool: PoolRecord, deadline: Deadlin
   try {
     await createVm(home, { ...checkPoolConfig(pool.config), lifetime }, vm, deadline);
     if (lifetime === "owner") own(id, home);
-    const { session } = await startNewVm(home, vm, deadline);
-    try {
+    // Until it is held nobody may take it: what he ran in it would be frozen.
+    const prepare = async (session: AgentSession): Promise<void> => {
       await warmUp(() => runCommand(session, WARM_UP, deadline.limits), deadline);
       await hold(session, deadline.limits);
-    } finally {
       await session.close();
-    }
+    };
+    await startNewVm(home, vm, deadline, { prepare });
   } catch (error) {
     await removeVm(home, id, { force: true }, deadline).catch(() => {}); // the first failure is the one to tell
     throw error;
