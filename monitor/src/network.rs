@@ -316,7 +316,7 @@ unsafe fn make_filter(command: &[CString]) -> i32 {
     if pid < 0 || libc::waitpid(pid, &mut status, 0) != pid {
         return errno();
     }
-    if status == 0 { 0 } else { libc::EPROTO }
+    if status == 0 { 0 } else { libc::EINVAL }
 }
 
 /// linux/capability.h: what capset(2) takes

@@ -37,6 +37,7 @@ pub fn run(options: &Options) -> i32 {
     match start(options) {
         Ok(mut running) => {
             announce(running.pid);
+            running.connect();
             running.follow();
             0
         }
@@ -125,16 +126,9 @@ fn start(options: &Options) -> Result<Running, StartError> {
         }
     };
     let ends = [&null, &console_end, &messages_end];
-    let spawned = spawn(options, ends, teller, network.as_ref()).and_then(|child| {
-        // While the program starts, the network is connected.
-        if let Some(Err(failed)) = network.as_mut().map(Network::connect) {
-            kill(child);
-            return Err(network_error(failed, &messages));
-        }
-        match &told {
-            None => Ok((child, child)),
-            Some(told) => Ok((child, wait_for_word(options, child, told, &messages)?)),
-        }
+    let spawned = spawn(options, ends, teller, network.as_ref()).and_then(|child| match &told {
+        None => Ok((child, child)),
+        Some(told) => Ok((child, wait_for_word(options, child, told, &messages)?)),
     });
     let (child, pid) = match spawned {
         Ok(started) => started,
@@ -363,6 +357,19 @@ fn announce(pid: i32) {
 }
 
 impl Running {
+    /// Connects its network, which is closed until then, while the program starts: nobody waits for it. Without a filter it ends.
+    fn connect(&mut self) {
+        let Some(Err((what, error))) = self.network.as_mut().map(Network::connect) else { return };
+        copy(&mut self.messages, &mut self.messages_log, REST_READS); // why, in the words of the program that failed
+        let reason = std::io::Error::from_raw_os_error(error);
+        self.messages_log.append(format!("smolvm-monitor: {what}: {reason}\n").as_bytes());
+        // SAFETY: plain calls; our child is not reaped yet.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::kill(self.child, libc::SIGKILL);
+        }
+    }
+
     /// Copies output until the program ends, then writes down how.
     fn follow(&mut self) {
         let mut patience = None;

@@ -259,3 +259,55 @@ fn nobody_enters_without_a_monitor() {
         assert_eq!(enter(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+/// Options of a network whose filter and connector are shell scripts.
+fn network<'a>(filter: &'a str, connector: &'a str) -> Vec<&'a str> {
+    vec!["--nft", filter, "--net-rules", "-", "--connector", "/bin/sh", "--connector", "-c", "--connector", connector]
+}
+
+#[test]
+fn a_network_of_its_own_is_connected_and_ends_with_the_program() {
+    let said = directory().join("connector");
+    let connector = format!("echo $$ $0 >{}; exec sleep 1000", said.display());
+    let mut run = start(&network("/bin/true", &connector), "readlink /proc/self/ns/net; exec sleep 1000");
+    let numbers = wait_for("the connector", || {
+        let text = std::fs::read_to_string(&said).unwrap_or_default();
+        let numbers: Vec<i32> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        (numbers.len() == 2).then_some(numbers)
+    });
+    let console = wait_for("the program", || Some(run.file("console")).filter(|text| !text.is_empty()));
+    let here = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_ne!(console.trim(), here.to_str().unwrap());
+    // SAFETY: the program of this test.
+    unsafe { libc::kill(run.pid, libc::SIGKILL) };
+    assert!(run.exit().contains("\"signal\":9"));
+    for pid in numbers {
+        wait_for("the end of the network's processes", || (!is_running(pid)).then_some(()));
+    }
+}
+
+#[test]
+fn without_its_filter_no_program_runs_in_a_network_of_its_own() {
+    let said = directory().join("connector");
+    let connector = format!("touch {}", said.display());
+    let mut run = start(&network("/bin/false", &connector), "exec sleep 1000");
+    assert!(run.exit().contains("\"signal\":9"));
+    assert!(run.file("stderr").contains("the packet filter could not be made"));
+    assert!(!said.exists());
+}
+
+#[test]
+fn the_network_of_a_monitor_that_is_killed_ends() {
+    let said = directory().join("connector");
+    let connector = format!("echo $$ $0 >{}; exec sleep 1000", said.display());
+    let mut run = start(&network("/bin/true", &connector), "exec sleep 1000");
+    let numbers = wait_for("the connector", || {
+        let text = std::fs::read_to_string(&said).unwrap_or_default();
+        let numbers: Vec<i32> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        (numbers.len() == 2).then_some(numbers)
+    });
+    run.monitor.kill().unwrap();
+    for pid in numbers.into_iter().chain([run.pid]) {
+        wait_for("the end of the network's processes", || (!is_running(pid)).then_some(()));
+    }
+}

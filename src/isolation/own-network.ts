@@ -122,6 +122,11 @@ function tunVersion(): string {
 }
 
 function refusalFor(said: string): Refusal {
+  if (/^usage: /m.test(said))
+    return {
+      reason: "the native monitor program is of another version than smolvm",
+      fix: "In a checkout build it anew: scripts/build-native.sh. Else install the package again: npm install smolvm",
+    };
   const sudo = process.getuid?.() === 0 ? "" : "sudo ";
   if (tunVersion() === "") return { reason: `${TUN} is missing`, fix: `${sudo}modprobe tun` };
   if (/tun socket/i.test(said)) return { reason: `${TUN} is closed to you`, fix: `${sudo}chmod 666 ${TUN}` };

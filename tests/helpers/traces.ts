@@ -22,6 +22,7 @@ export function traces(home: string): Record<string, number> {
     directories: directories.length,
     sockets: sockets.length,
     processes: processes.length,
+    connectors: connectors(home),
     mounts: readFileSync("/proc/self/mountinfo", "utf8")
       .split("\n")
       .filter((line) => line.includes(home)).length,
@@ -34,6 +35,21 @@ export function traces(home: string): Record<string, number> {
     "taps of a VMM": givenTaps.length,
     "taps of a VMM without a lease": givenTaps.filter(({ name }) => !leasedTaps.has(name)).length,
   };
+}
+
+/** Processes that connect networks of this home's machines, or of nobody's: their own command lines name neither. */
+function connectors(home: string): number {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      if (!/\((pasta|passt)[^)]*\) [^Z]/.test(stat)) return false;
+      const parent = stat.slice(stat.lastIndexOf(")")).split(" ")[2];
+      return parent === "1" || readFileSync(`/proc/${parent}/cmdline`, "utf8").includes(home);
+    } catch {
+      return false; // it ended while we looked
+    }
+  }).length;
 }
 
 function rows(data: string, query: string): unknown[] {

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
 import type { BackendName } from "../../../src/config/spec.ts";
 import { STEPS } from "../../../src/store/journal.ts";
-import { BACKENDS } from "../../helpers/backends.ts";
+import { BACKENDS, hasSlirp } from "../../helpers/backends.ts";
 import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
@@ -108,7 +108,8 @@ async function keepAnswers(): Promise<void> {
 }
 
 const CAPTURES = BACKEND_FEATURES[BACKENDS[0] as BackendName].snapshots;
-const NETWORK = IN_LAB ? withTap(BACKENDS[0]!) : ["--network", "off"];
+// The most that a machine can have: a tap, or a network namespace with its processes.
+const NETWORK = IN_LAB ? withTap(BACKENDS[0]!) : ["--network", hasSlirp(BACKENDS[0]!) ? "open" : "off"];
 const SMALL = ["--backend", BACKENDS[0]!, ...NETWORK, "--memory", "256M"];
 let before: ReturnType<typeof traces>;
 
