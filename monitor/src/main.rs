@@ -40,6 +40,7 @@ fn main() {
             Some(options) => network::prove(&options),
             None => usage(),
         },
+        Some(b"hold") => network::wait(), // for ourselves
         Some(b"own-tap") => match tap::parse(args) {
             Some((name, uid)) => tap::own(&name, uid),
             None => usage(),

@@ -1,6 +1,6 @@
 //! A network of the program's own: a user and a network namespace with a packet filter, connected to the host's network by a
-//! program that needs no privilege (pasta). The filter is in force before anything is connected, and nobody within the
-//! program's reach may change it: who may is the holder, a process of ours that keeps the namespaces and does nothing else.
+//! program that needs no privilege (pasta). The filter is in force before anything is connected, and nobody in there may
+//! change it: the namespaces are kept by the holder, a process of ours that has no rights any more and does nothing else.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -285,8 +285,16 @@ unsafe fn hold(monitor: i32, filter: &[CString], words: RawFd, streams: &Streams
         libc::dup2(0, fd); // /dev/null: whoever reads our messages shall not wait for ours
     }
     libc::close(WORD_FD);
+    // So an ordinary user's holder has no rights of its own either, and none of them is taken for a monitor.
+    let command = [c"/proc/self/exe".into(), c"hold".into()];
+    run(&command)
+}
+
+/// What the holder becomes once all is made.
+pub fn wait() -> ! {
     loop {
-        libc::pause();
+        // SAFETY: plain call.
+        unsafe { libc::pause() };
     }
 }
 

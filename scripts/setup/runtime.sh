@@ -30,6 +30,26 @@ CONF
   fi
 }
 
+# The first two numbers of addresses that no other network of this machine has: of its routes none is a part of them. A network that
+# stands for nearly everything (a VPN's) is nobody's in particular.
+free_subnet() {
+  ip -4 -o route show 2>/dev/null | awk '
+    function number(address, part) { split(address, part, "."); return part[1] * 256 + part[2] }
+    $1 ~ /^[0-9]/ && $0 !~ / dev smolvm[0-9]/ {
+      split($1, prefix, "/"); bits = prefix[2] == "" ? 32 : prefix[2]
+      if (bits >= 8) { size[++routes] = bits < 16 ? 2 ^ (16 - bits) : 1; first[routes] = number(prefix[1]) }
+    }
+    END {
+      for (second = 213; second < 255; second++) {
+        taken = 0
+        for (route = 1; route <= routes; route++)
+          if (int((10 * 256 + second) / size[route]) == int(first[route] / size[route])) taken = 1
+        if (!taken) { print "10." second; exit }
+      }
+      print "10.213"
+    }'
+}
+
 # The file is the administrator's after it was written once: only another user's name changes it.
 set_up_config() {
   local owner=${user:-root} current=''
@@ -43,6 +63,9 @@ set_up_config() {
     if [ "$mode" = apply ] && [ -x "$network" ]; then "$network" down || true; fi
     return
   fi
+  local subnet
+  subnet=$(free_subnet)
+  [ "$subnet" = 10.213 ] || remark "10.213.0.0/16 is another network's on this machine: the taps have $subnet.0.0/16"
   place "$config" 644 "whose taps, and how many" <<CONF
 # Read by $network. After a change: systemctl restart $unit
 # The user whose sandboxes use the taps; they share a trust domain.
@@ -50,7 +73,7 @@ tap_user=$owner
 # How many sandboxes can have a tap at the same time, 1 to 250.
 taps=32
 # The first two numbers of their addresses: tap K is SUBNET.K.1 here, and its guest SUBNET.K.2.
-subnet=10.213
+subnet=$subnet
 # The name servers that guests ask, IPv4 addresses with commas between them. They are reached also where they are private.
 dns=1.1.1.1,9.9.9.9
 CONF

@@ -11,6 +11,7 @@ import { architecture, node, platform, rust } from "./checks/platform.ts";
 import { qemuBinary, qemuImg } from "./checks/qemu.ts";
 import { accelerator, speed } from "./checks/speed.ts";
 import { directories, disk, image, nativePrograms, store } from "./checks/storage.ts";
+import { addressRange, forwarding, otherPacketFilters, packetFilter } from "./checks/taps-network.ts";
 import { gather } from "./gather.ts";
 
 /** All checks, in the order in which they are shown. */
@@ -32,6 +33,10 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["User namespaces", userNamespaces],
   ["Network", network],
   ["Taps", taps],
+  ["Forwarding", forwarding],
+  ["Tap addresses", addressRange],
+  ["Packet filter", packetFilter],
+  ["Other packet filters", otherPacketFilters],
   ["Image", image],
   ["Native programs", nativePrograms],
   ["Rust", rust],
@@ -42,11 +47,24 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["Directories", directories],
 ];
 
+/** Those that are about the network. */
+const NETWORK_CHECKS: ReadonlySet<string> = new Set([
+  "Network tools",
+  "Network",
+  "Taps",
+  "Forwarding",
+  "Tap addresses",
+  "Packet filter",
+  "Other packet filters",
+]);
+
 export interface DoctorOptions {
   /** check for this backend; default: as a sandbox would choose */
   readonly backend?: string | undefined;
   /** warnings count as failures */
   readonly strict?: boolean;
+  /** look at the network alone */
+  readonly networkOnly?: boolean;
   /** boot a sandbox, and compare what it is with what the checks say; takes seconds */
   readonly deep?: boolean;
   /** ends `deep` */
@@ -80,7 +98,8 @@ export interface DoctorSummary {
 export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const requested = parseBackend(options.backend, readEnvironment(process.env).backend);
   const context = await gather(options.backend);
-  const results = await Promise.all(CHECKS.map(([name, check]) => runCheck(name, check, context)));
+  const chosen = options.networkOnly ? CHECKS.filter(([name]) => NETWORK_CHECKS.has(name)) : CHECKS;
+  const results = await Promise.all(chosen.map(([name, check]) => runCheck(name, check, context)));
   const checks = results.filter((result) => result !== undefined);
   if (options.deep) {
     const { proveByBooting } = await import("./deep.ts");

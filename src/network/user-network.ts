@@ -23,6 +23,8 @@ export interface UserNetworkPlan {
   readonly own?: OwnNetwork;
   /** a library that is loaded before the VMM, and its variable */
   readonly preload?: { readonly library: string; readonly env: Readonly<Record<string, string>> };
+  /** the rules as a packet filter, in nft's language; the same ones where QEMU filters itself, "" where nothing does */
+  readonly rules: string;
   /** what the guest is told */
   readonly guest: GuestNetwork;
   /** why it is not the better way; absent: there is none, or none was wanted */
@@ -44,28 +46,24 @@ export async function planUserNetwork(
   host: IsolationHost,
   wants: UserNetworkWants,
 ): Promise<UserNetworkPlan> {
-  if (wants.unfiltered) return { way: "unfiltered", guest: USER_NETWORK };
+  if (wants.unfiltered) return { way: "unfiltered", rules: "", guest: USER_NETWORK };
   const resolvers = hostResolvers();
   const hostAddresses = ownAddresses();
   const told = (addresses: readonly string[]): GuestNetwork => ({ ...USER_NETWORK, dns: addresses });
   const inside = resolversInside(resolvers);
+  const rules = renderNft(openRules({ resolvers: inside, hostAddresses }));
   const found =
-    noOwnNetwork(wants) ??
-    (await findOwnNetwork(host, {
-      rules: renderNft(openRules({ resolvers: inside, hostAddresses })),
-      forwardsDns: inside.includes(RESOLVER),
-    }));
-  if ("network" in found) return { way: "namespace", own: found.network, guest: told(inside) };
+    noOwnNetwork(wants) ?? (await findOwnNetwork(host, { rules, forwardsDns: inside.includes(RESOLVER) }));
+  if ("network" in found) return { way: "namespace", own: found.network, rules, guest: told(inside) };
   const library = nativeProgram("public-only");
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
   const asked = resolvers.length > 0 ? resolvers.slice(0, 1) : PUBLIC_RESOLVERS; // QEMU passes questions on to the first
+  const within = openRules({ resolvers: asked, hostAddresses });
   return {
     way: "process",
-    preload: {
-      library,
-      env: { SMOLVM_NETWORK_RULES: renderPreload(openRules({ resolvers: asked, hostAddresses })) },
-    },
+    preload: { library, env: { SMOLVM_NETWORK_RULES: renderPreload(within) } },
+    rules: renderNft(within),
     guest: resolvers.length > 0 ? USER_NETWORK : told(PUBLIC_RESOLVERS),
     whyNotNext: found.refusal,
   };

@@ -183,6 +183,26 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     ],
   },
   {
+    title: "Networks",
+    commands: [
+      {
+        name: "network status",
+        summary: "Show what this machine has of networks for sandboxes",
+        load: async () => (await import("./network-status.ts")).networkStatusShown,
+      },
+      {
+        name: "network check",
+        summary: "Compare it with what is meant, and say what to do",
+        load: async () => (await import("./network-check.ts")).networkCheck,
+      },
+      {
+        name: "network render",
+        summary: "Print the packet filter that is meant",
+        load: async () => (await import("./network-render.ts")).networkRender,
+      },
+    ],
+  },
+  {
     title: "Pools",
     commands: [
       {

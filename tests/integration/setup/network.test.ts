@@ -77,3 +77,73 @@ test("a guest on a tap reaches the public internet as this machine, and nothing 
   // It is the filter: without it, all of that is reached.
   expect(part(stdout, "open")).not.toContain("nothing");
 });
+
+/** What the commands say of a machine's networks, one line a check, and each followed by its fix. */
+const CHECK = `
+check() { { $smolvm network check </dev/null 2>&1 | grep -E -A1 '(Forwarding|Tap addresses|Packet filter|Other packet filters):' | grep -v -e '^--' -e '^$' -e Everything | sed 's/^[^a-zA-Z]*//' || true; } >/run/checked; cat /run/checked; }
+`;
+
+test("what has become of taps and their packet filter is said, with what mends it", async () => {
+  const { stdout, stderr } = await fakeHost(
+    `${TAPS.replace("useradd -m ann", "true")} ${CHECK}
+    echo "== ready"; check
+    echo 0 >/proc/sys/net/ipv4/ip_forward
+    echo "== forwarding"; check | grep -A1 Forwarding; echo 1 >/proc/sys/net/ipv4/ip_forward
+    nft add rule inet smolvm host tcp dport 22 accept; nft flush chain inet smolvm to_guest
+    echo "== changed"; check | grep -A1 Packet
+    nft flush ruleset
+    echo "== flushed"; check | grep -A1 Packet
+    /usr/local/lib/smolvm/network up
+    nft 'table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; }; chain DOCKER-USER { }; }'
+    echo "== docker"; check | grep -A1 Other
+    nft 'add rule ip filter FORWARD iifname "smolvm*" accept'
+    echo "== told of taps"; check | grep -A1 Other
+    nft delete table ip filter
+    nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept; reject; }; }'
+    echo "== firewalld"; check | grep -A1 Other; nft delete table inet firewalld
+    ip link add br-1 type bridge; ip link set br-1 up; ip addr add 10.213.9.1/24 dev br-1
+    echo "== taken"; check | grep -A1 addresses; ip link delete br-1
+    echo "== status"; $smolvm network status </dev/null
+    echo "== render"; $smolvm network render taps </dev/null | head -1`.replace(
+      /tap_user:-ann/,
+      "tap_user:-root",
+    ),
+  );
+  expect(stderr).toBe("");
+  expect(part(stdout, "ready")).toBe(
+    "Forwarding: on\nTap addresses: 10.213.0.0/16\nPacket filter: as it is meant\nOther packet filters: none drops what sandboxes with a tap send\n",
+  );
+  expect(part(stdout, "forwarding")).toBe(
+    "Forwarding: off: what sandboxes with a tap send goes nowhere\nfix: sudo sysctl -w net.ipv4.ip_forward=1\n",
+  );
+  expect(part(stdout, "changed")).toContain("not as it is meant: without 'chain to_guest: oifname");
+  expect(part(stdout, "changed")).toContain("with 'chain host: tcp dport 22 accept'");
+  expect(part(stdout, "changed")).toContain("fix: sudo /usr/local/lib/smolvm/network up\n");
+  expect(part(stdout, "flushed")).toMatch(/missing \(flushed\?\).*\nfix: sudo .*network up\n/);
+  expect(part(stdout, "docker")).toMatch(
+    /Docker \(ip filter FORWARD\)\nfix: sudo iptables -I DOCKER-USER -i smolvm\+/,
+  );
+  expect(part(stdout, "told of taps")).toContain("none drops");
+  expect(part(stdout, "firewalld")).toMatch(
+    /firewalld \(inet firewalld filter_FORWARD\)\nfix: sudo firewall-cmd/,
+  );
+  expect(part(stdout, "taken")).toMatch(/is used by another network too: 10.213.9.0\/24 \(br-1\)\nfix: /);
+  expect(part(stdout, "status")).toMatch(/taps: +2 of 2 are there, 0 in use, of root\n/);
+  expect(part(stdout, "render")).toBe("table inet smolvm\n");
+});
+
+test("the set-up takes addresses that no other network of the machine has", async () => {
+  const { stdout, stderr } = await fakeHost(`
+    subnet() { (mode=check state_dir=/run setup_dir=/checkout/scripts/setup; . /checkout/scripts/setup/lib.sh; . /checkout/scripts/setup/runtime.sh; free_subnet); }
+    ip link add br-1 type bridge; ip link set br-1 up
+    echo "== free"; subnet
+    ip addr add 10.213.9.1/24 dev br-1
+    echo "== part"; subnet
+    ip addr add 10.214.0.1/15 dev br-1
+    echo "== two"; subnet
+    ip route add 10.208.0.0/13 dev br-1; ip route add 0.0.0.0/1 dev br-1
+    echo "== larger"; subnet`);
+  expect(stderr).toBe("");
+  expect([part(stdout, "free"), part(stdout, "part")]).toEqual(["10.213\n", "10.214\n"]);
+  expect([part(stdout, "two"), part(stdout, "larger")]).toEqual(["10.216\n", "10.216\n"]);
+});

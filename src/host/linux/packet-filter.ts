@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { SmolVMError } from "../../errors.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { findProgram } from "../process/find-program.ts";
+import { runProgram } from "../process/run.ts";
+
+const TIMEOUT_MS = 10_000;
+const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+/** Prints the intended packet filter of the taps: scripts/setup/network, where the set-up puts it. */
+const NETWORK = "/usr/local/lib/smolvm/network";
+
+/** The packet filter that the set-up makes for taps, in nft's language. @throws SmolVMError NETWORK_SETUP_MISSING */
+export async function tapRules(): Promise<string> {
+  const { code, stdout, stderr } = await run([NETWORK, "rules"]);
+  if (code === 0) return stdout;
+  throw new SmolVMError(
+    "NETWORK_SETUP_MISSING",
+    `${NETWORK} cannot say which rules are meant: ${stderr.trim()}`,
+  );
+}
+
+/** The table of taps as it is now, as nft lists it; undefined: there is none. For root. */
+export async function liveTapRules(): Promise<string | undefined> {
+  const { code, stdout } = await run([nft(), "--stateless", "list", "table", "inet", "smolvm"]);
+  return code === 0 ? stdout : undefined;
+}
+
+/** What rules look like when nft lists them: they are loaded in a network of their own, and nothing else sees them. For root. */
+export async function asListed(rules: string): Promise<string> {
+  const script = '"$1" --file - && exec "$1" --stateless list table inet smolvm';
+  const { stdout } = await run(["unshare", "--net", "sh", "-c", script, "sh", nft()], rules, true);
+  return stdout;
+}
+
+/** All packet filters of this host, as JSON (libnftables-json(5)). For root. */
+export async function liveRuleset(): Promise<string> {
+  return (await run([nft(), "--json", "list", "ruleset"], undefined, true)).stdout;
+}
+
+/** Whether IPv4 packets go from one of this host's interfaces to another. */
+export function forwardsIpv4(): boolean {
+  return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
+}
+
+/** The host's IPv4 routes (proc(5), net/route). */
+export function routeTable(): string {
+  return readFileSync("/proc/net/route", "utf8");
+}
+
+function nft(): string {
+  const path = findProgram("nft", process.env.PATH, SYSTEM_DIRECTORIES);
+  if (path !== undefined) return path;
+  throw new SmolVMError("DEPENDENCY_MISSING", "nft is not installed");
+}
+
+function run(argv: string[], stdin?: string, check = false): ReturnType<typeof runProgram> {
+  const deadline = Deadline.within(TIMEOUT_MS, "looking at packet filters");
+  return runProgram(argv, { deadline, check, ...(stdin === undefined ? {} : { stdin }) });
+}
