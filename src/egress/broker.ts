@@ -46,6 +46,8 @@ interface Live {
   /** what was dialled */
   address?: IpAddress;
   guest?: Duplex;
+  /** it was asked for, and if it does not come, there is nothing left to refuse */
+  taken: boolean;
   socket?: Socket;
   over: boolean;
 }
@@ -105,7 +107,7 @@ export class Broker {
   }
 
   async #serve(wish: LeavingConnection): Promise<void> {
-    const live: Live = { wish, name: nameOf(wish), over: false };
+    const live: Live = { wish, name: nameOf(wish), taken: false, over: false };
     this.#live.add(live);
     try {
       await this.#connect(live);
@@ -169,6 +171,7 @@ export class Broker {
   }
 
   async #accept(live: Live): Promise<Duplex> {
+    live.taken = true;
     const guest = await live.wish.accept();
     live.guest = guest;
     guest.on("error", () => this.#cut(live)); // its program has reset it
@@ -228,8 +231,8 @@ export class Broker {
     if (live.over) return;
     live.over = true;
     const { guest, socket, wish } = live;
-    if (guest === undefined) wish.refuse();
-    else guest.destroy(new Error("the connection was cut"));
+    if (guest === undefined && !live.taken) wish.refuse();
+    guest?.destroy(new Error("the connection was cut"));
     if (socket !== undefined && !socket.destroyed) {
       if (socket.writableFinished && socket.readableEnded) socket.destroy();
       else socket.resetAndDestroy();

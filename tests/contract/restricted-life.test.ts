@@ -1,0 +1,146 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { BACKEND_FEATURES } from "../../src/backends/features.ts";
+import type { BackendName } from "../../src/config/spec.ts";
+import { SandboxPool, SmolVM, type VMConfig } from "../../src/index.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
+import { cli, cliJson } from "../helpers/cli.ts";
+import { useTempHome } from "../helpers/home.ts";
+import {
+  type NameServer,
+  nameServer,
+  ownLoopback,
+  serve,
+  type TestServer,
+} from "../helpers/small-internet.ts";
+import { until } from "../helpers/wait.ts";
+
+useTempHome();
+const here = ownLoopback();
+let dns: NameServer;
+let server: TestServer;
+
+beforeAll(async () => {
+  dns = await nameServer({ "good.test": [here] });
+  process.env.SMOLVM_RESOLVER = dns.address;
+  server = await serve(here, (socket) => socket.once("data", () => socket.end("hello\n")));
+});
+afterEach(async () => {
+  for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
+});
+afterAll(() => {
+  server.close();
+  dns.close();
+  delete process.env.SMOLVM_RESOLVER;
+});
+
+/** What comes of a connection to a name: "hello", or that it was reset. */
+async function reach(vm: SmolVM, name = "good.test"): Promise<string> {
+  const code = `import socket
+try:
+    s = socket.create_connection(("${name}", ${server.port}), 30); s.sendall(b"x"); print(s.recv(9).decode().strip())
+except ConnectionResetError: print("reset")
+except Exception as e: print(repr(e))`;
+  return (await vm.run(["python3", "-c", code])).stdout.trim();
+}
+
+describe.each(BACKENDS)("a restricted network on %s", (backend) => {
+  const restricted = (more: VMConfig = {}): VMConfig =>
+    small(backend, { network: { mode: "restricted", allow: ["good.test", here] }, ...more });
+
+  test("is there again after a restart, and after a stop and a start by somebody else", async () => {
+    const vm = await SmolVM.create(restricted());
+    expect(await reach(vm)).toBe("hello");
+    await vm.restart();
+    expect(await reach(vm)).toBe("hello");
+    await vm.stop();
+    await vm.start();
+    expect(await reach(vm)).toBe("hello");
+    expect(await reach(vm, "evil.test")).toBe("reset");
+  });
+
+  test("of one sandbox is nothing to another", async () => {
+    const [one, other] = await SmolVM.createMany(2, restricted());
+    await other!.network.set({});
+    expect(await reach(one!)).toBe("hello");
+    expect(await reach(other!)).toBe("reset");
+  });
+
+  test("of a detached sandbox is the supervisor's, and closed while that is away", async () => {
+    const vm = await SmolVM.create(restricted({ lifetime: "detached", name: "far" }));
+    expect(await reach(vm)).toBe("hello");
+    const { pid } = (await cliJson(["supervisor", "status"])).data as { pid: number };
+    const slow = await serve(here, (socket) => void socket.write("hello"));
+    const held = vm.run(
+      `exec 3<>/dev/tcp/good.test/${slow.port}; cat <&3; echo over`.replace(/^/, "bash -c '").concat("'"),
+    );
+    await until("it is connected", () => slow.open.size === 1);
+    process.kill(pid, "SIGKILL");
+    await until("what it carried is cut", () => slow.open.size === 0);
+    expect((await held).stdout).toContain("over");
+    slow.close();
+    // The next command brings it back; who connects in between waits, and reaches nothing.
+    const { stdout } = await cli([
+      "exec",
+      "far",
+      "--",
+      "bash",
+      "-c",
+      `exec 3<>/dev/tcp/good.test/${server.port}; echo x >&3; cat <&3`,
+    ]);
+    expect(stdout.toString()).toBe("hello\n");
+    const rules = await cli(["network", "rules", "far"]);
+    expect(rules.stdout.toString()).toBe(`allow  good.test\nallow  ${here}\n`);
+    expect((await cli(["network", "set", "far", "--nothing"])).code).toBe(0);
+    expect(await reach(vm)).toBe("reset");
+    const log = (await cli(["network", "log", "far"])).stdout.toString();
+    expect(log).toMatch(/ allowed good\.test \(127\..*\) port \d+: by /);
+    expect(log).toMatch(/ denied {2}good\.test port \d+: no-rule\n/);
+    expect((await cli(["network", "set", "far"])).code).toBe(2);
+  });
+
+  test("is a pool's sandboxes' once they are taken", async () => {
+    await using pool = new SandboxPool({ ...restricted(), size: 1 });
+    const vm = await pool.take();
+    expect(await reach(vm)).toBe("hello");
+    expect(await reach(vm, "evil.test")).toBe("reset");
+  });
+
+  test.skipIf(!BACKEND_FEATURES[backend as BackendName].snapshots)(
+    "goes with snapshots and forks, as it is when they are made",
+    async () => {
+      const vm = await SmolVM.create(restricted());
+      expect(await reach(vm)).toBe("hello");
+      await vm.network.set({ allow: ["good.test", here], deny: ["evil.test"] });
+      const [fork] = await vm.fork();
+      await vm.snapshot("net");
+      await vm.network.set({});
+      expect(await reach(vm)).toBe("reset");
+      const restored = await SmolVM.restore("net");
+      for (const other of [fork!, restored]) {
+        expect(await other.network.rules()).toEqual({ allow: ["good.test", here], deny: ["evil.test"] });
+        expect(await reach(other)).toBe("hello");
+        expect(await reach(other, "evil.test")).toBe("reset");
+      }
+      await SmolVM.snapshots.delete("net");
+    },
+  );
+
+  test("is a process's that only starts it and waits for nothing: it does not keep that process", async () => {
+    const { code, stdout } = await cli([
+      "run",
+      "--backend",
+      backend,
+      "--allow",
+      "good.test",
+      "--allow",
+      here,
+      "-m",
+      "256M",
+      "--",
+      "bash",
+      "-c",
+      `exec 3<>/dev/tcp/good.test/${server.port}; echo x >&3; cat <&3`,
+    ]);
+    expect([code, stdout.toString()]).toEqual([0, "hello\n"]);
+  });
+});

@@ -1,0 +1,209 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { serveDoor } from "../../../src/agent/door/door.ts";
+import { FrameType } from "../../../src/agent/wire/frame.ts";
+import { DoorConnection, GuestErrorCode } from "../../../src/agent/wire/messages.ts";
+import { encodeRecord } from "../../../src/agent/wire/records.ts";
+import { type Draft, encode } from "../../../src/agent/wire/schema.ts";
+import type { NetworkPolicy } from "../../../src/config/network-rules.ts";
+import { Broker } from "../../../src/egress/broker.ts";
+import type { NetworkEvent } from "../../../src/egress/event.ts";
+import { ownAddresses } from "../../../src/egress/own-addresses.ts";
+import { NameResolver } from "../../../src/egress/resolve.ts";
+import { ipOfBytes } from "../../../src/util/ip-address.ts";
+import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
+import {
+  type NameServer,
+  nameServer,
+  ownLoopback,
+  serve,
+  type TestServer,
+} from "../../helpers/small-internet.ts";
+import { until } from "../../helpers/wait.ts";
+
+const here = ownLoopback();
+let dns: NameServer;
+let server: TestServer;
+beforeAll(async () => {
+  dns = await nameServer({ "good.test": [here], "evil.test": [here], "2130706433": [here] });
+  server = await serve(here, (socket) => socket.end("hello"));
+});
+afterAll(() => {
+  server.close();
+  dns.close();
+});
+
+/** A guest whose agent says of connections what it likes, and a host that serves its door. */
+class Liar implements AsyncDisposable {
+  readonly events: NetworkEvent[] = [];
+  readonly accepts: FakeStream[] = [];
+  policy: NetworkPolicy = { allow: ["good.test", "*", here], deny: ["evil.test"] };
+  guest!: FakeGuest;
+  door!: FakeStream;
+  broker!: Broker;
+  ended: unknown = "not yet";
+
+  /** @param onAccept what it does when the host takes a connection up; default: it hands it over */
+  static async start(onAccept: (stream: FakeStream) => void = (stream) => stream.opened()): Promise<Liar> {
+    const liar = new Liar();
+    liar.guest = await FakeGuest.start({
+      onOpen: (stream) => {
+        if (stream.open.door !== undefined) liar.door = stream.opened();
+        else if (stream.open.doorAccept !== undefined) {
+          liar.accepts.push(stream);
+          stream.onFrame = (type) => {
+            if (type === FrameType.RESET) stream.result({ error: { code: GuestErrorCode.CANCELLED } });
+          };
+          onAccept(stream);
+        } else stream.result();
+      },
+    });
+    const session = await liar.guest.connect();
+    const resolver = new NameResolver(dns.address);
+    liar.broker = new Broker({
+      policy: () => liar.policy,
+      resolve: (name) => resolver.resolve(name),
+      ownAddresses,
+      report: (event) => liar.events.push(event),
+    });
+    const door = await serveDoor(session, ({ address, ...knock }) =>
+      liar.broker.handle({ ...knock, address: address && ipOfBytes(address) }),
+    );
+    void door.ended.then((reason) => {
+      liar.ended = reason;
+      liar.broker.close();
+    });
+    return liar;
+  }
+
+  /** Where no port is said, it is the server's. */
+  tell(...connections: Draft<DoorConnection>[]): void {
+    const { port } = server;
+    this.door.data(
+      1,
+      Buffer.concat(connections.map((one) => encodeRecord(encode(DoorConnection, { port, ...one })))),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.broker.close();
+    await this.guest[Symbol.asyncDispose]();
+  }
+}
+
+describe("an agent that lies", () => {
+  let liar: Liar;
+  afterEach(async () => {
+    await liar[Symbol.asyncDispose]();
+  });
+  const name = (text: string): Draft<DoorConnection> => ({
+    connection: 1,
+    name: Buffer.from(text, "latin1"),
+  });
+  const address = (...octets: number[]): Draft<DoorConnection> => ({
+    connection: 1,
+    address: Buffer.from(octets),
+  });
+
+  test("gets what is allowed, like any other", async () => {
+    liar = await Liar.start();
+    liar.tell(name("Good.Test."));
+    await until("it is connected", () => liar.accepts[0]?.saw(FrameType.END));
+    expect(liar.events).toMatchObject([{ decision: "allowed", name: "good.test", address: here }]);
+  });
+
+  test.each([
+    ["a denied name", name("evil.test"), "denied"],
+    ["a denied name in other letters", name("EVIL.test."), "denied"],
+    ["an address as name", name("127.0.0.1"), "not-a-name"],
+    ["an address as a number", name("2130706433"), "not-a-name"],
+    ["an address in hex", name("0x7f000001"), "not-a-name"],
+    ["an address in octal", name("0177.0.0.1"), "not-a-name"],
+    ["an address cut short", name("127.1"), "not-a-name"],
+    ["an address of IPv6 as name", name("::1"), "not-a-name"],
+    ["a name with a NUL behind it", name("good.test\0.evil.test"), "not-a-name"],
+    ["a name with a slash", name("good.test/../evil.test"), "not-a-name"],
+    ["a name with a space", name("good.test evil.test"), "not-a-name"],
+    ["a name with a new line", name("good.test\nevil.test"), "not-a-name"],
+    ["a name that is no ASCII", name("g\xf6od.test"), "not-a-name"],
+    ["a name that is too long", name(`${"a.".repeat(126)}test`), "not-a-name"],
+    ["a name of 60,000 characters", name("a".repeat(60_000)), "not-a-name"],
+    ["a wildcard", name("*.test"), "not-a-name"],
+    ["no name and no address", { connection: 1 }, "not-a-name"],
+    ["an address of 5 octets", address(1, 2, 3, 4, 5), "not-a-name"],
+    ["this host's loopback", address(127, 0, 0, 1), "special-purpose"],
+    [
+      "that, mapped to IPv6",
+      address(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1),
+      "special-purpose",
+    ],
+    [
+      "that, translated",
+      address(0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 127, 0, 0, 1),
+      "special-purpose",
+    ],
+    ["that, as 6to4", address(0x20, 2, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), "special-purpose"],
+    ["all addresses of this host", address(0, 0, 0, 0), "special-purpose"],
+    ["all addresses of this host, of IPv6", address(...new Array<number>(16).fill(0)), "special-purpose"],
+    ["a cloud's metadata", address(169, 254, 169, 254), "metadata"],
+  ])("of %s gets nothing, and nothing is dialled or looked up", async (_what, told, reason) => {
+    liar = await Liar.start();
+    const [connections, asked] = [server.count(), dns.asked.length];
+    liar.tell(told);
+    await until("it is refused", () => liar.accepts[0]?.saw(FrameType.RESET));
+    expect(liar.events).toMatchObject([{ decision: "denied", reason }]);
+    expect(JSON.stringify(liar.events).length).toBeLessThan(2_000);
+    expect([server.count(), dns.asked.length]).toEqual([connections, asked]);
+  });
+
+  test("about a port is not listened to", async () => {
+    liar = await Liar.start();
+    liar.tell({ ...name("good.test"), port: 0 }, { ...name("good.test"), port: 70_000 }, name("good.test"));
+    await until("the last is connected", () => liar.events.length > 0);
+    expect(liar.events).toHaveLength(1);
+  });
+
+  test("says a name and an address: the name counts", async () => {
+    liar = await Liar.start();
+    liar.tell({ ...name("evil.test"), address: Buffer.from(here.split(".").map(Number)) });
+    await until("it is refused", () => liar.events.length > 0);
+    expect(liar.events).toMatchObject([{ decision: "denied", name: "evil.test" }]);
+  });
+
+  test("about records ends its door, and nothing else", async () => {
+    liar = await Liar.start();
+    liar.door.data(1, Buffer.from([0xff, 0xff, 0xff, 0xff]));
+    await until("its door is closed", () => liar.ended !== "not yet");
+    expect(liar.ended).toMatchObject({ code: "AGENT_PROTOCOL" });
+    expect(liar.door.saw(FrameType.RESET)).toBe(true);
+  });
+
+  test("tells of thousands and hands none over: some are waited for, the rest is refused, and none is dialled twice", async () => {
+    liar = await Liar.start(() => {});
+    const before = server.count();
+    for (let sent = 0; sent < 4_000; sent += 100)
+      liar.tell(...Array.from({ length: 100 }, (_, at) => ({ ...name("good.test"), connection: sent + at })));
+    await until(
+      "the rest is refused",
+      () => liar.events.filter(({ reason }) => reason === "too-many").length === 4_000 - 256 - 512,
+    );
+    expect(server.count() - before).toBeLessThanOrEqual(256);
+    liar.broker.close();
+    await until("all are let go", () => server.open.size === 0);
+  });
+
+  test("says that there is no such connection: it is forgotten", async () => {
+    liar = await Liar.start((stream) => void stream.result({ error: { code: GuestErrorCode.NOT_FOUND } }));
+    liar.tell(name("good.test"));
+    await until("the server has lost it", () => liar.accepts.length === 1 && server.open.size === 0);
+  });
+
+  test("ends its session in the middle: what was carried is cut", async () => {
+    liar = await Liar.start();
+    const held = await serve(here, (socket) => socket.resume());
+    liar.tell({ ...name("good.test"), port: held.port });
+    await until("it is connected", () => held.open.size === 1);
+    liar.guest.connections[0]!.socket.destroy();
+    await until("it is cut", () => held.open.size === 0);
+    held.close();
+  });
+});
