@@ -1,6 +1,7 @@
 import type { Endpoint } from "../agent/session/endpoint.ts";
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { AGENT_VSOCK_PORT } from "../backends/firecracker/kernel-args.ts";
+import { isSmolVMError } from "../errors.ts";
 import { DISK_FULL_BYTES, diskSpace } from "../host/files/disk-space.ts";
 import { type VmFiles, vmFiles } from "../host/files/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/files/paths.ts";
@@ -55,6 +56,20 @@ export function filesOf(home: Home, id: string): VmFiles {
 /** Before something is removed: on a full disk, makes room for the notes that this takes. */
 export function makeRoomToRemove(home: Home): void {
   if (diskSpace(home.paths.dataDir).freeBytes < DISK_FULL_BYTES) home.store.makeRoom();
+}
+
+/**
+ * Notes that something is over. On a full disk that takes the room which is kept for removing: what stayed noted as begun could not even be removed.
+ * @throws SmolVMError NO_SPACE, where that is gone already
+ */
+export function noteEnd<T>(home: Home, note: () => T): T {
+  try {
+    return note();
+  } catch (error) {
+    if (!isSmolVMError(error, "NO_SPACE")) throw error;
+    home.store.makeRoom();
+    return note();
+  }
 }
 
 /** Where a channel port of a sandbox is reached: port 0 is kept for stopping and the supervisor. Where sessions are unlimited, all are one. */

@@ -54,7 +54,7 @@ export async function saveMemory(
   }).catch((error) => {
     throw noRoomFor(to, error);
   });
-  program.catch(() => {}); // whoever gave up before does not ask
+  program.catch(() => go(undefined)); // whoever gave up before does not ask
   await Promise.race([ready, program]);
   return {
     finish: async () => {

@@ -96,8 +96,9 @@ export async function runProgram(
             return onStderr(chunk);
           },
     ),
-    feed(child, options.stdin).catch(stop),
   ]);
+  // Not waited for: what would be written to a program that has ended may never come.
+  feed(child, options.stdin).catch(stop);
 
   try {
     const end = await ended;

@@ -1,7 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { Home } from "../home.ts";
+import { type Home, noteEnd } from "../home.ts";
 import { recoverLocked } from "../recovery/recover.ts";
 
 /** How often a waiting process looks whether the other one is done. Changing a sandbox takes far longer than this. */
@@ -33,6 +33,6 @@ export async function withLock<T>(
   try {
     return await act(await recoverLocked(home, id));
   } finally {
-    home.store.vms.unlock(id);
+    noteEnd(home, () => home.store.vms.unlock(id));
   }
 }

@@ -18,7 +18,7 @@ import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
 import { orDiskFull } from "../disks/disk-full.ts";
 import { driveMounts } from "../disks/drive-mounts.ts";
-import { endpointOf, filesOf, type Home } from "../home.ts";
+import { endpointOf, filesOf, type Home, noteEnd } from "../home.ts";
 import { makeEnclosure } from "../isolation/make-enclosure.ts";
 import { planIsolation } from "../isolation/plan-isolation.ts";
 import { reachedIsolation } from "../isolation/reached.ts";
@@ -90,11 +90,11 @@ export async function startVm(
       const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
       // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
       await endMachine(home, home.store.vms.get(id)).catch(() => {});
-      home.store.leases.clear(id);
+      noteEnd(home, () => home.store.leases.clear(id));
       const { code, message } = isSmolVMError(error)
         ? error
         : new SmolVMError("INTERNAL", (error as Error).message);
-      home.store.vms.transition(id, "error", { vmm: null, error: { code, message } });
+      noteEnd(home, () => home.store.vms.transition(id, "error", { vmm: null, error: { code, message } }));
       throw error;
     }
   });

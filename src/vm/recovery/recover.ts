@@ -4,7 +4,7 @@ import { isAlive, signalProcess } from "../../host/process/process-identity.ts";
 import { HAS_NO_MACHINE, STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { filesOf, type Home, makeRoomToRemove } from "../home.ts";
+import { filesOf, type Home, makeRoomToRemove, noteEnd } from "../home.ts";
 import { takeDownAtOnce, takeDownEnclosure } from "../isolation/enclosure.ts";
 import { explainEnd, killVmm, waitForExit } from "../machine/vmm-process.ts";
 import { noteStep } from "./step.ts";
@@ -24,7 +24,7 @@ export async function recover(home: Home, record: VmRecord): Promise<VmRecord> {
   try {
     return (await recoverLocked(home, record.id)) ?? { ...record, state: "deleting" };
   } finally {
-    vms.unlock(record.id);
+    noteEnd(home, () => vms.unlock(record.id));
   }
 }
 

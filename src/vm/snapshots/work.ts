@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { identify } from "../../host/process/process-identity.ts";
 import { BASE_FILE, MAKER_FILE, type SavedFiles, snapshotsDir } from "../../snapshots/saved.ts";
@@ -33,9 +34,19 @@ export async function withWorkDir<T>(
       return made;
     });
   } catch (error) {
-    const root = snapshotsDir(paths);
-    throw orNoSpace(error, `no space left in '${root}'`, root);
+    throw asNoSpace(error, snapshotsDir(paths), id);
   } finally {
     if (work !== undefined) rmSync(work.dir, { recursive: true, force: true });
   }
+}
+
+/** Of a full disk is said where it is: not by the name of what is gone by now. */
+function asNoSpace(error: unknown, root: string, id: string): unknown {
+  const isIn = isSmolVMError(error, "NO_SPACE") && error.message.includes(id);
+  if (!isIn) return orNoSpace(error, `no space left in '${root}'`, root);
+  return new SmolVMError("NO_SPACE", `no space left in '${root}'`, {
+    hint: `Free some space (df -h '${root}'), or remove what is not needed: smolvm snapshot ls`,
+    details: { directory: root },
+    cause: error,
+  });
 }

@@ -20,7 +20,6 @@ import type { VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
-import { identify } from "../../host/process/process-identity.ts";
 import { compactDisk } from "../../images/disk/compact.ts";
 import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { acquireLock } from "../../images/store/build-lock.ts";
@@ -31,7 +30,9 @@ import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "..
 import { openStore } from "../../store/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { orNoSpace } from "../../util/no-space.ts";
 import { filesOf, type Home } from "../home.ts";
+import { makeRecord } from "../lifecycle/create.ts";
 import { newId } from "../lifecycle/names.ts";
 import { removeVm } from "../lifecycle/remove.ts";
 import { startVm } from "../lifecycle/start.ts";
@@ -72,9 +73,14 @@ export async function makeTemplate(
     try {
       mkdirSync(work, { recursive: true, mode: 0o700 });
       const shop = workshop(home);
-      await record(shop, like, key, work, deadline);
+      try {
+        await record(shop, like, key, work, deadline);
+      } finally {
+        leave(shop);
+      }
       renameSync(work, layout.template(key).dir);
-      leave(shop);
+    } catch (error) {
+      throw orNoSpace(error, `no space left for a template in '${layout.root}'`, layout.root);
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
@@ -124,14 +130,10 @@ async function record(
   const name = `template-${id}`;
   const { upper } = filesOf(home, id);
   const spec = onDisk(templateSpec(like), upper);
-  home.store.vms.insert(
-    { id, name, spec, labels: {}, owner: identify(process.pid), expiresAt: undefined },
-    "create:files",
+  await makeRecord(home, { id, name, spec }, async () =>
+    writeDiskFromSeed(like.seedPath!, upper, spec.diskSizeMib * MIB),
   );
   try {
-    mkdirSync(filesOf(home, id).dir, { recursive: true, mode: 0o700 });
-    writeDiskFromSeed(like.seedPath!, upper, spec.diskSizeMib * MIB);
-    home.store.vms.complete(id);
     const backend = backendOf(spec.machine.backend);
     const records = backend.endWithState !== undefined;
     if (records) makeEmpty(files.memory, spec.machine.memSizeMib * MIB);
@@ -163,9 +165,16 @@ async function record(
       diskSha256: hashOf(disk),
     };
     writeFileSync(files.manifest, JSON.stringify(manifest), { mode: 0o600 });
-  } finally {
-    await removeVm(home, id, { force: true }, Deadline.within(END_MS, "removing a machine"));
+  } catch (error) {
+    rmSync(work, { recursive: true, force: true }); // on a full disk its end takes room
+    await removeMachine(home, id).catch(() => {}); // the first failure is the one to tell
+    throw error;
   }
+  await removeMachine(home, id);
+}
+
+async function removeMachine(home: Home, id: string): Promise<void> {
+  await removeVm(home, id, { force: true }, Deadline.within(END_MS, "removing a machine"));
 }
 
 /** Takes a machine that is held, by what its backend can: as it ends, where its memory is recorded, or as it stands still. */

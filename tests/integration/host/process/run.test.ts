@@ -30,6 +30,12 @@ describe("running a program", () => {
       String(64 * 65_536),
     );
     expect((await runProgram(["true"], { deadline: soon(), stdin: flood() })).code).toBe(0);
+    // Nor does it wait for what nobody will read any more.
+    const never = async function* (): AsyncGenerator<Uint8Array> {
+      await new Promise(() => {});
+      yield new Uint8Array();
+    };
+    expect((await runProgram(["true"], { deadline: soon(), stdin: never() })).code).toBe(0);
   });
 
   test("runs argv as it is: no shell sees it", async () => {
