@@ -871,7 +871,8 @@ function policyOf(vm: VmRef, network: VMConfig["network"]): NetworkPolicy {
 
 /** The rules that a sandbox has. @throws SmolVMError NOT_SUPPORTED */
 function recordedPolicy(record: VmRecord): NetworkPolicy {
-  const { machine, networkPolicy } = record.spec;
+  const { machine, networkPolicy, openByDoor } = record.spec;
+  if (openByDoor !== undefined) throw notRestricted(record, "open");
   if (networkPolicy === undefined) throw notRestricted(record, machine.network);
   return networkPolicy;
 }

@@ -10,10 +10,10 @@ export type NetworkMode = "open" | "restricted" | "off";
 /** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/linux/taps.ts). */
 export type NetworkCard = "slirp" | "tap";
 /**
- * What keeps a guest on QEMU's user-mode network from what it may not reach: a packet filter in a network namespace of QEMU's own, a
- * filter within QEMU, or nothing.
+ * What keeps the guest of an open network without a tap from what it may not reach: a packet filter in a network namespace of QEMU's own,
+ * the door of a restricted network, a filter within QEMU, or nothing.
  */
-export type UserNetworkWay = "namespace" | "process" | "unfiltered";
+export type UserNetworkWay = "namespace" | "door" | "process" | "unfiltered";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";
 /** What stands around a VMM, from the least to the most. */
@@ -161,6 +161,8 @@ export interface VmSpec {
   readonly guestNetwork: GuestNetwork | undefined;
   /** network "restricted": what passes; absent: nothing does, or it has another network */
   readonly networkPolicy?: NetworkPolicy | undefined;
+  /** why its network, which was asked for as "open", is a restricted one that lets through all of the public internet; absent: it is not */
+  readonly openByDoor?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;
   readonly user: string | undefined;

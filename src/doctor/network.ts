@@ -1,21 +1,15 @@
 import { processHost } from "../backends/host.ts";
-import { locateQemu } from "../backends/qemu/locate.ts";
 import type { ReachedNetwork } from "../config/spec.ts";
-import { isSmolVMError } from "../errors.ts";
-import { hostArch } from "../host/hardware/facts.ts";
 import { forwardsIpv4, tapRules } from "../host/linux/packet-filter.ts";
 import { isTapOpen, tapPool } from "../host/linux/taps.ts";
 import { setupState } from "../host/setup/setup-state.ts";
-import { planUserNetwork, reachedNetwork, type UserNetworkPlan } from "../network/user-network.ts";
+import { inWords } from "../isolation/tier.ts";
+import { doorReason, namespaceRules } from "../network/user-network.ts";
 
 /** What this machine has of networks for sandboxes. */
 export interface NetworkStatus {
-  /** how QEMU's user-mode network would be filtered; undefined: it cannot be */
-  readonly userNetwork: ReachedNetwork | undefined;
-  /** why there is none */
-  readonly refusal: string | undefined;
-  /** the name servers that guests on it ask */
-  readonly dns: readonly string[];
+  /** how the open network of a new sandbox on QEMU would be filtered */
+  readonly open: ReachedNetwork;
   /** the taps that the set-up made; undefined: it made none */
   readonly taps: TapsStatus | undefined;
 }
@@ -35,11 +29,9 @@ export interface TapsStatus {
 
 /** What there is; `smolvm network check` judges it. */
 export async function networkStatus(): Promise<NetworkStatus> {
-  const plan = await userNetwork();
+  const reason = await doorReason(processHost(), { transport: transport() });
   return {
-    userNetwork: "refusal" in plan ? undefined : reachedNetwork(plan),
-    refusal: "refusal" in plan ? plan.refusal : undefined,
-    dns: "refusal" in plan ? [] : plan.guest.dns,
+    open: reason === undefined ? { way: "namespace" } : { way: "door", whyNotNext: inWords(reason) },
     taps: process.platform === "linux" ? tapsStatus() : undefined,
   };
 }
@@ -60,24 +52,11 @@ function tapsStatus(): TapsStatus | undefined {
   };
 }
 
-/** The packet filter of taps, or of a user-mode network, as it is meant at this moment, in nft's language. @throws SmolVMError NETWORK_SETUP_MISSING */
+/** The packet filter of taps, or of a network namespace, as it is meant at this moment, in nft's language. @throws SmolVMError NETWORK_SETUP_MISSING */
 export async function intendedRules(kind: "taps" | "namespace"): Promise<string> {
-  if (kind === "taps") return await tapRules();
-  const { rules } = await plan();
-  return rules;
+  return kind === "taps" ? await tapRules() : namespaceRules();
 }
 
-async function userNetwork(): Promise<UserNetworkPlan | { readonly refusal: string }> {
-  try {
-    return await plan();
-  } catch (error) {
-    if (isSmolVMError(error, "NETWORK_SETUP_MISSING")) return { refusal: error.message };
-    throw error;
-  }
-}
-
-async function plan(): Promise<UserNetworkPlan> {
-  const host = processHost();
-  const program = locateQemu(hostArch() ?? "x86_64", host.env);
-  return await planUserNetwork(host, { program, transport: process.platform === "win32" ? "tcp" : "unix" });
+function transport(): "tcp" | "unix" {
+  return process.platform === "win32" ? "tcp" : "unix";
 }

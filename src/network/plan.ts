@@ -29,7 +29,7 @@ export const DOOR_NETWORK: DoorNetwork = { door: true, dns: ["198.18.0.1"] };
 
 /**
  * One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure.
- * @param way of a user-mode network: how it is filtered; undefined: it was not started yet
+ * @param way of an open network without a tap: how it is filtered; undefined: it was not started yet
  */
 export function networkNote(
   mode: NetworkMode,
@@ -37,6 +37,7 @@ export function networkNote(
   way: UserNetworkWay | undefined,
 ): string {
   if (mode === "off") return "no network card";
+  if (way === "door") return USER_NETWORK_NOTES.door;
   if (mode === "restricted")
     return `no network card: connections over TCP leave through smolvm on this host, ${BY_RULES}`;
   if (card === "tap") return `a tap with a packet filter: ${PUBLIC_ONLY}`;
@@ -50,6 +51,7 @@ const BY_RULES = "which lets through what its rules name, and nothing else; noth
 
 const USER_NETWORK_NOTES: Readonly<Record<UserNetworkWay | "undecided", string>> = {
   namespace: `user-mode network in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,
+  door: "no network card: TCP connections and names, and neither UDP nor ICMP, leave through smolvm on this host, which lets through those to the public internet; nothing reaches in",
   process: `user-mode network, filtered within QEMU and no further: ${PUBLIC_ONLY}`,
   unfiltered:
     "user-mode network, unfiltered: reaches what this host reaches, its own services (as 10.0.2.2) and private networks included; nothing reaches in",

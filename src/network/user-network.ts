@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import type { NetworkPolicy } from "../config/network-rules.ts";
 import type { GuestNetwork, MachineSpec, ReachedNetwork, UserNetworkWay } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { OwnNetwork } from "../host/monitor/own-network.ts";
 import { nativeProgram } from "../host/package.ts";
 import type { IsolationHost } from "../isolation/facts.ts";
-import { findOwnNetwork, RESOLVER } from "../isolation/own-network.ts";
+import { findOwnNetwork, type OwnNetworkWants, RESOLVER } from "../isolation/own-network.ts";
 import { isStatic } from "../isolation/system-files.ts";
 import { inWords, type Refusal } from "../isolation/tier.ts";
 import { isIpv4, nameServers, openRules } from "./open-rules.ts";
@@ -23,8 +24,6 @@ export interface UserNetworkPlan {
   readonly own?: OwnNetwork;
   /** a library that is loaded before the VMM, and its variable */
   readonly preload?: { readonly library: string; readonly env: Readonly<Record<string, string>> };
-  /** the rules as a packet filter, in nft's language; the same ones where QEMU filters itself, "" where nothing does */
-  readonly rules: string;
   /** what the guest is told */
   readonly guest: GuestNetwork;
   /** why it is not the better way; absent: there is none, or none was wanted */
@@ -38,23 +37,42 @@ export interface UserNetworkWants extends Pick<MachineSpec, "unfiltered" | "gdbP
 }
 
 /**
- * The best way that this host, as it is now, has for such a network: a network namespace of its own with a packet filter, else a
- * filter within QEMU. The user need not do anything for either; the better one takes packages.
+ * Why a new sandbox's open network cannot be in a network namespace of its own on this host as it is now; undefined: it can. Then its machine
+ * has no network card, and the door of a restricted network with {@link OPEN_BY_DOOR}.
+ */
+export async function doorReason(
+  host: IsolationHost,
+  wants: Pick<UserNetworkWants, "gdbPort" | "transport">,
+): Promise<Refusal | undefined> {
+  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, ownNetworkWants(hostResolvers())));
+  return "network" in found ? undefined : found.refusal;
+}
+
+/** The packet filter that such a network would have at this moment, in nft's language. */
+export function namespaceRules(): string {
+  return ownNetworkWants(hostResolvers()).rules;
+}
+
+/** All of the public internet, and name servers alone through the door's own. */
+export const OPEN_BY_DOOR: NetworkPolicy = { allow: ["*"], deny: ["*:53", "*:853"] };
+
+/**
+ * The best way that this host, as it is now, has for the user-mode network of a machine that has one: a network namespace of its own with a
+ * packet filter, else a filter within QEMU, for machines that were made where there was the first: a snapshot's, say. A new one has the door then.
  * @throws SmolVMError NETWORK_SETUP_MISSING: there is neither. Unfiltered is only what was asked for so
  */
 export async function planUserNetwork(
   host: IsolationHost,
   wants: UserNetworkWants,
 ): Promise<UserNetworkPlan> {
-  if (wants.unfiltered) return { way: "unfiltered", rules: "", guest: USER_NETWORK };
+  if (wants.unfiltered) return { way: "unfiltered", guest: USER_NETWORK };
   const resolvers = hostResolvers();
   const hostAddresses = ownAddresses();
   const told = (addresses: readonly string[]): GuestNetwork => ({ ...USER_NETWORK, dns: addresses });
   const inside = resolversInside(resolvers);
-  const rules = renderNft(openRules({ resolvers: inside, hostAddresses }));
-  const found =
-    noOwnNetwork(wants) ?? (await findOwnNetwork(host, { rules, forwardsDns: inside.includes(RESOLVER) }));
-  if ("network" in found) return { way: "namespace", own: found.network, rules, guest: told(inside) };
+  const own = ownNetworkWants(resolvers);
+  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, own));
+  if ("network" in found) return { way: "namespace", own: found.network, guest: told(inside) };
   const library = nativeProgram("public-only");
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
@@ -63,9 +81,17 @@ export async function planUserNetwork(
   return {
     way: "process",
     preload: { library, env: { SMOLVM_NETWORK_RULES: renderPreload(within) } },
-    rules: renderNft(within),
     guest: resolvers.length > 0 ? USER_NETWORK : told(PUBLIC_RESOLVERS),
     whyNotNext: found.refusal,
+  };
+}
+
+/** What a network of its own is to be like on this host. */
+function ownNetworkWants(resolvers: readonly string[]): OwnNetworkWants {
+  const inside = resolversInside(resolvers);
+  return {
+    rules: renderNft(openRules({ resolvers: inside, hostAddresses: ownAddresses() })),
+    forwardsDns: inside.includes(RESOLVER),
   };
 }
 
@@ -80,7 +106,10 @@ export function reachedNetwork({ way, whyNotNext }: UserNetworkPlan): ReachedNet
 }
 
 /** Machines that must be in the host's network: whoever connects to them, or they to, is there. Pure. */
-function noOwnNetwork({ gdbPort, transport }: UserNetworkWants): { readonly refusal: Refusal } | undefined {
+function noOwnNetwork({
+  gdbPort,
+  transport,
+}: Pick<UserNetworkWants, "gdbPort" | "transport">): { readonly refusal: Refusal } | undefined {
   if (gdbPort !== undefined) return { refusal: { reason: "its gdb port is one of this machine's network" } };
   if (transport === "tcp")
     return { refusal: { reason: "the machine's sockets are loopback TCP, in this machine's network" } };

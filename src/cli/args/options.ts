@@ -61,7 +61,7 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     name: "qemu-network",
     value: "KIND",
     choices: ["slirp", "tap"],
-    help: "QEMU's network: slirp (default) or tap, which smolvm setup makes",
+    help: "QEMU's network card: slirp (default where it can be kept apart) or tap, which smolvm setup makes",
   },
   { name: "hostname", value: "NAME", help: "host name in the sandbox (default: its name)" },
   {

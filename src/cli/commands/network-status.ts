@@ -23,16 +23,10 @@ async function networkStatusCommand(io: Io, _args: Arguments): Promise<Outcome> 
 }
 
 /** Pure. */
-export function statusFields({
-  userNetwork,
-  refusal,
-  dns,
-  taps,
-}: NetworkStatus): [string, string | undefined][] {
+export function statusFields({ open, taps }: NetworkStatus): [string, string | undefined][] {
   return [
-    ["user-mode network", userNetwork?.way ?? `none: ${refusal}`],
-    ["not better", userNetwork?.whyNotNext],
-    ["its name servers", dns.join(", ") || undefined],
+    ["open network", `by ${open.way}`],
+    ["not better", open.whyNotNext],
     [
       "taps",
       taps === undefined

@@ -1,13 +1,12 @@
 import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { processHost } from "../../backends/host.ts";
 import type { UserNetworkWay } from "../../config/spec.ts";
-import { isSmolVMError } from "../../errors.ts";
 import { userNamespaceRefusal } from "../../host/linux/user-namespaces.ts";
 import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { plannedLimits } from "../../isolation/tier.ts";
 import { networkNote } from "../../network/plan.ts";
-import { planUserNetwork } from "../../network/user-network.ts";
+import { doorReason } from "../../network/user-network.ts";
 import { type Check, pass, warn } from "../check.ts";
 
 /** What stands between a guest and this host, and why not more. */
@@ -44,20 +43,15 @@ export const limits: Check = ({ isolation: { scopes, whyNotLimited } }) => {
 };
 
 /** What guests reach by default, and what keeps them from the rest. */
-export const network: Check = async ({ backend, platform, qemu }) => {
+export const network: Check = async ({ backend, platform }) => {
   const name = "Network";
   const card = BACKEND_FEATURES[backend].networkCards[0];
   const note = (way: UserNetworkWay | undefined): string => `open: ${networkNote("open", card, way)}`;
   if (card !== "slirp") return pass(name, note(undefined));
-  try {
-    const transport = platform === "win32" ? "tcp" : "unix";
-    const { way, whyNotNext } = await planUserNetwork(processHost(), { program: qemu?.path, transport });
-    if (whyNotNext === undefined) return pass(name, note(way));
-    return warn(name, `${note(way)}; not better, because ${whyNotNext.reason}`, whyNotNext.fix);
-  } catch (error) {
-    if (isSmolVMError(error, "NETWORK_SETUP_MISSING")) return warn(name, error.message, error.hint);
-    throw error;
-  }
+  const reason = await doorReason(processHost(), { transport: platform === "win32" ? "tcp" : "unix" });
+  if (reason === undefined) return pass(name, note("namespace"));
+  const detail = `${note("door")}; not better, because ${reason.reason}`;
+  return platform === "linux" ? warn(name, detail, reason.fix) : pass(name, detail);
 };
 
 /** Images are built in a user namespace by those who are not root. */

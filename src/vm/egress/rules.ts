@@ -32,6 +32,7 @@ export function checkedPolicy(rules: NetworkRules): NetworkPolicy {
  */
 export function changeRules(home: Home, vm: VmRef, policy: NetworkPolicy): void {
   home.store.vms.changeSpec(vm.id, (spec) => {
+    if (spec.openByDoor !== undefined) throw notRestricted(vm, "open");
     if (spec.machine.network !== "restricted") throw notRestricted(vm, spec.machine.network);
     return { ...spec, networkPolicy: policy };
   });

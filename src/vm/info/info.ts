@@ -59,7 +59,7 @@ export interface VMInfo {
     readonly note: string;
     /** of "restricted": its rules; undefined: it has another network */
     readonly rules: NetworkPolicy | undefined;
-    /** how QEMU's user-mode network was filtered at its last start: "namespace", "process" or "unfiltered"; undefined: it has none, or was not started yet */
+    /** how an open network without a tap is filtered, or was at its last start: "namespace", "door", "process" or "unfiltered"; undefined: it is another one, or was not started yet */
     readonly way: UserNetworkWay | undefined;
     /** why it is not the better way, and what would make it that */
     readonly whyNotNext: string | undefined;
@@ -127,6 +127,17 @@ export interface HostState {
   readonly taps: ReadonlyMap<string, string>;
 }
 
+function networkOf({ spec, isolation }: VmRecord): Omit<VMInfo["network"], "tap"> {
+  const { machine, networkPolicy, openByDoor } = spec;
+  if (openByDoor !== undefined) {
+    const note = networkNote("open", undefined, "door");
+    return { mode: "open", note, way: "door", whyNotNext: openByDoor, rules: undefined };
+  }
+  const { way, whyNotNext } = isolation?.userNetwork ?? {};
+  const note = networkNote(machine.network, machine.networkCard, machine.unfiltered ? "unfiltered" : way);
+  return { mode: machine.network, note, way, whyNotNext, rules: networkPolicy };
+}
+
 /** The public view of a record. Pure. */
 export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
   const { spec } = record;
@@ -155,15 +166,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     drives: drivesOf(spec),
     gdbPort: machine.gdbPort,
     network: {
-      mode: machine.network,
-      note: networkNote(
-        machine.network,
-        machine.networkCard,
-        machine.unfiltered ? "unfiltered" : record.isolation?.userNetwork?.way,
-      ),
-      way: record.isolation?.userNetwork?.way,
-      whyNotNext: record.isolation?.userNetwork?.whyNotNext,
-      rules: spec.networkPolicy,
+      ...networkOf(record),
       tap: taps.get(record.id),
     },
     lifetime: spec.lifetime,

@@ -30,12 +30,13 @@ import type { VmFiles } from "../../host/files/filenames.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
 import { type Boot, resolveBoot } from "../../images/boot/boot.ts";
 import { USER_NETWORK } from "../../network/plan.ts";
+import { OPEN_BY_DOOR } from "../../network/user-network.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { driveMounts } from "../disks/drive-mounts.ts";
 import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
 import type { Home } from "../home.ts";
 import { requireTap } from "../network/tap.ts";
-import { userNetworkFor } from "../network/user-network.ts";
+import { doorInstead, userNetworkFor } from "../network/user-network.ts";
 import { requireFeature } from "./features.ts";
 
 /**
@@ -50,21 +51,29 @@ export async function resolveVm(
   deadline: Deadline,
 ): Promise<VmSpec> {
   const arch = config.arch ?? requireHostArch();
-  const network = networkMode(config.network);
+  const asked = networkMode(config.network);
   const { gdbPort, qemuNetwork } = config;
   const wants = {
     accelerator: config.accelerator ?? "auto",
     machine: config.qemuMachine ?? "auto",
     qemuNetwork,
   } as const;
-  const { backend } = await selectBackend(config.backend, { arch, wants: { ...wants, network, gdbPort } });
+  const { backend } = await selectBackend(config.backend, {
+    arch,
+    wants: { ...wants, network: asked, gdbPort },
+  });
   if (gdbPort !== undefined) requireFeature(backend, "gdb");
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
-  const card = network !== "open" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
-  if (card === "tap") requireTap(); // now, not when it is started
+  const wanted = asked !== "open" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
+  if (wanted === "tap") requireTap(); // now, not when it is started
   const unfiltered = isUnfiltered(config.network);
-  if (unfiltered && card !== "slirp")
+  if (unfiltered && wanted !== "slirp")
     throw invalidOption("network", config.network, `is unfiltered: only for QEMU's user-mode network`);
+  // Who names the user-mode network gets it.
+  const mayHaveDoor = wanted === "slirp" && qemuNetwork === undefined && !unfiltered;
+  const openByDoor = mayHaveDoor ? await doorInstead({ gdbPort, transport: transport(backend) }) : undefined;
+  const network = openByDoor === undefined ? asked : "restricted";
+  const card = openByDoor === undefined ? wanted : undefined;
   const drives = await extraDisks(config.extraDrives ?? []);
   const mounts = await driveMounts(drives);
   const boot = await resolveBoot(home.paths, {
@@ -120,7 +129,13 @@ export async function resolveVm(
         : Math.ceil(boot.rootfsBytes / 2 ** 20),
     diskMode: config.diskMode ?? "isolated",
     hostname: config.hostname ?? vm.name,
-    networkPolicy: network === "restricted" ? networkPolicy(config.network) : undefined,
+    networkPolicy:
+      asked === "restricted"
+        ? networkPolicy(config.network)
+        : openByDoor === undefined
+          ? undefined
+          : OPEN_BY_DOOR,
+    ...(openByDoor === undefined ? {} : { openByDoor }),
     guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
     env: config.env ?? {},
     workdir: config.workdir,

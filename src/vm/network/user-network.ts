@@ -3,7 +3,8 @@ import { processHost } from "../../backends/host.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { MachineSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { planUserNetwork, type UserNetworkPlan } from "../../network/user-network.ts";
+import { inWords } from "../../isolation/tier.ts";
+import { doorReason, planUserNetwork, type UserNetworkPlan } from "../../network/user-network.ts";
 
 /**
  * How the user-mode network of a machine that is being started is filtered; undefined: it has none.
@@ -17,6 +18,16 @@ export async function userNetworkFor(machine: MachineSpec): Promise<UserNetworkP
     ...machine,
     program: backendOf(machine.backend, host).program(machine),
   });
+}
+
+/**
+ * Why a new sandbox whose network is to be open, and QEMU's, has the door of a restricted one, in words; undefined: it has the user-mode network.
+ */
+export async function doorInstead(
+  wants: Pick<MachineSpec, "gdbPort" | "transport">,
+): Promise<string | undefined> {
+  const reason = await doorReason(processHost(), wants);
+  return reason && inWords(reason);
 }
 
 /**

@@ -114,9 +114,9 @@ function configOf(spec: VmSpec): Record<string, unknown> {
     memSizeMib: machine.memSizeMib,
     diskSizeMib: spec.diskSizeMib,
     kernel: spec.kernel,
-    network:
-      spec.networkPolicy === undefined ? machine.network : { mode: machine.network, ...spec.networkPolicy },
-    qemuNetwork: machine.networkCard === "tap" ? "tap" : undefined,
+    network: networkOf(spec),
+    // Named, so that its machine has one wherever it goes on.
+    qemuNetwork: machine.backend === "qemu" ? machine.networkCard : undefined,
     qemuMachine: machine.machine === "q35" ? "q35" : undefined,
     bootArgs: machine.bootArgs,
     env: spec.env,
@@ -127,6 +127,11 @@ function configOf(spec: VmSpec): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(config).filter(([, value]) => value !== undefined && value !== ""),
   );
+}
+
+function networkOf({ machine, networkPolicy, openByDoor }: VmSpec): unknown {
+  if (openByDoor !== undefined) return "open";
+  return networkPolicy === undefined ? machine.network : { mode: machine.network, ...networkPolicy };
 }
 
 async function describe(path: string, deadline: Deadline): Promise<PortableFile> {

@@ -78,3 +78,19 @@ test("generated names and ids are acceptable and do not repeat", () => {
   for (const name of names) expect(name).toMatch(NAME_PATTERN);
   expect(new Set(Array.from({ length: 1000 }, newId)).size).toBe(1000);
 });
+
+test("an open network by the door is open, and says why it is no better one", () => {
+  const spec = {
+    ...record.spec,
+    openByDoor: "pasta is not installed",
+    networkPolicy: { allow: ["*"], deny: [] },
+  };
+  const machine = { ...spec.machine, network: "restricted" } as const;
+  expect(view({ ...record, spec: { ...spec, machine } }, host).network).toMatchObject({
+    mode: "open",
+    way: "door",
+    whyNotNext: "pasta is not installed",
+    note: expect.stringContaining("neither UDP nor ICMP"),
+    rules: undefined,
+  });
+});
