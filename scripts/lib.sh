@@ -192,6 +192,24 @@ need_kernel_tools() {
   need /usr/include/libelf.h libelf-dev
 }
 
+# What building our QEMU takes.
+need_qemu_tools() {
+  local libraries
+  libraries=/usr/lib/$(host_arch)-linux-gnu
+  need make build-essential
+  need ninja ninja-build
+  need pkg-config pkg-config
+  need patch patch
+  need xz xz-utils
+  need bzip2 bzip2
+  # a module that Debian has in a package of its own, by Python's version
+  need "/usr/lib/$(basename "$(readlink -f /usr/bin/python3)")/ensurepip" python3-venv
+  need "$libraries/libglib-2.0.a" libglib2.0-dev
+  need "$libraries/libseccomp.a" libseccomp-dev
+  need "$libraries/libfdt.a" libfdt-dev
+  need "$libraries/libz.a" zlib1g-dev
+}
+
 # need_guest_tools x64|arm64: what building a guest for another architecture than this machine's takes besides
 need_guest_tools() {
   case "$(host_arch) $1" in

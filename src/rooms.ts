@@ -154,6 +154,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // making an image of ours, and of its parts
     build: ["rootfs", "disk", "kernel", "debian", "store"],
     "kernel-build": ["kernel", "debian", "store"],
+    // making a QEMU of ours
+    "qemu-build": ["debian", "store"],
     rootfs: ["debian", "store", "formats"],
     // kernels, their modules, and the initramfs that loads them
     kernel: ["debian", "store", "formats"],
@@ -185,6 +187,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // running programs, and telling processes apart
     process: ["package"],
     failpoint: ["environment"],
+    // which QEMU of ours is there
+    "own-qemu": ["package"],
     environment: [],
     package: ["environment"],
   },

@@ -39,7 +39,19 @@ export type GuestMemory =
   /** it is there, empty and as large as the memory: all that the guest does goes into it ({@link Backend.capture}) */
   | { readonly kind: "recorded"; readonly path: string }
   /** the machine goes on where the recorded one was captured, with a copy of its own of each page that it writes */
-  | { readonly kind: "restored"; readonly path: string; readonly state: Uint8Array };
+  | {
+      readonly kind: "restored";
+      readonly path: string;
+      readonly state: Uint8Array;
+      /** file with the code that the recorded machine had translated, or why there is none */
+      readonly translations: Translations;
+    };
+
+/** Such a file of a machine that was recorded. */
+export type RestoredMemory = Extract<GuestMemory, { kind: "restored" }>;
+
+/** Code that was translated: the file that it is kept in, or why it is not. */
+export type Translations = { readonly path: string } | { readonly why: string };
 
 /** What is to be taken of a running machine. */
 export interface Capture {
@@ -49,6 +61,8 @@ export interface Capture {
   readonly memSizeMib: number;
   /** the file that gets its memory: it is not there yet */
   readonly memory: string;
+  /** the file that gets the code that it has translated, if that can be kept: it is not there yet */
+  readonly translations: string;
   /** takes what else belongs to that moment, such as its disks; nothing of the machine runs meanwhile */
   readonly whileStopped: () => Promise<void>;
 }
@@ -61,6 +75,8 @@ export interface Captured {
   readonly pages: number;
   /** how long it stood still, in ms */
   readonly stoppedMs: number;
+  /** why there are no translations; undefined: there are */
+  readonly untranslated: string | undefined;
 }
 
 /** How a VMM process ended, as its monitor wrote it down. */
@@ -78,6 +94,8 @@ export interface LaunchedMachine {
   readonly exited: Promise<VmmExit>;
   /** why it is not in the scope that its enclosure names */
   readonly scopeRefusal: string | undefined;
+  /** why it translates anew what the machine that it goes on from had translated; undefined: it does not, or has nothing to translate */
+  readonly untranslated: string | undefined;
 }
 
 /** One kind of VMM. Stateless: all it needs is the spec and the files of the sandbox. */
@@ -106,10 +124,22 @@ export interface Backend {
   /**
    * Stops a machine whose memory is recorded, for good. Its memory's file, and its disks, are then as they are at that moment.
    * Absent where there is no such thing (features.templates).
+   * @param translations the file that gets the code that it has translated, if that can be kept: it is not there yet
    * @returns the state of all else: CPUs and devices, some tens of KB
    * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
    */
-  endWithState?(files: VmFiles, deadline: Deadline): Promise<Buffer>;
+  endWithState?(
+    files: VmFiles,
+    translations: string,
+    deadline: Deadline,
+  ): Promise<Pick<Captured, "state" | "untranslated">>;
+  /**
+   * Has a machine forget the code that it has translated so far, because only what comes next is worth keeping. Absent where nothing is
+   * translated.
+   * @returns why its translations cannot be kept; undefined: they can
+   * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
+   */
+  forgetTranslations?(files: VmFiles, deadline: Deadline): Promise<string | undefined>;
   /**
    * Takes all of a machine that runs, as it is at one moment, and lets it go on, whatever happens. Absent where there is no such thing
    * (features.snapshots).

@@ -34,7 +34,7 @@ export async function chooseHardware(
     });
   }
   const machine = chooseMachine(request.machine, request.arch);
-  const facts = await acceleratorFacts(request.arch, host);
+  const facts = await acceleratorFacts(request.arch, host, machine);
   return { machine, accelerator: chooseAccelerator(request.accelerator, request.arch, facts) };
 }
 
@@ -53,8 +53,12 @@ export function machineRefusal(
 }
 
 /** Gathers what decides about accelerators on this host. */
-async function acceleratorFacts(arch: Arch, host: BackendHost): Promise<AcceleratorFacts> {
-  const path = locateQemu(arch, host.env);
+async function acceleratorFacts(
+  arch: Arch,
+  host: BackendHost,
+  machine: MachineType,
+): Promise<AcceleratorFacts> {
+  const path = locateQemu(arch, host, { machine });
   const probe = path === undefined ? undefined : await probeQemu(path, host.cacheDir);
   return {
     platform: process.platform,

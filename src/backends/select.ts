@@ -145,7 +145,7 @@ function wantsRefusal({ network = "open", gdbPort, ...machine }: BackendWants): 
 
 async function qemuCandidate(wanted: Arch | undefined, host: BackendHost): Promise<BackendCandidate> {
   const arch = wanted ?? hostArch() ?? "x86_64";
-  const path = locateQemu(arch, host.env);
+  const path = locateQemu(arch, host);
   if (path === undefined) {
     const { message, hint } = qemuMissing(arch, host.env);
     return { name: BACKEND_QEMU, usable: false, reason: message, hint };

@@ -1,3 +1,4 @@
+import type { LocatedQemu } from "../backends/qemu/locate.ts";
 import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { BackendSelection } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
@@ -24,8 +25,8 @@ type Told = Error & { hint?: string | undefined };
 
 /** The QEMU that would be used: what it says of itself, or why it said nothing. */
 export type FoundQemu =
-  | { readonly path: string; readonly probe: QemuProbe }
-  | { readonly path: string; readonly error: Told };
+  | (LocatedQemu & { readonly probe: QemuProbe })
+  | (LocatedQemu & { readonly error: Told });
 
 /** What several checks need, found out once. */
 export interface DoctorContext {

@@ -3,7 +3,7 @@ import { jailRefusal } from "../backends/firecracker/jail-refusal.ts";
 import { type BackendHost, processHost } from "../backends/host.ts";
 import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
 import { chooseAccelerator } from "../backends/qemu/accel.ts";
-import { locateQemu } from "../backends/qemu/locate.ts";
+import { findQemu } from "../backends/qemu/locate.ts";
 import { probeQemu } from "../backends/qemu/probe.ts";
 import { type BackendSelection, selectBackend } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
@@ -24,7 +24,7 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
   // At the same time: a QEMU that does not answer is waited for once.
   const [selection, qemu, facts] = await Promise.all([
     settle(selectBackend(backendOption, { host })),
-    findQemu(arch, host),
+    askQemu(arch, host),
     factsOf(host),
   ]);
   const backend = "error" in selection ? wanted(backendOption, host) : selection.backend;
@@ -65,13 +65,13 @@ async function settle(selection: Promise<BackendSelection>): Promise<DoctorConte
   }
 }
 
-async function findQemu(arch: Arch, host: BackendHost): Promise<FoundQemu | undefined> {
-  const path = locateQemu(arch, host.env);
-  if (path === undefined) return undefined;
+async function askQemu(arch: Arch, host: BackendHost): Promise<FoundQemu | undefined> {
+  const found = findQemu(arch, host);
+  if (found === undefined) return undefined;
   try {
-    return { path, probe: await probeQemu(path, host.cacheDir) };
+    return { ...found, probe: await probeQemu(found.path, host.cacheDir) };
   } catch (error) {
-    if (isSmolVMError(error)) return { path, error };
+    if (isSmolVMError(error)) return { ...found, error };
     throw error;
   }
 }

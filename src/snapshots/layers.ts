@@ -1,4 +1,5 @@
 import type { SmolVMError } from "../errors.ts";
+import type { SavedMemory } from "./saved.ts";
 import { checkSnapshot, damaged, listSnapshots, type Snapshot, type SnapshotDirs } from "./snapshots.ts";
 
 /**
@@ -19,18 +20,18 @@ export function findByDigest(dirs: SnapshotDirs, digest: string): Snapshot | und
 
 /**
  * What a snapshot needs: those that it is the difference to, the lowest first, and itself, each as it was saved. The large files are not read.
- * @returns these, and the state of its devices; undefined for a disk alone
+ * @returns these, and its own memory; undefined for a disk alone
  * @throws SmolVMError SNAPSHOT_INVALID: one is damaged, or missing
  */
 export function checkLayers(
   dirs: SnapshotDirs,
   snapshot: Snapshot,
-): { readonly layers: readonly Snapshot[]; readonly state: Buffer | undefined } {
-  const state = checkSnapshot(snapshot);
+): { readonly layers: readonly Snapshot[]; readonly own: SavedMemory | undefined } {
+  const own = checkSnapshot(snapshot);
   const layers = [snapshot];
   for (;;) {
     const { base } = layers[0]!.manifest;
-    if (base === undefined) return { layers, state };
+    if (base === undefined) return { layers, own };
     const below = findByDigest(dirs, base.digest);
     if (below === undefined || layers.length === MAX_LAYERS)
       throw needs(snapshot, base.name, "which is missing or was changed");

@@ -32,7 +32,8 @@ export interface TemplateFiles {
   readonly state: string;
   /** the sandbox's own disk at that moment: a seed like an image's (images/seed.ts) */
   readonly disk: string;
-  // A QEMU that keeps what it translated will have that here, as `code`: host code, of this machine alone.
+  /** what the machine had translated, if its QEMU keeps that: host code, of this machine alone */
+  readonly code: string;
 }
 
 /** Names the files of the template cache. Pure. */
@@ -55,6 +56,7 @@ export function templateFiles(dir: string): TemplateFiles {
     manifest: join(dir, "manifest.json"),
     memory: join(dir, "memory"),
     state: join(dir, "state"),
+    code: join(dir, "code"),
     disk: join(dir, "disk.simg"),
   };
 }

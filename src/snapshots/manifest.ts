@@ -12,6 +12,8 @@ export interface TemplateManifest {
   readonly vmm: string;
   /** the memory file as it was left: any write changes at least one of these, and who writes cannot set `ctimeMs` back */
   readonly memory: FileStamp;
+  /** the file of translated code as it was left, or why there is none */
+  readonly code: FileStamp | { readonly why: string };
   /** SHA-256 of the smaller files, hex */
   readonly stateSha256: string;
   readonly diskSha256: string;
@@ -31,6 +33,33 @@ export function stampOf(path: string): FileStamp {
   return { size, inode: ino, mtimeMs, ctimeMs };
 }
 
+/** Whether a file is as it was. Pure. */
+export function isSame(was: FileStamp | undefined, is: FileStamp): boolean {
+  return (
+    was?.size === is.size &&
+    was.inode === is.inode &&
+    was.mtimeMs === is.mtimeMs &&
+    was.ctimeMs === is.ctimeMs
+  );
+}
+
+/** A file of translated code that may be used, or why there is none. */
+export type KeptCode = { readonly path: string } | { readonly why: string };
+
+/**
+ * Looks whether a file of translated code is what was left there. One that is not is left alone, and the machine goes on without: it is
+ * only slower.
+ */
+export function keptCode(path: string, was: FileStamp | { readonly why: string } | undefined): KeptCode {
+  if (was === undefined) return { why: "none were kept" };
+  if ("why" in was) return was;
+  try {
+    return isSame(was, stampOf(path)) ? { path } : { why: "their file was changed or moved" };
+  } catch (error) {
+    return { why: (error as Error).message };
+  }
+}
+
 /** SHA-256 of a small file, hex. */
 export function hashOf(content: Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
@@ -44,23 +73,15 @@ export function hashOf(content: Uint8Array): string {
 export function checkTemplate(
   files: TemplateFiles,
   key: string,
-): { readonly state: Buffer } | { readonly damage: string } {
+): { readonly state: Buffer; readonly code: KeptCode } | { readonly damage: string } {
   try {
     const manifest = JSON.parse(readFileSync(files.manifest, "utf8")) as Partial<TemplateManifest>;
     if (manifest.key !== key) return { damage: "its manifest is of another" };
-    const is = stampOf(files.memory);
-    const was = manifest.memory;
-    if (
-      was?.size !== is.size ||
-      was.inode !== is.inode ||
-      was.mtimeMs !== is.mtimeMs ||
-      was.ctimeMs !== is.ctimeMs
-    )
-      return { damage: "its memory was changed or moved" };
+    if (!isSame(manifest.memory, stampOf(files.memory))) return { damage: "its memory was changed or moved" };
     const state = readFileSync(files.state);
     if (hashOf(state) !== manifest.stateSha256) return { damage: "the state of its devices was changed" };
     if (hashOf(readFileSync(files.disk)) !== manifest.diskSha256) return { damage: "its disk was changed" };
-    return { state };
+    return { state, code: keptCode(files.code, manifest.code) };
   } catch (error) {
     return { damage: (error as Error).message };
   }

@@ -1,5 +1,6 @@
 import { chmodSync, closeSync, fdatasyncSync, openSync } from "node:fs";
 import { join } from "node:path";
+import type { KeptCode } from "./manifest.ts";
 
 /** A machine's memory that others go on from. */
 export interface SavedMemory {
@@ -7,6 +8,8 @@ export interface SavedMemory {
   readonly memory: string;
   /** of its CPUs and devices: the VMM's words */
   readonly state: Uint8Array;
+  /** what it had translated */
+  readonly code: KeptCode;
 }
 
 /** The files of a machine that was saved, in a directory of their own. */
@@ -17,6 +20,8 @@ export interface SavedFiles {
   /** absent for a disk alone */
   readonly memory: string;
   readonly state: string;
+  /** what it had translated, if that was kept: of this machine alone, it is never handed on */
+  readonly code: string;
   /** its own writable disk, as it is, sparse */
   readonly disk: string;
   /** which blocks of memory and disk are its own, where they are a difference (layers.ts) */
@@ -31,6 +36,7 @@ export function savedFiles(dir: string): SavedFiles {
     manifest: join(dir, "manifest.json"),
     memory: join(dir, "memory"),
     state: join(dir, "state"),
+    code: join(dir, "code"),
     disk: join(dir, "disk"),
     memoryMap: join(dir, "memory.map"),
     diskMap: join(dir, "disk.map"),

@@ -28,6 +28,8 @@ export interface SnapshotManifest {
   /** absent for a disk alone */
   readonly memory?: {
     readonly file: FileStamp;
+    /** the file of translated code, or why there is none; absent from before there were any */
+    readonly code?: FileStamp | { readonly why: string };
     /** SHA-256 of the state of its devices, hex */
     readonly stateSha256: string;
     /** SHA-256 of the map of its memory's own pages, hex; absent: the memory is whole */

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
-import { type FileStamp, hashOf, stampOf } from "./manifest.ts";
-import { type SavedFiles, savedFiles, snapshotsDir } from "./saved.ts";
+import { hashOf, isSame, keptCode, stampOf } from "./manifest.ts";
+import { type SavedFiles, type SavedMemory, savedFiles, snapshotsDir } from "./saved.ts";
 import { DIFFERENCE_FORMAT, SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";
 
 /** Where a home's snapshots are. */
@@ -75,10 +75,10 @@ export function listSnapshots(dirs: SnapshotDirs): Snapshot[] {
 
 /**
  * Looks whether a snapshot's files are what was saved. The large ones are not read: that would take longer than to start from them.
- * @returns the state of its devices; undefined for a disk alone
+ * @returns its memory; undefined for a disk alone
  * @throws SmolVMError SNAPSHOT_INVALID
  */
-export function checkSnapshot({ manifest, files }: Snapshot): Buffer | undefined {
+export function checkSnapshot({ manifest, files }: Snapshot): SavedMemory | undefined {
   const { name, memory, disk } = manifest;
   try {
     if (!isSame(disk, stampOf(files.disk))) throw damaged(name, "its disk was changed or moved");
@@ -88,7 +88,7 @@ export function checkSnapshot({ manifest, files }: Snapshot): Buffer | undefined
     if (!isSame(memory.file, stampOf(files.memory))) throw damaged(name, "its memory was changed or moved");
     const state = readFileSync(files.state);
     if (hashOf(state) !== memory.stateSha256) throw damaged(name, "the state of its devices was changed");
-    return state;
+    return { memory: files.memory, state, code: keptCode(files.code, memory.code) };
   } catch (error) {
     if (error instanceof SmolVMError) throw error;
     throw damaged(name, (error as Error).message, error);
@@ -146,15 +146,9 @@ export function setAside(dirs: SnapshotDirs, name: string, remover: string): str
 
 /** What its files take of the disk, in bytes: they are sparse. */
 export function diskBytesOf({ files }: Snapshot): number {
-  return [files.memory, files.state, files.disk, files.memoryMap, files.diskMap].reduce(
+  return [files.memory, files.state, files.code, files.disk, files.memoryMap, files.diskMap].reduce(
     (sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512,
     0,
-  );
-}
-
-function isSame(was: FileStamp, is: FileStamp): boolean {
-  return (
-    was.size === is.size && was.inode === is.inode && was.mtimeMs === is.mtimeMs && was.ctimeMs === is.ctimeMs
   );
 }
 

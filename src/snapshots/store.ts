@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { type TemplateDirs, type TemplateFiles, templateLayout } from "./layout.ts";
-import { checkTemplate } from "./manifest.ts";
+import { checkTemplate, type KeptCode } from "./manifest.ts";
 
 /** A template that is whole. */
 export interface Template {
@@ -9,6 +9,8 @@ export interface Template {
   readonly files: TemplateFiles;
   /** of the machine's CPUs and devices */
   readonly state: Buffer;
+  /** what it had translated */
+  readonly code: KeptCode;
 }
 
 /** What templates may take of the disk altogether, in bytes; the one that is made last may always stay. */
@@ -24,7 +26,7 @@ export function findTemplate(dirs: TemplateDirs, key: string): Template | { read
     return { why: `it was damaged (${checked.damage}) and is removed` };
   }
   markUsed(files);
-  return { key, files, state: checked.state };
+  return { key, files, ...checked };
 }
 
 /** The directory's time is when it was last used: those that were not for longest go first. */
@@ -65,8 +67,9 @@ export function listTemplates(dirs: TemplateDirs): StoredTemplate[] {
   const keys = existsSync(root) ? readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name)) : [];
   return keys.flatMap((key) => {
     try {
-      const { dir, memory, state, disk } = template(key);
-      const diskBytes = [memory, state, disk].reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
+      const { dir, memory, state, code, disk } = template(key);
+      const files = [memory, state, disk, ...(existsSync(code) ? [code] : [])];
+      const diskBytes = files.reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
       return [{ key, diskBytes, usedAt: statSync(dir).mtimeMs }];
     } catch {
       return []; // it is being removed

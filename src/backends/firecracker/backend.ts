@@ -80,7 +80,7 @@ async function launchFirecracker(
     rmSync(statePath(files), { force: true });
   }
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
-  return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
+  return { vmm: { ...vmm, monitor }, exited, scopeRefusal, untranslated: undefined };
 }
 
 /** Firecracker in what is put around it: in its jailer, or directly. */

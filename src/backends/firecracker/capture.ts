@@ -43,7 +43,7 @@ export async function captureFirecracker(
     const pages = await standingStill(client, whileStill, deadline);
     const stoppedMs = monotonicMs() - stoppedAt;
     if (saving === undefined) await copySparse(files.scratch, memory, deadline, { makeHoles: true });
-    return { state: readState(state), pages, stoppedMs };
+    return { state: readState(state), pages, stoppedMs, untranslated: "Firecracker translates nothing" };
   } catch (error) {
     await saving?.cancel();
     throw error;

@@ -12,7 +12,7 @@ import { systemFiles } from "../../isolation/system-files.ts";
 import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
-import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
+import type { Backend, GuestMemory, LaunchedMachine, LaunchOptions, RestoredMemory } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";
 import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
@@ -31,14 +31,19 @@ export function qemuBackend(host: BackendHost): Backend {
   return {
     name: "qemu",
     features: BACKEND_FEATURES.qemu,
-    program: (spec) => locateQemu(spec.arch, host.env),
+    program: (spec) => locateQemu(spec.arch, host, spec),
     shape: machineShape,
     launch: (spec, files, options) => launchQemu(spec, files, options, host),
     quit: (files, deadline) => withControl(files, deadline, (client) => client.quit(deadline)),
-    endWithState: (files, deadline) =>
+    endWithState: (files, translations, deadline) =>
       withControl(files, deadline, async (client) => {
         const { endWithState } = await import("./migration.ts");
-        return endWithState(client, files, deadline);
+        return endWithState(client, files, translations, deadline);
+      }),
+    forgetTranslations: (files, deadline) =>
+      withControl(files, deadline, async (client) => {
+        const { forgetAll } = await import("./migration.ts");
+        return forgetAll(client, deadline);
       }),
     capture: (files, capture, deadline) =>
       withControl(files, deadline, async (client) => {
@@ -82,7 +87,7 @@ async function launchQemu(
   options: LaunchOptions,
   host: BackendHost,
 ): Promise<LaunchedMachine> {
-  const program = locateQemu(spec.arch, host.env);
+  const program = locateQemu(spec.arch, host, spec);
   if (program === undefined) throw qemuMissing(spec.arch, host.env);
   const [probe, khz] = await Promise.all([
     probeQemu(program, host.cacheDir),
@@ -103,7 +108,11 @@ async function launchQemu(
   const launched = await launchProgram({
     ...enclose(
       options.enclosure,
-      () => withPreloads(withMemory(viewOf(spec, files, program, options), facts.memory), preloads),
+      () =>
+        withPreloads(
+          withMemory(viewOf(spec, files, program, options), facts.memory, codeOf(options.memory)),
+          preloads,
+        ),
       argv,
     ),
     env: options.enclosure.bubblewrap === undefined ? preloadEnv(preloads) : undefined,
@@ -115,22 +124,38 @@ async function launchQemu(
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });
-  if (options.memory?.kind === "restored")
-    await goOn(files, options.memory.state, launched, options.deadline);
+  const untranslated =
+    options.memory?.kind === "restored"
+      ? await goOn(files, options.memory, launched, options.deadline)
+      : undefined;
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
-  return { vmm: { ...vmm, monitor }, exited, scopeRefusal };
+  const translates = spec.accelerator === "tcg";
+  return {
+    vmm: { ...vmm, monitor },
+    exited,
+    scopeRefusal,
+    untranslated: translates ? untranslated : undefined,
+  };
+}
+
+/** The file with translations that a machine is to see. */
+function codeOf(memory: GuestMemory | undefined): string | undefined {
+  return memory?.kind === "restored" && "path" in memory.translations ? memory.translations.path : undefined;
 }
 
 /** How long a QEMU whose socket was closed may take to end. */
 const LAST_WORDS_MS = 1_000;
 
-/** Gives a machine the state that it waits for; one that does not take it says why itself, and ends. */
+/**
+ * Gives a machine the state that it waits for; one that does not take it says why itself, and ends.
+ * @returns why it does not use the translations, if it does not
+ */
 async function goOn(
   files: VmFiles,
-  state: Uint8Array,
+  memory: RestoredMemory,
   launched: LaunchedProgram,
   deadline: Deadline,
-): Promise<void> {
+): Promise<string | undefined> {
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
   const startedAt = monotonicMs();
   const ended = launched.exited.then((exit) => {
@@ -138,12 +163,12 @@ async function goOn(
   });
   ended.catch(() => {}); // it ends some day; only while it is restored that is a failure
   // Of one that ends, its last words say why, not that its socket is gone.
-  const resumed = resumeFromState(files, state, deadline).catch(async (error) => {
+  const resumed = resumeFromState(files, memory, deadline).catch(async (error) => {
     await Promise.race([ended, deadline.sleep(LAST_WORDS_MS)]);
     throw error;
   });
   try {
-    await Promise.race([resumed, ended]);
+    return await Promise.race([resumed, ended]);
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;

@@ -33,10 +33,17 @@ export function readOnlyPreload(memory: MemoryFile | undefined): Preload | undef
   return { library, env: { SMOLVM_READONLY_MEMORY: memory.path } };
 }
 
-/** What a QEMU sees of the host, with the file of its memory: to be read alone, unless it is recorded. */
-export function withMemory(view: HostView, memory: MemoryFile | undefined): HostView {
+/**
+ * What a QEMU sees of the host, with the file of its memory: to be read alone, unless it is recorded.
+ * @param code the file with what the recorded machine had translated
+ */
+export function withMemory(
+  view: HostView,
+  memory: MemoryFile | undefined,
+  code: string | undefined,
+): HostView {
   if (memory === undefined) return view;
-  return memory.kind === "recorded"
-    ? { ...view, writable: [...view.writable, memory.path] }
-    : { ...view, readOnly: [...view.readOnly, memory.path] };
+  if (memory.kind === "recorded") return { ...view, writable: [...view.writable, memory.path] };
+  const files = code === undefined ? [memory.path] : [memory.path, code];
+  return { ...view, readOnly: [...view.readOnly, ...files] };
 }

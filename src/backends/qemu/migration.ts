@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -5,10 +6,11 @@ import type { VmFiles } from "../../host/files/filenames.ts";
 import { saveMemory } from "../../host/monitor/memory.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
-import type { Capture, Captured } from "../backend.ts";
+import type { Capture, Captured, RestoredMemory } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { readState, statePath } from "../state-file.ts";
 import { QmpClient } from "./qmp-client.ts";
+import { forgetTranslations, loadTranslations, saveTranslations } from "./translations.ts";
 
 /** How long a machine that was stopped may take to go on, whatever became of what it was stopped for. */
 const GO_ON_MS = 10_000;
@@ -17,11 +19,35 @@ const GO_ON_MS = 10_000;
  * Stops a machine whose memory is a file, for good, and takes the state of its CPUs and devices.
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
  */
-export async function endWithState(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<Buffer> {
+export async function endWithState(
+  client: QmpClient,
+  files: VmFiles,
+  translations: string,
+  deadline: Deadline,
+): Promise<Pick<Captured, "state" | "untranslated">> {
   await client.execute("stop", undefined, deadline);
   const state = await saveState(client, files, deadline);
+  const code = await saveTranslations(client, files, keyOf(state), deadline);
   await client.quit(deadline);
-  return state;
+  return { state, untranslated: code.take(translations) };
+}
+
+/** Translations go with this state, and no other. */
+function keyOf(state: Uint8Array): string {
+  return createHash("sha256").update(state).digest("hex");
+}
+
+/**
+ * Has a machine that runs forget what it has translated; it stands still for a moment: QEMU would take it away from under a processor that runs.
+ * @returns why translations cannot be kept; undefined: they can
+ */
+export async function forgetAll(client: QmpClient, deadline: Deadline): Promise<string | undefined> {
+  await client.execute("stop", undefined, deadline);
+  try {
+    return await forgetTranslations(client, deadline);
+  } finally {
+    await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
+  }
 }
 
 /**
@@ -31,7 +57,7 @@ export async function endWithState(client: QmpClient, files: VmFiles, deadline: 
 export async function captureRunning(
   client: QmpClient,
   files: VmFiles,
-  { arch, pid, memSizeMib, memory, whileStopped }: Capture,
+  { arch, pid, memSizeMib, memory, translations, whileStopped }: Capture,
   deadline: Deadline,
 ): Promise<Captured> {
   const address = await memoryAddress(client, arch, deadline);
@@ -40,13 +66,17 @@ export async function captureRunning(
     const stoppedAt = monotonicMs();
     await client.execute("stop", undefined, deadline);
     try {
-      const [pages, state] = await Promise.all([
+      const [pages, { state, code }] = await Promise.all([
         saving.finish(),
-        saveState(client, files, deadline),
+        saveState(client, files, deadline).then(async (state) => ({
+          state,
+          code: await saveTranslations(client, files, keyOf(state), deadline),
+        })),
         whileStopped(),
       ]);
       await client.execute("cont", undefined, deadline);
-      return { state, pages, stoppedMs: monotonicMs() - stoppedAt };
+      const stoppedMs = monotonicMs() - stoppedAt;
+      return { state, pages, stoppedMs, untranslated: code.take(translations) };
     } catch (error) {
       // Its owner must not lose it for what was to be made of it.
       await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
@@ -87,9 +117,14 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
 
 /**
  * Hands a QEMU that waits for it the state to go on from, and waits until it runs.
+ * @returns why it does not use what the recorded machine had translated; undefined: it does
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED; that QEMU does not take it shows in its end
  */
-export async function resumeFromState(files: VmFiles, state: Uint8Array, deadline: Deadline): Promise<void> {
+export async function resumeFromState(
+  files: VmFiles,
+  { state, translations }: RestoredMemory,
+  deadline: Deadline,
+): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
   const client = await QmpClient.over(await dialWhenThere(files.control, deadline), deadline);
   try {
@@ -99,7 +134,13 @@ export async function resumeFromState(files: VmFiles, state: Uint8Array, deadlin
         if (name === "RESUME") resolve();
       });
     });
-    await client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline);
+    // Answered in their order; it looks at the translations first, and takes them when it runs.
+    const [untranslated] = await Promise.all([
+      "why" in translations
+        ? translations.why
+        : loadTranslations(client, translations.path, keyOf(state), deadline),
+      client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline),
+    ]);
     const socket = await dialWhenThere(path, deadline);
     await deadline.race(
       new Promise<void>((resolve, reject) => {
@@ -110,6 +151,7 @@ export async function resumeFromState(files: VmFiles, state: Uint8Array, deadlin
       }),
     );
     await deadline.race(Promise.race([runs, client.lost]));
+    return untranslated;
   } finally {
     client.close();
   }

@@ -301,6 +301,26 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./setup.ts")).setup,
       },
       {
+        name: "qemu build",
+        summary: "Build the small QEMU that starts fast",
+        load: async () => (await import("./qemu-build.ts")).qemuBuild,
+      },
+      {
+        name: "qemu ls",
+        summary: "List the QEMUs that were built",
+        load: async () => (await import("./qemu-ls.ts")).qemuLs,
+      },
+      {
+        name: "qemu use",
+        summary: "Choose the QEMU that sandboxes run on",
+        load: async () => (await import("./qemu-use.ts")).qemuUse,
+      },
+      {
+        name: "qemu rm",
+        summary: "Remove QEMUs",
+        load: async () => (await import("./qemu-rm.ts")).qemuRm,
+      },
+      {
         name: "gc",
         summary: "Clear up what processes that died have left behind",
         load: async () => (await import("./gc.ts")).gc,

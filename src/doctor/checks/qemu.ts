@@ -1,4 +1,4 @@
-import { locateQemu, qemuMissing } from "../../backends/qemu/locate.ts";
+import { locateQemu, type QemuOrigin, qemuMissing } from "../../backends/qemu/locate.ts";
 import { qemuProgram } from "../../backends/qemu/probe.ts";
 import { isSmolVMError } from "../../errors.ts";
 import { findProgram } from "../../host/process/find-program.ts";
@@ -11,8 +11,16 @@ const QEMU_MIN = "6.2";
 /** On Arm hosts, emulation crashes before this one. */
 const QEMU_MIN_ARM_TCG = "9.0.4";
 
+/** Why it is this one that serves. */
+const ORIGINS: Readonly<Record<QemuOrigin, string>> = {
+  named: ", named by SMOLVM_QEMU",
+  built: ", built here: smolvm qemu ls",
+  installed: ", from the npm package smolvm-qemu-x64",
+  distribution: "",
+};
+
 /** QEMU for the guests' architecture, its version and its seccomp filter. */
-export const qemuBinary: Check = ({ arch, env, hostArch, accelerator, backend, platform, qemu }) => {
+export const qemuBinary: Check = ({ arch, env, hostArch, accelerator, backend, paths, platform, qemu }) => {
   const name = "QEMU binary";
   if (qemu === undefined) {
     const { message, hint } = qemuMissing(arch, env);
@@ -28,12 +36,13 @@ export const qemuBinary: Check = ({ arch, env, hostArch, accelerator, backend, p
       : fail(name, error.message, error.hint);
   }
   const { version, target, sandbox } = qemu.probe;
-  const detail = `${path} (${version})`;
+  const detail = `${path} (${version}${ORIGINS[qemu.origin]})`;
   if (target !== arch) {
     return fail(name, `${detail} runs ${target} guests`, `Point SMOLVM_QEMU to ${qemuProgram(arch)}.`);
   }
   const newer =
-    env.qemu === undefined || locateQemu(arch, { ...env, qemu: undefined }) === undefined
+    env.qemu === undefined ||
+    locateQemu(arch, { cacheDir: paths.cacheDir, env: { ...env, qemu: undefined } }) === undefined
       ? installHint(`qemu-${arch}`)
       : `Use the one that is installed: unset SMOLVM_QEMU`;
   if (isOlder(version, QEMU_MIN))

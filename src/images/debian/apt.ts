@@ -17,18 +17,31 @@ export function debianArch(arch: Arch): string {
   return DEBIAN_ARCH[arch];
 }
 
+/** What is taken of an archive. */
+export interface AptArchive {
+  /** default {@link DEBIAN_SUITE} */
+  readonly suite?: string | undefined;
+  /** source packages as well */
+  readonly withSources?: boolean | undefined;
+}
+
 /**
  * The lines of sources.list for a mirror: the release, its updates and its security updates. Pure.
  * @param mirror address of the archive, e.g. "http://mirror.example/debian"; security updates come from the same address with "-security"
  */
-export function aptSources(mirror: string): string[] {
+export function aptSources(
+  mirror: string,
+  { suite = DEBIAN_SUITE, withSources = false }: AptArchive = {},
+): string[] {
   const base = mirror.replace(/\/+$/, "");
   const signed = `[signed-by=${DEBIAN_KEYRING}]`;
-  return [
-    `deb ${signed} ${base} ${DEBIAN_SUITE} main`,
-    `deb ${signed} ${base} ${DEBIAN_SUITE}-updates main`,
-    `deb ${signed} ${base}-security ${DEBIAN_SUITE}-security main`,
+  const archives = [
+    `${base} ${suite} main`,
+    `${base} ${suite}-updates main`,
+    `${base}-security ${suite}-security main`,
   ];
+  const kinds = withSources ? ["deb", "deb-src"] : ["deb"];
+  return kinds.flatMap((kind) => archives.map((archive) => `${kind} ${signed} ${archive}`));
 }
 
 /**
@@ -79,7 +92,7 @@ export class Apt {
    */
   static async open(
     dir: string,
-    { arch, mirror, deadline }: { arch: Arch; mirror: string; deadline: Deadline },
+    { arch, mirror, deadline, ...archive }: { arch: Arch; mirror: string; deadline: Deadline } & AptArchive,
   ): Promise<Apt> {
     requireTools(["apt-get", "apt-cache", "dpkg-deb"]);
     await requireKeyring();
@@ -87,7 +100,7 @@ export class Apt {
       await mkdir(join(dir, part), { recursive: true });
     }
     await writeFile(join(dir, "state", "status"), "");
-    await writeFile(join(dir, "sources.list"), `${aptSources(mirror).join("\n")}\n`);
+    await writeFile(join(dir, "sources.list"), `${aptSources(mirror, archive).join("\n")}\n`);
     await writeFile(join(dir, "apt.conf"), aptConfig(dir, arch));
     const apt = new Apt(dir, deadline);
     // With "any", a list that cannot be had is a failure and not a warning.
@@ -125,6 +138,19 @@ export class Apt {
     const deb = (await readdir(into)).find((file) => file.endsWith(".deb"));
     if (deb === undefined) throw new SmolVMError("IMAGE_BUILD_FAILED", `apt downloaded no package '${name}'`);
     return join(into, deb);
+  }
+
+  /** Downloads the original tarball of a source package (checked as {@link download}) and returns its path. */
+  async downloadTarball(name: string, version?: string): Promise<string> {
+    const into = join(this.#dir, "download", `${name}-source`);
+    await mkdir(into, { recursive: true });
+    const wanted = version === undefined ? name : `${name}=${version}`;
+    const options = ["-q", "--download-only", "--tar-only", "--only-source"];
+    await this.#run("apt-get", ["source", ...options, "--", wanted], into);
+    const tarball = (await readdir(into)).find((file) => /\.orig\.tar\.\w+$/.test(file));
+    if (tarball === undefined)
+      throw new SmolVMError("IMAGE_BUILD_FAILED", `apt downloaded no source of '${name}'`);
+    return join(into, tarball);
   }
 
   /**

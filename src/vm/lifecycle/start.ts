@@ -222,10 +222,12 @@ async function launch(
     enclosure: made.enclosure,
     memory: guestMemory(
       forTemplate?.recordTo,
-      saved ?? (template && { memory: template.files.memory, state: template.state }),
+      saved ?? (template && { memory: template.files.memory, state: template.state, code: template.code }),
     ),
   });
   failpoint("before vmm");
+  if (launched.untranslated !== undefined)
+    onProgress?.({ stage: "template", message: `without kept translations: ${launched.untranslated}` });
   home.store.vms.setVmm(record.id, launched.vmm);
   const lease = firstLease(home, record);
   onProgress?.({ stage: "boot", message: "waiting for the guest" });
@@ -263,7 +265,7 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
 
 function guestMemory(recordTo: string | undefined, saved: SavedMemory | undefined): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
-  return saved && { kind: "restored", path: saved.memory, state: saved.state };
+  return saved && { kind: "restored", path: saved.memory, state: saved.state, translations: saved.code };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */

@@ -26,6 +26,8 @@ export interface CaptureResult {
   /** pages of 4 KiB that it had to itself */
   readonly pages: number;
   readonly state: Buffer;
+  /** why what it had translated was not kept; undefined: it was */
+  readonly untranslated: string | undefined;
 }
 
 /** @throws SmolVMError NOT_SUPPORTED for a sandbox whose memory, or disks, nothing can go on with */
@@ -91,13 +93,14 @@ async function captureHeld(
   try {
     await hold(session, { ...deadline.limits, suspend: captureEndsSessions });
     failpoint("after hold");
-    const { state, pages, stoppedMs } = await backend.capture!(
+    const { state, pages, stoppedMs, untranslated } = await backend.capture!(
       files,
       {
         arch: machine.arch,
         pid: record.vmm!.pid,
         memSizeMib: machine.memSizeMib,
         memory: to.memory,
+        translations: to.code,
         whileStopped: () => {
           failpoint("while stopped");
           return copySparse(files.upper, to.disk, deadline);
@@ -107,7 +110,7 @@ async function captureHeld(
     );
     failpoint("after capture");
     writeFileSync(to.state, state, { mode: 0o600 });
-    return { state, pages, stoppedMs };
+    return { state, pages, stoppedMs, untranslated };
   } catch (error) {
     failure = error;
     throw error;

@@ -31,11 +31,14 @@ export async function forkVm(
     const { spec, saved } = await withLock(home, parent.id, deadline, async (record) => {
       if (!record) throw deletedError(parent);
       requireUp(record);
-      const { state } = await captureMachine(home, record, work, deadline);
-      const memory: SavedMemory = { memory: work.memory, state };
+      const { state, untranslated } = await captureMachine(home, record, work, deadline);
+      const code = untranslated === undefined ? { path: work.code } : { why: untranslated };
+      const memory: SavedMemory = { memory: work.memory, state, code };
       return { spec: record.spec, saved: memory };
     });
-    chmodSync(work.memory, 0o444); // it is mapped by all of them, whatever uid theirs is
+    // It is mapped by all of them, whatever uid theirs is.
+    for (const path of [work.memory, ...("path" in saved.code ? [saved.code.path] : [])])
+      chmodSync(path, 0o444);
     const source = { spec, disk: [{ path: work.disk }], origin: `fork of ${parent.name}` };
     return await concurrently(children.length, availableParallelism(), async (index) => {
       const child = children[index]!;

@@ -26,7 +26,7 @@ export async function restoreSnapshot(
   deadline: Deadline,
 ): Promise<Started> {
   const snapshot = findSnapshot(home.paths, name);
-  const { layers, state } = checkLayers(home.paths, snapshot);
+  const { layers, own: kept } = checkLayers(home.paths, snapshot);
   const { spec } = snapshot.manifest;
   const source = {
     spec,
@@ -38,14 +38,14 @@ export async function restoreSnapshot(
     await makeFrom(home, source, vm, own, deadline);
     return await startNewVm(home, vm, deadline, { saved });
   };
-  if (diskOnly || state === undefined) return await start(undefined);
+  if (diskOnly || kept === undefined) return await start(undefined);
   requireCompatible(home, snapshot);
   const memory = pathsOf(layers, "memory");
-  if (memory.length === 1) return await start({ memory: memory[0]!.path, state });
+  if (memory.length === 1) return await start({ ...kept, memory: memory[0]!.path });
   return await withWorkDir(home, async (work) => {
     await joinLayers(memory, work.memory, deadline);
     chmodSync(work.memory, 0o444); // whatever uid the machine has
-    return await start({ memory: work.memory, state });
+    return await start({ ...kept, memory: work.memory });
     // What it maps is its own until it ends, also when its name is gone.
   });
 }

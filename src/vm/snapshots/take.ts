@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Captured } from "../../backends/backend.ts";
 import { invalidOption } from "../../config/checks.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hashOf, stampOf } from "../../snapshots/manifest.ts";
@@ -54,7 +55,9 @@ export async function takeSnapshot(
       ...(difference?.disk ? [work.diskMap] : []),
       ...(difference?.memory ? [work.memoryMap] : []),
     ];
-    settleFiles([work.disk, ...(memory === undefined ? [] : [work.memory, work.state]), ...maps]);
+    const { untranslated, ...known } = memory ?? {};
+    const code = memory !== undefined && untranslated === undefined ? [work.code] : [];
+    settleFiles([work.disk, ...(memory === undefined ? [] : [work.memory, work.state]), ...code, ...maps]);
     deadline.check();
     return keep({
       format: difference === undefined ? SNAPSHOT_FORMAT : DIFFERENCE_FORMAT,
@@ -70,8 +73,9 @@ export async function takeSnapshot(
         ? {}
         : {
             memory: {
-              ...memory,
+              ...(known as Omit<TakenMemory, "untranslated">),
               file: stampOf(work.memory),
+              code: untranslated === undefined ? stampOf(work.code) : { why: untranslated },
               ...(difference?.memory ? { mapSha256: hashOf(readFileSync(work.memoryMap)) } : {}),
             },
           }),
@@ -80,7 +84,8 @@ export async function takeSnapshot(
 }
 
 /** What is known of a memory before its file is as it is kept. */
-type TakenMemory = Omit<NonNullable<SnapshotManifest["memory"]>, "file" | "mapSha256">;
+type TakenMemory = Omit<NonNullable<SnapshotManifest["memory"]>, "file" | "code" | "mapSha256"> &
+  Pick<Captured, "untranslated">;
 
 async function takeAll(
   home: Home,
@@ -99,8 +104,8 @@ async function takeAll(
     );
   }
   const facts = machineFacts(home.paths, record.spec);
-  const { state, stoppedMs } = await captureMachine(home, record, work, deadline);
-  return { stateSha256: hashOf(state), facts, stoppedMs };
+  const { state, stoppedMs, untranslated } = await captureMachine(home, record, work, deadline);
+  return { stateSha256: hashOf(state), facts, stoppedMs, untranslated };
 }
 
 async function takeDisk(home: Home, record: VmRecord, work: SavedFiles, deadline: Deadline): Promise<void> {

@@ -13,8 +13,8 @@ import {
 import { join } from "node:path";
 import { hold, sync } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
-import type { AgentSession } from "../../agent/session/session.ts";
-import type { Backend } from "../../backends/backend.ts";
+import { AgentSession } from "../../agent/session/session.ts";
+import type { Backend, Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
@@ -23,7 +23,7 @@ import { ensurePaths } from "../../host/files/paths.ts";
 import { compactDisk } from "../../images/disk/compact.ts";
 import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { acquireLock } from "../../images/store/build-lock.ts";
-import { templateFiles, templateLayout } from "../../snapshots/layout.ts";
+import { type TemplateFiles, templateFiles, templateLayout } from "../../snapshots/layout.ts";
 import { hashOf, stampOf, type TemplateManifest } from "../../snapshots/manifest.ts";
 import { settleFiles } from "../../snapshots/saved.ts";
 import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "../../snapshots/store.ts";
@@ -31,11 +31,12 @@ import { openStore } from "../../store/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { orNoSpace } from "../../util/no-space.ts";
-import { filesOf, type Home } from "../home.ts";
+import { endpointOf, filesOf, type Home } from "../home.ts";
 import { makeRecord } from "../lifecycle/create.ts";
+import { giveIdentity } from "../lifecycle/identity.ts";
 import { newId } from "../lifecycle/names.ts";
 import { removeVm } from "../lifecycle/remove.ts";
-import { startVm } from "../lifecycle/start.ts";
+import { type Started, startVm } from "../lifecycle/start.ts";
 import { recoverAll } from "../recovery/recover.ts";
 import { planTemplate, templateSpec } from "../templates/plan.ts";
 
@@ -142,25 +143,28 @@ async function record(
     if (started === undefined)
       throw new SmolVMError("INTERNAL", "a machine for a template was started by others");
     await warmUp(started.session, deadline);
-    await sync(started.session, deadline.limits);
-    await hold(started.session, deadline.limits);
-    await started.session.close();
-    const { state, disk } = await captureHeld(
+    const ready = await rehearse(home, started, deadline);
+    await sync(ready, deadline.limits);
+    await hold(ready, deadline.limits);
+    await ready.close();
+    const { state, disk, untranslated } = await captureHeld(
       backend,
       started.record,
       filesOf(home, id),
-      files.memory,
+      files,
       deadline,
     );
     writeFileSync(files.state, state, { mode: 0o600 });
     writeFileSync(files.disk, disk, { mode: 0o600 });
     settle(files.memory);
+    if (untranslated === undefined) settle(files.code);
     const manifest: TemplateManifest = {
       key,
       createdAt: Date.now(),
       image: like.image,
       vmm: backend.name,
       memory: stampOf(files.memory),
+      code: untranslated === undefined ? stampOf(files.code) : { why: untranslated },
       stateSha256: hashOf(state),
       diskSha256: hashOf(disk),
     };
@@ -182,21 +186,22 @@ async function captureHeld(
   backend: Backend,
   { vmm, spec: { machine } }: VmRecord,
   files: VmFiles,
-  memory: string,
+  to: TemplateFiles,
   deadline: Deadline,
-): Promise<{ readonly state: Buffer; readonly disk: Buffer }> {
+): Promise<Pick<Captured, "state" | "untranslated"> & { readonly disk: Buffer }> {
   if (backend.endWithState !== undefined) {
-    const state = await backend.endWithState(files, deadline);
-    return { state, disk: await compactDisk(files.upper, deadline) };
+    const ended = await backend.endWithState(files, to.code, deadline);
+    return { ...ended, disk: await compactDisk(files.upper, deadline) };
   }
   let disk!: Buffer;
   const whileStopped = async (): Promise<void> => {
     disk = await compactDisk(files.upper, deadline);
   };
   const { arch, memSizeMib } = machine;
-  const capture = { arch, pid: vmm!.pid, memSizeMib, memory, whileStopped };
-  const { state } = await backend.capture!(files, capture, deadline);
-  return { state, disk };
+  const kept = { memory: to.memory, translations: to.code };
+  const capture = { arch, pid: vmm!.pid, memSizeMib, ...kept, whileStopped };
+  const { state, untranslated } = await backend.capture!(files, capture, deadline);
+  return { state, disk, untranslated };
 }
 
 /** With the disk of its own for the one of the sandbox that it is like. */
@@ -215,6 +220,27 @@ async function warmUp(session: AgentSession, deadline: Deadline): Promise<void> 
       // An image without a shell: what there is to warm is warm.
     }
   }
+}
+
+/**
+ * Where translations are kept: has the machine go through all that a start from the template does, with nothing translated before, so
+ * that just this is kept of it.
+ * @returns the session to go on with
+ */
+async function rehearse(
+  home: Home,
+  { record, session, lease }: Started,
+  deadline: Deadline,
+): Promise<AgentSession> {
+  const backend = backendOf(record.spec.machine.backend);
+  const why = await backend.forgetTranslations?.(filesOf(home, record.id), deadline);
+  if (backend.forgetTranslations === undefined || why !== undefined) return session;
+  await hold(session, deadline.limits);
+  await session.close();
+  const again = await AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), { deadline });
+  await giveIdentity(again, record, { network: record.spec.guestNetwork, mounts: [] }, deadline);
+  await warmUp(again, deadline);
+  return again;
 }
 
 function makeEmpty(path: string, bytes: number): void {

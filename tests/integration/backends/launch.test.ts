@@ -182,7 +182,9 @@ describe("launching QEMU", () => {
 describe.each(["q35", "virt"] as const)("the machine %s", (machine) => {
   test("is accepted by QEMU with all its devices", async () => {
     const arch = machine === "virt" ? "aarch64" : "x86_64";
-    expect(locateQemu(arch, readEnvironment({ PATH: process.env.PATH }))).toBeDefined();
+    expect(
+      locateQemu(arch, { cacheDir: "/nonexistent", env: readEnvironment({ PATH: process.env.PATH }) }),
+    ).toBeDefined();
     const launched = await launch({ machine, arch });
     const client = await qmp();
     expect(await client.queryStatus(soon())).toBe("running");

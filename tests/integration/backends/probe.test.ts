@@ -27,7 +27,7 @@ const fake = (name: string, script: string): string => {
 
 describe("asking a QEMU what it is", () => {
   test("a real one says its version, machines, accelerators and seccomp filter", async () => {
-    const path = locateQemu("x86_64", environment({}))!;
+    const path = locateQemu("x86_64", { cacheDir, env: environment({}) })!;
     expect(await probeQemu(path, cacheDir)).toMatchObject({
       version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
       target: "x86_64",
@@ -38,7 +38,7 @@ describe("asking a QEMU what it is", () => {
   });
 
   test("the answer is kept for as long as the file stays the same", async () => {
-    const real = locateQemu("x86_64", environment({}))!;
+    const real = locateQemu("x86_64", { cacheDir, env: environment({}) })!;
     const count = join(dir, "count");
     const path = fake("counting", `echo x >> ${count}; exec ${real} "$@"`);
     const asked = (): number => readdirSync(dir).filter((name) => name === "count").length;
@@ -53,7 +53,7 @@ describe("asking a QEMU what it is", () => {
   });
 
   test("a damaged cache is as good as none", async () => {
-    const path = locateQemu("x86_64", environment({}))!;
+    const path = locateQemu("x86_64", { cacheDir, env: environment({}) })!;
     const other = join(dir, "other-cache");
     await probeQemu(path, other);
     for (const name of readdirSync(other)) writeFileSync(join(other, name), "{");
@@ -61,7 +61,7 @@ describe("asking a QEMU what it is", () => {
   });
 
   test("one built without seccomp is asked again without it", async () => {
-    const real = locateQemu("x86_64", environment({}))!;
+    const real = locateQemu("x86_64", { cacheDir, env: environment({}) })!;
     const path = fake(
       "no-seccomp",
       `case "$*" in *-sandbox*) echo 'seccomp support is disabled' >&2; exit 1;; esac; exec ${real} "$@"`,
@@ -123,7 +123,7 @@ describe("choosing a backend on this host", () => {
   });
 
   test("SMOLVM_QEMU may be a binary or the directory that holds it", async () => {
-    const real = locateQemu("x86_64", environment({}))!;
+    const real = locateQemu("x86_64", { cacheDir, env: environment({}) })!;
     const bin = join(dir, "bin");
     mkdirSync(bin);
     symlinkSync(real, join(bin, "qemu-system-x86_64"));
@@ -134,7 +134,7 @@ describe("choosing a backend on this host", () => {
   });
 
   test("a QEMU for other guests is refused by name", async () => {
-    const arm = locateQemu("aarch64", environment({}))!;
+    const arm = locateQemu("aarch64", { cacheDir, env: environment({}) })!;
     await expect(select("qemu", { SMOLVM_QEMU: arm })).rejects.toMatchObject({
       message: expect.stringContaining("runs aarch64 guests, not x86_64"),
     });

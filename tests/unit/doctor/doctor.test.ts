@@ -159,7 +159,7 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     ownKernel: true,
   };
   const probe = { sandbox: true } as QemuProbe;
-  const predicted = context({ qemu: { path: "/q", probe } });
+  const predicted = context({ qemu: { path: "/q", origin: "distribution", probe } });
   const statuses = (checks: CheckResult[]): string[] => checks.map(({ status }) => status);
 
   test("is good when it is the same", () => {

@@ -1,0 +1,100 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SmolVMError } from "../../errors.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { QmpClient } from "./qmp-client.ts";
+
+/**
+ * Most bytes of translated code that are kept. After a flush and a start there are some 16 MiB, Python adds as much; more than this takes
+ * longer to write than a machine should stand still for.
+ */
+const CODE_MAX_BYTES = 64 << 20;
+/** The file with its lists: some bytes per block more. */
+const FILE_MAX_BYTES = 2 * CODE_MAX_BYTES;
+
+/** Where they come out: the one directory that QEMU can write to. */
+const outPath = ({ runtimeDir }: VmFiles): string => join(runtimeDir, "translations");
+
+/**
+ * Has a machine that is stopped forget what it has translated so far, so that only what is used from now on is kept. Nothing that fails
+ * here is a failure: it stays slow.
+ * @returns why this machine's translations cannot be kept; undefined: they can
+ */
+export async function forgetTranslations(client: QmpClient, deadline: Deadline): Promise<string | undefined> {
+  return await whyNot(deadline, () => client.execute("translations-flush", undefined, deadline));
+}
+
+/**
+ * Writes what a machine that is stopped has translated into a file that is not there yet.
+ * @param key what it is that goes on with it: {@link loadTranslations} takes the same only
+ */
+export async function saveTranslations(
+  client: QmpClient,
+  files: VmFiles,
+  key: string,
+  deadline: Deadline,
+): Promise<SavedCode> {
+  const filename = outPath(files);
+  rmSync(filename, { force: true });
+  const why = await whyNot(deadline, () =>
+    client.execute("translations-save", { filename, key, max: CODE_MAX_BYTES }, deadline),
+  );
+  return { take: (to) => why ?? takeFile(filename, to) };
+}
+
+/** What was saved of a machine, which may go on before it is taken. */
+export interface SavedCode {
+  /**
+   * Moves it to where it is kept.
+   * @returns why there is no such file; undefined: there is
+   */
+  readonly take: (to: string) => string | undefined;
+}
+
+/**
+ * Has a machine that waits for its state use such a file, from when it runs.
+ * @returns why it does not; undefined: it does
+ */
+export async function loadTranslations(
+  client: QmpClient,
+  filename: string,
+  key: string,
+  deadline: Deadline,
+): Promise<string | undefined> {
+  return await whyNot(deadline, () => client.execute("translations-load", { filename, key }, deadline));
+}
+
+/** What QEMU wrote; it has the directory to write in, so that what is there may be anything. */
+function takeFile(from: string, to: string): string | undefined {
+  try {
+    const file = openSync(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const about = fstatSync(file);
+      if (!about.isFile() || about.size > FILE_MAX_BYTES)
+        return `QEMU wrote ${about.size} bytes, which are none`;
+      writeFileSync(to, readFileSync(file), { mode: 0o600, flag: "wx" });
+      return undefined;
+    } finally {
+      closeSync(file);
+      rmSync(from, { force: true });
+    }
+  } catch (error) {
+    rmSync(to, { force: true }); // half of it
+    return (error as Error).message;
+  }
+}
+
+/** QEMU's reason to refuse; any other failure is one. */
+async function whyNot(deadline: Deadline, act: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await act();
+    return undefined;
+  } catch (error) {
+    deadline.check();
+    if (!(error instanceof SmolVMError) || typeof error.details.class !== "string") throw error;
+    return error.details.class === "CommandNotFound"
+      ? "this QEMU keeps none (smolvm qemu build makes one that does)"
+      : error.message.split(": ").slice(1).join(": ") || error.message;
+  }
+}
