@@ -81,6 +81,16 @@ describe("sandboxes from a template", () => {
     }
   });
 
+  test("have a restricted network where they were made with one, and none where they were not", async () => {
+    const network = { mode: "restricted", allow: ["good.test"] } as const;
+    const [closed, door] = [await SmolVM.create(options()), await SmolVM.create(options({ network }))];
+    const look = "cat /etc/resolv.conf; ip -o address show dev lo; ip rule";
+    expect((await closed.run(look)).stdout).not.toContain("198.18.0.1");
+    expect((await door.run(look)).stdout).toMatch(/nameserver 198\.18\.0\.1[^]*inet 198\.18\.0\.1[^]*lookup 5318/);
+    for (const vm of [closed, door]) expect((await vm.info()).startedFrom).toBe("template");
+    expect((await door.run("getent ahostsv4 good.test | head -1")).stdout).toContain("198.18.0.2");
+  });
+
   test("have a disk of their own, which stays when they are stopped and is booted from then", async () => {
     const vm = await SmolVM.create(options({ env: { WORD: "mine" } }));
     const other = await SmolVM.create(options());
