@@ -10,6 +10,7 @@ import { load } from "./load.ts";
 import { memory } from "./memory.ts";
 import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
+import { restricted } from "./restricted.ts";
 import { smallFiles } from "./small-files.ts";
 import { fromTemplate } from "./template.ts";
 import { throughput } from "./throughput.ts";
@@ -34,5 +35,6 @@ export const ROWS: Readonly<
   "11": { what: "sandboxes per second", measure: rate },
   "12": { what: "small files", measure: smallFiles },
   "14": { what: "many at once", measure: density },
+  "15": { what: "a restricted network", measure: restricted },
   "13": { what: "a command beside loads", measure: load },
 };

@@ -14,8 +14,11 @@ export interface LeavingConnection {
   /** the address, where it does not */
   readonly address: IpAddress | undefined;
   readonly port: number;
-  /** takes it up: what the guest's program sends and gets */
-  accept(): Promise<Duplex>;
+  /**
+   * takes it up: what the guest's program sends and gets
+   * @param window how much it may send ahead, in bytes
+   */
+  accept(window: number): Promise<Duplex>;
   /** has the guest's program see it reset */
   refuse(): void;
 }
@@ -36,6 +39,11 @@ const MAX_OPEN = 256;
 const MAX_WAITING = 512;
 /** As much of what is no name is told, in characters. */
 const MAX_SHOWN = 256;
+/** How much a guest may send ahead on a connection, in bytes: all of it is this process's to keep while a server takes its time. */
+const WINDOW: number = 128 * 1024;
+/** The same for the first connections, so that few are fast. */
+const WIDE_WINDOW: number = 1024 * 1024;
+const MAX_WIDE = 32;
 /** How long one address may take to answer, in ms. */
 const DIAL_MS = 10_000;
 
@@ -48,6 +56,7 @@ interface Live {
   guest?: Duplex;
   /** it was asked for, and if it does not come, there is nothing left to refuse */
   taken: boolean;
+  wide: boolean;
   socket?: Socket;
   over: boolean;
 }
@@ -107,7 +116,7 @@ export class Broker {
   }
 
   async #serve(wish: LeavingConnection): Promise<void> {
-    const live: Live = { wish, name: nameOf(wish), taken: false, over: false };
+    const live: Live = { wish, name: nameOf(wish), taken: false, wide: false, over: false };
     this.#live.add(live);
     try {
       await this.#connect(live);
@@ -172,7 +181,8 @@ export class Broker {
 
   async #accept(live: Live): Promise<Duplex> {
     live.taken = true;
-    const guest = await live.wish.accept();
+    live.wide = [...this.#live].filter(({ wide }) => wide).length < MAX_WIDE;
+    const guest = await live.wish.accept(live.wide ? WIDE_WINDOW : WINDOW);
     live.guest = guest;
     guest.on("error", () => this.#cut(live)); // its program has reset it
     guest.once("close", () => this.#maybeOver(live));

@@ -11,6 +11,7 @@ import {
   serve,
   type TestServer,
 } from "../helpers/small-internet.ts";
+import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
 useTempHome();
@@ -202,12 +203,23 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
       "x",
     ]);
     await until("it is connected", () => held.open.size === 1);
+    // Who connects all the time has the broker read the new rules before it looks at the old connections.
+    const busy = vm.run(
+      `timeout 4 bash -c 'while :; do (exec 3<>/dev/tcp/good.test/${echo.port}) 2>/dev/null; done'; true`,
+    );
+    await until(
+      "it connects",
+      async () => (await events()).filter(({ port }) => port === echo.port).length > 20,
+    );
     const changedAt = performance.now();
     await vm.network.set({ allow: [here] });
+    await until("the old connection is cut", () => held.open.size === 0);
+    const tookMs = performance.now() - changedAt;
+    await busy;
     expect(await client("good.test", held.port, "hello")).toBe("reset");
     const { stdout } = await running;
     expect(stdout).toContain("reset");
-    expect(performance.now() - changedAt).toBeLessThan(20_000);
+    expect(tookMs).toBeLessThan(scaled(1_000));
     expect((await events()).filter(({ reason }) => reason === "rules-changed")).toMatchObject([
       { decision: "closed", name: "good.test", port: held.port },
     ]);

@@ -23,7 +23,8 @@ export interface DoorKnock {
   /** that address: 4 or 16 octets; undefined where there is a name */
   readonly address: Uint8Array | undefined;
   readonly port: number;
-  accept(): Promise<Duplex>;
+  /** @param window how much the guest may send ahead, in bytes */
+  accept(window: number): Promise<Duplex>;
   /** has the guest's program see it reset */
   refuse(): void;
 }
@@ -110,7 +111,8 @@ function knockOf(session: AgentSession, told: DoorConnection): DoorKnock | undef
     name,
     address,
     port,
-    accept: () => takeUp(session, connection, Deadline.within(ACCEPT_MS, "taking up a connection")),
+    accept: (window) =>
+      takeUp(session, connection, window, Deadline.within(ACCEPT_MS, "taking up a connection")),
     refuse: () => {
       if (session.end !== undefined) return; // then the guest has reset it
       const open = encode(Open, { doorAccept: { connection }, window: WINDOW });

@@ -24,8 +24,6 @@ export type ForwardTarget =
     };
 
 const WINDOW = 1024 * 1024;
-/** The same for a connection that leaves the guest: it may open hundreds, and leave all of that to us. */
-const LEAVING_WINDOW: number = 256 * 1024;
 
 /**
  * A connection to a TCP port or Unix socket in the guest, over the agent's channel; it needs no network there. Resolves when it
@@ -53,14 +51,20 @@ export async function forward(
  * Takes up a connection that left the guest and of which its agent told (agent/door): the Duplex is what the program in the guest sends and gets, as
  * with {@link forward}. It keeps neither the session nor this process.
  * @param number the agent's number for it
+ * @param window how much the guest may send ahead, in bytes
  * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL, and GUEST_FAILED if it has gone meanwhile
  */
-export async function takeUp(session: AgentSession, number: number, deadline: Deadline): Promise<Duplex> {
-  const open = encode(Open, { doorAccept: { connection: number }, window: LEAVING_WINDOW });
+export async function takeUp(
+  session: AgentSession,
+  number: number,
+  window: number,
+  deadline: Deadline,
+): Promise<Duplex> {
+  const open = encode(Open, { doorAccept: { connection: number }, window });
   const label = "its destination";
   const what = "taking up a connection of the sandbox";
   return await connected(
-    new ForwardStream(session, { open, what, label, background: true, window: LEAVING_WINDOW }),
+    new ForwardStream(session, { open, what, label, background: true, window }),
     deadline,
   );
 }

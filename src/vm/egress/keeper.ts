@@ -8,10 +8,13 @@ import { NameResolver } from "../../egress/resolve.ts";
 import { readEnvironment } from "../../host/environment.ts";
 import { appendToLog } from "../../host/logs/append-log.ts";
 import { ipOfBytes } from "../../util/ip-address.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import { filesOf, type Home } from "../home.ts";
 
 /** How often one looks whether the rules have changed, in ms. */
-const LOOK_MS = 250;
+const LOOK_MS = 500;
+/** Rules that were read so short a time ago are still these, in ms. */
+const FRESH_MS = 20;
 /** After a session has ended, or somebody else has the door: how soon to try again, in ms. */
 const AGAIN_MS = 500;
 /** Nothing passes. */
@@ -25,6 +28,9 @@ export class DoorKeeper {
   readonly #resolver: NameResolver;
   #policy: NetworkPolicy = NOTHING;
   #policyText = "";
+  /** the rules with which all connections were looked at last */
+  #looked: NetworkPolicy = NOTHING;
+  #readAt = Number.NEGATIVE_INFINITY;
   #broker: Broker | undefined;
   #close: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -88,16 +94,30 @@ export class DoorKeeper {
   }
 
   #look(): void {
-    const before = this.#policy;
-    if (this.#readPolicy() !== before) this.#broker?.recheck();
+    // Whoever connected meanwhile has read the new rules already: what counts is which ones the others were looked at with.
+    const policy = this.#readPolicy();
+    if (policy === this.#looked) return;
+    this.#looked = policy;
+    this.#broker?.recheck();
   }
 
   /** The rules as the store has them now; the same object as long as they are the same. */
   #readPolicy(): NetworkPolicy {
-    const policy = this.#home.store.vms.find(this.#id)?.spec.networkPolicy ?? NOTHING;
+    const now = monotonicMs();
+    if (now - this.#readAt < FRESH_MS) return this.#policy;
+    this.#readAt = now;
+    const policy = this.#stored();
     const text = JSON.stringify(policy);
     if (text !== this.#policyText) [this.#policy, this.#policyText] = [policy, text];
     return this.#policy;
+  }
+
+  #stored(): NetworkPolicy {
+    try {
+      return this.#home.store.vms.find(this.#id)?.spec.networkPolicy ?? NOTHING;
+    } catch {
+      return this.#policy; // a store that cannot be read for a moment has not changed either
+    }
   }
 
   #report(event: NetworkEvent): void {
