@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createConnection } from "node:net";
+import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { endVmm, type LentMachine, lendMachine, type Target } from "../machine.ts";
@@ -19,20 +18,27 @@ export class MinimalTemplate implements AsyncDisposable {
   readonly #args: readonly string[];
   readonly #files: { readonly memory: string; readonly state: string; readonly socket: string };
   readonly #state: Buffer;
+  /** the file of what was translated, if that is kept */
+  readonly #code: string | undefined;
 
   private constructor(
     lent: LentMachine,
     args: readonly string[],
     files: { memory: string; state: string; socket: string },
+    code: string | undefined,
   ) {
     this.#lent = lent;
     this.#args = args;
     this.#files = files;
     this.#state = readFileSync(files.state);
+    this.#code = code;
   }
 
-  /** Boots the machine, has it run what will be run, and keeps it. */
-  static async record(target: Target): Promise<MinimalTemplate> {
+  /**
+   * Boots the machine, has it run what will be run, and keeps it.
+   * @param translations keeps also the code that it has translated: on a QEMU of ours
+   */
+  static async record(target: Target, translations = false): Promise<MinimalTemplate> {
     const lent = await lendMachine({ ...target, template: "off" });
     const { argv, socket } = lent.machine;
     const directory = dirname(socket);
@@ -45,10 +51,19 @@ export class MinimalTemplate implements AsyncDisposable {
     const agent = await answering(socket, vmm);
     await agent.run("/bin/sh", "-c", "echo hi");
     const monitor = await Qmp.connect(args);
+    const code = translations ? join(directory, "code") : undefined;
+    if (code !== undefined) {
+      await monitor.execute("stop");
+      await monitor.execute("translations-flush");
+      await monitor.execute("cont");
+      await agent.run("/bin/sh", "-c", "echo hi");
+    }
     await monitor.execute("stop");
     await monitor.execute("xen-save-devices-state", { filename: files.state, live: false });
+    if (code !== undefined)
+      await monitor.execute("translations-save", { filename: code, key: "floor", max: 64 * MIB });
     await agent[Symbol.asyncDispose]();
-    return new MinimalTemplate(lent, args, files);
+    return new MinimalTemplate(lent, args, files, code);
   }
 
   /** A machine that goes on from it. @param number tells those that run at the same time apart */
@@ -61,10 +76,20 @@ export class MinimalTemplate implements AsyncDisposable {
     const args = this.#args.map((word) => word.replace(/^(socket,id=[^,]*,path=[^,]*)/, own));
     const vmm = start([
       ...withMemory(number === 0 ? this.#args : args.map(shared), memory, false),
-      ...["-global", "migration.send-configuration=off", "-incoming", `unix:${incoming}`],
+      ...["-global", "migration.send-configuration=off"],
+      ...["-incoming", this.#code === undefined ? `unix:${incoming}` : "defer"],
     ]);
+    if (this.#code !== undefined) await this.#offer(this.#code, incoming);
     (await connectWhenThere(incoming)).end(this.#state);
     return await answering(socket, vmm);
+  }
+
+  /** Has the machine look at the code, and then wait for its state. */
+  async #offer(filename: string, incoming: string): Promise<void> {
+    const monitor = await Qmp.connect(this.#args);
+    await monitor.execute("translations-load", { filename, key: "floor" });
+    await monitor.execute("migrate-incoming", { uri: `unix:${incoming}` });
+    monitor.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,28 +125,27 @@ function memoryMib(argv: readonly string[]): number {
 /** Just enough of QEMU's monitor. */
 class Qmp {
   readonly #lines: AsyncIterator<string>;
-  readonly #write: (line: string) => void;
+  readonly #socket: Socket;
 
-  private constructor(lines: AsyncIterator<string>, write: (line: string) => void) {
+  private constructor(lines: AsyncIterator<string>, socket: Socket) {
     this.#lines = lines;
-    this.#write = write;
+    this.#socket = socket;
   }
 
   static async connect(argv: readonly string[]): Promise<Qmp> {
     const path = argv
       .map((word) => /^socket,id=qmp,path=([^,]*)/.exec(word)?.[1])
       .find((found) => found !== undefined);
-    const socket = createConnection(path!);
-    await once(socket, "connect");
+    const socket = await connectWhenThere(path!);
     const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
-    const qmp = new Qmp(lines, (line) => socket.write(`${line}\n`));
+    const qmp = new Qmp(lines, socket);
     await lines.next(); // its greeting
     await qmp.execute("qmp_capabilities");
     return qmp;
   }
 
   async execute(execute: string, args: object = {}): Promise<void> {
-    this.#write(JSON.stringify({ execute, arguments: args }));
+    this.#socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
     for (;;) {
       const answer = JSON.parse(String((await this.#lines.next()).value)) as {
         return?: unknown;
@@ -130,5 +154,9 @@ class Qmp {
       if (answer.error !== undefined) throw new Error(JSON.stringify(answer.error));
       if (answer.return !== undefined) return;
     }
+  }
+
+  close(): void {
+    this.#socket.destroy();
   }
 }

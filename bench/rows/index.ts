@@ -14,6 +14,7 @@ import { restricted } from "./restricted.ts";
 import { smallFiles } from "./small-files.ts";
 import { fromTemplate } from "./template.ts";
 import { throughput } from "./throughput.ts";
+import { withTranslations } from "./translations.ts";
 import { warmRun } from "./warm-run.ts";
 import { wholeRun } from "./whole-run.ts";
 
@@ -23,6 +24,7 @@ export const ROWS: Readonly<
 > = {
   "1": { what: "cold create", measure: coldCreate },
   "2": { what: "from a template", measure: fromTemplate },
+  "2b": { what: "from a template, with kept translations", measure: withTranslations },
   "3": { what: "warm commands", measure: warmRun },
   "3b": { what: "the whole of smolvm run", measure: wholeRun },
   "4": { what: "from a pool", measure: pool },

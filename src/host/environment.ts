@@ -16,6 +16,8 @@ export interface Environment {
   readonly allowOldFirecracker: boolean;
   /** `SMOLVM_TEMPLATE`: auto or off, where the option `template` is not given */
   readonly template: string | undefined;
+  /** `SMOLVM_TRANSLATIONS`: "off": code that a QEMU of ours has kept is not used, for comparisons */
+  readonly translations: string | undefined;
   /** `SMOLVM_SUPERVISOR`: "off": nothing is started in the background */
   readonly supervisor: string | undefined;
   /** `SMOLVM_FAILPOINT`: for tests, where to die (host/failpoint.ts) */
@@ -50,6 +52,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     nativeDir: get("SMOLVM_NATIVE_DIR"),
     allowOldFirecracker: get("SMOLVM_ALLOW_OLD_FIRECRACKER") === "1",
     template: get("SMOLVM_TEMPLATE"),
+    translations: get("SMOLVM_TRANSLATIONS"),
     supervisor: get("SMOLVM_SUPERVISOR"),
     failpoint: get("SMOLVM_FAILPOINT"),
     transport: get("SMOLVM_TRANSPORT"),

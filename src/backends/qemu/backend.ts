@@ -94,13 +94,14 @@ async function launchQemu(
     spec.accelerator === "tcg" && spec.arch === "x86_64" ? tscKhz(host.cacheDir) : undefined,
   ]);
   makeSocketDir(files.runtimeDir, options.enclosure);
+  const memory = host.env.translations === "off" ? withoutCode(options.memory) : options.memory;
   const facts = {
     platform: process.platform,
     tscKhz: khz,
     sandbox: probe.sandbox,
     disposable: options.lifetime === "owner",
     tap: options.tap,
-    memory: memoryFile(options.memory, probe.version),
+    memory: memoryFile(memory, probe.version),
   };
   const argv = [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)];
   const { own, preload } = options.userNetwork ?? {};
@@ -110,7 +111,7 @@ async function launchQemu(
       options.enclosure,
       () =>
         withPreloads(
-          withMemory(viewOf(spec, files, program, options), facts.memory, codeOf(options.memory)),
+          withMemory(viewOf(spec, files, program, options), facts.memory, codeOf(memory)),
           preloads,
         ),
       argv,
@@ -125,9 +126,7 @@ async function launchQemu(
     deadline: options.deadline,
   });
   const untranslated =
-    options.memory?.kind === "restored"
-      ? await goOn(files, options.memory, launched, options.deadline)
-      : undefined;
+    memory?.kind === "restored" ? await goOn(files, memory, launched, options.deadline) : undefined;
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
   const translates = spec.accelerator === "tcg";
   return {
@@ -136,6 +135,13 @@ async function launchQemu(
     scopeRefusal,
     untranslated: translates ? untranslated : undefined,
   };
+}
+
+/** As one whose translations were not kept. */
+function withoutCode(memory: GuestMemory | undefined): GuestMemory | undefined {
+  return memory?.kind === "restored"
+    ? { ...memory, translations: { why: "SMOLVM_TRANSLATIONS is off" } }
+    : memory;
 }
 
 /** The file with translations that a machine is to see. */
