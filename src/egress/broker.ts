@@ -31,12 +31,18 @@ export interface BrokerWorld {
   /** this host's addresses, as they are now */
   ownAddresses(): readonly IpAddress[];
   report(event: NetworkEvent): void;
+  /** the guest breaks the rules of the channel: nothing of it is to be listened to any more */
+  overrun(): void;
 }
 
 /** Connections at once; what is more waits. */
 const MAX_OPEN = 256;
-/** Connections that wait; what is more is refused. A guest's agent tells of 128 before it is answered. */
+/** Connections that wait. A guest's agent tells of 128 before it is answered: who tells of more is none of ours. */
 const MAX_WAITING = 512;
+/** So many refusals in a second are told at once; what is more waits, so that a guest that tries without end has no end of this process's time. */
+const REFUSALS_A_SECOND = 100;
+/** How long such a one waits, in ms; it is one of those at once until then. */
+const SLOW_REFUSAL_MS = 250;
 /** As much of what is no name is told, in characters. */
 const MAX_SHOWN = 256;
 /** How much a guest may send ahead on a connection, in bytes: all of it is this process's to keep while a server takes its time. */
@@ -73,6 +79,9 @@ export class Broker {
   #policy: NetworkPolicy | undefined;
   #rules: Rules = { allow: [], deny: [] };
   #closed = false;
+  /** refusals since then */
+  #refusals = 0;
+  #refusalsSince = 0;
 
   constructor(world: BrokerWorld) {
     this.#world = world;
@@ -85,7 +94,7 @@ export class Broker {
     else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(wish);
     else {
       this.#report({ wish, name: nameOf(wish) }, "denied", { reason: "too-many" });
-      wish.refuse();
+      this.#world.overrun();
     }
   }
 
@@ -233,7 +242,15 @@ export class Broker {
   #end(live: Live, decision: NetworkEvent["decision"], reason: EventReason, rule?: string): void {
     if (live.over) return;
     this.#report(live, decision, { reason, rule });
-    this.#cut(live);
+    if (decision === "denied" && this.#refusesTooOften())
+      setTimeout(() => this.#cut(live), SLOW_REFUSAL_MS).unref();
+    else this.#cut(live);
+  }
+
+  #refusesTooOften(): boolean {
+    const now = Date.now();
+    if (now - this.#refusalsSince >= 1_000) [this.#refusals, this.#refusalsSince] = [0, now];
+    return ++this.#refusals > REFUSALS_A_SECOND;
   }
 
   /** Resets both ends. */

@@ -31,7 +31,7 @@ export type EventReason =
   | "unresolved"
   /** nobody answers there, or refuses the connection */
   | "unreachable"
-  /** too many connections wait */
+  /** the guest's agent tells of more connections than may wait: its door is closed for a moment */
   | "too-many"
   /** what was allowed is so no more */
   | "rules-changed";

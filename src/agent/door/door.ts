@@ -57,7 +57,9 @@ export function serveDoor(
     const over = new Promise<unknown>((done) => {
       ended = done;
     });
+    let closed = false;
     const decoder = new RecordDecoder((record) => {
+      if (closed) return; // of what came in one piece, the rest
       const connection = knockOf(session, decode(DoorConnection, record));
       if (connection !== undefined) knock(connection);
     });
@@ -73,7 +75,14 @@ export function serveDoor(
       {
         opened: () => {
           settled();
-          resolve({ ended: over, close: () => stream.abandon() });
+          resolve({
+            ended: over,
+            close: () => {
+              closed = true;
+              stream.abandon(); // its result is not told any more
+              ended(undefined);
+            },
+          });
         },
         data: (_channel, piece) => {
           try {

@@ -69,6 +69,7 @@ export class DoorKeeper {
       resolve: (name) => this.#resolver.resolve(name),
       ownAddresses,
       report: (event) => this.#report(event),
+      overrun: () => this.#close?.(),
     });
     const door = await serveDoor(session, (knock) => broker.handle(wishOf(knock)));
     if (this.#closed) {
