@@ -76,6 +76,8 @@ taps=32
 subnet=$subnet
 # The name servers that guests ask, IPv4 addresses with commas between them. They are reached also where they are private.
 dns=1.1.1.1,9.9.9.9
+# How many connections a guest can have at the same time.
+connections=2048
 CONF
 }
 

@@ -11,14 +11,22 @@ export function drift(wanted: string, live: string): Drift | undefined {
   return { missing: without(want, have), added: without(have, want) };
 }
 
-/** Rules with the chain that they are in. */
+/** Those whose connections are counted now: they come and go. */
+const COUNTED = /elements = \{[^}]*ct count[^}]*\}/g;
+
+/** Rules with the table's family and the chain that they are in. */
 function lines(text: string): string[] {
   const found: string[] = [];
-  let block = "";
-  for (const line of text.split("\n").map((part) => part.trim().replace(/\s+/g, " "))) {
+  let [table, block] = ["", ""];
+  for (const line of text
+    .replace(COUNTED, "")
+    .split("\n")
+    .map((part) => part.trim().replace(/\s+/g, " "))) {
     if (line === "" || line === "}") continue;
-    if (line.endsWith("{") && /^(table|chain|set) /.test(line)) block = line.replace(" {", "");
-    else found.push(`${block}: ${line}`);
+    const [kind = "", family = ""] = line.split(" ");
+    if (line.endsWith("{") && kind === "table") table = family;
+    else if (line.endsWith("{") && ["chain", "set"].includes(kind)) block = line.replace(" {", "");
+    else found.push(`${table} ${block}: ${line}`);
   }
   return found;
 }

@@ -6,6 +6,9 @@ import { runProgram } from "../process/run.ts";
 
 const TIMEOUT_MS = 10_000;
 const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+/** Lists the tables of taps. An earlier version's set-up made no second one. */
+const LIST =
+  '"$1" --stateless list table inet smolvm && { "$1" --stateless list table arp smolvm 2>/dev/null || true; }';
 /** Prints the intended packet filter of the taps: scripts/setup/network, where the set-up puts it. */
 const NETWORK = "/usr/local/lib/smolvm/network";
 
@@ -19,15 +22,15 @@ export async function tapRules(): Promise<string> {
   );
 }
 
-/** The table of taps as it is now, as nft lists it; undefined: there is none. For root. */
+/** The tables of taps as they are now, as nft lists them; undefined: the one that filters what passes is missing. For root. */
 export async function liveTapRules(): Promise<string | undefined> {
-  const { code, stdout } = await run([nft(), "--stateless", "list", "table", "inet", "smolvm"]);
+  const { code, stdout } = await run(["sh", "-c", LIST, "sh", nft()]);
   return code === 0 ? stdout : undefined;
 }
 
 /** What rules look like when nft lists them: they are loaded in a network of their own, and nothing else sees them. For root. */
 export async function asListed(rules: string): Promise<string> {
-  const script = '"$1" --file - && exec "$1" --stateless list table inet smolvm';
+  const script = `"$1" --file - && ${LIST}`;
   const { stdout } = await run(["unshare", "--net", "sh", "-c", script, "sh", nft()], rules, true);
   return stdout;
 }

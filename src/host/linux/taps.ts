@@ -46,18 +46,29 @@ export function tapsOf(uid: number): Tap[] {
 
 /** One by one, in no order: each costs a look into sysfs. */
 function* findTaps(uid: number): Generator<Tap> {
-  let names: string[];
-  try {
-    names = readdirSync(INTERFACES);
-  } catch {
-    return; // not Linux
-  }
-  for (const name of names) {
-    const number = /^smolvm(\d+)$/.exec(name)?.[1];
-    const owner = number === undefined ? "" : attribute(name, "owner");
-    if (belongsTo(owner, uid)) yield { name, number: Number(number), uid: Number(owner) };
+  for (const name of tapNames()) {
+    const tap = tapNamed(name, uid);
+    if (tap !== undefined) yield tap;
   }
 }
+
+/** The names of all taps that there are, whosever they are. */
+export function tapNames(): string[] {
+  try {
+    return readdirSync(INTERFACES).filter((name) => TAP_NAME.test(name));
+  } catch {
+    return []; // not Linux
+  }
+}
+
+/** A tap by its name; undefined: there is none of that user's. One look into sysfs. */
+export function tapNamed(name: string, uid: number = ownUid()): Tap | undefined {
+  const number = TAP_NAME.exec(name)?.[1];
+  const owner = number === undefined ? "" : attribute(name, "owner");
+  return belongsTo(owner, uid) ? { name, number: Number(number), uid: Number(owner) } : undefined;
+}
+
+const TAP_NAME = /^smolvm(\d+)$/;
 
 /** Root's taps are also those that VMMs with uids of their own have. */
 function belongsTo(owner: string, uid: number): boolean {
@@ -91,12 +102,18 @@ export function isGivenToAnother(name: string, uid: number): boolean {
   return isVmmUid(owner) && owner !== uid;
 }
 
-/** The taps of this process's user, whether or not they are in use, or why there are none. */
-export function tapPool(): TapPool | TapRefusal {
+/** What goes for the networks of this process's user's taps, or why there are none. */
+export function tapSettings(): Omit<TapPool, "taps"> | TapRefusal {
   const runtime = usableRuntime();
   if ("reason" in runtime) return runtime;
   const { taps: wanted, subnet, dns } = runtime;
-  return { taps: tapsOf(ownUid()), wanted, subnet, dns };
+  return { wanted, subnet, dns };
+}
+
+/** The taps of this process's user, whether or not they are in use, or why there are none. */
+export function tapPool(): TapPool | TapRefusal {
+  const settings = tapSettings();
+  return "reason" in settings ? settings : { taps: tapsOf(ownUid()), ...settings };
 }
 
 /** Why no tap can be used here; undefined: there is one. It may be in use. */

@@ -14,10 +14,10 @@ export const END_MS = 5_000;
 export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
   if (!takeDownAtOnce(home, id))
     await endCgroup(cgroupOf(home, id), Deadline.within(END_MS, "ending a machine"));
-  const uid = uidWithTap(home, id);
-  if (uid === undefined) return;
-  const { takeBackTaps } = await import("./tap-owner.ts"); // every command recovers, few have this to do
-  await takeBackTaps(uid);
+  const given = givenTap(home, id);
+  if (given === undefined) return;
+  const { takeBackTap } = await import("./tap-owner.ts"); // every command recovers, few have this to do
+  await takeBackTap(given.name, given.uid);
 }
 
 /**
@@ -27,12 +27,14 @@ export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
 export function takeDownAtOnce(home: Home, id: string): boolean {
   if (process.platform !== "linux") return true;
   rmSync(filesOf(home, id).jail, { recursive: true, force: true });
-  return removeCgroup(cgroupOf(home, id)) && uidWithTap(home, id) === undefined;
+  return removeCgroup(cgroupOf(home, id)) && givenTap(home, id) === undefined;
 }
 
-/** The uid of a sandbox to which a tap is given. */
-function uidWithTap({ store }: Home, id: string): number | undefined {
-  return store.taps.byVm().has(id) ? store.uids.of(id) : undefined;
+/** The tap that is given to a sandbox's VMM, which has a uid of its own. */
+function givenTap({ store }: Home, id: string): { readonly name: string; readonly uid: number } | undefined {
+  const name = store.taps.byVm().get(id);
+  const uid = name === undefined ? undefined : store.uids.of(id);
+  return name === undefined || uid === undefined ? undefined : { name, uid };
 }
 
 /** The directory of the cgroups of a home's machines. */

@@ -1,5 +1,5 @@
 import { failpoint } from "../../host/failpoint.ts";
-import { giveTap, isTapOpen, type Tap, tapsOf } from "../../host/linux/taps.ts";
+import { giveTap, isTapOpen, type Tap, tapNamed, tapsOf } from "../../host/linux/taps.ts";
 import { isInRange, isVmmUid } from "../../host/linux/vmm-uids.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
@@ -9,11 +9,13 @@ import { claimedUids } from "./uid-range.ts";
 const GIVE_MS = 10_000;
 
 /**
- * Makes root's again the taps that a VMM with that uid had: else a later one with the same uid could open them beside its own. For
+ * Makes root's again the tap that a VMM with that uid had: else a later one with the same uid could open it beside its own. For
  * machines that have ended, before their lease does; what cannot be taken back now is found by `gc`.
+ * @param name the one that its lease names
  */
-export async function takeBackTaps(uid: number): Promise<void> {
-  for (const tap of tapsOf(uid)) await takeBack(tap);
+export async function takeBackTap(name: string, uid: number): Promise<void> {
+  const tap = tapNamed(name, uid);
+  if (tap !== undefined) await takeBack(tap);
   failpoint("after tap back");
 }
 

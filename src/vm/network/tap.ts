@@ -8,8 +8,10 @@ import {
   moreTaps,
   type Tap,
   type TapRefusal,
-  tapPool,
+  tapNamed,
+  tapNames,
   tapRefusal,
+  tapSettings,
 } from "../../host/linux/taps.ts";
 import { tapNetwork } from "../../network/plan.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -47,20 +49,21 @@ export async function leaseTap(
   deadline: Deadline,
 ): Promise<LeasedTap | undefined> {
   if (spec.machine.networkCard !== "tap") return undefined;
-  const pool = tapPool();
-  if ("reason" in pool) throw setupMissing(pool);
-  const taps = pool.taps.filter(({ name }) => !lost.includes(name));
-  let tap = leaseFree(home, id, taps);
+  const settings = tapSettings();
+  if ("reason" in settings) throw setupMissing(settings);
+  const names = tapNames().filter((name) => !lost.includes(name));
+  let tap = leaseFree(home, id, names);
   if (tap === undefined) {
     await settleHolders(home, id);
-    tap = leaseFree(home, id, taps);
+    tap = leaseFree(home, id, names);
   }
-  tap ??= await whileTemplateHasTap(home, () => leaseFree(home, id, taps), deadline);
+  tap ??= await whileTemplateHasTap(home, () => leaseFree(home, id, names), deadline);
   failpoint("after tap");
-  if (tap !== undefined) return { name: tap.name, network: tapNetwork(tap, pool) };
-  throw new SmolVMError("TAP_UNAVAILABLE", `all ${pool.taps.length} taps are in use`, {
+  if (tap !== undefined) return { name: tap.name, network: tapNetwork(tap, settings) };
+  const count = names.filter((name) => tapNamed(name) !== undefined).length + lost.length;
+  throw new SmolVMError("TAP_UNAVAILABLE", `all ${count} taps are in use`, {
     hint: moreTaps(),
-    details: { taps: pool.taps.length },
+    details: { taps: count },
   });
 }
 
@@ -73,16 +76,20 @@ export function lostTap(error: unknown, { name }: LeasedTap, uid: number | undef
   return isSmolVMError(error, "TAP_UNAVAILABLE") || (uid !== undefined && isGivenToAnother(name, uid));
 }
 
-/** Any free one, not the first: what was on its way to the last guest of a tap should find nobody, not the next. */
-function leaseFree(home: Home, id: string, taps: readonly Tap[]): Tap | undefined {
-  const free = taps.filter((tap) => !isTapOpen(tap));
-  const start = free.length === 0 ? 0 : randomInt(free.length);
-  const order = [...free.slice(start), ...free.slice(0, start)];
-  const name = home.store.taps.lease(
-    id,
-    order.map((tap) => tap.name),
-  );
-  return order.find((tap) => tap.name === name);
+/**
+ * Any free one, not the first: what was on its way to the last guest of a tap should find nobody, not the next. Looked at, in sysfs, is
+ * one after the other until one is free.
+ */
+function leaseFree(home: Home, id: string, names: readonly string[]): Tap | undefined {
+  const leases = [...home.store.taps.byVm()].filter(([holder]) => holder !== id);
+  const leased = new Set(leases.map(([, name]) => name));
+  const start = names.length === 0 ? 0 : randomInt(names.length);
+  for (const name of [...names.slice(start), ...names.slice(0, start)]) {
+    const tap = leased.has(name) ? undefined : tapNamed(name);
+    if (tap === undefined || isTapOpen(tap)) continue;
+    if (home.store.taps.lease(id, [name]) !== undefined) return tap;
+  }
+  return undefined;
 }
 
 /** Sandboxes whose machines died have no tap any more, once somebody looks. */

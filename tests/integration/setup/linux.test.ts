@@ -145,7 +145,7 @@ describe("system-setup.sh", () => {
     expect(part(stdout, "verify")).toBe("");
     expect(part(stdout, "gone")).toBe("error: the tap smolvm0 of ann is missing\nexit 1\n");
     expect(part(stdout, "boot")).toBe("32 taps of ann, 10.213.0.0/16\n");
-    expect(part(stdout, "reload")).toMatch(/^table inet smolvm\nsmolvm3 .*UP/);
+    expect(part(stdout, "reload")).toMatch(/^table inet smolvm\ntable arp smolvm\nsmolvm3 .*UP/);
   });
 
   test("a tap is opened by the user it was made for, and by no other", async () => {

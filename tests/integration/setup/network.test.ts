@@ -56,7 +56,7 @@ test("a guest on a tap reaches the public internet as this machine, and nothing 
     ip link set uplink mtu 1400
     echo "guest0 packets: $(ip netns exec guest0 python3 /run/mtu.py 93.184.216.34)"
     ip link set uplink mtu 1500
-    nft delete table inet smolvm
+    nft delete table inet smolvm; nft delete table arp smolvm
     echo 0 >/proc/sys/net/ipv4/conf/smolvm0/arp_ignore
     echo "== open"; questions`);
   expect(stderr).toBe("");
@@ -83,6 +83,56 @@ const CHECK = `
 check() { { $smolvm network check </dev/null 2>&1 | grep -E -A1 '(Forwarding|Tap addresses|Packet filter|Other packet filters):' | grep -v -e '^--' -e '^$' -e Everything | sed 's/^[^a-zA-Z]*//' || true; } >/run/checked; cat /run/checked; }
 `;
 
+test("a guest cannot be somebody else by ARP or its card's address, and has a bounded number of connections", async () => {
+  const { stdout, stderr } =
+    await fakeHost(`${TAPS.replace("dns=1.1.1.1,9.9.9.9", "dns=1.1.1.1,9.9.9.9 connections=20")} ${INTERNET} ${GUESTS}
+    cat >/run/claim.py <<'PYTHON'
+import socket, struct, sys
+card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+card.bind(("eth0", 0))
+mac, address, target = bytes.fromhex(sys.argv[1]), *map(socket.inet_aton, sys.argv[2:])
+for operation in 1, 2:
+    card.send(b"\\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, operation) + mac + address + mac + target)
+PYTHON
+    cat >/run/many.py <<'PYTHON'
+import socket
+sender = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(60)]
+for one in sender: one.sendto(b"x", ("93.184.216.34", 7777))
+PYTHON
+    cat >/run/count.py <<'PYTHON'
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("93.184.216.34", 7777))
+print("ready", flush=True)
+server.settimeout(2)
+seen = set()
+try:
+    while True: seen.add(server.recvfrom(9)[1])
+except TimeoutError: print(len(seen))
+PYTHON
+    echo 1 >/proc/sys/net/ipv4/conf/smolvm0/arp_accept # a host that believes what it is told
+    claim() { ip neigh flush dev smolvm0; ip netns exec guest0 python3 /run/claim.py "$@"; sleep 0.2; ip neigh show dev smolvm0 | sort; }
+    questions() {
+      echo "another's address:"; claim 020000000001 10.213.0.1 10.213.0.2; claim 020000000001 93.184.216.34 10.213.0.1
+      echo "a maker's card:"; claim 00aabbccddee 10.213.0.2 10.213.0.1
+      ip netns exec internet python3 /run/count.py >/run/counted & sleep 1
+      ip netns exec guest0 python3 /run/many.py; wait $!; echo "connections: $(grep -v ready /run/counted)"
+    }
+    echo "== filtered"; ask guest0 93.184.216.34; questions
+    nft delete table arp smolvm; nft flush chain inet smolvm through
+    echo "== open"; questions`);
+  expect(stderr).toBe("");
+  const filtered = part(stdout, "filtered");
+  expect(filtered).toContain(
+    "guest0 93.184.216.34: 93.184.216.1\nanother's address:\na maker's card:\nconnections: ",
+  );
+  expect(Number(/connections: (\d+)/.exec(filtered)?.[1])).toBeLessThanOrEqual(20);
+  const open = part(stdout, "open");
+  expect(open).toContain("93.184.216.34 lladdr 02:00:00:00:00:01");
+  expect(open).toContain("10.213.0.2 lladdr 00:aa:bb:cc:dd:ee");
+  expect(open).toContain("connections: 60");
+});
+
 test("what has become of taps and their packet filter is said, with what mends it", async () => {
   const { stdout, stderr } = await fakeHost(
     `${TAPS.replace("useradd -m ann", "true")} ${CHECK}
@@ -91,6 +141,8 @@ test("what has become of taps and their packet filter is said, with what mends i
     echo "== forwarding"; check | grep -A1 Forwarding; echo 1 >/proc/sys/net/ipv4/ip_forward
     nft add rule inet smolvm host tcp dport 22 accept; nft flush chain inet smolvm to_guest
     echo "== changed"; check | grep -A1 Packet
+    /usr/local/lib/smolvm/network up; nft delete table arp smolvm
+    echo "== without ARP"; check | grep -A1 Packet
     nft flush ruleset
     echo "== flushed"; check | grep -A1 Packet
     /usr/local/lib/smolvm/network up
@@ -116,9 +168,10 @@ test("what has become of taps and their packet filter is said, with what mends i
   expect(part(stdout, "forwarding")).toBe(
     "Forwarding: off: what sandboxes with a tap send goes nowhere\nfix: sudo sysctl -w net.ipv4.ip_forward=1\n",
   );
-  expect(part(stdout, "changed")).toContain("not as it is meant: without 'chain to_guest: oifname");
-  expect(part(stdout, "changed")).toContain("with 'chain host: tcp dport 22 accept'");
+  expect(part(stdout, "changed")).toContain("not as it is meant: without 'inet chain to_guest: oifname");
+  expect(part(stdout, "changed")).toContain("with 'inet chain host: tcp dport 22 accept'");
   expect(part(stdout, "changed")).toContain("fix: sudo /usr/local/lib/smolvm/network up\n");
+  expect(part(stdout, "without ARP")).toContain("without 'arp chain source: ");
   expect(part(stdout, "flushed")).toMatch(/missing \(flushed\?\).*\nfix: sudo .*network up\n/);
   expect(part(stdout, "docker")).toMatch(
     /Docker \(ip filter FORWARD\)\nfix: sudo iptables -I DOCKER-USER -i smolvm\+/,

@@ -23,7 +23,7 @@ test("what is missing and what was added is named with its chain", () => {
     "\tchain host {\n\t\ttcp dport 22 accept\n",
   );
   expect(drift(WANTED, live)).toEqual({
-    missing: ['chain through: iifname "smolvm*" ip daddr @not_public drop'],
-    added: ["chain host: tcp dport 22 accept"],
+    missing: ['inet chain through: iifname "smolvm*" ip daddr @not_public drop'],
+    added: ["inet chain host: tcp dport 22 accept"],
   });
 });
