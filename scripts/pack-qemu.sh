@@ -33,7 +33,8 @@ install_system_packages
 install_npm_packages
 say "Our QEMU"
 ./bin/smolvm qemu build --no-use </dev/null 2>&1 | sed 's/^/    /' || die "QEMU could not be built" "./bin/smolvm qemu build"
-program=$(./bin/smolvm qemu build --no-use --json </dev/null 2>/dev/null | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).path')
+program=$(./bin/smolvm qemu build --no-use --json </dev/null 2>/dev/null | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).data.path')
+[ -x "$program" ] || die "there is no QEMU at '$program'" "./bin/smolvm qemu build --force"
 say "smolvm-qemu-x64"
 cp -a "$(dirname "$(dirname "$program")")" "$log_dir/package"
 chmod -R go+rX "$log_dir/package"

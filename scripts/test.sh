@@ -139,7 +139,7 @@ built() {
 own_qemu() {
   local budget=$1 code=0 program
   shift
-  program=$(./bin/smolvm qemu build --no-use --json </dev/null | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).path') || return 1
+  program=$(./bin/smolvm qemu build --no-use --json </dev/null | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).data.path') || return 1
   SMOLVM_QEMU=$program vitest_project "$budget" integration "$@" || code=$?
   return "$code"
 }

@@ -79,11 +79,23 @@ export async function readQemuRecipe(arch: Arch, dir: string = qemuRecipeDir()):
   const patches = (await readdir(join(dir, "patches")).catch(() => []))
     .filter((name) => name.endsWith(".patch"))
     .sort();
-  const texts = await Promise.all(
-    [...Object.keys(OWN_FILES), ...patches.map((name) => `patches/${name}`)].map(read),
-  );
+  const names = [...Object.keys(OWN_FILES), ...patches.map((name) => `patches/${name}`)];
+  const texts = await Promise.all(names.map(read));
   const key = createHash("sha256")
-    .update(JSON.stringify([BUILD_VERSION, arch, suite, inputs, lines(devices), options, expected, texts]))
+    .update(
+      JSON.stringify([
+        BUILD_VERSION,
+        arch,
+        suite,
+        inputs,
+        lines(devices),
+        options,
+        expected,
+        OWN_FILES,
+        names,
+        texts,
+      ]),
+    )
     .digest("hex");
   return { arch, dir, suite, inputs, options, devices, expected, patches, key };
 }
