@@ -208,14 +208,18 @@ export class SmolVM implements AsyncDisposable {
    * Makes the template that sandboxes with these options start from, unless it is there. Otherwise the first of them boots, and
    * it is made in the background.
    * @param options as for {@link SmolVM.create}; the limits are for the whole call, default 600,000 ms
+   *   With `forAll` and `warm`, those that do not give `warm` start from this one, too, from now on
    * @returns whether it was made now
-   * @throws SmolVMError NOT_SUPPORTED where such sandboxes have none (with the reason); else as {@link SmolVM.create}
+   * @throws SmolVMError NOT_SUPPORTED where such sandboxes have none (with the reason); RUN_FAILED if one of `warm` fails; else as
+   *   {@link SmolVM.create}
    */
-  static async warm(options: VMConfig & Limits = {}): Promise<{ made: boolean }> {
-    const { timeoutMs = WARM_TIMEOUT_MS, signal, ...config } = options;
+  static async warm(
+    options: VMConfig & { forAll?: boolean | undefined } & Limits = {},
+  ): Promise<{ made: boolean }> {
+    const { timeoutMs = WARM_TIMEOUT_MS, signal, forAll, ...config } = options;
     const deadline = Deadline.of("making a template", { timeoutMs, signal });
     const { warm } = await import("./vm/template-maker/warm.ts");
-    return warm(openHome(), parseConfig(config), deadline);
+    return warm(openHome(), { ...parseConfig(config), forAll }, deadline);
   }
 
   /** A sandbox that exists, by name or id. @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID for what is no string */

@@ -105,6 +105,11 @@ export interface VMConfig {
    * and otherwise boots, and one is made in the background; `off`: it boots, and none is made
    */
   template?: TemplateUse;
+  /**
+   * command lines, at most 20, that are run (by `/bin/sh -c`, as root, once or twice) in the machine of which the template is made, so that what they
+   * load is in memory in each sandbox, and what they do on disk is done; default those that `smolvm image warm --run` has given, or none
+   */
+  warm?: readonly string[];
   /** `auto` (default): the fast kernel (smolvm image kernel build) where it is built and fits, else the image's own; `debian`: the image's own; `fast`: only that */
   kernel?: "auto" | "debian" | "fast";
   /** a kernel of one's own: vmlinux or bzImage (x86_64), Image (aarch64) */

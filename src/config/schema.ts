@@ -37,6 +37,19 @@ const hostPath = all(text, (value) => (isAbsolute(value as string) ? undefined :
 const guestPath = all(text, matching(/^\//, "is not an absolute path"));
 const oneLine = all(anyText, matching(/^[^\r\n]*$/, "is more than one line"));
 
+/** Command lines, of which a template can run so many. */
+const MAX_WARM = 20;
+
+function checkWarm(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return "is not an array of command lines";
+  if (value.length > MAX_WARM) return `has more than ${MAX_WARM} command lines`;
+  for (const line of value) {
+    const problem = text(line);
+    if (problem !== undefined) return `has a command line that ${problem}`;
+  }
+  return undefined;
+}
+
 const CHECKS: Record<keyof VMConfig, Check> = {
   name: matching(
     NAME_PATTERN,
@@ -61,6 +74,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
   isolation: oneOf("auto", "user", "jail"),
   template: oneOf("auto", "off"),
+  warm: checkWarm,
   kernel: oneOf("auto", "debian", "fast"),
   kernelPath: hostPath,
   initrdPath: hostPath,

@@ -175,6 +175,8 @@ export interface VmSpec {
   readonly isolation?: LeastIsolation;
   /** absent in records of earlier versions: off */
   readonly template?: TemplateUse;
+  /** command lines that its template has run; absent: those that were given for its kind (vm/templates/warm-ups.ts) */
+  readonly warm?: readonly string[] | undefined;
   /** the image's seeds, of which its own disk was made; absent where it has none, and in records of earlier versions */
   readonly seedPath?: string | undefined;
   /** digest of the snapshot that it, or the one that it is a fork of, went on from; absent: none */

@@ -17,6 +17,8 @@ export interface TemplateLayout {
   readonly template: (key: string) => TemplateFiles;
   /** held by the process that makes it */
   readonly lock: (key: string) => string;
+  /** the command lines that templates of a kind run, where they were given for all (JSON); `kind` is the key of the one that runs none */
+  readonly warmUps: (kind: string) => string;
   /** that making it failed, and why: it is not tried again for a while */
   readonly failure: (key: string) => string;
 }
@@ -45,6 +47,7 @@ export function templateLayout({ cacheDir }: TemplateDirs): TemplateLayout {
     work: join(root, "work"),
     template: (key) => templateFiles(join(root, key)),
     lock: (key) => join(root, `${key}.lock`),
+    warmUps: (kind) => join(root, `${kind}.warm`),
     failure: (key) => join(root, `${key}.failed`),
   };
 }

@@ -32,6 +32,15 @@ export function templateKey({ shape, diskSizeMib, files, cpu }: MachineFacts): s
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 32);
 }
 
+/** The name of the template of such a kind that has run these command lines besides. Pure. */
+export function warmedKey(kind: string, warm: readonly string[]): string {
+  if (warm.length === 0) return kind;
+  return createHash("sha256")
+    .update(JSON.stringify([kind, warm]))
+    .digest("hex")
+    .slice(0, 32);
+}
+
 /** What a memory must go on with. Of the seeds only a template's disk is made. */
 const OF_MEMORY: readonly (readonly [FileRole, string])[] = [
   ["vmm", "the virtual machine monitor"],

@@ -134,6 +134,12 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     choices: ["auto", "off"],
     help: "auto (default): start from the memory of one that booted; off: boot",
   },
+  {
+    name: "warm",
+    value: "LINE",
+    repeat: true,
+    help: "start from a template that has run this command line",
+  },
   { name: "kernel", value: "KERNEL", help: "debian, fast, or the file of a kernel of your own" },
   { name: "initrd", value: "FILE", help: "an initramfs of your own" },
   { name: "rootfs", value: "FILE", help: "a root file system of your own" },

@@ -48,6 +48,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
   give("isolation", args.value("isolation") as VMConfig["isolation"]);
   give("template", args.value("template") as VMConfig["template"]);
+  if (args.values("warm").length > 0) give("warm", args.values("warm"));
   const kernel = args.value("kernel");
   if (kernel === "debian" || kernel === "fast") give("kernel", kernel);
   else give("kernelPath", file("kernel"));

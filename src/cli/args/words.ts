@@ -19,6 +19,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   accelerator: "--accelerator",
   isolation: "--isolation",
   template: "--template",
+  warm: "--warm",
   kernel: "--kernel",
   kernelPath: "--kernel",
   initrdPath: "--initrd",

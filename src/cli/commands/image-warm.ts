@@ -1,3 +1,4 @@
+import { SmolVMError } from "../../errors.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { COMMON_OPTIONS, FIXED_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
@@ -29,18 +30,32 @@ const spec: CommandSpec = {
   operands: { min: 0, max: 0, what: "nothing" },
   options: [
     ...FIXED_OPTIONS.filter(({ name }) => SHAPE.has(name)),
+    { name: "run", value: "LINE", repeat: true, help: "a command line that the machine runs before" },
+    { name: "plain", help: "none any more" },
     { name: "timeout", value: "TIME", help: "give up after that time (default: 10m)" },
     ...COMMON_OPTIONS,
   ],
   exit: "plain",
   notes: [
+    "With --run, sandboxes with these options start from then on where these programs are in memory, and (on a QEMU of our own) translated: the first `python3` costs what the second does. What they write to the disk is there, too. They run as root, once or twice, and must not fail.",
     "Makes the template that sandboxes with these options start from: the memory of a machine that has booted. Without it the first of them boots, and it is made in the background.",
   ],
-  examples: ["smolvm image warm", "smolvm image warm --memory 1G --network off"],
+  examples: [
+    "smolvm image warm",
+    "smolvm image warm --memory 1G --network off",
+    "smolvm image warm --run \"python3 -c 'import json'\"",
+  ],
 };
 
 async function imageWarmCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const lines = args.values("run");
+  const plain = args.flag("plain");
+  if (plain && lines.length > 0)
+    throw new SmolVMError("USAGE", "--plain and --run exclude each other", {
+      hint: "--plain goes back to a template that has run nothing.",
+    });
   const { made } = await SmolVM.warm({
+    ...(plain || lines.length > 0 ? { warm: lines, forAll: true } : {}),
     ...sandboxConfig(args.declaring(SANDBOX_OPTIONS), undefined),
     timeoutMs: timeoutOption(args),
     signal: io.interrupts.signal,

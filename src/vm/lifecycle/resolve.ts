@@ -145,6 +145,7 @@ export async function resolveVm(
     autoStart: config.autoStart ?? false,
     isolation: config.isolation ?? "auto",
     template: config.template ?? templateDefault(),
+    ...(config.warm === undefined ? {} : { warm: [...config.warm] }),
     seedPath: boot.overlay ? boot.seedPath : undefined,
     bootTimeoutMs: BOOT_TIMEOUT_MS,
   };

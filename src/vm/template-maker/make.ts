@@ -65,7 +65,7 @@ export async function makeTemplate(
       hint: "It boots instead; nothing has to be done.",
     });
   }
-  const { key } = plan;
+  const { key, warm } = plan;
   const layout = templateLayout(home.paths);
   const release = await acquireLock(layout.lock(key), deadline);
   try {
@@ -75,7 +75,7 @@ export async function makeTemplate(
       mkdirSync(work, { recursive: true, mode: 0o700 });
       const shop = workshop(home);
       try {
-        await record(shop, like, key, work, deadline);
+        await record(shop, { ...like, warm }, key, work, deadline);
       } finally {
         leave(shop);
       }
@@ -142,7 +142,7 @@ async function record(
     const started = await startVm(home, { id, name }, deadline, { forTemplate });
     if (started === undefined)
       throw new SmolVMError("INTERNAL", "a machine for a template was started by others");
-    await warmUp(started.session, deadline);
+    await warmUp(started.session, spec.warm, deadline);
     const ready = await rehearse(home, started, deadline);
     await sync(ready, deadline.limits);
     await hold(ready, deadline.limits);
@@ -210,7 +210,12 @@ function onDisk(spec: VmSpec, upper: string): VmSpec {
   return { ...spec, machine: { ...spec.machine, disks } };
 }
 
-async function warmUp(session: AgentSession, deadline: Deadline): Promise<void> {
+/** @throws RunError if one of the user's command lines fails */
+async function warmUp(
+  session: AgentSession,
+  lines: readonly string[] | undefined,
+  deadline: Deadline,
+): Promise<void> {
   for (const command of WARM_UP) {
     try {
       await runCommand(session, [...command], deadline.limits);
@@ -220,6 +225,7 @@ async function warmUp(session: AgentSession, deadline: Deadline): Promise<void> 
       // An image without a shell: what there is to warm is warm.
     }
   }
+  for (const line of lines ?? []) await runCommand(session, line, { ...deadline.limits, check: true });
 }
 
 /**
@@ -238,8 +244,8 @@ async function rehearse(
   await hold(session, deadline.limits);
   await session.close();
   const again = await AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), { deadline });
-  await giveIdentity(again, record, { network: record.spec.guestNetwork, mounts: [] }, deadline);
-  await warmUp(again, deadline);
+  await giveIdentity(again, record, { network: undefined, mounts: [] }, deadline);
+  await warmUp(again, record.spec.warm, deadline);
   return again;
 }
 

@@ -1,18 +1,29 @@
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import type { TemplateDirs } from "../../snapshots/layout.ts";
-import { templateKey } from "../../snapshots/machine-facts.ts";
+import { templateKey, warmedKey } from "../../snapshots/machine-facts.ts";
 import { machineFacts } from "./facts.ts";
+import { warmUpsOf } from "./warm-ups.ts";
 
 /** The template for a sandbox's first start, or why it can have none. */
-export type TemplatePlan = { readonly key: string } | { readonly why: string };
+export type TemplatePlan =
+  | {
+      readonly key: string;
+      /** the key of the one that has run nothing */
+      readonly kind: string;
+      /** command lines that it has run */
+      readonly warm: readonly string[];
+    }
+  | { readonly why: string };
 
 /** Which template the first start of such a sandbox may go on from. Later starts have a disk that no template knows. */
 export function planTemplate(dirs: TemplateDirs, spec: VmSpec): TemplatePlan {
   const why = unfit(spec);
   if (why !== undefined) return { why };
   try {
-    return { key: templateKey(machineFacts(dirs, spec)) };
+    const kind = templateKey(machineFacts(dirs, spec));
+    const warm = spec.warm ?? warmUpsOf(dirs, kind);
+    return { key: warmedKey(kind, warm), kind, warm };
   } catch (error) {
     return { why: `what it boots from cannot be read: ${(error as Error).message}` };
   }

@@ -155,3 +155,39 @@ describe("sandboxes from a template", () => {
     expect([again.code, again.stderr]).toEqual([0, "The template is there already.\n"]);
   });
 });
+
+describe("templates that have run something", () => {
+  const lines = ["echo warm >> /root/warmed"];
+
+  test("are those of sandboxes that ask for the same, and of no others", async () => {
+    await SmolVM.warm(options());
+    expect(await SmolVM.warm(options({ warm: lines }))).toEqual({ made: true });
+    const vm = await SmolVM.create(options({ warm: lines }));
+    expect((await vm.info()).startedFrom).toBe("template");
+    expect((await vm.run("sort -u /root/warmed")).stdout).toBe("warm\n");
+    const other = await SmolVM.create(options());
+    expect((await other.info()).startedFrom).toBe("template");
+    expect((await other.run("ls /root")).stdout).toBe("");
+    await expect(SmolVM.create({ warm: ["", "x"] })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  });
+
+  test("can be those of all sandboxes of a kind, until it is said otherwise", async () => {
+    const kind = ["--network", "off", "--memory", "256M"];
+    const startedWith = async (): Promise<string> => {
+      await using vm = await SmolVM.create(options());
+      expect((await vm.info()).startedFrom).toBe("template");
+      return (await vm.run("ls /root")).stdout;
+    };
+    const failed = await cli(["image", "warm", ...kind, "--run", "echo no >&2; exit 3"]);
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).toContain("exit code 3");
+    expect(await startedWith()).toBe("");
+    expect(await cli(["image", "warm", ...kind, "--run", lines[0]!])).toMatchObject({ code: 0 });
+    expect(await startedWith()).toBe("warmed\n");
+    const own = await SmolVM.create(options({ warm: [] }));
+    expect((await own.run("ls /root")).stdout).toBe("");
+    expect(await cli(["image", "warm", ...kind, "--plain"])).toMatchObject({ code: 0 });
+    expect(await startedWith()).toBe("");
+    expect((await cli(["image", "warm", ...kind, "--plain", "--run", "true"])).code).not.toBe(0);
+  });
+});
