@@ -71,6 +71,64 @@ print("ready", flush=True)
 serve_udp(servers[0])
 `;
 
+/**
+ * In the guest, as root: what an honest program does not send. A fragment whose first one never came is left out: by it a guest ends its own QEMU
+ * with libslirp 4.7.0 (docs/security.md).
+ */
+const ODD = `
+import os, socket, struct
+TARGETS = "93.184.216.34", "93.184.216.1", "172.17.0.1", "10.99.0.1", "169.254.169.254", "10.0.2.2"
+def checksum(data):
+    data += b"\\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+def packet(source, target, protocol, body, flags=0):
+    head = lambda sum: struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 7, flags, 64, protocol, sum, socket.inet_aton(source), socket.inet_aton(target))
+    return head(checksum(head(0))) + body
+def udp(text, port=7777):
+    return struct.pack("!HHHH", 5555, port, 8 + len(text), 0) + text
+plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+plain.sendto(b"first", ("10.0.2.2", 9)) # so that the gateway's card is known
+os.system("ip neigh | grep -q 10.0.2.2 || ping -c1 -W1 10.0.2.2 >/dev/null 2>&1")
+gateway = bytes.fromhex(os.popen("ip neigh show 10.0.2.2").read().split("lladdr ")[1][:17].replace(":", ""))
+card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+card.bind(("eth0", 0))
+def send(content, maker=None):
+    card.send(gateway + (maker or card.getsockname()[4]) + b"\\x08\\x00" + content)
+for target in TARGETS:
+    try: plain.sendto(b"plain", (target, 7777))
+    except OSError: pass
+    try: plain.sendto(b"large" * 600, (target, 7777)) # in fragments
+    except OSError: pass
+    send(packet("93.184.216.77", target, 17, udp(b"spoofed")))
+    send(packet("127.0.0.1", target, 17, udp(b"loopback")))
+    send(packet("10.0.2.15", target, 17, udp(b"card")), bytes.fromhex("00aabbccddee"))
+    send(packet("10.0.2.15", target, 4, packet("10.0.2.15", target, 17, udp(b"tunnel"))))
+pending = [socket.socket() for _ in range(400)]
+for number, one in enumerate(pending):
+    one.setblocking(False)
+    try: one.connect(("93.184.216.34", 2000 + number))
+    except BlockingIOError: pass
+print("sent")
+`;
+
+/** Notes which UDP packets come to whom, and from whom. */
+const NOTE_UDP = `
+import select, socket, sys
+servers = []
+for address in sys.argv[1:]:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, 7777))
+    servers.append(server)
+print("ready", flush=True)
+with open("/run/udp", "a") as notes:
+    while True:
+        for server in select.select(servers, [], [])[0]:
+            data, (source, _) = server.recvfrom(9000)
+            print(server.getsockname()[0], "from", source, data[:8].decode(), len(data), file=notes, flush=True)
+`;
+
 /** A machine with an internet, a bridge like Docker's and a service on all of its addresses; \`user\` has the command line. */
 const machine = (user: string): string => `
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
@@ -235,4 +293,53 @@ test("what goes on from saved memory has the same filter, whichever way it was s
   expect(part(stdout, "without pasta")).toBe(`snapshot process\n${HELD}`);
   expect(part(stdout, "fork without pasta")).toBe(`fork process\n${HELD}`);
   expect(part(stdout, "one goes on")).toBe(HELD);
+});
+
+test("where nothing but QEMU is installed a first command runs, with an open network, and leaves nothing", async () => {
+  const { stdout, stderr } = await fakeHost(
+    `${machine("ann")}
+    rm -f /usr/bin/pasta* /usr/sbin/nft /usr/bin/bwrap
+    echo "== run"; smolvm run --quiet --memory 256M -- python3 -c 'import urllib.request; print(urllib.request.urlopen("http://name.example/").status)' || true
+    echo "== told"; as ann $smolvm doctor </dev/null 2>&1 | grep -A1 'Network:' || true
+    echo "== left"; processes`,
+    { timeoutMs: scaled(150_000) },
+  );
+  expect(stderr).toContain("HTTP"); // what answers there is no web server, and was reached
+  expect(part(stdout, "told")).toMatch(
+    /Network: open: no network card.*pasta is not installed\n +fix: Install it: sudo apt-get install -y passt\n/,
+  );
+  expect(part(stdout, "left")).toBe("");
+});
+
+describe("what is sent by a guest's root that no honest program sends, over an open network", () => {
+  test.each([
+    ["in a network namespace", "", "namespace"],
+    ["filtered within QEMU", "rm /usr/bin/pasta*", "process"],
+  ])("%s, comes to the public internet as this machine's, and to nobody else", async (_name, change, way) => {
+    const { stdout, stderr } = await fakeHost(
+      `${machine("root")}
+      cat >/run/odd.py <<'PYTHON'${ODD}PYTHON
+      cat >/run/note-udp.py <<'PYTHON'${NOTE_UDP}PYTHON
+      start ip netns exec internet python3 /run/note-udp.py 93.184.216.34 10.99.0.1 169.254.169.254
+      start python3 /run/note-udp.py 127.0.0.1 93.184.216.1 172.17.0.1
+      ${change}
+      create one --qemu-network slirp; smolvm cp /run/odd.py one:/root/odd.py >/dev/null; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
+      echo "== way"; info one way
+      echo "== sent"; smolvm exec one -- python3 /root/odd.py
+      sleep 1
+      echo "== came"; sort -u /run/udp
+      echo "== still"; few
+      smolvm rm --force one >/dev/null`,
+      { timeoutMs: scaled(150_000) },
+    );
+    expect(stderr).toBe("");
+    expect(part(stdout, "way")).toBe(`${way}\n`);
+    expect(part(stdout, "sent")).toBe("sent\n");
+    const came = part(stdout, "came").trimEnd().split("\n");
+    expect(came).toContain("93.184.216.34 from 93.184.216.1 plain 5");
+    expect(came).toContain("93.184.216.34 from 93.184.216.1 largelar 3000");
+    // Whatever a packet says of where it comes from, it leaves as this machine's; nothing came to any other address.
+    expect(came.filter((line) => !line.startsWith("93.184.216.34 from 93.184.216.1 "))).toEqual([]);
+    expect(part(stdout, "still")).toBe(HELD);
+  });
 });

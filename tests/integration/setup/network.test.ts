@@ -171,7 +171,7 @@ test("what has become of taps and their packet filter is said, with what mends i
   expect(part(stdout, "changed")).toContain("not as it is meant: without 'inet chain to_guest: oifname");
   expect(part(stdout, "changed")).toContain("with 'inet chain host: tcp dport 22 accept'");
   expect(part(stdout, "changed")).toContain("fix: sudo /usr/local/lib/smolvm/network up\n");
-  expect(part(stdout, "without ARP")).toContain("without 'arp chain source: ");
+  expect(part(stdout, "without ARP")).toContain("without 'arp set guests: ");
   expect(part(stdout, "flushed")).toMatch(/missing \(flushed\?\).*\nfix: sudo .*network up\n/);
   expect(part(stdout, "docker")).toMatch(
     /Docker \(ip filter FORWARD\)\nfix: sudo iptables -I DOCKER-USER -i smolvm\+/,
