@@ -1,3 +1,4 @@
+export type { BringTarget, BroughtPort } from "./agent/door/bring.ts";
 export type { Content, ReadOptions, ReadWholeOptions, WriteOptions } from "./agent/files/content.ts";
 export type { DownloadOptions } from "./agent/files/download.ts";
 export type { DownloadTarOptions } from "./agent/files/download-tar.ts";

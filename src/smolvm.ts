@@ -128,6 +128,14 @@ export class SmolVM implements AsyncDisposable {
     this.ports = {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
       list: () => this.#forwards.list(),
+      bring: async (guestPort, target) => {
+        const { bring } = await import("./agent/door/bring.ts"); // few need it
+        return bring(
+          await this.#limited(`bringing a port into sandbox '${this.name}'`, {}),
+          guestPort,
+          target,
+        );
+      },
       publish: async (guestPort, publishOptions = {}) => {
         const { publishPort } = await import("./vm/network/publish.ts");
         const record = await recover(this.#home, this.#record());

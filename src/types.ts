@@ -1,3 +1,4 @@
+import type { BringTarget, BroughtPort } from "./agent/door/bring.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import type { AttachOptions, GuestProcess, KillOptions, ProcessInfo } from "./agent/types.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
@@ -118,6 +119,12 @@ export interface Ports {
   expose(guestPort: number, options?: ExposeOptions): Promise<ExposedPort>;
   /** those that this process has open now */
   list(): ExposedPort[];
+  /**
+   * Makes one service of this machine's, or of its network's, reachable at `guestPort` of the guest's 127.0.0.1: each connection there is made to `target` by this process, and
+   * to nothing else, in every network mode. A sandbox with `network: "off"` then reaches that alone. Ends with `close()`, when the sandbox stops, or with this process.
+   * @throws SmolVMError CONFIG_INVALID, PORT_IN_USE if a program of the sandbox listens there, VM_STATE, NOT_SUPPORTED by an agent of an older version
+   */
+  bring(guestPort: number, target: BringTarget): Promise<BroughtPort>;
   /**
    * Has a port forwarded whenever the sandbox runs, until it is unpublished or the sandbox is deleted: by smolvm's supervisor
    * in the background, so that it outlives this process. What is published already is given again: a `guestPort` at the same address and, where

@@ -189,6 +189,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         Request::Info => ("info", fields.done()),
         Request::Hold { suspend } => ("hold", fields.flag("suspend", *suspend).done()),
         Request::Door => ("door", fields.done()),
+        Request::Bring(port) => ("bring", fields.int("port", (*port).into()).done()),
         Request::DoorAccept(number) => ("door_accept", fields.int("connection", (*number).into()).done()),
         Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),

@@ -67,6 +67,38 @@ describe.each(BACKENDS)("ports on %s", (backend) => {
     expect(Buffer.concat(chunks).toString()).toBe("300000 abcde");
   });
 
+  test("lead out to one service of the host's, without a network card, and to nothing else", async () => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      let got = 0;
+      socket.on("data", (chunk) => {
+        got += chunk.length;
+      });
+      socket.on("end", () => socket.end(`${got} bytes`));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const client = (to: number): string =>
+      `import socket\ntry:\n    s = socket.create_connection(("127.0.0.1", ${to}), 20); s.sendall(b"x" * 300000); s.shutdown(1); print(s.recv(99).decode())\nexcept OSError as e: print(type(e).__name__)`;
+    const ask = async (to: number): Promise<string> =>
+      (await vm.run(["python3", "-c", client(to)])).stdout.trim();
+    expect(await ask(8090)).toBe("ConnectionRefusedError");
+    const brought = await vm.ports.bring(8090, { port });
+    expect(brought).toMatchObject({ guestPort: 8090, host: "127.0.0.1", port });
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask(8090)));
+    expect(answers).toEqual(new Array(5).fill("300000 bytes"));
+    await expect(vm.ports.bring(8090, { port })).rejects.toMatchObject({ code: "PORT_IN_USE" });
+    await expect(vm.ports.bring(7000, { port })).rejects.toMatchObject({ code: "PORT_IN_USE" }); // the echo server's
+    await expect(vm.ports.bring(0, { port })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    brought.close();
+    expect(await ask(8090)).toBe("ConnectionRefusedError");
+    const again = await vm.ports.bring(8090, { port });
+    server.close();
+    await once(server, "close");
+    expect(await ask(8090)).toMatch(/ConnectionResetError|OSError|BrokenPipeError/);
+    again.close();
+  });
+
   test("are exposed on the host's loopback, for many connections at once", async () => {
     const exposed = await vm.ports.expose(7000);
     expect(exposed.url).toBe(`http://127.0.0.1:${exposed.hostPort}`);

@@ -1,5 +1,5 @@
-//! The one way out of a machine without a network card: connections that leave are told to the host, which takes each up, and
-//! decides on its own about it, or resets it.
+//! Connections that the host is told of, and takes up or resets: those that leave a machine without a network card, about which it
+//! decides on its own, and those to ports of the loopback that it brought here.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use crate::streams::mux::Mux;
 use crate::streams::session::{Link, OUT_HIGH};
 use crate::streams::target::Target;
 use crate::streams::task::{Kind, Task};
-use crate::sys::poller::IN;
+use crate::sys::poller::{Token, IN};
 use crate::sys::{self, check, Fd, Res};
 use crate::wire::frame::kind;
 use crate::wire::messages::{code, put_record, DoorConnection, Failure};
@@ -23,11 +23,31 @@ const MAX_PENDING: usize = 128;
 const MAX_RECORD: usize = 300;
 /// Connections accepted before others get a turn.
 const PER_TURN: usize = 32;
+/// Ports that are brought at once.
+const MAX_BROUGHT: usize = 64;
+/// Connections to such a port that wait to be accepted.
+const BACKLOG: libc::c_int = 128;
 
 struct Pending {
     number: u32,
+    /// the number of the task that told of it
+    told_by: u32,
     fd: Fd,
 }
+
+/// A port of this machine's loopback that leads to where the host says.
+struct Brought {
+    id: usize,
+    listener: Fd,
+    token: Token,
+    /// connections may wait
+    ready: bool,
+    told_by: Told,
+    port: u16,
+}
+
+/// The task of a host's stream on which connections are told, and its number.
+type Told = (usize, u32);
 
 /// Dropping it resets the connection.
 impl Drop for Pending {
@@ -44,8 +64,9 @@ pub struct Door {
     resolver: Option<Resolver>,
     /// connections may wait, over IPv4 and IPv6
     ready: [bool; 2],
-    /// the task of the host's stream on which connections are told, and its number
-    told_by: Option<(usize, u32)>,
+    told_by: Option<Told>,
+    brought: Vec<Brought>,
+    next_brought: usize,
     pending: VecDeque<Pending>,
     /// the next connection's number, and the next task's
     next: u32,
@@ -79,16 +100,49 @@ impl Door {
         if self.link(mux).is_some() {
             return Err(Failure::new(code::BUSY, "somebody serves the door already"));
         }
-        self.pending.clear();
-        self.next = self.next.wrapping_add(1);
-        let number = self.next;
+        if let Some((_, before)) = self.told_by {
+            self.pending.retain(|pending| pending.told_by != before);
+        }
+        self.told_by = Some(self.begin_telling(mux, link));
+        self.ready = [true; 2];
+        Ok(())
+    }
+
+    /// The host wants to be told of connections to a port of this machine's loopback, on this stream, until it resets it.
+    pub fn bring(&mut self, mux: &mut Mux, link: Link, port: u32) -> Result<(), Failure> {
+        let port = u16::try_from(port).ok().filter(|&port| port != 0);
+        let Some(port) = port else { return Err(Failure::new(code::INVALID, "there is no such port")) };
+        if self.brought.len() >= MAX_BROUGHT {
+            return Err(Failure::new(code::LIMIT, "too many ports are brought to this machine"));
+        }
+        let id = self.next_brought;
+        let watched = listen(port).and_then(|listener| {
+            let token = mux.poller.add(&listener, IN, Target::Brought(id))?;
+            Ok((listener, token))
+        });
+        let (listener, token) = watched.map_err(|error| match error.0 {
+            libc::EADDRINUSE => Failure::new(code::EXISTS, "a program of the guest listens on that port already"),
+            _ => failure(b"cannot listen", error),
+        })?;
+        self.next_brought += 1;
+        let told_by = self.begin_telling(mux, link);
+        self.brought.push(Brought { id, listener, token, ready: true, told_by, port });
+        Ok(())
+    }
+
+    /// Makes the task that stands for a stream on which connections are told.
+    fn begin_telling(&mut self, mux: &mut Mux, link: Link) -> Told {
+        let number = self.number();
         let index = mux.tasks.next_index();
         mux.tasks.insert(Task { link: None, sink: None, sources: [None, None], kind: Kind::Door(number) });
         mux.connect(link, index);
         mux.sessions.send(link, kind::OPENED, 0, |_| ());
-        self.told_by = Some((index, number));
-        self.ready = [true; 2];
-        Ok(())
+        (index, number)
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next = self.next.wrapping_add(1);
+        self.next
     }
 
     /// The host takes a connection up.
@@ -106,6 +160,12 @@ impl Door {
         self.ready[which] = true;
     }
 
+    pub fn on_brought(&mut self, id: usize) {
+        if let Some(brought) = self.brought.iter_mut().find(|brought| brought.id == id) {
+            brought.ready = true;
+        }
+    }
+
     pub fn on_addresses(&self) {
         if let Some(interception) = &self.interception {
             interception.on_addresses();
@@ -118,26 +178,29 @@ impl Door {
 
     /// The host's stream, while there is one.
     fn link(&self, mux: &mut Mux) -> Option<Link> {
-        let (task, number) = self.told_by?;
-        let task = mux.tasks.get_mut(task)?;
-        matches!(task.kind, Kind::Door(told) if told == number).then_some(task.link)?
+        link_of(mux, self.told_by?)
     }
 
     /// Something can be done at once.
     pub fn is_busy(&self, mux: &mut Mux) -> bool {
-        let ready = self.ready.contains(&true) && self.pending.len() < MAX_PENDING;
-        self.resolver.as_ref().is_some_and(Resolver::is_busy)
+        let room = self.pending.len() < MAX_PENDING;
+        let ready = self.ready.contains(&true) && room;
+        let brought = |mux: &mut Mux, one: &Brought| link_of(mux, one.told_by).is_none_or(|link| has_room(mux, link));
+        self.brought.iter().any(|one| one.ready && room && brought(mux, one))
+            || self.resolver.as_ref().is_some_and(Resolver::is_busy)
             || (ready && self.link(mux).is_some_and(|link| has_room(mux, link)))
     }
 
     /// Answers names, and tells the host of connections, a bounded number of each.
     pub fn go_on(&mut self, mux: &mut Mux) {
+        self.tell_brought(mux);
         let Some(interception) = &self.interception else { return };
         if let Some(resolver) = &mut self.resolver {
             resolver.answer_some();
         }
+        let Some(told_by) = self.told_by else { return };
         let Some(link) = self.link(mux) else {
-            self.pending.clear();
+            self.pending.retain(|pending| pending.told_by != told_by.1);
             self.told_by = None;
             return;
         };
@@ -161,10 +224,69 @@ impl Door {
                 self.next = self.next.wrapping_add(1);
                 let number = self.next;
                 let name = stands_for(address).and_then(|v4| self.resolver.as_ref()?.names.name_of(v4));
-                tell(mux, link, number, name, address, port);
-                self.pending.push_back(Pending { number, fd });
+                let octets = match address {
+                    IpAddr::V4(v4) => v4.octets().to_vec(),
+                    IpAddr::V6(v6) => v6.octets().to_vec(),
+                };
+                tell(mux, link, number, name, &octets, port);
+                self.pending.push_back(Pending { number, told_by: told_by.1, fd });
             }
         }
+    }
+
+    /// Tells the host of connections to ports that it brought, and closes those whose streams are gone.
+    fn tell_brought(&mut self, mux: &mut Mux) {
+        let mut at = 0;
+        while at < self.brought.len() {
+            let told_by = self.brought[at].told_by;
+            let Some(link) = link_of(mux, told_by) else {
+                let gone = self.brought.remove(at);
+                mux.poller.forget(gone.token);
+                self.pending.retain(|pending| pending.told_by != told_by.1);
+                continue;
+            };
+            for _ in 0..PER_TURN {
+                let room = self.pending.len() < MAX_PENDING && has_room(mux, link);
+                let one = &mut self.brought[at];
+                if !one.ready || !room {
+                    break;
+                }
+                let Some(fd) = accept(&one.listener) else {
+                    one.ready = false;
+                    break;
+                };
+                let port = one.port;
+                let number = self.number();
+                tell(mux, link, number, None, &[], port);
+                self.pending.push_back(Pending { number, told_by: told_by.1, fd });
+            }
+            at += 1;
+        }
+    }
+}
+
+/// The stream of a task that tells of connections, while there is one.
+fn link_of(mux: &mut Mux, (task, number): Told) -> Option<Link> {
+    let task = mux.tasks.get_mut(task)?;
+    matches!(task.kind, Kind::Door(told) if told == number).then_some(task.link)?
+}
+
+/// A listening socket on a port of the loopback.
+fn listen(port: u16) -> Res<Fd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the address is plain data, filled in before use.
+    unsafe {
+        let fd = Fd::own(check(libc::socket(libc::AF_INET, kind, 0))?);
+        let on: libc::c_int = 1;
+        libc::setsockopt(fd.raw(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on as *const _ as *const _, 4);
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        address.sin_family = libc::AF_INET as u16;
+        address.sin_port = port.to_be();
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        let length = std::mem::size_of::<libc::sockaddr_in>() as u32;
+        check(libc::bind(fd.raw(), &address as *const _ as *const libc::sockaddr, length))?;
+        check(libc::listen(fd.raw(), BACKLOG))?;
+        Ok(fd)
     }
 }
 
@@ -174,12 +296,8 @@ fn has_room(mux: &mut Mux, link: Link) -> bool {
     session.unsent() < OUT_HIGH && session.stream(link.stream).is_some_and(|s| s.credit[0] as usize >= MAX_RECORD)
 }
 
-fn tell(mux: &mut Mux, link: Link, connection: u32, name: Option<&[u8]>, address: IpAddr, port: u16) {
-    let octets = match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
-    let (name, address) = name.map_or((&[][..], octets.as_slice()), |name| (name, &[][..]));
+fn tell(mux: &mut Mux, link: Link, connection: u32, name: Option<&[u8]>, octets: &[u8], port: u16) {
+    let (name, address) = name.map_or((&[][..], octets), |name| (name, &[][..]));
     let (mut message, mut record) = (Vec::new(), Vec::new());
     DoorConnection { connection, name, address, port }.encode(&mut message);
     put_record(&mut record, &message);

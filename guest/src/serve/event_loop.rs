@@ -51,6 +51,7 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Mounts => agent.commands.slow_mounts = slow_mounts::exist(),
         Target::Memory => pressure::on_reached(mux),
         Target::Door(which) => agent.door.on_connections(which),
+        Target::Brought(id) => agent.door.on_brought(id),
         Target::Addresses => agent.door.on_addresses(),
         Target::ResolverUdp | Target::ResolverTcp | Target::ResolverClient(_) => on_resolver(agent, event.target),
         Target::Listener(index) => agent.listeners.on_connection(mux, index),

@@ -42,6 +42,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Sync => worker::start(&mut agent.mux, link, Job::Sync).map(|()| None),
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),
         Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
+        Request::Bring(port) => agent.door.bring(&mut agent.mux, link, *port).map(|()| None),
         Request::DoorAccept(number) => agent.door.accept(&mut agent.mux, link, *number).map(|()| None),
         Request::Shutdown { grace_ms } => {
             agent.begin_shutdown(*grace_ms, "shutdown");

@@ -11,6 +11,8 @@ pub enum Target {
     Listener(usize),
     /// connections that leave: 0 over IPv4, 1 over IPv6
     Door(usize),
+    /// connections to a port that the host brought: which
+    Brought(usize),
     /// the machine's addresses have changed
     Addresses,
     /// questions for the addresses of names

@@ -479,6 +479,8 @@ pub enum Request<'a> {
     Door,
     /// the connection's number
     DoorAccept(u32),
+    /// the port
+    Bring(u32),
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -509,7 +511,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=23 | 29 => {
+                1..=24 | 29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -566,6 +568,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         21 => Request::File(FileRequest::decode(FileOp::Copy, body)?),
         22 => Request::Door,
         23 => Request::DoorAccept(decode_number(body)?),
+        24 => Request::Bring(decode_number(body)?),
         29 => Request::Release,
         _ => Request::Unknown,
     })

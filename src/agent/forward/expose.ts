@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
 import type { AgentSession } from "../session/session.ts";
-import { checkPort, forward } from "./forward.ts";
+import { carryOver, checkPort, forward } from "./forward.ts";
 
 /** Where a guest port appears on the host. */
 export interface ExposeOptions {
@@ -46,7 +46,7 @@ export async function expose(
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    void carry(socket, session, guestPort);
+    void carryOver(socket, async () => forward(await session(), { port: guestPort }));
   });
   await listen(server, options.hostPort ?? 0, hostAddress);
   const { port: hostPort } = server.address() as AddressInfo;
@@ -105,37 +105,4 @@ function listenError(error: NodeJS.ErrnoException, port: number, address: string
         cause: error,
       });
   }
-}
-
-async function carry(socket: Socket, session: () => Promise<AgentSession>, port: number): Promise<void> {
-  socket.on("error", () => socket.destroy());
-  try {
-    const connection = await forward(await session(), { port });
-    connection.on("error", () => {}); // its close tells
-    const onClose = (): void => {
-      if (socket.readableEnded && connection.readableEnded) return; // what it sent is still on its way
-      // A client that has not ended what it sends was cut off, and so is the server.
-      connection.destroy(socket.readableEnded ? undefined : new Error("the client is gone"));
-    };
-    if (socket.destroyed) {
-      onClose();
-      return;
-    }
-    connection.once("close", () => {
-      if (connection.errored !== null) resetAfterWriting(socket);
-      else if (!socket.writableEnded) socket.destroy();
-    });
-    socket.once("close", onClose);
-    // Each direction ends on its own: pipe() passes the end on.
-    socket.pipe(connection);
-    connection.pipe(socket);
-  } catch {
-    socket.resetAndDestroy(); // as a refused connection shows once it was accepted; the caller of connect() gets the reason
-  }
-}
-
-/** Resets a connection behind what was written to it: a reset throws away what has not left yet. */
-function resetAfterWriting(socket: Socket): void {
-  if (socket.writableLength === 0 || socket.writableEnded) socket.resetAndDestroy();
-  else socket.write("", () => socket.resetAndDestroy());
 }

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { SmolVMError } from "../../errors.ts";
 import { ChunkQueue } from "../../util/chunk-queue.ts";
@@ -115,6 +116,43 @@ function request(target: ForwardTarget): Buffer {
   checkPort(target.port, "the guest port");
   const host = target.host === undefined ? undefined : text(target.host, "host");
   return encode(Open, { forward: { host, port: target.port }, window: WINDOW });
+}
+
+/**
+ * Carries what comes on a socket of this host to a connection of the guest's, and back, with ends and resets.
+ * @param connect gives what it is to be carried to; where there is none the socket is reset
+ */
+export async function carryOver(socket: Socket, connect: () => Promise<Duplex>): Promise<void> {
+  socket.on("error", () => socket.destroy());
+  try {
+    const connection = await connect();
+    connection.on("error", () => {}); // its close tells
+    const onClose = (): void => {
+      if (socket.readableEnded && connection.readableEnded) return; // what it sent is still on its way
+      // A client that has not ended what it sends was cut off, and so is the server.
+      connection.destroy(socket.readableEnded ? undefined : new Error("the client is gone"));
+    };
+    if (socket.destroyed) {
+      onClose();
+      return;
+    }
+    connection.once("close", () => {
+      if (connection.errored !== null) resetAfterWriting(socket);
+      else if (!socket.writableEnded) socket.destroy();
+    });
+    socket.once("close", onClose);
+    // Each direction ends on its own: pipe() passes the end on.
+    socket.pipe(connection);
+    connection.pipe(socket);
+  } catch {
+    socket.resetAndDestroy(); // as a refused connection shows once it was accepted; the caller of connect() gets the reason
+  }
+}
+
+/** Resets a connection behind what was written to it: a reset throws away what has not left yet. */
+function resetAfterWriting(socket: Socket): void {
+  if (socket.writableLength === 0 || socket.writableEnded) socket.resetAndDestroy();
+  else socket.write("", () => socket.resetAndDestroy());
 }
 
 class ForwardStream extends Duplex {

@@ -525,6 +525,11 @@ export interface DoorAccept {
 }
 export const DoorAccept: Schema<DoorAccept> = message("DoorAccept", [[1, "connection", "uint32"]]);
 
+export interface Bring {
+  port: number;
+}
+export const Bring: Schema<Bring> = message("Bring", [[1, "port", "uint32"]]);
+
 /** One record of `door`: a connection that leaves the guest. */
 export interface DoorConnection {
   connection: number;
@@ -565,6 +570,7 @@ export interface Open {
   fileCopy: FileCopy | undefined;
   door: Empty | undefined;
   doorAccept: DoorAccept | undefined;
+  bring: Bring | undefined;
   release: Empty | undefined;
   window: number;
   clockMs: number;
@@ -593,6 +599,7 @@ export const Open: Schema<Open> = message("Open", [
   [21, "fileCopy", FileCopy],
   [22, "door", Empty],
   [23, "doorAccept", DoorAccept],
+  [24, "bring", Bring],
   [29, "release", Empty],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],

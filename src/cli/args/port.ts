@@ -1,3 +1,4 @@
+import type { BringTarget } from "../../agent/door/bring.ts";
 import type { PortForward } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 
@@ -54,4 +55,28 @@ export function parsePortForwards(texts: readonly string[]): PortForward[] {
     });
   }
   return forwards;
+}
+
+/** One `-R`. */
+export interface Bring {
+  readonly guestPort: number;
+  readonly target: BringTarget;
+}
+
+/**
+ * Reads one `-R`: `GUEST:PORT` (of this machine's 127.0.0.1) or `GUEST:HOST:PORT`; an IPv6 address stands in brackets. Pure.
+ * @throws SmolVMError USAGE
+ */
+export function parseBring(text: string): Bring {
+  const [, guest, host, port] = /^(\d+):(?:(\[[^\]]+\]|[^:[\]]+):)?(\d+)$/.exec(text) ?? [];
+  if (guest === undefined || port === undefined) {
+    throw new SmolVMError("USAGE", `-R: '${text}' is not a port of the sandbox and where it leads`, {
+      hint: "Write -R GUEST:HOST:PORT, for example -R 8080:127.0.0.1:11434",
+    });
+  }
+  const to = parsePort(`-R '${text}'`, port);
+  return {
+    guestPort: parsePort(`-R '${text}'`, guest),
+    target: host === undefined ? { port: to } : { host: host.replace(/^\[|\]$/g, ""), port: to },
+  };
 }

@@ -3,6 +3,7 @@ import { SmolVM } from "../../smolvm.ts";
 import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import { parseBring } from "../args/port.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -17,6 +18,13 @@ const spec: CommandSpec = {
   trailing: true,
   options: [
     ...SANDBOX_OPTIONS,
+    {
+      name: "bring",
+      short: "R",
+      value: "GUEST:HOST:PORT",
+      repeat: true,
+      help: "have a port of its 127.0.0.1 lead to one service of this machine or its network",
+    },
     { name: "pool", value: "NAME", help: "take a sandbox that waits in a pool (smolvm pool create)" },
     ...COMMAND_OPTIONS,
     ...COMMON_OPTIONS,
@@ -28,6 +36,7 @@ const spec: CommandSpec = {
   examples: [
     "smolvm run -- echo hello",
     "smolvm run --network off --memory 1G -- python3 -c 'print(6*7)'",
+    "smolvm run --network off -R 8080:127.0.0.1:11434 -- curl http://127.0.0.1:8080/api/tags",
     "smolvm run -it",
     "cat script.py | smolvm run -- python3 -",
   ],
@@ -42,6 +51,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
       "Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell)",
     );
   }
+  const brought = args.values("bring").map(parseBring);
   const config = sandboxConfig(args, await environment(io, args));
   const vm = await sandboxFor(io, args, config);
   let outcome: Outcome;
@@ -53,6 +63,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
         `forwarding ${forward.hostAddress}:${forward.hostPort} -> port ${forward.guestPort} of the sandbox`,
       );
     }
+    for (const { guestPort, target } of brought) await vm.ports.bring(guestPort, target);
     const own = args.value("pool") === undefined ? options : inPool(options, config);
     outcome = await runGuestCommand(vm, args.trailing, own, io);
   } catch (error) {

@@ -1,4 +1,5 @@
-import { type DoorKnock, serveDoor } from "../../agent/door/door.ts";
+import { serveDoor } from "../../agent/door/door.ts";
+import type { DoorKnock } from "../../agent/door/knocks.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import type { NetworkPolicy } from "../../config/network-rules.ts";
 import { Broker, type LeavingConnection } from "../../egress/broker.ts";

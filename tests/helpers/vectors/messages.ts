@@ -243,6 +243,7 @@ export const MESSAGES: readonly Vector[] = [
   ),
   canonical("door", "OPEN", "b201 00", { door: {} }),
   canonical("door_accept", "OPEN", "ba01 03 08 ac02", { door_accept: { connection: 300 } }),
+  canonical("bring", "OPEN", "c201 03 08 903f", { bring: { port: 8080 } }),
   canonical("info", "OPEN", "9201 00", { info: {} }),
   canonical("hold", "OPEN", "9a01 00", { hold: {} }),
   canonical("hold, the sessions parting before", "OPEN", "9a01 02 08 01", { hold: { suspend: true } }),

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type ServedDoor, serveDoor } from "../../../src/agent/door/door.ts";
+import { serveDoor } from "../../../src/agent/door/door.ts";
+import type { Served } from "../../../src/agent/door/knocks.ts";
 import { FrameType } from "../../../src/agent/wire/frame.ts";
 import { DoorConnection, GuestErrorCode } from "../../../src/agent/wire/messages.ts";
 import { encodeRecord } from "../../../src/agent/wire/records.ts";
@@ -66,7 +67,7 @@ class Liar implements AsyncDisposable {
       report: (event) => liar.events.push(event),
       overrun: () => door.close(),
     });
-    const door: ServedDoor = await serveDoor(session, ({ address, ...knock }) =>
+    const door: Served = await serveDoor(session, ({ address, ...knock }) =>
       liar.broker.handle({ ...knock, address: address && ipOfBytes(address) }),
     );
     void door.ended.then((reason) => {

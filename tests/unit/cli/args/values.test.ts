@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseDurationMs } from "../../../../src/cli/args/duration.ts";
 import { parseEnv, parseLabels } from "../../../../src/cli/args/pairs.ts";
-import { parsePort, parsePortForward, parsePortForwards } from "../../../../src/cli/args/port.ts";
+import { parseBring, parsePort, parsePortForward, parsePortForwards } from "../../../../src/cli/args/port.ts";
 import { parseSizeMib } from "../../../../src/cli/args/size.ts";
 import { SmolVMError } from "../../../../src/errors.ts";
 
@@ -124,4 +124,22 @@ describe("labels", () => {
       "--label: 'a' is given twice | Give each label once.",
     );
   });
+});
+
+describe("ports that are brought", () => {
+  test.each([
+    ["8080:11434", 8080, undefined, 11434],
+    ["8080:127.0.0.1:11434", 8080, "127.0.0.1", 11434],
+    ["80:model.lan:1", 80, "model.lan", 1],
+    ["80:[::1]:1", 80, "::1", 1],
+  ])("%s", (text, guestPort, host, port) => {
+    expect(parseBring(text)).toEqual({ guestPort, target: host === undefined ? { port } : { host, port } });
+  });
+
+  test.each(["8080", "8080:", ":1:2", "0:1", "1:0", "1:a:b", "1:::1:2", "70000:1"])(
+    "'%s' is none",
+    (text) => {
+      expect(() => parseBring(text)).toThrow(/-R/);
+    },
+  );
 });

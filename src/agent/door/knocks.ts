@@ -1,0 +1,135 @@
+import type { Duplex } from "node:stream";
+import { SmolVMError } from "../../errors.ts";
+import { Deadline } from "../../util/deadline.ts";
+import { takeUp } from "../forward/forward.ts";
+import { guestError } from "../session/guest-error.ts";
+import type { AgentSession } from "../session/session.ts";
+import { DoorConnection, Open } from "../wire/messages.ts";
+import { RecordDecoder } from "../wire/records.ts";
+import { type Draft, decode, encode } from "../wire/schema.ts";
+
+/** Credit for what the guest tells: a thousand connections. */
+const WINDOW = 256 * 1024;
+/** How long the guest's agent may take to hand a connection over, in ms. */
+const ACCEPT_MS = 30_000;
+/** How long it may take to begin, in ms. */
+const OPEN_MS = 15_000;
+const MAX_PORT = 65_535;
+
+/** A connection of the guest's that waits for an answer. */
+export interface DoorKnock {
+  /** the name that the guest's program looked up, as its agent says; undefined: it used an address, or a port that was brought */
+  readonly name: string | undefined;
+  /** that address: 4 or 16 octets; undefined where there is a name. Of a brought port: none */
+  readonly address: Uint8Array | undefined;
+  readonly port: number;
+  /** @param window how much the guest may send ahead, in bytes */
+  accept(window: number): Promise<Duplex>;
+  /** has the guest's program see it reset */
+  refuse(): void;
+}
+
+/** What tells of connections, and is listened to. */
+export interface Served {
+  /** resolves when it is no longer, with why; never rejects */
+  readonly ended: Promise<unknown>;
+  close(): void;
+}
+
+/**
+ * Is told of connections by the guest's agent. Resolves when it tells. Keeps neither the session nor this process.
+ * @param open the request that has it tell
+ * @param what that in the user's words
+ * @param knock must not throw
+ * @throws SmolVMError TIMEOUT, AGENT_LOST, AGENT_PROTOCOL, and what the guest's refusal means
+ */
+export function serveKnocks(
+  session: AgentSession,
+  open: Draft<Open>,
+  what: string,
+  knock: (connection: DoorKnock) => void,
+): Promise<Served> {
+  return new Promise((resolve, reject) => {
+    // Until the guest has answered, it is waited for: the stream itself would keep nobody.
+    const waiting = setTimeout(() => {
+      stream.abandon();
+      reject(new SmolVMError("TIMEOUT", `${what}: the guest did not answer within ${OPEN_MS} ms`));
+    }, OPEN_MS);
+    const settled = (): void => clearTimeout(waiting);
+    let ended: (reason: unknown) => void = () => {};
+    const over = new Promise<unknown>((done) => {
+      ended = done;
+    });
+    let closed = false;
+    const decoder = new RecordDecoder((record) => {
+      if (closed) return; // of what came in one piece, the rest
+      const connection = knockOf(session, decode(DoorConnection, record));
+      if (connection !== undefined) knock(connection);
+    });
+    const stream = session.open(
+      {
+        open: encode(Open, { ...open, window: WINDOW }),
+        what,
+        effects: false,
+        opens: true,
+        window: WINDOW,
+        background: true,
+      },
+      {
+        opened: () => {
+          settled();
+          resolve({
+            ended: over,
+            close: () => {
+              closed = true;
+              stream.abandon(); // its result is not told any more
+              ended(undefined);
+            },
+          });
+        },
+        data: (_channel, piece) => {
+          try {
+            decoder.push(piece);
+            stream.grant(1, piece.length);
+          } catch (error) {
+            stream.abandon(); // what it tells is no record
+            ended(error);
+          }
+        },
+        result: (result) => {
+          settled();
+          const reason = result.error === undefined ? undefined : guestError(result.error, "machine", what);
+          reject(reason);
+          ended(reason);
+        },
+        lost: (error) => {
+          settled();
+          reject(error);
+          ended(error);
+        },
+      },
+    );
+  });
+}
+
+/** What the guest tells, undefined if it makes no sense. */
+function knockOf(session: AgentSession, told: DoorConnection): DoorKnock | undefined {
+  const { connection, port } = told;
+  if (port < 1 || port > MAX_PORT) return undefined;
+  // Copies: what they were decoded from is used again.
+  const name = told.name.length === 0 ? undefined : Buffer.from(told.name).toString("latin1");
+  const address = name === undefined ? Uint8Array.from(told.address) : undefined;
+  return {
+    name,
+    address,
+    port,
+    accept: (window) =>
+      takeUp(session, connection, window, Deadline.within(ACCEPT_MS, "taking up a connection")),
+    refuse: () => {
+      if (session.end !== undefined) return; // then the guest has reset it
+      const open = encode(Open, { doorAccept: { connection }, window: WINDOW });
+      const request = { open, what: "refusing a connection", effects: false, opens: true, window: WINDOW };
+      session.open({ ...request, background: true }, { result() {}, lost() {} }).abandon();
+    },
+  };
+}
