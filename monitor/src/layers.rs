@@ -144,7 +144,8 @@ pub enum Subtracted {
 pub fn subtract(mut args: impl Iterator<Item = OsString>) -> io::Result<Subtracted> {
     let mut next = || args.next().ok_or_else(|| io::Error::other("a word is missing"));
     let (percent, path, map_path) = (next()?, next()?, next()?);
-    let percent: u64 = percent.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::other("no number"))?;
+    let percent: u64 =
+        percent.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| io::Error::other("no number"))?;
     let stack = Stack::open(args)?;
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     if file.metadata()?.len() != stack.size {
@@ -248,7 +249,10 @@ mod tests {
         join(words(&[&joined, &base, &first, &map1])).unwrap();
         assert!(std::fs::read(&joined).unwrap() == whole_first);
         // Only what is its own takes room, where the file system has holes.
-        assert_eq!(data_after(&File::open(&second).unwrap(), 0).unwrap().unwrap(), (2 * BLOCK as i64, 3 * BLOCK as i64));
+        assert_eq!(
+            data_after(&File::open(&second).unwrap(), 0).unwrap().unwrap(),
+            (2 * BLOCK as i64, 3 * BLOCK as i64)
+        );
 
         // Too much of its own: it stays whole. Another size, a map that is none: refused, and nothing is left.
         let other = file(&dir, "other", &[(5, 5), (6, 6)]);

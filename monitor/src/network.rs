@@ -43,7 +43,9 @@ impl Reader {
     pub fn finish(self) -> Option<Option<Options>> {
         match (self.nft, self.rules, self.connector) {
             (None, None, connector) if connector.is_empty() => Some(None),
-            (Some(nft), Some(rules), connector) if !connector.is_empty() => Some(Some(Options { nft, rules, connector })),
+            (Some(nft), Some(rules), connector) if !connector.is_empty() => {
+                Some(Some(Options { nft, rules, connector }))
+            }
             _ => None,
         }
     }
@@ -248,7 +250,11 @@ impl Network {
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        if connected { Ok(()) } else { Err(("the connector does not connect", 0)) }
+        if connected {
+            Ok(())
+        } else {
+            Err(("the connector does not connect", 0))
+        }
     }
 }
 
@@ -324,7 +330,11 @@ unsafe fn make_filter(command: &[CString]) -> i32 {
     if pid < 0 || libc::waitpid(pid, &mut status, 0) != pid {
         return errno();
     }
-    if status == 0 { 0 } else { libc::EINVAL }
+    if status == 0 {
+        0
+    } else {
+        libc::EINVAL
+    }
 }
 
 /// linux/capability.h: what capset(2) takes

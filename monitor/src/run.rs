@@ -195,7 +195,8 @@ fn begin_network(
     messages: &OwnedFd,
 ) -> Result<Option<Network>, StartError> {
     let Some(wanted) = &options.network else { return Ok(None) };
-    let again = |fd: &OwnedFd| fd.try_clone().map_err(|e| failed("cannot keep a file open")(e.raw_os_error().unwrap_or(0)));
+    let again =
+        |fd: &OwnedFd| fd.try_clone().map_err(|e| failed("cannot keep a file open")(e.raw_os_error().unwrap_or(0)));
     let members = options.cgroup.as_deref().map(open_members).transpose()?;
     let streams = Streams { null: again(null)?, messages: again(messages_end)?, members };
     Network::begin(wanted, streams).map(Some).map_err(|failed| network_error(failed, messages))

@@ -218,7 +218,9 @@ mod tests {
     #[test]
     fn keys_are_known_by_their_names() {
         assert_eq!(kind_of(b"ssh_host_ed25519_key"), Some(&b"ed25519"[..]));
-        for other in [&b"ssh_host_ed25519_key.pub"[..], b"ssh_host__key", b"ssh_host_../x_key", b"sshd_config", b"moduli"] {
+        for other in
+            [&b"ssh_host_ed25519_key.pub"[..], b"ssh_host__key", b"ssh_host_../x_key", b"sshd_config", b"moduli"]
+        {
             assert_eq!(kind_of(other), None);
         }
     }

@@ -102,8 +102,9 @@ fn handle_input(agent: &mut Agent, mut index: usize) {
                     session.taken += discard;
                     return;
                 }
-                // Whoever comes back is answered when the machine goes on.
-                Scan::Start { hello: Hello { resume: Some(_), .. }, .. } if agent.mux.suspension.closed => return,
+                Scan::Start { hello, .. } if agent.mux.suspension.keeps_waiting(index, hello.resume.is_some()) => {
+                    return
+                }
                 Scan::Start { used, hello } => {
                     session.taken += used;
                     start_session(agent, index, &hello);

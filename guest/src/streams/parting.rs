@@ -6,6 +6,9 @@ use crate::streams::session::Link;
 pub struct Suspension {
     /// who waits for all to have parted, and until when, in monotonic ms
     pub waiting: Option<(Link, u64)>,
+    /// the session that asked for the capture, and until when it is awaited: its connection is the last, and when that ends, which a capture
+    /// sees to, all that were there before it have ended. Until then nobody new is answered, over a connection that may end as well
+    pub holder: Option<(usize, u64)>,
     /// hosts that come back are not answered yet
     pub closed: bool,
     /// those that have not come back then are given up
@@ -15,6 +18,12 @@ pub struct Suspension {
 impl Suspension {
     /// When something is due, in monotonic ms.
     pub fn due(&self) -> Option<u64> {
-        self.waiting.map(|(_, until)| until).into_iter().chain(self.ends_at).min()
+        let holder = self.holder.map(|(_, until)| until);
+        self.waiting.map(|(_, until)| until).into_iter().chain(self.ends_at).chain(holder).min()
+    }
+
+    /// Whether a host that says hello over this connection has to wait.
+    pub fn keeps_waiting(&self, connection: usize, comes_back: bool) -> bool {
+        self.closed && comes_back || self.holder.is_some_and(|(holder, _)| holder != connection)
     }
 }

@@ -68,6 +68,9 @@ pub fn close_session(mux: &mut Mux, index: usize) {
     if let Some(session) = mux.sessions.remove(index) {
         mux.poller.forget(session.token);
     }
+    if mux.suspension.holder.is_some_and(|(holder, _)| holder == index) {
+        mux.no_holder();
+    }
 }
 
 /// The session of a task has ended.

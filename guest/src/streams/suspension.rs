@@ -13,12 +13,15 @@ use crate::wire::frame::{kind, TOKEN};
 
 /// How long hosts may take to part, in ms. One that does not loses its session.
 const PART_MS: u64 = 3000;
+/// How long a holder's connection may take to end, in ms of the guest's own time.
+const HOLDER_MS: u64 = 10_000;
 /// How long a host may take to come back once it is answered, in ms.
 const COME_BACK_MS: u64 = 30_000;
 
 /// Has all sessions but that of `link` part from their connections, as far as their hosts know how. Whoever asked is told by [`parted`].
 pub fn begin(mux: &mut Mux, link: Link) {
     mux.suspension.closed = true;
+    mux.suspension.holder = Some((link.session, sys::now_ms() + HOLDER_MS));
     mux.suspension.waiting = Some((link, sys::now_ms() + PART_MS));
     for index in mux.sessions.indices() {
         let Some(session) = mux.sessions.get_mut(index) else { continue };
@@ -79,12 +82,7 @@ pub fn reopen(mux: &mut Mux) {
     mux.suspension.waiting = None;
     let is_awaited = mux.sessions.iter().any(|session| session.parting.is_some());
     mux.suspension.ends_at = is_awaited.then(|| sys::now_ms() + COME_BACK_MS);
-    for index in mux.sessions.indices() {
-        if let Some(session) = mux.sessions.get_mut(index).filter(|session| !session.active) {
-            session.again = true;
-            mux.sessions.mark(index);
-        }
-    }
+    mux.no_holder();
 }
 
 /// The session that has parted and is named so.
@@ -135,6 +133,9 @@ pub fn end_parted(mux: &mut Mux) {
 
 /// Time has passed.
 pub fn act(mux: &mut Mux, now: u64) {
+    if mux.suspension.holder.is_some_and(|(_, until)| until <= now) {
+        mux.no_holder();
+    }
     if mux.suspension.ends_at.is_some_and(|at| at <= now) {
         end_parted(mux);
     }

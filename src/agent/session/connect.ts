@@ -23,6 +23,11 @@ export interface ConnectOptions {
    * hardly in between, because each try takes time away from the very boot that is waited for
    */
   readonly progressFile?: string | undefined;
+  /**
+   * The guest's machine was captured, or goes on from such a one, and may have lost the connection without a word: it is asked again soon.
+   * Default: whether there is something to `resume`.
+   */
+  readonly afterCapture?: boolean | undefined;
   /** the token of a suspended session that is to go on; that it does, the answer says */
   readonly resume?: Uint8Array | undefined;
   /** how this program calls itself to the agent; default "smolvm" */
@@ -39,8 +44,8 @@ export interface Connected {
 
 /** When a silent agent is asked again, in ms; doubles each time. */
 const HELLO_RETRY_MS = 1000;
-/** The same where the machine may have lost the connection without a word: it was being captured. */
-const RESUME_RETRY_MS = 100;
+/** The same after a capture. What lost the connection says so when it is sent something. */
+const CAPTURED_RETRY_MS = 20;
 /** A new socket is looked for at least this often, in ms, should a directory event have been missed. */
 const LOOK_AGAIN_MS = 250;
 /** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
@@ -153,7 +158,9 @@ function greet(
     let nonce = randomNonce();
     const scan = new HelloScan(nonce);
     const client = options.client ?? "smolvm";
-    let retryMs = options.resume === undefined ? HELLO_RETRY_MS : RESUME_RETRY_MS;
+    const { resume, afterCapture = resume !== undefined } = options;
+    let retryMs = afterCapture ? CAPTURED_RETRY_MS : HELLO_RETRY_MS;
+    const flush = Buffer.alloc(afterCapture ? 0 : FLUSH_BYTES); // a connection that is new has nothing of others'
     let timer: NodeJS.Timeout | undefined;
 
     const settle = (): void => {
@@ -193,13 +200,13 @@ function greet(
       if (options.fresh === true || socket.writableLength > 0) return;
       nonce = randomNonce();
       scan.expect(nonce);
-      socket.write(Buffer.concat([Buffer.alloc(FLUSH_BYTES), encodeHello(nonce, client, options.resume)]));
+      socket.write(Buffer.concat([flush, encodeHello(nonce, client, resume)]));
     };
 
     signal.addEventListener("abort", onAbort, { once: true });
     socket.on("data", onData).on("error", onHangUp).on("close", onHangUp).resume();
     if (endpoint.kind === "unix" && endpoint.greeting !== undefined) socket.write(endpoint.greeting);
-    socket.write(encodeHello(nonce, client, options.resume));
+    socket.write(encodeHello(nonce, client, resume));
     timer = setTimeout(askAgain, retryMs);
     if (signal.aborted) onAbort();
   });

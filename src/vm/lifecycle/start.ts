@@ -303,6 +303,7 @@ async function reachAgent(
         deadline,
         exited: launched.exited,
         fresh: boots,
+        afterCapture: !boots && backendOf(record.spec.machine.backend).features.captureEndsSessions,
         progressFile: boots ? files.console : undefined,
       }),
       ended,

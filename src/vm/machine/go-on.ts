@@ -21,7 +21,7 @@ export async function letGoOn(home: Home, record: VmRecord): Promise<void> {
     await backend.resume?.(filesOf(home, record.id), Deadline.within(STEP_MS, "letting the machine go on"));
     const deadline = Deadline.within(STEP_MS, "letting the sandbox go on");
     const { session } = await firstRequest(
-      () => controlSession(home, record, deadline),
+      () => controlSession(home, record, deadline, backend.features.captureEndsSessions),
       (over) => release(over, deadline.limits),
     );
     await session.close();
@@ -30,13 +30,17 @@ export async function letGoOn(home: Home, record: VmRecord): Promise<void> {
   }
 }
 
-/** A session over the port that no command uses: itself, or through the supervisor if that has it. */
+/**
+ * A session over the port that no command uses: itself, or through the supervisor if that has it.
+ * @param afterCapture the machine was just captured, which may have ended connections
+ */
 export async function controlSession(
   home: Home,
   record: VmRecord,
   deadline: Deadline,
+  afterCapture = false,
 ): Promise<AgentSession> {
   const viaSupervisor = home.store.leases.controlHolder(record.id) !== undefined;
   const endpoint = viaSupervisor ? relayVia(home, record.id) : endpointOf(home, record, 0);
-  return await AgentSession.connect(endpoint, { deadline, fresh: viaSupervisor });
+  return await AgentSession.connect(endpoint, { deadline, fresh: viaSupervisor, afterCapture });
 }

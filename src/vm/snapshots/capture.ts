@@ -115,6 +115,7 @@ async function captureHeld(
     failure = error;
     throw error;
   } finally {
+    if (captureEndsSessions) await session.close(); // the guest answers nobody before it has ended
     await goOn(home, record, captureEndsSessions ? undefined : session, failure);
     await session.close();
   }
@@ -138,7 +139,8 @@ async function goOn(
   };
   try {
     if (session !== undefined) await letGoOn(session);
-    else await (await firstRequest(() => controlSession(home, record, deadline), letGoOn)).session.close();
+    else
+      await (await firstRequest(() => controlSession(home, record, deadline, true), letGoOn)).session.close();
     home.store.vms.settle(record.id);
   } catch (error) {
     if (failure === undefined) throw error; // and whoever looks next tries again: the step stays noted

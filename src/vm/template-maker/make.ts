@@ -145,8 +145,9 @@ async function record(
     await warmUp(started.session, spec.warm, deadline);
     const ready = await rehearse(home, started, deadline);
     await sync(ready, deadline.limits);
-    await hold(ready, deadline.limits);
-    await ready.close();
+    const { captureEndsSessions } = backend.features;
+    await hold(ready, { ...deadline.limits, suspend: captureEndsSessions });
+    if (!captureEndsSessions) await ready.close(); // else its end tells the guest that all connections have ended
     const { state, disk, untranslated } = await captureHeld(
       backend,
       started.record,
@@ -154,6 +155,7 @@ async function record(
       files,
       deadline,
     );
+    await ready.close();
     writeFileSync(files.state, state, { mode: 0o600 });
     writeFileSync(files.disk, disk, { mode: 0o600 });
     settle(files.memory);
