@@ -12,7 +12,7 @@ use crate::sys::poller::IN;
 use crate::wire::frame::{kind, TOKEN};
 
 /// How long hosts may take to part, in ms. One that does not loses its session.
-const PART_MS: u64 = 3000;
+const PART_MS: u64 = 5000;
 /// How long a holder's connection may take to end, in ms of the guest's own time.
 const HOLDER_MS: u64 = 10_000;
 /// How long a host may take to come back once it is answered, in ms.

@@ -46,6 +46,8 @@ export interface Connected {
 const HELLO_RETRY_MS = 1000;
 /** The same after a capture. What lost the connection says so when it is sent something. */
 const CAPTURED_RETRY_MS = 20;
+/** And at least so often, however long the capture takes. */
+const CAPTURED_RETRY_MAX_MS = 200;
 /** A new socket is looked for at least this often, in ms, should a directory event have been missed. */
 const LOOK_AGAIN_MS = 250;
 /** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
@@ -195,7 +197,7 @@ function greet(
     };
     const askAgain = (): void => {
       timer = setTimeout(askAgain, retryMs);
-      retryMs *= 2;
+      retryMs = afterCapture ? Math.min(retryMs * 2, CAPTURED_RETRY_MAX_MS) : retryMs * 2;
       // Only when the last one is gone: a guest that reads nothing must not make the queue grow.
       if (options.fresh === true || socket.writableLength > 0) return;
       nonce = randomNonce();
