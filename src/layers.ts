@@ -35,6 +35,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/supervisor/manage.ts",
       "vm/info/condition.ts",
       "vm/info/list.ts",
+      "vm/home.ts",
+      "vm/templates/prune.ts",
       "vm/lifecycle/may-remove.ts",
       "vm/recovery/running.ts",
       "config/defaults.ts",

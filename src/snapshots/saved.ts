@@ -49,6 +49,9 @@ export const MAKER_FILE = "maker.json";
 /** And the digest of the snapshot that it is to be the difference to. */
 export const BASE_FILE = "base";
 
+/** How the name of a directory ends that is being removed. */
+export const REMOVED = ".removed";
+
 /** Where a home's snapshots are: a directory each, which is there only when it is whole. Those that begin with a dot are being made. */
 export function snapshotsDir({ dataDir }: { readonly dataDir: string }): string {
   return join(dataDir, "snapshots");

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync 
 import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { hashOf, isSame, keptCode, stampOf } from "./manifest.ts";
-import { type SavedFiles, type SavedMemory, savedFiles, snapshotsDir } from "./saved.ts";
+import { REMOVED, type SavedFiles, type SavedMemory, savedFiles, snapshotsDir } from "./saved.ts";
 import { DIFFERENCE_FORMAT, SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";
 
 /** Where a home's snapshots are. */
@@ -131,7 +131,7 @@ export function requireFreeName(dirs: SnapshotDirs, name: string): void {
  */
 export function setAside(dirs: SnapshotDirs, name: string, remover: string): string {
   requireSnapshotName(name);
-  const aside = join(snapshotsDir(dirs), `.${remover}`);
+  const aside = join(snapshotsDir(dirs), `.${remover}${REMOVED}`);
   try {
     renameSync(join(snapshotsDir(dirs), name), aside); // nobody finds half of one
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Endpoint } from "../agent/session/endpoint.ts";
 import { BACKEND_FEATURES } from "../backends/features.ts";
 import { AGENT_VSOCK_PORT } from "../backends/firecracker/kernel-args.ts";
@@ -5,6 +6,7 @@ import { isSmolVMError } from "../errors.ts";
 import { DISK_FULL_BYTES, diskSpace } from "../host/files/disk-space.ts";
 import { type VmFiles, vmFiles } from "../host/files/filenames.ts";
 import { ensurePaths, type Paths, processPaths } from "../host/files/paths.ts";
+import { templateLayout } from "../snapshots/layout.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { VmRecord } from "../store/vms.ts";
 import { startSupervisor, supervisorAllowed } from "./start-supervisor.ts";
@@ -46,6 +48,11 @@ export function openHomeQuietly(): Home {
 
 function needsSupervisor({ store }: Home): boolean {
   return supervisorAllowed() && store.supervisor.isNeeded() && !store.supervisor.current();
+}
+
+/** Where the machines live that templates are made of: a home of its own, so that nobody lists them. */
+export function workshopPaths(paths: Paths): Paths {
+  return { ...paths, dataDir: templateLayout(paths).home, runtimeDir: join(paths.runtimeDir, "t") };
 }
 
 /** The files of one sandbox of this home. */

@@ -2,6 +2,8 @@ import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/store/prune.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { openHome } from "../../vm/home.ts";
+import { pruneTemplates, type UnusedTemplate, unusedTemplates } from "../../vm/templates/prune.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -21,7 +23,7 @@ const spec: CommandSpec = {
   ],
   exit: "plain",
   notes: [
-    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives and kernel source packages. Asks first.",
+    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, and templates that no running sandbox has started from. Asks first.",
     "What is missing afterwards is built, or taken from an installed guest bundle, again.",
   ],
   examples: ["smolvm image prune --dry-run", "smolvm image prune -f"],
@@ -31,18 +33,22 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
   const paths = processPaths();
   ensurePaths(paths);
   const dryRun = args.flag("dry-run");
-  const unused = await findUnused(paths, await inUse());
+  const home = openHome();
+  const unused = [...(await findUnused(paths, await inUse())), ...unusedTemplates(home)];
   if (!dryRun && unused.length > 0 && !args.flag("force") && !(await agreed(io, unused))) {
     throw new SmolVMError("ABORTED", "nothing was removed");
   }
   const files =
     dryRun || unused.length === 0
       ? unused
-      : await removeUnused(paths, inUse, {
-          deadline: Deadline.of("removing what is not used", { signal: io.interrupts.signal }),
-          onWait: (pid) =>
-            io.onProgress({ stage: "wait", message: `another process builds an image (pid ${pid})` }),
-        });
+      : [
+          ...(await removeUnused(paths, inUse, {
+            deadline: Deadline.of("removing what is not used", { signal: io.interrupts.signal }),
+            onWait: (pid) =>
+              io.onProgress({ stage: "wait", message: `another process builds an image (pid ${pid})` }),
+          })),
+          ...pruneTemplates(home),
+        ];
   const total = formatBytes(files.reduce((sum, file) => sum + file.sizeBytes, 0));
   if (files.length === 0) io.note("Nothing to remove: sandboxes use all that is there.");
   else io.note(dryRun ? `Would be removed, ${total}:` : `Removed, ${total}:`);
@@ -60,8 +66,10 @@ async function inUse(): Promise<InUse> {
   };
 }
 
+type Unused = UnusedFile | UnusedTemplate;
+
 /** The table of what is not used. Pure. */
-export function unusedTable(files: readonly UnusedFile[]): string {
+export function unusedTable(files: readonly Unused[]): string {
   return renderTable(
     [{ head: "KIND" }, { head: "SIZE", align: "right" }, { head: "NAME" }],
     files.map((file) => [file.kind, formatBytes(file.sizeBytes), file.name]),
@@ -69,7 +77,7 @@ export function unusedTable(files: readonly UnusedFile[]): string {
 }
 
 /** Asks a person; where nobody can be asked, `-f` is needed. */
-async function agreed(io: Io, unused: readonly UnusedFile[]): Promise<boolean> {
+async function agreed(io: Io, unused: readonly Unused[]): Promise<boolean> {
   const { canAsk, confirm } = await import("../terminal/confirm.ts");
   if (io.json || !canAsk()) {
     throw new SmolVMError("USAGE", "image prune needs -f here, because nobody can be asked", {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -9,7 +9,7 @@ import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { identify, isAlive } from "../../host/process/process-identity.ts";
+import { partialPath, removeStalePartials } from "../../host/process/partial-file.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { messageOf } from "../../util/message-of.ts";
@@ -101,8 +101,8 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
     files: parts.map(({ path, sha256, sizeBytes }) => ({ path, sha256, sizeBytes })),
   };
   const head = [describe("package.json", json(packageJson(manifest))), describe(BUNDLE_FILE, json(manifest))];
-  await removeStale(target);
-  const temporary = `${target}.${process.pid}.tmp`;
+  await removeStalePartials(target);
+  const temporary = partialPath(target);
   const total = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
   let done = 0;
   const onBytes = (count: number): void => {
@@ -257,16 +257,6 @@ async function requireFree(target: string, force: boolean): Promise<void> {
     makeDirectory(dirname(target));
   } catch (error) {
     throw writeError(error, target);
-  }
-}
-
-/** What exports to the same file that were killed have left beside it. */
-async function removeStale(target: string): Promise<void> {
-  for (const name of await readdir(dirname(target)).catch(() => [])) {
-    if (!name.startsWith(`${basename(target)}.`)) continue;
-    const pid = /^\.(\d+)\.tmp$/.exec(name.slice(basename(target).length))?.[1];
-    if (pid !== undefined && !isAlive(identify(Number(pid))))
-      await rm(join(dirname(target), name), { force: true });
   }
 }
 

@@ -12,6 +12,8 @@ const REMOVE_MS = 30_000;
 /** After a failure it is tried again after so long, each time twice as long as before. */
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 60_000;
+/** Whoever takes one says so, unless it dies over it, or does not know who keeps the pool: so it is looked for what is missing every so often. */
+const LOOK_AGAIN_MS = 5_000;
 const MIB = 2 ** 20;
 
 /** Keeps one pool full: one sandbox at a time is made, as long as some are missing. */
@@ -51,14 +53,19 @@ export class PoolKeeper {
         this.#pauseMs = FIRST_PAUSE_MS;
         this.#tell(undefined);
       }
+      if (!this.#stop.signal.aborted) this.#fillIn(LOOK_AGAIN_MS);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#tell(
         error instanceof SmolVMError ? error : new SmolVMError("INTERNAL", (error as Error).message),
       );
-      this.#again = setTimeout(() => this.fill(), this.#pauseMs).unref();
+      this.#fillIn(this.#pauseMs);
       this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
     }
+  }
+
+  #fillIn(ms: number): void {
+    this.#again = setTimeout(() => this.fill(), ms).unref();
   }
 
   #tell(failure: SmolVMError | undefined): void {

@@ -2,6 +2,7 @@ import { hold } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import { SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import type { PoolRecord } from "../../store/pools.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
@@ -30,6 +31,7 @@ export async function makeMember(home: Home, pool: PoolRecord, deadline: Deadlin
     const prepare = async (session: AgentSession): Promise<void> => {
       await warmUp(() => runCommand(session, WARM_UP, deadline.limits), deadline);
       await hold(session, deadline.limits);
+      failpoint("before ready");
       await session.close();
     };
     await startNewVm(home, vm, deadline, { prepare });

@@ -1,6 +1,7 @@
 import { AgentSession } from "../../agent/session/session.ts";
 import { HELLO_TIMEOUT_MS } from "../../config/defaults.ts";
 import { ERROR_CODES, type ErrorCode, SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import { isAlive } from "../../host/process/process-identity.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
@@ -36,6 +37,7 @@ export async function takeFromPool(
       expiresAt: ttlMs === undefined ? undefined : Date.now() + ttlMs,
     });
     if (record !== undefined) {
+      failpoint("after taken");
       const started = await wake(home, record, deadline);
       refill(home, pool, started === undefined);
       if (started !== undefined) return started;

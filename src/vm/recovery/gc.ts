@@ -5,14 +5,16 @@ import { endCgroup, listCgroups } from "../../host/linux/cgroup.ts";
 import { runningMonitors } from "../../host/monitor/monitors.ts";
 import { removeUnfinished } from "../../images/store/unfinished.ts";
 import { MAY_RUN } from "../../store/states.ts";
+import { openStore, type Store, storePath } from "../../store/store.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { filesOf, type Home } from "../home.ts";
+import { filesOf, type Home, workshopPaths } from "../home.ts";
 import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
 import { takeBackStrayTaps } from "../isolation/tap-owner.ts";
 import { killMonitor } from "./orphans.ts";
 import { recover } from "./recover.ts";
 import { removeStrayMembers } from "./stray-members.ts";
 import { removeUnfinishedSnapshots } from "./unfinished-snapshots.ts";
+import { removeUnfinishedTemplates } from "./unfinished-templates.ts";
 
 /** Something that a process which died had left behind. */
 export interface Garbage {
@@ -25,6 +27,7 @@ export interface Garbage {
     | "lease"
     | "socket"
     | "snapshot"
+    | "template"
     | "image";
   /** what it was, in words */
   readonly what: string;
@@ -41,6 +44,18 @@ const SCAN_MS = 10_000;
  */
 export async function collectGarbage(home: Home): Promise<Garbage[]> {
   return [
+    ...(await collectMachines(home)),
+    ...removeStaleSocket(home),
+    ...removeUnfinishedSnapshots(home).map((what): Garbage => ({ kind: "snapshot", what })),
+    ...(await collectWorkshop(home)),
+    ...(await removeUnfinishedTemplates(home)).map((what): Garbage => ({ kind: "template", what })),
+    ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
+  ];
+}
+
+/** What sandboxes have on the host. */
+async function collectMachines(home: Home): Promise<Garbage[]> {
+  return [
     ...(await settleAll(home)),
     ...(await removeStrayMembers(home)).map(
       (what): Garbage => ({ kind: "sandbox", what: `${what}: removed` }),
@@ -50,10 +65,24 @@ export async function collectGarbage(home: Home): Promise<Garbage[]> {
     ...(await endStrayCgroups(home)),
     ...(await takeBackStrayTaps(home)).map((what): Garbage => ({ kind: "tap", what })),
     ...pruneLeases(home),
-    ...removeStaleSocket(home),
-    ...removeUnfinishedSnapshots(home).map((what): Garbage => ({ kind: "snapshot", what })),
-    ...(await removeUnfinished(home.paths)).map((what): Garbage => ({ kind: "image", what })),
   ];
+}
+
+/** The same for machines that templates were to be made of. */
+async function collectWorkshop({ paths }: Home): Promise<Garbage[]> {
+  const own = workshopPaths(paths);
+  if (!existsSync(storePath(own.dataDir))) return [];
+  let store: Store;
+  try {
+    store = openStore(own.dataDir);
+  } catch {
+    return []; // damaged, or of another version: the next maker clears it away
+  }
+  try {
+    return await collectMachines({ paths: own, store });
+  } finally {
+    store.close();
+  }
 }
 
 async function settleAll(home: Home): Promise<Garbage[]> {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
-import { BASE_FILE, MAKER_FILE, snapshotsDir } from "../../snapshots/saved.ts";
+import { BASE_FILE, MAKER_FILE, REMOVED, snapshotsDir } from "../../snapshots/saved.ts";
 import type { Home } from "../home.ts";
 
 /** A maker writes its name right after it has made the directory. */
@@ -14,7 +14,7 @@ export function removeUnfinishedSnapshots({ paths }: Home): string[] {
     const dir = join(root, name);
     if (isBeingMade(dir)) return [];
     rmSync(dir, { recursive: true, force: true });
-    return [`an unfinished snapshot (${dir})`];
+    return [`${name.endsWith(REMOVED) ? "a removed" : "an unfinished"} snapshot (${dir})`];
   });
 }
 
@@ -48,6 +48,7 @@ function isEmpty(dir: string): boolean {
 }
 
 function isBeingMade(dir: string): boolean {
+  if (dir.endsWith(REMOVED)) return false; // whoever removes it does not mind
   try {
     return isAlive(JSON.parse(readFileSync(join(dir, MAKER_FILE), "utf8")) as ProcessIdentity);
   } catch {

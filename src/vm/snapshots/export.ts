@@ -7,7 +7,9 @@ import { pipeline } from "node:stream/promises";
 import { createZstdCompress } from "node:zlib";
 import type { VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import { joinLayers } from "../../host/monitor/layers.ts";
+import { partialPath, removeStalePartials } from "../../host/process/partial-file.ts";
 import { dataExtents } from "../../images/disk/compact.ts";
 import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { PORTABLE_FORMAT, type PortableFile, type PortableManifest } from "../../snapshots/portable.ts";
@@ -51,16 +53,19 @@ export async function exportSnapshot(
 }
 
 async function writeSnapshot(home: Home, snapshot: Snapshot, to: string, deadline: Deadline): Promise<void> {
-  const partial = `${to}.${process.pid}.partial`;
+  const partial = partialPath(to);
   try {
+    await removeStalePartials(to);
     const manifest = await portable(home, snapshot, deadline);
     const file = await open(partial, "wx", 0o600);
+    failpoint("while exporting");
     await pipeline(
       Readable.from(archive(manifest, snapshot)),
       createZstdCompress(),
       file.createWriteStream({ flush: true }),
       { signal: deadline.signal },
     );
+    failpoint("before exported");
     await rename(partial, to);
   } catch (error) {
     await rm(partial, { force: true });

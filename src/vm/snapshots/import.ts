@@ -6,6 +6,7 @@ import { createZstdDecompress } from "node:zlib";
 import { parseConfig } from "../../config/schema.ts";
 import type { LeastIsolation, VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import { stampOf } from "../../snapshots/manifest.ts";
 import {
   invalid,
@@ -120,6 +121,7 @@ class Taking {
     if (size !== file.parts.reduce((sum, [, length]) => sum + length, 0))
       throw invalid(`its ${part} is not as long as its manifest says`);
     const isWanted = part === "disk" || this.#choice.trust;
+    failpoint("while importing");
     this.#file = new FileTaking(part, file, isWanted ? await open(this.#work[part], "wx", 0o600) : undefined);
     if (size === 0) await this.#end();
   }

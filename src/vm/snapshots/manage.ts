@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import { usersOf } from "../../snapshots/layers.ts";
 import { findSnapshot, listSnapshots, setAside } from "../../snapshots/snapshots.ts";
 import type { Home } from "../home.ts";
@@ -25,6 +26,7 @@ export function deleteSnapshot(home: Home, name: string): void {
     requireUnused(home, name);
     return setAside(home.paths, name, newId());
   });
+  failpoint("before removed snapshot");
   rmSync(aside, { recursive: true, force: true });
 }
 

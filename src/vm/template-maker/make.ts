@@ -18,6 +18,7 @@ import type { Backend, Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { ensurePaths } from "../../host/files/paths.ts";
 import { compactDisk } from "../../images/disk/compact.ts";
@@ -31,7 +32,7 @@ import { openStore } from "../../store/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { orNoSpace } from "../../util/no-space.ts";
-import { endpointOf, filesOf, type Home } from "../home.ts";
+import { endpointOf, filesOf, type Home, workshopPaths } from "../home.ts";
 import { makeRecord } from "../lifecycle/create.ts";
 import { giveIdentity } from "../lifecycle/identity.ts";
 import { newId } from "../lifecycle/names.ts";
@@ -79,6 +80,7 @@ export async function makeTemplate(
       } finally {
         leave(shop);
       }
+      failpoint("before template");
       renameSync(work, layout.template(key).dir);
     } catch (error) {
       throw orNoSpace(error, `no space left for a template in '${layout.root}'`, layout.root);
@@ -94,8 +96,8 @@ export async function makeTemplate(
 
 /** Where machines for templates live, apart from the user's: nobody lists them, and their remains are found all the same. */
 function workshop({ paths }: Home): Home {
-  const dataDir = templateLayout(paths).home;
-  const own = { ...paths, dataDir, runtimeDir: join(paths.runtimeDir, "t") };
+  const own = workshopPaths(paths);
+  const { dataDir } = own;
   ensurePaths(own);
   try {
     return { paths: own, store: openStore(dataDir) };

@@ -15,12 +15,13 @@ import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
 import type { BackendName } from "../../../src/config/spec.ts";
 import { STEPS } from "../../../src/store/journal.ts";
 import { BACKENDS, hasSlirp } from "../../helpers/backends.ts";
-import { CLI, type CliRun, cli } from "../../helpers/cli.ts";
+import { CLI, cli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { traces } from "../../helpers/traces.ts";
 import { until } from "../../helpers/wait.ts";
+import { dieAt, done, states } from "../../helpers/walk.ts";
 
 const home = useTempHome();
 const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
@@ -82,24 +83,6 @@ const SAMPLED = IN_LAB && !LONG;
 /** The places of this verb that are gone to. */
 function places(verb: keyof typeof WALK): string[] {
   return SAMPLED ? (SAMPLE[verb] ?? []) : WALK[verb];
-}
-
-async function dieAt(failpoint: string, args: readonly string[]): Promise<void> {
-  const { signal, stderr } = await cli(args, { env: { SMOLVM_FAILPOINT: failpoint } });
-  expect({ failpoint, signal, stderr }).toMatchObject({ failpoint, signal: "SIGKILL" });
-}
-
-async function done(args: readonly string[]): Promise<CliRun> {
-  const run = await cli(args);
-  expect({ args, code: run.code, stderr: run.stderr }).toMatchObject({ args, code: 0 });
-  return run;
-}
-
-async function states(): Promise<Record<string, string>> {
-  const { data } = JSON.parse((await done(["ls", "--json"])).text) as {
-    data: { name: string; state: string }[];
-  };
-  return Object.fromEntries(data.map(({ name, state }) => [name, state]));
 }
 
 /** The sandbox that nobody touches: usable whatever happens beside it. */

@@ -15,6 +15,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Progress, SmolVM, type VMConfig } from "../../../src/index.ts";
+import { openHome } from "../../../src/vm/home.ts";
+import { pruneTemplates } from "../../../src/vm/templates/prune.ts";
 import { small } from "../../helpers/backends.ts";
 import { cli } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
@@ -153,6 +155,34 @@ describe("sandboxes from a template", () => {
     expect(refused.code).not.toBe(0);
     const again = await cli(["image", "warm", "--network", "off", "--memory", "256M"]);
     expect([again.code, again.stderr]).toEqual([0, "The template is there already.\n"]);
+  });
+
+  test("are shown and removed by pruning, but those that running sandboxes have started from", async () => {
+    await SmolVM.warm(options());
+    const listed = async (): Promise<object[]> => {
+      const { text } = await cli(["image", "prune", "--dry-run", "--json"]);
+      return (JSON.parse(text) as { data: { kind: string }[] }).data.filter(
+        ({ kind }) => kind === "template",
+      );
+    };
+    const [key] = made();
+    expect(await listed()).toEqual([
+      {
+        kind: "template",
+        name: `debian on qemu (${key!.slice(0, 12)})`,
+        path: join(templates, key!),
+        sizeBytes: expect.any(Number),
+        removed: false,
+      },
+    ]);
+    const vm = await SmolVM.create(options());
+    expect((await vm.info()).startedFrom).toBe("template");
+    expect(await listed()).toEqual([]);
+    expect(pruneTemplates(openHome())).toEqual([]);
+    await vm.delete();
+    // Not by the command line: it would remove images as well, and those are not this test's.
+    expect(pruneTemplates(openHome())).toMatchObject([{ kind: "template", path: join(templates, key!) }]);
+    expect(made()).toEqual([]);
   });
 });
 
