@@ -11,9 +11,13 @@ const STORES = ["/nix/store", "/gnu/store"];
 /** What lies beside a program's directory where it was installed to a place of its own. */
 const BESIDE = ["lib", "lib64", "libexec", "share"];
 
-/** What a program and its libraries need of the system: nothing of it holds anything of a user's. */
+/**
+ * What a program and its libraries need of the system: nothing of it holds anything of a user's. One without libraries needs no more than
+ * itself and what lies beside it.
+ */
 export function systemFiles(program: string): SystemFile[] {
   const own = ownTrees(realpathSync(program));
+  if (own.length > 0 && isStatic(program)) return own.flatMap(systemFile);
   return [...ROOTS, ...INDEXES, ...STORES, ...own].flatMap(systemFile);
 }
 

@@ -51,6 +51,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ],
     ["kernel", info.kernel],
     ["backend", `${info.backend}, ${info.machine} machine, ${info.arch}`],
+    ["program", info.program],
     [
       "accelerator",
       `${info.accelerator} (${info.speed === "hardware" ? "hardware virtualization" : "emulated"})`,

@@ -70,6 +70,8 @@ async function take(
     input.kind === "source"
       ? await apt.downloadTarball(input.package, version)
       : await apt.download(version === undefined ? input.package : `${input.package}=${version}`);
+  const kept = layout.source(input.sha256);
+  if (!newest && (await isWhole(kept, input.sha256))) return { ...input, pinned: true, path: kept };
   let file = newest ? undefined : await get(input.version).catch(() => undefined);
   deadline.check();
   const asked = file !== undefined;

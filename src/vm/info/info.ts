@@ -40,6 +40,8 @@ export interface VMInfo {
   readonly initrdPath: string | undefined;
   readonly arch: Arch;
   readonly backend: BackendName;
+  /** path of the program that it runs in; undefined while it does not run, or where that cannot be seen */
+  readonly program: string | undefined;
   readonly machine: MachineType;
   readonly accelerator: Accelerator;
   /** "hardware" virtualization, or "emulated": much slower, and outside QEMU's security guarantee */
@@ -125,6 +127,8 @@ export interface HostState {
   readonly ports: readonly PortRecord[];
   /** by the ids of the sandboxes that have one */
   readonly taps: ReadonlyMap<string, string>;
+  /** the file that a process runs, where that can be seen */
+  readonly programOf?: (pid: number) => string | undefined;
 }
 
 function networkOf({ spec, isolation }: VmRecord): Omit<VMInfo["network"], "tap"> {
@@ -139,7 +143,10 @@ function networkOf({ spec, isolation }: VmRecord): Omit<VMInfo["network"], "tap"
 }
 
 /** The public view of a record. Pure. */
-export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, taps }: HostState): VMInfo {
+export function describe(
+  record: VmRecord,
+  { now, dataDir, freeBytes, ports, taps, programOf }: HostState,
+): VMInfo {
   const { spec } = record;
   const { machine } = spec;
   const running = STEADY.has(record.state);
@@ -155,6 +162,7 @@ export function describe(record: VmRecord, { now, dataDir, freeBytes, ports, tap
     initrdPath: machine.initrdPath,
     arch: machine.arch,
     backend: machine.backend,
+    program: running && record.vmm !== undefined ? programOf?.(record.vmm.pid) : undefined,
     machine: machine.machine,
     accelerator: machine.accelerator,
     speed: emulated ? "emulated" : "hardware",

@@ -21,6 +21,7 @@ describe("the recipe of QEMU", () => {
       "qemu",
       "libslirp",
       "qemu-system-data",
+      "seabios",
       "meson",
       "python3-distlib",
     ]);
