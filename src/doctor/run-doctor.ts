@@ -13,6 +13,7 @@ import { accelerator, speed } from "./checks/speed.ts";
 import { directories, disk, image, nativePrograms, store } from "./checks/storage.ts";
 import { addressRange, forwarding, otherPacketFilters, packetFilter } from "./checks/taps-network.ts";
 import { gather } from "./gather.ts";
+import { networkStatus } from "./network.ts";
 
 /** All checks, in the order in which they are shown. */
 const CHECKS: readonly (readonly [name: string, check: Check])[] = [
@@ -104,6 +105,11 @@ export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorRepo
   if (options.deep) {
     const { proveByBooting } = await import("./deep.ts");
     checks.push(...(await proveByBooting(context, options)));
+    if (context.backend === "qemu" && !("error" in context.selection)) {
+      const { proveNetwork } = await import("./deep-network.ts");
+      options.onProgress?.("booting one with an open network");
+      checks.push(await proveNetwork((await networkStatus()).open.way, options.signal));
+    }
   }
   return {
     backend_requested: requested,

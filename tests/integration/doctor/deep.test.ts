@@ -26,6 +26,10 @@ describe("doctor --deep", () => {
       detail: expect.stringContaining("a kernel of its own, no network card, a seccomp filter on the VMM"),
     });
     expect(named(report, "Removal")).toMatchObject({ status: "pass" });
+    expect(named(report, "Network proven")).toMatchObject({
+      status: "pass",
+      detail: expect.stringMatching(/^(namespace|door): a guest's root reached this machine by none/),
+    });
     expect(report.code).toBe(0);
   });
 

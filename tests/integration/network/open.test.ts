@@ -343,3 +343,19 @@ describe("what is sent by a guest's root that no honest program sends, over an o
     expect(part(stdout, "still")).toBe(HELD);
   });
 });
+
+test("doctor --deep sees a filter that is none", async () => {
+  const { stdout, stderr } = await fakeHost(
+    `${machine("root")}
+    deep() { smolvm doctor --deep --backend qemu 2>/dev/null | grep -A1 'Network proven' || true; }
+    echo "== real"; deep
+    stand_in nft <<<'exit 0'
+    echo "== liar"; deep`,
+    { timeoutMs: scaled(200_000) },
+  );
+  expect(stderr).toBe("");
+  expect(part(stdout, "real")).toContain(
+    "namespace: a guest's root reached this machine by none of its addresses",
+  );
+  expect(part(stdout, "liar")).toMatch(/the guest reached (.*, )?93\.184\.216\.1/);
+});
