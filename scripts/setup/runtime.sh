@@ -78,6 +78,8 @@ subnet=$subnet
 dns=1.1.1.1,9.9.9.9
 # How many connections a guest can have at the same time.
 connections=2048
+# Whether guests reach private networks (10/8, 172.16/12, 192.168/16, 100.64/10): closed or open. This machine they never reach.
+private=closed
 CONF
 }
 

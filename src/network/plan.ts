@@ -29,23 +29,28 @@ export const DOOR_NETWORK: DoorNetwork = { door: true, dns: ["198.18.0.1"] };
 
 /**
  * One honest sentence on what a network reaches, for `info`, `doctor` and the docs. Pure.
+ * @param tapsReachPrivate what the set-up's configuration says of taps
  * @param way of an open network without a tap: how it is filtered; undefined: it was not started yet
  */
 export function networkNote(
   mode: NetworkMode,
   card: NetworkCard | undefined,
   way: UserNetworkWay | undefined,
+  tapsReachPrivate = false,
 ): string {
   if (mode === "off") return "no network card";
   if (way === "door") return USER_NETWORK_NOTES.door;
   if (mode === "restricted")
     return `no network card: connections over TCP leave through smolvm on this host, ${BY_RULES}`;
-  if (card === "tap") return `a tap with a packet filter: ${PUBLIC_ONLY}`;
+  if (card === "tap") return `a tap with a packet filter: ${tapsReachPrivate ? PRIVATE_TOO : PUBLIC_ONLY}`;
   return USER_NETWORK_NOTES[way ?? "undecided"];
 }
 
 const PUBLIC_ONLY =
   "reaches public IPv4 addresses, not this host, private networks or other sandboxes; nothing reaches in";
+
+const PRIVATE_TOO =
+  "reaches public IPv4 addresses and private networks, not this host or other sandboxes; nothing reaches in";
 
 const BY_RULES = "which lets through what its rules name, and nothing else; nothing reaches in";
 

@@ -2,6 +2,7 @@ import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { processHost } from "../../backends/host.ts";
 import type { UserNetworkWay } from "../../config/spec.ts";
 import { userNamespaceRefusal } from "../../host/linux/user-namespaces.ts";
+import { setupState } from "../../host/setup/setup-state.ts";
 import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { plannedLimits } from "../../isolation/tier.ts";
@@ -46,7 +47,8 @@ export const limits: Check = ({ isolation: { scopes, whyNotLimited } }) => {
 export const network: Check = async ({ backend, platform }) => {
   const name = "Network";
   const card = BACKEND_FEATURES[backend].networkCards[0];
-  const note = (way: UserNetworkWay | undefined): string => `open: ${networkNote("open", card, way)}`;
+  const note = (way: UserNetworkWay | undefined): string =>
+    `open: ${networkNote("open", card, way, setupState().runtime?.privateNetworks)}`;
   if (card !== "slirp") return pass(name, note(undefined));
   const reason = await doorReason(processHost(), { transport: platform === "win32" ? "tcp" : "unix" });
   if (reason === undefined) return pass(name, note("namespace"));

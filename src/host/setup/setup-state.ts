@@ -25,6 +25,8 @@ export interface RuntimeConfig {
   readonly subnet: string;
   /** addresses of the name servers that guests ask */
   readonly dns: readonly string[];
+  /** guests on taps reach private networks */
+  readonly privateNetworks: boolean;
 }
 
 /** Looks whether this machine was set up. Starts nothing. */
@@ -45,6 +47,7 @@ function readRuntime(): RuntimeConfig | undefined {
     tapUser: value("tap_user"),
     taps: Number(value("taps")) || 0,
     subnet: value("subnet"),
+    privateNetworks: value("private") === "open",
     dns: value("dns")
       .split(",")
       .filter((server) => server !== ""),

@@ -127,25 +127,31 @@ export interface HostState {
   readonly ports: readonly PortRecord[];
   /** by the ids of the sandboxes that have one */
   readonly taps: ReadonlyMap<string, string>;
+  /** guests on taps reach private networks, as this machine is configured; absent: they do not */
+  readonly tapsReachPrivate?: boolean | undefined;
   /** the file that a process runs, where that can be seen */
   readonly programOf?: (pid: number) => string | undefined;
 }
 
-function networkOf({ spec, isolation }: VmRecord): Omit<VMInfo["network"], "tap"> {
+function networkOf(
+  { spec, isolation }: VmRecord,
+  tapsReachPrivate: boolean | undefined,
+): Omit<VMInfo["network"], "tap"> {
   const { machine, networkPolicy, openByDoor } = spec;
   if (openByDoor !== undefined) {
     const note = networkNote("open", undefined, "door");
     return { mode: "open", note, way: "door", whyNotNext: openByDoor, rules: undefined };
   }
   const { way, whyNotNext } = isolation?.userNetwork ?? {};
-  const note = networkNote(machine.network, machine.networkCard, machine.unfiltered ? "unfiltered" : way);
+  const { network, networkCard, unfiltered } = machine;
+  const note = networkNote(network, networkCard, unfiltered ? "unfiltered" : way, tapsReachPrivate);
   return { mode: machine.network, note, way, whyNotNext, rules: networkPolicy };
 }
 
 /** The public view of a record. Pure. */
 export function describe(
   record: VmRecord,
-  { now, dataDir, freeBytes, ports, taps, programOf }: HostState,
+  { now, dataDir, freeBytes, ports, taps, tapsReachPrivate, programOf }: HostState,
 ): VMInfo {
   const { spec } = record;
   const { machine } = spec;
@@ -174,7 +180,7 @@ export function describe(
     drives: drivesOf(spec),
     gdbPort: machine.gdbPort,
     network: {
-      ...networkOf(record),
+      ...networkOf(record, tapsReachPrivate),
       tap: taps.get(record.id),
     },
     lifetime: spec.lifetime,

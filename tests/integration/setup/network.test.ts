@@ -133,6 +133,23 @@ PYTHON
   expect(open).toContain("connections: 60");
 });
 
+test("private networks are opened by the configuration, and neither this machine nor another guest", async () => {
+  const { stdout, stderr } =
+    await fakeHost(`${TAPS.replace("dns=1.1.1.1,9.9.9.9", "dns=1.1.1.1,9.9.9.9 private=open")} ${INTERNET} ${GUESTS}
+    ip addr add 192.168.77.1/24 dev lo
+    for address in 93.184.216.34 10.99.0.1 169.254.169.254 10.213.0.1 192.168.77.1 93.184.216.1 10.213.1.2; do ask guest0 $address; done`);
+  expect(stderr).toBe("");
+  expect(stdout.trimEnd().split("\n")).toEqual([
+    "guest0 93.184.216.34: 93.184.216.1",
+    "guest0 10.99.0.1: 93.184.216.1",
+    "guest0 169.254.169.254: nothing",
+    "guest0 10.213.0.1: nothing",
+    "guest0 192.168.77.1: nothing",
+    "guest0 93.184.216.1: nothing",
+    "guest0 10.213.1.2: nothing",
+  ]);
+});
+
 test("what has become of taps and their packet filter is said, with what mends it", async () => {
   const { stdout, stderr } = await fakeHost(
     `${TAPS.replace("useradd -m ann", "true")} ${CHECK}

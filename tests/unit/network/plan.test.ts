@@ -13,6 +13,7 @@ test("the guest of a tap has the second address of the tap's four, and the tap's
 test("what a network reaches is said, and only of the unfiltered one that it reaches this host", () => {
   expect(networkNote("off", undefined, undefined)).toBe("no network card");
   expect(networkNote("open", "tap", undefined)).toContain("not this host");
+  expect(networkNote("open", "tap", undefined, true)).toContain("and private networks, not this host");
   for (const way of ["namespace", "process", undefined] as const)
     expect(networkNote("open", "slirp", way)).toContain("not this host");
   // of records of earlier versions, too
