@@ -44,7 +44,7 @@ node -e '
     name: "smolvm-qemu-x64", version, author, repository,
     description: "The QEMU of smolvm: small, static, for x86_64 Linux",
     license: "GPL-2.0-only", os: ["linux"], cpu: ["x64"],
-    files: ["bin", "share", "recipe", "manifest.json", "SOURCE.md", "COPYING", "COPYING.LIB", "LICENSE", "COPYRIGHT.libslirp", "COPYRIGHT.qboot", "COPYRIGHT.seabios"],
+    files: ["bin", "share", "recipe", "manifest.json", "SOURCE.md", "COPYING", "COPYING.LIB", "LICENSE", "COPYRIGHT.libslirp", "COPYRIGHT.qboot"],
   }, undefined, 2) + "\n");
 ' >"$log_dir/package/package.json"
 mkdir -p "$out"

@@ -45,9 +45,6 @@ export interface BuildQemuResult {
   readonly built: boolean;
 }
 
-/** Packages that have it. */
-const FIRMWARE: readonly string[] = ["qemu-system-data", "seabios"];
-
 /** A build is a guest on this machine: whatever else runs comes first. */
 const NICENESS = "15";
 
@@ -188,7 +185,7 @@ class QemuBuild {
   async #unpack(inputs: readonly TakenInput[]): Promise<void> {
     const { deadline } = this.#options;
     for (const { kind, package: name, path } of inputs) {
-      const into = this.#path(kind === "source" ? name : FIRMWARE.includes(name) ? "data" : "tools");
+      const into = this.#path(kind === "source" ? name : name === "qemu-system-data" ? "data" : "tools");
       await mkdir(into, { recursive: true });
       if (kind === "package") await runTool("dpkg-deb", ["-x", path, into], { deadline });
       else
@@ -252,12 +249,13 @@ class QemuBuild {
   async #store(inputs: readonly TakenInput[]): Promise<BuiltQemu> {
     const { arch, key, expected, suite, dir } = this.#recipe;
     const program = this.#program();
+    const qboot = this.#path("data/usr/share/qemu/qboot.rom");
     const files: Record<string, string> = {
-      // Which of them is started depends on whether the guest finds its devices by ACPI.
-      "share/qemu/qboot.rom": this.#path("data/usr/share/qemu/qboot.rom"),
-      "share/qemu/bios-microvm.bin": this.#path("data/usr/share/seabios/bios-microvm.bin"),
+      "share/qemu/qboot.rom": qboot,
+      // The firmware that QEMU looks for where the guest finds its devices by ACPI is SeaBIOS, which starts no kernel without option ROMs;
+      // this one does, and hands the tables on.
+      "share/qemu/bios-microvm.bin": qboot,
       "COPYRIGHT.qboot": this.#path("data/usr/share/doc/qemu-system-data/copyright"),
-      "COPYRIGHT.seabios": this.#path("data/usr/share/doc/seabios/copyright"),
       COPYING: this.#path("qemu/COPYING"),
       "COPYING.LIB": this.#path("qemu/COPYING.LIB"),
       LICENSE: this.#path("qemu/LICENSE"),

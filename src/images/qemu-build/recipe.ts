@@ -45,7 +45,7 @@ export const OWN_FILES: Readonly<Record<string, string>> = {
 export const QEMU_ARCHES: readonly Arch[] = ["x86_64"];
 
 /** Raised when the way QEMUs are built changes. */
-const BUILD_VERSION = 1;
+const BUILD_VERSION = 2;
 
 /** Directory of the recipe that comes with the package: qemu/ beside src/ and dist/. */
 export function qemuRecipeDir(): string {

@@ -9,7 +9,7 @@ export function sourceOffer({ qemuVersion, suite, inputs, compiler }: Omit<QemuM
 
 This program is free software: QEMU as a whole is under the GNU General Public License, version 2 (COPYING; LICENSE says
 what else parts of it are under). It is linked with libslirp (BSD, COPYRIGHT.libslirp), glibc, glib and libseccomp (LGPL 2.1,
-COPYING.LIB), PCRE2 and libfdt (BSD) and zlib. The firmware in share/ is Debian's, as it is in its packages (COPYRIGHT.qboot, COPYRIGHT.seabios).
+COPYING.LIB), PCRE2 and libfdt (BSD) and zlib. The firmware in share/ is Debian's, as it is in its packages (COPYRIGHT.qboot).
 
 Complete source: Debian's packages of the release ${suite}, and the directory recipe/ beside this file, which holds
 every change to them and every option; recipe/README.md says how to make these bytes again.

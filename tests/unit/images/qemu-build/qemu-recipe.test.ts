@@ -21,7 +21,6 @@ describe("the recipe of QEMU", () => {
       "qemu",
       "libslirp",
       "qemu-system-data",
-      "seabios",
       "meson",
       "python3-distlib",
     ]);
