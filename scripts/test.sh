@@ -291,6 +291,7 @@ else
   # A fixed part that took eight minutes with seven other jobs on two cores, and three for the walk's sample.
   stage "In the lab: parts of the contract and the crash walk, on Firecracker" 840 lab_tests firecracker \
     tests/lab/tests/wrong-firecracker.test.ts tests/contract/commands.test.ts tests/contract/drives.test.ts \
+    tests/contract/templates.test.ts \
     tests/integration/cli/crash-walk.test.ts
 fi
 
