@@ -139,7 +139,7 @@ describe("QEMU", () => {
     expect(await checkOn("stand_in_qemu 5.2; export SMOLVM_QEMU=/opt/qemu", "QEMU binary")).toEqual({
       name: "QEMU binary",
       status: "warn",
-      detail: "/opt/qemu (5.2.0) is older than 6.2, the oldest that is tried",
+      detail: "/opt/qemu (5.2.0, named by SMOLVM_QEMU) is older than 6.2, the oldest that is tried",
       fix: "Use the one that is installed: unset SMOLVM_QEMU",
     });
   });
@@ -148,7 +148,7 @@ describe("QEMU", () => {
     expect(await checkOn("stand_in_qemu 9.0 2; export SMOLVM_QEMU=/opt/qemu", "QEMU binary")).toEqual({
       name: "QEMU binary",
       status: "pass",
-      detail: "/opt/qemu (9.0.0)",
+      detail: "/opt/qemu (9.0.0, named by SMOLVM_QEMU)",
     });
   });
 
