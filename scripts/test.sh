@@ -125,13 +125,13 @@ end_builds() {
 # built BUDGET_S NAME: waits for what is built aside
 built() {
   local left=$1 name=$2
-  while [ ! -e "$log_dir/$name.code" ] && [ "$left" -gt 0 ]; do
+  while [ ! -e "$log_dir/$name.code" ] && [ "$left" -gt 0 ] && [ -n "$builds_job" ]; do
     sleep 1
     left=$((left - 1))
   done
-  tail -n 4 "$log_dir/$name.log" | sed 's/^/    /'
+  if [ -e "$log_dir/$name.log" ]; then tail -n 4 "$log_dir/$name.log" | sed 's/^/    /'; fi
   if [ -e "$log_dir/$name.code" ]; then return "$(cat "$log_dir/$name.code")"; fi
-  end_builds
+  if [ -n "$builds_job" ]; then end_builds; fi
   return 124
 }
 
