@@ -133,6 +133,15 @@ PYTHON
   expect(open).toContain("connections: 60");
 });
 
+test("a guest on a tap asks the name servers of the configuration, and no others", async () => {
+  const { stdout, stderr } = await fakeHost(`${TAPS} ${INTERNET} ${GUESTS}
+    sed 's/"", 80/"", 53/' /run/serve.py >/run/dns.py; sed 's/80), 1.5/53), 1.5/' /run/ask.py >/run/ask-dns.py
+    start ip netns exec internet python3 /run/dns.py
+    for address in 1.1.1.1 93.184.216.34; do echo "$address: $(ip netns exec guest0 python3 /run/ask-dns.py $address)"; done`);
+  expect(stderr).toBe("");
+  expect(stdout).toBe("1.1.1.1: 93.184.216.1\n93.184.216.34: nothing\n");
+});
+
 test("private networks are opened by the configuration, and neither this machine nor another guest", async () => {
   const { stdout, stderr } =
     await fakeHost(`${TAPS.replace("dns=1.1.1.1,9.9.9.9", "dns=1.1.1.1,9.9.9.9 private=open")} ${INTERNET} ${GUESTS}
