@@ -36,7 +36,7 @@ const spec: CommandSpec = {
   examples: [
     "smolvm run -- echo hello",
     "smolvm run --network off --memory 1G -- python3 -c 'print(6*7)'",
-    "smolvm run --network off -R 8080:127.0.0.1:11434 -- curl http://127.0.0.1:8080/api/tags",
+    "smolvm run --network off -R 80:127.0.0.1:11434 -- curl http://localhost/",
     "smolvm run -it",
     "cat script.py | smolvm run -- python3 -",
   ],
