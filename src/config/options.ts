@@ -88,6 +88,8 @@ export interface VMConfig {
    * network card, and TCP connections to what `allow` names and `deny` does not; `off`: no network card
    */
   network?: NetworkMode | NetworkOptions;
+  /** what a restricted network carries at most in each direction, all connections together, 1-100000 millions of bits a second; default: no limit. Other networks cannot be limited yet */
+  networkRateLimitMbps?: number;
   /** what is behind QEMU's network card: `slirp`: its user-mode network, filtered; `tap`: a tap with a packet filter (smolvm setup --configure-runtime), as on Firecracker. Default: `slirp` where that can be in a network namespace of its own, else no card, and TCP and names alone ([who sees to it](network.md#who-sees-to-it)) */
   qemuNetwork?: NetworkCard;
   /** QEMU machine; default `auto`: microvm on x86_64, virt on aarch64 */

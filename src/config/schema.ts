@@ -69,6 +69,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   limits: checkCommandLimits,
   hostname: matching(HOSTNAME_PATTERN, "is not a host name of at most 64 characters"),
   network: checkNetwork,
+  networkRateLimitMbps: wholeNumber(1, 100_000),
   qemuNetwork: oneOf("slirp", "tap"),
   qemuMachine: oneOf("auto", "microvm", "q35"),
   accelerator: oneOf("auto", "kvm", "hvf", "whpx", "tcg"),
@@ -91,7 +92,6 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
-  networkRateLimitMbps: "rate limits come with the network policy",
   mounts: "copy files with vm.files.upload for now",
   os: "guests are Linux",
 };
@@ -121,13 +121,19 @@ export function parseConfig(input: unknown = {}): VMConfig {
 /** What each option for itself cannot tell. @throws SmolVMError CONFIG_INVALID */
 function checkTogether(config: VMConfig): void {
   const { kernel, kernelPath, diskMode, diskSizeMib, rootfsPath, network, qemuNetwork } = config;
-  const { limits, memSizeMib } = config;
+  const { limits, memSizeMib, networkRateLimitMbps } = config;
   const mode = typeof network === "object" ? network.mode : network;
   if (qemuNetwork !== undefined && (mode === "off" || mode === "restricted"))
     throw invalidOption(
       "qemuNetwork",
       qemuNetwork,
       `is not for network "${mode}": there is no network card then`,
+    );
+  if (networkRateLimitMbps !== undefined && mode !== "restricted")
+    throw invalidOption(
+      "networkRateLimitMbps",
+      networkRateLimitMbps,
+      `cannot be kept by the network "${mode ?? "open"}": a restricted one is limited`,
     );
   if (qemuNetwork === "tap" && isUnfiltered(network))
     throw invalidOption("network", network, "is unfiltered, and a tap never is: use qemuNetwork slirp");

@@ -161,6 +161,8 @@ export interface VmSpec {
   readonly guestNetwork: GuestNetwork | undefined;
   /** network "restricted": what passes; absent: nothing does, or it has another network */
   readonly networkPolicy?: NetworkPolicy | undefined;
+  /** of a restricted network, in each direction; absent: none */
+  readonly networkRateLimitMbps?: number | undefined;
   /** why its network, which was asked for as "open", is a restricted one that lets through all of the public internet; absent: it is not */
   readonly openByDoor?: string | undefined;
   readonly env: Readonly<Record<string, string>>;

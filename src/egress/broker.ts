@@ -6,6 +6,7 @@ import { formatIp, type IpAddress } from "../util/ip-address.ts";
 import { type Decision, decideLiteral, decideName, decideResolved, type Rules, rulesOf } from "./decide.ts";
 import type { EventReason, NetworkEvent } from "./event.ts";
 import { awaitHello, guardRequests, HTTP_PORT, TLS_PORT } from "./guarded-connection.ts";
+import { Rate, throttle } from "./rate.ts";
 
 /** A connection that leaves a sandbox, as its guest tells of it: nothing of it is to be believed. */
 export interface LeavingConnection {
@@ -27,6 +28,8 @@ export interface LeavingConnection {
 export interface BrokerWorld {
   /** the rules, as they are now */
   policy(): NetworkPolicy;
+  /** what its connections may carry in each direction, all together, in millions of bits a second; undefined: as much as there is */
+  readonly rateLimitMbps: number | undefined;
   resolve(name: string): Promise<readonly IpAddress[]>;
   /** this host's addresses, as they are now */
   ownAddresses(): readonly IpAddress[];
@@ -74,6 +77,7 @@ interface Live {
  */
 export class Broker {
   readonly #world: BrokerWorld;
+  readonly #rates: { readonly up: Rate; readonly down: Rate } | undefined;
   readonly #live = new Set<Live>();
   readonly #waiting: LeavingConnection[] = [];
   #policy: NetworkPolicy | undefined;
@@ -85,6 +89,8 @@ export class Broker {
 
   constructor(world: BrokerWorld) {
     this.#world = world;
+    const { rateLimitMbps: mbps } = world;
+    this.#rates = mbps === undefined ? undefined : { up: new Rate(mbps), down: new Rate(mbps) };
   }
 
   /** Takes a connection on. */
@@ -220,23 +226,28 @@ export class Broker {
 
   #carry(live: Live, guest: Duplex, socket: Socket, http: string | undefined): void {
     socket.setNoDelay(true);
-    if (http === undefined) {
-      guest.pipe(socket);
-      socket.pipe(guest);
-      return;
-    }
-    const { up, down } = guardRequests(http, (fault) => this.#end(live, "closed", fault));
-    guest.pipe(up).pipe(socket);
-    socket.pipe(down).pipe(guest);
+    // What stands in each way, from the guest's end and from the server's.
+    const guard =
+      http === undefined ? undefined : guardRequests(http, (fault) => this.#end(live, "closed", fault));
+    const up = [guard?.up, this.#rates && throttle(this.#rates.up)].filter((part) => part !== undefined);
+    const down = [guard?.down, this.#rates && throttle(this.#rates.down)].filter(
+      (part) => part !== undefined,
+    );
+    const way = (from: Duplex, parts: readonly Duplex[], to: Duplex): void => {
+      let last = from;
+      for (const part of [...parts, to]) last = last.pipe(part);
+    };
+    way(guest, up, socket);
+    way(socket, down, guest);
   }
 
-  /** Both ends have ended in order. */
+  /** An end is closed: in order, and what it has said is still on its way to the other, or else that is cut, too. */
   #maybeOver(live: Live): void {
     const { guest, socket } = live;
-    if (socket?.destroyed && guest !== undefined && !guest.destroyed && !guest.writableEnded) this.#cut(live);
-    if (guest?.destroyed && socket !== undefined && !socket.destroyed && !socket.writableEnded)
-      this.#cut(live);
-    if (socket?.destroyed && guest?.destroyed) this.#forget(live);
+    const wasCut = (end: Duplex | undefined): boolean =>
+      end?.destroyed === true && !(end.readableEnded && end.writableFinished);
+    if (wasCut(guest) || wasCut(socket)) this.#cut(live);
+    else if (socket?.destroyed && guest?.destroyed) this.#forget(live);
   }
 
   #end(live: Live, decision: NetworkEvent["decision"], reason: EventReason, rule?: string): void {

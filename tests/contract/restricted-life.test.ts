@@ -98,6 +98,35 @@ describe.each(BACKENDS)("a restricted network on %s", (backend) => {
     expect((await cli(["network", "set", "far"])).code).toBe(2);
   });
 
+  test("carries no faster than its limit, each way", async () => {
+    const vm = await SmolVM.create(restricted({ networkRateLimitMbps: 8 }));
+    const size = 2_000_000; // 2 s
+    let got = 0;
+    const both = await serve(here, (socket) => {
+      socket.on("data", (chunk) => {
+        got += chunk.length;
+      });
+      socket.on("end", () => socket.end(Buffer.alloc(size)));
+    });
+    const startedAt = performance.now();
+    const { stdout } = await vm.run([
+      "python3",
+      "-c",
+      `import socket
+s = socket.create_connection(("good.test", ${both.port})); s.sendall(b"x" * ${size}); s.shutdown(1)
+n = 0
+while True:
+    piece = s.recv(65536)
+    if not piece: break
+    n += len(piece)
+print(n)`,
+    ]);
+    const tookMs = performance.now() - startedAt;
+    expect([stdout.trim(), got]).toEqual([String(size), size]);
+    expect(tookMs).toBeGreaterThan(3_700); // less the bursts
+    both.close();
+  });
+
   test("is a pool's sandboxes' once they are taken", async () => {
     await using pool = new SandboxPool({ ...restricted(), size: 1 });
     const vm = await pool.take();

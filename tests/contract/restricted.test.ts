@@ -224,6 +224,7 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
       { decision: "closed", name: "good.test", port: held.port },
     ]);
     expect(await vm.network.rules()).toEqual({ allow: [here], deny: [] });
+    await expect(vm.network.set({ mode: "open" } as object)).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
     await expect(vm.network.set({ allow: ["http://x"] })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await vm.network.set({ allow: ["good.test", here], deny: [`good.test:${held.port}`] });
     expect(await client("good.test", held.port, "hello")).toBe("reset");

@@ -58,6 +58,11 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   },
   ...RULE_OPTIONS,
   {
+    name: "network-rate-limit",
+    value: "MBPS",
+    help: "most that a restricted network carries each way, in Mbit/s",
+  },
+  {
     name: "qemu-network",
     value: "KIND",
     choices: ["slirp", "tap"],

@@ -43,6 +43,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("workdir", args.value("workdir"));
   give("user", args.value("user"));
   give("network", network(args));
+  give("networkRateLimitMbps", rateLimit(args));
   give("qemuNetwork", args.value("qemu-network") as VMConfig["qemuNetwork"]);
   give("qemuMachine", args.value("machine") as VMConfig["qemuMachine"]);
   give("accelerator", args.value("accelerator") as VMConfig["accelerator"]);
@@ -62,6 +63,15 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl, Number.POSITIVE_INFINITY));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
   return config;
+}
+
+/** --network-rate-limit. @throws SmolVMError USAGE */
+function rateLimit(args: Arguments): number | undefined {
+  const text = args.value("network-rate-limit");
+  if (text === undefined || /^\d{1,6}$/.test(text)) return text === undefined ? undefined : Number(text);
+  throw new SmolVMError("USAGE", `--network-rate-limit: '${text}' is not a whole number`, {
+    hint: "Write --network-rate-limit 10, in millions of bits a second",
+  });
 }
 
 /** --network, --allow and --deny. Rules mean a restricted network; that others have none is the library's to say. */

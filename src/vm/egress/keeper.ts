@@ -66,6 +66,7 @@ export class DoorKeeper {
   async #serve(): Promise<void> {
     const session = await this.#session();
     const broker = new Broker({
+      rateLimitMbps: this.#home.store.vms.find(this.#id)?.spec.networkRateLimitMbps,
       policy: () => this.#readPolicy(),
       resolve: (name) => this.#resolver.resolve(name),
       ownAddresses,

@@ -7,16 +7,24 @@ import type { VmRef } from "../recovery/deleted.ts";
 
 /** New rules for a restricted network. What is not given is empty. */
 export interface NetworkRules {
+  /** the one that it has: another one is refused */
+  mode?: "restricted";
   /** as in `network.allow` of {@link VMConfig} */
   allow?: readonly string[];
   /** as in `network.deny` of {@link VMConfig} */
   deny?: readonly string[];
 }
 
-/** Checks rules that replace others. @throws SmolVMError CONFIG_INVALID */
+/** Checks rules that replace others. @throws SmolVMError CONFIG_INVALID; NOT_SUPPORTED for another mode */
 export function checkedPolicy(rules: NetworkRules): NetworkPolicy {
-  checkNames(rules, ["allow", "deny"]);
-  const { allow = [], deny = [] } = rules;
+  checkNames(rules, ["mode", "allow", "deny"]);
+  const { mode = "restricted", allow = [], deny = [] } = rules;
+  if (mode !== "restricted") {
+    throw new SmolVMError("NOT_SUPPORTED", "the mode of a sandbox's network cannot be changed", {
+      hint: "Make another sandbox with that network; of this one the rules can be changed.",
+      details: { mode },
+    });
+  }
   for (const [name, list] of Object.entries({ allow, deny })) {
     const problem = checkRules(list);
     if (problem !== undefined) throw invalidOption(name, list, problem);

@@ -129,6 +129,7 @@ export async function resolveVm(
         : Math.ceil(boot.rootfsBytes / 2 ** 20),
     diskMode: config.diskMode ?? "isolated",
     hostname: config.hostname ?? vm.name,
+    networkRateLimitMbps: config.networkRateLimitMbps,
     networkPolicy:
       asked === "restricted"
         ? networkPolicy(config.network)

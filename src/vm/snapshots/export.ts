@@ -121,6 +121,7 @@ function configOf(spec: VmSpec): Record<string, unknown> {
     kernel: spec.kernel,
     network: networkOf(spec),
     // Named, so that its machine has one wherever it goes on.
+    networkRateLimitMbps: spec.networkRateLimitMbps,
     qemuNetwork: machine.backend === "qemu" ? machine.networkCard : undefined,
     qemuMachine: machine.machine === "q35" ? "q35" : undefined,
     bootArgs: machine.bootArgs,

@@ -61,6 +61,7 @@ class Liar implements AsyncDisposable {
     const session = await liar.guest.connect();
     const resolver = new NameResolver(dns.address);
     liar.broker = new Broker({
+      rateLimitMbps: undefined,
       policy: () => liar.policy,
       resolve: (name) => resolver.resolve(name),
       ownAddresses,

@@ -69,7 +69,7 @@ describe("options", () => {
     expect(refusal({ constructor: 1 }).code).toBe("CONFIG_INVALID");
   });
 
-  test.each([["mounts"], ["os"], ["networkRateLimitMbps"]])(
+  test.each([["mounts"], ["os"]])(
     "%s, which a later version brings, is refused and not ignored",
     (option) => {
       expect(refusal({ [option]: "x" })).toMatchObject({ code: "NOT_SUPPORTED" });
@@ -96,6 +96,15 @@ describe("options", () => {
     [{ mode: "restricted", headers: {} }, "NOT_SUPPORTED"],
   ])("the network %j is refused and not ignored", (network, code) => {
     expect(refusal({ network }).code).toBe(code);
+  });
+
+  test("a limit of the rate is for a restricted network, which keeps it", () => {
+    expect(parseConfig({ network: "restricted", networkRateLimitMbps: 10 })).toMatchObject({
+      networkRateLimitMbps: 10,
+    });
+    for (const network of [undefined, "open", "off"])
+      expect(refusal({ network, networkRateLimitMbps: 10 }).code).toBe("CONFIG_INVALID");
+    expect(refusal({ network: "restricted", networkRateLimitMbps: 0 }).code).toBe("CONFIG_INVALID");
   });
 
   test("a restricted network has no card that could be chosen", () => {
