@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -288,7 +289,9 @@ class QemuBuild {
     await writeFile(join(result, "SOURCE.md"), sourceOffer(about));
     const described = await describeFiles(result, [`bin/${program}`, ...Object.keys(files), "SOURCE.md"]);
     this.#options.deadline.check();
-    const name = `${qemuVersion}-${arch}-${described[0]!.sha256.slice(0, 12)}`;
+    // All of them: the same program with other firmware is another.
+    const content = createHash("sha256").update(JSON.stringify(described)).digest("hex");
+    const name = `${qemuVersion}-${arch}-${content.slice(0, 12)}`;
     return addQemu(this.#dirs, result, name, { ...about, files: described });
   }
 }
