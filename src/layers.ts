@@ -104,7 +104,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   agent: { imports: ["util", "errors"], types: ["config"] },
   // what may leave a restricted network, and the connections that do
   egress: { imports: ["config/network-rules.ts", "util"], types: [] },
-  network: { imports: ["isolation", "host", "errors"], types: ["config"] },
+  network: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   // machines' memory, as it lies on the disk: templates and what users save
   snapshots: { imports: ["errors"], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
@@ -199,6 +199,7 @@ export const PURE: readonly string[] = [
   "util/escape-terminal.ts",
   "util/ip-address.ts",
   "util/message-of.ts",
+  "util/special-ranges.ts",
   "util/tar/",
   "util/until-ms.ts",
   "util/versions.ts",

@@ -1,27 +1,11 @@
 import { type Cidr, type IpAddress, isIn, isWithin, parseCidr } from "../util/ip-address.ts";
+import { SPECIAL_IPV4 } from "../util/special-ranges.ts";
 
 const cidrs = (...texts: readonly string[]): readonly Cidr[] => texts.map((text) => parseCidr(text)!);
 
-/**
- * Ranges that are not of the public internet: the registries of special-purpose addresses (RFC 6890,
- * https://www.iana.org/assignments/iana-ipv4-special-registry), multicast, and forms of IPv6 behind which is an address of IPv4.
- */
+/** Ranges that are not of the public internet, multicast, and forms of IPv6 behind which is an address of IPv4 (RFC 6890 and the registries after it). */
 const SPECIAL: readonly Cidr[] = cidrs(
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.0.2.0/24",
-  "192.88.99.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "198.51.100.0/24",
-  "203.0.113.0/24",
-  "224.0.0.0/4",
-  "240.0.0.0/4",
+  ...SPECIAL_IPV4,
   "::/128",
   "::1/128",
   "64:ff9b::/96",

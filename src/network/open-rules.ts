@@ -1,3 +1,5 @@
+import { SPECIAL_IPV4 } from "../util/special-ranges.ts";
+
 /**
  * What a guest may reach over a network that is open: the public internet over IPv4, and names. One list of rules, of which
  * the first that matches decides, is rendered as a packet filter (render-nft.ts) and for the library that filters within
@@ -10,24 +12,6 @@ export interface OpenRule {
   /** destination ports, of TCP and UDP; empty: all, and what has no ports */
   readonly ports: readonly number[];
 }
-
-/** Private, link-local, shared, reserved and multicast addresses (RFC 6890); a cloud's metadata address, 169.254.169.254, is one. */
-export const NOT_PUBLIC: readonly string[] = [
-  "0.0.0.0/8",
-  "10.0.0.0/8",
-  "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.0.0.0/24",
-  "192.0.2.0/24",
-  "192.88.99.0/24",
-  "192.168.0.0/16",
-  "198.18.0.0/15",
-  "198.51.100.0/24",
-  "203.0.113.0/24",
-  "224.0.0.0/3",
-];
 
 const DNS_PORT = 53;
 /** DNS over TLS: a way around the one resolver that its port gives away. Over HTTPS it cannot be told from a web page. */
@@ -47,7 +31,7 @@ export function openRules({ resolvers, hostAddresses }: OpenPolicy): OpenRule[] 
   return [
     { verdict: "accept", networks: resolvers.filter(isIpv4).map(host), ports: [DNS_PORT] },
     { verdict: "refuse", networks: [], ports: [DNS_PORT, DNS_TLS_PORT] },
-    { verdict: "refuse", networks: NOT_PUBLIC, ports: [] },
+    { verdict: "refuse", networks: SPECIAL_IPV4, ports: [] },
     ...(own.length === 0
       ? []
       : [{ verdict: "refuse", networks: own.map(host), ports: [] } satisfies OpenRule]),

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { writeDurably } from "../../host/files/write-durably.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { type KernelManifest, parseKernelManifest } from "./kernel-manifest.ts";
 import { type ImageDirs, MANIFEST_FILE } from "./layout.ts";
@@ -189,18 +189,4 @@ function kernelNotFound(name: string, known: readonly BuiltKernel[]): SmolVMErro
         : `There are: ${known.map((kernel) => kernel.name).join(", ")}, and debian (the images' own).`,
     details: { kernel: name },
   });
-}
-
-/** Temporary file, sync, rename: the file is whole or not there. */
-async function writeDurably(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { writeDurably } from "../../host/files/write-durably.ts";
 import {
   chosenQemu,
   DISTRIBUTION,
@@ -148,18 +148,4 @@ async function qemuNotFound(dirs: ImageDirs, name: string): Promise<SmolVMError>
         : `There are: ${known.join(", ")}, and ${DISTRIBUTION} (the one that is installed).`,
     details: { qemu: name },
   });
-}
-
-/** Temporary file, sync, rename: the file is whole or not there. */
-async function writeDurably(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }

@@ -1,15 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import {
-  isIpv4,
-  NOT_PUBLIC,
-  nameServers,
-  type OpenRule,
-  openRules,
-} from "../../../src/network/open-rules.ts";
+import { isIpv4, nameServers, type OpenRule, openRules } from "../../../src/network/open-rules.ts";
 import { renderNft } from "../../../src/network/render-nft.ts";
 import { renderPreload } from "../../../src/network/render-preload.ts";
+import { SPECIAL_IPV4 } from "../../../src/util/special-ranges.ts";
 import { CHECKOUT } from "../../helpers/cli.ts";
 
 const RULES = openRules({
@@ -64,11 +59,11 @@ describe("the rules of an open network", () => {
     const privates = /private_networks='(.+?)'/.exec(script)?.[1] ?? "";
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the shell's
     const all = set.replace("${private_networks}", privates).split(",");
-    expect(all.map((network) => network.trim()).sort()).toEqual([...NOT_PUBLIC].sort());
+    expect(all.map((network) => network.trim()).sort()).toEqual([...SPECIAL_IPV4].sort());
   });
 
   test("need no address of the host's", () => {
-    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-1)?.networks).toBe(NOT_PUBLIC);
+    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-1)?.networks).toBe(SPECIAL_IPV4);
   });
 });
 
@@ -78,7 +73,7 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
     type filter hook output priority filter; policy drop;
     ip daddr { 10.1.2.3/32 } meta l4proto { tcp, udp } th dport { 53 } accept
     meta l4proto { tcp, udp } th dport { 53, 853 } reject with icmpx type admin-prohibited
-    ip daddr { ${NOT_PUBLIC.join(", ")} } reject with icmpx type admin-prohibited
+    ip daddr { ${SPECIAL_IPV4.join(", ")} } reject with icmpx type admin-prohibited
     ip daddr { 93.184.216.1/32 } reject with icmpx type admin-prohibited
     meta nfproto ipv4 accept
   }
