@@ -249,7 +249,7 @@ if [ "$(host_arch)" = x86_64 ]; then stage "Our own QEMU" 900 built qemu; fi
 stage "A sandbox, and how fast this machine is" 180 first_sandbox
 # What users install is the built command line, so that is what tests type.
 export SMOLVM_TEST_CLI="$PWD/dist/cli/bin.js"
-stage "Integration, contract and end-to-end tests" "$([ -n "$long" ] && echo 7200 || echo 1800)" vitest_project integration
+stage "Integration, contract and end-to-end tests" "$([ -n "$long" ] && echo 9000 || echo 2700)" vitest_project integration
 stage "Contract on Debian's kernel: smoke list" 600 contract SMOLVM_TEST_KERNEL=debian \
   tests/contract/boot.test.ts tests/contract/commands.test.ts tests/contract/files.test.ts
 if [ "$(host_arch)" = x86_64 ]; then
