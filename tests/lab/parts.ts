@@ -15,7 +15,7 @@ export interface LabParts {
 }
 
 /** Raised when what is made of the packages changes. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 
 /** The modules that the lab loads, with all they depend on. What the kernel has built in is left out by itself. */
 const LAB_MODULES: readonly string[] = [
@@ -35,6 +35,7 @@ const LAB_MODULES: readonly string[] = [
     "nft_masq",
     "nft_nat",
     "nft_ct",
+    "nft_connlimit",
     "nft_limit",
     "nft_log",
   ],
