@@ -77,6 +77,7 @@ const SAMPLE: Partial<typeof WALK> = {
   stop: ["after tap back"],
   rm: ["after delete:machine"],
   run: ["before running"],
+  capture: ["while stopped"],
 };
 const SAMPLED = IN_LAB && !LONG;
 
