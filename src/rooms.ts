@@ -102,7 +102,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "own-uid",
       "socket-dir",
       "state-file",
-      "vmm-exit",
+      "watch-end",
     ],
     qemu: [
       "backend",
@@ -114,9 +114,10 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "own-uid",
       "socket-dir",
       "state-file",
-      "vmm-exit",
+      "watch-end",
     ],
     // what they have in common
+    "watch-end": ["backend", "vmm-exit"],
     "vmm-exit": ["backend"],
     backend: ["features"],
     "own-uid": ["machine-files"],

@@ -5,7 +5,7 @@ import { cachedJson } from "../host/files/cached-json.ts";
 import { explainRefusal, namespaceSettings } from "../host/linux/user-namespaces.ts";
 import { type OwnNetwork, ownNetworkArgs } from "../host/monitor/own-network.ts";
 import { nativeProgram } from "../host/package.ts";
-import { findProgram } from "../host/process/find-program.ts";
+import { findProgram, SYSTEM_DIRECTORIES } from "../host/process/find-program.ts";
 import { hostBootId } from "../host/process/process-identity.ts";
 import { lastLines, runProgram } from "../host/process/run.ts";
 import { installHint } from "../host/setup/install-hint.ts";
@@ -15,8 +15,6 @@ import type { Refusal } from "./tier.ts";
 
 /** Slow hosts need far more than a second for a first start. */
 const TRY_TIMEOUT_MS = 15_000;
-/** Not in an ordinary user's PATH on Debian. */
-const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /** Pasta opens it for its end of the network. */
 const TUN = "/dev/net/tun";
 

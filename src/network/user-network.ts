@@ -67,17 +67,15 @@ export async function planUserNetwork(
 ): Promise<UserNetworkPlan> {
   if (wants.unfiltered) return { way: "unfiltered", guest: USER_NETWORK };
   const resolvers = hostResolvers();
-  const hostAddresses = ownAddresses();
   const told = (addresses: readonly string[]): GuestNetwork => ({ ...USER_NETWORK, dns: addresses });
-  const inside = resolversInside(resolvers);
-  const own = ownNetworkWants(resolvers);
-  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, own));
-  if ("network" in found) return { way: "namespace", own: found.network, guest: told(inside) };
+  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, ownNetworkWants(resolvers)));
+  if ("network" in found)
+    return { way: "namespace", own: found.network, guest: told(resolversInside(resolvers)) };
   const library = nativeProgram("public-only");
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
   const asked = resolvers.length > 0 ? resolvers.slice(0, 1) : PUBLIC_RESOLVERS; // QEMU passes questions on to the first
-  const within = openRules({ resolvers: asked, hostAddresses });
+  const within = openRules({ resolvers: asked, hostAddresses: ownAddresses() });
   return {
     way: "process",
     preload: { library, env: { SMOLVM_NETWORK_RULES: renderPreload(within) } },

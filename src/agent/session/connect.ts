@@ -162,7 +162,6 @@ function greet(
     const client = options.client ?? "smolvm";
     const { resume, afterCapture = resume !== undefined } = options;
     let retryMs = afterCapture ? CAPTURED_RETRY_MS : HELLO_RETRY_MS;
-    const flush = Buffer.alloc(afterCapture ? 0 : FLUSH_BYTES); // a connection that is new has nothing of others'
     let timer: NodeJS.Timeout | undefined;
 
     const settle = (): void => {
@@ -202,6 +201,7 @@ function greet(
       if (options.fresh === true || socket.writableLength > 0) return;
       nonce = randomNonce();
       scan.expect(nonce);
+      const flush = Buffer.alloc(afterCapture ? 0 : FLUSH_BYTES); // a connection that is new has nothing of others'
       socket.write(Buffer.concat([flush, encodeHello(nonce, client, resume)]));
     };
 

@@ -2,7 +2,7 @@ import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "../../config/spec.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
-import { type LaunchedProgram, launchProgram } from "../../host/monitor/launch.ts";
+import { launchProgram } from "../../host/monitor/launch.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import { type EnclosedProgram, enclose, encloseJailer } from "../../isolation/enclose.ts";
 import { isStatic, systemFiles } from "../../isolation/system-files.ts";
@@ -16,7 +16,7 @@ import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
 import { statePath } from "../state-file.ts";
-import { vmmExitError } from "../vmm-exit.ts";
+import { rejectAtEnd } from "../watch-end.ts";
 import { jailerArgs, jailRoot } from "./jailer.ts";
 import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
 import { makeOwnNames, makeScratch } from "./own-files.ts";
@@ -72,7 +72,7 @@ async function launchFirecracker(
     deadline: options.deadline,
   });
   try {
-    await ask(files, requests, options.deadline, endOf(launched, startedAt));
+    await ask(files, requests, options.deadline, rejectAtEnd("firecracker", launched, startedAt));
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
@@ -193,13 +193,4 @@ async function startRequests(
   writeFileSync(state, memory.state, { mode: 0o600 });
   if (enclosure.user !== undefined) chownSync(state, enclosure.user.uid, enclosure.user.gid);
   return [[loadRequest({ memory: memory.path, state, tap, version })]];
-}
-
-/** Rejects when the program ends, with what it says of why. */
-function endOf(launched: LaunchedProgram, startedAt: number): Promise<never> {
-  const ended = launched.exited.then((exit) => {
-    throw vmmExitError("firecracker", exit, monotonicMs() - startedAt);
-  });
-  ended.catch(() => {}); // it ends some day; only while it is asked something that is a failure
-  return ended;
 }

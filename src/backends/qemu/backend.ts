@@ -18,7 +18,7 @@ import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
-import { vmmExitError } from "../vmm-exit.ts";
+import { rejectAtEnd } from "../watch-end.ts";
 import { type QemuEndpoints, qemuArgs } from "./args.ts";
 import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
@@ -163,11 +163,7 @@ async function goOn(
   deadline: Deadline,
 ): Promise<string | undefined> {
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
-  const startedAt = monotonicMs();
-  const ended = launched.exited.then((exit) => {
-    throw vmmExitError("qemu", exit, monotonicMs() - startedAt);
-  });
-  ended.catch(() => {}); // it ends some day; only while it is restored that is a failure
+  const ended = rejectAtEnd("qemu", launched, monotonicMs());
   // Of one that ends, its last words say why, not that its socket is gone.
   const resumed = resumeFromState(files, memory, deadline).catch(async (error) => {
     await Promise.race([ended, deadline.sleep(LAST_WORDS_MS)]);

@@ -1,11 +1,9 @@
 import { makeTaps, tapPool } from "../../host/linux/taps.ts";
-import { findProgram } from "../../host/process/find-program.ts";
+import { findProgram, SYSTEM_DIRECTORIES } from "../../host/process/find-program.ts";
 import { userName } from "../../host/process/user-name.ts";
 import { setupCommand } from "../../host/setup/setup-command.ts";
 import { membership, RUNTIME_GROUP, setupState } from "../../host/setup/setup-state.ts";
 import { type Check, fail, pass, warn } from "../check.ts";
-
-const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /** The programs with which taps and their packet filter are made; QEMU's user-mode network needs neither. */
 export const networkTools: Check = ({ platform, backend, env }) => {

@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { findProgram } from "../process/find-program.ts";
+import { findProgram, SYSTEM_DIRECTORIES } from "../process/find-program.ts";
 import { runProgram } from "../process/run.ts";
 
 const TIMEOUT_MS = 10_000;
-const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /** Lists the tables of taps. An earlier version's set-up made no second one. */
 const LIST =
   '"$1" --stateless list table inet smolvm && { "$1" --stateless list table arp smolvm 2>/dev/null || true; }';

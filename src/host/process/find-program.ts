@@ -1,6 +1,9 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 
+/** Where a system's own programs are: not all of it is in an ordinary user's PATH on Debian. */
+export const SYSTEM_DIRECTORIES: readonly string[] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
 /**
  * The absolute path of an executable, or undefined. A name with a slash is taken as a path; else `searchPath`
  * (PATH's syntax) and then `extra` directories are searched. Spawns nothing.

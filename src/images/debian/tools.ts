@@ -1,5 +1,5 @@
 import { SmolVMError } from "../../errors.ts";
-import { findProgram } from "../../host/process/find-program.ts";
+import { findProgram, SYSTEM_DIRECTORIES } from "../../host/process/find-program.ts";
 import { type ProgramResult, type RunProgramOptions, runProgram } from "../../host/process/run.ts";
 
 /** Where the programs that build images come from, by Debian package. */
@@ -16,9 +16,6 @@ const PACKAGE_OF = {
 
 /** A program that building images uses. */
 export type Tool = keyof typeof PACKAGE_OF;
-
-/** Ordinary users' PATH often lacks these, and mke2fs lives there. */
-const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /**
  * Checks that all of these programs are installed, and names all that are not, at once.

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
-import { findProgram } from "../../host/process/find-program.ts";
+import { findProgram, SYSTEM_DIRECTORIES } from "../../host/process/find-program.ts";
 
 /** What building QEMU needs of the host, and the Debian package that has it. */
 export interface QemuNeed {
@@ -28,7 +28,6 @@ const NEEDS: readonly QemuNeed[] = [
   { what: "libz.a", package: "zlib1g-dev" },
 ];
 
-const SYSTEM_DIRECTORIES = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 /** Debian keeps libraries by architecture. */
 const LIBRARY_DIRECTORIES = [
   "/usr/lib/x86_64-linux-gnu",

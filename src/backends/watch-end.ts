@@ -1,0 +1,20 @@
+import { monotonicMs } from "../util/monotonic.ts";
+import type { LaunchedMachine } from "./backend.ts";
+import { vmmExitError } from "./vmm-exit.ts";
+
+/**
+ * Rejects when a VMM ends, with what it says of why. It ends some day: only who waits for something else meanwhile has to look.
+ * @param program as in {@link vmmExitError}
+ * @param startedAt from when the time is counted, in ms of the monotonic clock
+ */
+export function rejectAtEnd(
+  program: string,
+  { exited }: Pick<LaunchedMachine, "exited">,
+  startedAt: number,
+): Promise<never> {
+  const ended = exited.then((exit) => {
+    throw vmmExitError(program, exit, monotonicMs() - startedAt);
+  });
+  ended.catch(() => {});
+  return ended;
+}
