@@ -12,15 +12,26 @@ export function statePath({ runtimeDir }: Pick<VmFiles, "runtimeDir">): string {
 }
 
 /**
- * What a VMM wrote; it has the directory to write in, so that what is there may be anything.
+ * The state that a VMM wrote.
  * @throws SmolVMError VMM_FAILED
  */
 export function readState(path: string): Buffer {
+  return readWritten(path, STATE_MAX_BYTES);
+}
+
+/**
+ * What a VMM wrote; it has the directory to write in, so that what is there may be anything.
+ * @throws SmolVMError VMM_FAILED for what is no file, empty, or longer than `maxBytes`; as openSync does
+ */
+export function readWritten(path: string, maxBytes: number): Buffer {
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const { size } = fstatSync(file);
-    if (size === 0 || size > STATE_MAX_BYTES)
-      throw new SmolVMError("VMM_FAILED", `the VMM wrote a state of ${size} bytes, which is none`);
+    const about = fstatSync(file);
+    if (!about.isFile() || about.size === 0 || about.size > maxBytes)
+      throw new SmolVMError(
+        "VMM_FAILED",
+        `the VMM wrote ${about.size} bytes, which are not what was asked for`,
+      );
     return readFileSync(file);
   } finally {
     closeSync(file);

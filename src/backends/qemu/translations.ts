@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { readWritten } from "../state-file.ts";
 import type { QmpClient } from "./qmp-client.ts";
 
 /**
@@ -65,23 +66,16 @@ export async function loadTranslations(
   return await whyNot(deadline, () => client.execute("translations-load", { filename, key }, deadline));
 }
 
-/** What QEMU wrote; it has the directory to write in, so that what is there may be anything. */
+/** Moves what QEMU wrote. */
 function takeFile(from: string, to: string): string | undefined {
   try {
-    const file = openSync(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const about = fstatSync(file);
-      if (!about.isFile() || about.size > FILE_MAX_BYTES)
-        return `QEMU wrote ${about.size} bytes, which are none`;
-      writeFileSync(to, readFileSync(file), { mode: 0o600, flag: "wx" });
-      return undefined;
-    } finally {
-      closeSync(file);
-      rmSync(from, { force: true });
-    }
+    writeFileSync(to, readWritten(from, FILE_MAX_BYTES), { mode: 0o600, flag: "wx" });
+    return undefined;
   } catch (error) {
     rmSync(to, { force: true }); // half of it
     return (error as Error).message;
+  } finally {
+    rmSync(from, { recursive: true, force: true });
   }
 }
 

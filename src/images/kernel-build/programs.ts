@@ -1,15 +1,9 @@
 import { existsSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
-import { SmolVMError } from "../../errors.ts";
+import type { SmolVMError } from "../../errors.ts";
 import { findProgram } from "../../host/process/find-program.ts";
+import { type BuildNeed, missingNeeds } from "../debian/build-needs.ts";
 import { KERNEL_TARGETS } from "./recipe.ts";
-
-/** What building a kernel needs of the host, and the Debian package that has it. */
-export interface BuildNeed {
-  /** a program, or a header file by its absolute path */
-  readonly what: string;
-  readonly package: string;
-}
 
 /** Header files are looked for here: Debian keeps some by architecture. */
 const HEADER_DIRECTORIES = ["/usr/include", "/usr/local/include"];
@@ -55,18 +49,10 @@ export function requireBuildPrograms(
 
 /** The error for what is missing. Pure. */
 export function missingPrograms(missing: readonly BuildNeed[], platform: NodeJS.Platform): SmolVMError {
-  const packages = [...new Set(missing.map((need) => need.package))].sort();
-  return new SmolVMError(
-    "DEPENDENCY_MISSING",
-    `building a kernel needs ${missing.map(({ what }) => what).join(", ")}, not found here`,
-    {
-      hint:
-        platform === "linux"
-          ? `On Debian or Ubuntu: sudo apt-get install -y ${packages.join(" ")}`
-          : "Kernels are built on Linux. Without one, smolvm uses Debian's own kernel.",
-      details: { missing: missing.map(({ what }) => what), packages },
-    },
-  );
+  return missingNeeds(missing, platform, {
+    built: "a kernel",
+    elsewhere: "Kernels are built on Linux. Without one, smolvm uses Debian's own kernel.",
+  });
 }
 
 function isThere(what: string): boolean {

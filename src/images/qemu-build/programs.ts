@@ -1,15 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
-import { SmolVMError } from "../../errors.ts";
+import type { SmolVMError } from "../../errors.ts";
 import { findProgram, SYSTEM_DIRECTORIES } from "../../host/process/find-program.ts";
+import { type BuildNeed, missingNeeds } from "../debian/build-needs.ts";
 
-/** What building QEMU needs of the host, and the Debian package that has it. */
-export interface QemuNeed {
-  /** a program, or a file in a directory of headers or libraries */
-  readonly what: string;
-  readonly package: string;
-}
-
-const NEEDS: readonly QemuNeed[] = [
+const NEEDS: readonly BuildNeed[] = [
   { what: "gcc", package: "build-essential" },
   { what: "make", package: "build-essential" },
   { what: "strip", package: "build-essential" },
@@ -46,19 +40,11 @@ export function requireQemuPrograms(platform: NodeJS.Platform = process.platform
 }
 
 /** The error for what is missing. Pure. */
-export function missingForQemu(missing: readonly QemuNeed[], platform: NodeJS.Platform): SmolVMError {
-  const packages = [...new Set(missing.map((need) => need.package))].sort();
-  return new SmolVMError(
-    "DEPENDENCY_MISSING",
-    `building QEMU needs ${missing.map(({ what }) => what).join(", ")}, not found here`,
-    {
-      hint:
-        platform === "linux"
-          ? `On Debian or Ubuntu: sudo apt-get install -y ${packages.join(" ")}`
-          : "QEMU of our own is built on Linux. Without one, smolvm uses the installed QEMU.",
-      details: { missing: missing.map(({ what }) => what), packages },
-    },
-  );
+export function missingForQemu(missing: readonly BuildNeed[], platform: NodeJS.Platform): SmolVMError {
+  return missingNeeds(missing, platform, {
+    built: "QEMU",
+    elsewhere: "QEMU of our own is built on Linux. Without one, smolvm uses the installed QEMU.",
+  });
 }
 
 function isThere(what: string): boolean {
