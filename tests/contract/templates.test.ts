@@ -1,23 +1,17 @@
-import { appendFileSync, chmodSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
-import { homedir } from "node:os";
+import { appendFileSync, chmodSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { SmolVM, type VMConfig } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { processesNaming, useTempHome } from "../helpers/home.ts";
+import { useOwnTemplates } from "../helpers/own-templates.ts";
 import { until } from "../helpers/wait.ts";
 
 // What each backend's templates must be (tests/integration/vm/templates.test.ts has the rest, which no backend changes).
 
 process.env.SMOLVM_TEMPLATE = "auto";
 const home = useTempHome();
-// Images from the user's cache, templates in one of its own.
-const cacheOfUser = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "smolvm");
-const cache = join(home, "cache", "smolvm");
-mkdirSync(cache, { recursive: true, mode: 0o700 });
-for (const name of ["images", "initrd", "kernels"]) symlinkSync(join(cacheOfUser, name), join(cache, name));
-process.env.XDG_CACHE_HOME = join(home, "cache");
-const templates = join(cache, "templates");
+const templates = useOwnTemplates(home);
 
 describe.each(BACKENDS)("templates on %s", (backend) => {
   const options = (more: VMConfig = {}): VMConfig => small(backend, { template: "auto", ...more });

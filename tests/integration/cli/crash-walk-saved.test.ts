@@ -4,8 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,6 +15,7 @@ import { BACKENDS } from "../../helpers/backends.ts";
 import { CHECKOUT, cli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
+import { useOwnTemplates } from "../../helpers/own-templates.ts";
 import { traces } from "../../helpers/traces.ts";
 import { until } from "../../helpers/wait.ts";
 import { dieAt, done, states } from "../../helpers/walk.ts";
@@ -25,13 +26,7 @@ const snapshots = join(home, "data", "smolvm", "snapshots");
 const directory = mkdtempSync(join(tmpdir(), "smolvm-walk-"));
 const file = join(directory, "it.tar.zst");
 
-// Images from the user's cache, templates in one of its own.
-const cacheOfUser = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "smolvm");
-const cache = join(home, "cache", "smolvm");
-mkdirSync(cache, { recursive: true, mode: 0o700 });
-for (const name of ["images", "initrd", "kernels"]) symlinkSync(join(cacheOfUser, name), join(cache, name));
-process.env.XDG_CACHE_HOME = join(home, "cache");
-const templates = join(cache, "templates");
+const templates = useOwnTemplates(home);
 
 /** Where each may die. @param sample those that every run goes to */
 const places = (sample: readonly string[], others: readonly string[]): readonly string[] =>

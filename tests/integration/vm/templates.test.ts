@@ -3,15 +3,12 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
-  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Progress, SmolVM, type VMConfig } from "../../../src/index.ts";
@@ -20,19 +17,13 @@ import { pruneTemplates } from "../../../src/vm/templates/prune.ts";
 import { small } from "../../helpers/backends.ts";
 import { cli } from "../../helpers/cli.ts";
 import { useTempHome } from "../../helpers/home.ts";
+import { useOwnTemplates } from "../../helpers/own-templates.ts";
 import { SPEED_FACTOR } from "../../helpers/speed.ts";
 import { until } from "../../helpers/wait.ts";
 
 process.env.SMOLVM_TEMPLATE = "auto";
 const home = useTempHome();
-// Images from the user's cache, templates in one of its own.
-const cacheOfUser = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "smolvm");
-const cache = join(home, "cache", "smolvm");
-mkdirSync(cache, { recursive: true, mode: 0o700 });
-for (const name of ["images", "initrd", "kernels"]) symlinkSync(join(cacheOfUser, name), join(cache, name));
-process.env.XDG_CACHE_HOME = join(home, "cache");
-
-const templates = join(cache, "templates");
+const templates = useOwnTemplates(home);
 const options = (more: VMConfig = {}): VMConfig => small("qemu", { template: "auto", ...more });
 
 /** Directories of templates that are whole. */
