@@ -15,7 +15,11 @@ interface Report {
     readonly name: string;
     readonly status: string;
     readonly message: string;
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages: readonly string[];
+    }[];
   }[];
 }
 
@@ -43,8 +47,11 @@ const broken = files.filter(
   (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
 );
 
-for (const test of failed) console.error(`failed: ${test.file}: ${test.fullName}`);
-for (const file of broken) console.error(`failed: ${file.name}: ${file.message.split("\n")[0]}`);
+const firstLine = (text = ""): string => text.split("\n", 1)[0]?.slice(0, 300) ?? "";
+for (const test of failed) {
+  console.error(`failed: ${test.file}: ${test.fullName}: ${firstLine(test.failureMessages[0])}`);
+}
+for (const file of broken) console.error(`failed: ${file.name}: ${firstLine(file.message)}`);
 
 const long = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
 const mayBeSkipped = (file: string): boolean => {

@@ -75,15 +75,24 @@ limited() {
   timeout --kill-after=20 "$budget" "$@" </dev/null
 }
 
+# report PROJECT REPORT.json...: counts what vitest reported; what failed is named here, and once more at the very end
+report() {
+  local code=0
+  node scripts/test-report.ts "$@" >"$log_dir/count" 2>"$log_dir/failed" || code=$?
+  cat "$log_dir/failed" >&2
+  cat "$log_dir/failed" >>"$log_dir/all-failed"
+  return "$code"
+}
+
 # vitest_project BUDGET_S PROJECT [FILES...]
 vitest_project() {
   local budget=$1 project=$2 code=0
   shift 2
-  local report="$log_dir/$project.json"
-  rm -f "$report"
-  limited "$budget" vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$report" "$@" ||
+  local json="$log_dir/$project.json"
+  rm -f "$json"
+  limited "$budget" vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$json" "$@" ||
     code=$?
-  node scripts/test-report.ts "$project" "$report" >"$log_dir/count" || code=$?
+  report "$project" "$json" || code=$?
   return "$code"
 }
 
@@ -162,7 +171,7 @@ lab_tests() {
     node tests/lab/main.ts --timeout "$((budget - 20))" --share "$results" \
     bash -c 'qemu-system-x86_64 --version >/dev/null; exec "$@"' warm node tests/lab/suite.ts "$results" "$@" || code=$?
   # Each file that was asked for has left a report, or is a failure.
-  node scripts/test-report.ts lab "${reports[@]}" >"$log_dir/count" || code=$?
+  report lab "${reports[@]}" || code=$?
   return "$code"
 }
 
@@ -297,5 +306,6 @@ fi
 
 say "All stages: $((SECONDS - started_all)) s"
 for problem in "${problems[@]}" ${left_out:+"$left_out"}; do note "$problem"; done
+if [ -s "$log_dir/all-failed" ]; then sed 's/^/    /' "$log_dir/all-failed"; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "${#problems[@]}" -eq 0 ] && [ "$failed" -eq 0 ]
