@@ -75,22 +75,23 @@ limited() {
   timeout --kill-after=20 "$budget" "$@" </dev/null
 }
 
-# report PROJECT REPORT.json...: counts what vitest reported; what failed is named here, and once more at the very end
+# report PROJECT REPORT.json...: counts what vitest reported; what it has to tell is said here, and once more at the very end
 report() {
   local code=0
-  node scripts/test-report.ts "$@" >"$log_dir/count" 2>"$log_dir/failed" || code=$?
-  cat "$log_dir/failed" >&2
-  cat "$log_dir/failed" >>"$log_dir/all-failed"
+  node scripts/test-report.ts "$@" >"$log_dir/count" 2>"$log_dir/telling" || code=$?
+  cat "$log_dir/telling" >&2
+  cat "$log_dir/telling" >>"$log_dir/told"
   return "$code"
 }
 
-# vitest_project BUDGET_S PROJECT [FILES...]
+# vitest_project BUDGET_S PROJECT [FILES...]; what uses real machines on a host that may be busy has a second attempt, which is told
 vitest_project() {
-  local budget=$1 project=$2 code=0
+  local budget=$1 project=$2 code=0 retries=()
   shift 2
+  if [ "$project" != unit ]; then retries=(--retry=1); fi
   local json="$log_dir/$project.json"
   rm -f "$json"
-  limited "$budget" vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$json" "$@" ||
+  limited "$budget" vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$json" "${retries[@]}" "$@" ||
     code=$?
   report "$project" "$json" || code=$?
   return "$code"
@@ -306,6 +307,6 @@ fi
 
 say "All stages: $((SECONDS - started_all)) s"
 for problem in "${problems[@]}" ${left_out:+"$left_out"}; do note "$problem"; done
-if [ -s "$log_dir/all-failed" ]; then sed 's/^/    /' "$log_dir/all-failed"; fi
+if [ -s "$log_dir/told" ]; then sed 's/^/    /' "$log_dir/told"; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "${#problems[@]}" -eq 0 ] && [ "$failed" -eq 0 ]

@@ -19,7 +19,9 @@ for (const file of files) {
   const started = performance.now();
   const projects = ["--project", "integration", "--project", "lab"];
   const reporters = ["--reporter=verbose", "--reporter=json", `--outputFile.json=${unfinished}`];
-  const { status } = spawnSync("vitest", ["run", ...projects, ...reporters, file], { stdio: "inherit" });
+  const { status } = spawnSync("vitest", ["run", "--retry=1", ...projects, ...reporters, file], {
+    stdio: "inherit",
+  });
   console.log(`${file}: ${Math.round((performance.now() - started) / 1000)} s`);
   failed ||= status !== 0;
   if (existsSync(unfinished)) renameSync(unfinished, report);
