@@ -106,7 +106,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   egress: { imports: ["config/network-rules.ts", "util"], types: [] },
   network: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   // machines' memory, as it lies on the disk: templates and what users save
-  snapshots: { imports: ["errors"], types: ["config"] },
+  snapshots: { imports: ["util", "errors"], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "util", "errors"], types: ["config"] },
 

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
+import { renameSync } from "../util/files-go.ts";
 import { hashOf, isSame, keptCode, stampOf } from "./manifest.ts";
 import { REMOVED, type SavedFiles, type SavedMemory, savedFiles, snapshotsDir } from "./saved.ts";
 import { DIFFERENCE_FORMAT, SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";

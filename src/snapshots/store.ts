@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { renameSync, rmSync } from "../util/files-go.ts";
 import { type TemplateDirs, type TemplateFiles, templateLayout } from "./layout.ts";
 import { checkTemplate, type KeptCode } from "./manifest.ts";
 

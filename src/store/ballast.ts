@@ -1,5 +1,6 @@
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { rmSync } from "../util/files-go.ts";
 
 /** Room for the few writes that removing a sandbox takes: a commit is some pages of 4 KiB. */
 const BALLAST_BYTES = 1 << 20;

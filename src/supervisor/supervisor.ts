@@ -1,7 +1,7 @@
-import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { relay } from "../agent/relay/relay.ts";
 import { supervisorFiles } from "../host/files/filenames.ts";
+import { rmSync } from "../util/files-go.ts";
 import type { Home } from "../vm/home.ts";
 import { recoverAll } from "../vm/recovery/recover.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";

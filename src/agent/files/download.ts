@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { chmod, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { Inflow } from "../session/inflow.ts";
 import type { AgentSession } from "../session/session.ts";
 import { TreeRecord } from "../wire/messages.ts";

@@ -1,7 +1,8 @@
 import type { Stats } from "node:fs";
-import { lstat, readdir, rename } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { SmolVMError } from "../../errors.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { rename } from "../../util/files-go.ts";
 
 /** A move of one entry of the staged tree, and the directories that both sides have. */
 interface Plan {

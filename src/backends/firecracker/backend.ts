@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { MachineSpec } from "../../config/spec.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
@@ -8,6 +8,7 @@ import { type EnclosedProgram, enclose, encloseJailer } from "../../isolation/en
 import { isStatic, systemFiles } from "../../isolation/system-files.ts";
 import type { HostView } from "../../isolation/view.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Backend, LaunchedMachine, LaunchOptions } from "../backend.ts";
 import { BACKEND_FEATURES } from "../features.ts";

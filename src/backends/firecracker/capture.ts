@@ -1,7 +1,8 @@
-import { readFileSync, rmSync, truncateSync } from "node:fs";
+import { readFileSync, truncateSync } from "node:fs";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { copySparse, saveMemory } from "../../host/monitor/memory.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured } from "../backend.ts";
 import { readState, statePath } from "../state-file.ts";

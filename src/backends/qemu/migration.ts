@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { saveMemory } from "../../host/monitor/memory.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured, RestoredMemory } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";

@@ -1,8 +1,9 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { readWritten } from "../state-file.ts";
 import type { QmpClient } from "./qmp-client.ts";
 

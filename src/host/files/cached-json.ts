@@ -1,5 +1,6 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { renameSync, rmSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 
 /**

@@ -1,6 +1,7 @@
-import { readdirSync, rmdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { readdirSync, rmdirSync, statSync, utimesSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
+import { rmSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { processPaths } from "./paths.ts";
 

@@ -1,17 +1,9 @@
 import { isAscii } from "node:buffer";
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire, Module } from "node:module";
 import { dirname, join } from "node:path";
 import { Script } from "node:vm";
+import { renameSync, rmSync } from "../../util/files-go.ts";
 
 /** What Node puts around a CommonJS file. */
 const HEAD = "(function (exports, require, module, __filename, __dirname) {";

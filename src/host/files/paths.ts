@@ -4,7 +4,6 @@ import {
   constants,
   lstatSync,
   readFileSync,
-  renameSync,
   type Stats,
   statSync,
   writeFileSync,
@@ -12,6 +11,7 @@ import {
 import { homedir, tmpdir, userInfo } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import { renameSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { type Environment, readEnvironment } from "../environment.ts";
 

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { rename } from "../../util/files-go.ts";
 
 /** Writes a file by way of a temporary one, sync and rename: it is whole or not there. Its directory is made, for its owner alone, if it is missing. */
 export async function writeDurably(path: string, text: string): Promise<void> {

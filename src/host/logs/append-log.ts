@@ -1,4 +1,5 @@
-import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { renameSync } from "../../util/files-go.ts";
 
 /** A file that is larger becomes FILE.1, and a new one begins: with both, twice as much is kept. In bytes. */
 const MAX_BYTES = 512 * 1024;

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { readEnvironment } from "../environment.ts";
 import { nativeProgram, packagedProgram } from "../package.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";

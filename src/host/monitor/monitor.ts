@@ -9,9 +9,9 @@
  * relay/machine.ts. FILE says where others reach it then.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { constants, devNull } from "node:os";
-
+import { renameSync, rmSync } from "../../util/files-go.ts";
 import { PORT_PLACEHOLDER } from "../relay/placeholder.ts";
 
 const STDERR_MAX_BYTES = 64 * 1024;

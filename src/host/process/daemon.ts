@@ -1,5 +1,6 @@
-import { closeSync, openSync, renameSync, statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
+import { renameSync } from "../../util/files-go.ts";
 import { packagedProgram } from "../package.ts";
 
 /** A log that is larger than this when the next process begins to write to it is put aside as FILE.1, in bytes. */

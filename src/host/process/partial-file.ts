@@ -1,5 +1,6 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { rm } from "../../util/files-go.ts";
 import { identify, isAlive } from "./process-identity.ts";
 
 /** The name under which this process writes a file of the user's, beside it, until it is whole. */

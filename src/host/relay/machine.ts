@@ -1,6 +1,7 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { renameSync } from "../../util/files-go.ts";
 import { ControlLeg, chardevPorts } from "./control.ts";
 import type { RelayNote } from "./dial.ts";
 import { newToken } from "./proof.ts";

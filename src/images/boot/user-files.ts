@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { detectCompression } from "../formats/kernel-format.ts";
 import { readHead } from "../formats/read-head.ts";
 import { detectRootfs, ROOTFS_HEAD_BYTES, type RootfsInfo } from "../formats/rootfs-format.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -11,6 +11,7 @@ import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { partialPath, removeStalePartials } from "../../host/process/partial-file.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { messageOf } from "../../util/message-of.ts";
 import { isNoSpace, orNoSpace } from "../../util/no-space.ts";

@@ -1,10 +1,11 @@
-import { chmod, mkdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { acquireLock } from "../store/build-lock.ts";
 import type { Image } from "../store/image.ts";

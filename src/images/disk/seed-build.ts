@@ -1,8 +1,9 @@
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rm } from "../../util/files-go.ts";
 import { runTool } from "../debian/tools.ts";
 import { type SparseExtent, writeAndroidSparse } from "../formats/android-sparse.ts";
 import { SEED_MIN_MIB, seedFileName } from "./seed.ts";

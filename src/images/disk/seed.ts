@@ -5,14 +5,13 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  renameSync,
-  rmSync,
   statSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { SmolVMError } from "../../errors.ts";
+import { renameSync, rmSync } from "../../util/files-go.ts";
 import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import {
   isAndroidSparse,

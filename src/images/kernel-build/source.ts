@@ -1,7 +1,8 @@
-import { copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { Apt } from "../debian/apt.ts";
 import { hostMirror } from "../debian/mirror.ts";
 import { runTool } from "../debian/tools.ts";

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, statSync, utimesSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import {
   CPIO_CHARACTER_DEVICE,
   CPIO_DIRECTORY,

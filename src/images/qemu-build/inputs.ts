@@ -1,9 +1,10 @@
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { OwnQemuLayout } from "../../host/own-qemu.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { Apt } from "../debian/apt.ts";
 import { hostMirror } from "../debian/mirror.ts";
 import { sha256File } from "../store/manifest.ts";

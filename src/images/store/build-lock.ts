@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { identify, isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rm } from "../../util/files-go.ts";
 
 /** Between two looks at a lock that another process holds. */
 const POLL_MS = 200;

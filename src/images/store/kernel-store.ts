@@ -1,8 +1,9 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { writeDurably } from "../../host/files/write-durably.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { type KernelManifest, parseKernelManifest } from "./kernel-manifest.ts";
 import { type ImageDirs, MANIFEST_FILE } from "./layout.ts";

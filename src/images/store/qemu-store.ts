@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -10,6 +10,7 @@ import {
   ownQemuLayout,
   ownQemuProgram,
 } from "../../host/own-qemu.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { type ImageDirs, MANIFEST_FILE } from "./layout.ts";
 import { type ManifestFile, sha256File } from "./manifest.ts";
 import { readText } from "./read-text.ts";

@@ -1,6 +1,7 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { identify, isAlive } from "../../host/process/process-identity.ts";
+import { rm } from "../../util/files-go.ts";
 import { isLocked, removeStale } from "./build-lock.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { rm } from "../../util/files-go.ts";
 
 /** Whether a directory is of the names that are given here: another program may keep files in a directory of the same name. Pure. */
 export function isWorkDir(name: string): boolean {

@@ -1,10 +1,10 @@
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { homeHash } from "../../host/files/paths.ts";
 import { cgroupsOf, endCgroup, removeCgroup } from "../../host/linux/cgroup.ts";
 import type { Scope } from "../../host/systemd/scope.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { filesOf, type Home } from "../home.ts";
 
 /** How long what is left of a machine may take to end when it is killed. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import type { PortForward, VMConfig } from "../../config/options.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -8,6 +8,7 @@ import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import type { ForwardRequest } from "../../store/forwards.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { UndoStack } from "../../util/undo-stack.ts";
 import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-claims.ts";
 import { diskFullError } from "../disks/disk-full.ts";

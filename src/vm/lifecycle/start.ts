@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
@@ -14,6 +14,7 @@ import type { Lease } from "../../store/leases.ts";
 import { STEADY } from "../../store/states.ts";
 import { ORIGIN, type VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
 import { orDiskFull } from "../disks/disk-full.ts";

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isVmFile, supervisorFiles } from "../../host/files/filenames.ts";
 import { endCgroup, listCgroups } from "../../host/linux/cgroup.ts";
@@ -7,6 +7,7 @@ import { removeUnfinished } from "../../images/store/unfinished.ts";
 import { MAY_RUN } from "../../store/states.ts";
 import { openStore, type Store, storePath } from "../../store/store.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { filesOf, type Home, workshopPaths } from "../home.ts";
 import { cgroupsOfHome, END_MS } from "../isolation/enclosure.ts";
 import { takeBackStrayTaps } from "../isolation/tap-owner.ts";

@@ -1,9 +1,9 @@
-import { rmSync } from "node:fs";
 import { failpoint } from "../../host/failpoint.ts";
 import { isAlive, signalProcess } from "../../host/process/process-identity.ts";
 import { HAS_NO_MACHINE, STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { filesOf, type Home, makeRoomToRemove, noteEnd } from "../home.ts";
 import { takeDownAtOnce, takeDownEnclosure } from "../isolation/enclosure.ts";
 import { explainEnd, killVmm, waitForExit } from "../machine/vmm-process.ts";

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
 import { BASE_FILE, MAKER_FILE, REMOVED, snapshotsDir } from "../../snapshots/saved.ts";
+import { rmSync } from "../../util/files-go.ts";
 import type { Home } from "../home.ts";
 
 /** A maker writes its name right after it has made the directory. */

@@ -1,8 +1,9 @@
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { identify, isAlive } from "../../host/process/process-identity.ts";
 import { removeStale } from "../../images/store/build-lock.ts";
 import { templateLayout } from "../../snapshots/layout.ts";
+import { rmSync } from "../../util/files-go.ts";
 import type { Home } from "../home.ts";
 
 /** What is made there, or was put aside to be removed: KEY.PID or KEY.PID.TIME. */

@@ -1,4 +1,4 @@
-import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { failpoint } from "../../host/failpoint.ts";
 import { subtractLayers } from "../../host/monitor/layers.ts";
@@ -7,6 +7,7 @@ import { BASE_FILE, type SavedFiles } from "../../snapshots/saved.ts";
 import type { SnapshotManifest } from "../../snapshots/snapshot-manifest.ts";
 import type { Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rmSync } from "../../util/files-go.ts";
 import type { Home } from "../home.ts";
 
 /** With more of its own than that, in percent of what it holds, a file is kept whole: it would need another for little. */

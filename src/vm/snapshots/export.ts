@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -15,6 +15,7 @@ import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { PORTABLE_FORMAT, type PortableFile, type PortableManifest } from "../../snapshots/portable.ts";
 import { findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import { BLOCK_BYTES, encodeEntry, padding } from "../../util/tar/header.ts";
 import type { Home } from "../home.ts";

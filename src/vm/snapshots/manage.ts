@@ -1,8 +1,8 @@
-import { rmSync } from "node:fs";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { usersOf } from "../../snapshots/layers.ts";
 import { findSnapshot, listSnapshots, setAside } from "../../snapshots/snapshots.ts";
+import { rmSync } from "../../util/files-go.ts";
 import type { Home } from "../home.ts";
 import { newId } from "../lifecycle/names.ts";
 import { basesBeingUsed } from "../recovery/unfinished-snapshots.ts";

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
@@ -6,6 +6,7 @@ import { identify } from "../../host/process/process-identity.ts";
 import { BASE_FILE, MAKER_FILE, type SavedFiles, snapshotsDir } from "../../snapshots/saved.ts";
 import type { SnapshotManifest } from "../../snapshots/snapshot-manifest.ts";
 import { findSnapshot, makeWorkDir, publishSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import type { Home } from "../home.ts";
 import { newId } from "../lifecycle/names.ts";

@@ -5,9 +5,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
-  renameSync,
   rmdirSync,
-  rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -31,6 +29,7 @@ import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "..
 import { openStore } from "../../store/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { renameSync, rmSync } from "../../util/files-go.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { endpointOf, filesOf, type Home, workshopPaths } from "../home.ts";
 import { makeRecord } from "../lifecycle/create.ts";

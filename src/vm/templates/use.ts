@@ -1,7 +1,7 @@
-import { rmSync } from "node:fs";
 import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { discardTemplate, findTemplate, type Template } from "../../snapshots/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
+import { rmSync } from "../../util/files-go.ts";
 import { filesOf, type Home } from "../home.ts";
 import { planTemplate } from "./plan.ts";
 

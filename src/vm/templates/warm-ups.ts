@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type TemplateDirs, templateLayout } from "../../snapshots/layout.ts";
+import { renameSync, rmSync } from "../../util/files-go.ts";
 
 /** The command lines that were given for all templates of a kind; none where that was not done, or what was written makes no sense. */
 export function warmUpsOf(dirs: TemplateDirs, kind: string): readonly string[] {
