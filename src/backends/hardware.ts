@@ -7,6 +7,7 @@ import { type AcceleratorFacts, chooseAccelerator } from "./qemu/accel.ts";
 import { locateQemu } from "./qemu/locate.ts";
 import { chooseMachine } from "./qemu/machine.ts";
 import { probeQemu } from "./qemu/probe.ts";
+import { type QemuTrial, tryQemu } from "./qemu/trial.ts";
 
 /** What a user asked of the machine. */
 export interface HardwareRequest {
@@ -33,9 +34,12 @@ export async function chooseHardware(
       details: { option: refusal.option },
     });
   }
-  const machine = chooseMachine(request.machine, request.arch);
-  const facts = await acceleratorFacts(request.arch, host, machine);
-  return { machine, accelerator: chooseAccelerator(request.accelerator, request.arch, facts) };
+  const wanted = chooseMachine(request.machine, request.arch);
+  const { trial, ...facts } = await acceleratorFacts(request.arch, host, wanted);
+  return {
+    machine: chooseMachine(request.machine, request.arch, trial?.microvm),
+    accelerator: chooseAccelerator(request.accelerator, request.arch, facts),
+  };
 }
 
 /** What was asked of the machine that Firecracker does not have; undefined if nothing was. Pure. */
@@ -52,18 +56,22 @@ export function machineRefusal(
   return undefined;
 }
 
-/** Gathers what decides about accelerators on this host. */
+/** Gathers what decides about accelerators on this host, and what its QEMU could not do when it was tried. */
 async function acceleratorFacts(
   arch: Arch,
   host: BackendHost,
   machine: MachineType,
-): Promise<AcceleratorFacts> {
+): Promise<AcceleratorFacts & { readonly trial: QemuTrial | undefined }> {
   const path = locateQemu(arch, host, { machine });
   const probe = path === undefined ? undefined : await probeQemu(path, host.cacheDir);
+  const tried = { guests: arch, host: hostArch(), cacheDir: host.cacheDir };
+  const trial = path === undefined || !probe ? undefined : await tryQemu(path, probe, tried);
   return {
     platform: process.platform,
     hostArch: hostArch(),
     kvm: kvmFacts(hostArch()),
     built: probe?.accelerators,
+    tried: trial?.hardware,
+    trial,
   };
 }

@@ -35,6 +35,17 @@ const KNOWN_REASONS: readonly KnownReason[] = [
     hint: 'Use accelerator "auto" (or "tcg"), and see what is missing: smolvm doctor',
   },
   {
+    pattern:
+      /WinHvPlatform\.dll|WHPX: No accelerator found|failed to initialize (?:whpx|hvf)|\bHV_(?:UNSUPPORTED|DENIED|ERROR)\b/i,
+    code: "BACKEND_UNAVAILABLE",
+    hint: 'Use accelerator "auto" (or "tcg"), and see what is missing: smolvm doctor',
+  },
+  {
+    pattern: /could not load PC BIOS|failed to find romfile/i,
+    code: "BACKEND_UNAVAILABLE",
+    hint: "This QEMU came without some of its firmware: install a whole one (smolvm doctor says how), or point SMOLVM_QEMU to another.",
+  },
+  {
     pattern: /No space left on device/i,
     code: "NO_SPACE",
     hint: "Free space on the host's disk, then start it again: smolvm doctor shows how much there is.",

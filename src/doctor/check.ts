@@ -1,5 +1,7 @@
+import type { AcceleratorRefusal } from "../backends/qemu/accel.ts";
 import type { LocatedQemu } from "../backends/qemu/locate.ts";
 import type { QemuProbe } from "../backends/qemu/probe.ts";
+import type { QemuTrial } from "../backends/qemu/trial.ts";
 import type { BackendSelection } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
 import type { Environment } from "../host/environment.ts";
@@ -25,7 +27,7 @@ type Told = Error & { hint?: string | undefined };
 
 /** The QEMU that would be used: what it says of itself, or why it said nothing. */
 export type FoundQemu =
-  | (LocatedQemu & { readonly probe: QemuProbe })
+  | (LocatedQemu & { readonly probe: QemuProbe; readonly trial: QemuTrial })
   | (LocatedQemu & { readonly error: Told });
 
 /** What several checks need, found out once. */
@@ -46,6 +48,8 @@ export interface DoctorContext {
   readonly selection: BackendSelection | { readonly error: Told };
   /** the accelerator that QEMU would use; undefined: QEMU is not used, or cannot be */
   readonly accelerator: Accelerator | undefined;
+  /** what is against the hardware's own; undefined: nothing, or QEMU is not used */
+  readonly noHardware?: AcceleratorRefusal | undefined;
   /** what would be put around a VMM */
   readonly isolation: EnclosurePlan;
 }

@@ -2,11 +2,12 @@ import { BACKEND_FEATURES } from "../backends/features.ts";
 import { jailRefusal } from "../backends/firecracker/jail-refusal.ts";
 import { type BackendHost, processHost } from "../backends/host.ts";
 import { parseBackend, resolveBackendFrom } from "../backends/names.ts";
-import { chooseAccelerator } from "../backends/qemu/accel.ts";
+import { chooseAccelerator, hardwareRefusal } from "../backends/qemu/accel.ts";
 import { findQemu } from "../backends/qemu/locate.ts";
 import { probeQemu } from "../backends/qemu/probe.ts";
+import { tryQemu } from "../backends/qemu/trial.ts";
 import { type BackendSelection, selectBackend } from "../backends/select.ts";
-import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
+import type { Arch, BackendName } from "../config/spec.ts";
 import { isSmolVMError } from "../errors.ts";
 import { processPaths } from "../host/files/paths.ts";
 import { hostArch } from "../host/hardware/facts.ts";
@@ -39,7 +40,7 @@ export async function gather(backendOption: string | undefined): Promise<DoctorC
     qemu,
     backend,
     selection,
-    accelerator: backend === "qemu" ? accelerator(arch, qemu, kvm) : undefined,
+    ...(backend === "qemu" ? accelerators(arch, qemu, kvm) : { accelerator: undefined }),
     isolation: chooseIsolation(facts, {
       least: "auto",
       readsProc: BACKEND_FEATURES[backend].readsProc,
@@ -69,7 +70,13 @@ async function askQemu(arch: Arch, host: BackendHost): Promise<FoundQemu | undef
   const found = findQemu(arch, host);
   if (found === undefined) return undefined;
   try {
-    return { ...found, probe: await probeQemu(found.path, host.cacheDir) };
+    const probe = await probeQemu(found.path, host.cacheDir);
+    const trial = await tryQemu(found.path, probe, {
+      guests: arch,
+      host: hostArch(),
+      cacheDir: host.cacheDir,
+    });
+    return { ...found, probe, trial };
   } catch (error) {
     if (isSmolVMError(error)) return { ...found, error };
     throw error;
@@ -83,12 +90,18 @@ function wanted(requested: string | undefined, { env }: BackendHost): BackendNam
     : resolveBackendFrom(requested, env.backend, process.platform);
 }
 
-function accelerator(arch: Arch, qemu: FoundQemu | undefined, kvm: KvmFacts): Accelerator | undefined {
-  if (qemu === undefined || "error" in qemu) return undefined;
-  return chooseAccelerator("auto", arch, {
+function accelerators(
+  arch: Arch,
+  qemu: FoundQemu | undefined,
+  kvm: KvmFacts,
+): Pick<DoctorContext, "accelerator" | "noHardware"> {
+  if (qemu === undefined || "error" in qemu) return { accelerator: undefined };
+  const facts = {
     platform: process.platform,
     hostArch: hostArch(),
     kvm,
     built: qemu.probe.accelerators,
-  });
+    tried: qemu.trial.hardware,
+  };
+  return { accelerator: chooseAccelerator("auto", arch, facts), noHardware: hardwareRefusal(arch, facts) };
 }

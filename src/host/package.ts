@@ -101,14 +101,20 @@ export function nativeDir(): string {
   return join(packageDir(), "native");
 }
 
-/** What is built for the host (Linux only): the monitor, and what some QEMUs are started with (monitor/preload/). */
+/** What is built for the host: the monitor (Linux, Windows), and what some QEMUs are started with (Linux; monitor/preload/). */
 export type HostProgram = "monitor" | "readonly-memory" | "public-only";
+
+const ENDINGS: Readonly<Partial<Record<NodeJS.Platform, Readonly<Partial<Record<HostProgram, string>>>>>> = {
+  linux: { monitor: "", "readonly-memory": ".so", "public-only": ".so" },
+  win32: { monitor: ".exe" },
+};
 
 /** Path of a native program (or library) for this host, or undefined where there is none. */
 export function nativeProgram(name: HostProgram): string | undefined {
   const arch = ARCH_NAMES[process.arch];
-  if (process.platform !== "linux" || arch === undefined) return undefined;
-  const path = `${nativeDir()}/${name}-${arch}${name === "monitor" ? "" : ".so"}`;
+  const ending = ENDINGS[process.platform]?.[name];
+  if (ending === undefined || arch === undefined) return undefined;
+  const path = join(nativeDir(), `${name}-${arch}${ending}`);
   return existsSync(path) ? path : undefined;
 }
 

@@ -9,6 +9,14 @@ export interface AcceleratorFacts {
   readonly kvm: KvmFacts;
   /** what the QEMU binary was built with; undefined: not asked */
   readonly built: readonly Accelerator[] | undefined;
+  /** what this QEMU said against the hardware's acceleration when it was tried here (trial.ts); undefined: nothing, or not tried */
+  readonly tried?: string | undefined;
+}
+
+/** Why something cannot run, and what would change that. */
+export interface AcceleratorRefusal {
+  readonly reason: string;
+  readonly hint: string | undefined;
 }
 
 /** Why an accelerator cannot run a guest of that architecture here; undefined if it can. Pure. */
@@ -16,7 +24,7 @@ function acceleratorRefusal(
   accelerator: Accelerator,
   arch: Arch,
   facts: AcceleratorFacts,
-): { readonly reason: string; readonly hint: string | undefined } | undefined {
+): AcceleratorRefusal | undefined {
   if (accelerator === "tcg") return notBuilt(accelerator, facts);
   const needs = ({ kvm: "linux", hvf: "darwin", whpx: "win32" } as const)[accelerator];
   if (facts.platform !== needs) {
@@ -28,7 +36,23 @@ function acceleratorRefusal(
   if (accelerator === "kvm" && facts.kvm.state !== "usable") {
     return { reason: facts.kvm.detail, hint: facts.kvm.fix };
   }
-  return notBuilt(accelerator, facts);
+  const missing = notBuilt(accelerator, facts);
+  if (missing !== undefined || facts.tried === undefined) return missing;
+  return { reason: `QEMU cannot use ${accelerator}: ${facts.tried}`, hint: SWITCH_ON[facts.platform] };
+}
+
+/** What has to be done where an accelerator was built in and does not run. */
+const SWITCH_ON: Readonly<Partial<Record<NodeJS.Platform, string>>> = {
+  win32:
+    "Turn the Windows Hypervisor Platform on, in a PowerShell that runs as administrator, and restart Windows: " +
+    "Enable-WindowsOptionalFeature -Online -FeatureName HypervisorPlatform -All",
+  darwin: "A Mac in a virtual machine mostly has none. Whether this one has (1) says: sysctl kern.hv_support",
+};
+
+/** Why guests of that architecture are emulated here: what is against the hardware's own acceleration; undefined if nothing is. Pure. */
+export function hardwareRefusal(arch: Arch, facts: AcceleratorFacts): AcceleratorRefusal | undefined {
+  const own = ({ linux: "kvm", darwin: "hvf", win32: "whpx" } as const)[facts.platform as "linux"];
+  return own === undefined ? undefined : acceleratorRefusal(own, arch, facts);
 }
 
 /**

@@ -122,6 +122,7 @@ async function launchQemu(
     stderr: files.vmmLog,
     exit: files.exit,
     relay: spec.transport === "tcp" ? files.relay : undefined,
+    lock: process.platform === "win32" ? files.lock : undefined,
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
   });

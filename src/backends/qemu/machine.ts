@@ -2,11 +2,23 @@ import type { Arch, KernelOrigin, MachineSpec, MachineType } from "../../config/
 import { SmolVMError } from "../../errors.ts";
 
 /**
- * The machine type for a guest: microvm on x86_64 (no firmware, no PCI: the fastest boot), virt on aarch64. Pure.
- * @throws SmolVMError CONFIG_INVALID: microvm or q35 for an aarch64 guest
+ * The machine type for a guest: microvm on x86_64 (no PCI: the fastest boot), or q35 where this QEMU has no firmware for that; virt on
+ * aarch64. Pure.
+ * @param noMicrovm why this QEMU has no microvm (trial.ts), if it has none
+ * @throws SmolVMError CONFIG_INVALID: microvm or q35 for an aarch64 guest; BACKEND_UNAVAILABLE: microvm, which it has not
  */
-export function chooseMachine(requested: "auto" | "microvm" | "q35", arch: Arch): MachineType {
-  if (arch === "x86_64") return requested === "auto" ? "microvm" : requested;
+export function chooseMachine(
+  requested: "auto" | "microvm" | "q35",
+  arch: Arch,
+  noMicrovm?: string,
+): MachineType {
+  if (arch === "x86_64" && requested === "microvm" && noMicrovm !== undefined)
+    throw new SmolVMError("BACKEND_UNAVAILABLE", `this QEMU has no machine microvm: ${noMicrovm}`, {
+      hint: 'Use qemuMachine "auto", which takes q35 then, or point SMOLVM_QEMU to a QEMU with all of its firmware.',
+      details: { qemuMachine: requested },
+    });
+  if (arch === "x86_64")
+    return requested !== "auto" ? requested : noMicrovm === undefined ? "microvm" : "q35";
   if (requested === "auto") return "virt";
   throw new SmolVMError(
     "CONFIG_INVALID",

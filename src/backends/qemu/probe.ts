@@ -25,13 +25,20 @@ export interface QemuProbe {
 /** Slow hosts need far more than a second for a first start (cold cache, virus scanners). */
 const PROBE_TIMEOUT_MS = 15_000;
 
-const COMMANDS = [
-  { execute: "qmp_capabilities" },
+/** So many of its last lines are what it said. */
+const SAID_LINES = 3;
+
+interface Command {
+  readonly execute: string;
+  readonly arguments?: object;
+  readonly id?: string;
+}
+
+const QUESTIONS: readonly Command[] = [
   { execute: "query-version", id: "version" },
   { execute: "query-target", id: "target" },
   { execute: "query-machines", id: "machines" },
   { execute: "qom-list-types", arguments: { implements: "accel" }, id: "accels" },
-  { execute: "quit" },
 ];
 
 /**
@@ -40,11 +47,18 @@ const COMMANDS = [
  * @throws SmolVMError BACKEND_UNAVAILABLE (it does not run), TIMEOUT
  */
 export async function probeQemu(path: string, cacheDir: string): Promise<QemuProbe> {
+  const { key, name } = qemuIdentity(path);
+  return await cachedJson(`${cacheDir}/qemu-${name}.json`, key, isQemuProbe, () => askOnce(path));
+}
+
+/** What tells a program's file from another one, and a short name for what is kept of it. */
+export function qemuIdentity(path: string): { readonly key: string; readonly name: string } {
   const real = realpathSync(path);
   const stat = statSync(real);
-  const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
-  const name = createHash("sha256").update(real).digest("hex").slice(0, 10);
-  return await cachedJson(`${cacheDir}/qemu-${name}.json`, key, isQemuProbe, () => askOnce(path));
+  return {
+    key: [real, stat.size, stat.mtimeMs, stat.ino].join(" "),
+    name: createHash("sha256").update(real).digest("hex").slice(0, 10),
+  };
 }
 
 /** Questions that have no answer yet: whoever asks meanwhile waits for the same one. */
@@ -77,30 +91,39 @@ async function run(
   path: string,
   extra: readonly string[],
 ): Promise<{ probe?: Omit<QemuProbe, "sandbox">; why: string }> {
+  const { output, why } = await converse(path, ["-M", "none", ...extra], QUESTIONS);
+  const probe = output === undefined ? undefined : readAnswers(output);
+  return probe === undefined ? { why } : { probe, why };
+}
+
+/**
+ * Starts a QEMU that stands still, asks it, and has it quit.
+ * @param machine its machine, and what else it is to be started with
+ * @returns what it answered, if it came as far as that; and `why` not, in its own last line, `said` in all of them
+ * @throws SmolVMError TIMEOUT, HOST_FAILED
+ */
+export async function converse(
+  path: string,
+  machine: readonly string[],
+  questions: readonly Command[],
+): Promise<{ readonly output: string | undefined; readonly why: string; readonly said: string }> {
+  const commands = [{ execute: "qmp_capabilities" }, ...questions, { execute: "quit" }];
   const result = await runProgram(
-    [
-      path,
-      "-M",
-      "none",
-      "-S",
-      "-nodefaults",
-      "-no-user-config",
-      "-display",
-      "none",
-      "-qmp",
-      "stdio",
-      ...extra,
-    ],
+    [path, ...machine, "-S", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"],
     {
       deadline: Deadline.within(PROBE_TIMEOUT_MS, `asking ${path} for its version`),
-      stdin: COMMANDS.map((command) => `${JSON.stringify(command)}\n`).join(""),
+      stdin: commands.map((command) => `${JSON.stringify(command)}\n`).join(""),
       maxOutputBytes: 4 * 1024 * 1024,
       check: false,
     },
   );
-  const probe = result.code === 0 ? readAnswers(result.stdout) : undefined;
-  const why = result.stderr.trim().split("\n").at(-1) || `exit ${result.signal ?? result.code}`;
-  return probe === undefined ? { why } : { probe, why };
+  const lines = result.stderr
+    .split(/\r?\n/)
+    .map((line) => line.replace(`${path}: `, "").trim())
+    .filter((line) => line !== "");
+  const why = lines.at(-1) ?? `exit ${result.signal ?? result.code}`;
+  const said = lines.slice(-SAID_LINES).join(" ") || why;
+  return { output: result.code === 0 ? result.stdout : undefined, why, said };
 }
 
 /** Reads the probe's QMP answers; undefined if they are not all there. Pure. */

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { locateQemu, type QemuOrigin, qemuMissing } from "../../backends/qemu/locate.ts";
 import { qemuProgram } from "../../backends/qemu/probe.ts";
 import { isSmolVMError } from "../../errors.ts";
@@ -50,14 +51,23 @@ export const qemuBinary: Check = ({ arch, env, hostArch, accelerator, backend, p
   if (hostArch === "aarch64" && accelerator === "tcg" && isOlder(version, QEMU_MIN_ARM_TCG)) {
     return warn(name, `${detail}: emulation on Arm hosts may crash before ${QEMU_MIN_ARM_TCG}`, newer);
   }
+  if (qemu.trial.microvm !== undefined)
+    return warn(
+      name,
+      `${detail} has no machine microvm (${qemu.trial.microvm}): sandboxes have q35, which boots slower`,
+      newer,
+    );
   if (platform === "linux" && !sandbox) return warn(name, `${detail} was built without seccomp`, newer);
   return pass(name, detail);
 };
 
 /** qemu-img is needed where images are built; sandboxes' own disks are raw and made without it. */
-export const qemuImg: Check = ({ env, backend }) => {
+export const qemuImg: Check = ({ env, backend, qemu }) => {
   if (backend !== "qemu") return undefined;
-  const path = findProgram("qemu-img", env.path, ["/usr/bin", "/opt/homebrew/bin", "/usr/local/bin"]);
+  // Windows' QEMU has it beside the emulators.
+  const beside = qemu === undefined ? [] : [dirname(qemu.path)];
+  const directories = ["/usr/bin", "/opt/homebrew/bin", "/usr/local/bin"];
+  const path = findProgram("qemu-img", env.path, [...directories, ...beside]);
   if (path !== undefined) return pass("qemu-img", path);
   return warn("qemu-img", "not found (needed to build images)", installHint("qemu-img"));
 };

@@ -9,7 +9,7 @@ import { type Check, pass, warn } from "../check.ts";
 const EMULATION_FACTOR = 20;
 
 /** What executes the guests' code. */
-export const accelerator: Check = ({ accelerator: chosen, arch, hostArch, platform, kvm }) => {
+export const accelerator: Check = ({ accelerator: chosen, arch, hostArch, platform, kvm, noHardware }) => {
   if (chosen === undefined) return undefined;
   if (chosen !== "tcg") return pass("Accelerator", chosen);
   const why =
@@ -17,12 +17,12 @@ export const accelerator: Check = ({ accelerator: chosen, arch, hostArch, platfo
       ? `${arch} guests on a ${hostArch ?? process.arch} host`
       : platform === "linux"
         ? kvm.detail
-        : "no hardware acceleration for this host";
+        : (noHardware?.reason ?? "no hardware acceleration for this host");
   return pass("Accelerator", `tcg (${why})`);
 };
 
 /** How fast guests run. */
-export const speed: Check = ({ accelerator: chosen, kvm, arch, hostArch, backend }) => {
+export const speed: Check = ({ accelerator: chosen, kvm, arch, hostArch, backend, platform, noHardware }) => {
   if (backend === "firecracker") return kvm.state === "usable" ? pass("Speed", "hardware") : undefined;
   if (chosen === undefined) return undefined;
   if (chosen !== "tcg") return pass("Speed", "hardware");
@@ -30,7 +30,7 @@ export const speed: Check = ({ accelerator: chosen, kvm, arch, hostArch, backend
     "Speed",
     `emulated, about ${EMULATION_FACTOR} times slower`,
     hostArch === arch
-      ? (kvm.fix ?? installHint(`qemu-${arch}`))
+      ? ((platform === "linux" ? kvm.fix : noHardware?.hint) ?? installHint(`qemu-${arch}`))
       : "Use a machine of the guests' architecture.",
   );
 };

@@ -22,9 +22,13 @@ const DISK_NEEDED_BYTES = 32 * MIB;
 const DISK_WANTED_BYTES = 2 * GIB;
 
 /** The default image with its kernel. */
-export const image: Check = async ({ paths, arch }) => {
+export const image: Check = async ({ paths, arch, platform }) => {
   const name = "Image";
-  const build = `smolvm image build ${DEFAULT_IMAGE}`;
+  // Images are made on Linux; elsewhere they come from there (docs/images.md).
+  const build =
+    platform === "linux"
+      ? `smolvm image build ${DEFAULT_IMAGE}`
+      : "Bring one that a Linux machine has exported (smolvm image export): smolvm image import FILE";
   try {
     const images = await listImages({ cacheDir: paths.cacheDir });
     const found = images.find((entry) => entry.name === DEFAULT_IMAGE && entry.arch === arch);
@@ -41,17 +45,18 @@ export const image: Check = async ({ paths, arch }) => {
   }
 };
 
-/** The static programs that the package ships: the guest's agent, and the host's monitor on Linux. */
+/** The static programs that the package ships: the guest's agent, and the host's monitor on Linux and Windows. */
 export const nativePrograms: Check = ({ arch, platform, paths }) => {
+  const hasMonitor = platform === "linux" || platform === "win32";
   const name = "Native programs";
   const fix = "From a checkout: scripts/build-native.sh. Else install the package again: npm install smolvm";
   if (!existsSync(agentFile(paths, arch))) return fail(name, `the agent for ${arch} guests is missing`, fix);
-  if (platform === "linux" && nativeProgram("monitor") === undefined) {
+  if (hasMonitor && nativeProgram("monitor") === undefined) {
     return warn(name, "agent; the monitor is missing, and a slower one takes its place", fix);
   }
   if (isOutdated(packageDir(), arch))
     return warn(name, "built from other sources than those that are here", "scripts/build-native.sh");
-  return pass(name, platform === "linux" ? "agent, monitor" : "agent");
+  return pass(name, hasMonitor ? "agent, monitor" : "agent");
 };
 
 /** Room for images and the sandboxes' disks. */

@@ -24,6 +24,8 @@ export interface VmFiles {
   readonly jail: string;
   /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
   readonly relay: string;
+  /** Windows: what the machine's monitor holds while it runs (process/process-lock.ts), and beside it who it is (monitor/monitors.ts) */
+  readonly lock: string;
   /** the VMM's control socket (QMP, or Firecracker's API) */
   readonly control: string;
   /** the socket of the machine's vsock, where sessions are unlimited */
@@ -50,6 +52,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     scratch: join(dir, "scratch"),
     jail: join(dir, "jail"),
     relay: join(run, "relay.json"),
+    lock: join(run, "monitor.lock"),
     control: socketPath(join(run, "ctl")),
     vsock: socketPath(join(run, "vsock")),
     channel: (port) => socketPath(join(run, `ch${port}`)),
@@ -58,7 +61,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
 
 /** Whether a sandbox's directories may hold a file of that name: one of {@link VmFiles}, put aside or half written as well. Pure. */
 export function isVmFile(name: string): boolean {
-  return /^(upper\.img|(console|network|vmm)\.log|exit\.json|relay\.json|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
+  return /^(upper\.img|(console|network|vmm)\.log|exit\.json|relay\.json|monitor\.(lock|json)|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
     name,
   );
 }

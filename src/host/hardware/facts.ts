@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
 import type { Arch } from "../../config/spec.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { cachedJson } from "../files/cached-json.ts";
 import { ARCH_NAMES, nativeProgram } from "../package.ts";
-import { hostBootId } from "../process/process-identity.ts";
 import { runProgram } from "../process/run.ts";
+import { bootStamp } from "./boot-stamp.ts";
 
 /** This host's architecture in our names, or undefined for one that smolvm does not know. */
 export function hostArch(arch: string = process.arch): Arch | undefined {
@@ -14,19 +15,17 @@ export function hostArch(arch: string = process.arch): Arch | undefined {
 const TSC_TIMEOUT_MS = 5_000;
 
 /**
- * The frequency of this host's time stamp counter in kHz, or undefined where it is not known (not x86-64, not Linux).
- * Measured once per boot by the monitor program and kept in `cacheDir`.
+ * The frequency of this host's time stamp counter in kHz, or undefined where it is not known (not x86-64).
+ * Measured once per boot by the monitor program, where there is one, and kept in `cacheDir`.
  *
  * Guests under emulation need it: their TSC is the host's counter, and on a busy host they fail to calibrate it against
  * the emulated timer and then wait for ever (`tsc_early_khz`, linux/Documentation/admin-guide/kernel-parameters.txt).
  */
 export async function tscKhz(cacheDir: string): Promise<number | undefined> {
-  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
-  const bootId = hostBootId();
-  if (bootId === "") return undefined;
+  if (process.arch !== "x64") return undefined;
   const accept = (value: unknown): value is number => typeof value === "number" && plausible(value);
   try {
-    return await cachedJson(`${cacheDir}/tsc.json`, bootId, accept, measureTsc);
+    return await cachedJson(`${cacheDir}/tsc.json`, bootStamp(), accept, measureTsc);
   } catch {
     return undefined; // the guest then calibrates by itself, as on any other machine
   }
@@ -34,14 +33,28 @@ export async function tscKhz(cacheDir: string): Promise<number | undefined> {
 
 async function measureTsc(): Promise<number> {
   const monitor = nativeProgram("monitor");
+  const deadline = Deadline.within(TSC_TIMEOUT_MS, "measuring the host's TSC");
   if (monitor !== undefined) {
-    const deadline = Deadline.within(TSC_TIMEOUT_MS, "measuring the host's TSC");
     const khz = Number((await runProgram([monitor, "tsc"], { deadline })).stdout.trim());
     if (plausible(khz)) return khz;
   }
-  const guess = tscKhzFromCpuinfo(readFileSync("/proc/cpuinfo", "utf8"));
-  if (guess === undefined) throw new Error("unknown");
+  const guess = await tscGuess(deadline);
+  if (guess === undefined || !plausible(guess)) throw new Error("unknown");
   return guess;
+}
+
+/** What the system says of it. */
+async function tscGuess(deadline: Deadline): Promise<number | undefined> {
+  switch (process.platform) {
+    case "linux":
+      return tscKhzFromCpuinfo(readFileSync("/proc/cpuinfo", "utf8"));
+    case "darwin": {
+      const argv = ["/usr/sbin/sysctl", "-n", "machdep.tsc.frequency"]; // Hz, on Macs with an Intel processor
+      return Math.round(Number((await runProgram(argv, { deadline })).stdout.trim()) / 1_000);
+    }
+    default:
+      return (cpus()[0]?.speed ?? 0) * 1_000; // Windows: ~MHz of the registry, which it measured when it started
+  }
 }
 
 function plausible(khz: number): boolean {

@@ -39,10 +39,12 @@ export interface LaunchRequest {
   /** a network of its own that the program is started in; only with the native monitor */
   readonly network?: OwnNetwork | undefined;
   /**
-   * the program is a QEMU that connects to its monitor, which lets others in by token: the file that will say where
-   * (relay/dial.ts). Only the monitor in Node can do that
+   * the program is a QEMU that connects to a relay, which lets others in by token: the file that will say where
+   * (relay/dial.ts). The relay is the monitor in Node, or (Windows) a process that the native monitor starts beside it
    */
   readonly relay?: string | undefined;
+  /** Windows, and needed there: the file that the monitor holds for as long as it runs, by which others see that it does */
+  readonly lock?: string | undefined;
   /** which monitor; default: the native one where it is built, else Node */
   readonly monitor?: "native" | "node";
 }
@@ -95,8 +97,9 @@ export async function launchProgram(request: LaunchRequest): Promise<LaunchedPro
     const pid = await deadline.race(started);
     child.unref();
     return {
-      program: identify(pid),
-      monitor: identify(child.pid!),
+      // On Windows the program has no other life than its monitor's, which keeps its number from being used again.
+      program: identify(pid, request.lock),
+      monitor: identify(child.pid!, request.lock),
       exited: monitorEnded.then(() => readExit(request)),
       scopeRefusal,
     };
@@ -140,8 +143,9 @@ function readExit(files: { readonly exit: string; readonly stderr: string }): La
 }
 
 function spawnMonitor(request: LaunchRequest): ChildProcess {
-  const native =
-    request.monitor === "node" || request.relay !== undefined ? undefined : nativeProgram("monitor");
+  const windows = process.platform === "win32";
+  const byNode = request.monitor === "node" || (request.relay !== undefined && !windows);
+  const native = byNode ? undefined : nativeProgram("monitor");
   const { scope, cgroup, network } = request;
   const asked = [scope, cgroup, network].some((part) => part !== undefined);
   const needed = request.monitor === "native" || request.wrapped || asked;
@@ -155,7 +159,8 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
     ...["--console", request.console, "--stderr", request.stderr],
     ...["--max-bytes", String(CONSOLE_MAX_BYTES), "--exit", request.exit],
     ...(request.dieWithParent ? ["--die-with-parent"] : []),
-    ...(request.relay === undefined ? [] : ["--relay", request.relay]),
+    ...(request.relay === undefined ? [] : relayArgs(request.relay, native !== undefined)),
+    ...(request.lock === undefined ? [] : ["--lock", request.lock]),
     ...(cgroup === undefined ? [] : ["--cgroup", cgroup]),
     ...(scope === undefined ? [] : ["--held"]),
     ...(request.wrapped ? ["--wrapped"] : []),
@@ -165,13 +170,16 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
   ];
   if (native !== undefined) {
     const env = { ...(request.wrapped ? enclosedEnvironment() : process.env), ...request.env };
-    const held = scope === undefined ? "ignore" : "pipe";
+    // Windows has no parent-death signal: the end of the pipe that is its stdin is its parent's.
+    const watches = scope !== undefined || (windows && request.dieWithParent);
     const child = spawn(native, args, {
-      stdio: [held, "pipe", "pipe"],
+      stdio: [watches ? "pipe" : "ignore", "pipe", "pipe"],
       detached: true,
+      windowsHide: true,
       env,
       cwd: request.cwd,
     });
+    if (windows) (child.stdin as { unref?: () => void } | null)?.unref?.();
     child.stdin?.on("error", () => {}); // it ended: `readPid` tells
     return child;
   }
@@ -187,6 +195,13 @@ function spawnMonitor(request: LaunchRequest): ChildProcess {
   child.stdin?.on("error", () => {}); // it ended: `exited` tells
   (child.stdin as { unref?: () => void } | null)?.unref?.();
   return child;
+}
+
+/** What a monitor is told of a relay: the native one also how to start it. */
+function relayArgs(relay: string, native: boolean): string[] {
+  if (!native) return ["--relay", relay];
+  const command = [process.execPath, "--no-warnings", packagedProgram("host/relay/main"), relay];
+  return command.flatMap((word) => ["--relay-word", word]);
 }
 
 /** All that an enclosed program and what encloses it get of our environment, in which there may be secrets. */

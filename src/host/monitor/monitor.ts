@@ -1,9 +1,11 @@
 /**
- * The monitor program in Node, for hosts that have no native one (macOS): the same command line, run as a process of
+ * The monitor program in Node, for hosts that have no native one (macOS, and a checkout on Windows): the same command line, run as a process of
  * its own by launch.ts. With --die-with-parent its stdin is a pipe from its parent, and the pipe's end means the
  * parent's death; a monitor that is itself killed cannot take its program with it here (no parent-death signal).
  *
- *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] [--relay FILE] -- PROGRAM ARGS...
+ *   monitor run --console FILE --stderr FILE --max-bytes N --exit FILE [--die-with-parent] [--relay FILE] [--lock FILE] -- PROGRAM ARGS...
+ *
+ * With --lock (Windows, and only here) it holds FILE until it ends, and says beside it who it is: see monitors.ts.
  *
  * With --relay (hosts without Unix sockets, and only here) the program is a QEMU that connects to the monitor: see
  * relay/machine.ts. FILE says where others reach it then.
@@ -12,7 +14,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, fstatSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { constants, devNull } from "node:os";
 import { renameSync, rmSync } from "../../util/files-go.ts";
+import { holdLock } from "../process/process-lock.ts";
 import { PORT_PLACEHOLDER } from "../relay/placeholder.ts";
+import { noteMonitor } from "./monitor-note.ts";
 
 const STDERR_MAX_BYTES = 64 * 1024;
 const DRAIN_MS = 100;
@@ -24,6 +28,7 @@ interface MonitorArguments {
   readonly maxBytes: number;
   readonly dieWithParent: boolean;
   readonly relay: string | undefined;
+  readonly lock: string | undefined;
   readonly argv: readonly string[];
 }
 
@@ -54,6 +59,7 @@ function parseArguments(args: readonly string[]): MonitorArguments {
       maxBytes: Number(need("--max-bytes")),
       dieWithParent,
       relay: options.get("--relay"),
+      lock: options.get("--lock"),
       argv,
     };
   }
@@ -94,6 +100,10 @@ class BoundedFile {
 
 async function main(): Promise<void> {
   const options = parseArguments(process.argv.slice(2));
+  if (options.lock !== undefined) {
+    holdLock(options.lock);
+    noteMonitor(options.lock, { pid: process.pid, exit: options.exit });
+  }
   const consoleFile = new BoundedFile(options.console, options.maxBytes);
   const stderrFile = new BoundedFile(options.stderr, STDERR_MAX_BYTES);
   const relay =
@@ -104,7 +114,10 @@ async function main(): Promise<void> {
   const port = String(await machine?.listen());
   const args = options.argv.slice(1).map((arg) => (relay ? arg.replace(PORT_PLACEHOLDER, port) : arg));
   // Not detached: the program stays in our session, and signals to our group reach both.
-  const child = spawn(options.argv[0]!, args, { stdio: [relay ? "pipe" : "ignore", "pipe", "pipe"] });
+  const child = spawn(options.argv[0]!, args, {
+    stdio: [relay ? "pipe" : "ignore", "pipe", "pipe"],
+    windowsHide: true,
+  });
   child.once("error", (error) => {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 127;

@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";
+import { isLockHeld } from "../process/process-lock.ts";
 import { runProgram } from "../process/run.ts";
+import { readMonitorNote } from "./monitor-note.ts";
 import { WRAPPER_MARK } from "./wrapper-mark.ts";
 
 /** A monitor that runs (host/monitor/launch.ts), or what it has put around its program, told by its command line. */
@@ -15,15 +18,31 @@ export interface RunningMonitor {
 
 /**
  * All monitors of this machine that we can see, whoever started them: also those whose starter died before it could
- * write down that it had started them.
+ * write down that it had started them. On Windows those whose locks are in these directories.
+ * @param runtimeDirs of sandboxes
  * @throws SmolVMError what running `ps` throws, on systems without /proc
  */
-export async function runningMonitors(deadline: Deadline): Promise<RunningMonitor[]> {
+export async function runningMonitors(
+  deadline: Deadline,
+  runtimeDirs: readonly string[],
+): Promise<RunningMonitor[]> {
+  if (process.platform === "win32") return runtimeDirs.flatMap((dir) => monitorOf(join(dir, LOCK)));
   return monitorsAmong(await commandLines(deadline)).map(({ pid, exit, stray }) => ({
     identity: identify(pid),
     exit,
     stray,
   }));
+}
+
+/** The name of a monitor's lock in its sandbox's runtime directory (files/filenames.ts). */
+const LOCK = "monitor.lock";
+
+/** Who holds a monitor's lock. */
+export function monitorOf(lock: string): RunningMonitor[] {
+  if (!isLockHeld(lock)) return [];
+  const note = readMonitorNote(lock);
+  // One without a note has started nothing yet: it is told once it has.
+  return note === undefined ? [] : [{ identity: identify(note.pid, lock), exit: note.exit, stray: false }];
 }
 
 /** The monitors among processes, and the wrappers that have lost theirs. Pure. */
@@ -40,14 +59,14 @@ export function monitorsAmong(
   return [...monitors, ...found(markedExit, true).filter(({ exit }) => !watched.has(exit))];
 }
 
-export interface CommandLine {
+interface CommandLine {
   readonly pid: number;
   readonly args: readonly string[];
 }
 
 async function commandLines(deadline: Deadline): Promise<CommandLine[]> {
   if (process.platform === "linux") return procCommandLines();
-  return process.platform === "win32" ? await cimCommandLines(deadline) : await psCommandLines(deadline);
+  return await psCommandLines(deadline);
 }
 
 function procCommandLines(): CommandLine[] {
@@ -71,27 +90,6 @@ async function psCommandLines(deadline: Deadline): Promise<CommandLine[]> {
     .map((line) => line.trim().split(" "))
     .filter(([pid]) => /^\d+$/.test(pid ?? ""))
     .map(([pid, ...args]) => ({ pid: Number(pid), args }));
-}
-
-async function cimCommandLines(deadline: Deadline): Promise<CommandLine[]> {
-  const query =
-    "Get-CimInstance Win32_Process | Select-Object ProcessId,CommandLine | ConvertTo-Json -Compress";
-  const argv = ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", query];
-  const { stdout } = await runProgram(argv, { deadline });
-  return parseCimProcesses(stdout);
-}
-
-/** Processes as Windows lists them; of those of others the command line is null. Pure. */
-export function parseCimProcesses(json: string): CommandLine[] {
-  const list = JSON.parse(json) as readonly { ProcessId: number; CommandLine: string | null }[];
-  return list.flatMap(({ ProcessId, CommandLine }) =>
-    CommandLine === null ? [] : [{ pid: ProcessId, args: windowsWords(CommandLine) }],
-  );
-}
-
-/** The words of a Windows command line: quotes hold a word together. (Paths cannot have quotes in them there.) */
-function windowsWords(line: string): string[] {
-  return (line.match(/(?:"[^"]*"|[^\s"])+/g) ?? []).map((word) => word.replaceAll('"', ""));
 }
 
 /** The file after --exit, of a command line that is a monitor's. Pure. */

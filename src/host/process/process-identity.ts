@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
+import { isLockHeld, ownLock } from "./process-lock.ts";
 
 /** What names a process for good: a pid alone is reused. */
 export interface ProcessIdentity {
   readonly pid: number;
-  /** Linux: start time in clock ticks since boot (proc(5), field 22); elsewhere "" (unknown) */
+  /**
+   * Linux: start time in clock ticks since boot (proc(5), field 22). Windows: the file that it holds for as long as it runs
+   * (process-lock.ts), of processes of ours. Else "" (unknown)
+   */
   readonly startTime: string;
   /** the host kernel's boot id; elsewhere "" */
   readonly bootId: string;
@@ -18,14 +22,16 @@ let cachedBootId: string | undefined;
 
 /** The host kernel's boot id, or "" where there is none. */
 export function hostBootId(): string {
-  if (cachedBootId === undefined) {
-    try {
-      cachedBootId = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
-    } catch {
-      cachedBootId = ""; // not Linux
-    }
-  }
+  cachedBootId ??= process.platform === "linux" ? readBootId() : "";
   return cachedBootId;
+}
+
+function readBootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+  } catch {
+    return ""; // no /proc in here
+  }
 }
 
 /**
@@ -48,8 +54,13 @@ function procStat(pid: number): { state: string; startTime: string } | undefined
   return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
 }
 
-/** The identity of a running process. */
-export function identify(pid: number): ProcessIdentity {
+/**
+ * The identity of a running process.
+ * @param lock Windows: the file that it holds, where that is not this process (whose own file is known)
+ */
+export function identify(pid: number, lock?: string): ProcessIdentity {
+  if (process.platform === "win32")
+    return { pid, startTime: lock ?? (pid === process.pid ? ownLock() : ""), bootId: "" };
   return { pid, startTime: procStat(pid)?.startTime ?? "", bootId: hostBootId() };
 }
 
@@ -60,6 +71,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
     const stat = procStat(identity.pid);
     return stat !== undefined && stat.startTime === identity.startTime && !"ZX".includes(stat.state);
   }
+  if (process.platform === "win32" && identity.startTime !== "") return isLockHeld(identity.startTime);
   try {
     process.kill(identity.pid, 0);
     return true;

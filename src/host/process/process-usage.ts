@@ -20,6 +20,7 @@ const BLOCK_BYTES = 512;
 
 /** What exactly that process uses now; everything is absent if it has ended. */
 export function processUsage(identity: ProcessIdentity): ProcessUsage {
+  if (process.platform !== "linux") return NOTHING;
   const of = (name: string): string => readProc(identity.pid, name);
   const pss = parseKib(of("smaps_rollup"), "Pss"); // not readable for another user's process
   const rss = pss === undefined ? parseKib(of("status"), "VmRSS") : undefined;

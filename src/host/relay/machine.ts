@@ -58,7 +58,7 @@ export class MachineConnections {
     this.#server.close();
     for (const stranger of this.#arrived.values()) stranger.destroy();
     const token = newToken();
-    const note: RelayNote = { port: await new RelayServer(token, legs).listen(), token };
+    const note: RelayNote = { ...(await new RelayServer(token, legs).listen()), token };
     writeFileSync(`${notePath}.tmp`, JSON.stringify(note), { mode: 0o600 });
     renameSync(`${notePath}.tmp`, notePath);
   }

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
+import { randomBytes } from "../../util/random-bytes.ts";
 import { readLine } from "../../util/read-line.ts";
 import { isProof, MAX_LINE_BYTES, newNonce, parseOpening, proof } from "./proof.ts";
 
@@ -9,6 +10,9 @@ const STRANGER_MS = 5_000;
 /** Of those who may, so many wait for a socket that another one has. */
 const MAX_WAITING = 64;
 
+/** Where a relay listens. */
+export type RelayAddress = { readonly port: number } | { readonly pipe: string };
+
 /** One of the machine's sockets: serves one client at a time, as QEMU does with a Unix socket. */
 export interface Leg {
   /** a client has it from now on; `over` is called when it has gone */
@@ -16,9 +20,9 @@ export interface Leg {
 }
 
 /**
- * Where a machine's sockets are loopback TCP, any user of the host can connect. So only this relay listens there, and lets
- * those through who prove that they know the token (proof.ts). Others learn nothing, get nothing, and hold nobody up:
- * they are few at a time and not for long.
+ * Where a machine's sockets are loopback TCP, any user of the host can connect. So only this relay listens, on Windows on a named pipe,
+ * which the system opens to its user alone for writing, and lets those through who prove that they know the token (proof.ts). Others learn
+ * nothing, get nothing, and hold nobody up: they are few at a time and not for long.
  */
 export class RelayServer {
   readonly #token: string;
@@ -32,9 +36,15 @@ export class RelayServer {
     this.#server = createServer((socket) => this.#meet(socket));
   }
 
-  /** Listens on a free port of 127.0.0.1 and returns it. */
-  listen(): Promise<number> {
-    return listenOnLoopback(this.#server);
+  /** Listens where nobody else does, and returns where that is: on Windows a named pipe, else a free port of 127.0.0.1. */
+  async listen(): Promise<RelayAddress> {
+    if (process.platform !== "win32") return { port: await listenOnLoopback(this.#server) };
+    const pipe = `\\\\.\\pipe\\smolvm-${randomBytes(16).toString("hex")}`;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(pipe, resolve);
+    });
+    return { pipe };
   }
 
   #meet(socket: Socket): void {

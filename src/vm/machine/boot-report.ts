@@ -44,6 +44,9 @@ function whatIsTaken(stderr: string): KnownReason | undefined {
 }
 const TAKEN: readonly ErrorCode[] = ["DISK_IN_USE", "PORT_IN_USE", "TAP_UNAVAILABLE"];
 
+const VMM_SAID =
+  "That is what the VMM says; all of it: smolvm diagnose NAME. Whether this host has what it needs: smolvm doctor";
+
 function diagnose(evidence: BootEvidence, stage: string): { message: string; hint: string } {
   const { console, exit } = evidence;
   const failed = /smolvm-agent: FAILED (\w+): ([^\r\n]*)/.exec(console);
@@ -64,9 +67,13 @@ function diagnose(evidence: BootEvidence, stage: string): { message: string; hin
   }
   if (exit && stage === "firmware") {
     const said = lastLines(exit.stderr, 3).join("; ");
+    // One that says nothing may have been given something that is no kernel; one that says why is to be heard.
+    const kernel =
+      "Check kernelPath: it must be a kernel for this architecture. smolvm doctor checks the host.";
+    const hint = said === "" ? kernel : (knownReason(exit.stderr)?.hint ?? VMM_SAID);
     return {
       message: `did not boot: the VMM ended (${exit.signal ?? `exit code ${exit.code}`})${said ? `: ${said}` : " before the kernel wrote anything"}`,
-      hint: "Check kernelPath: it must be a kernel for this architecture. smolvm doctor checks the host.",
+      hint,
     };
   }
   if (exit) {

@@ -101,8 +101,14 @@ async function settleAll(home: Home): Promise<Garbage[]> {
 /** Machines of this home that no record names: whoever started them died in between, or lost the record. */
 async function endStrayMachines(home: Home): Promise<Garbage[]> {
   const found: Garbage[] = [];
-  const root = dirname(filesOf(home, "x").dir);
-  for (const monitor of await runningMonitors(Deadline.within(SCAN_MS, "looking for machines"))) {
+  const one = filesOf(home, "x");
+  const root = dirname(one.dir);
+  const sockets = dirname(one.runtimeDir);
+  const runtimeDirs = entries(sockets).map((name) => join(sockets, name));
+  for (const monitor of await runningMonitors(
+    Deadline.within(SCAN_MS, "looking for machines"),
+    runtimeDirs,
+  )) {
     const dir = dirname(monitor.exit);
     if (dirname(dir) !== root) continue;
     const record = home.store.vms.find(dir.slice(root.length + 1));

@@ -115,7 +115,7 @@ export async function endMachine(home: Home, record: VmRecord): Promise<void> {
   if (record.vmm) await killVmm(record.vmm);
   else if (record.pending.includes("start:launch")) {
     const { killOrphans } = await import("./orphans.ts");
-    await killOrphans(filesOf(home, record.id).exit);
+    await killOrphans(filesOf(home, record.id));
   }
   await takeDownEnclosure(home, record.id);
 }

@@ -22,6 +22,8 @@ describe("the error for a VMM that ended", () => {
       "run it again",
     ],
     ["qemu: write failed: No space left on device", "NO_SPACE", "Free space"],
+    ["qemu: Could not load library WinHvPlatform.dll.", "BACKEND_UNAVAILABLE", "smolvm doctor"],
+    ["qemu: could not load PC BIOS 'qboot.rom'", "BACKEND_UNAVAILABLE", "firmware"],
     ["qemu: linux kernel too old to load a ram disk", "IMAGE_INVALID", "kernelPath"],
   ])("knows what '%s' means", (stderr, code, hint) => {
     const error = vmmExitError("qemu", exit(stderr));

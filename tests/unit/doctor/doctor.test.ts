@@ -5,6 +5,7 @@ import { type CheckResult, type DoctorContext, fail, pass, warn } from "../../..
 import { backend, kvm } from "../../../src/doctor/checks/backend.ts";
 import { limits } from "../../../src/doctor/checks/isolation.ts";
 import { nodeResult, platform } from "../../../src/doctor/checks/platform.ts";
+import { qemuBinary } from "../../../src/doctor/checks/qemu.ts";
 import { accelerator, speed } from "../../../src/doctor/checks/speed.ts";
 import { compareBackend, compareIsolation, compareSpeed, type Seen } from "../../../src/doctor/compare.ts";
 import { renderDoctor } from "../../../src/doctor/render.ts";
@@ -117,9 +118,27 @@ describe("doctor's checks", () => {
     expect(speed(context())).toEqual(pass("Speed", "hardware"));
   });
 
-  test("a platform that sandboxes cannot run on fails", () => {
+  test("what QEMU said of Windows' hypervisor is the reason of emulation, and the command that turns it on the fix", () => {
+    const noHardware = { reason: "QEMU cannot use whpx: no WinHvPlatform.dll", hint: "Enable-It" };
+    const emulated = context({ platform: "win32", accelerator: "tcg", noHardware });
+    expect(accelerator(emulated)).toEqual(pass("Accelerator", `tcg (${noHardware.reason})`));
+    expect(speed(emulated)).toMatchObject({ status: "warn", fix: "Enable-It" });
+  });
+
+  test("a QEMU without microvm's firmware is a warning", async () => {
+    const probe = { version: "10.2.0", target: "x86_64", sandbox: true } as QemuProbe;
+    const trial = { microvm: "could not load PC BIOS 'qboot.rom'" };
+    const qemu = { path: "/q", origin: "named", probe, trial } as const;
+    expect(await qemuBinary(context({ qemu }))).toMatchObject({
+      status: "warn",
+      detail: expect.stringContaining("sandboxes have q35"),
+    });
+  });
+
+  test("the platforms that sandboxes run on", () => {
     expect(platform(context())).toEqual(pass("Platform", "linux"));
-    expect(platform(context({ platform: "win32" }))).toMatchObject({ status: "fail" });
+    expect(platform(context({ platform: "win32" }))).toMatchObject({ status: "pass" });
+    expect(platform(context({ platform: "freebsd" }))).toMatchObject({ status: "warn" });
   });
 
   test.each([
@@ -159,7 +178,7 @@ describe("what a booted sandbox shows, against what was predicted", () => {
     ownKernel: true,
   };
   const probe = { sandbox: true } as QemuProbe;
-  const predicted = context({ qemu: { path: "/q", origin: "distribution", probe } });
+  const predicted = context({ qemu: { path: "/q", origin: "distribution", probe, trial: {} } });
   const statuses = (checks: CheckResult[]): string[] => checks.map(({ status }) => status);
 
   test("is good when it is the same", () => {

@@ -1,5 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { type AcceleratorFacts, chooseAccelerator } from "../../../../src/backends/qemu/accel.ts";
+import {
+  type AcceleratorFacts,
+  chooseAccelerator,
+  hardwareRefusal,
+} from "../../../../src/backends/qemu/accel.ts";
 import { SmolVMError } from "../../../../src/errors.ts";
 import type { KvmFacts } from "../../../../src/host/hardware/kvm.ts";
 
@@ -51,6 +55,22 @@ describe("choosing the accelerator", () => {
   test("auto emulates where KVM cannot run guests, a software KVM included", () => {
     expect(chooseAccelerator("auto", "x86_64", linux(ABSENT))).toBe("tcg");
     expect(chooseAccelerator("auto", "x86_64", linux(SOFTWARE))).toBe("tcg");
+  });
+
+  test("auto emulates where QEMU, when it was tried, could not use what it was built with", () => {
+    const tried = "Could not load library WinHvPlatform.dll";
+    expect(chooseAccelerator("auto", "x86_64", { ...windows, tried })).toBe("tcg");
+    expect(hardwareRefusal("x86_64", { ...windows, tried })).toEqual({
+      reason: `QEMU cannot use whpx: ${tried}`,
+      hint: expect.stringMatching(
+        /: Enable-WindowsOptionalFeature -Online -FeatureName HypervisorPlatform -All$/,
+      ),
+    });
+    const error = refused(() => chooseAccelerator("whpx", "x86_64", { ...windows, tried }));
+    expect(error).toMatchObject({ code: "BACKEND_UNAVAILABLE", hint: expect.stringContaining("Enable-") });
+    expect(chooseAccelerator("auto", "aarch64", { ...mac, tried: "HV_UNSUPPORTED" })).toBe("tcg");
+    expect(hardwareRefusal("x86_64", windows)).toBeUndefined();
+    expect(hardwareRefusal("x86_64", linux(ABSENT))?.reason).toBe(ABSENT.detail);
   });
 
   test("auto emulates guests of another architecture", () => {

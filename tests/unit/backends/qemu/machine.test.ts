@@ -28,3 +28,12 @@ test("devices are found on the command line where that works, else by ACPI", () 
   expect(chooseDiscovery({ ...fast, disks: 7 })).toBe("acpi");
   expect(chooseDiscovery({ ...fast, disks: 7, nic: false })).toBe("command-line");
 });
+
+test("a QEMU without the firmware of microvm has q35, and says so to who asks for it", () => {
+  expect(chooseMachine("auto", "x86_64", "no qboot.rom")).toBe("q35");
+  expect(chooseMachine("q35", "x86_64", "no qboot.rom")).toBe("q35");
+  expect(chooseMachine("auto", "aarch64", "no qboot.rom")).toBe("virt");
+  expect(() => chooseMachine("microvm", "x86_64", "no qboot.rom")).toThrow(
+    expect.objectContaining({ code: "BACKEND_UNAVAILABLE", message: expect.stringContaining("qboot.rom") }),
+  );
+});

@@ -1,29 +1,20 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { monitorsAmong, parseCimProcesses } from "../../../../src/host/monitor/monitors.ts";
+import { noteMonitor, readMonitorNote } from "../../../../src/host/monitor/monitor-note.ts";
+import { monitorOf, monitorsAmong } from "../../../../src/host/monitor/monitors.ts";
 
-test("Windows' list of processes gives each one's words, and leaves out what it does not show us", () => {
-  const json = JSON.stringify([
-    { ProcessId: 4, CommandLine: null },
-    {
-      ProcessId: 4711,
-      CommandLine:
-        '"C:\\Program Files\\nodejs\\node.exe" monitor.js run --exit "C:\\Users\\A B\\smolvm\\vms\\x\\exit.json" -- qemu',
-    },
-  ]);
-  expect(parseCimProcesses(json)).toEqual([
-    {
-      pid: 4711,
-      args: [
-        "C:\\Program Files\\nodejs\\node.exe",
-        "monitor.js",
-        "run",
-        "--exit",
-        "C:\\Users\\A B\\smolvm\\vms\\x\\exit.json",
-        "--",
-        "qemu",
-      ],
-    },
-  ]);
+test("what a monitor notes beside its lock is read again, and damage is no note", () => {
+  const directory = mkdtempSync(join(tmpdir(), "smolvm-note-"));
+  const lock = join(directory, "monitor.lock");
+  expect(readMonitorNote(lock)).toBeUndefined();
+  noteMonitor(lock, { pid: 4711, exit: "C:\\Users\\A B\\exit.json" });
+  expect(readMonitorNote(lock)).toEqual({ pid: 4711, exit: "C:\\Users\\A B\\exit.json" });
+  expect(monitorOf(lock)).toEqual([]); // nobody holds it
+  writeFileSync(join(directory, "monitor.json"), '{"pid":"4711"}');
+  expect(readMonitorNote(lock)).toBeUndefined();
+  rmSync(directory, { recursive: true });
 });
 
 test("monitors are told by their command lines, and wrappers only where their monitor is gone", () => {

@@ -32,6 +32,14 @@ describe("a boot that did not succeed", () => {
     );
   });
 
+  test("sends to the kernel only where the VMM did not say why it ended", () => {
+    const said = (stderr: string) =>
+      bootError({ ...evidence, exit: { code: 1, signal: undefined, stderr } }).hint;
+    expect(said("")).toContain("kernelPath");
+    expect(said("qemu: -device virtio-blk: no such thing\n")).toMatch(/^That is what the VMM says/);
+    expect(said("qemu: could not load PC BIOS 'qboot.rom'\n")).toContain("firmware");
+  });
+
   test("tells a kernel panic and the agent's own failure", () => {
     const panic = "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n";
     expect(bootError({ ...evidence, console: panic }).message).toContain(
