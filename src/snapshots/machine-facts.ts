@@ -24,7 +24,7 @@ export interface MachineFacts {
 }
 
 /** Changes when templates of an older version of this program must not be used. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** The name of the template for such a machine: 32 hex digits of SHA-256. Pure. */
 export function templateKey({ shape, diskSizeMib, files, cpu }: MachineFacts): string {

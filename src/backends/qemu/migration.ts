@@ -126,7 +126,7 @@ export async function resumeFromState(
   deadline: Deadline,
 ): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
-  const client = await QmpClient.over(await dialWhenThere(files.control, deadline), deadline);
+  const { client, ready } = QmpClient.begin(await dialWhenThere(files.control, deadline), deadline);
   try {
     // Who connects to its sockets before that is not told to the guest, which may think that it knows the other end.
     const runs = new Promise<void>((resolve) => {
@@ -140,6 +140,7 @@ export async function resumeFromState(
         ? translations.why
         : loadTranslations(client, translations.path, keyOf(state), deadline),
       client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline),
+      ready,
     ]);
     const socket = await dialWhenThere(path, deadline);
     await deadline.race(

@@ -49,18 +49,37 @@ export class QmpClient {
 
   /** {@link connect} over a connection that is there already. */
   static async over(socket: Socket, deadline: Deadline): Promise<QmpClient> {
-    const client = new QmpClient(socket);
+    const { client, ready } = QmpClient.begin(socket, deadline);
     try {
-      const greeting = new Promise<string>((resolve) => {
-        client.#onGreeting = resolve;
-      });
-      client.version = await deadline.race(Promise.race([greeting, client.lost]));
-      await client.execute("qmp_capabilities", undefined, deadline);
+      await ready;
       return client;
     } catch (error) {
       client.close();
       throw error;
     }
+  }
+
+  /**
+   * {@link over} for who does not wait: QEMU takes commands in their order, so that more can be sent before it has greeted.
+   * @returns the client, which its user closes, and what fails as {@link connect} does
+   */
+  static begin(
+    socket: Socket,
+    deadline: Deadline,
+  ): { readonly client: QmpClient; readonly ready: Promise<void> } {
+    const client = new QmpClient(socket);
+    const greeting = new Promise<void>((resolve) => {
+      client.#onGreeting = (version) => {
+        client.version = version;
+        resolve();
+      };
+    });
+    const negotiated = client.execute("qmp_capabilities", undefined, deadline);
+    negotiated.catch(() => {}); // told after the greeting, which tells more
+    const ready = deadline.race(Promise.race([greeting, client.lost])).then(async () => {
+      await negotiated;
+    });
+    return { client, ready };
   }
 
   /**

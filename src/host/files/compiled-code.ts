@@ -17,9 +17,10 @@ const HEADER_BYTES = 8;
  * The file has no import(), for which Node would warn (vm.Script, importModuleDynamically).
  * @param file absolute path; what is not there, or not ASCII, is left to `require`
  * @param cacheDir a directory that only this user can write, with one directory for each kind of what is compiled
+ * @param use what it is loaded for, of which another calls other functions
  * @returns keeps what has been compiled by now; undefined if that is kept already, or cannot be
  */
-export function loadCompiled(file: string, cacheDir: string): (() => void) | undefined {
+export function loadCompiled(file: string, cacheDir: string, use: string): (() => void) | undefined {
   let source: Buffer;
   try {
     source = readFileSync(file);
@@ -28,7 +29,7 @@ export function loadCompiled(file: string, cacheDir: string): (() => void) | und
   }
   if (!isAscii(source)) return undefined;
   // V8 itself refuses what another V8 has made, or one with other flags. Of the source it looks at the length alone.
-  const path = join(cacheDir, `whole-${process.version}-${process.arch}`, `${source.length}`);
+  const path = join(cacheDir, `whole-${process.version}-${process.arch}`, `${source.length}-${use}`);
   const cachedData = keptFor(source, path);
   const script = new Script(`${HEAD}${source.toString("latin1")}${TAIL}`, {
     filename: file,

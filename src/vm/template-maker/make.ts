@@ -40,8 +40,17 @@ import { type Started, startVm } from "../lifecycle/start.ts";
 import { recoverAll } from "../recovery/recover.ts";
 import { planTemplate, templateSpec } from "../templates/plan.ts";
 
-/** What is run in a template before it is kept: the kernel and the agent have done all that a first command needs. */
-const WARM_UP: readonly (readonly string[])[] = [["/bin/sh", "-c", "echo hi"]];
+/**
+ * What is run in a template before it is kept, so that the kernel and the agent have done all that a first command needs, and that what
+ * most first commands are is in memory. What an image does not have is left out.
+ */
+const WARM_UP: readonly (readonly string[])[] = [
+  ["/bin/sh", "-c", "echo hi"],
+  ["echo", "hi"],
+  ["true"],
+  ["cat", "/etc/hostname"],
+  ["ls", "/"],
+];
 
 const MIB = 2 ** 20;
 /** How long removing the machine may take, whatever came before. */
@@ -225,7 +234,7 @@ async function warmUp(
     } catch (error) {
       deadline.check();
       if (!(error instanceof SmolVMError) || error.code === "AGENT_LOST") throw error;
-      // An image without a shell: what there is to warm is warm.
+      // Not in this image, or not as here.
     }
   }
   for (const line of lines ?? []) await runCommand(session, line, { ...deadline.limits, check: true });

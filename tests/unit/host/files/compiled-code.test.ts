@@ -26,7 +26,7 @@ interface Exports {
 function load(source: string): { exports: Exports; keep: (() => void) | undefined } {
   writeFileSync(file, source);
   delete require.cache[file];
-  const keep = loadCompiled(file, cache);
+  const keep = loadCompiled(file, cache, "exec");
   expect(require.cache[file]).toBeDefined();
   return { exports: require(file), keep };
 }
@@ -89,11 +89,11 @@ test("where nothing can be kept it is as it would be without", () => {
 });
 
 test("what is not there or not ASCII is left to require, and what throws is not kept from being tried again", () => {
-  expect(loadCompiled(join(directory, "absent.js"), cache)).toBeUndefined();
+  expect(loadCompiled(join(directory, "absent.js"), cache, "exec")).toBeUndefined();
   writeFileSync(file, 'exports.answer = () => "\u00e9";');
-  expect(loadCompiled(file, cache)).toBeUndefined();
+  expect(loadCompiled(file, cache, "exec")).toBeUndefined();
   expect(require.cache[file]).toBeUndefined();
   writeFileSync(file, 'throw new Error("no");');
-  expect(() => loadCompiled(file, cache)).toThrow("no");
+  expect(() => loadCompiled(file, cache, "exec")).toThrow("no");
   expect(require.cache[file]).toBeUndefined();
 });
