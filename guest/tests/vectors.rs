@@ -121,6 +121,7 @@ fn network_json(n: &Network) -> Value {
         .bytes("ipv6_gateway", n.ipv6_gateway)
         .bytes("mac", n.mac)
         .flag("door", n.door)
+        .flag("down", n.down)
         .done()
 }
 

@@ -31,6 +31,11 @@ export interface MachineInfo {
   readonly commands: CommandShare;
 }
 
+/** The network card goes down, and loses its address. */
+export interface NoNetwork {
+  readonly down: true;
+}
+
 /** What a guest is told after a boot or a restore. Absent members are left as they are. */
 export interface MachineIdentity {
   /** bytes for the kernel's entropy pool, at most 512 */
@@ -40,7 +45,7 @@ export interface MachineIdentity {
   readonly hostname?: string | undefined;
   /** 32 hex digits */
   readonly machineId?: string | undefined;
-  readonly network?: GuestNetwork | DoorNetwork | undefined;
+  readonly network?: GuestNetwork | DoorNetwork | NoNetwork | undefined;
   /** the network card's own address, 6 bytes; it goes with `network` */
   readonly mac?: Uint8Array | undefined;
   /** size of the writable disk, to grow its file system to */
@@ -92,10 +97,11 @@ function machineInfo(info: Info | undefined): MachineInfo {
 }
 
 function networkMessage(
-  network: GuestNetwork | DoorNetwork | undefined,
+  network: GuestNetwork | DoorNetwork | NoNetwork | undefined,
   mac: Uint8Array | undefined,
 ): Draft<Network> | undefined {
   if (network === undefined) return undefined;
+  if ("down" in network) return { down: true };
   const dns = network.dns.map((server) => Buffer.from(server));
   if ("door" in network) return { door: true, dns };
   return {

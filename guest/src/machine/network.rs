@@ -62,6 +62,18 @@ fn bring_up(fd: &Fd, name: &[u8]) -> Res<()> {
     ioctl(fd, libc::SIOCSIFFLAGS, &mut r)
 }
 
+/// With it go its routes, its IPv6 addresses, and what it knows of its neighbours; its IPv4 address has to be taken from it.
+fn take_down(fd: &Fd, name: &[u8]) -> Res<()> {
+    let mut r = request(name);
+    r.ifr_ifru.ifru_addr = v4(Ipv4Addr::UNSPECIFIED);
+    ioctl(fd, libc::SIOCSIFADDR, &mut r)?;
+    let mut r = request(name);
+    ioctl(fd, libc::SIOCGIFFLAGS, &mut r)?;
+    // SAFETY: the call above filled in the flags.
+    unsafe { r.ifr_ifru.ifru_flags &= !(libc::IFF_UP as i16) };
+    ioctl(fd, libc::SIOCSIFFLAGS, &mut r)
+}
+
 /// Gives a network card an address of its own. One that is up goes down for it: what it knows of the network, and addresses that follow from
 /// the old one (IPv6 link-local), were another machine's.
 fn set_mac(fd: &Fd, name: &[u8], mac: [u8; 6]) -> Res<()> {
@@ -128,6 +140,9 @@ pub fn apply(network: &Network) -> Result<(), Failure> {
         return write_resolvers(&network.dns);
     }
     let fd = socket(libc::AF_INET).map_err(did("cannot open a socket for the network"))?;
+    if network.down {
+        return take_down(&fd, name).map_err(did("cannot take down the interface"));
+    }
     if !network.mac.is_empty() {
         let mac = network.mac.try_into().map_err(|_| invalid("not an address of a network card:", network.mac))?;
         set_mac(&fd, name, mac).map_err(did("cannot set the card's address"))?;

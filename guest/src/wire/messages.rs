@@ -432,6 +432,8 @@ pub struct Network<'a> {
     pub mac: &'a [u8],
     /// no interface at all, but the agent's door
     pub door: bool,
+    /// the interface goes down, and loses its address
+    pub down: bool,
 }
 
 impl<'a> Network<'a> {
@@ -449,6 +451,7 @@ impl<'a> Network<'a> {
                 7 => request.ipv6_gateway = value.bytes()?,
                 8 => request.mac = value.bytes()?,
                 9 => request.door = value.bool()?,
+                10 => request.down = value.bool()?,
                 _ => {}
             }
         }

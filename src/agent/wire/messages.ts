@@ -421,6 +421,8 @@ export interface Network {
   mac: Uint8Array;
   /** no interface, but the agent's door */
   door: boolean;
+  /** the interface goes down, and loses its address */
+  down: boolean;
 }
 export const Network: Schema<Network> = message("Network", [
   [1, "interface", "bytes"],
@@ -432,6 +434,7 @@ export const Network: Schema<Network> = message("Network", [
   [7, "ipv6Gateway", "bytes"],
   [8, "mac", "bytes"],
   [9, "door", "bool"],
+  [10, "down", "bool"],
 ]);
 
 export interface Mount {

@@ -9,12 +9,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { hold, sync } from "../../agent/machine.ts";
+import { configure, hold, sync } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
-import type { VmSpec } from "../../config/spec.ts";
+import type { GuestNetwork, VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
@@ -51,6 +51,14 @@ const WARM_UP: readonly (readonly string[])[] = [
   ["cat", "/etc/hostname"],
   ["ls", "/"],
 ];
+
+/** An address that nobody has (RFC 5737): what it is does not matter to who rehearses getting one. */
+const SOME_NETWORK: GuestNetwork = {
+  interface: "eth0",
+  address: "192.0.2.2/24",
+  gateway: "192.0.2.1",
+  dns: ["192.0.2.1"],
+};
 
 const MIB = 2 ** 20;
 /** How long removing the machine may take, whatever came before. */
@@ -256,8 +264,11 @@ async function rehearse(
   await hold(session, deadline.limits);
   await session.close();
   const again = await AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), { deadline });
-  await giveIdentity(again, record, { network: undefined, mounts: [] }, deadline);
+  const hasCard = record.spec.machine.network === "open";
+  await giveIdentity(again, record, { network: hasCard ? SOME_NETWORK : undefined, mounts: [] }, deadline);
   await warmUp(again, record.spec.warm, deadline);
+  // Who goes on from it has another address, and need not take the card down for that.
+  if (hasCard) await configure(again, { network: { down: true } }, deadline.limits);
   return again;
 }
 

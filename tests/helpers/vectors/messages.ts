@@ -241,6 +241,9 @@ export const MESSAGES: readonly Vector[] = [
       configure: { network: { dns: [text("198.18.0.1")], door: true } },
     },
   ),
+  canonical("configure with a card that goes down", "OPEN", bytes(17, bytes(6, hex(number(10, 1)))), {
+    configure: { network: { down: true } },
+  }),
   canonical("door", "OPEN", "b201 00", { door: {} }),
   canonical("door_accept", "OPEN", "ba01 03 08 ac02", { door_accept: { connection: 300 } }),
   canonical("bring", "OPEN", "c201 03 08 903f", { bring: { port: 8080 } }),
