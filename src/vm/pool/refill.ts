@@ -14,16 +14,9 @@ export function forgetPool(name: string): void {
   own.delete(name);
 }
 
-/**
- * In the program that keeps it, the next one is made so long after one was taken, in ms: what that one was taken for comes first. It is a few times
- * what a short command takes.
- */
-const LATER_MS = 200;
-
-/** Has whoever keeps a pool look what is missing in it. Does not wait for that. @param isWaited somebody waits for the next one */
-export function refill(home: Home, name: string, isWaited: boolean): void {
+/** Has whoever keeps a pool look what is missing in it. Does not wait for that. */
+export function refill(home: Home, name: string): void {
   const fill = own.get(name);
   if (fill === undefined) void tellSupervisor(home);
-  else if (isWaited) fill();
-  else setTimeout(() => own.get(name)?.(), LATER_MS).unref();
+  else fill();
 }
