@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { HELLO_TIMEOUT_MS } from "../../src/config/defaults.ts";
 import { isSmolVMError, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { type Keys, openKeys, type Times, useBeside } from "../helpers/beside.ts";
@@ -69,7 +70,8 @@ describe.each(BACKENDS)("an attack on PID 1 on %s", (backend) => {
             `${what}: ${isSmolVMError(error) ? error.code : String(error)} after ${took.toFixed(0)} ms`,
           );
           expect(isSmolVMError(error)).toBe(true);
-          expect(took).toBeLessThan(timeoutMs + DEADLINE_MS);
+          // Where the session was lost the next one is made first, which has a limit of its own.
+          expect(took).toBeLessThan(timeoutMs + HELLO_TIMEOUT_MS + DEADLINE_MS);
         }
         const start = performance.now();
         await vm.stop();
