@@ -234,6 +234,12 @@ need lz4 lz4
 need zstd zstd
 need busybox busybox-static
 need mkfs.erofs erofs-utils
+# registries for the tests of pulled images, and what makes images for them and looks at what became of these
+need docker-registry docker-registry
+need skopeo skopeo
+need umoci umoci
+need curl curl
+need openssl openssl
 need_kernel_tools
 if [ "$(host_arch)" = x86_64 ]; then need_qemu_tools; fi
 install_system_packages

@@ -149,7 +149,13 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
   },
   images: {
     // what a sandbox boots from
-    boot: ["bundle", "disk", "kernel", "store", "formats"],
+    boot: ["pull", "build", "bundle", "disk", "kernel", "registry", "store", "oci", "formats"],
+    // an image of a registry, a directory or an archive becomes one of the store
+    pull: ["registry", "unpack", "store", "oci"],
+    // where such images are had from: references, credentials, downloads
+    registry: ["store", "oci"],
+    // layers -> one read-only file system
+    unpack: ["oci", "formats"],
     // images as archives and npm packages
     bundle: ["kernel-build", "rootfs", "disk", "kernel", "store", "formats"],
     // making an image of ours, and of its parts
@@ -165,7 +171,9 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // packages and tools of the distribution
     debian: [],
     // what is kept on this host, under which names; locks, pruning
-    store: ["formats"],
+    store: ["oci", "formats"],
+    // what images of registries are described by, pure
+    oci: [],
     // readers and writers of file formats
     formats: [],
   },

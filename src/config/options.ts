@@ -9,6 +9,7 @@ import type {
   Lifetime,
   NetworkCard,
   NetworkMode,
+  PullPolicy,
   TemplateUse,
 } from "./spec.ts";
 
@@ -55,8 +56,14 @@ export interface VMConfig {
   name?: string;
   /** `auto` (default), `firecracker` or `qemu`; over `SMOLVM_BACKEND` */
   backend?: string;
-  /** image in the store; default `debian` */
+  /**
+   * `debian` (default), `minimal`, the name of an image in the store, or one of a registry: `python:3.12`, `ghcr.io/owner/name@sha256:...`, `localhost:5000/name`;
+   * `oci:DIRECTORY[:TAG]` (OCI image layout), `docker-archive:FILE` (docker save). What an image says of environment, user and working directory counts where
+   * nothing else is asked for
+   */
   image?: string;
+  /** `missing` (default): an image that is not here is pulled, or built if it is one of smolvm's own; `always`: pulled if it is another by now; `never`: IMAGE_NOT_FOUND */
+  pull?: PullPolicy;
   /** default: the host's */
   arch?: Arch;
   /** 1-32; default 1 */

@@ -57,6 +57,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   ),
   backend: (value) => (typeof value === "string" ? undefined : "is not a string"),
   image: text,
+  pull: oneOf("missing", "always", "never"),
   arch: oneOf("x86_64", "aarch64"),
   vcpuCount: wholeNumber(1, 32),
   memSizeMib: wholeNumber(128, 16384),

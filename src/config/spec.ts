@@ -143,6 +143,9 @@ export interface MachineSpec {
   readonly transport?: Transport;
 }
 
+/** When an image is pulled: if it is not here; for each new sandbox; not at all. */
+export type PullPolicy = "missing" | "always" | "never";
+
 /** Everything about one sandbox, as kept in the store. */
 export interface VmSpec {
   readonly machine: MachineSpec;
@@ -150,6 +153,8 @@ export interface VmSpec {
   readonly image: string;
   /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
   readonly kernel: KernelOrigin;
+  /** what the image runs where no command is given: its entrypoint and command; absent: it names none, or was made here */
+  readonly imageCommand?: readonly string[] | undefined;
   /** content address of the image, or "" */
   readonly imageDigest: string;
   /** size of the disk that it writes to: its own, or with diskMode "shared" the user's */

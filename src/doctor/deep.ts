@@ -28,7 +28,7 @@ export async function proveByBooting(
   const startedAt = monotonicMs();
   let vm: SmolVM | undefined;
   try {
-    vm = await SmolVM.create({ backend: context.backend, network: "off", signal });
+    vm = await SmolVM.create({ backend: context.backend, network: "off", pull: "never", signal });
     const word = `checked-${startedAt}`;
     const { stdout } = await vm.run(["echo", word], { signal });
     const firstOutputMs = monotonicMs() - startedAt;

@@ -35,6 +35,16 @@ export interface Environment {
   readonly xdgRuntimeDir: string | undefined;
   /** Windows: `LOCALAPPDATA` */
   readonly localAppData: string | undefined;
+  /** `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or not: for registries */
+  readonly httpsProxy: string | undefined;
+  readonly httpProxy: string | undefined;
+  readonly noProxy: string | undefined;
+  /** `SSL_CERT_FILE`: certificates (PEM) that are trusted besides Node's */
+  readonly sslCertFile: string | undefined;
+  /** `REGISTRY_AUTH_FILE`: credentials for registries, instead of Docker's and Podman's files */
+  readonly registryAuthFile: string | undefined;
+  /** `DOCKER_CONFIG`: the directory of Docker's config.json */
+  readonly dockerConfig: string | undefined;
 }
 
 /** The one place that reads environment variables. Pure: takes them as they are. */
@@ -63,5 +73,12 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     xdgCacheHome: get("XDG_CACHE_HOME"),
     xdgRuntimeDir: get("XDG_RUNTIME_DIR"),
     localAppData: get("LOCALAPPDATA"),
+    httpsProxy: get("HTTPS_PROXY") ?? get("https_proxy"),
+    // Not in capitals where a web server passes a request's "Proxy:" header on as that (httpoxy.org).
+    httpProxy: get("http_proxy") ?? (get("REQUEST_METHOD") === undefined ? get("HTTP_PROXY") : undefined),
+    noProxy: get("NO_PROXY") ?? get("no_proxy"),
+    sslCertFile: get("SSL_CERT_FILE"),
+    registryAuthFile: get("REGISTRY_AUTH_FILE"),
+    dockerConfig: get("DOCKER_CONFIG"),
   };
 }

@@ -62,11 +62,14 @@ describe.each(BACKENDS)("what is booted on %s", (backend) => {
   });
 
   test("of an unknown image is refused with the command that builds it", async () => {
-    await expect(SmolVM.create(small(backend, { image: "nosuch" }))).rejects.toMatchObject({
+    await expect(SmolVM.create(small(backend, { image: "nosuch", pull: "never" }))).rejects.toMatchObject({
       code: "IMAGE_NOT_FOUND",
     });
-    await expect(SmolVM.create(small(backend, { image: "python:3.12" }))).rejects.toMatchObject({
-      code: "NOT_SUPPORTED",
+    await expect(
+      SmolVM.create(small(backend, { image: "python:3.12", pull: "never" })),
+    ).rejects.toMatchObject({
+      code: "IMAGE_NOT_FOUND",
+      hint: expect.stringContaining("smolvm image pull python:3.12"),
     });
   });
 

@@ -69,7 +69,7 @@ describe.each(BACKENDS)("a pool of this process's on %s", (backend) => {
   });
 
   test("says why it cannot be filled, to who waits and to who asks", async () => {
-    await using pool = new SandboxPool({ ...small(backend), size: 1, image: "no-such-image" });
+    await using pool = new SandboxPool({ ...small(backend), size: 1, image: "no-such-image", pull: "never" });
     await expect(pool.filled()).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
     await expect(pool.take()).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
     expect(await SmolVM.pools.list()).toMatchObject([{ ready: 0, failure: { code: "IMAGE_NOT_FOUND" } }]);

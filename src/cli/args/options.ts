@@ -42,7 +42,13 @@ export const RULE_OPTIONS: readonly OptionSpec[] = [
 /** What a new sandbox is like; `run` and `create` have them. */
 export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
-  { name: "image", value: "IMAGE", help: "image to boot (default: debian)" },
+  { name: "image", value: "IMAGE", help: "image to boot: debian (default), python:3.12, oci:DIR, ..." },
+  {
+    name: "pull",
+    value: "WHEN",
+    choices: ["missing", "always", "never"],
+    help: "get the image if it is missing (default), if there is another by now, or never",
+  },
   { name: "cpus", value: "N", help: "virtual CPUs, 1-32 (default: 1)" },
   { name: "memory", short: "m", value: "SIZE", help: "memory, 128M-16G (default: 512M)" },
   { name: "disk", value: "SIZE", help: "writable disk (default: 2G; takes space as it fills)" },

@@ -34,6 +34,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("name", args.value("name"));
   give("backend", args.value("backend"));
   give("image", args.value("image"));
+  give("pull", args.value("pull") as VMConfig["pull"]);
   give("arch", args.value("arch") as VMConfig["arch"]);
   give("vcpuCount", cpus === undefined ? undefined : Number(cpus));
   give("memSizeMib", size("memory"));

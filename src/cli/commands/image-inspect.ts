@@ -1,4 +1,6 @@
 import { processPaths } from "../../host/files/paths.ts";
+import type { Image } from "../../images/store/image.ts";
+import { isOwnImage } from "../../images/store/reference.ts";
 import { type ImageInspection, inspectImage } from "../../images/store/store.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
@@ -52,9 +54,36 @@ export function imageFields({ image, manifest, verified }: ImageInspection): str
     ["root file system", `${image.rootfsPath} (${image.rootfsFormat})`],
     ["kernel", `${image.kernelVersion} (${manifest.kernel.packageName} ${manifest.kernel.packageVersion})`],
     ["kernel file", image.kernelPath],
-    ["packages", String(manifest.packages.length)],
+    ...originFields(image),
+    ["packages", image.origin === undefined ? String(manifest.packages.length) : undefined],
     ["verified", verified ? "all files are as they were built" : undefined],
   ]);
+}
+
+/** Where a pulled image is from, and what it says of itself. Pure. */
+function originFields({ name, origin }: Image): (readonly [string, string | undefined])[] {
+  if (origin === undefined) {
+    const other = isOwnImage(name) ? ` (Docker's of that name is docker.io/library/${name})` : "";
+    return [["source", `made by smolvm${other}`]];
+  }
+  const { config } = origin;
+  const list = (items: readonly string[]): string | undefined =>
+    items.length === 0 ? undefined : items.join(" ");
+  const packed = origin.layers.reduce((sum, { size }) => sum + size, 0);
+  return [
+    ["source", `pulled from ${origin.reference}`],
+    ["manifest", origin.manifest],
+    ["made", origin.created],
+    ["layers", `${origin.layers.length} (${formatBytes(packed)} packed)`],
+    ["entrypoint", list(config.entrypoint)],
+    ["command", list(config.cmd)],
+    ["environment", list(Object.entries(config.env).map(([key, value]) => `${key}=${value}`))],
+    ["user", config.user],
+    ["working directory", config.workdir],
+    ["ports", list(config.exposedPorts)],
+    ["volumes", list(config.volumes)],
+    ["stop signal", config.stopSignal],
+  ];
 }
 
 export const imageInspect: Command = { spec, run: imageInspectCommand };

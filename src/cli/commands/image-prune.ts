@@ -23,7 +23,7 @@ const spec: CommandSpec = {
   ],
   exit: "plain",
   notes: [
-    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, and templates that no running sandbox has started from. Asks first.",
+    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, downloads of registries, and templates that no running sandbox has started from. Asks first.",
     "What is missing afterwards is built, or taken from an installed guest bundle, again.",
   ],
   examples: ["smolvm image prune --dry-run", "smolvm image prune -f"],

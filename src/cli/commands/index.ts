@@ -236,6 +236,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-build.ts")).imageBuild,
       },
       {
+        name: "image pull",
+        summary: "Get an image from a registry, a directory or an archive",
+        load: async () => (await import("./image-pull.ts")).imagePull,
+      },
+      {
         name: "image inspect",
         summary: "Show everything about an image",
         load: async () => (await import("./image-inspect.ts")).imageInspect,

@@ -1,4 +1,6 @@
 import type { VMConfig } from "../../config/options.ts";
+import type { SmolVMError } from "../../errors.ts";
+import { isOwnImage } from "../../images/store/reference.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { environment } from "../args/environment.ts";
 import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
@@ -13,7 +15,7 @@ import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
   name: "run",
-  usage: "[OPTIONS] [--] COMMAND [ARGUMENT...]",
+  usage: "[OPTIONS] [--] [COMMAND [ARGUMENT...]]",
   operands: { min: 0, max: 0, what: "the command" },
   trailing: true,
   options: [
@@ -25,18 +27,20 @@ const spec: CommandSpec = {
       repeat: true,
       help: "have a port of its 127.0.0.1 lead to one service of this machine or its network",
     },
+    { name: "entrypoint", value: "PROGRAM", help: "what to execute, with the command as its arguments" },
     { name: "pool", value: "NAME", help: "take a sandbox that waits in a pool (smolvm pool create)" },
     ...COMMAND_OPTIONS,
     ...COMMON_OPTIONS,
   ],
   exit: "guest",
   notes: [
-    "The sandbox is new, lives as long as the command, and is deleted with everything in it. The command is executed as it is; for a shell write: sh -c '...'. With -t and no command you get a login shell.",
+    "The sandbox is new, lives as long as the command, and is deleted with everything in it. The command is executed as it is; for a shell write: sh -c '...'. Without a command an image of a registry runs what it names (its entrypoint and command); with -t and neither you get a login shell.",
   ],
   examples: [
     "smolvm run -- echo hello",
     "smolvm run --network off --memory 1G -- python3 -c 'print(6*7)'",
     "smolvm run --network off -R 80:127.0.0.1:11434 -- curl http://localhost/",
+    "smolvm run --image python:3.12 -- python -c 'print(42)'",
     "smolvm run -it",
     "cat script.py | smolvm run -- python3 -",
   ],
@@ -44,13 +48,14 @@ const spec: CommandSpec = {
 
 async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
   const options = await commandOptions(io, args, spec);
-  if (args.trailing.length === 0 && !options.tty) {
-    throw usage(
-      spec,
-      "the command is missing",
-      "Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell)",
-    );
-  }
+  const entrypoint = args.value("entrypoint");
+  const asked = [...(entrypoint === undefined ? [] : [entrypoint]), ...args.trailing];
+  if (
+    asked.length === 0 &&
+    !options.tty &&
+    (args.value("image") === undefined || isOwnImage(args.value("image")!))
+  )
+    throw commandMissing();
   const brought = args.values("bring").map(parseBring);
   const config = sandboxConfig(args, await environment(io, args));
   const vm = await sandboxFor(io, args, config);
@@ -65,13 +70,23 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
     }
     for (const { guestPort, target } of brought) await vm.ports.bring(guestPort, target);
     const own = args.value("pool") === undefined ? options : inPool(options, config);
-    outcome = await runGuestCommand(vm, args.trailing, own, io);
+    const command = asked.length > 0 ? asked : ((await vm.info()).imageCommand ?? []);
+    if (command.length === 0 && !options.tty) throw commandMissing();
+    outcome = await runGuestCommand(vm, command, own, io);
   } catch (error) {
     await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
-    throw withCommandHint(error, "smolvm run", args.trailing);
+    throw withCommandHint(error, "smolvm run", asked);
   }
   await vm.delete({ force: true });
   return outcome;
+}
+
+function commandMissing(): SmolVMError {
+  return usage(
+    spec,
+    "the command is missing",
+    "Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell). An image from a registry may name its own.",
+  );
 }
 
 /** What is the sandbox's in a new one is the command's in one that was made before. */

@@ -1,6 +1,6 @@
 import type { VMConfig } from "../../config/options.ts";
 import type { OnProgress } from "../../config/progress.ts";
-import type { Arch, KernelOrigin, MachineType } from "../../config/spec.ts";
+import type { Arch, KernelOrigin, MachineType, PullPolicy } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { checkUserDisk, type UserDisk } from "../disk/user-disk.ts";
@@ -21,6 +21,8 @@ export interface BootRequest {
   readonly nic: boolean;
   /** name of the image: gives whatever the user does not, and the file systems that disks start from */
   readonly image: string;
+  /** default "never": it must be there */
+  readonly pull?: PullPolicy | undefined;
   readonly kernelPath?: string | undefined;
   /** which kernel, where the user gives none: see VMConfig.kernel */
   readonly kernel?: VMConfig["kernel"] | undefined;

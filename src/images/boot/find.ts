@@ -1,22 +1,25 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { OnProgress } from "../../config/progress.ts";
-import type { Arch } from "../../config/spec.ts";
+import type { Arch, PullPolicy } from "../../config/spec.ts";
+import { hostArch } from "../../host/hardware/facts.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Image } from "../store/image.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
-import { imageNotFound } from "../store/reference.ts";
-import { comesFromPackage, readImage } from "../store/store.ts";
+import { imageNotFound, isOwnImage } from "../store/reference.ts";
+import { comesFromPackage, readImage, type StoredImage } from "../store/store.ts";
+import { takeInstalled } from "./installed.ts";
 
 export interface FindOptions {
+  /** whether an image that is not here is pulled, or built if it is one of ours; default "never" */
+  readonly pull?: PullPolicy | undefined;
   readonly deadline?: Deadline | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
 /**
- * The image that a name stands for. One that is not in the store is taken in from the guest bundle that is installed beside
- * smolvm, if there is one; one that came from there is replaced when a newer bundle is installed.
- * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, NOT_SUPPORTED, CONFIG_INVALID, NO_SPACE, TIMEOUT, ABORTED
+ * The image that a name or reference stands for. One of ours that is not in the store is taken in from the guest bundle that is installed beside
+ * smolvm, if there is one, and replaced when a newer bundle is installed; else it is built. Others are pulled, as `pull` says; what comes
+ * from a directory or file of this machine is compared with that each time.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, CONFIG_INVALID, DEPENDENCY_MISSING, NO_SPACE, TIMEOUT, ABORTED; what pulling throws
  */
 export async function findImage(
   dirs: ImageDirs,
@@ -24,27 +27,36 @@ export async function findImage(
   arch: Arch,
   options: FindOptions = {},
 ): Promise<Image> {
+  const { pull = "never", onProgress } = options;
   const found = await readImage(dirs, name, arch);
-  const replaceable = found === undefined || comesFromPackage(imageLayout(dirs).ref(name, arch));
-  if (found !== undefined && !replaceable) return found.image;
-  // Loaded only here: what boots every day is in the store.
-  const { installedGuest } = await import("../bundle/package.ts");
-  const path = installedGuest(arch, name);
-  if (found !== undefined && (path === undefined || (await bundleDigest(path)) === found.image.digest))
+  if (found !== undefined && found.image.origin === undefined) {
+    const replaceable = comesFromPackage(imageLayout(dirs).ref(found.image.name, arch));
+    return replaceable
+      ? ((await takeInstalled(dirs, name, arch, options, found)) ?? found).image
+      : found.image;
+  }
+  if (found !== undefined && (pull === "never" || (pull === "missing" && !isOfThisMachine(found))))
     return found.image;
-  if (path === undefined) throw imageNotFound(name, arch);
-  const { importBundle } = await import("../bundle/import.ts");
-  const deadline = options.deadline ?? Deadline.of("taking the guest bundle in");
-  const { image } = await importBundle(dirs, { path, name, fromPackage: true, ...options, deadline });
-  return image;
+  const installed = found === undefined ? await takeInstalled(dirs, name, arch, options) : undefined;
+  if (installed !== undefined) return installed.image;
+  if (pull === "never" || (isOwnImage(name) && arch !== hostArch())) throw imageNotFound(name, arch);
+  const deadline = options.deadline ?? Deadline.of(`getting the image '${name}'`);
+  // Loaded only here: what boots every day is in the store.
+  if (isOwnImage(name)) {
+    const { buildImage } = await import("../build.ts");
+    return (await buildImage(dirs, name, { arch, deadline, onProgress })).image;
+  }
+  const { pullNamed } = await import("./pull-image.ts");
+  try {
+    return (await pullNamed(dirs, name, { arch, deadline, onProgress })).image;
+  } catch (error) {
+    // The directory that it is from may be gone: then it is what it was.
+    if (found !== undefined && pull === "missing" && (error as { code?: unknown }).code === "FILE_NOT_FOUND")
+      return found.image;
+    throw error;
+  }
 }
 
-/** The digest of an installed bundle's image; undefined for one that cannot be read, which is then told by an import. */
-async function bundleDigest(path: string): Promise<string | undefined> {
-  try {
-    const { BUNDLE_FILE, parseBundleManifest } = await import("../bundle/bundle-manifest.ts");
-    return parseBundleManifest(await readFile(join(path, BUNDLE_FILE), "utf8")).digest;
-  } catch {
-    return undefined;
-  }
+function isOfThisMachine({ image }: StoredImage): boolean {
+  return /^(?:oci|docker-archive):/.test(image.name);
 }

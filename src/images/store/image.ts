@@ -1,5 +1,7 @@
 import type { Arch } from "../../config/spec.ts";
 import type { RootfsFormat } from "../formats/rootfs-format.ts";
+import type { ImageConfig } from "../oci/config.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 
 /** An image in the store, ready to boot. Paths are absolute and immutable (content-addressed). */
 export interface Image {
@@ -23,6 +25,27 @@ export interface Image {
   readonly sizeBytes: number;
   /** ISO 8601 */
   readonly createdAt: string;
+  /** of one that was pulled: where from, and what it says of how it is run */
+  readonly origin: ImageOrigin | undefined;
+}
+
+/** What is known of an image that was not made here. */
+export interface ImageOrigin {
+  /** e.g. "docker.io/library/python:3.12", "oci:/srv/layout:1" */
+  readonly reference: string;
+  /** of its manifest for this architecture, "sha256:..." */
+  readonly manifest: string;
+  /** which way its layers were made a file system (unpack/recipe.ts) */
+  readonly recipe: number;
+  readonly config: ImageConfig;
+  /** packed, from the lowest up */
+  readonly layers: readonly Descriptor[];
+  /** its config document's digest */
+  readonly configDigest: string;
+  /** how each layer was made */
+  readonly history: readonly { readonly createdBy: string; readonly empty: boolean }[];
+  /** ISO 8601, as it says itself */
+  readonly created: string | undefined;
 }
 
 /** One loadable module of a kernel. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 
@@ -15,6 +16,9 @@ export interface ImageLayout {
   /** which digest a name stands for: JSON {digest} */
   readonly ref: (name: string, arch: Arch) => string;
   readonly refs: string;
+  /** what was downloaded from registries, by sha256: layers and configs, packed as they came */
+  readonly blobs: string;
+  readonly blob: (sha256: string) => string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
@@ -33,11 +37,14 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
   const root = join(cacheDir, "images");
   const refs = join(root, "refs");
   const agents = join(cacheDir, "agents");
+  const blobs = join(root, "blobs");
   return {
     root,
     refs,
+    blobs,
+    blob: (sha256) => join(blobs, sha256),
     image: (digest) => join(root, "sha256", digest),
-    ref: (name, arch) => join(refs, `${name}.${arch}.json`),
+    ref: (name, arch) => join(refs, `${refFileName(name)}.${arch}.json`),
     work: join(root, "work"),
     buildLock: join(root, "build.lock"),
     agents,
@@ -49,3 +56,27 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
 }
 
 export const MANIFEST_FILE = "manifest.json";
+
+/** Longer names have a hash for a file name, and stand in the file. */
+const MAX_REF_BYTES = 180;
+
+/** The name of a reference's file: what not every file system tells apart or takes (capitals, slashes, colons) is written as in a URL. Pure. */
+export function refFileName(name: string): string {
+  const encoded = [...Buffer.from(name, "utf8")]
+    .map((byte) => {
+      const text = String.fromCharCode(byte);
+      return /[a-z0-9._-]/.test(text) ? text : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+    })
+    .join("");
+  return encoded.length <= MAX_REF_BYTES ? encoded : `%-${createHash("sha256").update(name).digest("hex")}`;
+}
+
+/** The name that a file of {@link refFileName} is for; undefined: it stands in the file. Pure. */
+export function refName(file: string): string | undefined {
+  if (file.startsWith("%-")) return undefined;
+  try {
+    return decodeURIComponent(file);
+  } catch {
+    return undefined; // not one of ours
+  }
+}

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { RootfsFormat } from "../formats/rootfs-format.ts";
-import type { Image } from "./image.ts";
+import type { Image, ImageOrigin } from "./image.ts";
 
 /** A Debian package and its version, as it is in an image. */
 export interface PackageVersion {
@@ -48,6 +48,8 @@ export interface Manifest {
     readonly depends: readonly string[];
   }[];
   readonly packages: readonly PackageVersion[];
+  /** of one that was pulled */
+  readonly origin?: ImageOrigin | undefined;
   readonly files: readonly ManifestFile[];
 }
 
@@ -62,6 +64,8 @@ export function manifestDigest(manifest: Manifest): string {
     files: [...manifest.files]
       .sort((a, b) => (a.path < b.path ? -1 : 1))
       .map(({ path, sha256, sizeBytes }) => [path, sha256, sizeBytes]),
+    // The same files may be run in other ways.
+    ...(manifest.origin === undefined ? {} : { config: manifest.origin.configDigest }),
   };
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }
@@ -87,6 +91,7 @@ export function toImage(manifest: Manifest, digest: string, dir: string): Image 
     seedPath: join(dir, manifest.seeds.directory),
     sizeBytes: manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0),
     createdAt: manifest.createdAt,
+    origin: manifest.origin,
   };
 }
 

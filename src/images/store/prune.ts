@@ -19,8 +19,8 @@ export interface InUse {
 
 /** Something in the cache that no sandbox uses. */
 export interface UnusedFile {
-  /** `source`: a kernel's source package, kept for the next build */
-  readonly kind: "image" | "kernel" | "initramfs" | "source";
+  /** `source`: a kernel's source package, kept for the next build; `download`: a layer or manifest of a registry, or the beginning of one, kept for the next pull */
+  readonly kind: "image" | "kernel" | "initramfs" | "source" | "download";
   /** as a person knows it: an image's names with their architectures, a kernel's name, else a file's */
   readonly name: string;
   readonly path: string;
@@ -32,6 +32,9 @@ const SOURCE = /^[0-9a-f]{64}\.deb$/;
 /** An unpacked kernel, or an initramfs archive. */
 const KEPT = /^[0-9a-f]{64}(\.cpio)?$/;
 
+/** A download, whole or not. */
+const BLOB = /^[0-9a-f]{64}(\.partial)?$/;
+
 /** An image of ours has its manifest from the moment in which it has that name. */
 async function isImage(path: string): Promise<boolean> {
   return (await lstat(join(path, MANIFEST_FILE)).catch(() => undefined))?.isFile() === true;
@@ -39,7 +42,7 @@ async function isImage(path: string): Promise<boolean> {
 
 /**
  * Everything in the cache that no sandbox uses: images (also those that no name stands for any more), kernels but the
- * chosen ones (`image kernel use`), initramfs archives, kernel source packages. Nothing is removed.
+ * chosen ones (`image kernel use`), initramfs archives, kernel source packages, downloads. Nothing is removed.
  */
 export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedFile[]> {
   const layout = imageLayout(dirs);
@@ -70,6 +73,12 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       const path = join(directory, name);
       if (KEPT.test(name) && !inUse.paths.has(path)) found.push({ kind, name, path });
     }
+  }
+  for (const name of await entries(layout.blobs)) {
+    const path = join(layout.blobs, name);
+    // One that is being downloaded is about to be used.
+    if (BLOB.test(name) && !(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
+      found.push({ kind: "download", name: name.slice(0, 12), path });
   }
   return Promise.all(found.map(async (file) => ({ ...file, sizeBytes: await sizeOf(file.path) })));
 }

@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
+import { parseReference, type Reference } from "../oci/reference.ts";
 
 /** The images that smolvm can build: rootfs/recipe.ts has how. */
 export const OWN_IMAGES = ["debian", "minimal"] as const;
@@ -10,36 +12,66 @@ export type OwnImage = (typeof OWN_IMAGES)[number];
 const NAME = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/;
 
 /**
- * Checks the name of an image. Pure.
- * @throws SmolVMError NOT_SUPPORTED for what looks like a reference into a container registry ("python:3.12",
- *   "ghcr.io/a/b"), CONFIG_INVALID for what is no name at all
+ * Checks the name of an image that is made here. Pure.
+ * @throws SmolVMError CONFIG_INVALID for what is no name, and for a reference into a registry ("python:3.12", "ghcr.io/a/b")
  */
 export function checkImageName(name: string): string {
-  if (NAME.test(name)) return name;
-  if (
-    /^[\w.-]+(?::\d+)?(?:\/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:[0-9a-f]+)?$/i.test(name) &&
-    /[/:@]/.test(name)
-  ) {
-    throw new SmolVMError(
-      "NOT_SUPPORTED",
-      `'${name}' looks like a container image, and these cannot be used yet`,
-      {
-        hint: "Use the image debian, or a root file system of your own with rootfsPath (squashfs, erofs or ext4).",
-        details: { image: name },
-      },
-    );
-  }
-  throw new SmolVMError("CONFIG_INVALID", `'${name}' is not an image name`, {
-    hint: "Names are lower-case letters, digits, '.', '_' and '-'. See: smolvm image ls",
-    details: { image: name },
+  if (isPlainName(name)) return name;
+  throw new SmolVMError("CONFIG_INVALID", `'${name.slice(0, 300)}' is not an image name`, {
+    hint: "Names are lower-case letters, digits, '.', '_' and '-'. An image of a registry is pulled: smolvm image pull python:3.12",
+    details: { image: name.slice(0, 1000) },
   });
+}
+
+/** Whether that is a name as images have that are made here, and no reference into a registry for certain. Pure. */
+export function isPlainName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** Whether an image is one that smolvm makes itself. Pure. */
+export function isOwnImage(name: string): name is OwnImage {
+  return OWN_IMAGES.some((own) => own === name);
+}
+
+/**
+ * Where an image comes from that is not made here: as it is written, and a directory or file by its whole path, so that its name in the
+ * store does not depend on where somebody stands.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function absoluteReference(text: string): Reference {
+  const reference = parseReference(text);
+  switch (reference.kind) {
+    case "registry":
+      return reference;
+    case "oci": {
+      const directory = resolve(reference.directory);
+      const name = `oci:${directory}${reference.tag === undefined ? "" : `:${reference.tag}`}`;
+      return { ...reference, directory, name };
+    }
+    case "docker-archive": {
+      const file = resolve(reference.file);
+      return { ...reference, file, name: `docker-archive:${file}` };
+    }
+  }
+}
+
+/**
+ * What an image that somebody names may be called in the store, the first choice first: what was made here under a plain name comes before
+ * what Docker's registry has under it, and the images that smolvm makes itself are never that.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function storeNames(text: string): string[] {
+  if (isOwnImage(text)) return [text];
+  const pulled = absoluteReference(text).name;
+  return isPlainName(text) ? [text, pulled] : [pulled];
 }
 
 /** The error for an image that is not in the store, with the command that builds it, or one that could be. Pure. */
 export function imageNotFound(name: string, arch: Arch, host: Arch | undefined = hostArch()): SmolVMError {
-  const hint = OWN_IMAGES.some((own) => own === name)
-    ? `Build it: smolvm image build ${name}${arch === host ? "" : ` --arch ${arch}`}`
-    : "See what there is: smolvm image ls";
+  const other = arch === host ? "" : ` --arch ${arch}`;
+  const hint = isOwnImage(name)
+    ? `Build it: smolvm image build ${name}${other}`
+    : `Get it: smolvm image pull ${name}${other}. What there is: smolvm image ls`;
   return new SmolVMError("IMAGE_NOT_FOUND", `there is no image '${name}' for ${arch}`, {
     hint,
     details: { image: name, arch },

@@ -5,10 +5,10 @@ import { SmolVMError } from "../../errors.ts";
 import { writeDurably } from "../../host/files/write-durably.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import type { Image } from "./image.ts";
-import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
+import { type ImageDirs, imageLayout, MANIFEST_FILE, refFileName, refName } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
 import { readText } from "./read-text.ts";
-import { checkImageName, imageNotFound } from "./reference.ts";
+import { imageNotFound, storeNames } from "./reference.ts";
 import { removeFirst } from "./users.ts";
 
 /** An image and all that its manifest says. */
@@ -17,13 +17,29 @@ export interface StoredImage {
   readonly manifest: Manifest;
 }
 
-/** The image of that name, or undefined. */
-export async function readImage(dirs: ImageDirs, name: string, arch: Arch): Promise<StoredImage | undefined> {
+/** The image that somebody means by a name or reference, or undefined. @throws SmolVMError CONFIG_INVALID, IMAGE_INVALID */
+export async function readImage(dirs: ImageDirs, text: string, arch: Arch): Promise<StoredImage | undefined> {
   const layout = imageLayout(dirs);
-  const digest = await readRef(layout.ref(checkImageName(name), arch));
-  if (digest === undefined) return undefined;
-  const stored = await readStored(dirs, digest); // undefined: the cache was cleared by hand
-  return stored && { image: { ...stored.image, name }, manifest: stored.manifest };
+  for (const name of storeNames(text)) {
+    const digest = await readRef(layout.ref(name, arch));
+    const stored = digest === undefined ? undefined : await readStored(dirs, digest); // undefined: the cache was cleared by hand
+    if (stored !== undefined) return { image: { ...stored.image, name }, manifest: stored.manifest };
+  }
+  return undefined;
+}
+
+/** The image that was made by a recipe, under whatever name, or undefined. */
+export async function findByRecipe(
+  dirs: ImageDirs,
+  recipe: string,
+  arch: Arch,
+): Promise<StoredImage | undefined> {
+  for (const ref of await listRefs(dirs)) {
+    if (ref.arch !== arch) continue;
+    const found = await readImage(dirs, ref.name, arch).catch(() => undefined); // a damaged one is made again
+    if (found?.manifest.recipe === recipe) return found;
+  }
+  return undefined;
 }
 
 /** The image of that digest, whatever names stand for it, or undefined. @throws SmolVMError IMAGE_INVALID */
@@ -83,7 +99,7 @@ export async function removeImage(
   users: ImageUsers,
 ): Promise<Image> {
   const image = await removableImage(dirs, name, arch, users);
-  await rm(imageLayout(dirs).ref(name, arch), { force: true });
+  await rm(imageLayout(dirs).ref(image.name, arch), { force: true });
   await removeUnnamed(dirs, image.digest);
   return image;
 }
@@ -170,8 +186,11 @@ export async function nameImage(
 ): Promise<void> {
   const layout = imageLayout(dirs);
   await mkdir(layout.refs, { recursive: true, mode: 0o700 });
-  const reference = { digest, ...(fromPackage ? { fromPackage } : {}) };
-  await writeDurably(layout.ref(checkImageName(name), arch), `${JSON.stringify(reference)}\n`);
+  storeNames(name); // or it could not be found again
+  const path = layout.ref(name, arch);
+  const inFile = refName(refFileName(name)) === undefined ? { name } : {};
+  const reference = { digest, ...inFile, ...(fromPackage ? { fromPackage } : {}) };
+  await writeDurably(path, `${JSON.stringify(reference)}\n`);
 }
 
 /** Whether the image that a reference names is to follow the guest package beside smolvm. */
@@ -194,8 +213,20 @@ export async function listRefs(dirs: ImageDirs): Promise<{ name: string; arch: A
   const names = await readdir(imageLayout(dirs).refs).catch(() => []);
   return names.flatMap((file) => {
     const match = /^(.+)\.(x86_64|aarch64)\.json$/.exec(file);
-    return match ? [{ name: match[1]!, arch: match[2] as Arch }] : [];
+    const name =
+      match === null ? undefined : (refName(match[1]!) ?? nameInside(join(imageLayout(dirs).refs, file)));
+    return name === undefined ? [] : [{ name, arch: match![2] as Arch }];
   });
+}
+
+/** The name that stands in a reference's file. */
+function nameInside(path: string): string | undefined {
+  try {
+    const { name } = JSON.parse(readText(path) ?? "") as { name?: unknown };
+    return typeof name === "string" ? name : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The digest that a name's file holds, or undefined if there is no such file. @throws SmolVMError IMAGE_INVALID */
@@ -223,7 +254,10 @@ async function verifyImage({ manifest, image }: StoredImage, dir: string): Promi
   if (manifestDigest(manifest) !== image.digest) wrong.push(`${MANIFEST_FILE} has changed`);
   if (wrong.length === 0) return;
   throw new SmolVMError("IMAGE_INVALID", `the image '${image.name}' is damaged: ${wrong.join(", ")}`, {
-    hint: `Build it again: smolvm image build ${image.name} --force`,
+    hint:
+      image.origin === undefined
+        ? `Build it again: smolvm image build ${image.name} --force`
+        : `Remove it and pull it again: smolvm image rm ${image.name} && smolvm image pull ${image.name}`,
     details: { image: image.name, arch: image.arch, files: wrong },
   });
 }

@@ -31,6 +31,7 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
     dirs.cacheDir,
     layout.root,
     layout.refs,
+    layout.blobs,
     layout.initrds,
     layout.agents,
     layout.kernels,
@@ -42,6 +43,11 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
       const pid = temporaryOf(name);
       if (pid !== undefined && !isAlive(identify(pid))) await remove(join(directory, name));
     }
+  }
+  for (const name of await names(layout.blobs)) {
+    if (!name.endsWith(".lock")) continue;
+    const path = join(layout.blobs, name);
+    if (await removeStale(path)) removed.push(path);
   }
   return removed;
 }

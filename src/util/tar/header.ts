@@ -4,10 +4,10 @@ import { SmolVMError } from "../../errors.ts";
  * A header of the tar format (https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html, "ustar Interchange Format";
  * GNU's: https://www.gnu.org/software/tar/manual/html_node/Standard.html), one block of 512 bytes:
  *
- *    0     100   108  116  124   136    148    156    157       257    345
- *   +------+-----+----+----+-----+------+------+------+---------+------+----------------+
- *   | name |mode |uid |gid |size |mtime |check |type  |link name|magic | prefix (POSIX) |
- *   +------+-----+----+----+-----+------+------+------+---------+------+----------------+
+ *    0     100   108  116  124   136    148    156    157       257    329     337     345
+ *   +------+-----+----+----+-----+------+------+------+---------+------+-------+-------+----------------+
+ *   | name |mode |uid |gid |size |mtime |check |type  |link name|magic | major | minor | prefix (POSIX) |
+ *   +------+-----+----+----+-----+------+------+------+---------+------+-------+-------+----------------+
  */
 
 export const BLOCK_BYTES = 512;
@@ -27,6 +27,9 @@ export interface TarHeader {
   /** the type flag, "0" for the old NUL */
   readonly type: string;
   readonly linkName: Uint8Array;
+  /** of a device */
+  readonly major?: number;
+  readonly minor?: number;
 }
 
 /** GNU's: what it writes every tar reads. */
@@ -112,7 +115,17 @@ export function decodeHeader(block: Buffer): TarHeader | undefined {
     mtime: number(block.subarray(136, 148), "time"),
     type: block[156] === 0 ? "0" : String.fromCharCode(block[156]!),
     linkName: text(block, 157, NAME_BYTES),
+    ...(isDevice(block)
+      ? {
+          major: number(block.subarray(329, 337), "device"),
+          minor: number(block.subarray(337, 345), "device"),
+        }
+      : {}),
   };
+}
+
+function isDevice(block: Buffer): boolean {
+  return block[156] === 0x33 || block[156] === 0x34;
 }
 
 /** The sum of all bytes, the checksum's own counted as spaces; old programs took them for signed ones. */

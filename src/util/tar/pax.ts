@@ -8,11 +8,17 @@ export interface PaxFields {
   size?: number;
   mtimeS?: number;
   mtimeNs?: number;
+  uid?: number;
+  gid?: number;
+  /** extended attributes, by their names on Linux; these are bytes, each as one character */
+  xattrs?: Map<string, Uint8Array>;
 }
 
 const SPACE = 0x20;
 const EQUALS = 0x3d;
 const NEWLINE = 0x0a;
+/** As star, GNU tar and Go write them. */
+const XATTR = "SCHILY.xattr.";
 
 /**
  * Reads the records "LENGTH KEY=VALUE\n" of an extended header; keys that do not matter here are left out. Pure.
@@ -51,12 +57,11 @@ function take(fields: PaxFields, key: string, value: Buffer): void {
   if (key.startsWith("GNU.sparse.")) throw sparse();
   if (key === "path") fields.path = Buffer.from(value);
   else if (key === "linkpath") fields.linkName = Buffer.from(value);
-  else if (key === "size") {
-    const digits = value.toString("latin1");
-    if (!/^\d{1,16}$/.test(digits) || !Number.isSafeInteger(Number(digits))) {
-      throw damaged("an extended header's size is no number");
-    }
-    fields.size = Number(digits);
+  else if (key === "size" || key === "uid" || key === "gid") fields[key] = wholeNumber(key, value);
+  else if (key.startsWith(XATTR)) {
+    if (value.length === 0) return; // takes back what a header for all entries has said, as POSIX has it
+    fields.xattrs ??= new Map();
+    fields.xattrs.set(key.slice(XATTR.length), Buffer.from(value));
   } else if (key === "mtime") {
     const found = /^(-?)(\d{1,12})(?:\.(\d*))?$/.exec(value.toString("latin1"));
     if (found === null) throw damaged("an extended header's time is no number");
@@ -64,4 +69,10 @@ function take(fields: PaxFields, key: string, value: Buffer): void {
     fields.mtimeS = minus === "-" ? 0 : Number(seconds);
     fields.mtimeNs = minus === "-" ? 0 : Number(fraction.padEnd(9, "0").slice(0, 9));
   }
+}
+
+function wholeNumber(key: string, value: Buffer): number {
+  const digits = value.toString("latin1");
+  if (/^\d{1,16}$/.test(digits) && Number.isSafeInteger(Number(digits))) return Number(digits);
+  throw damaged(`an extended header's ${key} is no number`);
 }

@@ -1,9 +1,11 @@
 import { BLOCK_BYTES, damaged, decodeHeader, padding, type TarHeader } from "./header.ts";
 import { type PaxFields, paxFields, sparse } from "./pax.ts";
 
-/** What is in an archive besides content. `other`: a device or pipe; `link`: one more name of an entry that came before. */
+/** What is in an archive besides content. `other`: a device or pipe, or of a type that is not known; `link`: one more name of an entry that came before. */
 export interface TarEntry {
   readonly kind: "file" | "directory" | "symlink" | "link" | "other";
+  /** the type flag as it stands in the archive: "3" a character device, "4" a block device, "6" a pipe */
+  readonly type: string;
   /** as it stands in the archive: nothing about it has been checked */
   readonly path: Uint8Array;
   /** of a symlink or link */
@@ -14,6 +16,15 @@ export interface TarEntry {
   readonly size: number;
   readonly mtimeS: number;
   readonly mtimeNs: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** of a device */
+  readonly major: number;
+  readonly minor: number;
+  /** by their names, which are bytes, each as one character; undefined: none */
+  readonly xattrs: ReadonlyMap<string, Uint8Array> | undefined;
+  /** where its content begins in the archive, in bytes */
+  readonly contentAt: number;
 }
 
 /** One step through an archive. An entry of kind "file" is followed by its content and `end`. */
@@ -56,6 +67,9 @@ export class TarReader {
   #fill = 0;
   #next: PaxFields = {};
   #begun = false;
+  /** bytes of the archive up to the end of the piece that is being read, and what is left of that */
+  #read = 0;
+  #rest = 0;
   /** of the entry that is being read, for errors */
   #path: Uint8Array = Buffer.alloc(0);
 
@@ -67,12 +81,14 @@ export class TarReader {
   /** @throws SmolVMError FILE_FAILED for what is no archive; NOT_SUPPORTED for sparse and split files */
   *push(chunk: Buffer): Generator<TarStep> {
     let rest = chunk;
+    this.#read += chunk.length;
     while (rest.length > 0 && this.#state !== "over") {
       switch (this.#state) {
         case "header": {
           rest = this.#gather(rest);
           if (this.#pendingBytes < this.#pending.length) return;
           this.#pendingBytes = 0;
+          this.#rest = rest.length;
           yield* this.#header(this.#pending);
           break;
         }
@@ -146,7 +162,8 @@ export class TarReader {
     }
     if (type === "S") throw sparse();
     if (type === "M") throw damaged("it is one of several volumes");
-    const { path, linkName, mtimeS = header.mtime, mtimeNs = 0 } = this.#next;
+    const { path, linkName, mtimeS = header.mtime, mtimeNs = 0, xattrs } = this.#next;
+    const { uid = header.uid, gid = header.gid } = this.#next;
     const size = NO_CONTENT.includes(type) ? 0 : (this.#next.size ?? header.size);
     this.#next = {};
     this.#path = path ?? header.name;
@@ -158,8 +175,10 @@ export class TarReader {
     // A volume's label is no entry.
     if (type !== "V") {
       const target = linkName ?? header.linkName;
-      const entry = { kind, path: this.#path, target, mode: header.mode, size, mtimeS, mtimeNs };
-      yield { step: "entry", entry };
+      const { mode, major = 0, minor = 0 } = header;
+      const contentAt = this.#read - this.#rest;
+      const entry = { kind, type, path: this.#path, target, mode, size, mtimeS, mtimeNs, uid, gid };
+      yield { step: "entry", entry: { ...entry, major, minor, xattrs, contentAt } };
     }
     if (kind === "file" && size > 0) this.#state = "data";
     else if (kind === "file") yield* this.#end();

@@ -33,6 +33,8 @@ export interface VMInfo {
   /** image reference, or "custom" for a root file system of one's own */
   readonly image: string;
   readonly imageDigest: string | undefined;
+  /** what the image runs where no command is given; undefined: nothing */
+  readonly imageCommand: readonly string[] | undefined;
   /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
   readonly kernel: KernelOrigin;
   /** the file that is booted */
@@ -163,6 +165,7 @@ export function describe(
     state: record.state,
     image: spec.image || "custom",
     imageDigest: spec.imageDigest || undefined,
+    imageCommand: spec.imageCommand,
     kernel: spec.kernel ?? "debian", // absent in records of the first version
     kernelPath: machine.kernelPath,
     initrdPath: machine.initrdPath,

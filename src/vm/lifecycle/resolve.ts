@@ -81,6 +81,7 @@ export async function resolveVm(
     machine,
     nic: network === "open",
     image: config.image ?? DEFAULT_IMAGE,
+    pull: config.pull ?? "missing",
     kernelPath: config.kernelPath,
     kernel: config.kernel,
     initrdPath: config.initrdPath,
@@ -118,6 +119,9 @@ export async function resolveVm(
     transport: transport(backend),
   };
   await userNetworkFor(machineSpec); // it throws now, not when it is started
+  // Only of the image whose root it is.
+  const asImage = config.rootfsPath === undefined ? boot.image?.origin?.config : undefined;
+  const imageCommand = [...(asImage?.entrypoint ?? []), ...(asImage?.cmd ?? [])];
   return {
     machine: machineSpec,
     image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
@@ -138,9 +142,10 @@ export async function resolveVm(
           : OPEN_BY_DOOR,
     ...(openByDoor === undefined ? {} : { openByDoor }),
     guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
-    env: config.env ?? {},
-    workdir: config.workdir,
-    user: config.user,
+    env: { ...asImage?.env, ...config.env },
+    workdir: config.workdir ?? asImage?.workdir,
+    user: config.user ?? asImage?.user,
+    ...(imageCommand.length === 0 ? {} : { imageCommand }),
     limits: config.limits,
     lifetime: config.lifetime ?? "owner",
     autoStart: config.autoStart ?? false,

@@ -1,0 +1,174 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { posix } from "node:path";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { TarReader } from "../../util/tar/reader.ts";
+import { type Descriptor, invalid, MAX_DOCUMENT_BYTES, MEDIA_TYPES } from "../oci/manifest.ts";
+import type { ArchiveReference } from "../oci/reference.ts";
+import type { ImageSource, SourceDocument } from "./source.ts";
+
+const MANIFEST_FILE = "manifest.json";
+const MAX_MEMBERS = 10_000;
+const CHUNK_BYTES = 1024 * 1024;
+
+/** A file in the archive. */
+interface Member {
+  readonly at: number;
+  readonly size: number;
+}
+
+/**
+ * What `docker save` and `podman save` write: a tar with a list of images, their configs and layers. It has no manifest of the registries'
+ * kind: one is made, the same for the same content.
+ */
+export class ArchiveSource implements ImageSource {
+  readonly name: string;
+  readonly #file: string;
+  #members: Promise<ReadonlyMap<string, Member>> | undefined;
+  /** of the blobs of the manifest that was made */
+  readonly #blobs: Map<string, Member> = new Map();
+
+  constructor({ name, file }: ArchiveReference) {
+    this.name = name;
+    this.#file = file;
+  }
+
+  async close(): Promise<void> {}
+
+  async top(deadline: Deadline): Promise<SourceDocument> {
+    this.#members ??= this.#look(deadline);
+    const members = await this.#members;
+    const member = (path: string): Member => {
+      const found = members.get(posix.normalize(path));
+      if (found === undefined)
+        throw invalid(this.name, `it lists '${path.slice(0, 200)}', which it does not hold`);
+      return found;
+    };
+    const list = members.get(MANIFEST_FILE);
+    if (list === undefined)
+      throw new SmolVMError(
+        "IMAGE_INVALID",
+        `'${this.#file}' is no archive of docker save: it has no ${MANIFEST_FILE}`,
+        {
+          hint: "An archive in the OCI layout is unpacked first: mkdir DIR && tar -C DIR -xf FILE, then oci:DIR",
+        },
+      );
+    const { config, layers } = this.#listed(await this.#small(list));
+    const descriptor = async (path: string, mediaType: string): Promise<Descriptor> => {
+      const found = member(path);
+      const digest = await this.#digest(found, deadline);
+      this.#blobs.set(digest, found);
+      return { mediaType, digest, size: found.size };
+    };
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      config: await descriptor(config, MEDIA_TYPES.ociConfig),
+      layers: [] as Descriptor[],
+    };
+    for (const layer of layers) manifest.layers.push(await descriptor(layer, MEDIA_TYPES.ociLayer));
+    return { bytes: Buffer.from(JSON.stringify(manifest)), mediaType: MEDIA_TYPES.ociManifest };
+  }
+
+  async document(): Promise<SourceDocument> {
+    throw invalid(this.name, "it names a manifest that it does not hold");
+  }
+
+  async blob(
+    { digest }: Descriptor,
+    from: number,
+  ): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
+    const found = this.#blobs.get(digest);
+    if (found === undefined) throw invalid(this.name, `it does not hold ${digest}`);
+    return { from, chunks: this.#read(found, from) };
+  }
+
+  /** What `manifest.json` says: of one image. */
+  #listed(bytes: Uint8Array): { config: string; layers: string[] } {
+    let list: unknown;
+    try {
+      list = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    } catch {
+      // told below
+    }
+    if (!Array.isArray(list) || list.length === 0)
+      throw invalid(this.name, `its ${MANIFEST_FILE} lists no image`);
+    if (list.length > 1)
+      throw new SmolVMError("CONFIG_INVALID", `'${this.#file}' holds ${list.length} images`, {
+        hint: "Save one alone: docker save IMAGE > FILE",
+      });
+    const { Config: config, Layers: layers } = (list[0] ?? {}) as { Config?: unknown; Layers?: unknown };
+    if (
+      typeof config !== "string" ||
+      !Array.isArray(layers) ||
+      !layers.every((layer) => typeof layer === "string")
+    )
+      throw invalid(this.name, `its ${MANIFEST_FILE} is of a form that is not known`);
+    return { config, layers };
+  }
+
+  /** Where everything is. Links are other names of what is there (docker save before version 25 has them). */
+  async #look(deadline: Deadline): Promise<ReadonlyMap<string, Member>> {
+    const members = new Map<string, Member>();
+    const links: [string, string][] = [];
+    const tar = new TarReader();
+    try {
+      for await (const chunk of createReadStream(this.#file, { highWaterMark: CHUNK_BYTES })) {
+        deadline.check();
+        for (const step of tar.push(chunk as Buffer)) {
+          if (step.step !== "entry") continue;
+          const { kind, path, target, size, contentAt } = step.entry;
+          const name = posix.normalize(Buffer.from(path).toString("utf8"));
+          const to = Buffer.from(target).toString("utf8");
+          if (members.size + links.length >= MAX_MEMBERS)
+            throw invalid(this.name, `it holds more than ${MAX_MEMBERS} files`);
+          if (kind === "file") members.set(name, { at: contentAt, size });
+          else if (kind === "symlink") links.push([name, posix.join(posix.dirname(name), to)]);
+          else if (kind === "link") links.push([name, posix.normalize(to)]);
+        }
+        if (tar.over) break;
+      }
+      tar.finish();
+    } catch (error) {
+      throw this.#unreadable(error);
+    }
+    for (const [name, to] of links) {
+      const found = members.get(to);
+      if (found !== undefined) members.set(name, found);
+    }
+    return members;
+  }
+
+  #unreadable(error: unknown): unknown {
+    if (isSmolVMError(error, "FILE_FAILED"))
+      return new SmolVMError("IMAGE_INVALID", `'${this.#file}': ${error.message}`, {
+        hint: error.hint,
+        cause: error,
+      });
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      return new SmolVMError("FILE_NOT_FOUND", `there is no file '${this.#file}'`, { cause: error });
+    return error;
+  }
+
+  async #small(member: Member): Promise<Uint8Array> {
+    if (member.size > MAX_DOCUMENT_BYTES) throw invalid(this.name, `its ${MANIFEST_FILE} is too large`);
+    const parts: Uint8Array[] = [];
+    for await (const part of this.#read(member, 0)) parts.push(part);
+    return Buffer.concat(parts);
+  }
+
+  async #digest(member: Member, deadline: Deadline): Promise<string> {
+    const hash = createHash("sha256");
+    for await (const part of this.#read(member, 0)) {
+      deadline.check();
+      hash.update(part);
+    }
+    return `sha256:${hash.digest("hex")}`;
+  }
+
+  #read({ at, size }: Member, from: number): AsyncIterable<Uint8Array> {
+    if (from >= size) return (async function* () {})();
+    return createReadStream(this.#file, { start: at + from, end: at + size - 1, highWaterMark: CHUNK_BYTES });
+  }
+}

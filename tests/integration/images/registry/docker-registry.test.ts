@@ -1,0 +1,279 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { findImage } from "../../../../src/images/boot/find.ts";
+import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
+import { inspectImage, removeImage } from "../../../../src/images/store/store.ts";
+import { Deadline } from "../../../../src/util/deadline.ts";
+import { cliJson } from "../../../helpers/cli.ts";
+import { type DockerRegistry, startDockerRegistry } from "../../../helpers/docker-registry.ts";
+import { writeLayout } from "../../../helpers/layers.ts";
+import { readErofs } from "../../../helpers/read-erofs.ts";
+import { addSmallImage } from "../../../helpers/small-image.ts";
+
+/** bcrypt of "secret", as `htpasswd -B` writes it */
+const HTPASSWD = "me:$2b$04$pDYQL8WzFif1T9G63fvF5ekbdBWzqDduvyzmVNQmk/Q1CaeeTTO9u\n";
+const CONFIG = {
+  Env: ["PATH=/bin", "GREETING=hello there"],
+  Entrypoint: ["/bin/tool"],
+  Cmd: ["--help"],
+  User: "65532",
+  WorkingDir: "/srv",
+  ExposedPorts: { "80/tcp": {} },
+  Volumes: { "/data/vol": {} },
+  Labels: { a: "b" },
+};
+
+let home: string;
+let layout: string;
+const registries: DockerRegistry[] = [];
+beforeAll(async () => {
+  home = mkdtempSync(join(tmpdir(), "smolvm-registry-"));
+  layout = join(home, "layout");
+  await addSmallImage(cache().cacheDir, "minimal");
+});
+afterEach(() => {
+  for (const name of ["REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "DOCKER_CONFIG"]) delete process.env[name];
+});
+afterAll(async () => {
+  for (const registry of registries) await registry.stop();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const cache = () => ({ cacheDir: join(home, "cache", "smolvm") });
+
+async function registry(
+  name: string,
+  options: Parameters<typeof startDockerRegistry>[1] = {},
+): Promise<DockerRegistry> {
+  const started = await startDockerRegistry(join(home, name), options);
+  registries.push(started);
+  return started;
+}
+
+function image(content: string, architecture = "amd64") {
+  return writeLayout(layout, {
+    layers: [[{ path: "./" }, { path: "who", content }]],
+    config: CONFIG,
+    architecture,
+  });
+}
+
+function push(to: string, ...options: string[]): void {
+  execFileSync("skopeo", [
+    "copy",
+    "-q",
+    "--insecure-policy",
+    "--dest-tls-verify=false",
+    ...options,
+    `oci:${layout}:latest`,
+    `docker://${to}`,
+  ]);
+}
+
+const pull = (text: string, arch: "x86_64" | "aarch64" = "x86_64") =>
+  pullNamed(cache(), text, { arch, deadline: Deadline.of("pulling") });
+
+describe("Debian's registry", () => {
+  test("gives an image to everybody, by tag and digest, with all that its config says", async () => {
+    const { host } = await registry("open");
+    const made = image("one");
+    push(`${host}/a/b:1`);
+    const { image: pulled } = await pull(`${host}/a/b:1`);
+    expect(pulled).toMatchObject({ name: `${host}/a/b:1`, rootfsFormat: "erofs" });
+    expect(pulled.origin).toMatchObject({
+      reference: `${host}/a/b:1`,
+      config: {
+        env: { PATH: "/bin", GREETING: "hello there" },
+        entrypoint: ["/bin/tool"],
+        cmd: ["--help"],
+        user: "65532",
+        workdir: "/srv",
+        exposedPorts: ["80/tcp"],
+        volumes: ["/data/vol"],
+        labels: { a: "b" },
+      },
+    });
+    const files = readErofs(pulled.rootfsPath);
+    expect([...files.keys()].sort()).toEqual(["", "data", "data/vol", "who"]);
+    const digest = pulled.origin!.manifest;
+    expect(await pull(`${host}/a/b@${digest}`)).toMatchObject({
+      pulled: false,
+      image: { digest: pulled.digest },
+    });
+    expect(digest).toBe(made.manifestDigest);
+    await inspectImage(cache(), `${host}/a/b:1`, "x86_64", { verify: true });
+    expect(readFileSync(pulled.rootfsPath).includes("one")).toBe(true);
+    await expect(pull(`${host}/a/b:2`)).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
+    await expect(pull(`${host}/nothing`)).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
+  });
+
+  test("an image of Docker's own manifests is the same files", async () => {
+    const { host } = registries[0]!;
+    image("docker's");
+    push(`${host}/v2s2:1`, "--format", "v2s2");
+    const { image: pulled } = await pull(`${host}/v2s2:1`);
+    expect([...readErofs(pulled.rootfsPath).keys()]).toContain("who");
+    expect(pulled.origin!.layers[0]!.mediaType).toBe("application/vnd.docker.image.rootfs.diff.tar.gzip");
+  });
+
+  test("an index gives each architecture its own, and says which there are", async () => {
+    const { host } = registries[0]!;
+    const entries = [];
+    for (const architecture of ["amd64", "arm64", "s390x"]) {
+      const { manifestDigest, manifest } = image(architecture, architecture);
+      push(`${host}/multi:${architecture}`);
+      const mediaType = "application/vnd.oci.image.manifest.v1+json";
+      entries.push({
+        mediaType,
+        digest: manifestDigest,
+        size: manifest.length,
+        platform: { os: "linux", architecture },
+      });
+    }
+    const attestation = { ...entries[0]!, platform: { os: "unknown", architecture: "unknown" } };
+    const put = (tag: string, manifests: object[]) =>
+      fetch(`http://${host}/v2/multi/manifests/${tag}`, {
+        method: "PUT",
+        headers: { "content-type": "application/vnd.oci.image.index.v1+json" },
+        body: JSON.stringify({
+          schemaVersion: 2,
+          mediaType: "application/vnd.oci.image.index.v1+json",
+          manifests,
+        }),
+      });
+    expect((await put("all", [attestation, ...entries])).status).toBe(201);
+    expect((await put("others", [attestation, ...entries.slice(1)])).status).toBe(201);
+    const { image: ours } = await pull(`${host}/multi:all`);
+    expect(ours.origin!.manifest).toBe(entries[0]!.digest);
+    await expect(pull(`${host}/multi:others`)).rejects.toMatchObject({
+      code: "IMAGE_NOT_FOUND",
+      message: expect.stringContaining("not there for linux/amd64"),
+      hint: "It is there for linux/arm64, linux/s390x. In an emulated guest: --arch aarch64",
+    });
+  });
+
+  test("gives it to who has logged in, and says to log in", async () => {
+    writeFileSync(join(home, "htpasswd"), HTPASSWD);
+    const { host } = await registry("closed", { htpasswd: join(home, "htpasswd") });
+    image("closed");
+    push(`${host}/x:1`, "--dest-creds", "me:secret");
+    process.env.DOCKER_CONFIG = join(home, "nobody");
+    await expect(pull(`${host}/x:1`)).rejects.toMatchObject({
+      code: "REGISTRY_AUTH",
+      hint: expect.stringContaining(`docker login ${host}`),
+    });
+    const file = join(home, "auth.json");
+    process.env.REGISTRY_AUTH_FILE = file;
+    const login = (password: string) =>
+      writeFileSync(
+        file,
+        JSON.stringify({ auths: { [host]: { auth: Buffer.from(`me:${password}`).toString("base64") } } }),
+      );
+    login("wrong");
+    await expect(pull(`${host}/x:1`)).rejects.toMatchObject({
+      code: "REGISTRY_AUTH",
+      message: expect.stringContaining("this login"),
+    });
+    login("secret");
+    expect((await pull(`${host}/x:1`)).pulled).toBe(true);
+  });
+
+  test("over TLS is believed by a certificate of one's own authority, and not without it", async () => {
+    const [certificate, key] = [join(home, "cert.pem"), join(home, "key.pem")];
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=here",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+      ],
+      { stdio: "ignore" },
+    );
+    const { host } = await registry("tls", { tls: { certificate, key } });
+    image("tls");
+    push(`${host}/x:1`);
+    await expect(pull(`${host}/x:1`)).rejects.toMatchObject({
+      code: "REGISTRY_FAILED",
+      hint: expect.stringContaining("SSL_CERT_FILE"),
+    });
+    process.env.SSL_CERT_FILE = certificate;
+    expect((await pull(`${host}/x:1`)).pulled).toBe(true);
+  });
+});
+
+describe("what is on this machine", () => {
+  test("an archive of docker save, as skopeo writes it, is the image", async () => {
+    image("archived");
+    const file = join(home, "saved.tar");
+    execFileSync("skopeo", [
+      "copy",
+      "-q",
+      "--insecure-policy",
+      `oci:${layout}:latest`,
+      `docker-archive:${file}:x/y:1`,
+    ]);
+    const { image: pulled } = await pull(`docker-archive:${file}`);
+    expect([...readErofs(pulled.rootfsPath).keys()].sort()).toEqual(["", "data", "data/vol", "who"]);
+    expect(pulled.origin!.config.entrypoint).toEqual(["/bin/tool"]);
+    expect((await pull(`docker-archive:${file}`)).pulled).toBe(false);
+  });
+
+  test("a directory in the OCI layout is looked at each time, and is what it was once it is gone", async () => {
+    const find = () => findImage(cache(), `oci:${layout}`, "x86_64", { pull: "missing" });
+    image("before");
+    const before = await find();
+    expect((await find()).digest).toBe(before.digest);
+    image("after");
+    const after = await find();
+    expect(after.digest).not.toBe(before.digest);
+    rmSync(layout, { recursive: true });
+    expect((await find()).digest).toBe(after.digest);
+    await expect(findImage(cache(), `oci:${home}/none`, "x86_64", { pull: "missing" })).rejects.toMatchObject(
+      { code: "FILE_NOT_FOUND" },
+    );
+  });
+
+  test("one that was made of other things is refused", async () => {
+    mkdirSync(join(home, "other"));
+    await expect(pull(`oci:${join(home, "other")}`)).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    writeFileSync(join(home, "other.tar"), "no tar");
+    await expect(pull(`docker-archive:${join(home, "other.tar")}`)).rejects.toMatchObject({
+      code: "IMAGE_INVALID",
+    });
+  });
+});
+
+test("the command line pulls, lists, inspects and removes it by the name that was typed", async () => {
+  const { host } = registries[0]!;
+  image("cli");
+  push(`${host}/cli`);
+  const env = { XDG_CACHE_HOME: join(home, "cache") };
+  expect(await cliJson(["image", "pull", `${host}/cli`], { env })).toMatchObject({
+    code: 0,
+    data: { name: `${host}/cli:latest`, pulled: true, origin: { reference: `${host}/cli:latest` } },
+  });
+  const inspected = await cliJson(["image", "inspect", `${host}/cli`, "--verify"], { env });
+  expect(inspected.data).toMatchObject({ name: `${host}/cli:latest`, verified: true });
+  expect((await cliJson(["image", "ls"], { env })).data.map(({ name }: { name: string }) => name)).toContain(
+    `${host}/cli:latest`,
+  );
+  await removeImage(cache(), `${host}/cli`, "x86_64", () => []);
+  await expect(findImage(cache(), `${host}/cli`, "x86_64")).rejects.toMatchObject({
+    code: "IMAGE_NOT_FOUND",
+  });
+});
