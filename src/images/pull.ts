@@ -23,6 +23,8 @@ import { unpackImage } from "./unpack/unpack-image.ts";
 
 /** Layers that are downloaded at a time. */
 const PARALLEL = 3;
+/** What a guest mounts, and where its host name and name servers are noted: an image of one program alone has none of it. */
+const EXPECTED = ["/dev", "/etc", "/proc", "/run", "/sys"];
 const ROOTFS_FILE = "rootfs.erofs";
 
 export interface PullOptions {
@@ -99,7 +101,7 @@ export async function pullImage(
         await unpackImage(rootfs, layers, {
           image: name,
           identity: `${digest} ${UNPACK_RECIPE}`,
-          directories: document.config.volumes,
+          directories: [...EXPECTED, ...document.config.volumes],
           deadline,
           onFraction: (fraction) => onProgress?.({ stage: "unpack", message: `unpacking ${name}`, fraction }),
         });

@@ -1,13 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { findImage } from "../../../../src/images/boot/find.ts";
 import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
+import { imageLayout } from "../../../../src/images/store/layout.ts";
+import { findUnused, removeUnused } from "../../../../src/images/store/prune.ts";
 import { inspectImage, removeImage } from "../../../../src/images/store/store.ts";
+import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
-import { cliJson } from "../../../helpers/cli.ts";
+import { cli, cliJson } from "../../../helpers/cli.ts";
 import { type DockerRegistry, startDockerRegistry } from "../../../helpers/docker-registry.ts";
 import { writeLayout } from "../../../helpers/layers.ts";
 import { readErofs } from "../../../helpers/read-erofs.ts";
@@ -25,6 +28,9 @@ const CONFIG = {
   Volumes: { "/data/vol": {} },
   Labels: { a: "b" },
 };
+
+/** What is in {@link image}: its file, its volume, and what every guest needs. */
+const FILES = ["", "data", "data/vol", "dev", "etc", "proc", "run", "sys", "who"];
 
 let home: string;
 let layout: string;
@@ -97,7 +103,7 @@ describe("Debian's registry", () => {
       },
     });
     const files = readErofs(pulled.rootfsPath);
-    expect([...files.keys()].sort()).toEqual(["", "data", "data/vol", "who"]);
+    expect([...files.keys()].sort()).toEqual(FILES);
     const digest = pulled.origin!.manifest;
     expect(await pull(`${host}/a/b@${digest}`)).toMatchObject({
       pulled: false,
@@ -228,7 +234,7 @@ describe("what is on this machine", () => {
       `docker-archive:${file}:x/y:1`,
     ]);
     const { image: pulled } = await pull(`docker-archive:${file}`);
-    expect([...readErofs(pulled.rootfsPath).keys()].sort()).toEqual(["", "data", "data/vol", "who"]);
+    expect([...readErofs(pulled.rootfsPath).keys()].sort()).toEqual(FILES);
     expect(pulled.origin!.config.entrypoint).toEqual(["/bin/tool"]);
     expect((await pull(`docker-archive:${file}`)).pulled).toBe(false);
   });
@@ -276,4 +282,38 @@ test("the command line pulls, lists, inspects and removes it by the name that wa
   await expect(findImage(cache(), `${host}/cli`, "x86_64")).rejects.toMatchObject({
     code: "IMAGE_NOT_FOUND",
   });
+});
+
+describe("a pull that is killed", () => {
+  test.each(["pull bytes", "pull blob", "pull layer", "pull unpacked", "pull store"])(
+    "at '%s' leaves nothing that counts as an image, and the next one goes on",
+    async (place) => {
+      const { host } = registries[0]!;
+      image(`killed at ${place}`);
+      const name = `${host}/killed:${place.slice(5)}`;
+      push(name);
+      const env = { XDG_CACHE_HOME: join(home, "cache") };
+      const killed = await cli(["image", "pull", name], { env: { ...env, SMOLVM_FAILPOINT: place } });
+      expect(killed.signal).toBe("SIGKILL");
+      await expect(findImage(cache(), name, "x86_64")).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
+      const { image: pulled } = await pull(name);
+      await inspectImage(cache(), name, "x86_64", { verify: true });
+      expect([...readErofs(pulled.rootfsPath).keys()].sort()).toEqual(FILES);
+      await removeUnfinished(cache());
+      const { blobs, work } = imageLayout(cache());
+      expect(readdirSync(blobs).filter((file) => !/^[0-9a-f]{64}$/.test(file))).toEqual([]);
+      expect(readdirSync(work)).toEqual([]);
+    },
+  );
+});
+
+test("downloads that no pull is at are pruned, and pulled again when they are needed", async () => {
+  const { host } = registries[0]!;
+  const nothing = { digests: new Set<string>(), paths: new Set<string>() };
+  const downloads = (await findUnused(cache(), nothing)).filter(({ kind }) => kind === "download");
+  expect(downloads.length).toBeGreaterThan(5);
+  await removeUnused(cache(), async () => nothing, { deadline: Deadline.of("pruning") });
+  expect(readdirSync(imageLayout(cache()).blobs)).toEqual([]);
+  await addSmallImage(cache().cacheDir, "minimal");
+  expect((await pull(`${host}/a/b:1`)).pulled).toBe(true);
 });
