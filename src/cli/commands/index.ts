@@ -241,6 +241,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-pull.ts")).imagePull,
       },
       {
+        name: "image tag",
+        summary: "Give an image one more name",
+        load: async () => (await import("./image-tag.ts")).imageTag,
+      },
+      {
+        name: "image save",
+        summary: "Write a pulled image as others read it: an archive, or an OCI layout",
+        load: async () => (await import("./image-save.ts")).imageSave,
+      },
+      {
         name: "image inspect",
         summary: "Show everything about an image",
         load: async () => (await import("./image-inspect.ts")).imageInspect,

@@ -1,13 +1,24 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { findImage } from "../../../../src/images/boot/find.ts";
 import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
+import { saveArchive, saveLayout } from "../../../../src/images/save.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { findUnused, removeUnused } from "../../../../src/images/store/prune.ts";
 import { inspectImage, removeImage } from "../../../../src/images/store/store.ts";
+import { tagImage } from "../../../../src/images/store/tag.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { cli, cliJson } from "../../../helpers/cli.ts";
@@ -281,6 +292,66 @@ test("the command line pulls, lists, inspects and removes it by the name that wa
   await removeImage(cache(), `${host}/cli`, "x86_64", () => []);
   await expect(findImage(cache(), `${host}/cli`, "x86_64")).rejects.toMatchObject({
     code: "IMAGE_NOT_FOUND",
+  });
+});
+
+describe("a pulled image given on", () => {
+  const deadline = Deadline.of("saving");
+
+  test("as an archive is read by skopeo, and is the image that was pulled", async () => {
+    const { host } = registries[0]!;
+    image("to save");
+    push(`${host}/save:1`);
+    const { image: pulled } = await pull(`${host}/save:1`);
+    const [file, again] = [join(home, "one.tar"), join(home, "two.tar")];
+    await saveArchive(cache(), `${host}/save:1`, { arch: "x86_64", file, deadline });
+    await saveArchive(cache(), `${host}/save:1`, { arch: "x86_64", file: again, deadline });
+    expect(readFileSync(file).equals(readFileSync(again))).toBe(true);
+    const inspected = (from: string) =>
+      JSON.parse(execFileSync("skopeo", ["inspect", "--config", from]).toString()) as unknown;
+    expect(inspected(`docker-archive:${file}`)).toMatchObject({ config: { Entrypoint: ["/bin/tool"] } });
+    const raw = execFileSync("skopeo", ["inspect", "--raw", `oci-archive:${file}`]);
+    expect(`sha256:${createHash("sha256").update(raw).digest("hex")}`).toBe(pulled.origin!.manifest);
+    const copy = join(home, "copied");
+    execFileSync("skopeo", ["copy", "-q", "--insecure-policy", `docker-archive:${file}`, `oci:${copy}:x`]);
+    const { image: back } = await pull(`docker-archive:${file}`);
+    expect(readErofs(back.rootfsPath)).toEqual(readErofs(pulled.rootfsPath));
+  });
+
+  test("as a directory keeps the others that are in it, and is read by umoci", async () => {
+    const { host } = registries[0]!;
+    const directory = join(home, "kept");
+    for (const tag of ["a", "b", "a"]) {
+      await saveLayout(cache(), `${host}/save:1`, { arch: "x86_64", directory, tag, deadline });
+    }
+    expect(
+      execFileSync("umoci", ["list", "--layout", directory]).toString().split("\n").sort().join(" ").trim(),
+    ).toBe("a b");
+    expect((await pull(`oci:${directory}:b`)).image.origin!.manifest).toBe(
+      (await pull(`${host}/save:1`)).image.origin!.manifest,
+    );
+  });
+
+  test("under another name is the same, and the names of smolvm's own images are not given away", async () => {
+    const { host } = registries[0]!;
+    const { image: pulled } = await pull(`${host}/save:1`);
+    for (const name of ["mine", "ghcr.io/me/mine:1"]) {
+      expect((await tagImage(cache(), `${host}/save:1`, name, "x86_64")).image.name).toBe(name);
+      expect((await findImage(cache(), name, "x86_64", { pull: "missing" })).digest).toBe(pulled.digest);
+    }
+    await expect(tagImage(cache(), "mine", "debian", "x86_64")).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
+    await expect(tagImage(cache(), "mine", "oci:dir", "x86_64")).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
+    await expect(
+      saveArchive(cache(), "minimal", { arch: "x86_64", file: join(home, "no.tar"), deadline }),
+    ).rejects.toMatchObject({
+      code: "NOT_SUPPORTED",
+      hint: expect.stringContaining("smolvm image export minimal"),
+    });
+    expect(existsSync(join(home, "no.tar"))).toBe(false);
   });
 });
 
