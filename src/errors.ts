@@ -91,8 +91,9 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
     "Look at it: smolvm image inspect NAME --verify. Or build it again: smolvm image build NAME --force",
   IMAGE_BUILD_FAILED: "See what was done: smolvm image build NAME --verbose",
   IMAGE_IN_USE: "See which sandboxes there are: smolvm ls",
-  REGISTRY_AUTH: "Log in as for Docker or Podman: docker login REGISTRY, or podman login REGISTRY",
-  REGISTRY_LIMITED: "Wait, or log in: those who have have a larger limit. docker login REGISTRY",
+  REGISTRY_AUTH: "Log in: smolvm image login -u NAME REGISTRY < PASSWORD-FILE",
+  REGISTRY_LIMITED:
+    "Wait, or log in, which raises the limit: smolvm image login -u NAME REGISTRY < PASSWORD-FILE",
   REGISTRY_FAILED: "Try again: what was downloaded is kept, and the pull goes on from there.",
   VM_NOT_FOUND: "See which sandboxes there are: smolvm ls",
   VM_NAME_TAKEN: "Choose another name, or remove it: smolvm rm NAME",

@@ -152,6 +152,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     boot: ["pull", "build", "bundle", "disk", "kernel", "registry", "store", "oci", "formats"],
     // an image of a registry, a directory or an archive becomes one of the store
     pull: ["registry", "unpack", "store", "oci"],
+    // a pulled image to a registry
+    push: ["save", "registry", "store", "oci"],
     // a pulled image as others read it
     save: ["store", "oci"],
     // where such images are had from: references, credentials, downloads

@@ -23,7 +23,7 @@ const spec: CommandSpec = {
   exit: "plain",
   notes: [
     "IMAGE is python:3.12, ghcr.io/owner/name:tag, localhost:5000/name@sha256:..., oci:DIRECTORY[:TAG] or docker-archive:FILE. Without a registry it is Docker's.",
-    "Logins are those of docker login and podman login. What was downloaded before a pull was cut off is not downloaded again.",
+    "Logins are those of smolvm image login, docker login and podman login. What was downloaded before a pull was cut off is not downloaded again.",
   ],
   examples: [
     "smolvm image pull python:3.12",

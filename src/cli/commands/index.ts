@@ -251,6 +251,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-save.ts")).imageSave,
       },
       {
+        name: "image push",
+        summary: "Send a pulled image to a registry",
+        load: async () => (await import("./image-push.ts")).imagePush,
+      },
+      {
+        name: "image login",
+        summary: "Log in to a registry",
+        load: async () => (await import("./image-login.ts")).imageLogin,
+      },
+      {
+        name: "image logout",
+        summary: "Log out of a registry",
+        load: async () => (await import("./image-logout.ts")).imageLogout,
+      },
+      {
         name: "image inspect",
         summary: "Show everything about an image",
         load: async () => (await import("./image-inspect.ts")).imageInspect,

@@ -29,10 +29,10 @@ export interface AuthFile {
 }
 
 /** A helper answers from a keychain; one that asks somebody would be waited for. */
-const HELPER_MS = 30_000;
+export const HELPER_MS = 30_000;
 const MAX_HELPER_BYTES = 64 * 1024;
 /** What Docker calls its own registry in these files. */
-const DOCKER_KEY = "https://index.docker.io/v1/";
+export const DOCKER_KEY = "https://index.docker.io/v1/";
 
 /** Which files are looked at, in order: REGISTRY_AUTH_FILE alone if it is set. Pure. */
 export function authFiles({
@@ -74,7 +74,7 @@ export async function findCredentials(
   return undefined;
 }
 
-function readAuthFile(path: string): AuthFile | undefined {
+export function readAuthFile(path: string): AuthFile | undefined {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -104,7 +104,7 @@ function readAuthFile(path: string): AuthFile | undefined {
     };
   } catch (error) {
     throw new SmolVMError("CONFIG_INVALID", `'${path}' is not JSON`, {
-      hint: "Mend it, or remove it and log in again: docker login REGISTRY",
+      hint: "Mend it, or remove it and log in again: smolvm image login -u NAME REGISTRY < PASSWORD-FILE",
       cause: error,
     });
   }

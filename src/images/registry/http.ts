@@ -18,10 +18,12 @@ export interface HttpSettings extends ProxySettings {
   readonly sslCertFile?: string | undefined;
 }
 
+export type HttpMethod = "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE";
+
 export interface HttpRequest {
-  readonly method?: "GET" | "HEAD" | "POST";
+  readonly method?: HttpMethod;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
 }
 
 /** An answer's beginning; its body is read, or `discard`ed. */

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -7,13 +7,17 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { findImage } from "../../../../src/images/boot/find.ts";
 import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
+import { pushImage } from "../../../../src/images/push.ts";
+import { login, logout } from "../../../../src/images/registry/login.ts";
 import { saveArchive, saveLayout } from "../../../../src/images/save.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { findUnused, removeUnused } from "../../../../src/images/store/prune.ts";
@@ -180,7 +184,7 @@ describe("Debian's registry", () => {
     process.env.DOCKER_CONFIG = join(home, "nobody");
     await expect(pull(`${host}/x:1`)).rejects.toMatchObject({
       code: "REGISTRY_AUTH",
-      hint: expect.stringContaining(`docker login ${host}`),
+      hint: expect.stringContaining(`smolvm image login -u NAME ${host}`),
     });
     const file = join(home, "auth.json");
     process.env.REGISTRY_AUTH_FILE = file;
@@ -230,6 +234,74 @@ describe("Debian's registry", () => {
     });
     process.env.SSL_CERT_FILE = certificate;
     expect((await pull(`${host}/x:1`)).pulled).toBe(true);
+  });
+});
+
+describe("a login", () => {
+  const credentials = (password: string) => ({ username: "me", password });
+  const options = { deadline: Deadline.of("logging in") };
+
+  test("is tried, kept where Docker keeps it beside what is there, and forgotten", async () => {
+    const { host } = registries[1]!;
+    process.env.DOCKER_CONFIG = join(home, "docker-config");
+    const path = join(home, "docker-config", "config.json");
+    await expect(login(host, credentials("wrong"), options)).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+    expect(existsSync(path)).toBe(false);
+    mkdirSync(join(home, "docker-config"));
+    writeFileSync(path, JSON.stringify({ other: 1, auths: { "ghcr.io": { auth: "eDp5" } } }));
+    expect(await login(`https://${host}/`, credentials("secret"), options)).toEqual({
+      registry: host,
+      keptIn: path,
+    });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const auth = Buffer.from("me:secret").toString("base64");
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({
+      other: 1,
+      auths: { "ghcr.io": { auth: "eDp5" }, [host]: { auth } },
+    });
+    expect((await pull(`${host}/x:1`)).image.name).toBe(`${host}/x:1`);
+    await logout(host, options);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({
+      other: 1,
+      auths: { "ghcr.io": { auth: "eDp5" } },
+    });
+    await expect(pull(`${host}/x:1`)).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+  });
+
+  test("goes to the helper that is named, and not into the file", async () => {
+    const { host } = registries[1]!;
+    const bin = join(home, "bin");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "docker-credential-kept"), `#!/bin/sh\ncat > ${home}/helper-$1\n`, {
+      mode: 0o755,
+    });
+    const path = join(home, "with-helper.json");
+    process.env.REGISTRY_AUTH_FILE = path;
+    writeFileSync(path, JSON.stringify({ credsStore: "kept" }));
+    const { PATH } = process.env;
+    process.env.PATH = `${bin}:${PATH}`;
+    try {
+      expect((await login(host, credentials("secret"), options)).keptIn).toBe("docker-credential-kept");
+      expect(JSON.parse(readFileSync(join(home, "helper-store"), "utf8"))).toEqual({
+        ServerURL: host,
+        Username: "me",
+        Secret: "secret",
+      });
+      await logout(host, options);
+      expect(readFileSync(join(home, "helper-erase"), "utf8")).toBe(host);
+      expect(readFileSync(path, "utf8")).toBe('{"credsStore":"kept"}');
+    } finally {
+      process.env.PATH = PATH;
+    }
+  });
+
+  test("of the command line takes the password from stdin", async () => {
+    const { host } = registries[1]!;
+    const env = { REGISTRY_AUTH_FILE: join(home, "cli-auth.json") };
+    const done = await cli(["image", "login", "-u", "me", host], { env, input: "secret\n" });
+    expect([done.code, done.text]).toEqual([0, `${host}\n`]);
+    expect(done.stderr).not.toContain("secret");
+    expect((await cli(["image", "logout", host], { env })).code).toBe(0);
   });
 });
 
@@ -352,6 +424,93 @@ describe("a pulled image given on", () => {
       hint: expect.stringContaining("smolvm image export minimal"),
     });
     expect(existsSync(join(home, "no.tar"))).toBe(false);
+  });
+});
+
+describe("a pulled image pushed", () => {
+  const sent = (text: string, to?: string) =>
+    pushImage(cache(), text, { to, arch: "x86_64", deadline: Deadline.of("pushing") });
+
+  test("has the same digest there, and what the registry has is not sent again", async () => {
+    const [{ host }, other] = [registries[0]!, await registry("other")];
+    writeLayout(layout, {
+      layers: [[{ path: "./" }, { path: "big", content: randomBytes(20_000_000) }]],
+      config: CONFIG,
+    });
+    push(`${host}/from:1`);
+    const { image: pulled } = await pull(`${host}/from:1`);
+    const digest = pulled.origin!.manifest;
+    const first = await sent(`${host}/from:1`, `${other.host}/a/b:1`);
+    expect(first).toMatchObject({ name: `${other.host}/a/b:1`, manifest: digest });
+    expect(first.sentBytes).toBeGreaterThan(20_000_000);
+    expect(
+      execFileSync("skopeo", [
+        "inspect",
+        "--tls-verify=false",
+        "--format",
+        "{{.Digest}}",
+        `docker://${other.host}/a/b:1`,
+      ])
+        .toString()
+        .trim(),
+    ).toBe(digest);
+    expect((await sent(`${host}/from:1`, `${other.host}/a/b:2`)).sentBytes).toBe(0);
+    // Another repository of the registry that it is from takes its layers over from there.
+    expect((await sent(`${host}/from:1`, `${host}/to/me:1`)).sentBytes).toBe(0);
+    expect(await pull(`${host}/to/me:1`)).toMatchObject({ pulled: false, image: { digest: pulled.digest } });
+    await tagImage(cache(), `${host}/from:1`, `${other.host}/tagged:1`, "x86_64");
+    expect((await sent(`${other.host}/tagged:1`)).manifest).toBe(digest);
+  });
+
+  test("goes on after it was cut off, from what the registry has", async () => {
+    const { host } = registries[0]!;
+    const [address, port] = host.split(":") as [string, string];
+    let [cuts, passed] = [2, 0];
+    // Between us and the registry: it cuts off what sends much.
+    const between = createServer((client) => {
+      const server = connect(Number(port), address);
+      client.on("data", (bytes) => {
+        passed += bytes.length;
+        if (cuts > 0 && passed > 5_000_000) {
+          [cuts, passed] = [cuts - 1, 0];
+          client.destroy();
+        }
+      });
+      for (const socket of [client, server])
+        socket
+          .on("error", () => {})
+          .on("close", () => {
+            client.destroy();
+            server.destroy();
+          });
+      client.pipe(server).pipe(client);
+    });
+    await new Promise<void>((resolve) => between.listen(0, "127.0.0.1", resolve));
+    try {
+      const to = `127.0.0.1:${(between.address() as { port: number }).port}/cut/off:1`;
+      writeLayout(layout, {
+        layers: [[{ path: "./" }, { path: "big", content: randomBytes(20_000_000) }]],
+        config: CONFIG,
+      });
+      const { image: pulled } = await pull(`oci:${layout}:latest`);
+      expect((await sent(`oci:${layout}:latest`, to)).manifest).toBe(pulled.origin!.manifest);
+      expect(cuts).toBe(0);
+      expect((await pull(`${host}/cut/off:1`)).image.digest).toBe(pulled.digest);
+    } finally {
+      await new Promise((resolve) => between.close(resolve));
+    }
+  });
+
+  test("by who may, to where something can be pushed", async () => {
+    const { host } = registries[1]!;
+    process.env.DOCKER_CONFIG = join(home, "nobody");
+    await expect(sent("mine", `${host}/new:1`)).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+    process.env.REGISTRY_AUTH_FILE = join(home, "auth.json");
+    expect((await sent("mine", `${host}/new:1`)).sentBytes).toBeGreaterThan(0);
+    await expect(sent("mine")).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      hint: expect.stringContaining("smolvm image push mine"),
+    });
   });
 });
 

@@ -248,7 +248,7 @@ describe("who asks is told to the registry alone", () => {
     expect((await pull(undefined, { settings: auth() })).pulled).toBe(true);
     await expect(pull(`${registry.host}/a/b:other`)).rejects.toMatchObject({
       code: "REGISTRY_AUTH",
-      hint: expect.stringContaining(`docker login ${registry.host}`),
+      hint: expect.stringContaining(`smolvm image login -u NAME ${registry.host}`),
     });
   });
 
