@@ -251,6 +251,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-save.ts")).imageSave,
       },
       {
+        name: "image load",
+        summary: "Take an image in that docker save or image save has written",
+        load: async () => (await import("./image-load.ts")).imageLoad,
+      },
+      {
         name: "image push",
         summary: "Send a pulled image to a registry",
         load: async () => (await import("./image-push.ts")).imagePush,

@@ -4,7 +4,7 @@ import { SmolVMError } from "../../errors.ts";
 import { readEnvironment } from "../../host/environment.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { Reference } from "../oci/reference.ts";
+import type { ArchiveReference, Reference } from "../oci/reference.ts";
 import { pullImage } from "../pull.ts";
 import { ArchiveSource } from "../registry/archive-source.ts";
 import { LayoutSource } from "../registry/layout-source.ts";
@@ -13,7 +13,8 @@ import type { ImageSource } from "../registry/source.ts";
 import type { Image } from "../store/image.ts";
 import type { ImageDirs } from "../store/layout.ts";
 import { absoluteReference, OWN_IMAGES } from "../store/reference.ts";
-import { readImage, type StoredImage } from "../store/store.ts";
+import { readImage, removeName, type StoredImage } from "../store/store.ts";
+import { tagImage } from "../store/tag.ts";
 import { takeInstalled } from "./installed.ts";
 
 export interface PullNamedOptions {
@@ -48,6 +49,37 @@ export async function pullNamed(
   } finally {
     await source.close();
   }
+}
+
+/**
+ * Takes an archive of `docker save` in, under the names that the image had there.
+ * @param name what it is to be called instead
+ * @returns the image by its first name, and all its names
+ * @throws SmolVMError CONFIG_INVALID (a name that is none, or an archive that has none), and as pullImage
+ */
+export async function loadArchive(
+  dirs: ImageDirs,
+  file: string,
+  { name, ...options }: PullNamedOptions & { readonly name?: string | undefined },
+): Promise<{ image: Image; names: string[] }> {
+  const reference = absoluteReference(`docker-archive:${file}`) as ArchiveReference;
+  const source = new ArchiveSource(reference);
+  const { stored } = await pullImage(dirs, source, {
+    ...options,
+    name: reference.name,
+    reference: reference.name,
+    basis: () => findBasis(dirs, options),
+  });
+  const wanted = name === undefined ? source.tags : [name];
+  if (wanted.length === 0) {
+    throw new SmolVMError("CONFIG_INVALID", `the image in '${file}' has no name`, {
+      hint: `Give it one: smolvm image load --name NAME '${file}'`,
+    });
+  }
+  const names: string[] = [];
+  for (const tag of wanted) names.push((await tagImage(dirs, reference.name, tag, options.arch)).image.name);
+  await removeName(dirs, reference.name, options.arch);
+  return { image: { ...stored.image, name: names[0]! }, names };
 }
 
 /** Where an image is from, with nothing left out. */

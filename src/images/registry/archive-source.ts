@@ -4,11 +4,19 @@ import { posix } from "node:path";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { TarReader } from "../../util/tar/reader.ts";
-import { type Descriptor, invalid, MAX_DOCUMENT_BYTES, MEDIA_TYPES } from "../oci/manifest.ts";
+import {
+  type Descriptor,
+  invalid,
+  MAX_DOCUMENT_BYTES,
+  MEDIA_TYPES,
+  parseManifestDocument,
+} from "../oci/manifest.ts";
 import type { ArchiveReference } from "../oci/reference.ts";
 import type { ImageSource, SourceDocument } from "./source.ts";
 
 const MANIFEST_FILE = "manifest.json";
+const INDEX_FILE = "index.json";
+const MAX_TAGS = 100;
 const MAX_MEMBERS = 10_000;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -20,11 +28,13 @@ interface Member {
 
 /**
  * What `docker save` and `podman save` write: a tar with a list of images, their configs and layers. It has no manifest of the registries'
- * kind: one is made, the same for the same content.
+ * kind, unless there is an OCI layout in it, too: one is made, the same for the same content.
  */
 export class ArchiveSource implements ImageSource {
   readonly name: string;
   readonly #file: string;
+  /** what the image was called where it was saved; known once `top` was asked */
+  tags: readonly string[] = [];
   #members: Promise<ReadonlyMap<string, Member>> | undefined;
   /** of the blobs of the manifest that was made */
   readonly #blobs: Map<string, Member> = new Map();
@@ -46,12 +56,15 @@ export class ArchiveSource implements ImageSource {
       return found;
     };
     const list = members.get(MANIFEST_FILE);
+    const index = members.get(INDEX_FILE);
+    if (list !== undefined) this.tags = this.#listed(await this.#small(list)).tags;
+    if (index !== undefined) return this.#indexed(await this.#small(index));
     if (list === undefined)
       throw new SmolVMError(
         "IMAGE_INVALID",
         `'${this.#file}' is no archive of docker save: it has no ${MANIFEST_FILE}`,
         {
-          hint: "An archive in the OCI layout is unpacked first: mkdir DIR && tar -C DIR -xf FILE, then oci:DIR",
+          hint: "Write one: docker save IMAGE > FILE, podman save IMAGE > FILE, or smolvm image save IMAGE FILE",
         },
       );
     const { config, layers } = this.#listed(await this.#small(list));
@@ -71,21 +84,35 @@ export class ArchiveSource implements ImageSource {
     return { bytes: Buffer.from(JSON.stringify(manifest)), mediaType: MEDIA_TYPES.ociManifest };
   }
 
-  async document(): Promise<SourceDocument> {
-    throw invalid(this.name, "it names a manifest that it does not hold");
+  /** With the OCI layout in it, as Docker writes it since version 25, it has the registries' manifest as well. */
+  async #indexed(bytes: Uint8Array): Promise<SourceDocument> {
+    const index = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, this.name);
+    if (index.kind !== "index") throw invalid(this.name, `its ${INDEX_FILE} is no index`);
+    const [only, ...others] = index.manifests;
+    if (only !== undefined && others.length === 0) return this.document(only);
+    return { bytes, mediaType: MEDIA_TYPES.ociIndex };
+  }
+
+  async document({ digest, mediaType }: Descriptor): Promise<SourceDocument> {
+    return { bytes: await this.#small(await this.#blob(digest)), mediaType };
   }
 
   async blob(
     { digest }: Descriptor,
     from: number,
   ): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
-    const found = this.#blobs.get(digest);
+    return { from, chunks: this.#read(await this.#blob(digest), from) };
+  }
+
+  async #blob(digest: string): Promise<Member> {
+    const inLayout = `blobs/sha256/${digest.slice("sha256:".length)}`;
+    const found = this.#blobs.get(digest) ?? (await this.#members)?.get(inLayout);
     if (found === undefined) throw invalid(this.name, `it does not hold ${digest}`);
-    return { from, chunks: this.#read(found, from) };
+    return found;
   }
 
   /** What `manifest.json` says: of one image. */
-  #listed(bytes: Uint8Array): { config: string; layers: string[] } {
+  #listed(bytes: Uint8Array): { config: string; layers: string[]; tags: string[] } {
     let list: unknown;
     try {
       list = JSON.parse(Buffer.from(bytes).toString("utf8"));
@@ -98,14 +125,15 @@ export class ArchiveSource implements ImageSource {
       throw new SmolVMError("CONFIG_INVALID", `'${this.#file}' holds ${list.length} images`, {
         hint: "Save one alone: docker save IMAGE > FILE",
       });
-    const { Config: config, Layers: layers } = (list[0] ?? {}) as { Config?: unknown; Layers?: unknown };
+    const { Config: config, Layers: layers, RepoTags: tags } = (list[0] ?? {}) as Record<string, unknown>;
     if (
       typeof config !== "string" ||
       !Array.isArray(layers) ||
       !layers.every((layer) => typeof layer === "string")
     )
       throw invalid(this.name, `its ${MANIFEST_FILE} is of a form that is not known`);
-    return { config, layers };
+    const isText = (tag: unknown): tag is string => typeof tag === "string";
+    return { config, layers, tags: Array.isArray(tags) ? tags.filter(isText).slice(0, MAX_TAGS) : [] };
   }
 
   /** Where everything is. Links are other names of what is there (docker save before version 25 has them). */
@@ -152,7 +180,7 @@ export class ArchiveSource implements ImageSource {
   }
 
   async #small(member: Member): Promise<Uint8Array> {
-    if (member.size > MAX_DOCUMENT_BYTES) throw invalid(this.name, `its ${MANIFEST_FILE} is too large`);
+    if (member.size > MAX_DOCUMENT_BYTES) throw invalid(this.name, "a document in it is too large");
     const parts: Uint8Array[] = [];
     for await (const part of this.#read(member, 0)) parts.push(part);
     return Buffer.concat(parts);

@@ -193,6 +193,11 @@ export async function nameImage(
   await writeDurably(path, `${JSON.stringify(reference)}\n`);
 }
 
+/** Takes a name away; the image stays, for its other names. */
+export async function removeName(dirs: ImageDirs, name: string, arch: Arch): Promise<void> {
+  await rm(imageLayout(dirs).ref(name, arch), { force: true });
+}
+
 /** Whether the image that a reference names is to follow the guest package beside smolvm. */
 export function comesFromPackage(ref: string): boolean {
   const text = readText(ref);

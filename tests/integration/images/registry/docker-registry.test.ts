@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { findImage } from "../../../../src/images/boot/find.ts";
-import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
+import { loadArchive, pullNamed } from "../../../../src/images/boot/pull-image.ts";
 import { pushImage } from "../../../../src/images/push.ts";
 import { login, logout } from "../../../../src/images/registry/login.ts";
 import { saveArchive, saveLayout } from "../../../../src/images/save.ts";
@@ -388,6 +388,22 @@ describe("a pulled image given on", () => {
     execFileSync("skopeo", ["copy", "-q", "--insecure-policy", `docker-archive:${file}`, `oci:${copy}:x`]);
     const { image: back } = await pull(`docker-archive:${file}`);
     expect(readErofs(back.rootfsPath)).toEqual(readErofs(pulled.rootfsPath));
+  });
+
+  test("as an archive is loaded under the names that it had, or another", async () => {
+    const load = (file: string, name?: string) =>
+      loadArchive(cache(), file, { arch: "x86_64", name, deadline: Deadline.of("loading") });
+    const file = join(home, "one.tar");
+    const name = `${registries[0]!.host}/save:1`;
+    expect((await load(file)).names).toEqual([name]);
+    expect((await load(file, "loaded")).names).toEqual(["loaded"]);
+    expect((await findImage(cache(), "loaded", "x86_64")).digest).toBe(
+      (await findImage(cache(), name, "x86_64")).digest,
+    );
+    await expect(findImage(cache(), `docker-archive:${file}`, "x86_64")).rejects.toMatchObject({
+      code: "IMAGE_NOT_FOUND",
+    });
+    await expect(load(file, "debian")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 
   test("as a directory keeps the others that are in it, and is read by umoci", async () => {
