@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unpackImage } from "../../../../src/images/unpack/unpack-image.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
@@ -288,6 +289,35 @@ describe("the same layers", () => {
     const plain = await unpack(`as-gzip-${packing}`, layers);
     const other = await unpack(`as-${packing}`, layers, packing);
     expect(comparable(readErofs(other.path), true)).toEqual(comparable(readErofs(plain.path), true));
+  });
+
+  test("in many frames of zstd, and in many members of gzip, are the same files", async () => {
+    const tar = layerTar(NASTY["content of all sizes"]![0]!);
+    const cut = (pack: (bytes: Buffer) => Buffer): Buffer => {
+      const parts: Buffer[] = [];
+      for (let at = 0; at < tar.length; at += 100_000)
+        parts.push(pack(tar.subarray(at, at + 100_000)), Buffer.alloc(0));
+      return Buffer.concat(parts);
+    };
+    const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9]);
+    const diffId = `sha256:${createHash("sha256").update(tar).digest("hex")}`;
+    const seen = [];
+    for (const packed of [
+      tar,
+      cut(gzipSync),
+      cut((bytes) => Buffer.concat([zstdCompressSync(bytes), skippable])),
+    ]) {
+      const [from, to] = [join(directory, "packed"), join(directory, "packed.erofs")];
+      writeFileSync(from, packed);
+      const options = { image: "x", identity: "x", directories: [], deadline: Deadline.of("unpacking") };
+      await unpackImage(to, [{ path: from, diffId }], options);
+      seen.push(readFileSync(to).toString("base64"));
+      writeFileSync(from, packed.subarray(0, packed.length - 2000));
+      await expect(unpackImage(to, [{ path: from, diffId }], options)).rejects.toMatchObject({
+        code: "IMAGE_INVALID",
+      });
+    }
+    expect(new Set(seen).size).toBe(1);
   });
 
   test("are the same bytes, whenever they are unpacked", async () => {
