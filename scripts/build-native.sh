@@ -7,8 +7,11 @@
 # linked statically against glibc, for this machine's architecture, and for the other one if its cross compiler is
 # there (gcc-aarch64-linux-gnu and libc6-dev-arm64-cross): the rest of what that takes is fetched with apt.
 #
-#   scripts/build-native.sh            both architectures
+# The monitor for Windows hosts (x86-64) takes rustup and Debian's gcc-mingw-w64-x86-64: where they are not it is left out, and said.
+#
+#   scripts/build-native.sh            both architectures, and the monitor for Windows
 #   scripts/build-native.sh x86_64     only that one
+#   scripts/build-native.sh windows    only the monitor for Windows; a failure if that cannot be built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +24,7 @@ die() {
 if [ -d "$HOME/.cargo/bin" ]; then PATH="$PATH:$HOME/.cargo/bin"; fi
 host_arch=$(uname -m)
 [ "$host_arch" = arm64 ] && host_arch=aarch64
-if [ "$#" -gt 0 ]; then arches=("$@"); else arches=(x86_64 aarch64); fi
+if [ "$#" -gt 0 ]; then arches=("$@"); else arches=(x86_64 aarch64 windows); fi
 
 if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
   die "cargo and rustc are needed. On Debian 12: apt-get install rustc-web cargo-web libstd-rust-web-dev gcc libc6-dev; elsewhere: https://rustup.rs"
@@ -108,8 +111,49 @@ build_preloads() {
   done
 }
 
+windows_target=x86_64-pc-windows-gnu
+windows_linker=x86_64-w64-mingw32-gcc
+
+# What is missing for it, in words; nothing if it can be built.
+windows_lacks() {
+  if ! has_target "$windows_target" && ! command -v rustup >/dev/null; then
+    echo "rustup, for Rust's target $windows_target"
+  elif ! command -v "$windows_linker" >/dev/null; then
+    echo "the package gcc-mingw-w64-x86-64"
+  fi
+}
+
+build_for_windows() {
+  local program=native/monitor-x86_64.exe
+  if [ -e "$program" ] && [ "$(cat native/.stamp-windows 2>/dev/null)" = "$wanted" ]; then
+    say "$program is up to date"
+    return
+  fi
+  if ! has_target "$windows_target"; then
+    say "installing the Rust target $windows_target"
+    rustup target add "$windows_target" >/dev/null
+  fi
+  say "building for $windows_target"
+  CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=$windows_linker \
+    cargo build --quiet --release --locked --target "$windows_target" -p smolvm-monitor
+  install_program "${CARGO_TARGET_DIR:-target}/$windows_target/release/smolvm-monitor.exe" "$program"
+  printf '%s\n' "$wanted" >native/.stamp-windows
+  say "$program $(stat -c %s "$program") bytes"
+}
+
 for arch in "${arches[@]}"; do
-  case $arch in x86_64 | aarch64) ;; *) die "there is no agent for '$arch' (x86_64 or aarch64)" ;; esac
+  if [ "$arch" = windows ]; then
+    lacks=$(windows_lacks)
+    if [ -z "$lacks" ]; then
+      build_for_windows
+    elif [ "$#" -gt 0 ]; then
+      die "the monitor for Windows needs $lacks"
+    else
+      say "skipping the monitor for Windows, which needs $lacks; $host_arch is complete without it"
+    fi
+    continue
+  fi
+  case $arch in x86_64 | aarch64) ;; *) die "there is no agent for '$arch' (x86_64, aarch64, or windows for its monitor)" ;; esac
   if up_to_date "$arch"; then
     say "native/agent-$arch and native/monitor-$arch are up to date"
     continue

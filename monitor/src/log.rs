@@ -6,10 +6,12 @@
 //! change of files on.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+pub use crate::sys::create;
+use crate::sys::file_id;
 
 pub struct Log {
     path: PathBuf,
@@ -20,10 +22,6 @@ pub struct Log {
     offset: u64,
     size: u64,
     half: u64,
-}
-
-fn create(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 impl Log {
@@ -77,7 +75,7 @@ impl Log {
         self.file = create(&self.path).ok();
         self.offset += self.size;
         self.size = 0;
-        if let Some(inode) = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|found| found.ino()) {
+        if let Some(inode) = self.file.as_ref().and_then(file_id) {
             // Without it a reader cannot tell what it has missed; that is all.
             let _ = fs::write(&self.at, format!("{} {inode}\n", self.offset));
         }

@@ -1,22 +1,46 @@
 //! The host-side helper: starts a VMM, keeps its console and messages in bounded files with nobody watching, and
 //! writes down how it ended. Small and dumb on purpose; decisions are made by who starts it.
 
+#[cfg(any(windows, test))]
+mod command_line;
+#[cfg(unix)]
 mod copy;
+#[cfg(unix)]
 mod enter;
+mod exit_file;
+#[cfg(unix)]
 mod extents;
+mod json;
+#[cfg(unix)]
 mod layers;
 mod log;
+#[cfg(unix)]
 mod memory;
+#[cfg(unix)]
 mod network;
+#[cfg_attr(windows, path = "windows/options.rs")]
 mod options;
+#[cfg(windows)]
+#[path = "windows/process.rs"]
+mod process;
+#[cfg_attr(windows, path = "windows/run.rs")]
 mod run;
+#[cfg(unix)]
 mod sparse;
+#[cfg_attr(windows, path = "windows/sys.rs")]
 mod sys;
+#[cfg(unix)]
 mod tap;
 mod tsc;
 
+#[cfg(unix)]
 use std::os::unix::ffi::OsStrExt;
 
+#[cfg(windows)]
+const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE --lock FILE \
+[--die-with-parent] [--relay-word WORD]... -- PROGRAM ARGS...\n       smolvm-monitor tsc\n       smolvm-monitor version";
+
+#[cfg(unix)]
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] [NETWORK] -- PROGRAM ARGS...\n       \
 smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]...\n       \
@@ -25,6 +49,7 @@ smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
 smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor join TO BASE [LAYER MAP]...\n       \
 smolvm-monitor subtract PERCENT FILE MAP BASE [LAYER MAP]...\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
+#[cfg(unix)]
 fn main() {
     let mut args = std::env::args_os().skip(1);
     let status = match args.next().as_deref().map(OsStrExt::as_bytes) {
@@ -66,26 +91,49 @@ fn main() {
             Some((part, to)) => memory::save(&part, to.as_ref()),
             None => usage(),
         },
-        Some(b"tsc") => match tsc::khz() {
-            Some(khz) => {
-                println!("{khz}");
-                0
-            }
-            None => {
-                eprintln!("this machine has no time stamp counter");
-                1
-            }
-        },
-        Some(b"version" | b"--version") => {
-            println!("{}", env!("CARGO_PKG_VERSION"));
-            0
-        }
+        Some(b"tsc") => tell_tsc(),
+        Some(b"version" | b"--version") => tell_version(),
         _ => usage(),
     };
     std::process::exit(status);
 }
 
+/// What of it there is on Windows: the disks and memories of snapshots are Linux's.
+#[cfg(windows)]
+fn main() {
+    let mut args = std::env::args_os().skip(1);
+    let status = match args.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("run") => match options::parse(args) {
+            Some(options) => run::run(&options),
+            None => usage(),
+        },
+        Some("tsc") => tell_tsc(),
+        Some("version" | "--version") => tell_version(),
+        _ => usage(),
+    };
+    std::process::exit(status);
+}
+
+fn tell_tsc() -> i32 {
+    match tsc::khz() {
+        Some(khz) => {
+            println!("{khz}");
+            0
+        }
+        None => {
+            eprintln!("this machine has no time stamp counter");
+            1
+        }
+    }
+}
+
+fn tell_version() -> i32 {
+    println!("{}", env!("CARGO_PKG_VERSION"));
+    0
+}
+
 /// Says how it went.
+#[cfg(unix)]
 fn told(done: std::io::Result<String>) -> i32 {
     match done {
         Ok(text) => {

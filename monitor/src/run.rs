@@ -1,18 +1,18 @@
 //! `run`: start the program, say its pid, follow it to its end.
 
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::enter::TELL_FD;
+use crate::exit_file::ExitFile;
+use crate::json::quote;
 use crate::log::Log;
 use crate::network::{Network, Streams};
 use crate::options::Options;
-use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking, wall_ms};
+use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking};
 
 /// Bytes that the two files of the program's messages may hold together.
 const STDERR_MAX_BYTES: u64 = 64 * 1024;
@@ -47,23 +47,6 @@ pub fn run(options: &Options) -> i32 {
             1
         }
     }
-}
-
-/// A JSON string.
-fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 struct Running {
@@ -398,7 +381,7 @@ impl Running {
                     copy(&mut self.console, &mut self.console_log, REST_READS);
                     copy(&mut self.messages, &mut self.messages_log, REST_READS);
                     self.reap_rest();
-                    return self.exit.write(self.pid, status);
+                    return self.exit.write(i64::from(self.pid), status.code.map(i64::from), status.signal);
                 }
             }
             patience = self.tend_network();
@@ -470,55 +453,5 @@ fn copy(from: &mut Option<OwnedFd>, to: &mut Log, reads: usize) {
             Err(libc::EAGAIN) => return,
             Err(_) => *from = None,
         }
-    }
-}
-
-/// The file that says how the program ended. Its space is taken at the start, so that a disk that is full by then
-/// cannot lose the answer.
-struct ExitFile {
-    path: PathBuf,
-    temporary: PathBuf,
-    file: File,
-}
-
-/// Longer than any content.
-const RESERVED: usize = 256;
-
-impl ExitFile {
-    fn reserve(path: &Path) -> std::io::Result<ExitFile> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
-        // An earlier run's answer must not be taken for this one's.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&temporary)?;
-        file.write_all(&[b' '; RESERVED])?;
-        Ok(ExitFile { path: path.to_path_buf(), temporary, file })
-    }
-
-    /// Nothing ran: nothing is written down.
-    fn release(&self) {
-        let _ = fs::remove_file(&self.temporary);
-    }
-
-    fn write(&mut self, pid: i32, end: End) {
-        let number = |value: Option<i32>| value.map_or("null".into(), |value| value.to_string());
-        let (code, signal) = (number(end.code), number(end.signal));
-        let text = format!("{{\"pid\":{pid},\"code\":{code},\"signal\":{signal},\"at_ms\":{}}}\n", wall_ms());
-        // There is nobody to tell about an error here: without the file, readers know that the monitor failed.
-        let _ = self.file.seek(SeekFrom::Start(0));
-        let _ = self.file.write_all(text.as_bytes());
-        let _ = self.file.set_len(text.len() as u64);
-        let _ = self.file.sync_data();
-        let _ = fs::rename(&self.temporary, &self.path);
     }
 }

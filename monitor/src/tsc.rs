@@ -5,7 +5,7 @@
 #[cfg(target_arch = "x86_64")]
 const SPAN_NS: u64 = 20_000_000;
 
-/// The counter's frequency in kHz, measured against CLOCK_MONOTONIC_RAW.
+/// The counter's frequency in kHz, measured against the clock that nothing adjusts (CLOCK_MONOTONIC_RAW, QueryPerformanceCounter).
 #[cfg(target_arch = "x86_64")]
 pub fn khz() -> Option<u64> {
     let (clock, counter) = sample();

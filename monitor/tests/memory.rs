@@ -1,5 +1,7 @@
 //! The memory of a real program: a part of it is anonymous, a part maps a file privately.
 
+#![cfg(unix)]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;

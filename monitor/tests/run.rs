@@ -1,5 +1,7 @@
 //! The monitor with real programs in the VMM's place.
 
+#![cfg(unix)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
