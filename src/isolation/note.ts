@@ -10,6 +10,22 @@ export interface Around {
   readonly limits: readonly LimitName[];
 }
 
+/** The host, as far as words go. */
+export interface NotedHost {
+  readonly platform: NodeJS.Platform;
+  /** VMMs are started by the native monitor (host/package.ts) */
+  readonly hasNativeMonitor: boolean;
+}
+
+/** Whose process a VMM is, and what it may not do by itself, without anything around it. Pure. */
+function processNote(ownUid: boolean, { platform, hasNativeMonitor }: NotedHost): string {
+  if (platform === "linux")
+    return ownUid ? "with a uid of its own and a seccomp filter" : "of this user with a seccomp filter";
+  if (platform === "win32" && hasNativeMonitor)
+    return "of this user without privileges, in a job in which it starts no other process";
+  return "of this user";
+}
+
 const PROGRAMS: Readonly<Record<BackendName, string>> = { qemu: "QEMU", firecracker: "Firecracker" };
 
 /** What that means for a machine, in words. Pure. */
@@ -17,10 +33,10 @@ export function tierNote(
   { tier, ownUid, limits }: Around,
   backend: BackendName,
   accelerator: Accelerator,
+  host: NotedHost,
 ): string {
-  const whose = ownUid ? "with a uid of its own and" : "of this user with";
   return [
-    `${PROGRAMS[backend]}, a process ${whose} a seccomp filter`,
+    `${PROGRAMS[backend]}, a process ${processNote(ownUid, host)}`,
     ...(tier === "none" ? [] : [", in namespaces in which it sees its own files alone"]),
     ...(limits.length > 0 ? [`, with limits on ${limitWords(limits)}`] : []),
     ...(accelerator === "tcg" ? ["; emulation (TCG) is outside QEMU's security guarantee"] : []),

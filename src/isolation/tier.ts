@@ -131,7 +131,7 @@ function scopesFor(
 }
 
 function usable(found: BubblewrapFound, wants: IsolationWants): BubblewrapFound {
-  if (wants.relayed) return { refusal: RELAYED };
+  if (wants.relayed && "bubblewrap" in found) return { refusal: RELAYED };
   if ("bubblewrap" in found && wants.readsProc && !found.proc) return { refusal: NO_PROC };
   return found;
 }

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { isSmolVMError } from "../errors.ts";
+import { listenLocally } from "../host/relay/local-socket.ts";
 import { readLine } from "../util/read-line.ts";
 import {
   encodeLine,
@@ -24,15 +25,13 @@ const REQUEST_MS = 5_000;
  * Listens on the control socket (its directory is private to the user, so whoever connects is him).
  * @throws the error of listening
  */
-export function listenForRequests(path: string, handler: ControlHandler): Promise<Server> {
+export async function listenForRequests(path: string, handler: ControlHandler): Promise<Server> {
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
     void serve(socket, handler).catch(() => socket.destroy());
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => resolve(server));
-  });
+  await listenLocally(server, path);
+  return server;
 }
 
 async function serve(socket: Socket, handler: ControlHandler): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Server, Socket } from "node:net";
 import { relay } from "../agent/relay/relay.ts";
 import { supervisorFiles } from "../host/files/filenames.ts";
+import { closeLocally } from "../host/relay/local-socket.ts";
 import { rmSync } from "../util/files-go.ts";
 import type { Home } from "../vm/home.ts";
 import { recoverAll } from "../vm/recovery/recover.ts";
@@ -112,7 +113,7 @@ export class Supervisor implements ControlHandler {
     await this.#forwards.closeAll();
     this.#doors.closeAll();
     await this.#pools.letGo();
-    this.#server?.close(); // removes the socket, so before another may make its own
+    if (this.#server) closeLocally(this.#server, supervisorFiles(this.#home.paths).socket); // before another may make its own
     this.#home.store.supervisor.release();
     this.#restIfIdle();
   }

@@ -129,7 +129,7 @@ function gone(cause: unknown): SmolVMError {
 function dial(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
   if (endpoint.kind === "relay") return endpoint.dial(signal);
   return new Promise((resolve, reject) => {
-    const socket = connectSocket({ path: endpoint.path });
+    const socket = connectSocket({ path: endpoint.address ?? endpoint.path });
     const onAbort = (): void => {
       socket.destroy();
       reject(new Error("given up"));

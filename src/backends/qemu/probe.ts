@@ -108,22 +108,73 @@ export async function converse(
   questions: readonly Command[],
 ): Promise<{ readonly output: string | undefined; readonly why: string; readonly said: string }> {
   const commands = [{ execute: "qmp_capabilities" }, ...questions, { execute: "quit" }];
-  const result = await runProgram(
-    [path, ...machine, "-S", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"],
-    {
-      deadline: Deadline.within(PROBE_TIMEOUT_MS, `asking ${path} for its version`),
-      stdin: commands.map((command) => `${JSON.stringify(command)}\n`).join(""),
-      maxOutputBytes: 4 * 1024 * 1024,
-      check: false,
-    },
-  );
+  const dialogue = new Dialogue(commands.map((command) => JSON.stringify(command)));
+  const argv = [
+    path,
+    ...machine,
+    "-S",
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-qmp",
+    "stdio",
+  ];
+  const result = await runProgram(argv, {
+    deadline: Deadline.within(PROBE_TIMEOUT_MS, `asking ${path} for its version`),
+    stdin: process.platform === "win32" ? dialogue.say() : dialogue.whole(),
+    onStdout: (chunk) => dialogue.hear(chunk),
+    check: false,
+  });
   const lines = result.stderr
     .split(/\r?\n/)
     .map((line) => line.replace(`${path}: `, "").trim())
     .filter((line) => line !== "");
   const why = lines.at(-1) ?? `exit ${result.signal ?? result.code}`;
   const said = lines.slice(-SAID_LINES).join(" ") || why;
-  return { output: result.code === 0 ? result.stdout : undefined, why, said };
+  return { output: result.code === 0 ? dialogue.heard : undefined, why, said };
+}
+
+/** Most characters of what it answers; longer ones are no QEMU's. */
+const MAX_HEARD = 4 * 1024 * 1024;
+
+/**
+ * Lines that are said at once, or one after the other, each when the one before was answered, the first after a greeting: a QEMU for Windows loses what
+ * comes on its stdin while it is busy with a command (chardev/char-win-stdio.c), and what is unread when it is closed.
+ */
+class Dialogue {
+  readonly #lines: readonly string[];
+  #answers = 0;
+  #onAnswer: () => void = () => {};
+  heard = "";
+
+  constructor(lines: readonly string[]) {
+    this.#lines = lines;
+  }
+
+  hear(chunk: Uint8Array): void {
+    this.heard += Buffer.from(chunk).toString("utf8");
+    if (this.heard.length > MAX_HEARD) throw new SmolVMError("BACKEND_UNAVAILABLE", "it says too much");
+    // Whole lines alone, and no events.
+    this.#answers = (this.heard.match(/^\{"(?:QMP|return|error|id)".*\r?\n/gm) ?? []).length;
+    this.#onAnswer();
+  }
+
+  /** All at once. */
+  whole(): string {
+    return this.#lines.map((line) => `${line}\n`).join("");
+  }
+
+  async *say(): AsyncGenerator<Uint8Array> {
+    for (const [index, line] of this.#lines.entries()) {
+      while (this.#answers <= index)
+        await new Promise<void>((resolve) => {
+          this.#onAnswer = resolve;
+        });
+      yield Buffer.from(`${line}\n`);
+    }
+    await new Promise(() => {}); // what ends is the program
+  }
 }
 
 /** Reads the probe's QMP answers; undefined if they are not all there. Pure. */

@@ -5,6 +5,7 @@ import type { Arguments } from "../arguments.ts";
 import type { Command, CommandEntry, CommandSpec, Outcome } from "../command.ts";
 import { bashScript } from "../completion/bash.ts";
 import { fishScript } from "../completion/fish.ts";
+import { powershellScript } from "../completion/powershell.ts";
 import { type CompletedWords, completedWords } from "../completion/words.ts";
 import { zshScript } from "../completion/zsh.ts";
 
@@ -12,6 +13,7 @@ const SCRIPTS: Readonly<Record<string, (words: CompletedWords) => string>> = {
   bash: bashScript,
   zsh: zshScript,
   fish: fishScript,
+  powershell: powershellScript,
 };
 
 /** All commands by name; they have this one among them. */
@@ -19,17 +21,18 @@ type Commands = ReadonlyMap<string, CommandEntry>;
 
 const spec: CommandSpec = {
   name: "completion",
-  usage: "[OPTIONS] bash | zsh | fish",
+  usage: "[OPTIONS] bash | zsh | fish | powershell",
   operands: { min: 1, max: 1, what: "the shell's name", complete: Object.keys(SCRIPTS) },
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
-    "Completes commands, options, their values, and the names of sandboxes and images. The examples are for the shell that runs; in its start-up file (~/.bashrc, ~/.zshrc behind compinit, ~/.config/fish/config.fish) the same line does it for good.",
+    "Completes commands, options, their values, and the names of sandboxes and images. The examples are for the shell that runs; in its start-up file (~/.bashrc, ~/.zshrc behind compinit, ~/.config/fish/config.fish, $PROFILE) the same line does it for good.",
   ],
   examples: [
     'eval "$(smolvm completion bash)"',
     "source <(smolvm completion zsh)",
     "smolvm completion fish | source",
+    "smolvm completion powershell | Out-String | Invoke-Expression",
   ],
 };
 

@@ -36,7 +36,7 @@ ${valueCases(words).join("\n")}
 }
 
 /** A kind as one word of a script. Pure. */
-function kindWord(kind: WordKind): string {
+export function kindWord(kind: WordKind): string {
   return kind.kind === "choices" ? `choices ${kind.choices.join(" ")}` : kind.kind;
 }
 

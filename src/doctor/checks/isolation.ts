@@ -2,6 +2,7 @@ import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { processHost } from "../../backends/host.ts";
 import type { UserNetworkWay } from "../../config/spec.ts";
 import { userNamespaceRefusal } from "../../host/linux/user-namespaces.ts";
+import { nativeProgram } from "../../host/package.ts";
 import { setupState } from "../../host/setup/setup-state.ts";
 import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
@@ -15,8 +16,9 @@ export const isolation: Check = ({ accelerator, backend, isolation: plan, platfo
   const name = "Isolation";
   if (backend === "qemu" && accelerator === undefined) return undefined; // nothing would run
   const { tier, whyNotNext } = plan;
+  const host = { platform, hasNativeMonitor: nativeProgram("monitor") !== undefined };
   const guarantee = accelerator === "tcg" ? "" : "; hardware virtualization";
-  const note = `${tier}: ${tierNote({ ...plan, limits: plannedLimits(plan) }, backend, accelerator ?? "kvm")}${guarantee}`;
+  const note = `${tier}: ${tierNote({ ...plan, limits: plannedLimits(plan) }, backend, accelerator ?? "kvm", host)}${guarantee}`;
   const detail = whyNotNext === undefined ? note : `${note}; not more, because ${whyNotNext.reason}`;
   if (tier !== "none" || platform !== "linux") return pass(name, detail);
   if (whyNotNext?.fix !== undefined) return warn(name, detail, whyNotNext.fix);

@@ -78,7 +78,8 @@ export function supervisorFiles({ dataDir, runtimeDir }: Paths): SupervisorFiles
 }
 
 function socketPath(path: string): string {
-  if (Buffer.byteLength(path) > SOCKET_PATH_MAX) {
+  // On Windows such a path is a file that says where the socket is (relay/local-socket.ts).
+  if (process.platform !== "win32" && Buffer.byteLength(path) > SOCKET_PATH_MAX) {
     throw new SmolVMError(
       "CONFIG_INVALID",
       `the socket path '${path}' is longer than ${SOCKET_PATH_MAX} bytes`,

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { isLockHeld, ownLock } from "./process-lock.ts";
+import { psStartTime } from "./ps-start-time.ts";
 
 /** What names a process for good: a pid alone is reused. */
 export interface ProcessIdentity {
   readonly pid: number;
   /**
    * Linux: start time in clock ticks since boot (proc(5), field 22). Windows: the file that it holds for as long as it runs
-   * (process-lock.ts), of processes of ours. Else "" (unknown)
+   * (process-lock.ts), of processes of ours. macOS: as ps says it. "": unknown
    */
   readonly startTime: string;
   /** the host kernel's boot id; elsewhere "" */
@@ -61,6 +62,7 @@ function procStat(pid: number): { state: string; startTime: string } | undefined
 export function identify(pid: number, lock?: string): ProcessIdentity {
   if (process.platform === "win32")
     return { pid, startTime: lock ?? (pid === process.pid ? ownLock() : ""), bootId: "" };
+  if (process.platform !== "linux") return { pid, startTime: psStartTime(pid), bootId: "" };
   return { pid, startTime: procStat(pid)?.startTime ?? "", bootId: hostBootId() };
 }
 
@@ -72,8 +74,16 @@ export function isAlive(identity: ProcessIdentity): boolean {
     return stat !== undefined && stat.startTime === identity.startTime && !"ZX".includes(stat.state);
   }
   if (process.platform === "win32" && identity.startTime !== "") return isLockHeld(identity.startTime);
+  if (!answers(identity.pid)) return false;
+  if (process.platform === "linux" || identity.startTime === "") return true;
+  const now = psStartTime(identity.pid);
+  return now === "" || now === identity.startTime;
+}
+
+/** Whether there is a process of that number. */
+function answers(pid: number): boolean {
   try {
-    process.kill(identity.pid, 0);
+    process.kill(pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";

@@ -14,6 +14,7 @@ type Message = Record<string, unknown>;
 export class ControlLeg implements Leg {
   readonly #stdin: Writable;
   readonly #asked = new Map<string, (answer: Message) => void>();
+  readonly #waiting: string[] = [];
   readonly #greeted: Promise<Message>;
   #greeting: Message = {};
   #client: Socket | undefined;
@@ -33,8 +34,10 @@ export class ControlLeg implements Leg {
         this.#greeting = message;
         greeted(message);
       } else if (typeof message.id === "string") {
-        this.#asked.get(message.id)?.(message);
+        const answered = this.#asked.get(message.id);
         this.#asked.delete(message.id);
+        this.#next();
+        answered?.(message);
       } else this.#say(message);
     });
   }
@@ -71,7 +74,14 @@ export class ControlLeg implements Leg {
   #ask(message: Message, answered: (answer: Message) => void): void {
     const id = `relay-${this.#nextId++}`;
     this.#asked.set(id, answered);
-    this.#stdin.write(`${JSON.stringify({ ...message, id })}\n`);
+    this.#waiting.push(`${JSON.stringify({ ...message, id })}\n`);
+    // One at a time: a QEMU for Windows loses what comes on its stdin while it is busy with a command (chardev/char-win-stdio.c).
+    if (this.#asked.size === 1) this.#next();
+  }
+
+  #next(): void {
+    const command = this.#waiting.shift();
+    if (command !== undefined) this.#stdin.write(command);
   }
 
   #say(message: Message): void {

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { randomBytes } from "../../util/random-bytes.ts";
 import { readLine } from "../../util/read-line.ts";
+import { newPipeName } from "./local-socket.ts";
 import { isProof, MAX_LINE_BYTES, newNonce, parseOpening, proof } from "./proof.ts";
 
 /** Connections that have not proved anything yet: more than these, and the oldest goes. */
@@ -39,7 +39,7 @@ export class RelayServer {
   /** Listens where nobody else does, and returns where that is: on Windows a named pipe, else a free port of 127.0.0.1. */
   async listen(): Promise<RelayAddress> {
     if (process.platform !== "win32") return { port: await listenOnLoopback(this.#server) };
-    const pipe = `\\\\.\\pipe\\smolvm-${randomBytes(16).toString("hex")}`;
+    const pipe = newPipeName();
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
       this.#server.listen(pipe, resolve);

@@ -7,5 +7,6 @@ import { spawnSync } from "node:child_process";
  * brings all settings back. Without stty(1) it stays on.
  */
 export function switchOffOutputProcessing(): void {
+  if (process.platform === "win32") return; // a console has no such setting; a stty there is another system's
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }

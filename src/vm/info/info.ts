@@ -15,6 +15,7 @@ import type {
   VmmLimits,
 } from "../../config/spec.ts";
 import { DISK_FULL_BYTES } from "../../host/files/disk-space.ts";
+import { nativeProgram } from "../../host/package.ts";
 import { LIMITS } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { inWords } from "../../isolation/tier.ts";
@@ -239,7 +240,10 @@ function isolationOf({ spec, isolation }: VmRecord): IsolationInfo {
     tier,
     uid,
     limits,
-    note: tierNote(around, machine.backend, machine.accelerator),
+    note: tierNote(around, machine.backend, machine.accelerator, {
+      platform: process.platform,
+      hasNativeMonitor: nativeProgram("monitor") !== undefined,
+    }),
     whyNotNext: whyNotNext === undefined ? undefined : inWords({ reason: whyNotNext, fix }),
     whyNotLimited,
   };

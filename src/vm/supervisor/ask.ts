@@ -1,5 +1,6 @@
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
+import { localAddress } from "../../host/relay/local-socket.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { readLine } from "../../util/read-line.ts";
 import {
@@ -19,7 +20,12 @@ export async function ask(
   request: Exclude<SupervisorRequest, { op: "relay" }>,
   deadline: Deadline,
 ): Promise<SupervisorHello> {
-  const socket = connect({ path: socketPath });
+  let socket: Socket;
+  try {
+    socket = connect({ path: localAddress(socketPath) });
+  } catch {
+    throw nobody(socketPath);
+  }
   socket.on("error", () => {}); // the read tells
   try {
     socket.write(encodeLine(request));

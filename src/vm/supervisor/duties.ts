@@ -1,5 +1,6 @@
 import type { Endpoint } from "../../agent/session/endpoint.ts";
 import { supervisorFiles } from "../../host/files/filenames.ts";
+import { localAddress } from "../../host/relay/local-socket.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { ask } from "./ask.ts";
@@ -47,7 +48,8 @@ export async function relayEndpoint(home: Home, id: string, deadline: Deadline):
 /** As {@link relayEndpoint}, through a supervisor that is known to have the sandbox's channel. */
 export function relayVia(home: Home, id: string): Endpoint {
   const request: SupervisorRequest = { op: "relay", vm: id };
-  return { kind: "unix", path: socketOf(home), greeting: encodeLine(request) };
+  const path = socketOf(home);
+  return { kind: "unix", path, address: localAddress(path), greeting: encodeLine(request) };
 }
 
 function socketOf(home: Home): string {

@@ -160,7 +160,7 @@ describe("the least that is accepted", () => {
 
 test("a tier is told in words", () => {
   const note = (tier: "none" | "user" | "jail", ownUid: boolean, limits: readonly LimitName[]): string =>
-    tierNote({ tier, ownUid, limits }, "qemu", "kvm");
+    tierNote({ tier, ownUid, limits }, "qemu", "kvm", { platform: "linux", hasNativeMonitor: true });
   expect(note("none", false, [])).toBe("QEMU, a process of this user with a seccomp filter");
   expect(note("user", false, [])).toBe(
     "QEMU, a process of this user with a seccomp filter, in namespaces in which it sees its own files alone",
@@ -168,4 +168,11 @@ test("a tier is told in words", () => {
   expect(note("jail", true, LIMITS)).toBe(
     "QEMU, a process with a uid of its own and a seccomp filter, in namespaces in which it sees its own files alone, with limits on memory, CPU time and processes",
   );
+  const elsewhere = (platform: NodeJS.Platform, hasNativeMonitor: boolean): string =>
+    tierNote({ tier: "none", ownUid: false, limits: [] }, "qemu", "hvf", { platform, hasNativeMonitor });
+  expect(elsewhere("win32", true)).toBe(
+    "QEMU, a process of this user without privileges, in a job in which it starts no other process",
+  );
+  for (const note of [elsewhere("win32", false), elsewhere("darwin", false)])
+    expect(note).toBe("QEMU, a process of this user");
 });

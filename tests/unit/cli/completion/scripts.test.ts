@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { bashScript } from "../../../../src/cli/completion/bash.ts";
 import { fishScript } from "../../../../src/cli/completion/fish.ts";
+import { powershellScript } from "../../../../src/cli/completion/powershell.ts";
 import { completedWords, nextWords, quoted } from "../../../../src/cli/completion/words.ts";
 import { zshScript } from "../../../../src/cli/completion/zsh.ts";
 
@@ -62,5 +63,22 @@ describe("the scripts", () => {
       "-n '__smolvm_at \\'start\\'' -l mode -s m -x -a 'one two' -d 'how: one or two'\n",
     );
     expect(fish).toContain("-n '__smolvm_at \\'start\\'' -l kernel -r -F -d 'a file'\n");
+  });
+
+  test("of PowerShell knows options, values and operands, in strings that end where they should", () => {
+    const script = powershellScript(words);
+    expect(script).toContain(
+      "'start' = @{ operand = 'sandboxes'; most = 999; options = @('--mode|choices one two|how: one or two', '-m|choices one two|how: one or two', '--kernel|files|a file') }",
+    );
+    expect(script).toContain("'' = @('start|Start: it''s quick', ");
+    expect(script).toContain("'--quiet||names only'");
+    // Outside of strings and comments all brackets are closed again.
+    const bare = script.replaceAll(/'(?:[^']|'')*'/g, "''").replaceAll(/^\s*#.*$/gm, "");
+    const open: string[] = [];
+    for (const [bracket] of bare.matchAll(/[(){}[\]]/g)) {
+      if ("([{".includes(bracket)) open.push(bracket);
+      else expect({ "(": ")", "[": "]", "{": "}" }[open.pop() ?? ""]).toBe(bracket);
+    }
+    expect(open).toEqual([]);
   });
 });
