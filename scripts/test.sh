@@ -176,6 +176,14 @@ lab_tests() {
   return "$code"
 }
 
+# windows_tests BUDGET_S: as on a Windows host, under wine (tests/windows/)
+windows_tests() {
+  local budget=$1 code=0 report="$log_dir/windows.json"
+  limited "$budget" node tests/windows/main.ts --timeout "$((budget - 20))" --report "$report" || code=$?
+  node scripts/test-report.ts windows "$report" >"$log_dir/count" || code=$?
+  return "$code"
+}
+
 cargo_tests() {
   local code=0
   limited "$1" cargo test --locked --quiet 2>&1 | tee "$log_dir/cargo.log" || code=$?
@@ -185,7 +193,7 @@ cargo_tests() {
 }
 
 shell_scripts() {
-  limited "$1" shellcheck -x scripts/*.sh scripts/dev/*.sh scripts/setup/*.sh scripts/setup/network tests/helpers/*.sh tests/lab/*.sh .ci/run bin/smolvm
+  limited "$1" shellcheck -x scripts/*.sh scripts/dev/*.sh scripts/setup/*.sh scripts/setup/network tests/helpers/*.sh tests/lab/*.sh tests/windows/*.sh .ci/run bin/smolvm
 }
 
 # smolvm in a checkout boots its image; how long that takes is how slow this machine is
@@ -240,12 +248,22 @@ need skopeo skopeo
 need umoci umoci
 need curl curl
 need openssl openssl
+# The monitor for Windows hosts, and what its tests run on.
+if [ "$(host_arch)" = x86_64 ]; then
+  if have rustup; then need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64; fi
+  need /usr/lib/wine/wine64 wine64
+  need /usr/share/seabios/bios-microvm.bin seabios
+fi
 need_kernel_tools
 if [ "$(host_arch)" = x86_64 ]; then need_qemu_tools; fi
 install_system_packages
 install_npm_packages
 start_builds
 build_native_programs
+if [ "$(host_arch)" = x86_64 ]; then
+  say "Windows under wine"
+  tests/windows/setup.sh </dev/null | sed 's/^/    /' || die "what Windows' tests run on could not be made" "tests/windows/setup.sh"
+fi
 build_package
 build_image debian
 for arch in x86_64 aarch64; do
@@ -294,6 +312,12 @@ stage "Package: refused by Node.js 20" 120 limited scripts/test-package.sh 20
 for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
+if [ "$(host_arch)" = x86_64 ] && [ -e native/monitor-x86_64.exe ]; then
+  stage "Windows under wine" "$([ -n "$long" ] && echo 3600 || echo 240)" windows_tests
+else
+  note "not run: Windows under wine, which needs x86_64 and a monitor for it, so rustup"
+  count 0 0 1
+fi
 # Alone, after all others: it is a machine that emulates a machine.
 if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
   left_out="not run: the lab, which needs x86_64 and root: nothing was tested on Firecracker and KVM"

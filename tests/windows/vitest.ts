@@ -1,0 +1,198 @@
+/**
+ * What our tests use of vitest, for a Node that vitest itself does not run on (it is installed for Linux, and the one for Windows would
+ * have to be fetched): its own `expect`, and a runner of tests one after the other. suite.ts puts it in vitest's place.
+ */
+import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
+
+// Its real one, by its file: the name leads here.
+const real = new URL("../../node_modules/vitest/dist/index.js", import.meta.url);
+const whole = (await import(real.href)) as Pick<typeof import("vitest"), "expect" | "vi">;
+export const expect: typeof whole.expect = whole.expect;
+export const vi: typeof whole.vi = whole.vi;
+
+type Act = (...values: never[]) => unknown;
+interface Test {
+  readonly name: string;
+  readonly act: (() => unknown) | undefined;
+  readonly timeoutMs: number;
+}
+interface Suite {
+  readonly name: string;
+  readonly parent: Suite | undefined;
+  readonly parts: (Suite | Test)[];
+  readonly before: (() => unknown)[];
+  readonly after: (() => unknown)[];
+  readonly beforeEach: (() => unknown)[];
+  readonly afterEach: (() => unknown)[];
+  readonly skipped: boolean;
+}
+
+const SPEED_FACTOR = Number(process.env.SMOLVM_SPEED_FACTOR ?? 1);
+const TEST_MS = 120_000 * SPEED_FACTOR;
+const HOOK_MS = 300_000 * SPEED_FACTOR;
+
+const newSuite = (name: string, parent: Suite | undefined, skipped: boolean): Suite => ({
+  ...{ name, parent, parts: [], before: [], after: [], beforeEach: [], afterEach: [] },
+  skipped: skipped || (parent?.skipped ?? false),
+});
+
+let current: Suite = newSuite("", undefined, false);
+
+/** Values of one row: an array is several. */
+const row = (values: unknown): unknown[] => (Array.isArray(values) ? values : [values]);
+
+/** "%s" and "%i" are the row's values, one after the other. */
+function titled(name: string, values: readonly unknown[]): string {
+  let next = 0;
+  return name.replaceAll(/%[sdijo]/g, () => {
+    const value = values[next++];
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+  });
+}
+
+function addTest(name: string, act: Act, timeoutMs = TEST_MS, run = true): void {
+  current.parts.push({ name, act: run ? (act as () => unknown) : undefined, timeoutMs });
+}
+
+function addSuite(name: string, define: Act, run = true): void {
+  const suite = newSuite(name, current, !run);
+  current.parts.push(suite);
+  current = suite;
+  (define as () => unknown)();
+  current = suite.parent!;
+}
+
+type Add = (name: string, act: Act, timeoutMs?: number) => void;
+interface Adder extends Add {
+  each: (rows: readonly unknown[]) => Add;
+  runIf: (condition: unknown) => Adder;
+  skipIf: (condition: unknown) => Adder;
+  skip: Add;
+}
+
+function adder(
+  add: (name: string, act: Act, timeoutMs: number | undefined, run: boolean) => void,
+  run = true,
+): Adder {
+  return Object.assign((name: string, act: Act, timeoutMs?: number) => add(name, act, timeoutMs, run), {
+    each:
+      (rows: readonly unknown[]): Add =>
+      (name, act, timeoutMs) => {
+        for (const values of rows.map(row))
+          add(titled(name, values), () => (act as (...all: unknown[]) => unknown)(...values), timeoutMs, run);
+      },
+    runIf: (condition: unknown): Adder => adder(add, run && Boolean(condition)),
+    skipIf: (condition: unknown): Adder => adder(add, run && !condition),
+    skip: (name: string, act: Act) => add(name, act, undefined, false),
+  });
+}
+
+export const test: Adder = adder(addTest);
+export const describe: Adder = adder((name, act, _timeoutMs, run) => addSuite(name, act, run));
+export const beforeAll = (act: () => unknown): unknown => current.before.push(act);
+export const afterAll = (act: () => unknown): unknown => current.after.push(act);
+export const beforeEach = (act: () => unknown): unknown => current.beforeEach.push(act);
+export const afterEach = (act: () => unknown): unknown => current.afterEach.push(act);
+
+export interface Outcome {
+  readonly fullName: string;
+  readonly status: "passed" | "failed" | "skipped";
+  readonly message: string;
+  readonly ms: number;
+}
+
+/** Runs the tests of a file; `leftOut` says of a name why it is not run, if it is not. */
+export async function runFile(
+  path: string,
+  leftOut: (fullName: string) => string | undefined,
+  told: (outcome: Outcome) => void,
+): Promise<void> {
+  const suite = newSuite("", undefined, false);
+  current = suite;
+  await import(pathToFileURL(path).href);
+  await runSuite(suite, [], leftOut, told);
+}
+
+async function runSuite(
+  suite: Suite,
+  above: readonly Suite[],
+  leftOut: (fullName: string) => string | undefined,
+  told: (outcome: Outcome) => void,
+): Promise<void> {
+  const suites = [...above, suite];
+  const names = suites.map(({ name }) => name).filter((name) => name !== "");
+  const fullName = (test: Test): string => [...names, test.name].join(" ");
+  const runs = (part: Suite | Test, path: readonly string[]): boolean => {
+    if ("parts" in part) return !part.skipped && part.parts.some((one) => runs(one, [...path, part.name]));
+    return part.act !== undefined && leftOut([...path, part.name].join(" ")) === undefined;
+  };
+  const any = suite.parts.some((part) => runs(part, names));
+  let broken: unknown;
+  if (any) broken = await failure(suite.before, HOOK_MS);
+  for (const part of suite.parts) {
+    if ("parts" in part) {
+      await runSuite(part, suites, leftOut, told);
+      continue;
+    }
+    const name = fullName(part);
+    const started = performance.now();
+    const say = (status: Outcome["status"], message = ""): void =>
+      told({ fullName: name, status, message, ms: performance.now() - started });
+    const why = leftOut(name);
+    if (suite.skipped || part.act === undefined || why !== undefined) {
+      say("skipped", why);
+      continue;
+    }
+    const acts = suites.flatMap((one) => one.beforeEach);
+    const ends = suites.toReversed().flatMap((one) => one.afterEach.toReversed());
+    let error = broken ?? (await failure(acts, HOOK_MS));
+    error ??= await failure([part.act], part.timeoutMs);
+    const endErrors = [await disposeOfTaken(), await failure(ends, HOOK_MS)];
+    error ??= endErrors.find((one) => one !== undefined);
+    say(error === undefined ? "passed" : "failed", error === undefined ? "" : text(error));
+  }
+  if (!any) return;
+  const error = await failure(suite.after.toReversed(), HOOK_MS);
+  if (error !== undefined)
+    told({ fullName: [...names, "(afterAll)"].join(" "), status: "failed", message: text(error), ms: 0 });
+}
+
+/** What was wrong; of an assertion also what there was instead. */
+function text(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { actual } = error as { actual?: unknown };
+  const was = actual === undefined ? "" : `\n    was: ${inspect(actual, { depth: 4 }).slice(0, 2_000)}`;
+  return (error.stack ?? error.message) + was;
+}
+
+/** What a test has taken by `using` (suite.ts). */
+const taken: unknown[] = [];
+Object.defineProperty(globalThis, "used", { set: (value) => taken.push(value) });
+
+async function disposeOfTaken(): Promise<unknown> {
+  const acts = taken
+    .splice(0)
+    .toReversed()
+    .map((value) => async () => await (value as AsyncDisposable | null)?.[Symbol.asyncDispose]?.());
+  return await failure(acts, HOOK_MS);
+}
+
+/** What the first of them that failed threw; the others are done all the same. */
+async function failure(acts: readonly (() => unknown)[], limitMs: number): Promise<unknown> {
+  let first: unknown;
+  for (const act of acts) {
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`not done within ${limitMs} ms`)), limitMs);
+    });
+    try {
+      await Promise.race([Promise.resolve().then(act), limit]);
+    } catch (error) {
+      first ??= error ?? new Error("failed");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+  return first;
+}
