@@ -69,7 +69,11 @@ describe.each(BACKENDS)("a restricted network on %s", (backend) => {
     const vm = await SmolVM.create(restricted({ lifetime: "detached", name: "far" }));
     expect(await reach(vm)).toBe("hello");
     const { pid } = (await cliJson(["supervisor", "status"])).data as { pid: number };
-    const slow = await serve(here, (socket) => void socket.write("hello"));
+    // What is killed ends its connections in order, or with a reset if it had not read all.
+    const slow = await serve(here, (socket) => {
+      socket.write("hello");
+      socket.on("end", () => socket.end()).resume();
+    });
     const held = vm.run(
       `exec 3<>/dev/tcp/good.test/${slow.port}; cat <&3; echo over`.replace(/^/, "bash -c '").concat("'"),
     );
