@@ -1,10 +1,12 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseReference, type RegistryReference } from "../../../../src/images/oci/reference.ts";
 import { type PullResult, pullImage } from "../../../../src/images/pull.ts";
+import { pushImage } from "../../../../src/images/push.ts";
+import { LayoutSource } from "../../../../src/images/registry/layout-source.ts";
 import { RegistrySource } from "../../../../src/images/registry/registry-source.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { readImage } from "../../../../src/images/store/store.ts";
@@ -334,5 +336,74 @@ describe("two pulls", () => {
     registry.asked.length = 0;
     expect((await pull(`${registry.host}/a/b:other`)).pulled).toBe(true);
     expect(blobRequests(made.layerDigests[0]!)).toEqual([]);
+  });
+});
+
+describe("a push that is cut off", () => {
+  test("goes on from what the registry says that it has, and sends that no more", async () => {
+    const big = writeLayout(join(home, "big"), {
+      layers: [[{ path: "./" }, { path: "big", content: randomBytes(12_000_000) }]],
+    });
+    const source = new LayoutSource({
+      kind: "oci",
+      directory: join(home, "big"),
+      tag: undefined,
+      name: "oci:big",
+    });
+    const name = `oci:${join(home, "big")}`;
+    const basis = () => addSmallImage(cache().cacheDir, "minimal");
+    await pullImage(cache(), source, {
+      arch: "x86_64",
+      name,
+      reference: name,
+      basis,
+      deadline: Deadline.of("pulling"),
+    });
+
+    // One upload at a time for each blob, as the distribution-spec has it, that a cut does not end.
+    const uploads = new Map<string, Buffer>();
+    const taken = new Map<string, Buffer>();
+    let cuts = 2;
+    registry.fault = (request, response) => {
+      const url = new URL(request.url!, "http://x");
+      const id = /\/uploads\/(\d+)$/.exec(url.pathname)?.[1];
+      const has = (): Buffer => uploads.get(id!)!;
+      const state = (status: number): void => {
+        const range = has().length === 0 ? {} : { range: `0-${has().length - 1}` };
+        response.writeHead(status, { location: url.pathname, ...range }).end();
+      };
+      if (request.method === "HEAD") response.writeHead(404).end();
+      else if (request.method === "POST") {
+        const made = String(uploads.size + 1);
+        uploads.set(made, Buffer.alloc(0));
+        response.writeHead(202, { location: `${url.pathname}${made}` }).end();
+      } else if (request.method === "GET" && id !== undefined) state(204);
+      else if (request.method === "PATCH") {
+        expect(request.headers["content-range"]).toMatch(new RegExp(`^${has().length}-`));
+        request.on("data", (bytes: Buffer) => {
+          uploads.set(id!, Buffer.concat([has(), bytes]));
+          if (cuts === 0 || has().length < 9_000_000) return;
+          cuts--;
+          request.destroy();
+        });
+        request.on("end", () => state(202));
+      } else if (request.method === "PUT" && id !== undefined) {
+        taken.set(url.searchParams.get("digest")!, has());
+        response.writeHead(201).end();
+      } else if (request.method === "PUT") response.writeHead(201).end();
+      else return false;
+      return true;
+    };
+    const pushed = await pushImage(cache(), name, {
+      to: `${registry.host}/me/big:1`,
+      arch: "x86_64",
+      deadline: Deadline.of("pushing"),
+    });
+    expect(pushed.manifest).toBe(big.manifestDigest);
+    expect(cuts).toBe(0);
+    expect([...taken.keys()].sort()).toEqual([big.configDigest, ...big.layerDigests].sort());
+    for (const [digest, bytes] of taken)
+      expect(`sha256:${createHash("sha256").update(bytes).digest("hex")}`).toBe(digest);
+    expect(uploads.size).toBe(2);
   });
 });
