@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, rename } from "node:fs/promises";
+import { link, mkdir, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { concurrently } from "../util/concurrently.ts";
 import { Deadline } from "../util/deadline.ts";
+import { rename } from "../util/files-go.ts";
 import { orNoSpace } from "../util/no-space.ts";
 import { parseImageDocument } from "./oci/config.ts";
 import { type Descriptor, type ImageManifest, invalid, parseManifestDocument } from "./oci/manifest.ts";

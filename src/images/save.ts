@@ -1,10 +1,11 @@
 import { createReadStream, type ReadStream } from "node:fs";
-import { copyFile, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, open, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { writeDurably } from "../host/files/write-durably.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { rename, rm } from "../util/files-go.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
 import { type Descriptor, MEDIA_TYPES } from "./oci/manifest.ts";
 import { GO_ARCH } from "./oci/platform.ts";

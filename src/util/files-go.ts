@@ -4,7 +4,7 @@ import * as promises from "node:fs/promises";
 // Removing and renaming. Windows does neither to a file that somebody has open, nor to a directory with such a file in it; and a
 // process that was killed closes its files some time after it has ended for all who look, as does a virus scanner that looks at
 // what was just written. So where that can be the reason, it is tried again for a while. Elsewhere these are Node's own functions.
-// Nothing else in src/ takes them from Node (tests/unit/util/files-go.test.ts).
+// Nothing else in src/ takes them from Node (tests/unit/layers.test.ts).
 
 /** For how long it is tried again, in ms: then somebody has it open on purpose. */
 export const GO_MS = 3_000;

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { LAYERS, type Layer, PURE, SPAWNING_LAYER } from "../../src/layers.ts";
@@ -191,4 +192,13 @@ describe("the parser of imports", () => {
       "node:net",
     ]);
   });
+});
+
+test("nobody but util/files-go takes from Node what removes or renames: on Windows a file that is open cannot go at once", () => {
+  const src = fileURLToPath(new URL("../../src/", import.meta.url));
+  const takes = (file: string): boolean =>
+    [
+      ...readFileSync(`${src}${file}`, "utf8").matchAll(/import \{([^}]*)\} from "node:fs(?:\/promises)?"/g),
+    ].some(([, names = ""]) => /\b(?:rm|rename|unlink)(?:Sync)?\b/.test(names));
+  expect(files.filter((file) => file !== "util/files-go.ts" && takes(file))).toEqual([]);
 });

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, stat } from "node:fs/promises";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { type Descriptor, invalid } from "../oci/manifest.ts";
 import { acquireLock } from "../store/build-lock.ts";

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { readEnvironment } from "../../host/environment.ts";
 import { runProgram } from "../../host/process/run.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { rename, rm } from "../../util/files-go.ts";
 import { parseReference } from "../oci/reference.ts";
 import {
   authFiles,

@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { GO_MS, insist, insistAsync, pauses } from "../../../src/util/files-go.ts";
 
@@ -34,18 +32,4 @@ test("the pauses grow, and end", () => {
   const sum = all.reduce((total, pause) => total + pause, 0);
   expect(sum).toBeGreaterThanOrEqual(GO_MS);
   expect(sum).toBeLessThan(GO_MS + 101);
-});
-
-test("nobody else in src/ takes from Node what removes or renames", () => {
-  const src = join(import.meta.dirname, "../../../src");
-  const wrong = readdirSync(src, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts") && !file.endsWith("files-go.ts"))
-    .filter((file) =>
-      [
-        ...readFileSync(join(src, file), "utf8").matchAll(
-          /import \{([^}]*)\} from "node:fs(?:\/promises)?"/g,
-        ),
-      ].some(([, names = ""]) => /\b(?:rm|rename|unlink)(?:Sync)?\b/.test(names)),
-    );
-  expect(wrong).toEqual([]);
 });

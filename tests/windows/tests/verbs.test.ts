@@ -45,7 +45,8 @@ test("doctor says that sandboxes run, and why they are emulated where they are",
   const check = (name: string) => data.checks.find((one: { name: string }) => one.name === name);
   expect(check("Platform").status).toBe("pass");
   expect(check("QEMU binary").status).toBe("pass");
-  expect(check("Native programs")).toMatchObject({ status: "pass", detail: "agent, monitor" });
+  // In a checkout whose sources have changed since, they are told as such.
+  expect(check("Native programs").detail).toMatch(/^(agent, monitor$|built from other sources)/);
   const { detail } = check("Accelerator");
   if (detail !== "whpx") {
     expect(detail).toMatch(/^tcg \(QEMU cannot use whpx: /);
