@@ -23,7 +23,7 @@ import { kernelLayout } from "../store/kernel-layout.ts";
 import { anyKernel, type BuiltKernel } from "../store/kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../store/layout.ts";
 import type { ManifestFile } from "../store/manifest.ts";
-import { imageNotFound } from "../store/reference.ts";
+import { imageNotFound, isPlainName } from "../store/reference.ts";
 import { readImage, type StoredImage } from "../store/store.ts";
 import {
   AGENT_FILE,
@@ -73,7 +73,7 @@ const MTIME_S = 499_162_500;
 /**
  * Writes an image, with the fast kernel (the chosen one, else the newest) and the agent, as a guest bundle. The same content
  * gives the same bytes. What has changed since it was built is found on the way, and nothing is written then.
- * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_EXISTS, DEPENDENCY_MISSING (no agent), NO_SPACE, HOST_FAILED
+ * @throws SmolVMError IMAGE_NOT_FOUND, CONFIG_INVALID (its name is a reference), IMAGE_INVALID, FILE_EXISTS, DEPENDENCY_MISSING (no agent), NO_SPACE, HOST_FAILED
  */
 export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Promise<ExportResult> {
   const { name, arch, deadline } = options;
@@ -81,6 +81,16 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
   await requireFree(target, options.force ?? false);
   const stored = await readImage(dirs, name, arch);
   if (stored === undefined) throw imageNotFound(name, arch);
+  if (!isPlainName(stored.image.name)) {
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `a guest bundle's image has a plain name, and '${name}' is none`,
+      {
+        hint: `Give it one first: smolvm image tag ${name} mine && smolvm image export mine FILE. Docker's tools read: smolvm image save ${name} FILE`,
+        details: { image: name },
+      },
+    );
+  }
   const kernel = await anyKernel(dirs, arch);
   const sources = sourceReferences(stored.manifest, kernel?.manifest);
   const about = { name, arch, smolvm: options.version };
@@ -181,7 +191,7 @@ async function* checkedFile(
 async function imageParts(dirs: ImageDirs, { image, manifest }: StoredImage): Promise<Part[]> {
   const dir = imageLayout(dirs).image(image.digest);
   return [
-    describe(`${IMAGE_DIRECTORY}${MANIFEST_FILE}`, json(manifest)),
+    describe(`${IMAGE_DIRECTORY}${MANIFEST_FILE}`, json({ ...manifest, name: image.name })),
     ...manifest.files.map((file) => ({
       ...file,
       path: `${IMAGE_DIRECTORY}${file.path}`,

@@ -5,6 +5,7 @@ import { checkSeed } from "../disk/seed.ts";
 import { detectKernelFormat, KERNEL_HEAD_BYTES, kernelArch } from "../formats/kernel-format.ts";
 import { readHead } from "../formats/read-head.ts";
 import { detectRootfs, ROOTFS_HEAD_BYTES } from "../formats/rootfs-format.ts";
+import type { ImageOrigin } from "../store/image.ts";
 import { type KernelManifest, parseKernelManifest } from "../store/kernel-manifest.ts";
 import { kernelName } from "../store/kernel-store.ts";
 import { MANIFEST_FILE } from "../store/layout.ts";
@@ -129,7 +130,38 @@ function isImageManifest(manifest: Manifest): boolean {
     modules.every(
       ({ name, depends }) => isModule(name) && Array.isArray(depends) && depends.every(isModule),
     ) &&
-    named(packages)
+    named(packages) &&
+    (manifest.origin === undefined || isOrigin(manifest.origin))
+  );
+}
+
+/** What a pulled image says of itself becomes environment, user and command of sandboxes. */
+function isOrigin(origin: ImageOrigin): boolean {
+  const isText = (value: unknown): boolean => typeof value === "string" && value.length < 4096;
+  const isDigest = (value: unknown): boolean =>
+    typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+  const list = (value: unknown, of: (item: unknown) => boolean): boolean =>
+    Array.isArray(value) && value.length <= 1000 && value.every(of);
+  const { reference, manifest, recipe, config, layers, configDigest, history, created } = origin ?? {};
+  const { env, user, workdir, entrypoint, cmd, exposedPorts, volumes, labels, stopSignal } = config ?? {};
+  const isMap = (value: unknown): boolean =>
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    list(Object.values(value), (item) => typeof item === "string");
+  return (
+    isText(reference) &&
+    [manifest, configDigest].every(isDigest) &&
+    Number.isSafeInteger(recipe) &&
+    [env, labels].every(isMap) &&
+    [entrypoint, cmd].every((words) => list(words, (word) => typeof word === "string")) &&
+    [exposedPorts, volumes].every((words) => list(words, isText)) &&
+    [user, workdir, stopSignal, created].every((value) => value === undefined || isText(value)) &&
+    list(layers, (layer) => {
+      const { mediaType, digest, size } = (layer ?? {}) as Partial<ImageOrigin["layers"][number]>;
+      return isText(mediaType) && isDigest(digest) && Number.isSafeInteger(size);
+    }) &&
+    list(history, (step) => isText((step as { createdBy?: unknown } | undefined)?.createdBy))
   );
 }
 

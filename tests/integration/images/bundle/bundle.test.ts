@@ -13,6 +13,7 @@ import { dirname, join } from "node:path";
 import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { findImage } from "../../../../src/images/boot/find.ts";
+import { pullNamed } from "../../../../src/images/boot/pull-image.ts";
 import type { BundleManifest } from "../../../../src/images/bundle/bundle-manifest.ts";
 import { exportBundle } from "../../../../src/images/bundle/export.ts";
 import { type ImportResult, importBundle } from "../../../../src/images/bundle/import.ts";
@@ -22,9 +23,11 @@ import { listKernels, useDebianKernel, usedKernel } from "../../../../src/images
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { type Manifest, manifestDigest } from "../../../../src/images/store/manifest.ts";
 import { inspectImage, listImages } from "../../../../src/images/store/store.ts";
+import { tagImage } from "../../../../src/images/store/tag.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { cli } from "../../../helpers/cli.ts";
+import { writeLayout } from "../../../helpers/layers.ts";
 import { addSmallImage, addSmallKernel, elf } from "../../../helpers/small-image.ts";
 
 let dir: string;
@@ -311,4 +314,35 @@ describe("an import that is killed", () => {
       expect(readdirSync(layout.work)).toEqual([]);
     },
   );
+});
+
+test("an image that was pulled goes with it under a plain name, and is run as before", async () => {
+  await exported("minimal");
+  const layout = join(dir, "layout");
+  writeLayout(layout, {
+    layers: [[{ path: "./" }, { path: "file", content: "x" }]],
+    config: { Env: ["A=b"] },
+  });
+  const { arch, name } = { arch: "x86_64", name: `oci:${layout}` } as const;
+  const { image } = await pullNamed({ cacheDir: from }, name, { arch, deadline: deadline() });
+  await expect(exportAgain(name)).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+    hint: expect.stringContaining(`smolvm image tag ${name} mine`),
+  });
+  await tagImage({ cacheDir: from }, name, "mine", arch);
+  expect((await exportAgain("mine")).digest).toBe(image.digest);
+  const { image: there } = await imported();
+  expect(there).toMatchObject({ name: "mine", digest: image.digest, rootfsFormat: "erofs" });
+  expect(there.origin).toEqual(image.origin);
+  // What it says of itself is checked as all else in a bundle.
+  const store = imageLayout({ cacheDir: from }).image(image.digest);
+  const manifest = JSON.parse(readFileSync(join(store, "manifest.json"), "utf8")) as Manifest;
+  const wrong = {
+    ...manifest,
+    origin: { ...manifest.origin!, config: { ...manifest.origin!.config, env: ["A=b"] } },
+  };
+  writeFileSync(join(store, "manifest.json"), JSON.stringify(wrong));
+  await exportAgain("mine");
+  rmSync(to, { recursive: true });
+  await expect(imported()).rejects.toMatchObject({ code: "IMAGE_INVALID" });
 });
