@@ -3,12 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect } from "vitest";
 import { until } from "./wait.ts";
+import { leavesNothing, windowsLeftovers } from "./windows-home.ts";
 
 /**
  * Gives this test file a home of its own (store, sandboxes, sockets) and checks at the end that nothing is left in
  * it and that no process of it runs. Images come from the user's cache: they are immutable, and made once.
  */
 export function useTempHome(): string {
+  // All files run in the home of tests/windows/suite.ts there, which has the image, one after the other.
+  if (process.platform === "win32") {
+    leavesNothing();
+    return process.env.SMOLVM_HOME!;
+  }
   const home = mkdtempSync(join(tmpdir(), "smt-"));
   process.env.XDG_DATA_HOME = join(home, "data");
   process.env.XDG_RUNTIME_DIR = join(home, "run");
@@ -28,6 +34,7 @@ export function useTempHome(): string {
 
 /** What of a home is still there: processes that name it, directories of sandboxes, sockets. */
 export function leftovers(home: string): { processes: string[]; directories: string[]; sockets: string[] } {
+  if (process.platform === "win32") return windowsLeftovers();
   return {
     processes: processesNaming(home),
     directories: ["vms", "snapshots"].flatMap((name) => entries(join(home, "data", "smolvm", name))),

@@ -10,7 +10,7 @@ import { small } from "../../helpers/backends.ts";
 import { cli, cliJson } from "../../helpers/cli.ts";
 import { until } from "../../helpers/wait.ts";
 import { done, states } from "../../helpers/walk.ts";
-import { leavesNothing, monitors, traces } from "./home.ts";
+import { leavesNothing, monitors, NOTHING_LEFT, windowsLeftovers } from "../../helpers/windows-home.ts";
 
 leavesNothing();
 
@@ -57,7 +57,7 @@ test("doctor says that sandboxes run, and why they are emulated where they are",
 test("run boots, prints and leaves nothing", async () => {
   const { code, text, stderr } = await cli(["run", ...SMALL, "--", "sh", "-c", "uname -s; exit 3"]);
   expect({ code, text, stderr }).toMatchObject({ code: 3, text: "Linux\n" });
-  expect(traces()).toEqual({ directories: 0, sockets: 0, monitors: 0 });
+  expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
 });
 
 test("a detached sandbox is used, stopped, started and removed by one command after the other", async () => {
@@ -93,7 +93,7 @@ test("a detached sandbox is used, stopped, started and removed by one command af
   expect((await done(["exec", "box", "--", "cat", "/root/out/file"])).text).toBe("back\n");
   await done(["rm", "-f", "box"]);
   expect((await done(["gc"])).text).toBe("Nothing was left behind.\n");
-  expect(traces()).toEqual({ directories: 0, sockets: 0, monitors: 0 });
+  expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
 });
 
 test("the SDK's streams, files, terminal and ports", async () => {

@@ -5,13 +5,12 @@
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { cli } from "../../helpers/cli.ts";
 import { done, states } from "../../helpers/walk.ts";
-import { leavesNothing, traces } from "./home.ts";
+import { leavesNothing, NOTHING_LEFT, windowsLeftovers } from "../../helpers/windows-home.ts";
 
 leavesNothing();
 
 const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
 const SMALL = ["--network", "off", "--memory", "256M"];
-const NOTHING = { directories: 0, sockets: 0, monitors: 0 };
 
 const WALK = {
   create: ["after create:files", "before created"],
@@ -65,18 +64,18 @@ describe("smolvm that is ended", () => {
     await dieAt(failpoint, ["create", "--name", "box", ...SMALL]);
     expect(await states()).toEqual({});
     await done(["gc"]);
-    expect(traces()).toEqual(NOTHING);
+    expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
   });
 
   test.each(places("start"))("while starting, at '%s', leaves one that can be started", async (failpoint) => {
     await done(["create", "--name", "box", ...SMALL]);
     await dieAt(failpoint, ["start", "box"]);
     expect(await states()).toEqual({ box: "error" });
-    expect(traces().monitors).toBe(0);
+    expect(windowsLeftovers().processes).toEqual([]);
     await done(["start", "box"]);
     expect((await done(["exec", "box", "--", "echo", "up"])).text).toBe("up\n");
     await done(["rm", "-f", "box"]);
-    expect(traces()).toEqual(NOTHING);
+    expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
   });
 
   test.each(places("stop"))(
@@ -96,7 +95,7 @@ describe("smolvm that is ended", () => {
     await done(["create", "--name", "box", "--start", ...SMALL]);
     await dieAt(failpoint, ["rm", "-f", "box"]);
     expect(await states()).toEqual({});
-    expect(traces()).toEqual(NOTHING);
+    expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
   });
 
   test.each(places("run"))(
@@ -105,7 +104,7 @@ describe("smolvm that is ended", () => {
       await dieAt(failpoint, ["run", ...SMALL, "--", "true"]);
       await done(["gc"]);
       expect(await states()).toEqual({});
-      expect(traces()).toEqual(NOTHING);
+      expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
     },
   );
 });
