@@ -195,6 +195,22 @@ export interface SmolVMErrorOptions {
 }
 
 /**
+ * A hint, which is written for a POSIX shell, in the words of PowerShell on Windows: those that set and unset variables, show the disks, and join
+ * commands. Pure. @internal
+ */
+export function inThisShell(hint: string, platform: NodeJS.Platform = process.platform): string {
+  if (platform !== "win32") return hint;
+  return hint
+    .replaceAll(
+      /\bexport (\w+)=(?:'([^']*)'|(\S+))/g,
+      (_, name, quoted, word) => `$env:${name} = '${quoted ?? word}'`,
+    )
+    .replaceAll(/\bunset (\w+)/g, "Remove-Item Env:$1")
+    .replaceAll(/\bdf -h(?: '[^']*')?(?: \/tmp)?/g, "Get-PSDrive")
+    .replaceAll(" && ", "; ");
+}
+
+/**
  * What an error of ours is known by, and which class of ours it has: also one of another copy of this package, of which a program may have
  * several (a bundle, CommonJS beside ES modules, two versions in node_modules), each with classes of its own.
  */
@@ -210,7 +226,7 @@ export class SmolVMError extends Error {
   constructor(code: ErrorCode, message: string, options: SmolVMErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint ?? ERROR_HINTS[code];
+    this.hint = inThisShell(options.hint ?? ERROR_HINTS[code]);
     this.details = (options.details ?? {}) as ErrorDetails;
   }
 }

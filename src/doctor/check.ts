@@ -4,6 +4,7 @@ import type { QemuProbe } from "../backends/qemu/probe.ts";
 import type { QemuTrial } from "../backends/qemu/trial.ts";
 import type { BackendSelection } from "../backends/select.ts";
 import type { Accelerator, Arch, BackendName } from "../config/spec.ts";
+import { inThisShell } from "../errors.ts";
 import type { Environment } from "../host/environment.ts";
 import type { Paths } from "../host/files/paths.ts";
 import type { KvmFacts } from "../host/hardware/kvm.ts";
@@ -62,9 +63,9 @@ export function pass(name: string, detail: string): CheckResult {
 }
 
 export function warn(name: string, detail: string, fix?: string): CheckResult {
-  return { name, status: "warn", detail, ...(fix === undefined ? {} : { fix }) };
+  return { name, status: "warn", detail, ...(fix === undefined ? {} : { fix: inThisShell(fix) }) };
 }
 
 export function fail(name: string, detail: string, fix?: string): CheckResult {
-  return { name, status: "fail", detail, ...(fix === undefined ? {} : { fix }) };
+  return { name, status: "fail", detail, ...(fix === undefined ? {} : { fix: inThisShell(fix) }) };
 }

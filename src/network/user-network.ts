@@ -110,7 +110,14 @@ function noOwnNetwork({
 }: Pick<UserNetworkWants, "gdbPort" | "transport">): { readonly refusal: Refusal } | undefined {
   if (gdbPort !== undefined) return { refusal: { reason: "its gdb port is one of this machine's network" } };
   if (transport === "tcp")
-    return { refusal: { reason: "the machine's sockets are loopback TCP, in this machine's network" } };
+    return {
+      refusal: {
+        reason:
+          process.platform === "win32"
+            ? "network namespaces are for Linux only"
+            : "the machine's sockets are loopback TCP, in this machine's network",
+      },
+    };
   return undefined;
 }
 
