@@ -16,7 +16,11 @@ import { parseArgs } from "node:util";
 import { leftOut } from "./left-out.ts";
 
 /** What CI runs under wine: each kind of thing once, and nothing that was ever seen to fail there without a fault. */
-const SAMPLE = ["tests/windows/tests/verbs.test.ts", "tests/windows/tests/walk.test.ts"];
+const SAMPLE = [
+  "tests/windows/tests/monitor.test.ts",
+  "tests/windows/tests/verbs.test.ts",
+  "tests/windows/tests/walk.test.ts",
+];
 const ALL = [
   ...SAMPLE,
   "tests/contract/commands.test.ts",
