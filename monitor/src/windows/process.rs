@@ -25,7 +25,9 @@ const TOKEN_ASSIGN_PRIMARY: u32 = 0x1;
 const TOKEN_DUPLICATE: u32 = 0x2;
 const TOKEN_QUERY: u32 = 0x8;
 const TOKEN_ADJUST_DEFAULT: u32 = 0x80;
-const DISABLE_MAX_PRIVILEGE: u32 = 0x1;
+const TOKEN_PRIVILEGES: u32 = 3;
+/// SeChangeNotifyPrivilege, to walk through directories: everybody has it.
+const WALK_THROUGH: u32 = 23;
 
 /// What a process that is killed by us ends with: 128 and the number of SIGKILL, as shells say it.
 const KILLED: u32 = 137;
@@ -106,6 +108,7 @@ extern "system" {
 #[link(name = "advapi32")]
 extern "system" {
     fn OpenProcessToken(process: RawHandle, access: u32, token: *mut RawHandle) -> i32;
+    fn GetTokenInformation(token: RawHandle, class: u32, information: *mut c_void, size: u32, used: *mut u32) -> i32;
     fn CreateRestrictedToken(
         token: RawHandle,
         flags: u32,
@@ -240,18 +243,44 @@ fn new_job(rights: Rights) -> io::Result<OwnedHandle> {
     }
 }
 
-/// Our user's token without the privileges that he has, all but the one to walk through directories.
+/// A privilege of a token's.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Privilege {
+    low: u32,
+    high: i32,
+    attributes: u32,
+}
+
+/// Our user's token without the privileges that he has, all but the one to walk through directories. They are named one by one: wine knows no
+/// flag for all of them.
 fn without_privileges() -> io::Result<OwnedHandle> {
     let access = TOKEN_DUPLICATE | TOKEN_ASSIGN_PRIMARY | TOKEN_QUERY | TOKEN_ADJUST_DEFAULT;
     let none = std::ptr::null();
     let (mut own, mut few) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: two out parameters; the handles become ours.
+    // SAFETY: out parameters, and lists that live as long as the calls; the handles become ours.
     unsafe {
         check(OpenProcessToken(GetCurrentProcess(), access, &mut own))?;
         let own = OwnedHandle::from_raw_handle(own);
         let own = own.as_raw_handle();
-        check(CreateRestrictedToken(own, DISABLE_MAX_PRIVILEGE, 0, none, 0, none, 0, none, &mut few))?;
+        let away: Vec<Privilege> = privileges(own)?.into_iter().filter(|one| one.low != WALK_THROUGH).collect();
+        let (count, list) = (away.len() as u32, away.as_ptr().cast());
+        check(CreateRestrictedToken(own, 0, 0, none, count, list, 0, none, &mut few))?;
         Ok(OwnedHandle::from_raw_handle(few))
+    }
+}
+
+/// The privileges of a token.
+fn privileges(token: RawHandle) -> io::Result<Vec<Privilege>> {
+    // A number, and as many of them: there are some thirty in all.
+    let mut room = [0u32; 1024];
+    let mut used = 0;
+    // SAFETY: the buffer is as large as is said, and holds what the number says.
+    unsafe {
+        let size = std::mem::size_of_val(&room) as u32;
+        check(GetTokenInformation(token, TOKEN_PRIVILEGES, room.as_mut_ptr().cast(), size, &mut used))?;
+        let first: *const Privilege = room.as_ptr().add(1).cast();
+        Ok(std::slice::from_raw_parts(first, room[0] as usize).to_vec())
     }
 }
 
