@@ -110,7 +110,9 @@ export class Http {
     if (proxy === undefined) return https.request(url, { ...options, ca, agent: this.#agents.https });
     const socket = await tunnel(proxy, url, deadline);
     const secured = tls.connect({ socket, ca, servername: bare(url) });
-    return https.request(url, { ...options, agent: false, createConnection: () => secured });
+    // Without an agent, because those make connections of their own; it would have known the port that is left out.
+    const headers = { ...options.headers, host: url.host } as http.OutgoingHttpHeaders;
+    return https.request(url, { ...options, headers, createConnection: () => secured });
   }
 
   #trusted(): string[] | undefined {
