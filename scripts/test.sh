@@ -178,9 +178,9 @@ lab_tests() {
 
 # windows_tests BUDGET_S: as on a Windows host, under wine (tests/windows/)
 windows_tests() {
-  local budget=$1 code=0 report="$log_dir/windows.json"
-  limited "$budget" node tests/windows/main.ts --timeout "$((budget - 20))" --report "$report" || code=$?
-  node scripts/test-report.ts windows "$report" >"$log_dir/count" || code=$?
+  local budget=$1 code=0 json="$log_dir/windows.json"
+  limited "$budget" node tests/windows/main.ts --timeout "$((budget - 20))" --report "$json" || code=$?
+  report windows "$json" || code=$?
   return "$code"
 }
 
@@ -262,7 +262,8 @@ start_builds
 build_native_programs
 if [ "$(host_arch)" = x86_64 ]; then
   say "Windows under wine"
-  tests/windows/setup.sh </dev/null | sed 's/^/    /' || die "what Windows' tests run on could not be made" "tests/windows/setup.sh"
+  # Its tests fail without it; all others need not.
+  tests/windows/setup.sh </dev/null | sed 's/^/    /' || note "what Windows' tests run on could not be made: tests/windows/setup.sh"
 fi
 build_package
 build_image debian
