@@ -74,7 +74,7 @@ fetch_qemu() {
 
 # As the tests run it (tests/windows/wine.ts): nothing of the desktop, no questions.
 wine64() {
-  WINEPREFIX="$dir/prefix.new" WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml=d' /usr/lib/wine/wine64 "$@" \
+  WINEPREFIX="$dir/prefix.new" WINESERVER=/usr/lib/wine/wineserver64 WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml=d' /usr/lib/wine/wine64 "$@" \
     >"$log_dir/wine.log" 2>&1 </dev/null
 }
 
