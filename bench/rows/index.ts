@@ -8,6 +8,7 @@ import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
 import { load } from "./load.ts";
 import { memory } from "./memory.ts";
+import { open } from "./open.ts";
 import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
 import { restricted } from "./restricted.ts";
@@ -38,5 +39,6 @@ export const ROWS: Readonly<
   "12": { what: "small files", measure: smallFiles },
   "14": { what: "many at once", measure: density },
   "15": { what: "a restricted network", measure: restricted },
+  "16": { what: "an open network", measure: open },
   "13": { what: "a command beside loads", measure: load },
 };

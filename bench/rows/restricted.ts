@@ -7,10 +7,10 @@ import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, type Samples, timed, toRow } from "../stats.ts";
 
 /** Connections of one sample of their time. */
-const CONNECTIONS = 20;
+export const CONNECTIONS = 20;
 
 /** How long a connection, a byte and its answer take, in ms: the median of some. */
-const CLIENT = `
+export const CLIENT = `
 import socket, sys, time
 host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 times = []
@@ -23,7 +23,7 @@ for _ in range(count):
     s.close()
 print(sorted(times)[count // 2] * 1000)
 `;
-const SERVER = `
+export const SERVER = `
 import socket
 l = socket.create_server(("127.0.0.1", 7777))
 print("listening", flush=True)
