@@ -140,6 +140,28 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
     );
   });
 
+  test("of three homes that start at once each gets one, and a fourth is told that there is none", async () => {
+    const { stdout, stderr } = await fakeHost(
+      `${machine(backend)}
+      sed -i s/taps=2/taps=3/ /etc/smolvm/runtime.conf; /usr/local/lib/smolvm/network up
+      for round in 1 2 3; do
+        started=()
+        for home in a b c; do XDG_DATA_HOME=/tmp/$home create $home >/tmp/$home.said 2>&1 & started+=($!); done
+        wait "\${started[@]}"
+        echo "== taps $round"; for home in a b c; do XDG_DATA_HOME=/tmp/$home tap $home; done | sort
+        if [ $round = 3 ]; then echo "== fourth"; XDG_DATA_HOME=/tmp/d create d 2>&1 || true; fi
+        for home in a b c; do XDG_DATA_HOME=/tmp/$home smolvm rm --all --force >/dev/null; done
+      done
+      cat /tmp/[abc].said | grep -v '^[abc]$' >&2 || true
+      echo "== owners"; cat /sys/class/net/smolvm?/owner`,
+      { timeoutMs: scaled(200_000) },
+    );
+    expect(stderr).toBe("");
+    for (const round of [1, 2, 3]) expect(part(stdout, `taps ${round}`)).toBe("smolvm0\nsmolvm1\nsmolvm2\n");
+    expect(part(stdout, "fourth")).toContain("all 3 taps are in use");
+    expect(part(stdout, "owners")).toBe("0\n0\n0\n");
+  });
+
   test("take another where somebody else was faster", async () => {
     const { stdout } = await fakeHost(
       `${machine(backend)}
