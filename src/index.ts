@@ -40,9 +40,15 @@ export type {
   StdinSource,
   StoppedBy,
 } from "./agent/types.ts";
-export type { ExtraDrive, Limits, NetworkOptions, PortForward, VMConfig } from "./config/options.ts";
+export type {
+  ExtraDrive,
+  Limits,
+  NetworkOptions,
+  PortForward,
+  VMConfig,
+} from "./config/options.ts";
 export type { OnProgress, Progress } from "./config/progress.ts";
-export type { CommandLimits, CommandShare } from "./config/spec.ts";
+export type { BringPort, CommandLimits, CommandShare } from "./config/spec.ts";
 export type { EventReason, NetworkEvent } from "./egress/event.ts";
 export {
   ERROR_CODES,

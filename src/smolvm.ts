@@ -62,6 +62,7 @@ import { generatedName, newId } from "./vm/lifecycle/names.ts";
 import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
 import type { StartExtras, Started } from "./vm/lifecycle/start.ts";
 import { readLog } from "./vm/machine/console.ts";
+import type { BringKeeper } from "./vm/network/bring-keeper.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
 import { deletedError, type VmRef } from "./vm/recovery/deleted.ts";
 import type { Garbage } from "./vm/recovery/gc.ts";
@@ -101,6 +102,8 @@ export class SmolVM implements AsyncDisposable {
   readonly #forwards: PortForwards;
   /** serves its connections, if its network is restricted and it is this process's */
   #door: DoorKeeper | undefined;
+  /** has its ports lead to this machine's services, if it is this process's */
+  #brought: BringKeeper | undefined;
   /** what it is to be found by, once it exists */
   #key: string | undefined;
 
@@ -729,10 +732,11 @@ export class SmolVM implements AsyncDisposable {
 
   /** What must be there before a sandbox of that kind is. */
   async #prepareToLive(
-    options: Pick<VMConfig, "lifetime" | "network"> & { ttlMs?: number | undefined },
+    options: Pick<VMConfig, "lifetime" | "network" | "bring"> & { ttlMs?: number | undefined },
     deadline: Deadline,
   ): Promise<void> {
-    const needsIt = options.ttlMs !== undefined || modeOf(options.network) === "restricted";
+    const { ttlMs, network, bring = [] } = options;
+    const needsIt = ttlMs !== undefined || modeOf(network) === "restricted" || bring.length > 0;
     if (options.lifetime !== "detached" || !needsIt) return;
     const { ensureSupervisor } = await import("./vm/supervisor/ensure.ts");
     await ensureSupervisor(this.#home, deadline);
@@ -755,20 +759,29 @@ export class SmolVM implements AsyncDisposable {
     await this.#openDoor(record, deadline);
   }
 
-  /** What leaves a restricted network is served from now on, before its guest is asked for anything. */
+  /** Ports that were brought, and what leaves a restricted network, are served from now on, before its guest is asked for anything. */
   async #openDoor(record: VmRecord, deadline: Deadline): Promise<void> {
-    if (record.spec.machine.network !== "restricted") return;
+    const { machine, bring = [] } = record.spec;
+    if (machine.network !== "restricted" && bring.length === 0) return;
     this.#closeDoor();
-    const { openDoor } = await import("./vm/egress/open.ts");
     const what = `serving the network of sandbox '${this.name}'`;
     const session = (): Promise<AgentSession> =>
       this.#channel.session(Deadline.within(HELLO_TIMEOUT_MS, what));
-    this.#door = await openDoor(this.#home, record, session, deadline);
+    if (machine.network === "restricted") {
+      const { openDoor } = await import("./vm/egress/open.ts");
+      this.#door = await openDoor(this.#home, record, session, deadline);
+    }
+    if (bring.length > 0) {
+      const { bringPorts } = await import("./vm/network/bring-ports.ts");
+      this.#brought = await bringPorts(this.#home, record, session, deadline);
+    }
   }
 
   #closeDoor(): void {
     this.#door?.close();
     this.#door = undefined;
+    this.#brought?.close();
+    this.#brought = undefined;
   }
 
   /** A sandbox that was just made has who sees to its end. */

@@ -10,6 +10,8 @@ mod enter;
 mod exit_file;
 #[cfg(unix)]
 mod extents;
+#[cfg(unix)]
+mod guest_tap;
 mod json;
 #[cfg(unix)]
 mod layers;
@@ -25,6 +27,8 @@ mod options;
 mod process;
 #[cfg_attr(windows, path = "windows/run.rs")]
 mod run;
+#[cfg(unix)]
+mod shape;
 #[cfg(unix)]
 mod sparse;
 #[cfg_attr(windows, path = "windows/sys.rs")]
@@ -43,7 +47,7 @@ const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --ma
 #[cfg(unix)]
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] [NETWORK] -- PROGRAM ARGS...\n       \
-smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]...\n       \
+smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]... [--guest-tap NAME,ADDRESS/BITS,MTU,BYTES_PER_SECOND]\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
 smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor join TO BASE [LAYER MAP]...\n       \

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+use crate::guest_tap::{self, GuestTap};
 use crate::sys::{check, errno, pipe, read};
 
 /// What it is made of.
@@ -17,6 +18,8 @@ pub struct Options {
     pub rules: OsString,
     /// the program that connects the namespaces of a process to the host's network, and its arguments; the process is the last one
     pub connector: Vec<OsString>,
+    /// the guest's, which the program gets; None: the program itself dials for it
+    pub tap: Option<GuestTap>,
 }
 
 /// Options as they are read.
@@ -25,6 +28,7 @@ pub struct Reader {
     nft: Option<OsString>,
     rules: Option<OsString>,
     connector: Vec<OsString>,
+    tap: Option<GuestTap>,
 }
 
 impl Reader {
@@ -33,6 +37,7 @@ impl Reader {
         match name {
             b"--nft" => self.nft = Some(value()?),
             b"--net-rules" => self.rules = Some(value()?),
+            b"--guest-tap" => self.tap = Some(guest_tap::parse(&value()?)?),
             b"--connector" => self.connector.push(value()?),
             _ => return Some(false),
         }
@@ -42,13 +47,23 @@ impl Reader {
     /// All of them, or none; None: only some.
     pub fn finish(self) -> Option<Option<Options>> {
         match (self.nft, self.rules, self.connector) {
-            (None, None, connector) if connector.is_empty() => Some(None),
+            (None, None, connector) if connector.is_empty() && self.tap.is_none() => Some(None),
             (Some(nft), Some(rules), connector) if !connector.is_empty() => {
-                Some(Some(Options { nft, rules, connector }))
+                Some(Some(Options { nft, rules, connector, tap: self.tap }))
             }
             _ => None,
         }
     }
+}
+
+/// What is said where the guest's tap cannot be made.
+pub const NO_TAP: &str = "cannot make a tap in the network namespace";
+
+/// The exit status of who looks whether it is connected, when it is not; another one is an error number of the tap's.
+const NOT_CONNECTED: i32 = 255;
+
+fn why_no_tap(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// What went wrong, and the error number.
@@ -206,7 +221,7 @@ pub fn prove(options: &Options) -> i32 {
     let Ok(messages) = std::io::stderr().as_fd().try_clone_to_owned() else { return 1 };
     let streams = Streams { null: null.into(), messages, members: None };
     let done = Network::begin(options, streams).and_then(|mut network| {
-        let connected = network.connect().and_then(|()| network.wait_until_connected());
+        let connected = network.connect().and_then(|()| network.wait_until_connected(options.tap.as_ref()));
         network.end();
         connected
     });
@@ -227,33 +242,38 @@ pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Options> {
 }
 
 impl Network {
-    fn wait_until_connected(&self) -> Result<(), Failed> {
+    /// And tries the tap meanwhile.
+    fn wait_until_connected(&self, tap: Option<&GuestTap>) -> Result<(), Failed> {
         // SAFETY: one thread; the child ends by _exit.
         let looker = unsafe {
             let parent = libc::getpid();
             let pid = check(libc::fork()).map_err(|e| ("cannot start a process", e))?;
             if pid == 0 {
                 follow(parent);
-                libc::_exit(i32::from(self.join().is_err() || !has_route()));
+                if self.join().is_err() {
+                    libc::_exit(NOT_CONNECTED);
+                }
+                let _made = tap.map(|tap| tap.make().unwrap_or_else(|error| libc::_exit(why_no_tap(&error))));
+                libc::_exit(if has_route() { 0 } else { NOT_CONNECTED });
             }
             pid
         };
-        let connected = loop {
+        let seen = loop {
             let mut status = 0;
             // SAFETY: plain out parameter.
             if unsafe { libc::waitpid(looker, &mut status, libc::WNOHANG) } == looker {
-                break status == 0;
+                break if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { NOT_CONNECTED };
             }
             if self.connected.is_some_and(has_ended) {
                 end_process(looker);
-                break false;
+                break NOT_CONNECTED;
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        if connected {
-            Ok(())
-        } else {
-            Err(("the connector does not connect", 0))
+        match seen {
+            0 => Ok(()),
+            NOT_CONNECTED => Err(("the connector does not connect", 0)),
+            error => Err((NO_TAP, error)),
         }
     }
 }

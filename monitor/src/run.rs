@@ -8,9 +8,10 @@ use std::path::Path;
 
 use crate::enter::TELL_FD;
 use crate::exit_file::ExitFile;
+use crate::guest_tap::{GuestTap, TAP_FD};
 use crate::json::quote;
 use crate::log::Log;
-use crate::network::{Network, Streams};
+use crate::network::{Network, Streams, NO_TAP};
 use crate::options::Options;
 use crate::sys::{check, credential_pair, errno, pipe, read, read_writer, set_nonblocking};
 
@@ -246,21 +247,27 @@ fn spawn(
                 members: members.as_ref().map(raw),
                 teller: teller.as_ref().map(raw),
                 network,
+                tap: options.network.as_ref().and_then(|network| network.tap.as_ref()),
             };
             child(monitor, &pointers, &descriptors);
         }
         pid
     };
     drop(status_end);
-    let mut report = [0u8; 4];
+    let mut report = [0u8; REPORT_BYTES];
     // Closed by a successful exec.
-    if read(status.as_raw_fd(), &mut report) == Ok(4) {
+    if read(status.as_raw_fd(), &mut report) == Ok(REPORT_BYTES) {
         // SAFETY: plain call; the child has ended.
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-        return Err(StartError { what: format!("cannot run {name}"), errno: i32::from_ne_bytes(report) });
+        let [no_tap, errno @ ..] = report;
+        let what = if no_tap == 0 { format!("cannot run {name}") } else { NO_TAP.into() };
+        return Err(StartError { what, errno: i32::from_ne_bytes(errno) });
     }
     Ok(pid)
 }
+
+/// A child's word on why it does not run the program: whether it is for want of a tap, and an error number.
+const REPORT_BYTES: usize = 5;
 
 /// The file through which a process joins a cgroup.
 fn open_members(cgroup: &Path) -> Result<OwnedFd, StartError> {
@@ -281,16 +288,18 @@ struct Descriptors<'a> {
     /// where the program within a wrapper says its pid
     teller: Option<RawFd>,
     network: Option<&'a Network>,
+    tap: Option<&'a GuestTap>,
 }
 
 unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descriptors<'_>) -> ! {
-    // Out of the way of the number that the program expects.
-    let status = libc::fcntl(fds.status, libc::F_DUPFD_CLOEXEC, TELL_FD + 1);
-    let fail = |error: i32| -> ! {
-        let error = error.to_ne_bytes();
-        libc::write(status, error.as_ptr().cast(), error.len());
+    // Out of the way of the numbers that the program expects.
+    let status = libc::fcntl(fds.status, libc::F_DUPFD_CLOEXEC, TAP_FD + 1);
+    let give_up = |no_tap: bool, error: i32| -> ! {
+        let [a, b, c, d] = error.to_ne_bytes();
+        libc::write(status, [u8::from(no_tap), a, b, c, d].as_ptr().cast(), REPORT_BYTES);
         libc::_exit(127);
     };
+    let fail = |error: i32| -> ! { give_up(false, error) };
     // Whatever happens to the monitor, no VMM stays behind without one.
     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     if libc::getppid() != monitor {
@@ -303,6 +312,8 @@ unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descripto
     if let Some(Err(error)) = fds.network.map(Network::join) {
         fail(error);
     }
+    let tap = fds.tap.map(|tap| tap.make().unwrap_or_else(|error| give_up(true, error.raw_os_error().unwrap_or(0))));
+    let tap = tap.map(|tap| libc::fcntl(tap.as_raw_fd(), libc::F_DUPFD_CLOEXEC, TAP_FD + 1));
     // Joining may have made the kernel forget it.
     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     if libc::getppid() != monitor {
@@ -317,6 +328,10 @@ unsafe fn child(monitor: i32, arguments: &[*const libc::c_char], fds: &Descripto
         } else {
             libc::dup2(teller, TELL_FD);
         }
+    }
+    // After the other one, whose source may have this number.
+    if let Some(tap) = tap {
+        libc::dup2(tap, TAP_FD);
     }
     let mut none: libc::sigset_t = std::mem::zeroed();
     libc::sigemptyset(&mut none);

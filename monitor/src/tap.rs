@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// _IOW('T', 202, int) and _IOW('T', 204, int) of linux/if_tun.h
-const TUNSETIFF: u64 = 0x4004_54ca;
+pub const TUNSETIFF: u64 = 0x4004_54ca;
 const TUNSETOWNER: u64 = 0x4004_54cc;
 
 pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Vec<u8>, u32)> {
@@ -29,16 +29,23 @@ pub fn own(name: &[u8], uid: u32) -> i32 {
     }
 }
 
+/// One that names an interface, and has all else still to be said.
+pub fn interface_request(name: &[u8]) -> libc::ifreq {
+    // SAFETY: all of its members may be zero; a name that fits ends in a NUL.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, &from) in request.ifr_name.iter_mut().zip(name) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
 fn change(name: &[u8], uid: u32) -> std::io::Result<()> {
     // One that is not there would be made.
     std::fs::metadata(std::path::Path::new("/sys/class/net").join(std::ffi::OsStr::from_bytes(name)))?;
     let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     // SAFETY: the request is initialised and lives as long as the calls; its name ends in a NUL.
     unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        for (to, &from) in request.ifr_name.iter_mut().zip(name) {
-            *to = from as libc::c_char;
-        }
+        let mut request = interface_request(name);
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
         for (call, value) in
             [(TUNSETIFF, (&raw const request) as libc::c_ulong), (TUNSETOWNER, libc::c_ulong::from(uid))]

@@ -12,6 +12,8 @@ export interface LaunchOptions {
   readonly lifetime: Lifetime;
   /** the interface behind the machine's network card, where that is a tap: leased, and of this host's network namespace */
   readonly tap?: string | undefined;
+  /** what its guest may send and get through that tap at most, each, in millions of bits a second ({@link BackendFeatures.limitsTaps}); absent: no limit */
+  readonly rateLimitMbps?: number | undefined;
   /** how its user-mode network is filtered, if it has one; absent members: not by that */
   readonly userNetwork?: UserNetworkMeans | undefined;
   /** what is put around the VMM */

@@ -16,6 +16,8 @@ export interface BackendFeatures {
   readonly sessions: "ports" | "unlimited";
   /** what can be behind its network card; the first is the default */
   readonly networkCards: readonly [NetworkCard, ...NetworkCard[]];
+  /** what goes through a tap can be limited by its VMM */
+  readonly limitsTaps: boolean;
   /** its VMM needs a /proc */
   readonly readsProc: boolean;
 }
@@ -30,6 +32,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
     gdb: true,
     sessions: "ports",
     networkCards: ["slirp", "tap"],
+    limitsTaps: false,
     readsProc: false,
   },
   firecracker: {
@@ -40,6 +43,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
     gdb: false,
     sessions: "unlimited",
     networkCards: ["tap"],
+    limitsTaps: true,
     readsProc: true, // it opens its log by name: /proc/self/fd/2
   },
 };

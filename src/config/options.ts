@@ -3,6 +3,7 @@ import type { OnProgress } from "./progress.ts";
 import type {
   Accelerator,
   Arch,
+  BringPort,
   CommandLimits,
   DiskMode,
   LeastIsolation,
@@ -95,7 +96,10 @@ export interface VMConfig {
    * network card, and TCP connections to what `allow` names and `deny` does not; `off`: no network card
    */
   network?: NetworkMode | NetworkOptions;
-  /** what a restricted network carries at most in each direction, all connections together, 1-100000 millions of bits a second; default: no limit. Other networks cannot be limited yet */
+  /**
+   * what the network carries at most in each direction, all connections together, 1-100000 millions of bits a second; default: no limit. Not for `off`, an unfiltered
+   * network, and QEMU on a tap ([how much](network.md#how-much))
+   */
   networkRateLimitMbps?: number;
   /** what is behind QEMU's network card: `slirp`: its user-mode network, filtered; `tap`: a tap with a packet filter (smolvm setup --configure-runtime), as on Firecracker. Default: `slirp` where that can be in a network namespace of its own, else no card, and TCP and names alone ([who sees to it](network.md#who-sees-to-it)) */
   qemuNetwork?: NetworkCard;
@@ -135,6 +139,11 @@ export interface VMConfig {
    * forwarded while the sandbox runs: by this process, or (lifetime `detached`) by smolvm's supervisor in the background
    */
   ports?: readonly PortForward[];
+  /**
+   * ports of the guest's 127.0.0.1, each of which leads to one service of this machine's or its network's whenever the sandbox runs, in every network mode: connected by this process,
+   * or (lifetime `detached`) by smolvm's supervisor in the background; at most 64
+   */
+  bring?: readonly BringPort[];
   /** free names to find sandboxes by, with any values that JSON can say; at most 16 KiB of JSON */
   labels?: Readonly<Record<string, Json>>;
   /** `ms` from its creation, 1000 to 100 years: then it is removed, whatever runs in it; default: no limit; `vm.setTtl` changes it later */

@@ -19,6 +19,7 @@ import { checkEnv } from "./env.ts";
 import { checkLabels } from "./labels.ts";
 import { checkRules } from "./network-rules.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
+import type { BringPort } from "./spec.ts";
 
 /** Names of sandboxes: 1 to 64 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit. */
 export const NAME_PATTERN: RegExp = /^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$/;
@@ -84,6 +85,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   bootArgs: oneLine,
   gdbPort: portNumber,
   ports: checkPorts,
+  bring: checkBring,
   labels: checkLabels,
   ttlMs: checkTtl,
   autoStart: (value) => (typeof value === "boolean" ? undefined : "is neither true nor false"),
@@ -130,11 +132,11 @@ function checkTogether(config: VMConfig): void {
       qemuNetwork,
       `is not for network "${mode}": there is no network card then`,
     );
-  if (networkRateLimitMbps !== undefined && mode !== "restricted")
+  if (networkRateLimitMbps !== undefined && (mode === "off" || isUnfiltered(network)))
     throw invalidOption(
       "networkRateLimitMbps",
       networkRateLimitMbps,
-      `cannot be kept by the network "${mode ?? "open"}": a restricted one is limited`,
+      mode === "off" ? "is for a network, and there is none" : "cannot be kept by an unfiltered network",
     );
   if (qemuNetwork === "tap" && isUnfiltered(network))
     throw invalidOption("network", network, "is unfiltered, and a tap never is: use qemuNetwork slirp");
@@ -273,6 +275,23 @@ function checkPorts(value: unknown): string | undefined {
       return `uses host port ${forward.hostPort} twice`;
     guest.add(forward.guestPort);
     if (forward.hostPort !== undefined) host.add(forward.hostPort);
+  }
+  return undefined;
+}
+
+function checkBring(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return "is not a list";
+  if (value.length > 64) return "has more than 64 entries";
+  const guest = new Set<number>();
+  for (const entry of value as BringPort[]) {
+    if (typeof entry !== "object" || entry === null) return "has an entry that is not an object";
+    for (const key of Object.keys(entry))
+      if (!["guestPort", "host", "port"].includes(key)) return `has an entry with the unknown key '${key}'`;
+    const problem = portNumber(entry.guestPort) ?? portNumber(entry.port);
+    if (problem) return `has a port that ${problem}`;
+    if (entry.host !== undefined && text(entry.host)) return "has an entry whose host is no name or address";
+    if (guest.has(entry.guestPort)) return `uses guest port ${entry.guestPort} twice`;
+    guest.add(entry.guestPort);
   }
   return undefined;
 }

@@ -7,13 +7,13 @@ export type BackendName = "firecracker" | "qemu";
 export type MachineType = "microvm" | "q35" | "virt" | "firecracker";
 export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
 export type NetworkMode = "open" | "restricted" | "off";
-/** What is behind a network card: QEMU's user-mode network, or a tap that the set-up made (host/linux/taps.ts). */
+/** What is behind a network card: a network of QEMU's own that nobody has to set up, or a tap that the set-up made (host/linux/taps.ts). */
 export type NetworkCard = "slirp" | "tap";
 /**
- * What keeps the guest of an open network without a tap from what it may not reach: a packet filter in a network namespace of QEMU's own,
- * the door of a restricted network, a filter within QEMU, or nothing.
+ * What keeps the guest of an open network without a tap of the set-up's from what it may not reach: a packet filter in a network namespace of
+ * QEMU's own, in which the guest has a tap, or QEMU dials for it (libslirp); the door of a restricted network; a filter within QEMU; or nothing.
  */
-export type UserNetworkWay = "namespace" | "door" | "process" | "unfiltered";
+export type UserNetworkWay = "namespace" | "namespace-slirp" | "door" | "process" | "unfiltered";
 export type Lifetime = "owner" | "detached";
 export type DiskMode = "isolated" | "shared";
 /** What stands around a VMM, from the least to the most. */
@@ -58,6 +58,8 @@ export interface ReachedNetwork {
   readonly way: UserNetworkWay;
   /** why it is not the better way, and what would change that; absent: it is the best, or what was asked for */
   readonly whyNotNext?: string | undefined;
+  /** behind its card is a tap, so that nothing of libslirp is in the state of its devices; absent: no, or in records of earlier versions */
+  readonly tap?: boolean | undefined;
 }
 
 /** What commands may take of their sandbox at most. */
@@ -76,6 +78,16 @@ export interface CommandShare {
   readonly all: CommandLimits;
   /** of each command that asks for nothing else */
   readonly each: CommandLimits;
+}
+
+/** A port of the guest's loopback that leads to one service. */
+export interface BringPort {
+  /** TCP port of the guest's 127.0.0.1, 1-65535 */
+  guestPort: number;
+  /** name or address, as this machine knows it; default 127.0.0.1 */
+  host?: string;
+  /** TCP port there, 1-65535 */
+  port: number;
 }
 
 /** One disk of the machine; the guest knows it by its serial number (PROTOCOL.md, section 4). */
@@ -170,6 +182,8 @@ export interface VmSpec {
   readonly networkRateLimitMbps?: number | undefined;
   /** why its network, which was asked for as "open", is a restricted one that lets through all of the public internet; absent: it is not */
   readonly openByDoor?: string | undefined;
+  /** ports of its loopback that lead to services of the host's whenever it runs; absent: none */
+  readonly bring?: readonly Readonly<BringPort>[] | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;
   readonly user: string | undefined;

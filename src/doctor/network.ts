@@ -4,7 +4,7 @@ import { forwardsIpv4, tapRules } from "../host/linux/packet-filter.ts";
 import { isTapOpen, tapPool } from "../host/linux/taps.ts";
 import { setupState } from "../host/setup/setup-state.ts";
 import { inWords } from "../isolation/tier.ts";
-import { doorReason, namespaceRules } from "../network/user-network.ts";
+import { bestWay, namespaceRules } from "../network/user-network.ts";
 
 /** What this machine has of networks for sandboxes. */
 export interface NetworkStatus {
@@ -29,9 +29,9 @@ export interface TapsStatus {
 
 /** What there is; `smolvm network check` judges it. */
 export async function networkStatus(): Promise<NetworkStatus> {
-  const reason = await doorReason(processHost(), { transport: transport() });
+  const { way, whyNotNext } = await bestWay(processHost(), { transport: transport() });
   return {
-    open: reason === undefined ? { way: "namespace" } : { way: "door", whyNotNext: inWords(reason) },
+    open: whyNotNext === undefined ? { way } : { way, whyNotNext: inWords(whyNotNext) },
     taps: process.platform === "linux" ? tapsStatus() : undefined,
   };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { cachedJson } from "../host/files/cached-json.ts";
 import { explainRefusal, namespaceSettings } from "../host/linux/user-namespaces.ts";
-import { type OwnNetwork, ownNetworkArgs } from "../host/monitor/own-network.ts";
+import { type OwnNetwork, type OwnTap, ownNetworkArgs } from "../host/monitor/own-network.ts";
 import { nativeProgram } from "../host/package.ts";
 import { findProgram, SYSTEM_DIRECTORIES } from "../host/process/find-program.ts";
 import { hostBootId } from "../host/process/process-identity.ts";
@@ -34,6 +34,8 @@ export interface OwnNetworkWants {
   readonly rules: string;
   /** the host's name server answers at {@link RESOLVER} */
   readonly forwardsDns: boolean;
+  /** a tap for the guest; absent: none */
+  readonly tap?: OwnTap | undefined;
 }
 
 /** A network of its own for a VMM, or why there can be none here. */
@@ -45,7 +47,7 @@ export type OwnNetworkFound = { readonly network: OwnNetwork } | { readonly refu
  */
 export async function findOwnNetwork(
   host: IsolationHost,
-  { rules, forwardsDns }: OwnNetworkWants,
+  { rules, forwardsDns, tap }: OwnNetworkWants,
 ): Promise<OwnNetworkFound> {
   const refuse = (reason: string, fix?: string): OwnNetworkFound => ({ refusal: { reason, fix } });
   if (process.platform !== "linux") return refuse("network namespaces are for Linux only");
@@ -56,7 +58,7 @@ export async function findOwnNetwork(
   if (pasta === undefined) return refuse("pasta is not installed", installHint("passt"));
   const nft = findProgram("nft", host.env.path, SYSTEM_DIRECTORIES);
   if (nft === undefined) return refuse("nft is not installed", installHint("nftables"));
-  const network = { nft, rules, connector: pastaArgs(pasta, process.getuid?.() === 0, forwardsDns) };
+  const network = { nft, rules, connector: pastaArgs(pasta, process.getuid?.() === 0, forwardsDns), tap };
   try {
     const said = await tried(host, monitor, network, [monitor, pasta, nft]);
     return said === undefined ? { network } : { refusal: refusalFor(said) };
@@ -70,7 +72,7 @@ export async function findOwnNetwork(
  * Pasta's arguments: it connects to what the network's process connects to, and forwards no port either way. Its own short
  * cuts to the host (the gateway's address as the host's loopback) are closed. Pure.
  */
-function pastaArgs(pasta: string, root: boolean, forwardsDns: boolean): string[] {
+export function pastaArgs(pasta: string, root: boolean, forwardsDns: boolean): string[] {
   return [
     pasta,
     ...["--foreground", "--quiet", "--config-net", "--no-map-gw", "--no-netns-quit", "--ipv4-only"],
@@ -98,7 +100,9 @@ async function tried(
   ].join(" ");
   const isTrue = (value: unknown): value is true => value === true;
   try {
-    await cachedJson(join(host.cacheDir, "own-network.json"), key, isTrue, async () => {
+    const kind =
+      network.tap === undefined ? "" : network.tap.bytesPerSecond === undefined ? "-tap" : "-limited";
+    await cachedJson(join(host.cacheDir, `own-network${kind}.json`), key, isTrue, async () => {
       const deadline = Deadline.within(TRY_TIMEOUT_MS, "trying a network namespace");
       const argv = [monitor, "network", ...ownNetworkArgs(network)];
       const { code, signal, stderr } = await runProgram(argv, { deadline, check: false });

@@ -1,4 +1,5 @@
 import type { DoorNetwork, GuestNetwork, NetworkCard, NetworkMode, UserNetworkWay } from "../config/spec.ts";
+import type { OwnTap } from "../host/monitor/own-network.ts";
 
 /**
  * The addresses of QEMU's user-mode network (slirp): the guest, the gateway and the name server are fixed by its
@@ -10,6 +11,15 @@ export const USER_NETWORK: GuestNetwork = {
   address: "10.0.2.15/24",
   gateway: "10.0.2.2",
   dns: ["10.0.2.3"],
+  mtu: 1500,
+};
+
+/** The same network where the guest has a tap in a network namespace (monitor/src/guest_tap.rs) instead. */
+export const NAMESPACE_TAP: OwnTap = {
+  name: "guest",
+  address: `${USER_NETWORK.gateway}/24`,
+  // Pasta's own: it ends connections, so that nobody further on sees such large packets, and a guest needs a fortieth of them.
+  mtu: 65_520,
 };
 
 /**
@@ -55,10 +65,11 @@ const PRIVATE_TOO =
 const BY_RULES = "which lets through what its rules name, and nothing else; nothing reaches in";
 
 const USER_NETWORK_NOTES: Readonly<Record<UserNetworkWay | "undecided", string>> = {
-  namespace: `user-mode network in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,
+  namespace: `a tap in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,
+  "namespace-slirp": `user-mode network in a network namespace of its own with a packet filter: ${PUBLIC_ONLY}`,
   door: "no network card: TCP connections and names, and neither UDP nor ICMP, leave through smolvm on this host, which lets through those to the public internet; nothing reaches in",
   process: `user-mode network, filtered within QEMU and no further: ${PUBLIC_ONLY}`,
   unfiltered:
     "user-mode network, unfiltered: reaches what this host reaches, its own services (as 10.0.2.2) and private networks included; nothing reaches in",
-  undecided: `user-mode network, which is filtered when it starts: ${PUBLIC_ONLY}`,
+  undecided: `a network that is filtered when it starts: ${PUBLIC_ONLY}`,
 };

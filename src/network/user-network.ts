@@ -10,7 +10,7 @@ import { findOwnNetwork, type OwnNetworkWants, RESOLVER } from "../isolation/own
 import { isStatic } from "../isolation/system-files.ts";
 import { inWords, type Refusal } from "../isolation/tier.ts";
 import { isIpv4, nameServers, openRules } from "./open-rules.ts";
-import { USER_NETWORK } from "./plan.ts";
+import { NAMESPACE_TAP, USER_NETWORK } from "./plan.ts";
 import { renderNft } from "./render-nft.ts";
 import { renderPreload } from "./render-preload.ts";
 
@@ -34,6 +34,10 @@ export interface UserNetworkPlan {
 export interface UserNetworkWants extends Pick<MachineSpec, "unfiltered" | "gdbPort" | "transport"> {
   /** path of QEMU */
   readonly program: string | undefined;
+  /** what it may send and get at most, each, in millions of bits a second; absent: no limit */
+  readonly rateLimitMbps?: number | undefined;
+  /** it goes on from a machine that had QEMU's libslirp behind its card: what was saved of one is no other's */
+  readonly savedWithSlirp?: boolean | undefined;
 }
 
 /**
@@ -42,15 +46,61 @@ export interface UserNetworkWants extends Pick<MachineSpec, "unfiltered" | "gdbP
  */
 export async function doorReason(
   host: IsolationHost,
-  wants: Pick<UserNetworkWants, "gdbPort" | "transport">,
+  wants: Pick<UserNetworkWants, "gdbPort" | "transport" | "rateLimitMbps">,
 ): Promise<Refusal | undefined> {
-  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, ownNetworkWants(hostResolvers())));
-  return "network" in found ? undefined : found.refusal;
+  const { way, whyNotNext, doorReason } = await bestWay(host, wants);
+  // A limit needs a tap, or the door.
+  return way === "namespace-slirp" && wants.rateLimitMbps !== undefined ? whyNotNext : doorReason;
+}
+
+/** The way that a new sandbox's open network on QEMU would have, and why not a better one. */
+export interface BestWay {
+  readonly way: UserNetworkWay;
+  readonly whyNotNext?: Refusal | undefined;
+  /** why it cannot be in a network namespace; undefined: it can */
+  readonly doorReason?: Refusal | undefined;
+}
+
+/** Which way that would be on this host as it is now. */
+export async function bestWay(
+  host: IsolationHost,
+  wants: Pick<UserNetworkWants, "gdbPort" | "transport">,
+): Promise<BestWay> {
+  const found = noOwnNetwork(wants) ?? (await findNamespace(host, hostResolvers()));
+  return "network" in found
+    ? { way: found.way, whyNotNext: found.whyNotNext }
+    : { way: "door", whyNotNext: found.refusal, doorReason: found.refusal };
 }
 
 /** The packet filter that such a network would have at this moment, in nft's language. */
 export function namespaceRules(): string {
-  return ownNetworkWants(hostResolvers()).rules;
+  return ownNetworkWants(hostResolvers(), { tap: true }).rules;
+}
+
+type Found = { readonly refusal: Refusal } | FoundNamespace;
+
+interface FoundNamespace {
+  readonly network: OwnNetwork;
+  readonly way: "namespace" | "namespace-slirp";
+  readonly whyNotNext?: Refusal;
+}
+
+/** With a tap for the guest, where that can be; else as one in which QEMU dials. */
+async function findNamespace(
+  host: IsolationHost,
+  resolvers: readonly string[],
+  { savedWithSlirp = false, rateLimitMbps }: Pick<UserNetworkWants, "savedWithSlirp" | "rateLimitMbps"> = {},
+): Promise<Found> {
+  let whyNotNext: Refusal = {
+    reason: "it goes on from a machine that had libslirp; once it boots it has none",
+  };
+  if (!savedWithSlirp) {
+    const best = await findOwnNetwork(host, ownNetworkWants(resolvers, { tap: true, rateLimitMbps }));
+    if ("network" in best) return { network: best.network, way: "namespace" };
+    whyNotNext = best.refusal;
+  }
+  const next = await findOwnNetwork(host, ownNetworkWants(resolvers, { tap: false }));
+  return "network" in next ? { network: next.network, way: "namespace-slirp", whyNotNext } : next;
 }
 
 /** All of the public internet, and name servers alone through the door's own. */
@@ -68,9 +118,16 @@ export async function planUserNetwork(
   if (wants.unfiltered) return { way: "unfiltered", guest: USER_NETWORK };
   const resolvers = hostResolvers();
   const told = (addresses: readonly string[]): GuestNetwork => ({ ...USER_NETWORK, dns: addresses });
-  const found = noOwnNetwork(wants) ?? (await findOwnNetwork(host, ownNetworkWants(resolvers)));
-  if ("network" in found)
-    return { way: "namespace", own: found.network, guest: told(resolversInside(resolvers)) };
+  const found = noOwnNetwork(wants) ?? (await findNamespace(host, resolvers, wants));
+  requireLimit(wants.rateLimitMbps, found);
+  if ("network" in found) {
+    const { network: own, way, whyNotNext } = found;
+    const guest = {
+      ...told(resolversInside(resolvers)),
+      ...(own.tap === undefined ? {} : { mtu: own.tap.mtu }),
+    };
+    return whyNotNext === undefined ? { way, own, guest } : { way, own, guest, whyNotNext };
+  }
   const library = nativeProgram("public-only");
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
@@ -85,12 +142,39 @@ export async function planUserNetwork(
 }
 
 /** What a network of its own is to be like on this host. */
-function ownNetworkWants(resolvers: readonly string[]): OwnNetworkWants {
+function ownNetworkWants(
+  resolvers: readonly string[],
+  { tap, rateLimitMbps }: { readonly tap: boolean; readonly rateLimitMbps?: number | undefined },
+): OwnNetworkWants {
   const inside = resolversInside(resolvers);
+  const rules = openRules({ resolvers: inside, hostAddresses: ownAddresses() });
+  const forwardsDns = inside.includes(RESOLVER);
+  if (!tap) return { rules: renderNft(rules), forwardsDns };
+  const address = USER_NETWORK.address.split("/")[0]!;
+  const bytesPerSecond = rateLimitMbps === undefined ? undefined : rateLimitMbps * BYTES_PER_MBIT;
   return {
-    rules: renderNft(openRules({ resolvers: inside, hostAddresses: ownAddresses() })),
-    forwardsDns: inside.includes(RESOLVER),
+    rules: renderNft(rules, { tap: NAMESPACE_TAP.name, address, bytesPerSecond }),
+    forwardsDns,
+    // Large packets would come and be dropped in lumps.
+    tap: bytesPerSecond === undefined ? NAMESPACE_TAP : { ...NAMESPACE_TAP, mtu: USUAL_MTU, bytesPerSecond },
   };
+}
+
+const BYTES_PER_MBIT = 125_000;
+const USUAL_MTU = 1500;
+
+/** That a limit is kept. @throws SmolVMError NETWORK_SETUP_MISSING */
+function requireLimit(rateLimitMbps: number | undefined, found: Found | { readonly refusal: Refusal }): void {
+  if (rateLimitMbps === undefined || ("way" in found && found.way === "namespace")) return;
+  const { reason, fix } = "way" in found ? found.whyNotNext! : found.refusal;
+  throw new SmolVMError(
+    "NETWORK_SETUP_MISSING",
+    `networkRateLimitMbps cannot be kept by this sandbox's network here: ${reason}`,
+    {
+      hint: fix ?? "Leave qemuNetwork out, so that it has a network that can be limited, or the limit.",
+      details: { networkRateLimitMbps: rateLimitMbps, reason },
+    },
+  );
 }
 
 /** Whether the dynamic linker can be told of it: spaces and colons separate what it is told (ld.so(8)). Pure. */
@@ -99,8 +183,12 @@ function isLoadable(library: string): boolean {
 }
 
 /** What is known of it afterwards. Pure. */
-export function reachedNetwork({ way, whyNotNext }: UserNetworkPlan): ReachedNetwork {
-  return whyNotNext === undefined ? { way } : { way, whyNotNext: inWords(whyNotNext) };
+export function reachedNetwork({ way, own, whyNotNext }: UserNetworkPlan): ReachedNetwork {
+  return {
+    way,
+    ...(whyNotNext === undefined ? {} : { whyNotNext: inWords(whyNotNext) }),
+    ...(own?.tap === undefined ? {} : { tap: true }),
+  };
 }
 
 /** Machines that must be in the host's network: whoever connects to them, or they to, is there. Pure. */

@@ -26,9 +26,12 @@ export interface MachineFacts {
 /** Changes when templates of an older version of this program must not be used. */
 const FORMAT = 3;
 
-/** The name of the template for such a machine: 32 hex digits of SHA-256. Pure. */
-export function templateKey({ shape, diskSizeMib, files, cpu }: MachineFacts): string {
-  const facts = [FORMAT, shape, diskSizeMib, files.map(words), cpu];
+/**
+ * The name of the template for such a machine: 32 hex digits of SHA-256. Pure.
+ * @param card what its machine has behind its network card while it is made, which is no part of the shape
+ */
+export function templateKey({ shape, diskSizeMib, files, cpu }: MachineFacts, card = "none"): string {
+  const facts = [FORMAT, shape, diskSizeMib, files.map(words), cpu, card];
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 32);
 }
 

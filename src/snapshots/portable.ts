@@ -56,6 +56,8 @@ export interface PortableNeeds {
   readonly vmm: string;
   readonly kernel: string;
   readonly initrd: string;
+  /** nothing of QEMU's libslirp is in the state; absent: it is, if there was a network card */
+  readonly withoutSlirp?: true | undefined;
 }
 
 const NEEDED: readonly (readonly [keyof PortableNeeds, string])[] = [

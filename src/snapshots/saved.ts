@@ -10,6 +10,8 @@ export interface SavedMemory {
   readonly state: Uint8Array;
   /** what it had translated */
   readonly code: KeptCode;
+  /** nothing of QEMU's libslirp is in `state`: what is cannot go on without it */
+  readonly withoutSlirp: boolean;
 }
 
 /** The files of a machine that was saved, in a directory of their own. */

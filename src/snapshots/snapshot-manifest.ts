@@ -34,6 +34,8 @@ export interface SnapshotManifest {
     readonly stateSha256: string;
     /** SHA-256 of the map of its memory's own pages, hex; absent: the memory is whole */
     readonly mapSha256?: string | undefined;
+    /** nothing of QEMU's libslirp is in that state; absent: it is, if there was a network card, as in all from before there was another way */
+    readonly withoutSlirp?: true | undefined;
     /** what it must go on with */
     readonly facts: MachineFacts;
     /** how long the sandbox stood still for it, in ms */

@@ -89,7 +89,8 @@ export function checkSnapshot({ manifest, files }: Snapshot): SavedMemory | unde
     if (!isSame(memory.file, stampOf(files.memory))) throw damaged(name, "its memory was changed or moved");
     const state = readFileSync(files.state);
     if (hashOf(state) !== memory.stateSha256) throw damaged(name, "the state of its devices was changed");
-    return { memory: files.memory, state, code: keptCode(files.code, memory.code) };
+    const code = keptCode(files.code, memory.code);
+    return { memory: files.memory, state, code, withoutSlirp: memory.withoutSlirp === true };
   } catch (error) {
     if (error instanceof SmolVMError) throw error;
     throw damaged(name, (error as Error).message, error);

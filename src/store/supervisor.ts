@@ -42,7 +42,7 @@ export class SupervisorTable {
     return isAlive(process) ? { process, version: String(row.version) } : undefined;
   }
 
-  /** Something waits for a supervisor: a detached sandbox with a time to live, forwards of a running one or its restricted network, or a pool. */
+  /** Something waits for a supervisor: a detached sandbox with a time to live, forwards of a running one its restricted network or ports that it was brought, or a pool. */
   isNeeded(): boolean {
     return (
       this.#database
@@ -50,6 +50,7 @@ export class SupervisorTable {
           `SELECT 1 FROM vms WHERE (expires_at IS NOT NULL AND owner IS NULL)
              OR (state = 'running' AND EXISTS (SELECT 1 FROM forwards WHERE vm_id = vms.id))
              OR (state = 'running' AND owner IS NULL AND json_extract(spec, '$.machine.network') = 'restricted')
+             OR (state = 'running' AND owner IS NULL AND json_array_length(spec, '$.bring') > 0)
            UNION ALL SELECT 1 FROM pools WHERE keeper IS NULL LIMIT 1`,
         )
         .get() !== undefined

@@ -3,13 +3,15 @@ import { relay } from "../agent/relay/relay.ts";
 import { supervisorFiles } from "../host/files/filenames.ts";
 import { closeLocally } from "../host/relay/local-socket.ts";
 import { rmSync } from "../util/files-go.ts";
+import { DoorKeeper } from "../vm/egress/keeper.ts";
 import type { Home } from "../vm/home.ts";
+import { BringKeeper } from "../vm/network/bring-keeper.ts";
 import { recoverAll } from "../vm/recovery/recover.ts";
 import type { SupervisorReply, SupervisorRequest } from "../vm/supervisor/messages.ts";
 import { type ControlHandler, listenForRequests } from "./control.ts";
-import { Doors } from "./doors.ts";
 import { nextExpiryMs } from "./expiry.ts";
 import { Forwards } from "./forwards.ts";
+import { Kept } from "./kept.ts";
 import { Pools } from "./pools.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -27,7 +29,7 @@ export interface SupervisorOptions {
 }
 
 /**
- * What must stay up while no command runs: ports that lead into detached sandboxes, the doors of those with a restricted network, the end of their time to live, pools, and
+ * What must stay up while no command runs: ports that lead into detached sandboxes, the doors of those with a restricted network, ports of theirs that lead to this machine's services, the end of their time to live, pools, and
  * the channels of more processes than a sandbox has session ports. It holds nothing that is not in the store: killed, the
  * next one goes on.
  */
@@ -36,7 +38,8 @@ export class Supervisor implements ControlHandler {
   readonly #options: SupervisorOptions;
   readonly #upstreams: Upstreams;
   readonly #forwards: Forwards;
-  readonly #doors: Doors;
+  readonly #doors: Kept;
+  readonly #brought: Kept;
   readonly #pools: Pools;
   readonly #over: Promise<void>;
   #finish: () => void = () => {};
@@ -58,7 +61,14 @@ export class Supervisor implements ControlHandler {
     });
     this.#upstreams = new Upstreams(home, () => this.#lookSoon(0));
     this.#forwards = new Forwards(home, (id) => this.#upstreams.session(id));
-    this.#doors = new Doors(home, (id) => this.#upstreams.session(id));
+    this.#doors = new Kept(
+      ({ spec }) => spec.machine.network === "restricted",
+      ({ id }) => new DoorKeeper(home, id, () => this.#upstreams.session(id)),
+    );
+    this.#brought = new Kept(
+      ({ spec }) => (spec.bring ?? []).length > 0,
+      ({ id, spec }) => new BringKeeper(home, id, spec.bring ?? [], () => this.#upstreams.session(id)),
+    );
     this.#pools = new Pools(home, options.log);
   }
 
@@ -112,6 +122,7 @@ export class Supervisor implements ControlHandler {
     this.#forgetLook();
     await this.#forwards.closeAll();
     this.#doors.closeAll();
+    this.#brought.closeAll();
     await this.#pools.letGo();
     if (this.#server) closeLocally(this.#server, supervisorFiles(this.#home.paths).socket); // before another may make its own
     this.#home.store.supervisor.release();
@@ -136,6 +147,7 @@ export class Supervisor implements ControlHandler {
     const failures = [
       ...(await this.#forwards.reconcile(records, told)),
       ...(await this.#doors.reconcile(records)),
+      ...(await this.#brought.reconcile(records)),
     ];
     this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
@@ -175,6 +187,7 @@ export class Supervisor implements ControlHandler {
       this.#relays === 0 &&
       this.#forwards.count === 0 &&
       this.#doors.count === 0 &&
+      this.#brought.count === 0 &&
       this.#pools.count === 0 &&
       this.#lookTimer === undefined;
     if (this.#retired && this.#relays === 0) this.#finish();

@@ -3,7 +3,9 @@ import { type AddressInfo, createConnection, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM, type VMConfig } from "../../src/index.ts";
 import { BACKENDS, hasSlirp, small } from "../helpers/backends.ts";
+import { cliJson } from "../helpers/cli.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
 useTempHome();
@@ -97,6 +99,39 @@ describe.each(BACKENDS)("ports on %s", (backend) => {
     await once(server, "close");
     expect(await ask(8090)).toMatch(/ConnectionResetError|OSError|BrokenPipeError/);
     again.close();
+  });
+
+  test("a sandbox that was made with one has it whenever it runs, and one that is detached has the supervisor's", async () => {
+    const server = createServer((socket) => socket.end("the model"));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const ask =
+      "import socket, time\nfor turn in range(100):\n    try: print(socket.create_connection(('127.0.0.1', 8090), 20).recv(99).decode()); break\n    except OSError as e: time.sleep(0.2)";
+    for (const lifetime of ["owner", "detached"] as const) {
+      const one = await SmolVM.create(small(backend, { bring: [{ guestPort: 8090, port }], lifetime }));
+      try {
+        const answer = async (): Promise<string> =>
+          (await one.run(["python3", "-c", ask], { timeoutMs: scaled(60_000) })).stdout;
+        expect(await answer()).toBe("the model\n");
+        expect((await one.info()).brought).toEqual([{ guestPort: 8090, host: "127.0.0.1", port }]);
+        await one.stop();
+        await one.start();
+        expect(await answer()).toBe("the model\n");
+        if (lifetime === "owner") continue;
+        // Whoever asked for it is gone, and so is the one who served it.
+        const supervisor = async (): Promise<number> =>
+          ((await cliJson(["supervisor", "status"])).data as { pid: number }).pid;
+        const pid = await supervisor();
+        process.kill(pid, "SIGKILL");
+        await cliJson(["info", one.name]);
+        expect(await answer()).toBe("the model\n");
+        expect(await supervisor()).not.toBe(pid);
+      } finally {
+        await one.delete({ force: true });
+      }
+    }
+    server.close();
   });
 
   test("are exposed on the host's loopback, for many connections at once", async () => {

@@ -17,6 +17,8 @@ export interface BroughtPort {
   readonly guestPort: number;
   readonly host: string;
   readonly port: number;
+  /** resolves when nobody listens there any more: it was closed, the sandbox has stopped, or the session with it was lost; never rejects */
+  readonly ended: Promise<void>;
   /** Nobody listens there any more, and all its connections are reset. */
   close(): void;
 }
@@ -65,6 +67,7 @@ export async function bring(
     guestPort,
     host,
     port,
+    ended: served.ended.then(() => undefined),
     close: () => {
       served.close();
       for (const socket of open) socket.resetAndDestroy();

@@ -23,7 +23,7 @@ import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts
 import { makeOwnNames, makeScratch } from "./own-files.ts";
 import { ownNameLinks } from "./own-names.ts";
 import { probeFirecracker } from "./probe.ts";
-import { type ApiRequest, bootRequests, loadRequest, vmState } from "./requests.ts";
+import { type ApiRequest, bootRequests, limitCard, loadRequest, vmState } from "./requests.ts";
 
 /** The Firecracker backend for a host. */
 export function firecrackerBackend(host: BackendHost): Backend {
@@ -182,16 +182,19 @@ async function startRequests(
   spec: MachineSpec,
   files: VmFiles,
   program: string,
-  { memory, tap, enclosure }: LaunchOptions,
+  { memory, tap, rateLimitMbps, enclosure }: LaunchOptions,
   host: BackendHost,
 ): Promise<ApiRequest[][]> {
   if (memory?.kind !== "restored") {
-    const requests = bootRequests(spec, { tap });
+    const requests = bootRequests(spec, { tap, rateLimitMbps });
     return [requests.slice(0, -1), requests.slice(-1)];
   }
   const version = await probeFirecracker(program, host.cacheDir);
   const state = statePath(files);
   writeFileSync(state, memory.state, { mode: 0o600 });
   if (enclosure.user !== undefined) chownSync(state, enclosure.user.uid, enclosure.user.gid);
-  return [[loadRequest({ memory: memory.path, state, tap, version })]];
+  const limited = tap !== undefined && rateLimitMbps !== undefined;
+  const load = loadRequest({ memory: memory.path, state, tap, version, halted: limited });
+  // A template's card has no limit: it is in force before the guest goes on.
+  return limited ? [[load], [limitCard(rateLimitMbps)], [vmState("Resumed")]] : [[load]];
 }

@@ -16,6 +16,8 @@ export interface ApiRequest {
 export interface RequestOptions {
   /** the interface behind its network card; undefined: it has none */
   readonly tap?: string | undefined;
+  /** of that card, in each direction, in millions of bits a second; undefined: no limit */
+  readonly rateLimitMbps?: number | undefined;
 }
 
 /** What Firecracker calls the network card. */
@@ -45,18 +47,38 @@ export function bootRequests(spec: MachineSpec, options: RequestOptions): ApiReq
       }),
     }),
     ...spec.disks.map(drive),
-    ...(options.tap === undefined ? [] : [networkCard(options.tap)]),
+    ...(options.tap === undefined ? [] : [networkCard(options.tap, options.rateLimitMbps)]),
     put("/vsock", "the channel", { guest_cid: GUEST_CID, uds_path: VSOCK_NAME }),
     put("/actions", "starting the machine", { action_type: "InstanceStart" }),
   ];
 }
 
-function networkCard(tap: string): ApiRequest {
+function networkCard(tap: string, rateLimitMbps: number | undefined): ApiRequest {
   return put(`/network-interfaces/${CARD}`, "the network card", {
     iface_id: CARD,
     guest_mac: GUEST_MAC,
     host_dev_name: tap,
+    ...(rateLimitMbps === undefined ? {} : rateLimiters(rateLimitMbps)),
   });
+}
+
+/** Token buckets of a tenth of a second each. Pure. */
+function rateLimiters(mbps: number): Readonly<Record<string, unknown>> {
+  const limiter = { bandwidth: { size: mbps * BYTES_PER_MBIT * (REFILL_MS / 1000), refill_time: REFILL_MS } };
+  return { rx_rate_limiter: limiter, tx_rate_limiter: limiter };
+}
+
+const BYTES_PER_MBIT = 125_000;
+const REFILL_MS = 100;
+
+/** Limits the network card of a machine that has one. Pure. */
+export function limitCard(rateLimitMbps: number): ApiRequest {
+  return {
+    method: "PATCH",
+    path: `/network-interfaces/${CARD}`,
+    body: { iface_id: CARD, ...rateLimiters(rateLimitMbps) },
+    what: "the network card's limit",
+  };
 }
 
 function drive(disk: DiskSpec): ApiRequest {
@@ -89,6 +111,8 @@ export interface SavedMachine {
   readonly tap?: string | undefined;
   /** Firecracker's */
   readonly version: string;
+  /** it stands still until it is told to go on */
+  readonly halted: boolean;
 }
 
 /**
@@ -96,13 +120,13 @@ export interface SavedMachine {
  * itself what it writes. It notes what that is, so that saving it in turn need not write the rest
  * (https://github.com/firecracker-microvm/firecracker/blob/main/docs/snapshotting/snapshot-support.md). Pure.
  */
-export function loadRequest({ memory, state, tap, version }: SavedMachine): ApiRequest {
+export function loadRequest({ memory, state, tap, version, halted }: SavedMachine): ApiRequest {
   return put("/snapshot/load", "the saved machine", {
     snapshot_path: state,
     mem_backend: { backend_type: "File", backend_path: memory },
     [isOlder(version, TRACKS_BY_NAME) ? "enable_diff_snapshots" : "track_dirty_pages"]: true,
     ...(tap === undefined ? {} : { network_overrides: [{ iface_id: CARD, host_dev_name: tap }] }),
-    resume_vm: true,
+    resume_vm: !halted,
   });
 }
 

@@ -29,11 +29,20 @@ export interface QemuHostFacts {
   readonly sandbox: boolean;
   /** the sandbox's own disk is gone after this process, or the host, has crashed: nothing of it need survive that */
   readonly disposable: boolean;
-  /** the interface behind the network card, where that is a tap */
-  readonly tap?: string | undefined;
+  /** what is behind the network card; absent: QEMU's user-mode network, libslirp */
+  readonly behindCard?: BehindCard | undefined;
   /** the file that is the guest's memory, if it is one */
   readonly memory?: MemoryFile | undefined;
 }
+
+/** What is behind a network card. */
+export type BehindCard =
+  /** a tap that is there, for QEMU to open */
+  | { readonly kind: "tap"; readonly name: string }
+  /** a tap that is open already */
+  | { readonly kind: "open-tap"; readonly descriptor: number }
+  /** nothing: nobody takes what is sent, and nothing of it is saved with the machine */
+  | { readonly kind: "nothing" };
 
 /** A guest's memory that is a file. */
 export interface MemoryFile {
@@ -94,7 +103,7 @@ export function qemuArgs(spec: MachineSpec, endpoints: QemuEndpoints, host: Qemu
     ...(spec.gdbPort === undefined ? [] : ["-gdb", `tcp:127.0.0.1:${spec.gdbPort}`]),
     // No virtio-rng: RDRAND (and Arm's RNDR) of an emulated CPU is the host's getrandom(2), and the agent gets entropy
     // from the host before anything else runs.
-    ...networkArgs(spec, bus, host.tap),
+    ...networkArgs(spec, bus, host.behindCard),
   ];
 }
 
@@ -272,16 +281,10 @@ function diskArgs(disk: DiskSpec, id: string, bus: string, disposable: boolean):
   ];
 }
 
-function networkArgs(spec: MachineSpec, bus: string, tap: string | undefined): string[] {
+function networkArgs(spec: MachineSpec, bus: string, behind: BehindCard | undefined): string[] {
   if (spec.network !== "open") return [];
-  const behind =
-    tap === undefined
-      ? // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.
-        qemuOption("user", { id: "net", ipv6: false })
-      : // It is there and up: QEMU only opens it, and its seccomp filter lets it start no scripts.
-        qemuOption("tap", { id: "net", ifname: tap, script: "no", downscript: "no" });
   return [
-    ...["-netdev", behind],
+    ...["-netdev", netdev(behind)],
     ...[
       "-device",
       qemuOption(`virtio-net-${bus}`, {
@@ -291,4 +294,19 @@ function networkArgs(spec: MachineSpec, bus: string, tap: string | undefined): s
       }),
     ],
   ];
+}
+
+function netdev(behind: BehindCard | undefined): string {
+  switch (behind?.kind) {
+    case undefined:
+      // IPv4 only: the plan gives the guest no IPv6 address, and what is not there need not be filtered.
+      return qemuOption("user", { id: "net", ipv6: false });
+    case "tap":
+      // It is there and up: QEMU only opens it, and its seccomp filter lets it start no scripts.
+      return qemuOption("tap", { id: "net", ifname: behind.name, script: "no", downscript: "no" });
+    case "open-tap":
+      return qemuOption("tap", { id: "net", fd: behind.descriptor });
+    case "nothing":
+      return qemuOption("hubport", { id: "net", hubid: 0 });
+  }
 }

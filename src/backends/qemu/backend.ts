@@ -5,6 +5,7 @@ import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { tscKhz } from "../../host/hardware/facts.ts";
 import { type LaunchedProgram, launchProgram } from "../../host/monitor/launch.ts";
+import { TAP_DESCRIPTOR } from "../../host/monitor/own-network.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import { PORT_PLACEHOLDER } from "../../host/relay/placeholder.ts";
 import { enclose } from "../../isolation/enclose.ts";
@@ -19,7 +20,7 @@ import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
 import { rejectAtEnd } from "../watch-end.ts";
-import { type QemuEndpoints, qemuArgs } from "./args.ts";
+import { type BehindCard, type QemuEndpoints, qemuArgs } from "./args.ts";
 import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
 import { preloadEnv, withPreloads } from "./preloads.ts";
@@ -100,7 +101,7 @@ async function launchQemu(
     tscKhz: khz,
     sandbox: probe.sandbox,
     disposable: options.lifetime === "owner",
-    tap: options.tap,
+    behindCard: behindCard(options),
     memory: memoryFile(memory, probe.version),
   };
   const argv = [program, ...qemuArgs(spec, endpointsOf(spec, files), facts)];
@@ -180,15 +181,20 @@ async function goOn(
   }
 }
 
+/** What is behind the card of a machine, if it has one; undefined: libslirp. */
+function behindCard({ tap, userNetwork, memory }: LaunchOptions): BehindCard | undefined {
+  if (tap !== undefined) return { kind: "tap", name: tap };
+  if (userNetwork?.own?.tap !== undefined) return { kind: "open-tap", descriptor: TAP_DESCRIPTOR };
+  // A template's: libslirp would be in what is saved, and could not be taken out again.
+  return memory?.kind === "recorded" ? { kind: "nothing" } : undefined;
+}
+
 /** What this QEMU needs of the host. */
-function viewOf(
-  spec: MachineSpec,
-  files: VmFiles,
-  program: string,
-  { tap, userNetwork }: LaunchOptions,
-): HostView {
+function viewOf(spec: MachineSpec, files: VmFiles, program: string, options: LaunchOptions): HostView {
+  const { tap, userNetwork } = options;
   // Without a network card there is nothing to dial; gdb comes in through the host's loopback.
-  const offline = spec.network !== "open" && spec.gdbPort === undefined;
+  const dials = spec.network === "open" && behindCard(options)?.kind !== "nothing";
+  const offline = !dials && spec.gdbPort === undefined;
   return {
     ...machineFiles(spec, files),
     system: systemFiles(program),

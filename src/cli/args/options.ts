@@ -169,6 +169,15 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   GDB_OPTION,
 ];
 
+/** A service of the host's for the guest. */
+export const BRING_OPTION: OptionSpec = {
+  name: "bring",
+  short: "R",
+  value: "GUEST:HOST:PORT",
+  repeat: true,
+  help: "have a port of its 127.0.0.1 lead to one service of this machine or its network",
+};
+
 /** Of these, what a sandbox that exists keeps: ports can be forwarded later (`port`), and gdb is chosen at each start. */
 export const FIXED_OPTIONS: readonly OptionSpec[] = SANDBOX_OPTIONS.filter(
   (option) => option !== GDB_OPTION && option.name !== "publish",

@@ -1,10 +1,12 @@
 import type { Limits, VMConfig } from "../../config/options.ts";
+import type { BringPort } from "../../config/spec.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { parseDurationMs } from "../args/duration.ts";
 import { environment } from "../args/environment.ts";
 import { commandLimits } from "../args/limits.ts";
-import { COMMON_OPTIONS, limitOptions, SANDBOX_OPTIONS } from "../args/options.ts";
+import { BRING_OPTION, COMMON_OPTIONS, limitOptions, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import { type Bring, parseBring } from "../args/port.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -17,6 +19,7 @@ const spec: CommandSpec = {
   options: [
     ...SANDBOX_OPTIONS,
     ...limitOptions("all commands together"),
+    BRING_OPTION,
     { name: "start", help: "start it too" },
     { name: "auto-start", help: "a stopped or crashed one is started by the next command that needs it" },
     { name: "timeout", value: "TIME", help: "give up after that time (default: 60s)" },
@@ -25,7 +28,7 @@ const spec: CommandSpec = {
   exit: "plain",
   notes: [
     "Prints the sandbox's name. It outlives this command; start it with: smolvm start NAME",
-    "Ports (-p) are forwarded whenever it runs, and --ttl is seen to, by smolvm's supervisor: a process in the background that comes when it is needed and goes when it is not.",
+    "Ports (-p, -R) lead where they are to whenever it runs, and --ttl is seen to, by smolvm's supervisor: a process in the background that comes when it is needed and goes when it is not.",
   ],
   examples: [
     "smolvm create --name box --start",
@@ -46,10 +49,12 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   const config = sandboxConfig(args, await environment(io, args));
   const limits = commandLimits(args);
   const timeout = args.value("timeout");
+  const bring = args.values("bring").map(parseBring);
   const options: VMConfig & Limits = {
     ...config,
     ...(args.flag("auto-start") ? { autoStart: true } : {}),
     ...(limits === undefined ? {} : { limits }),
+    ...(bring.length === 0 ? {} : { bring: bring.map(toPort) }),
     lifetime: "detached",
     onProgress: io.onProgress,
     signal: io.interrupts.signal,
@@ -61,6 +66,10 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   if (info.state === "running" && config.gdbPort !== undefined) io.note(gdbNote(config.gdbPort));
   if (info.state === "created") io.note(`Start it with: smolvm start ${info.name}`);
   return { data: info, text: () => `${info.name}\n` };
+}
+
+function toPort({ guestPort, target: { host, port } }: Bring): BringPort {
+  return host === undefined ? { guestPort, port } : { guestPort, host, port };
 }
 
 export const create: Command = { spec, run: createCommand };

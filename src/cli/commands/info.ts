@@ -71,6 +71,12 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", networkText(info.network)],
     ["tap", info.network.tap],
+    [
+      "brought",
+      info.brought.length === 0
+        ? undefined
+        : info.brought.map(({ guestPort, host, port }) => `${host}:${port} at ${guestPort}`).join(", "),
+    ],
     ["ports", info.ports.length === 0 ? undefined : info.ports.map(formatPort).join(", ")],
     ["hostname", info.hostname],
     ["lifetime", info.autoStart ? `${info.lifetime}, starts by itself when it is needed` : info.lifetime],

@@ -3,7 +3,7 @@ import type { SmolVMError } from "../../errors.ts";
 import { isOwnImage } from "../../images/store/reference.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { environment } from "../args/environment.ts";
-import { COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
+import { BRING_OPTION, COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { parseBring } from "../args/port.ts";
 import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
@@ -20,13 +20,7 @@ const spec: CommandSpec = {
   trailing: true,
   options: [
     ...SANDBOX_OPTIONS,
-    {
-      name: "bring",
-      short: "R",
-      value: "GUEST:HOST:PORT",
-      repeat: true,
-      help: "have a port of its 127.0.0.1 lead to one service of this machine or its network",
-    },
+    BRING_OPTION,
     { name: "entrypoint", value: "PROGRAM", help: "what to execute, with the command as its arguments" },
     { name: "pool", value: "NAME", help: "take a sandbox that waits in a pool (smolvm pool create)" },
     ...COMMAND_OPTIONS,

@@ -8,7 +8,7 @@ import { limitWords } from "../../isolation/limits.ts";
 import { tierNote } from "../../isolation/note.ts";
 import { plannedLimits } from "../../isolation/tier.ts";
 import { networkNote } from "../../network/plan.ts";
-import { doorReason } from "../../network/user-network.ts";
+import { bestWay } from "../../network/user-network.ts";
 import { type Check, pass, warn } from "../check.ts";
 
 /** What stands between a guest and this host, and why not more. */
@@ -52,10 +52,11 @@ export const network: Check = async ({ backend, platform }) => {
   const note = (way: UserNetworkWay | undefined): string =>
     `open: ${networkNote("open", card, way, setupState().runtime?.privateNetworks)}`;
   if (card !== "slirp") return pass(name, note(undefined));
-  const reason = await doorReason(processHost(), { transport: platform === "win32" ? "tcp" : "unix" });
-  if (reason === undefined) return pass(name, note("namespace"));
-  const detail = `${note("door")}; not better, because ${reason.reason}`;
-  return platform === "linux" ? warn(name, detail, reason.fix) : pass(name, detail);
+  const transport = platform === "win32" ? "tcp" : "unix";
+  const { way, whyNotNext } = await bestWay(processHost(), { transport });
+  if (whyNotNext === undefined) return pass(name, note(way));
+  const detail = `${note(way)}; not better, because ${whyNotNext.reason}`;
+  return platform === "linux" ? warn(name, detail, whyNotNext.fix) : pass(name, detail);
 };
 
 /** Images are built in a user namespace by those who are not root. */

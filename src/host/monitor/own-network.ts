@@ -6,9 +6,30 @@ export interface OwnNetwork {
   readonly rules: string;
   /** the program that connects a process's network to the host's, and its arguments: all but the last, the process */
   readonly connector: readonly string[];
+  /** a tap in it for the guest, which the program gets as descriptor {@link TAP_DESCRIPTOR}; absent: the program dials for its guest */
+  readonly tap?: OwnTap | undefined;
 }
 
+/** Such a tap. */
+export interface OwnTap {
+  /** the interface, letters and digits */
+  readonly name: string;
+  /** the network's own address on it, e.g. "10.0.2.2/24" */
+  readonly address: string;
+  readonly mtu: number;
+  /** how fast packets may come to the guest; absent: as fast as they do */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+/** As which a program finds its tap open (monitor/src/guest_tap.rs). */
+export const TAP_DESCRIPTOR = 4;
+
 /** The monitor's arguments for one. Pure. */
-export function ownNetworkArgs({ nft, rules, connector }: OwnNetwork): string[] {
-  return ["--nft", nft, "--net-rules", rules, ...connector.flatMap((word) => ["--connector", word])];
+export function ownNetworkArgs({ nft, rules, connector, tap }: OwnNetwork): string[] {
+  return [
+    ...["--nft", nft, "--net-rules", rules, ...connector.flatMap((word) => ["--connector", word])],
+    ...(tap === undefined
+      ? []
+      : ["--guest-tap", [tap.name, tap.address, tap.mtu, tap.bytesPerSecond ?? 0].join(",")]),
+  ];
 }

@@ -3,6 +3,7 @@ import type {
   Accelerator,
   Arch,
   BackendName,
+  BringPort,
   CommandShare,
   DiskMode,
   IsolationTier,
@@ -97,6 +98,8 @@ export interface VMInfo {
   readonly error: VmFault | undefined;
   /** ports of this machine that lead into it now, whichever process forwards them */
   readonly ports: readonly PortRecord[];
+  /** ports of its 127.0.0.1 that lead to a service of this machine's whenever it runs (`bring`) */
+  readonly brought: readonly Readonly<Required<BringPort>>[];
   /** what keeps it from working well, and what to do about it */
   readonly warning: string | undefined;
 }
@@ -203,6 +206,7 @@ export function describe(
     pid: running ? record.vmm?.pid : undefined,
     error: record.state === "error" ? record.error : undefined,
     ports,
+    brought: (spec.bring ?? []).map(({ guestPort, host = "127.0.0.1", port }) => ({ guestPort, host, port })),
     warning:
       running && freeBytes < DISK_FULL_BYTES
         ? `this machine's disk is full: what the sandbox writes is lost. Free some space (df -h '${dataDir}'), then: smolvm stop ${record.name} && smolvm start ${record.name}`

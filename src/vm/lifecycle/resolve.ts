@@ -66,12 +66,21 @@ export async function resolveVm(
   const { machine, accelerator } = await chooseHardware({ backend, arch, ...wants });
   const wanted = asked !== "open" ? undefined : (qemuNetwork ?? BACKEND_FEATURES[backend].networkCards[0]);
   if (wanted === "tap") requireTap(); // now, not when it is started
+  const { networkRateLimitMbps: rateLimitMbps } = config;
+  if (wanted === "tap" && rateLimitMbps !== undefined && !BACKEND_FEATURES[backend].limitsTaps)
+    throw invalidOption(
+      "networkRateLimitMbps",
+      rateLimitMbps,
+      `cannot be kept by ${backend} on a tap: leave qemuNetwork out, or use Firecracker`,
+    );
   const unfiltered = isUnfiltered(config.network);
   if (unfiltered && wanted !== "slirp")
     throw invalidOption("network", config.network, `is unfiltered: only for QEMU's user-mode network`);
   // Who names the user-mode network gets it.
   const mayHaveDoor = wanted === "slirp" && qemuNetwork === undefined && !unfiltered;
-  const openByDoor = mayHaveDoor ? await doorInstead({ gdbPort, transport: transport(backend) }) : undefined;
+  const openByDoor = mayHaveDoor
+    ? await doorInstead({ gdbPort, transport: transport(backend), rateLimitMbps })
+    : undefined;
   const network = openByDoor === undefined ? asked : "restricted";
   const card = openByDoor === undefined ? wanted : undefined;
   const drives = await extraDisks(config.extraDrives ?? []);
@@ -118,7 +127,7 @@ export async function resolveVm(
     sessionPorts: SESSION_PORTS,
     transport: transport(backend),
   };
-  await userNetworkFor(machineSpec); // it throws now, not when it is started
+  await userNetworkFor(machineSpec, { rateLimitMbps }); // it throws now, not when it is started
   // Only of the image whose root it is.
   const asImage = config.rootfsPath === undefined ? boot.image?.origin?.config : undefined;
   const imageCommand = [...(asImage?.entrypoint ?? []), ...(asImage?.cmd ?? [])];
@@ -142,6 +151,7 @@ export async function resolveVm(
           : OPEN_BY_DOOR,
     ...(openByDoor === undefined ? {} : { openByDoor }),
     guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
+    ...(config.bring === undefined ? {} : { bring: config.bring.map((port) => ({ ...port })) }),
     env: { ...asImage?.env, ...config.env },
     workdir: config.workdir ?? asImage?.workdir,
     user: config.user ?? asImage?.user,

@@ -205,7 +205,12 @@ async function launch(
   if (machine.gdbPort !== undefined) requireFeature(machine.backend, "gdb");
   const mounts = await driveMounts(machine.disks);
   const plan = await planIsolation(home, machine, files, record.spec.isolation);
-  const userNetwork = await userNetworkFor(machine);
+  const rateLimitMbps = record.spec.networkRateLimitMbps;
+  // A template's card is never up: its machine has nothing behind it, and goes on as one with whatever there is then.
+  const userNetwork =
+    forTemplate === undefined
+      ? await userNetworkFor(machine, { rateLimitMbps, savedWithSlirp: saved?.withoutSlirp === false })
+      : undefined;
   onProgress?.({ stage: "launch", message: `starting ${machine.backend}` });
   noteStep(home, record.id, "start:enclosure");
   if (template !== undefined) writeTemplateDisk(home, record, template);
@@ -219,6 +224,7 @@ async function launch(
     deadline,
     lifetime: record.spec.lifetime,
     tap: tap?.name,
+    rateLimitMbps: forTemplate === undefined ? rateLimitMbps : undefined,
     userNetwork,
     enclosure: made.enclosure,
     memory: guestMemory(
@@ -264,7 +270,10 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
   return machine.network === "restricted" ? DOOR_NETWORK : undefined;
 }
 
-function guestMemory(recordTo: string | undefined, saved: SavedMemory | undefined): GuestMemory | undefined {
+function guestMemory(
+  recordTo: string | undefined,
+  saved: Pick<SavedMemory, "memory" | "state" | "code"> | undefined,
+): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
   return saved && { kind: "restored", path: saved.memory, state: saved.state, translations: saved.code };
 }

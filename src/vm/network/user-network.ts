@@ -4,19 +4,28 @@ import { backendOf } from "../../backends/registry.ts";
 import type { MachineSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { inWords } from "../../isolation/tier.ts";
-import { doorReason, planUserNetwork, type UserNetworkPlan } from "../../network/user-network.ts";
+import {
+  doorReason,
+  planUserNetwork,
+  type UserNetworkPlan,
+  type UserNetworkWants,
+} from "../../network/user-network.ts";
 
 /**
  * How the user-mode network of a machine that is being started is filtered; undefined: it has none.
  * @throws SmolVMError NETWORK_SETUP_MISSING
  */
-export async function userNetworkFor(machine: MachineSpec): Promise<UserNetworkPlan | undefined> {
+export async function userNetworkFor(
+  machine: MachineSpec,
+  wants: Pick<UserNetworkWants, "rateLimitMbps" | "savedWithSlirp">,
+): Promise<UserNetworkPlan | undefined> {
   if (machine.backend !== "qemu" || machine.network !== "open" || machine.networkCard === "tap")
     return undefined;
   const host = processHost();
   return await planUserNetwork(host, {
     ...machine,
     program: backendOf(machine.backend, host).program(machine),
+    ...wants,
   });
 }
 
@@ -24,7 +33,7 @@ export async function userNetworkFor(machine: MachineSpec): Promise<UserNetworkP
  * Why a new sandbox whose network is to be open, and QEMU's, has the door of a restricted one, in words; undefined: it has the user-mode network.
  */
 export async function doorInstead(
-  wants: Pick<MachineSpec, "gdbPort" | "transport">,
+  wants: Pick<UserNetworkWants, "gdbPort" | "transport" | "rateLimitMbps">,
 ): Promise<string | undefined> {
   const reason = await doorReason(processHost(), wants);
   return reason && inWords(reason);

@@ -4,7 +4,16 @@ import { NAME_PATTERN, parseConfig } from "../../config/schema.ts";
 import { SmolVMError } from "../../errors.ts";
 
 /** What each sandbox has of its own when it is taken, or what only one can have. */
-const NOT_SHARED: readonly string[] = ["name", "labels", "ttlMs", "lifetime", "ports", "gdbPort", "hostname"];
+const NOT_SHARED: readonly string[] = [
+  "name",
+  "labels",
+  "ttlMs",
+  "lifetime",
+  "ports",
+  "bring",
+  "gdbPort",
+  "hostname",
+];
 const MAX_SIZE = 1000;
 
 /**

@@ -173,3 +173,8 @@ export async function captureDisk(
     await resumeMachine(home, record, Deadline.within(RELEASE_MS, "letting the sandbox go on"));
   }
 }
+
+/** Whether nothing of libslirp is in the state of a running machine's devices, for all that its record says. Pure. */
+export function hasTapInside({ isolation }: VmRecord): boolean {
+  return isolation?.userNetwork?.tap === true;
+}

@@ -94,7 +94,10 @@ async function portable(
       ? {
           memory: await describe(files.memory, deadline),
           state: await describe(files.state, deadline),
-          needs: await needsHere(home, spec),
+          needs: {
+            ...(await needsHere(home, spec)),
+            ...(manifest.memory?.withoutSlirp ? { withoutSlirp: true } : {}),
+          },
         }
       : {}),
   };

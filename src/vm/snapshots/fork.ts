@@ -11,7 +11,7 @@ import { withLock } from "../lifecycle/lock.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
 import { type Started, startNewVm } from "../lifecycle/start.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
-import { captureMachine } from "./capture.ts";
+import { captureMachine, hasTapInside } from "./capture.ts";
 import { makeFrom } from "./make-from.ts";
 import { withWorkDir } from "./work.ts";
 
@@ -33,7 +33,12 @@ export async function forkVm(
       requireUp(record);
       const { state, untranslated } = await captureMachine(home, record, work, deadline);
       const code = untranslated === undefined ? { path: work.code } : { why: untranslated };
-      const memory: SavedMemory = { memory: work.memory, state, code };
+      const memory: SavedMemory = {
+        memory: work.memory,
+        state,
+        code,
+        withoutSlirp: hasTapInside(record),
+      };
       return { spec: record.spec, saved: memory };
     });
     // It is mapped by all of them, whatever uid theirs is.

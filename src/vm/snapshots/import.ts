@@ -195,6 +195,7 @@ class Taking {
         stateSha256: this.#stateHash!,
         facts: machineFacts(this.#home.paths, spec),
         stoppedMs: 0,
+        ...(needs.withoutSlirp ? { withoutSlirp: true } : {}),
       },
     };
   }

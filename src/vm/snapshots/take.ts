@@ -19,7 +19,7 @@ import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
-import { captureDisk, captureMachine } from "./capture.ts";
+import { captureDisk, captureMachine, hasTapInside } from "./capture.ts";
 import { keepDifference } from "./difference.ts";
 import { withWorkDir } from "./work.ts";
 
@@ -105,7 +105,8 @@ async function takeAll(
   }
   const facts = machineFacts(home.paths, record.spec);
   const { state, stoppedMs, untranslated } = await captureMachine(home, record, work, deadline);
-  return { stateSha256: hashOf(state), facts, stoppedMs, untranslated };
+  const withoutSlirp = hasTapInside(record) ? { withoutSlirp: true as const } : {};
+  return { stateSha256: hashOf(state), facts, stoppedMs, untranslated, ...withoutSlirp };
 }
 
 async function takeDisk(home: Home, record: VmRecord, work: SavedFiles, deadline: Deadline): Promise<void> {

@@ -21,7 +21,7 @@ export function planTemplate(dirs: TemplateDirs, spec: VmSpec): TemplatePlan {
   const why = unfit(spec);
   if (why !== undefined) return { why };
   try {
-    const kind = templateKey(machineFacts(dirs, spec));
+    const kind = templateKey(machineFacts(dirs, spec), spec.machine.networkCard);
     const warm = spec.warm ?? warmUpsOf(dirs, kind);
     return { key: warmedKey(kind, warm), kind, warm };
   } catch (error) {

@@ -98,11 +98,10 @@ describe("options", () => {
     expect(refusal({ network }).code).toBe(code);
   });
 
-  test("a limit of the rate is for a restricted network, which keeps it", () => {
-    expect(parseConfig({ network: "restricted", networkRateLimitMbps: 10 })).toMatchObject({
-      networkRateLimitMbps: 10,
-    });
-    for (const network of [undefined, "open", "off"])
+  test("a limit of the rate is for a network that can keep it", () => {
+    for (const network of ["restricted", "open", undefined])
+      expect(parseConfig({ network, networkRateLimitMbps: 10 })).toMatchObject({ networkRateLimitMbps: 10 });
+    for (const network of ["off", { mode: "open", unfiltered: true }])
       expect(refusal({ network, networkRateLimitMbps: 10 }).code).toBe("CONFIG_INVALID");
     expect(refusal({ network: "restricted", networkRateLimitMbps: 0 }).code).toBe("CONFIG_INVALID");
   });

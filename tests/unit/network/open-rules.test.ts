@@ -81,6 +81,30 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
 `);
 });
 
+test("with a guest's tap the same rules judge what is passed on, from one address and in whole packets", () => {
+  const rules = openRules({ resolvers: ["169.254.1.1"], hostAddresses: ["93.184.216.1"] });
+  const text = renderNft(rules, { tap: "guest", address: "10.0.2.15" });
+  const chain = (name: string): string[] =>
+    text
+      .split(`  chain ${name} {\n`)[1]!
+      .split("  }")[0]!
+      .trim()
+      .split("\n")
+      .map((line) => line.trim());
+  const [, ...sent] = chain("out");
+  const [hook, ...passed] = chain("through");
+  expect(hook).toBe("type filter hook forward priority filter; policy drop;");
+  // What the VMM itself sends is judged as without a tap.
+  expect(sent[0]).toBe('oifname "guest" meta l4proto icmp accept');
+  expect(renderNft(rules)).toContain(sent.slice(1).join("\n    "));
+  expect(passed.filter((rule) => sent.slice(1).includes(rule.replace('iifname "guest" ', "")))).toHaveLength(
+    sent.length - 1,
+  );
+  expect(passed.at(-1)).toBe('oifname "guest" ct state established,related accept');
+  expect(chain("source")).toContain('iifname "guest" ip saddr != 10.0.2.15 drop');
+  expect(chain("fragments")).toContain('iifname "guest" ip frag-off & 0x3fff != 0 drop');
+});
+
 test("for the library within QEMU they are numbers", () => {
   const entries = renderPreload(RULES).split(" ");
   expect(entries.slice(0, 4)).toEqual([

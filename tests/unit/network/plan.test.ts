@@ -14,7 +14,7 @@ test("what a network reaches is said, and only of the unfiltered one that it rea
   expect(networkNote("off", undefined, undefined)).toBe("no network card");
   expect(networkNote("open", "tap", undefined)).toContain("not this host");
   expect(networkNote("open", "tap", undefined, true)).toContain("and private networks, not this host");
-  for (const way of ["namespace", "process", undefined] as const)
+  for (const way of ["namespace", "namespace-slirp", "process", undefined] as const)
     expect(networkNote("open", "slirp", way)).toContain("not this host");
   // of records of earlier versions, too
   expect(networkNote("open", undefined, "unfiltered")).toContain("its own services");

@@ -35,6 +35,11 @@ describe("the key of a template", () => {
   test.each(Object.entries(changes))("is another with another %s", (_, facts) => {
     expect(templateKey(facts)).not.toBe(key);
   });
+
+  test("is another with another kind of network card, which is not seen in the shape", () => {
+    expect(templateKey(FACTS, "slirp")).not.toBe(key);
+    expect(templateKey(FACTS, "tap")).not.toBe(templateKey(FACTS, "slirp"));
+  });
 });
 
 describe("QEMU's shape of a machine", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bootRequests, loadRequest } from "../../../../src/backends/firecracker/requests.ts";
+import { bootRequests, limitCard, loadRequest } from "../../../../src/backends/firecracker/requests.ts";
 import type { MachineSpec } from "../../../../src/config/spec.ts";
 
 const SPEC: MachineSpec = {
@@ -77,7 +77,7 @@ describe("the requests that boot a Firecracker machine", () => {
 });
 
 test("a machine goes on from what was saved with a tap of its own, in the words of each version", () => {
-  const saved = { memory: "/saved/memory", state: "/run/1/state" };
+  const saved = { memory: "/saved/memory", state: "/run/1/state", halted: false };
   expect(loadRequest({ ...saved, tap: "smolvm3", version: "1.12.1" }).body).toEqual({
     snapshot_path: "/run/1/state",
     mem_backend: { backend_type: "File", backend_path: "/saved/memory" },
@@ -89,4 +89,16 @@ test("a machine goes on from what was saved with a tap of its own, in the words 
   expect(body).toMatchObject({ track_dirty_pages: true });
   expect(body).not.toHaveProperty("enable_diff_snapshots");
   expect(body).not.toHaveProperty("network_overrides");
+});
+
+test("a network card is limited in both directions, as it is made or before what was saved goes on", () => {
+  // 16 millions of bits a second are 200,000 bytes in a tenth of one.
+  const limiter = { bandwidth: { size: 200_000, refill_time: 100 } };
+  const both = { rx_rate_limiter: limiter, tx_rate_limiter: limiter };
+  const made = bootRequests(SPEC, { tap: "smolvm3", rateLimitMbps: 16 });
+  expect(made.find(({ path }) => path === "/network-interfaces/eth0")?.body).toMatchObject(both);
+  expect(JSON.stringify(bootRequests(SPEC, { tap: "smolvm3" }))).not.toContain("limiter");
+  expect(limitCard(16)).toMatchObject({ method: "PATCH", body: { iface_id: "eth0", ...both } });
+  const saved = { memory: "/saved/memory", state: "/run/1/state", version: "1.14.1", halted: true };
+  expect(loadRequest(saved).body).toMatchObject({ resume_vm: false });
 });

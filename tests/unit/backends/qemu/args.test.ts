@@ -1,5 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { type QemuEndpoints, type QemuHostFacts, qemuArgs } from "../../../../src/backends/qemu/args.ts";
+import {
+  type BehindCard,
+  type QemuEndpoints,
+  type QemuHostFacts,
+  qemuArgs,
+} from "../../../../src/backends/qemu/args.ts";
 import type { MachineSpec } from "../../../../src/config/spec.ts";
 
 const SPEC: MachineSpec = {
@@ -135,9 +140,18 @@ describe("what the arguments depend on", () => {
   });
 
   test("a tap is opened as it is, and no script is run for it", () => {
-    const args = qemuArgs({ ...SPEC, networkCard: "tap" }, UNIX, { ...LINUX, tap: "smolvm3" });
-    expect(args[args.indexOf("-netdev") + 1]).toBe("tap,id=net,ifname=smolvm3,script=no,downscript=no");
-    expect(args.join(" ")).toContain("virtio-net-device,netdev=net,mac=52:54:00:73:6d:6c");
+    const behind = (behindCard: BehindCard): string | undefined => {
+      const args = qemuArgs(SPEC, UNIX, { ...LINUX, behindCard });
+      return args[args.indexOf("-netdev") + 1];
+    };
+    expect(behind({ kind: "tap", name: "smolvm3" })).toBe(
+      "tap,id=net,ifname=smolvm3,script=no,downscript=no",
+    );
+    expect(behind({ kind: "open-tap", descriptor: 4 })).toBe("tap,id=net,fd=4");
+    expect(behind({ kind: "nothing" })).toBe("hubport,id=net,hubid=0");
+    expect(qemuArgs(SPEC, UNIX, LINUX).join(" ")).toContain(
+      "virtio-net-device,netdev=net,mac=52:54:00:73:6d:6c",
+    );
   });
 
   test("nothing ever listens for the guest on the host", () => {

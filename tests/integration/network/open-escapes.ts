@@ -1,0 +1,414 @@
+/** How a guest's open network is filtered: in a network namespace of QEMU's own, or behind a tap of the pool. */
+export type Way = "namespace" | "tap";
+
+/** What a program of the guest's, as root, tries on an open network, and what comes of it. */
+export interface Cell {
+  readonly name: string;
+  /** Python that sets `r`; what it raises is the outcome, too. It has the names of {@link GUEST}; {mark} is a text that is this cell's alone, other words in braces are addresses */
+  readonly attempt: string;
+  /**
+   * what it sees: "reached" (somebody has answered), "refused" (by the guest itself), "no route" (it is told so at once), "no answer"; of
+   * what is only sent: "lost", or "arrived" at an address of the internet's, as this machine's
+   */
+  readonly outcome: Readonly<Record<Way, string>>;
+  /** it is tried when nothing else is, after all others */
+  readonly alone?: true;
+  /** it passes because of what an open network is */
+  readonly byNature?: true;
+}
+
+const both = (outcome: string): Pick<Cell, "outcome"> => ({ outcome: { namespace: outcome, tap: outcome } });
+const REACHED = both("reached");
+const LOST = both("lost");
+const ARRIVED = both("arrived");
+/** In the namespace it is refused, behind a tap of the pool it is dropped. */
+const CLOSED = { outcome: { namespace: "no route", tap: "no answer" } } as const;
+
+/** An attempt for each of some addresses. */
+const each = (
+  what: string,
+  addresses: Readonly<Record<string, string>>,
+  attempt: (address: string) => string,
+  outcome: Pick<Cell, "outcome">,
+): Cell[] =>
+  Object.entries(addresses).map(([name, address]) => ({
+    name: `${what} ${name}`,
+    attempt: attempt(address),
+    ...outcome,
+  }));
+
+/** Addresses that no guest may reach; all of them are there, and a server listens at all ports that are tried. */
+const KEPT: Readonly<Record<string, string>> = {
+  "this machine's address": "93.184.216.1",
+  "another address of this machine's, a public one": "11.22.33.44",
+  "the gateway": "{gateway}",
+  "a bridge like Docker's": "172.17.0.1",
+  "this machine in its LAN": "192.168.77.1",
+  "a neighbour in the LAN": "192.168.77.2",
+  "a private network behind the router (10/8)": "10.99.0.1",
+  "a private network behind the router (172.16/12)": "172.20.0.1",
+  "shared address space (100.64/10)": "100.64.0.1",
+  "a cloud's metadata": "169.254.169.254",
+  "a network for tests (198.18/15)": "198.18.0.1",
+  "another sandbox": "{other}",
+};
+
+export const CELLS: readonly Cell[] = [
+  // what is promised
+  { name: "a public address over TCP", attempt: 'r = tcp("93.184.216.34", 80)', ...REACHED },
+  { name: "a name", attempt: 'r = tcp("good.test", 80)', ...REACHED },
+  { name: "another port", attempt: 'r = tcp("93.184.216.34", 7777)', ...REACHED },
+  { name: "a public address over UDP", attempt: 'r = udp("93.184.216.34", 7777)', ...REACHED },
+  { name: "QUIC's port", attempt: 'r = udp("93.184.216.34", 443)', ...REACHED },
+  {
+    name: "a large datagram (3,000 bytes)",
+    attempt: 'r = udp("93.184.216.34", 7777, "{mark}" * 500)',
+    ...REACHED,
+  },
+  { name: "ICMP echo", attempt: 'r = ping("93.184.216.34")', ...REACHED },
+  {
+    name: "200 connections at once",
+    attempt:
+      'ss = [socket.create_connection(("93.184.216.34", 80), 20) for _ in range(200)]; r = said(b"".join(s.recv(9)[:1] for s in ss))',
+    ...REACHED,
+  },
+  { name: "the name server, over UDP", attempt: 'r = answered("good.test", "1.1.1.1")', ...REACHED },
+  { name: "the name server, over TCP", attempt: 'r = answered_tcp("good.test", "1.1.1.1")', ...REACHED },
+  // what is so by nature
+  {
+    name: "DNS over HTTPS (port 443 of a name server)",
+    attempt: 'r = tcp("8.8.8.8", 443)',
+    ...REACHED,
+    byNature: true,
+  },
+  {
+    name: "a secret in a name that is asked for",
+    attempt: 'r = answered("5ec237.good.test", "1.1.1.1")',
+    ...REACHED,
+    byNature: true,
+  },
+  // addresses that are not of the public internet
+  ...each("TCP to", KEPT, (address) => `r = tcp("${address}", 80)`, CLOSED),
+  ...each("UDP to", KEPT, (address) => `r = udp("${address}", 7777)`, CLOSED),
+  ...each(
+    "ICMP to",
+    {
+      "this machine's address": "93.184.216.1",
+      "the gateway": "{gateway}",
+      "a neighbour in the LAN": "192.168.77.2",
+      "a cloud's metadata": "169.254.169.254",
+    },
+    (address) => `r = ping("${address}")`,
+    CLOSED,
+  ),
+  {
+    name: "a port of a sandbox that is published at all of this machine's addresses",
+    attempt: 'r = tcp("93.184.216.1", 8081)',
+    ...CLOSED,
+  },
+  ...each(
+    "its own loopback, which is not this machine's, as",
+    {
+      "127.0.0.1": "127.0.0.1",
+      "127.1": "127.1",
+      "0x7f000001": "0x7f000001",
+      "0.0.0.0": "0.0.0.0",
+      "::1": "::1",
+    },
+    (address) => `r = tcp("${address}", 80)`,
+    both("refused"),
+  ),
+  {
+    name: "this machine's address, mapped to IPv6",
+    attempt: 'r = tcp("::ffff:93.184.216.1", 80)',
+    ...CLOSED,
+  },
+  { name: "this machine's address in a number", attempt: 'r = tcp("0x5db8d801", 80)', ...CLOSED },
+  ...each(
+    "the namespace's own address",
+    { "on the inside": "10.0.3.2", "of its router": "10.0.3.1" },
+    (address) => `r = tcp("${address}", 80)`,
+    CLOSED,
+  ),
+  // names
+  { name: "a name that is this host's loopback", attempt: 'r = tcp("loop.test", 80)', ...both("refused") },
+  { name: "a name that is this host", attempt: 'r = tcp("host.test", 80)', ...CLOSED },
+  { name: "a name that is a cloud's metadata", attempt: 'r = tcp("metadata.test", 80)', ...CLOSED },
+  {
+    name: "a name that is another address the second time (rebinding)",
+    attempt: 'tcp("rebound.test", 80); r = tcp("rebound.test", 80)',
+    ...CLOSED,
+  },
+  { name: "DNS of somebody else", attempt: 'r = answered("good.test", "8.8.8.8")', ...CLOSED },
+  { name: "DNS of somebody else, over TCP", attempt: 'r = answered_tcp("good.test", "8.8.8.8")', ...CLOSED },
+  { name: "DNS of somebody else, over TLS", attempt: 'r = tcp("8.8.8.8", 853)', ...CLOSED },
+  { name: "DNS of a private network", attempt: 'r = answered("good.test", "10.99.0.1")', ...CLOSED },
+  { name: "DNS of this machine", attempt: 'r = answered("good.test", "93.184.216.1")', ...CLOSED },
+  // IPv6, for which the guest has given itself an address and a route
+  ...each(
+    "IPv6: TCP to",
+    {
+      "a public address": "2606:2800::34",
+      "a cloud's metadata": "fd00:ec2::254",
+      "this machine": "fd00:17::1",
+    },
+    (address) => `r = tcp("${address}", 80)`,
+    { outcome: { namespace: "no route", tap: "no route" } },
+  ),
+  {
+    name: "IPv6: a packet to a public address, in a frame for the gateway",
+    attempt: 'r = send6("2606:2800::34")',
+    ...LOST,
+  },
+  {
+    name: "IPv6: a packet to a cloud's metadata, in a frame for the gateway",
+    attempt: 'r = send6("fd00:ec2::254")',
+    ...LOST,
+  },
+  { name: "IPv6: to all nodes of the link", attempt: 'r = send6("ff02::1")', ...LOST },
+  // packets that no honest program sends
+  {
+    name: "a packet of its own making",
+    attempt: "r = send(packet(OWN, PUBLIC, 17, datagram()))",
+    ...ARRIVED,
+  },
+  ...each(
+    "a packet with the source of",
+    {
+      "another public address": "93.184.216.77",
+      "this machine's loopback": "127.0.0.1",
+      "this machine": "93.184.216.1",
+      "the gateway": "{gateway}",
+      "the LAN": "192.168.77.9",
+      nobody: "0.0.0.0",
+    },
+    (source) => `r = send(packet("${source}", PUBLIC, 17, datagram()))`,
+    LOST,
+  ),
+  {
+    name: "a packet from its own address to this machine's loopback",
+    attempt: 'r = send(packet(OWN, "127.0.0.1", 17, datagram()))',
+    ...LOST,
+  },
+  {
+    name: "a packet in a packet (IPIP) to a private network",
+    attempt: 'r = send(packet(OWN, PUBLIC, 4, packet(OWN, "10.99.0.1", 17, datagram())))',
+    outcome: { namespace: "lost", tap: "arrived" },
+  },
+  {
+    name: "a packet with a route of its own (loose source route) by a private network",
+    attempt:
+      'r = send(packet(OWN, PUBLIC, 17, datagram(), options=b"\\x83\\x07\\x04" + socket.inet_aton("10.99.0.1") + b"\\0"))',
+    ...LOST,
+  },
+  {
+    name: "a datagram in two fragments",
+    attempt: "r = send(*fragments(OWN, PUBLIC, datagram()))",
+    outcome: { namespace: "lost", tap: "arrived" },
+  },
+  {
+    name: "a datagram in two fragments to this machine",
+    attempt: 'r = send(*fragments(OWN, "93.184.216.1", datagram()))',
+    ...LOST,
+  },
+  {
+    name: "a fragment that looks like a question to somebody else's name server",
+    attempt: "r = send(packet(OWN, PUBLIC, 17, datagram(port=53), flags=3))",
+    ...LOST,
+  },
+  {
+    name: "a fragment whose first one never comes",
+    attempt: "r = send(packet(OWN, PUBLIC, 17, datagram(), flags=100))",
+    ...LOST,
+  },
+  {
+    name: "a broadcast, and multicast",
+    attempt:
+      'r = send(packet(OWN, "255.255.255.255", 17, datagram()), packet(OWN, "224.0.0.251", 17, datagram(port=5353)))',
+    ...LOST,
+  },
+  {
+    name: "ICMP of other kinds to this machine (timestamp, redirect)",
+    attempt: 'r = send(*[packet(OWN, "93.184.216.1", 1, icmp(kind)) for kind in (13, 5)])',
+    ...LOST,
+  },
+  {
+    name: "a card with another address",
+    attempt: 'r = send(packet(OWN, PUBLIC, 17, datagram()), maker="02aabbccddee")',
+    ...ARRIVED,
+  },
+  {
+    name: "a card with an address of a maker's",
+    attempt: 'r = send(packet(OWN, PUBLIC, 17, datagram()), maker="00aabbccddee")',
+    outcome: { namespace: "arrived", tap: "lost" },
+  },
+  {
+    name: "ARP for another address of this machine's",
+    attempt: 'r = who_has("93.184.216.1")',
+    ...both("no answer"),
+  },
+  {
+    name: "an answer from another address than it has asked",
+    attempt: 'r = udp_from_other("93.184.216.34", "1.1.1.1")',
+    ...both("no answer"),
+  },
+  // what might break it for good: afterwards the network is as it was
+  {
+    name: "ARP that says that the gateway's address is its own, and then a public address",
+    attempt: 'claim("{gateway}"); r = tcp("93.184.216.34", 80)',
+    ...REACHED,
+    alone: true,
+  },
+  {
+    name: "this machine's address, with 400 connections half open",
+    attempt: 'ss = half_open(400); r = tcp("93.184.216.1", 80)',
+    ...CLOSED,
+    alone: true,
+  },
+  {
+    name: "a public address, with 400 connections half open",
+    attempt: 'ss = half_open(400); r = tcp("93.184.216.34", 80)',
+    ...REACHED,
+    alone: true,
+  },
+];
+
+/** In the guest: what attempts are written with, and all of them; {@link guestFiles} fills it in. */
+const GUEST = `
+import concurrent.futures, errno, json, os, resource, socket, struct, sys, threading, time
+HERE = threading.local()
+OWN, GATEWAY, PUBLIC = "{own}", "{gateway}", "93.184.216.34"
+def said(got): return "reached" if got else "nothing said"
+def tcp(host, port):
+    s = socket.create_connection((host, port), 4)
+    return said(s.recv(100))
+def udp(host, port, text=None):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(4)
+    s.connect((host, port))
+    s.send((text or HERE.mark).encode())
+    return said(s.recv(9000))
+def udp_from_other(host, other):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(3)
+    s.sendto(b"other", (host, 7777))
+    while True:
+        got, sender = s.recvfrom(100)
+        if sender[0] == other: return "reached"
+def checksum(data):
+    data += b"\\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+def icmp(kind, text=None):
+    body = lambda sum: struct.pack("!BBHHH", kind, 0, sum, os.getpid() & 0xffff, 1) + (text or HERE.mark).encode()
+    return body(checksum(body(0)))
+def ping(host):
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    s.settimeout(4)
+    s.connect((host, 0))
+    s.send(icmp(8))
+    while True:
+        got = s.recv(2000)
+        if got[20] == 0: return "reached"
+def packet(source, target, protocol, body, flags=0, options=b""):
+    head = lambda sum: struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 20 + len(options) + len(body), 7, flags, 64, protocol, sum, socket.inet_aton(source), socket.inet_aton(target)) + options
+    return head(checksum(head(0))) + body
+def datagram(port=7777, text=None):
+    text = (text or HERE.mark).encode()
+    return struct.pack("!HHHH", 5555, port, 8 + len(text), 0) + text
+def fragments(source, target, body):
+    body += b"." * (-len(body) % 8) + b"rest...."
+    body = struct.pack("!HHHH", 5555, 7777, len(body), 0) + body[8:]
+    return packet(source, target, 17, body[:-8], flags=0x2000), packet(source, target, 17, body[-8:], flags=len(body[:-8]) // 8)
+CARD = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+CARD.bind(("eth0", 0x0806))
+CARD.settimeout(2)
+MAC = CARD.getsockname()[4]
+def arp(kind, mac, ip, target_mac, target):
+    return struct.pack("!HHBBH", 1, 0x800, 6, 4, kind) + mac + socket.inet_aton(ip) + target_mac + socket.inet_aton(target)
+def who_has(target):
+    CARD.send(b"\\xff" * 6 + MAC + b"\\x08\\x06" + arp(1, MAC, OWN, b"\\0" * 6, target))
+    until = time.time() + 2
+    while time.time() < until:
+        try: got = CARD.recv(100)
+        except socket.timeout: break
+        if got[20:22] == b"\\0\\2" and got[28:32] == socket.inet_aton(target): return "reached", got[22:28]
+    return "no answer"
+GATEWAY_MAC = who_has(GATEWAY)[1]
+def claim(ip):
+    for kind in 1, 2:
+        CARD.send(b"\\xff" * 6 + MAC + b"\\x08\\x06" + arp(kind, MAC, ip, b"\\0" * 6, ip))
+def send(*packets, maker=None, kind=b"\\x08\\x00"):
+    for one in packets: CARD.send(GATEWAY_MAC + (bytes.fromhex(maker) if maker else MAC) + kind + one)
+    return "sent"
+def send6(target):
+    text = HERE.mark
+    source, to = socket.inet_pton(socket.AF_INET6, "fd00:77::2"), socket.inet_pton(socket.AF_INET6, target)
+    length = 8 + len(text)
+    body = lambda sum: struct.pack("!HHHH", 5555, 7777, length, sum) + text.encode()
+    sum = checksum(source + to + struct.pack("!II", length, 17) + body(0))
+    return send(struct.pack("!IHBB", 6 << 28, length, 17, 64) + source + to + body(sum), kind=b"\\x86\\xdd")
+def question(name):
+    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split("."))
+    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", 1, 1)
+def answered(name, server):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(4)
+    s.connect((server, 53))
+    s.send(question(name))
+    return said(s.recv(512))
+def answered_tcp(name, server):
+    s = socket.create_connection((server, 53), 4)
+    q = question(name)
+    s.sendall(struct.pack("!H", len(q)) + q)
+    return said(s.recv(512))
+def half_open(count):
+    pending = []
+    for number in range(count):
+        one = socket.socket()
+        one.setblocking(False)
+        try: one.connect((PUBLIC, 10000 + number))
+        except OSError: pass
+        pending.append(one)
+    return pending
+def outcome(attempt):
+    HERE.mark = attempt["mark"]
+    scope = dict(globals())
+    try:
+        exec(attempt["code"], scope)
+        r = scope["r"]
+        return r if isinstance(r, str) else r[0]
+    except socket.gaierror: return "no name"
+    except ConnectionRefusedError: return "refused"
+    except ConnectionResetError: return "reset"
+    except socket.timeout: return "no answer"
+    except OSError as e:
+        if e.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH): return "no route"
+        if e.errno in (errno.EACCES, errno.EPERM): return "not permitted"
+        return errno.errorcode.get(e.errno, str(e))
+    except Exception as e: return repr(e)
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+os.system("ip -6 addr add fd00:77::2/64 nodad dev eth0; ip -6 route add default dev eth0")
+attempts = json.load(open(sys.argv[1]))
+together = [one for one in attempts if not one["alone"]]
+with concurrent.futures.ThreadPoolExecutor(48) as pool:
+    outcomes = dict(zip([one["name"] for one in together], pool.map(outcome, together)))
+for one in attempts:
+    if one["alone"]: outcomes[one["name"]] = outcome(one)
+print(json.dumps(outcomes))
+`;
+
+/** A cell's own text, of six characters. */
+export function mark(index: number): string {
+  return `#m${String(index).padStart(3, "0")}#`;
+}
+
+/** The guest's program and its attempts. The addresses, {own}, {gateway} and {other}, are still to be filled in. */
+export function guestFiles(): { readonly program: string; readonly attempts: string } {
+  const attempts = CELLS.map(({ name, attempt, alone = false }, index) => {
+    const code = attempt.replaceAll("{mark}", mark(index));
+    return { name, code, alone, mark: mark(index) };
+  });
+  return { program: GUEST, attempts: JSON.stringify(attempts) };
+}
