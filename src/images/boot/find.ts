@@ -1,10 +1,12 @@
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch, PullPolicy } from "../../config/spec.ts";
+import { SmolVMError } from "../../errors.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { nearest } from "../../util/nearest.ts";
 import type { Image } from "../store/image.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
-import { imageNotFound, isOwnImage } from "../store/reference.ts";
+import { imageNotFound, isOwnImage, isPlainName, OWN_IMAGES } from "../store/reference.ts";
 import { comesFromPackage, readImage, type StoredImage } from "../store/store.ts";
 import { takeInstalled } from "./installed.ts";
 
@@ -53,10 +55,22 @@ export async function findImage(
     // The directory that it is from may be gone: then it is what it was.
     if (found !== undefined && pull === "missing" && (error as { code?: unknown }).code === "FILE_NOT_FOUND")
       return found.image;
-    throw error;
+    throw withOwnName(error, name);
   }
 }
 
 function isOfThisMachine({ image }: StoredImage): boolean {
   return /^(?:oci|docker-archive):/.test(image.name);
+}
+
+/** A word that is nearly the name of an image of ours was most likely meant to be it, and not one of Docker's registry. */
+function withOwnName(error: unknown, name: string): unknown {
+  const near = isPlainName(name) ? nearest(name, OWN_IMAGES) : undefined;
+  if (near === undefined || !(error instanceof SmolVMError)) return error;
+  const { code, message, details } = error;
+  return new SmolVMError(code, message, {
+    hint: `Did you mean the image ${near}? ${error.hint}`,
+    details,
+    cause: error,
+  });
 }

@@ -54,7 +54,7 @@ describe("wrong usage", () => {
   test("no command to run", async () => {
     expect(await told("run")).toMatchInlineSnapshot(`
       "error: the command is missing
-      hint: Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell)
+      hint: Say what to run: smolvm run -- echo hello (or smolvm run -it for a shell). An image from a registry may name its own.
       exit 125"
     `);
     expect(await told("exec", "box")).toMatchInlineSnapshot(`
@@ -97,15 +97,19 @@ describe("wrong usage", () => {
       /^error: there is no sandbox 'nobox'\nhint: .*smolvm ls.*\nexit 125$/,
     );
     expect(await told("info", "nobox")).toMatch(/^error: there is no sandbox 'nobox'\n[\s\S]*exit 1$/);
-    expect(await told("run", "--image", "debain", "--", "true")).toMatch(
-      /^error: there is no image 'debain'[\s\S]*hint: .*smolvm image[\s\S]*exit 125$/,
-    );
-    expect(await told("run", "--image", "python:3.12", "--", "true")).toMatch(
-      /container image[\s\S]*exit 125$/,
-    );
-    expect(await told("create", "--backend", "firecrackerr")).toMatch(
-      /^error: Unsupported backend 'firecrackerr'. Supported values: auto, firecracker, qemu\n[\s\S]*exit 2$/,
-    );
+    // Where nobody listens: what is not here is looked for in a registry.
+    const { text, stderr, code } = await cli(["run", "--image", "debain", "--", "true"], {
+      env: { HTTPS_PROXY: "http://127.0.0.1:1" },
+    });
+    expect([text, code]).toEqual(["", 125]);
+    expect(stderr).toMatch(/hint: Did you mean the image debian\? /);
+    for (const image of ["debain", "python:3.12"]) {
+      expect(await told("run", "--pull", "never", "--image", image, "--", "true")).toMatch(
+        new RegExp(
+          `^error: there is no image '${image}' for .*\nhint: Get it: smolvm image pull ${image}[\\s\\S]*exit 125$`,
+        ),
+      );
+    }
   });
 
   test("a terminal where there is none", async () => {
@@ -129,12 +133,6 @@ describe("wrong usage", () => {
     `);
     expect(await told("rm", "--all", "box")).toMatch(
       /^error: --all and the name 'box' exclude each other\n[\s\S]*exit 2$/,
-    );
-  });
-
-  test("what is not built yet says so", async () => {
-    expect(await told("create", "--image", "python:3.12")).toMatch(
-      /^error: 'python:3\.12' looks like a container image, and these cannot be used yet\nhint: [\s\S]*exit 1$/,
     );
   });
 
