@@ -4,6 +4,11 @@
 
 use std::ffi::CStr;
 
+use smolvm_agent::sys::heap::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
 /// # Safety
 /// Called by the C runtime with a valid argument vector.
 #[no_mangle]

@@ -129,6 +129,26 @@ fn a_command_that_goes_on_is_told_to_its_host_and_so_is_what_it_prints_then() {
 }
 
 #[test]
+fn a_command_that_ends_at_once_is_answered_in_one_piece_also_where_input_could_come() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    // One that a busy machine takes long for is told of in between.
+    let in_one_piece = (0..20).any(|_| {
+        let id = host.open(1, &[shell("echo hi"), int(8, 1)].concat(), 100);
+        assert!(host.more());
+        let whole = host.buf.windows(3).any(|part| part == b"hi\n");
+        let mut kinds = Vec::new();
+        while kinds.last() != Some(&kind::RESULT) {
+            let (header, _) = host.next_frame();
+            assert_eq!(header.stream, id);
+            kinds.push(header.kind);
+        }
+        whole && kinds == [kind::OPENED, kind::DATA, kind::RESULT]
+    });
+    assert!(in_one_piece);
+}
+
+#[test]
 fn a_command_can_be_reset_as_soon_as_it_was_asked_for() {
     let agent = Agent::start();
     let mut host = agent.host();

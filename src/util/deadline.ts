@@ -28,8 +28,8 @@ export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): 
  * and handed to every slow step, so that steps share the time that is left.
  */
 export class Deadline {
-  /** aborted when the time is over or the caller aborted */
-  readonly signal: AbortSignal;
+  /** undefined while nothing limits this and nobody has asked: making one takes longer than most that is done within it */
+  #signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
   readonly #startedAt = monotonicMs();
   readonly #caller: AbortSignal | undefined;
@@ -47,7 +47,13 @@ export class Deadline {
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) {
       signals.push(AbortSignal.timeout(Math.min(Math.max(0, Math.ceil(timeoutMs)), 2 ** 31 - 1)));
     }
-    this.signal = signals.length === 1 ? signals[0]! : AbortSignal.any(signals);
+    if (signals.length > 0) this.#signal = signals.length === 1 ? signals[0]! : AbortSignal.any(signals);
+  }
+
+  /** aborted when the time is over or the caller aborted */
+  get signal(): AbortSignal {
+    this.#signal ??= new AbortController().signal;
+    return this.#signal;
   }
 
   /**
@@ -79,7 +85,7 @@ export class Deadline {
   }
 
   get expired(): boolean {
-    return this.signal.aborted;
+    return this.#signal?.aborted === true;
   }
 
   /** What is left, as the limits of a call further down: the remaining time and the caller's own signal. */
@@ -104,12 +110,13 @@ export class Deadline {
 
   /** Throws {@link error} when the time is over. */
   check(): void {
-    if (this.signal.aborted) throw this.error();
+    if (this.expired) throw this.error();
   }
 
   /** Settles as `promise` does, or rejects with {@link error} when the time is over first. The promise itself goes on. */
   async race<T>(promise: Promise<T>): Promise<T> {
     this.check();
+    if (this.#signal === undefined) return promise; // nothing can end it
     let onAbort: (() => void) | undefined;
     const over = new Promise<never>((_, reject) => {
       onAbort = () => reject(this.error());

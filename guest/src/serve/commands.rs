@@ -14,16 +14,16 @@ use crate::serve::processes;
 use crate::streams::mux::Mux;
 use crate::streams::settle::settle;
 use crate::streams::sink::drop_sink;
-use crate::streams::source::{pump, TERMINAL_REST};
-use crate::streams::target::Target;
+use crate::streams::source::{limit_to_rest, pump};
+use crate::streams::target::{Poller, Target};
 use crate::streams::task::{Kind, Sink, SinkKind, Source, Task};
-use crate::sys::poller::{IN, OUT};
+use crate::sys::poller::{Token, IN, OUT};
 use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::frame::kind;
 use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome};
 
-/// A command without input is left alone for this long, in ms. Most have ended by then: the agent was woken once instead of for
-/// every pipe, and OPENED, output and RESULT leave in one write. Each wake-up and each write saved is a tenth of a small command.
+/// A command is left alone for this long, in ms, unless input comes for it. Most have ended by then: the agent was woken once instead of
+/// for every pipe, and OPENED, output and RESULT leave in one write. Each wake-up and each write saved is a tenth of a small command.
 const LEFT_ALONE_MS: u64 = 25;
 
 /// The descriptors of a command: the child's three, and our ends.
@@ -129,7 +129,6 @@ impl Commands {
         if let Some(size) = exec.pty {
             let (master, slave) = pty::open()?;
             pty::resize(master.raw(), size);
-            sys::set_nonblocking(master.raw())?;
             // A descriptor of its own for each direction, as for pipes.
             // SAFETY: plain call.
             let input = Fd::own(sys::check(unsafe { libc::fcntl(master.raw(), libc::F_DUPFD_CLOEXEC, 3) })?);
@@ -138,8 +137,6 @@ impl Commands {
         }
         let (out_read, out_write) = sys::pipe()?;
         let (err_read, err_write) = sys::pipe()?;
-        sys::set_nonblocking(out_read.raw())?;
-        sys::set_nonblocking(err_read.raw())?;
         let mut child = [self.null.raw(), out_write.raw(), err_write.raw()];
         let mut ends = vec![out_write, err_write];
         let mut input = None;
@@ -158,11 +155,11 @@ impl Commands {
 fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, cwd: CString) -> Res<usize> {
     let index = mux.tasks.next_index();
     let terminal = process.pty;
-    let alone = stdio.input.is_none() && process.ring.is_none();
+    let alone = !terminal && process.ring.is_none();
     let watched = (|| -> Res<_> {
         let sink = match stdio.input {
             Some(fd) => {
-                let token = mux.poller.add(&fd, OUT, Target::Sink(index))?;
+                let token = if alone { None } else { Some(mux.poller.add(&fd, OUT, Target::Sink(index))?) };
                 let kind = if terminal { SinkKind::Terminal } else { SinkKind::Pipe };
                 Some(Sink::new(fd, token, kind, true))
             }
@@ -171,7 +168,7 @@ fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, 
         let mut sources = [None, None];
         for (channel, fd) in [stdio.output, stdio.errors].into_iter().enumerate() {
             if let Some(fd) = fd {
-                let token = if alone { None } else { Some(mux.poller.add(&fd, IN, Target::Source(index, channel))?) };
+                let token = if alone { None } else { Some(watch_output(&mut mux.poller, &fd, index, channel)?) };
                 sources[channel] = Some(Source::new(fd, token, terminal));
             }
         }
@@ -194,6 +191,12 @@ fn adopt(mux: &mut Mux, mut process: Process, stdio: Stdio, status: Option<Fd>, 
     }
 }
 
+/// What a command writes from now on is told.
+fn watch_output(poller: &mut Poller, fd: &Fd, task: usize, channel: usize) -> Res<Token> {
+    sys::set_nonblocking(fd.raw())?;
+    poller.add(fd, IN, Target::Source(task, channel))
+}
+
 /// The command runs: OPENED; or, for a detached one, its only answer.
 pub fn opened(mux: &mut Mux, task: usize, process: u32, pid: u32) {
     let Some(t) = mux.tasks.get_mut(task) else { return };
@@ -207,13 +210,19 @@ pub fn opened(mux: &mut Mux, task: usize, process: u32, pid: u32) {
     }
 }
 
-/// A command that was left alone goes on: its host is told, and its output is watched from now on.
+/// A command that was left alone goes on: its host is told, and its output is watched from now on. Does nothing if that is so already.
 pub fn watch(mux: &mut Mux, task: usize) {
-    let Some(t) = mux.tasks.get_mut(task) else { return };
+    let Some(t) = mux.tasks.get_mut(task).filter(|t| t.process().is_some_and(|p| p.watch_at.is_some())) else { return };
     let mut watched = Ok(());
+    if let Some(sink) = &mut t.sink {
+        match mux.poller.add(&sink.fd, OUT, Target::Sink(task)) {
+            Ok(token) => sink.token = Some(token),
+            Err(error) => watched = Err(error),
+        }
+    }
     for (channel, source) in t.sources.iter_mut().enumerate() {
         if let Some(source) = source {
-            match mux.poller.add(&source.fd, IN, Target::Source(task, channel)) {
+            match watch_output(&mut mux.poller, &source.fd, task, channel) {
                 Ok(token) => source.token = Some(token),
                 Err(error) => watched = Err(error),
             }
@@ -284,10 +293,7 @@ pub fn on_exit(mux: &mut Mux, task: usize, exit_code: u32, signal: u32) {
         opened(mux, task, id, pid);
     }
     let Some(t) = mux.tasks.get_mut(task) else { return };
-    for source in t.sources.iter_mut().flatten() {
-        source.ready = true;
-        source.limit = Some(if source.terminal { TERMINAL_REST } else { sys::unread(source.fd.raw()) });
-    }
+    limit_to_rest(&mut t.sources);
     if let Some(process) = t.process_mut() {
         process.exited = Some((exit_code, signal));
     }

@@ -1,6 +1,7 @@
 //! What comes from a host: the start of a session, and its frames.
 
 use crate::serve::agent::Agent;
+use crate::serve::commands::watch;
 use crate::serve::processes;
 use crate::serve::requests::begin;
 use crate::serve::waiting::MAX_CONTENT;
@@ -222,6 +223,9 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
                 return Err(ProtocolError);
             }
             stream.receive_credit -= payload.len() as u32;
+            if let Some(task) = stream.task {
+                watch(&mut agent.mux, task);
+            }
             deliver(&mut agent.mux, link, payload);
         }
         kind::END => {

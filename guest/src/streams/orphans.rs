@@ -31,10 +31,6 @@ pub struct Orphans {
 impl Orphans {
     /// Takes a descriptor over, with its registration if it has one.
     pub fn keep(&mut self, poller: &mut Poller, fd: Fd, token: Option<Token>) {
-        // Mostly nobody holds it: then it need not be watched to be closed.
-        if token.is_none() && self.is_over(&fd) {
-            return;
-        }
         if self.order.len() >= MAX_ORPHANS {
             if let Some(oldest) = self.order.pop_front() {
                 self.forget(poller, oldest);
@@ -46,7 +42,7 @@ impl Orphans {
                 poller.retarget(token, Target::Orphan(index));
                 token
             }
-            None => match poller.add(&fd, IN, Target::Orphan(index)) {
+            None => match sys::set_nonblocking(fd.raw()).and_then(|()| poller.add(&fd, IN, Target::Orphan(index))) {
                 Ok(token) => token,
                 Err(error) => return console::warn("cannot watch what a command left behind", error),
             },
@@ -54,11 +50,6 @@ impl Orphans {
         self.table.insert(Orphan { fd, token });
         self.order.push_back(index);
         self.drain(poller, index);
-    }
-
-    fn is_over(&mut self, fd: &Fd) -> bool {
-        self.scratch.clear();
-        sys::read_append(fd.raw(), &mut self.scratch, MAX_PAYLOAD) == Ok(0)
     }
 
     /// Reads what is there; at its end it is closed.

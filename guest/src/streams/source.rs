@@ -9,7 +9,7 @@ use crate::sys;
 use crate::wire::frame::{kind, put_frame, Header, HEADER, MAX_PAYLOAD};
 
 /// Output that is drained of a terminal after its command's end; what it can hold at most.
-pub const TERMINAL_REST: usize = 128 * 1024;
+const TERMINAL_REST: usize = 128 * 1024;
 /// Reads of one source before others get a turn.
 const READS_PER_TURN: usize = 8;
 
@@ -50,6 +50,31 @@ pub fn on_source(mux: &mut Mux, task: usize, channel: usize, event: &Event) {
     pump(mux, task, channel);
 }
 
+/// The command that wrote has ended: what is there now is still read, and no more. Mostly that is nothing, and nobody else can write
+/// any more: one question finds that for both.
+pub fn limit_to_rest(sources: &mut [Option<Source>; 2]) {
+    let fd = |source: &Option<Source>| source.as_ref().map_or(-1, |source| source.fd.raw());
+    let found = sys::readiness([fd(&sources[0]), fd(&sources[1])]);
+    for (source, found) in sources.iter_mut().zip(found) {
+        let Some(source) = source else { continue };
+        source.ready = true;
+        source.limit = Some(if source.terminal {
+            TERMINAL_REST
+        } else {
+            source.hung_up |= found.hung_up;
+            if found.readable && source.token.is_none() {
+                // Its user can read from it as well: what is there may be gone.
+                let _ = sys::set_nonblocking(source.fd.raw());
+            }
+            if found.readable {
+                sys::unread(source.fd.raw())
+            } else {
+                0
+            }
+        });
+    }
+}
+
 /// Reads from a source as long as there is something to read, credit and room.
 pub fn pump(mux: &mut Mux, task: usize, channel: usize) {
     for _ in 0..READS_PER_TURN {
@@ -67,7 +92,7 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
     let Some(task) = mux.tasks.get_mut(t) else { return Step::Rest };
     let Some(source) = &mut task.sources[channel] else { return Step::Rest };
     if source.limit == Some(0) {
-        return Step::Over { held: true };
+        return Step::Over { held: !source.hung_up };
     }
     if !source.ready || source.waiting {
         return Step::Rest;
@@ -241,7 +266,7 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
             if let Some(limit) = &mut source.limit {
                 *limit -= n;
                 if *limit == 0 {
-                    return Step::Over { held: true };
+                    return Step::Over { held: !source.hung_up };
                 }
             }
             if n >= WIDEN_AT && !source.terminal && !source.widened {

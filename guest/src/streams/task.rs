@@ -10,7 +10,8 @@ use crate::sys::Fd;
 /// The way in: bytes of channel 0 on their way to a descriptor.
 pub struct Sink {
     pub fd: Fd,
-    pub token: Token,
+    /// none while nothing came for it that it may not take at once
+    pub token: Option<Token>,
     pub writable: bool,
     /// bytes that the descriptor has not taken; bounded by the stream's credit
     pub buf: Vec<u8>,
@@ -53,8 +54,8 @@ pub struct Source {
 
 impl Sink {
     /// A fresh one; `writable` unless it must be waited for.
-    pub fn new(fd: Fd, token: Token, kind: SinkKind, writable: bool) -> Sink {
-        Sink { fd, token, writable, buf: Vec::new(), done: 0, ended: false, kind }
+    pub fn new(fd: Fd, token: impl Into<Option<Token>>, kind: SinkKind, writable: bool) -> Sink {
+        Sink { fd, token: token.into(), writable, buf: Vec::new(), done: 0, ended: false, kind }
     }
 }
 

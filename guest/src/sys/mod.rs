@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod console;
+pub mod heap;
 pub mod netlink;
 pub mod poller;
 pub mod text;
@@ -302,10 +303,26 @@ pub fn rename(from: &CStr, to: &CStr) -> Res<()> {
     check(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) }).map(|_| ())
 }
 
+/// What poll(2) says of a descriptor.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Readiness {
+    pub readable: bool,
+    /// nobody has the other end open
+    pub hung_up: bool,
+}
+
+/// How descriptors are at this moment; negative ones are nothing.
+pub fn readiness<const N: usize>(fds: [i32; N]) -> [Readiness; N] {
+    let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    // SAFETY: as many entries as said, no waiting. If it fails nothing was found.
+    unsafe { libc::poll(polls.as_mut_ptr(), N as libc::nfds_t, 0) };
+    polls.map(|poll| Readiness {
+        readable: poll.revents & libc::POLLIN != 0,
+        hung_up: poll.revents & libc::POLLHUP != 0,
+    })
+}
+
 /// True if nobody has a port's or connection's other side open.
 pub fn is_hung_up(fd: &Fd) -> bool {
-    let mut poll = libc::pollfd { fd: fd.raw(), events: 0, revents: 0 };
-    // SAFETY: one entry, no waiting.
-    unsafe { libc::poll(&mut poll, 1, 0) };
-    poll.revents & libc::POLLHUP != 0
+    readiness([fd.raw()])[0].hung_up
 }

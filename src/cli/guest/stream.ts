@@ -14,14 +14,16 @@ const TERM_GRACE_MS = 5_000;
  * @throws SmolVMError as the command's result does; OutputClosed when our reader has gone
  */
 export async function streamProcess(process: GuestProcess, io: Io, stdin: boolean): Promise<ProcessExit> {
-  await process.started; // until then an interrupt aborts the start
-  const release = io.interrupts.handle(passSignals(process));
+  // At once: what reads its input is told to have started when that comes.
   const stopStdin = stdin ? forwardStdin(process.stdin) : undefined;
+  let release: (() => void) | undefined;
   try {
+    await process.started; // until then an interrupt aborts the start
+    release = io.interrupts.handle(passSignals(process));
     return await orFailure(copyOutput(process, io), process);
   } finally {
     stopStdin?.();
-    release();
+    release?.();
   }
 }
 
