@@ -6,6 +6,9 @@
 const UNSAFE =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udfff]/gu;
 
+/** Nothing in it has to be looked at: as most commands and paths are. */
+const HARMLESS = /^[\x20-\x5b\x5d-\x7e]*$/;
+
 const NAMED: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
@@ -15,6 +18,7 @@ const NAMED: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
  * @param maxLength in UTF-16 code units of `text`; default 4,096
  */
 export function escapeTerminal(text: string, maxLength = 4096): string {
+  if (text.length <= maxLength && HARMLESS.test(text)) return text;
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}` : text;
   const escaped = cut.replaceAll("\\", "\\\\").replace(UNSAFE, (character) => {
     const named = NAMED[character];

@@ -15,6 +15,10 @@ export const ARCH: Arch = oneOf("SMOLVM_TEST_ARCH", ["x86_64", "aarch64"]) ?? ho
 /** The guests' kernel: SMOLVM_TEST_KERNEL (debian or fast, which then must be there), default what users get. */
 const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
+/** The guests' image: SMOLVM_TEST_IMAGE, default debian. On minimal, which every architecture has, what needs Python is left out. */
+const IMAGE = oneOf("SMOLVM_TEST_IMAGE", ["debian", "minimal"]);
+export const HAS_PYTHON: boolean = IMAGE !== "minimal";
+
 /** The guests' virtual CPUs: SMOLVM_TEST_CPUS, default what users get. */
 const CPUS = oneOf("SMOLVM_TEST_CPUS", ["1", "2", "4"]);
 
@@ -22,6 +26,7 @@ const CPUS = oneOf("SMOLVM_TEST_CPUS", ["1", "2", "4"]);
 export function small(backend: string, options: VMConfig = {}): VMConfig {
   const kernel = KERNEL === undefined || options.kernelPath !== undefined ? {} : { kernel: KERNEL };
   const accelerator = process.env.SMOLVM_LAB === undefined ? "auto" : "kvm";
+  const image = IMAGE === undefined ? {} : { image: IMAGE };
   const cpus = CPUS === undefined ? {} : { vcpuCount: Number(CPUS) };
   return {
     backend,
@@ -30,6 +35,7 @@ export function small(backend: string, options: VMConfig = {}): VMConfig {
     arch: ARCH,
     accelerator,
     ...kernel,
+    ...image,
     ...cpus,
     ...options,
   };

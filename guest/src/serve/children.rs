@@ -6,7 +6,7 @@ use crate::streams::task::Kind;
 use crate::sys::{check, Errno};
 
 /// Children reaped before others get a turn.
-const REAP_PER_TURN: usize = 256;
+pub const REAP_PER_TURN: usize = 256;
 
 /// A task's status pipe has something.
 pub fn on_status(mux: &mut Mux, task: usize) {
@@ -27,9 +27,9 @@ fn connect_to(mux: &mut Mux, task: usize, found: Option<Vec<u8>>) {
     }
 }
 
-/// Collects children that have ended: ours, and orphans of the whole machine. True if there may be more.
-pub fn reap(mux: &mut Mux) -> bool {
-    for _ in 0..REAP_PER_TURN {
+/// Collects children that have ended, `most` at once: ours, and orphans of the whole machine. True if there may be more.
+pub fn reap(mux: &mut Mux, most: usize) -> bool {
+    for _ in 0..most {
         let mut status = 0;
         // SAFETY: plain out parameter.
         match check(unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) }) {

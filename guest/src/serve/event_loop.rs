@@ -3,7 +3,7 @@
 use crate::machine::role::Role;
 use crate::machine::slow_mounts;
 use crate::serve::agent::Agent;
-use crate::serve::children::{on_status, reap};
+use crate::serve::children::{on_status, reap, REAP_PER_TURN};
 use crate::serve::forward::{is_connecting, on_connected};
 use crate::serve::identity::go_on_holding;
 use crate::serve::input::{on_session, read_session};
@@ -90,7 +90,8 @@ fn on_signals(agent: &mut Agent) {
             _ => {}
         }
     }
-    agent.reap_again = reap(&mut agent.mux);
+    // Mostly it is one: its answer leaves before others are looked for.
+    agent.reap_again = reap(&mut agent.mux, 1);
 }
 
 /// Something was cut short to give the rest a turn.
@@ -106,9 +107,6 @@ fn is_busy(agent: &mut Agent) -> bool {
 /// Reads, writes and pumps, a bounded amount for each session and source.
 fn turn(agent: &mut Agent) {
     let mux = &mut agent.mux;
-    if agent.reap_again {
-        agent.reap_again = reap(mux);
-    }
     for (task, channel) in std::mem::take(&mut mux.again) {
         pump(mux, task, channel);
     }
@@ -121,7 +119,12 @@ fn turn(agent: &mut Agent) {
         for index in agent.mux.sessions.take_busy() {
             read_session(agent, index);
             flush(&mut agent.mux, index);
+            agent.mux.tidy();
         }
+    }
+    agent.mux.tidy();
+    if agent.reap_again {
+        agent.reap_again = reap(&mut agent.mux, REAP_PER_TURN);
     }
 }
 

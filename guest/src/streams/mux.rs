@@ -14,7 +14,7 @@ use crate::streams::slab::Slab;
 
 use crate::streams::target::{Poller, Target};
 use crate::streams::task::{Kind, SinkKind, Task, Waiting, Worker};
-use crate::sys;
+use crate::sys::{self, Fd};
 use crate::wire::messages::{Limits, Outcome};
 
 /// File workers that wait: root's, and those of the users who were here last.
@@ -41,6 +41,10 @@ pub struct Mux {
     pub finished: VecDeque<usize>,
     /// sources whose reads were cut short
     pub again: VecDeque<(usize, usize)>,
+    /// commands that are over, and answered
+    over: Vec<usize>,
+    /// what they wrote to
+    closing: Vec<Fd>,
     /// the memory is, or was, captured: commands outlive the sessions of the machine that it was
     pub keeps_commands: bool,
     /// sessions part from their connections, or have
@@ -66,6 +70,8 @@ impl Mux {
             fork_at: None,
             finished: VecDeque::new(),
             again: VecDeque::new(),
+            over: Vec::new(),
+            closing: Vec::new(),
             keeps_commands: false,
             suspension: Suspension::default(),
             yielded: false,
@@ -108,6 +114,29 @@ impl Mux {
             if let Some(stream) = session.stream(link.stream) {
                 stream.task = None;
             }
+        }
+    }
+
+    /// A command has been answered: what it holds is given back when the answer has left (`tidy`), so that its host need not wait for that.
+    pub fn remove_later(&mut self, task: usize) {
+        if let Some(t) = self.tasks.get_mut(task) {
+            t.link = None;
+            if !self.over.contains(&task) {
+                self.over.push(task);
+            }
+        }
+    }
+
+    /// Closes a descriptor when answers have left.
+    pub fn close_later(&mut self, fd: Fd) {
+        self.closing.push(fd);
+    }
+
+    /// Answers have left: what could wait for that.
+    pub fn tidy(&mut self) {
+        self.closing.clear();
+        for task in std::mem::take(&mut self.over) {
+            self.remove(task);
         }
     }
 

@@ -46,7 +46,7 @@ fn settle_process(mux: &mut Mux, task: usize) {
     }
     let error = p.cancelled.then(|| Failure::new(code::CANCELLED, "the command was cancelled"));
     let outcome = Outcome { error, exit_code, signal, all_ended, ..Outcome::default() };
-    mux.remove(task);
+    mux.remove_later(task);
     if let Some(link) = link {
         mux.sessions.answer(link, &outcome);
     }

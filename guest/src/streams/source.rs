@@ -251,6 +251,7 @@ fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
         mux.orphans.keep(&mut mux.poller, source.fd, source.token);
     } else {
         mux.poller.forget(source.token);
+        mux.close_later(source.fd);
     }
     settle(mux, t);
 }

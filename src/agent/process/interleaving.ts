@@ -1,36 +1,28 @@
 import type { OutputName } from "../types.ts";
 
 /** How many bytes of stdout, then of stderr, then of stdout again, ... make up the whole; the first may be 0. */
-export type Interleaving = Float64Array;
+export type Interleaving = readonly number[];
 
 /** Beyond so many changes between the streams each goes on in one piece: who writes byte by byte must not cost megabytes. */
 const MAX_TURNS = 1_000_000;
+/** So many that are over may be kept, before those that are left move to the front. */
+const KEPT_TURNS = 1024;
 
 /** Notes in which order the bytes of both streams came. */
 export class Turns {
-  #lengths: Float64Array = new Float64Array(16);
+  /** a plain array: making a typed one of more than 64 bytes took longer than all else that a small command costs this side */
+  readonly #lengths: number[] = [0];
   /** where the first turn that is left is; an even index is stdout's */
   #first = 0;
-  #count = 1;
 
   add(stream: OutputName, bytes: number): void {
-    let at = this.#count - 1;
-    if (at % 2 !== (stream === "stdout" ? 0 : 1))
-      at = this.#count - this.#first < MAX_TURNS ? this.#next() : at - 1;
-    this.#lengths[at]! += bytes;
-  }
-
-  #next(): number {
-    if (this.#count === this.#lengths.length) {
-      const start = this.#start;
-      const left = this.#lengths.subarray(start);
-      this.#lengths = new Float64Array(Math.max(16, left.length * 2));
-      this.#lengths.set(left);
-      this.#count -= start;
-      this.#first -= start;
+    const lengths = this.#lengths;
+    let at = lengths.length - 1;
+    if (at % 2 !== (stream === "stdout" ? 0 : 1)) {
+      if (lengths.length - this.#first < MAX_TURNS) at = lengths.push(0) - 1;
+      else at--;
     }
-    this.#lengths[this.#count] = 0;
-    return this.#count++;
+    lengths[at]! += bytes;
   }
 
   /** The last even index up to the first turn. */
@@ -48,11 +40,16 @@ export class Turns {
       left -= length;
       if (left > 0) this.#first++;
     }
+    const start = this.#start;
+    if (start > KEPT_TURNS && start > this.#lengths.length / 2) {
+      this.#lengths.splice(0, start);
+      this.#first -= start;
+    }
     return dropped;
   }
 
   take(): Interleaving {
-    return this.#lengths.slice(this.#start, this.#count);
+    return this.#lengths.slice(this.#start);
   }
 }
 

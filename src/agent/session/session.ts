@@ -339,6 +339,7 @@ export class AgentSession {
   }
 
   #pumpWaiting(): void {
+    if (this.#waitingForRoom.size === 0) return;
     // Each stream gets one go, in the order of waiting; who has more to send waits again, behind the others.
     for (const stream of [...this.#waitingForRoom]) {
       if (!this.#outbox.roomy()) return;
