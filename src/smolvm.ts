@@ -805,7 +805,8 @@ export class SmolVM implements AsyncDisposable {
 
   /** The sandbox's own env, workdir and user, under what a command asks for. */
   #withDefaults<T extends CommandDefaults>(options: T): T {
-    const record = this.#record(); // read each time: any process may have changed it
+    // Read each time: any process may have changed it.
+    const record = this.#home.store.vms.findForCommand(this.id) ?? this.#record();
     requireUnpaused(record);
     const { env, workdir, user } = record.spec;
     return {
@@ -903,7 +904,7 @@ function recordedPolicy(record: VmRecord): NetworkPolicy {
 }
 
 /** @throws SmolVMError VM_STATE */
-function requireUnpaused({ name, state }: VmRecord): void {
+function requireUnpaused({ name, state }: Pick<VmRecord, "name" | "state">): void {
   if (state === "paused") throw pausedError(name);
 }
 

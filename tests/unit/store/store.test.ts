@@ -37,6 +37,18 @@ describe("sandboxes", () => {
     expect(() => store.vms.get("bix")).toThrow("there is no sandbox 'bix'");
   });
 
+  test("tell what a command asks of them as it is now, whoever changed it", () => {
+    add("box", "1");
+    add("other", "2");
+    const env = (id: string) => store.vms.findForCommand(id)?.spec.env;
+    expect(store.vms.findForCommand("1")).toEqual({ name: "box", state: "created", spec });
+    store.vms.changeSpec("1", (old) => ({ ...old, env: { A: "1" } }));
+    expect([env("1"), env("2"), env("1")]).toEqual([{ A: "1" }, spec.env, { A: "1" }]);
+    store.vms.transition("1", "starting");
+    expect(store.vms.findForCommand("1")?.state).toBe("starting");
+    expect(store.vms.findForCommand("box")).toBeUndefined(); // an id alone
+  });
+
   test("never share a name", () => {
     add("box", "1");
     expect(() => add("box", "2")).toThrow(expect.objectContaining({ code: "VM_NAME_TAKEN" }));
