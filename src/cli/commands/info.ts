@@ -49,6 +49,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       "image",
       info.imageDigest === undefined ? info.image : `${info.image} (${info.imageDigest.slice(0, 12)})`,
     ],
+    ["image's command", info.imageCommand?.join(" ")],
     ["kernel", info.kernel],
     ["backend", `${info.backend}, ${info.machine} machine, ${info.arch}`],
     ["program", info.program],
