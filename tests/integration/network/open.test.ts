@@ -3,6 +3,8 @@ import { fakeHost, part } from "../../helpers/fake-host.ts";
 import { INTERNET } from "../../helpers/internet.ts";
 import { scaled } from "../../helpers/speed.ts";
 
+const LONG = process.env.SMOLVM_TEST_LONG === "1";
+
 /** In the guest: asks all of ADDRESS... at once on port 80, by TCP, then name servers by UDP and TCP, and prints each answer. */
 const ASK_ALL = `
 import concurrent.futures, socket, sys
@@ -295,6 +297,36 @@ test("what goes on from saved memory has the same filter, whichever way it was s
   expect(part(stdout, "without pasta")).toBe(`snapshot process\n${HELD}`);
   expect(part(stdout, "fork without pasta")).toBe(`fork process\n${HELD}`);
   expect(part(stdout, "one goes on")).toBe(HELD);
+});
+
+test("where no tap can be made in the namespace QEMU dials there, and what was saved like that goes on so until it boots", async () => {
+  const { stdout, stderr } = await fakeHost(
+    `${machine("root")}
+    way() { info $1 way; info $1 whyNotNext; }
+    mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
+    create one; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
+    echo "== closed"; way one; few one
+    echo "== told"; smolvm network status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["open"]["way"])'
+    smolvm snapshot create one saved >/dev/null
+    umount /proc/sys
+    smolvm snapshot restore saved --name two >/dev/null
+    echo "== restored"; way two; ${LONG ? "few two" : ""}
+    smolvm fork two --name three >/dev/null
+    echo "== fork"; way three; ${LONG ? "few three" : ""}
+    smolvm stop two >/dev/null; smolvm start two >/dev/null
+    echo "== booted"; way two; few two
+    smolvm rm --all --force >/dev/null`,
+    { timeoutMs: scaled(150_000) },
+  );
+  expect(stderr).toBe("");
+  expect(part(stdout, "closed")).toMatch(
+    new RegExp(`^namespace-slirp\n.*cannot make a tap in the network namespace.*\n${HELD}$`),
+  );
+  expect(part(stdout, "told")).toBe("namespace-slirp\n");
+  const goesOn = "it goes on from a machine that had libslirp; once it boots it has none";
+  for (const name of ["restored", "fork"])
+    expect(part(stdout, name)).toBe(`namespace-slirp\n${goesOn}\n${LONG ? HELD : ""}`);
+  expect(part(stdout, "booted")).toBe(`namespace\nNone\n${HELD}`);
 });
 
 test("where nothing but QEMU is installed a first command runs, with an open network, and leaves nothing", async () => {
