@@ -1,5 +1,5 @@
 //! A tap for a guest in the network namespace that its VMM is started in: made by the VMM's process itself before it becomes the VMM, which
-//! gets it as an open descriptor and has no right to make another or to change this one's addresses. It is gone when that is closed.
+//! gets it as an open descriptor and has no right to make another or to change this one's addresses. It is gone with the namespace.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -8,6 +8,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::sys::check;
 use crate::tap::{interface_request, TUNSETIFF};
+
+/// linux/if_tun.h
+const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
 
 /// The descriptor by which the program has it: behind the one of `enter`.
 pub const TAP_FD: RawFd = crate::enter::TELL_FD + 1;
@@ -48,6 +51,11 @@ impl GuestTap {
         let mut tap = interface_request(&self.name);
         tap.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
         request(device.as_raw_fd(), TUNSETIFF as libc::c_ulong, &tap)?;
+        // Else the VMM's end, for which its owner waits, takes the device down, and that waits for all processors (synchronize_net()). So
+        // the kernel does it with the rest of the namespace, later and by itself.
+        // SAFETY: plain call.
+        check(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETPERSIST as _, 1) })
+            .map_err(std::io::Error::from_raw_os_error)?;
         let name = String::from_utf8_lossy(&self.name);
         // Only its own address is answered for, and IPv6 is not there (nor is it on some hosts at all).
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore"), "1")?;

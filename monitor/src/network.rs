@@ -187,9 +187,12 @@ impl Network {
 
     /// Nothing of it is left.
     pub fn end(&mut self) {
-        for pid in self.connected.take().into_iter().chain([self.holder]) {
-            end_process(pid);
+        let ending = [self.connected.take(), Some(self.holder)];
+        for pid in ending.into_iter().flatten() {
+            // SAFETY: our own child, which is not reaped yet. All of them first: each takes some milliseconds to give back what it has.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
         }
+        ending.into_iter().flatten().for_each(end_process);
     }
 }
 
