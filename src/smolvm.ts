@@ -247,7 +247,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError as {@link SmolVM.create}
    */
   static async getOrCreate(key: string, options: VMConfig & Limits = {}): Promise<SmolVM> {
-    const { timeoutMs = BOOT_TIMEOUT_MS, signal, ...given } = options;
+    const { timeoutMs, signal, ...given } = options;
     const config: VMConfig = { lifetime: "detached", ...parseConfig(given) };
     const { findOrMake } = await import("./vm/lifecycle/get-or-create.ts");
     const deadline = Deadline.of("getting or creating a sandbox", { timeoutMs, signal });
@@ -347,15 +347,13 @@ export class SmolVM implements AsyncDisposable {
   /**
    * Boots the sandbox, creating it first if this object has not yet. Starting what runs, or what others are starting, is
    * fine, unless for `gdbPort`.
-   * @param limits `timeoutMs` default 60,000 ms
+   * @param limits `timeoutMs` limits all of that; default 60,000 ms, for the start alone: what its image takes to be pulled or built is not in them
    * @throws SmolVMError as {@link SmolVM.create}
    */
   async start(limits: StartOptions = {}): Promise<void> {
     if (limits.gdbPort !== undefined) requireGdbPort(limits.gdbPort);
-    const deadline = Deadline.of(`starting sandbox '${this.name}'`, {
-      timeoutMs: BOOT_TIMEOUT_MS,
-      ...given(limits),
-    });
+    const { timeoutMs, signal } = limits;
+    const deadline = Deadline.of(`starting sandbox '${this.name}'`, { timeoutMs, signal });
     if (!this.#bringUp) {
       const record = this.#home.store.vms.find(this.id);
       if (record && (await recover(this.#home, record)).state === "running") {
@@ -364,7 +362,8 @@ export class SmolVM implements AsyncDisposable {
       }
     }
     const { onProgress, gdbPort } = limits;
-    await this.#start(deadline, { onProgress, gdbPort });
+    const bootMs = timeoutMs === undefined ? BOOT_TIMEOUT_MS : undefined;
+    await this.#start(deadline, { onProgress, gdbPort, bootMs });
   }
 
   /**
@@ -673,16 +672,22 @@ export class SmolVM implements AsyncDisposable {
 
   /**
    * @param deadline of the caller, who may wait for a start that another has begun
-   * @param options `bootMs`: limit of the start itself, if it is begun now; default the caller's, and it tells when it is over
+   * @param options `bootMs`: limit of the start itself, if it is begun now, from when the sandbox is made; default the caller's, for all of it, and
+   *   it tells when it is over
    */
-  async #start(deadline: Deadline, options: { bootMs?: number } & StartExtras = {}): Promise<void> {
+  async #start(
+    deadline: Deadline,
+    options: { bootMs?: number | undefined } & StartExtras = {},
+  ): Promise<void> {
     if (this.#bringUp) return await this.#bringUp.join(deadline);
     if (!this.#config) this.#record();
     const { bootMs, onProgress = this.#config?.onProgress, gdbPort } = options;
     const what = `starting sandbox '${this.name}'`;
     const bringUp = new SharedWork((signal) => {
-      const boot = Deadline.of(what, { timeoutMs: bootMs ?? deadline.timeoutMs, signal });
-      return this.#bringUpNow(boot, { onProgress, gdbPort }).finally(() => {
+      const within = (timeoutMs: number | undefined): Deadline => Deadline.of(what, { timeoutMs, signal });
+      const all = within(bootMs === undefined ? deadline.timeoutMs : undefined);
+      const boot = (): Deadline => (bootMs === undefined ? all : within(bootMs));
+      return this.#bringUpNow(all, boot, { onProgress, gdbPort }).finally(() => {
         this.#bringUp = undefined;
       });
     });
@@ -692,12 +697,14 @@ export class SmolVM implements AsyncDisposable {
     );
   }
 
-  async #bringUpNow(deadline: Deadline, extras: StartExtras): Promise<void> {
+  /** @param boot the limit of its start, which begins when it is asked for */
+  async #bringUpNow(all: Deadline, boot: () => Deadline, extras: StartExtras): Promise<void> {
     try {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
       if (this.#config?.lifetime !== "detached")
         for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
-      await this.#make(deadline);
+      await this.#make(all);
+      const deadline = boot();
       this.#forwards.note();
       if (this.#home.store.forwards.of(this.id).length > 0) {
         const { openForwards } = await import("./vm/supervisor/duties.ts");
