@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { SmolVM } from "../src/index.ts";
 import { rawAgent } from "./machine.ts";
-import type { OpenSamples } from "./rows/open.ts";
+import type { NetworkSamples } from "./rows/network-rows.ts";
 import { CLIENT, CONNECTIONS, SERVER } from "./rows/restricted.ts";
 import type { Setting } from "./setting.ts";
 import { checkOutput, interleave, type Samples, timed } from "./stats.ts";
@@ -93,7 +93,7 @@ try {
   });
   raw.close();
   await own.kill("SIGKILL");
-  const samples: OpenSamples = { down, up, connect };
+  const samples: NetworkSamples = { down, up, connect };
   console.log(JSON.stringify(samples));
 } finally {
   server.kill("SIGKILL");

@@ -2,14 +2,8 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { SmolVMError } from "../../src/errors.ts";
 import type { Setting } from "../setting.ts";
-import { type Measurement, type Samples, toRow } from "../stats.ts";
-
-/** What the child has measured. */
-export interface OpenSamples {
-  readonly down: Samples;
-  readonly up: Samples;
-  readonly connect: Samples;
-}
+import type { Measurement } from "../stats.ts";
+import { type NetworkSamples, networkRows } from "./network-rows.ts";
 
 /** An internet of this process's own: no packet leaves the machine. The address is a public one, so that the packet filter is the usual one. */
 const INTERNET = `
@@ -41,22 +35,6 @@ export async function open(setting: Setting): Promise<Measurement[]> {
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 26 },
   );
   if (status !== 0) throw new Error(`measuring an open network ended with ${status}`);
-  const { down, up, connect } = JSON.parse(stdout.trim().split("\n").at(-1)!) as OpenSamples;
-  const row = (
-    name: string,
-    unit: "ms" | "MiB/s",
-    samples: Samples,
-    goal: string,
-    met: (ratio: number) => boolean,
-  ): Measurement => ({
-    samples,
-    row: toRow({ row: "16", name: `open: ${name}`, unit, goal }, samples, ({ ratio }) => met(ratio)),
-  });
-  const fast = (ratio: number): boolean => ratio >= 0.5;
-  const { mib } = setting;
-  return [
-    row(`${mib} MiB to the guest`, "MiB/s", down, ">= 0.5 x the raw channel", fast),
-    row(`${mib} MiB from the guest`, "MiB/s", up, ">= 0.5 x the raw channel", fast),
-    row("connection and answer", "ms", connect, "<= 8 x the guest's own loopback", (ratio) => ratio <= 8),
-  ];
+  const samples = JSON.parse(stdout.trim().split("\n").at(-1)!) as NetworkSamples;
+  return networkRows("16", "open", setting.mib, samples);
 }

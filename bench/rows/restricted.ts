@@ -4,7 +4,8 @@ import { SmolVM } from "../../src/index.ts";
 import { nameServer } from "../../tests/helpers/small-internet.ts";
 import { rawAgent } from "../machine.ts";
 import type { Setting } from "../setting.ts";
-import { checkOutput, interleave, type Measurement, type Samples, timed, toRow } from "../stats.ts";
+import { checkOutput, interleave, type Measurement, type Samples, timed } from "../stats.ts";
+import { networkRows } from "./network-rows.ts";
 
 /** Connections of one sample of their time. */
 export const CONNECTIONS = 20;
@@ -103,39 +104,7 @@ export async function restricted({ target, n = 5, mib }: Setting): Promise<Measu
     });
     raw.close();
     await own.kill("SIGKILL");
-    const row = (
-      name: string,
-      unit: "ms" | "MiB/s",
-      samples: Samples,
-      goal: string,
-      met: (ratio: number) => boolean,
-    ): Measurement => ({
-      samples,
-      row: toRow({ row: "15", name, unit, goal }, samples, ({ ratio }) => met(ratio)),
-    });
-    return [
-      row(
-        `restricted: ${mib} MiB to the guest`,
-        "MiB/s",
-        down,
-        ">= 0.5 x the raw channel",
-        (ratio) => ratio >= 0.5,
-      ),
-      row(
-        `restricted: ${mib} MiB from the guest`,
-        "MiB/s",
-        up,
-        ">= 0.5 x the raw channel",
-        (ratio) => ratio >= 0.5,
-      ),
-      row(
-        "restricted: connection and answer",
-        "ms",
-        times,
-        "<= 8 x the guest's own loopback",
-        (ratio) => ratio <= 8,
-      ),
-    ];
+    return networkRows("15", "restricted", mib, { down, up, connect: times });
   } finally {
     delete process.env.SMOLVM_RESOLVER;
     names.close();

@@ -4,6 +4,7 @@ import { Deadline } from "../../util/deadline.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import { INSECURE_OPTION } from "../args/registry.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -17,7 +18,7 @@ const spec: CommandSpec = {
   operands: { min: 0, max: 1, what: "the registry" },
   options: [
     { name: "username", short: "u", value: "NAME", help: "who you are there" },
-    { name: "insecure", help: "the registry may speak plain HTTP; without it only one on this machine" },
+    INSECURE_OPTION,
     { name: "timeout", value: "TIME", help: "give up after that time" },
     ...COMMON_OPTIONS,
   ],
