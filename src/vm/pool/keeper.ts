@@ -9,11 +9,6 @@ import type { Home } from "../home.ts";
 /** A start, and what it is made ready with, also on a host that emulates and is busy. */
 const MAKE_MS = 300_000;
 const REMOVE_MS = 30_000;
-/**
- * The next one is made so long after one was taken, in ms, unless none is left: what that one was taken for comes first. It is a few times
- * what a short command takes.
- */
-const LATER_MS = 200;
 /** After a failure it is tried again after so long, each time twice as long as before. */
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 60_000;
@@ -38,14 +33,10 @@ export class PoolKeeper {
     this.#told = told;
   }
 
-  /** Makes what is missing, in the background: at once where none waits, else when nothing was taken for a moment. */
+  /** Looks whether some are missing, and makes them in the background. */
   fill(): void {
-    if (this.#work !== undefined || this.#stop.signal.aborted) return;
-    this.#fillIn(this.#home.store.vms.readyIn(this.#pool.name).length === 0 ? 0 : LATER_MS);
-  }
-
-  #begin(): void {
     if (this.#stop.signal.aborted) return;
+    clearTimeout(this.#again);
     this.#work ??= this.#fillNow().finally(() => {
       this.#work = undefined;
     });
@@ -74,9 +65,7 @@ export class PoolKeeper {
   }
 
   #fillIn(ms: number): void {
-    clearTimeout(this.#again);
-    if (ms === 0) this.#begin();
-    else this.#again = setTimeout(() => this.#begin(), ms).unref();
+    this.#again = setTimeout(() => this.fill(), ms).unref();
   }
 
   #tell(failure: SmolVMError | undefined): void {

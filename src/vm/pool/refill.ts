@@ -14,9 +14,20 @@ export function forgetPool(name: string): void {
   own.delete(name);
 }
 
-/** Has whoever keeps a pool look what is missing in it. Does not wait for that. */
-export function refill(home: Home, name: string): void {
-  const fill = own.get(name);
-  if (fill === undefined) void tellSupervisor(home);
-  else fill();
+/**
+ * The next one is made so long after one was taken, in ms: what that one was taken for comes first. It is a few times what a short command takes, and
+ * a program that ends before has told the supervisor by then, if it removed what it took.
+ */
+const LATER_MS = 200;
+
+/** Has whoever keeps a pool look what is missing in it. Does not wait for that. @param isWaited somebody waits for the next one */
+export function refill(home: Home, name: string, isWaited: boolean): void {
+  const look = (): void => {
+    const fill = own.get(name);
+    if (fill === undefined)
+      tellSupervisor(home).catch(() => {}); // it looks by itself, later
+    else fill();
+  };
+  if (isWaited) look();
+  else setTimeout(look, LATER_MS).unref();
 }

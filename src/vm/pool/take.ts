@@ -39,7 +39,7 @@ export async function takeFromPool(
     if (record !== undefined) {
       failpoint("after taken");
       const started = await wake(home, record, deadline);
-      refill(home, pool);
+      refill(home, pool, started === undefined);
       if (started !== undefined) return started;
       continue; // it had died: the next one
     }
@@ -58,7 +58,7 @@ export async function takeFromPool(
         `pool '${pool}' cannot be filled: ${message}`,
       );
     }
-    if (!told) refill(home, pool);
+    if (!told) refill(home, pool, true);
     told = true;
     await deadline.sleep(LOOK_AGAIN_MS);
   }
