@@ -49,9 +49,10 @@ export class QmpClient {
 
   /** {@link connect} over a connection that is there already. */
   static async over(socket: Socket, deadline: Deadline): Promise<QmpClient> {
-    const { client, ready } = QmpClient.begin(socket, deadline);
+    const client = new QmpClient(socket);
     try {
-      await ready;
+      await client.#greeted(deadline);
+      await client.execute("qmp_capabilities", undefined, deadline);
       return client;
     } catch (error) {
       client.close();
@@ -60,7 +61,7 @@ export class QmpClient {
   }
 
   /**
-   * {@link over} for who does not wait: QEMU takes commands in their order, so that more can be sent before it has greeted.
+   * {@link over} for who does not wait: over a socket QEMU takes commands in their order, so that more can be sent before it has greeted.
    * @returns the client, which its user closes, and what fails as {@link connect} does
    */
   static begin(
@@ -68,18 +69,17 @@ export class QmpClient {
     deadline: Deadline,
   ): { readonly client: QmpClient; readonly ready: Promise<void> } {
     const client = new QmpClient(socket);
-    const greeting = new Promise<void>((resolve) => {
-      client.#onGreeting = (version) => {
-        client.version = version;
-        resolve();
-      };
-    });
+    const greeted = client.#greeted(deadline);
     const negotiated = client.execute("qmp_capabilities", undefined, deadline);
     negotiated.catch(() => {}); // told after the greeting, which tells more
-    const ready = deadline.race(Promise.race([greeting, client.lost])).then(async () => {
-      await negotiated;
+    return { client, ready: greeted.then(() => negotiated).then(() => {}) };
+  }
+
+  async #greeted(deadline: Deadline): Promise<void> {
+    const greeting = new Promise<string>((resolve) => {
+      this.#onGreeting = resolve;
     });
-    return { client, ready };
+    this.version = await deadline.race(Promise.race([greeting, this.lost]));
   }
 
   /**

@@ -171,9 +171,10 @@ describe("completion", () => {
   });
 
   test("for an unknown shell names those that there are", async () => {
-    expect(await cli(["completion", "powershell"])).toMatchObject({
+    expect(await cli(["completion", "nushell"])).toMatchObject({
       code: 2,
-      stderr: "error: there is no completion for the shell 'powershell'\nhint: Shells: bash, zsh, fish\n",
+      stderr:
+        "error: there is no completion for the shell 'nushell'\nhint: Shells: bash, zsh, fish, powershell\n",
     });
     expect(await cliJson(["completion", "fish"])).toMatchObject({ ok: true, data: { shell: "fish" } });
   });
