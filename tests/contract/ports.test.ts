@@ -21,6 +21,7 @@ class Echo(socketserver.BaseRequestHandler):
             total += chunk
         self.request.sendall(b"%d " % len(total) + total[:5])
 socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer.request_queue_size = 64 # of the usual five the sixth at once may be reset
 server = socketserver.ThreadingTCPServer(("127.0.0.1", 7000), Echo)
 print("listening", flush=True)
 server.serve_forever()

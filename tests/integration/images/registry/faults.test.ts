@@ -9,7 +9,7 @@ import { pushImage } from "../../../../src/images/push.ts";
 import { LayoutSource } from "../../../../src/images/registry/layout-source.ts";
 import { RegistrySource } from "../../../../src/images/registry/registry-source.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
-import { readImage } from "../../../../src/images/store/store.ts";
+import { readImage, type StoredImage } from "../../../../src/images/store/store.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { FakeRegistry } from "../../../fakes/fake-registry.ts";
 import { type MadeImage, writeLayout } from "../../../helpers/layers.ts";
@@ -20,10 +20,18 @@ const BIG = randomBytes(1_000_000);
 const ENTRIES = [{ path: "./" }, { path: "big", content: BIG }];
 
 let home: string;
+let small: Promise<StoredImage> | undefined;
 let registry: FakeRegistry;
 let made: MadeImage;
+/** The image that pulled ones have their kernel of: made once, however many ask at the same time. */
+const basis = (): Promise<StoredImage> => {
+  small ??= addSmallImage(cache().cacheDir, "minimal");
+  return small;
+};
+
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), "smolvm-pull-"));
+  small = undefined;
   made = writeLayout(join(home, "layout"), { layers: [ENTRIES, [{ path: "small", content: "s" }]] });
   registry = new FakeRegistry(join(home, "layout"));
   await registry.listen();
@@ -51,7 +59,7 @@ async function pull(
       name: reference.name,
       reference: reference.name,
       digest: digest ?? reference.digest,
-      basis: () => addSmallImage(cache().cacheDir, "minimal"),
+      basis,
       deadline,
     });
   } finally {
@@ -351,7 +359,6 @@ describe("a push that is cut off", () => {
       name: "oci:big",
     });
     const name = `oci:${join(home, "big")}`;
-    const basis = () => addSmallImage(cache().cacheDir, "minimal");
     await pullImage(cache(), source, {
       arch: "x86_64",
       name,
