@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { copyFileSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { endVmm, type LentMachine, lendMachine, type Target } from "../machine.ts";
@@ -35,13 +35,13 @@ export class FirecrackerTemplate implements AsyncDisposable {
     const to = { snapshot_path: files.state, mem_file_path: files.memory };
     await ask(files.api, "PUT", "/snapshot/create", { snapshot_type: "Full", ...to });
     await endVmm(vmm);
-    copyFileSync(disk!, `${disk}.saved`);
+    copySparse(disk!, `${disk}.saved`);
     return new FirecrackerTemplate(lent, argv[0]!, disk!);
   }
 
   /** Gives the next one the disk that belongs to the memory. */
   renew(): void {
-    copyFileSync(`${this.#disk}.saved`, this.#disk);
+    copySparse(`${this.#disk}.saved`, this.#disk);
   }
 
   /** A machine that goes on from it, and its agent. */
@@ -70,6 +70,11 @@ function filesIn(socket: string): { api: string; state: string; memory: string }
     state: join(directory, "floor-state"),
     memory: join(directory, "floor-memory"),
   };
+}
+
+/** A disk is nearly all holes, and the lab has its files in memory. */
+function copySparse(from: string, to: string): void {
+  execFileSync("cp", ["--sparse=always", from, to]);
 }
 
 function start(argv: readonly string[]): ChildProcess {
