@@ -70,7 +70,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],
     // what a restricted network lets through
-    egress: ["recovery", "supervisor", "home"],
+    egress: ["network", "recovery", "home"],
     disks: ["recovery", "home"],
     // what dead processes left half done, and left behind
     recovery: ["isolation", "machine", "home"],

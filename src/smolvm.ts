@@ -47,7 +47,6 @@ import { SharedWork } from "./util/shared-work.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel/channel.ts";
 import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
-import type { DoorKeeper } from "./vm/egress/keeper.ts";
 import { type NetworkEventsOptions, type SandboxNetwork, sandboxNetwork } from "./vm/egress/network.ts";
 import { changeRules, notRestricted } from "./vm/egress/rules.ts";
 import { filesOf, type Home, openHome } from "./vm/home.ts";
@@ -62,7 +61,7 @@ import { generatedName, newId } from "./vm/lifecycle/names.ts";
 import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
 import type { StartExtras, Started } from "./vm/lifecycle/start.ts";
 import { readLog } from "./vm/machine/console.ts";
-import type { BringKeeper } from "./vm/network/bring-keeper.ts";
+import type { Keeper } from "./vm/network/keeper.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
 import { deletedError, type VmRef } from "./vm/recovery/deleted.ts";
 import type { Garbage } from "./vm/recovery/gc.ts";
@@ -100,10 +99,8 @@ export class SmolVM implements AsyncDisposable {
   /** one bring-up at a time: concurrent first runs share it, and go on when one of them gives up */
   #bringUp: SharedWork<void> | undefined;
   readonly #forwards: PortForwards;
-  /** serves its connections, if its network is restricted and it is this process's */
-  #door: DoorKeeper | undefined;
-  /** has its ports lead to this machine's services, if it is this process's */
-  #brought: BringKeeper | undefined;
+  /** serve the connections of a restricted network, and ports that lead to this machine's services, if it is this process's */
+  readonly #keepers: Keeper[] = [];
   /** what it is to be found by, once it exists */
   #key: string | undefined;
 
@@ -766,29 +763,38 @@ export class SmolVM implements AsyncDisposable {
     await this.#openDoor(record, deadline);
   }
 
-  /** Ports that were brought, and what leaves a restricted network, are served from now on, before its guest is asked for anything. */
-  async #openDoor(record: VmRecord, deadline: Deadline): Promise<void> {
-    const { machine, bring = [] } = record.spec;
-    if (machine.network !== "restricted" && bring.length === 0) return;
+  /**
+   * Ports that were brought, and what leaves a restricted network, are served from now on, before its guest is asked for anything: by the supervisor
+   * those of a detached sandbox, by this process those of any other.
+   */
+  async #openDoor({ id, spec }: VmRecord, deadline: Deadline): Promise<void> {
+    const { machine, lifetime, bring = [] } = spec;
+    const isRestricted = machine.network === "restricted";
+    if (!isRestricted && bring.length === 0) return;
     this.#closeDoor();
+    if (lifetime === "detached") {
+      const { askToLook } = await import("./vm/supervisor/duties.ts");
+      return await askToLook(this.#home, deadline);
+    }
     const what = `serving the network of sandbox '${this.name}'`;
     const session = (): Promise<AgentSession> =>
       this.#channel.session(Deadline.within(HELLO_TIMEOUT_MS, what));
-    if (machine.network === "restricted") {
-      const { openDoor } = await import("./vm/egress/open.ts");
-      this.#door = await openDoor(this.#home, record, session, deadline);
+    const open = async (keeper: Keeper): Promise<void> => {
+      await deadline.race(keeper.open());
+      this.#keepers.push(keeper);
+    };
+    if (isRestricted) {
+      const { DoorKeeper } = await import("./vm/egress/keeper.ts");
+      await open(new DoorKeeper(this.#home, id, session));
     }
     if (bring.length > 0) {
-      const { bringPorts } = await import("./vm/network/bring-ports.ts");
-      this.#brought = await bringPorts(this.#home, record, session, deadline);
+      const { BringKeeper } = await import("./vm/network/bring-keeper.ts");
+      await open(new BringKeeper(this.#home, id, bring, session));
     }
   }
 
   #closeDoor(): void {
-    this.#door?.close();
-    this.#door = undefined;
-    this.#brought?.close();
-    this.#brought = undefined;
+    for (const keeper of this.#keepers.splice(0)) keeper.close();
   }
 
   /** A sandbox that was just made has who sees to its end. */

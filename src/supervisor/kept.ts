@@ -1,11 +1,5 @@
 import type { VmRecord } from "../store/vms.ts";
-
-/** What serves something of one sandbox, for as long as that runs. */
-export interface Keeper {
-  /** Begins. */
-  open(): Promise<void>;
-  close(): void;
-}
+import type { Keeper } from "../vm/network/keeper.ts";
 
 /** States in which a sandbox's keeper stays as it is: whoever works on it says what comes of it. */
 const STAYS: readonly string[] = ["running", "paused"];

@@ -11,18 +11,17 @@ import { appendToLog } from "../../host/logs/append-log.ts";
 import { ipOfBytes } from "../../util/ip-address.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { filesOf, type Home } from "../home.ts";
+import { type Keeper, serveAgain } from "../network/keeper.ts";
 
 /** How often one looks whether the rules have changed, in ms. */
 const LOOK_MS = 500;
 /** Rules that were read so short a time ago are still these, in ms. */
 const FRESH_MS = 20;
-/** After a session has ended, or somebody else has the door: how soon to try again, in ms. */
-const AGAIN_MS = 500;
 /** Nothing passes. */
 const NOTHING: NetworkPolicy = { allow: [], deny: [] };
 
 /** Serves the door of one sandbox, for as long as that runs, over one session after the other. */
-export class DoorKeeper {
+export class DoorKeeper implements Keeper {
   readonly #home: Home;
   readonly #id: string;
   readonly #session: () => Promise<AgentSession>;
@@ -82,18 +81,13 @@ export class DoorKeeper {
     this.#close = door.close;
     void door.ended.then(() => {
       broker.close();
-      this.#again();
+      serveAgain(
+        this.#home,
+        this.#id,
+        () => this.#closed,
+        () => this.#serve(),
+      );
     });
-  }
-
-  /** The session has ended: its machine may have, too. */
-  #again(): void {
-    if (this.#closed) return;
-    const timer = setTimeout(() => {
-      if (this.#closed || this.#home.store.vms.find(this.#id)?.state !== "running") return;
-      this.#serve().catch(() => this.#again());
-    }, AGAIN_MS);
-    timer.unref();
   }
 
   #look(): void {

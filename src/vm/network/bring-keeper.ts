@@ -2,12 +2,10 @@ import { type BroughtPort, bring } from "../../agent/door/bring.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import type { BringPort } from "../../config/spec.ts";
 import type { Home } from "../home.ts";
-
-/** After a session has ended, or while a program of the guest's has the port: how soon to try again, in ms. */
-const AGAIN_MS = 500;
+import { type Keeper, serveAgain } from "./keeper.ts";
 
 /** Serves the ports of one sandbox that lead to services of the host's, for as long as it runs, over one session after the other. */
-export class BringKeeper {
+export class BringKeeper implements Keeper {
   readonly #home: Home;
   readonly #id: string;
   readonly #session: () => Promise<AgentSession>;
@@ -52,17 +50,12 @@ export class BringKeeper {
     this.#open.add(port);
     void port.ended.then(() => {
       this.#open.delete(port);
-      this.#again(wanted);
+      serveAgain(
+        this.#home,
+        this.#id,
+        () => this.#closed,
+        () => this.#serve(wanted),
+      );
     });
-  }
-
-  /** The session has ended: its machine may have, too. */
-  #again(wanted: BringPort): void {
-    if (this.#closed) return;
-    const timer = setTimeout(() => {
-      if (this.#closed || this.#home.store.vms.find(this.#id)?.state !== "running") return;
-      this.#serve(wanted).catch(() => this.#again(wanted));
-    }, AGAIN_MS);
-    timer.unref();
   }
 }
