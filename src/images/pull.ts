@@ -1,11 +1,12 @@
-import { createHash, randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { link, mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { failpoint } from "../host/failpoint.ts";
-import { concurrently } from "../util/concurrently.ts";
-import { Deadline } from "../util/deadline.ts";
+import { writeDurably } from "../host/files/write-durably.ts";
+import { concurrentlyWithin } from "../util/concurrently.ts";
+import type { Deadline } from "../util/deadline.ts";
 import { rename } from "../util/files-go.ts";
 import { orNoSpace } from "../util/no-space.ts";
 import { parseImageDocument } from "./oci/config.ts";
@@ -108,7 +109,7 @@ export async function pullImage(
         });
         failpoint("pull unpacked");
         onProgress?.({ stage: "store", message: `storing ${name}` });
-        const stored = await assemble(dirs, workDir, rootfs, { ...options, basis: basis, recipe, origin });
+        const stored = await assemble(dirs, workDir, rootfs, { ...options, basis, recipe, origin });
         return { stored, pulled: true };
       } catch (error) {
         throw orNoSpace(error, `no space left to unpack '${name}'`, workDir, {
@@ -145,7 +146,8 @@ async function resolveManifest(
   for (let depth = 0; depth < 3; depth++) {
     const parsed = parseManifestDocument(document.bytes, document.mediaType, name);
     if (parsed.kind === "manifest") {
-      await keepBlob(dirs, document.bytes, found);
+      // To where layers are: to give the image on, it is needed as it came.
+      await writeDurably(imageLayout(dirs).blob(found), document.bytes);
       return { manifest: parsed, digest: found };
     }
     const chosen = choosePlatform(parsed, arch, name);
@@ -159,22 +161,6 @@ async function resolveManifest(
 
 function digestOf({ bytes }: SourceDocument): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-}
-
-/** A document that was checked goes to where layers are: to give the image on, it is needed as it came. */
-async function keepBlob(dirs: ImageDirs, bytes: Uint8Array, digest: string): Promise<void> {
-  const layout = imageLayout(dirs);
-  const path = layout.blob(digest.slice("sha256:".length));
-  await mkdir(layout.blobs, { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }
 
 /** All blobs of an image, several at a time. */
@@ -191,10 +177,8 @@ async function download(
   const message = `downloading ${name} (${layers.length} layers, ${Math.ceil(total / 2 ** 20)} MiB)`;
   onProgress?.({ stage: "pull", message, fraction: 0 });
   const paths = new Map<string, string>();
-  await concurrently(all.length, PARALLEL, async (index, failed) => {
+  await concurrentlyWithin(deadline, `downloading ${name}`, all.length, PARALLEL, async (index, own) => {
     const blob = all[index]!;
-    // The others end with the first that fails.
-    const own = Deadline.of(`downloading ${name}`, { signal: AbortSignal.any([deadline.signal, failed]) });
     const path = await fetchBlob(dirs, source, blob, {
       deadline: own,
       onBytes: (count) => {
@@ -205,8 +189,6 @@ async function download(
         onProgress?.({ stage: "wait", message: `another process downloads the same layer (pid ${pid})` }),
     });
     paths.set(blob.digest, path);
-  }).catch((error: unknown) => {
-    throw deadline.expired ? deadline.error() : error;
   });
   return { config: paths.get(config.digest)!, layers: layers.map(({ digest }) => paths.get(digest)!) };
 }

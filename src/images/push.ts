@@ -3,8 +3,8 @@ import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
-import { concurrently } from "../util/concurrently.ts";
-import { Deadline } from "../util/deadline.ts";
+import { concurrentlyWithin } from "../util/concurrently.ts";
+import type { Deadline } from "../util/deadline.ts";
 import type { Descriptor } from "./oci/manifest.ts";
 import { parseReference, type RegistryReference } from "./oci/reference.ts";
 import { ConnectionFailed, discard, type HttpResponse } from "./registry/http.ts";
@@ -54,16 +54,13 @@ export async function pushImage(dirs: ImageDirs, text: string, options: PushOpti
   let sentBytes = 0;
   onProgress?.({ stage: "push", message, fraction: 0 });
   try {
-    await concurrently(parts.blobs.length, PARALLEL, async (index, failed) => {
-      const own = Deadline.of(message, { signal: AbortSignal.any([deadline.signal, failed]) });
+    await concurrentlyWithin(deadline, message, parts.blobs.length, PARALLEL, async (index, own) => {
       const { descriptor, path } = parts.blobs[index]!;
       const sent = await sendBlob(client, descriptor, path, sharedFrom(parts, target), own, (count) => {
         done += count;
         onProgress?.({ stage: "push", message, fraction: Math.min(0.99, done / Math.max(1, total)) });
       });
       sentBytes += sent;
-    }).catch((error: unknown) => {
-      throw deadline.expired ? deadline.error() : error;
     });
     const body = await readFile(parts.manifestPath);
     const answer = await client.send(

@@ -7,7 +7,7 @@ import { writeDurably } from "../host/files/write-durably.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { rename, rm } from "../util/files-go.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
-import { type Descriptor, MEDIA_TYPES } from "./oci/manifest.ts";
+import { type Descriptor, layoutBlob, MEDIA_TYPES } from "./oci/manifest.ts";
 import { GO_ARCH } from "./oci/platform.ts";
 import type { ImageOrigin } from "./store/image.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
@@ -41,8 +41,7 @@ export async function savedParts(dirs: ImageDirs, text: string, arch: Arch): Pro
       },
     );
   }
-  const layout = imageLayout(dirs);
-  const pathOf = (digest: string): string => layout.blob(digest.slice("sha256:".length));
+  const pathOf = imageLayout(dirs).blob;
   const manifestPath = pathOf(origin.manifest);
   const bytes = await readFile(manifestPath).catch(() => undefined);
   const parsed =
@@ -93,11 +92,10 @@ export async function saveLayout(
   { arch, directory, tag, deadline }: { arch: Arch; directory: string; tag: string; deadline: Deadline },
 ): Promise<SavedParts> {
   const parts = await savedParts(dirs, text, arch);
-  const blobs = join(directory, "blobs", "sha256");
-  await mkdir(blobs, { recursive: true });
+  await mkdir(join(directory, "blobs", "sha256"), { recursive: true });
   for (const { digest, path } of files(parts)) {
     deadline.check();
-    const target = join(blobs, digest.slice("sha256:".length));
+    const target = join(directory, layoutBlob(digest));
     await copyFile(path, `${target}.part`);
     await rename(`${target}.part`, target);
   }
@@ -149,7 +147,6 @@ export async function saveArchive(
   { arch, file, deadline }: { arch: Arch; file: string; deadline: Deadline },
 ): Promise<SavedParts> {
   const parts = await savedParts(dirs, text, arch);
-  const blob = (digest: string): string => `blobs/sha256/${digest.slice("sha256:".length)}`;
   const name =
     parts.name.includes(":") && !/^(?:oci|docker-archive):/.test(parts.name) ? parts.name : undefined;
   const annotations =
@@ -163,9 +160,9 @@ export async function saveArchive(
       "manifest.json",
       JSON.stringify([
         {
-          Config: blob(parts.origin.configDigest),
+          Config: layoutBlob(parts.origin.configDigest),
           RepoTags: name === undefined || name.includes("@") ? [] : [name],
-          Layers: parts.origin.layers.map(({ digest }) => blob(digest)),
+          Layers: parts.origin.layers.map(({ digest }) => layoutBlob(digest)),
         },
       ]),
     ],
@@ -191,7 +188,11 @@ export async function saveArchive(
       await out.write(new Uint8Array(padding(size)));
     };
     for (const part of files(parts).sort((a, b) => (a.digest < b.digest ? -1 : 1)))
-      await write(blob(part.digest), part.size, createReadStream(part.path, { highWaterMark: 1024 * 1024 }));
+      await write(
+        layoutBlob(part.digest),
+        part.size,
+        createReadStream(part.path, { highWaterMark: 1024 * 1024 }),
+      );
     for (const [path, document] of documents)
       await write(path, Buffer.byteLength(document), [Buffer.from(document)]);
     await out.write(new Uint8Array(1024));

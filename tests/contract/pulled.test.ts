@@ -66,7 +66,7 @@ afterAll(async () => {
       { digest: origin?.configDigest },
       ...(origin?.layers ?? []),
     ])
-      if (digest !== undefined) rmSync(imageLayout(paths).blob(digest.slice(7)), { force: true });
+      if (digest !== undefined) rmSync(imageLayout(paths).blob(digest), { force: true });
   }
   rmSync(directory, { recursive: true, force: true });
 });

@@ -39,6 +39,11 @@ export interface Descriptor {
   readonly size: number;
 }
 
+/** Where the OCI image layout has what a digest names (image-spec, image-layout.md). Pure. */
+export function layoutBlob(digest: string): string {
+  return `blobs/${digest.replace(":", "/")}`;
+}
+
 /** One image for one kind of machine. */
 export interface ImageManifest {
   readonly kind: "manifest";

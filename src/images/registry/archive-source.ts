@@ -7,6 +7,7 @@ import { TarReader } from "../../util/tar/reader.ts";
 import {
   type Descriptor,
   invalid,
+  layoutBlob,
   MAX_DOCUMENT_BYTES,
   MEDIA_TYPES,
   parseManifestDocument,
@@ -105,8 +106,7 @@ export class ArchiveSource implements ImageSource {
   }
 
   async #blob(digest: string): Promise<Member> {
-    const inLayout = `blobs/sha256/${digest.slice("sha256:".length)}`;
-    const found = this.#blobs.get(digest) ?? (await this.#members)?.get(inLayout);
+    const found = this.#blobs.get(digest) ?? (await this.#members)?.get(layoutBlob(digest));
     if (found === undefined) throw invalid(this.name, `it does not hold ${digest}`);
     return found;
   }

@@ -37,7 +37,7 @@ export async function fetchBlob(
   options: FetchOptions,
 ): Promise<string> {
   const layout = imageLayout(dirs);
-  const path = layout.blob(descriptor.digest.slice("sha256:".length));
+  const path = layout.blob(descriptor.digest);
   const { deadline, onBytes } = options;
   if (await isThere(path, descriptor)) {
     onBytes?.(descriptor.size);

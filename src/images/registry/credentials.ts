@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
-import { runProgram } from "../../host/process/run.ts";
+import { type ProgramResult, type RunProgramOptions, runProgram } from "../../host/process/run.ts";
 import { Deadline } from "../../util/deadline.ts";
 
 /** Who asks a registry. */
@@ -29,10 +29,15 @@ export interface AuthFile {
 }
 
 /** A helper answers from a keychain; one that asks somebody would be waited for. */
-export const HELPER_MS = 30_000;
+const HELPER_MS = 30_000;
 const MAX_HELPER_BYTES = 64 * 1024;
 /** What Docker calls its own registry in these files. */
-export const DOCKER_KEY = "https://index.docker.io/v1/";
+const DOCKER_KEY = "https://index.docker.io/v1/";
+
+/** What a registry is called in these files, and to helpers. Pure. */
+export function keyOf(registry: string): string {
+  return registry === "docker.io" ? DOCKER_KEY : registry;
+}
 
 /** Which files are looked at, in order: REGISTRY_AUTH_FILE alone if it is set. Pure. */
 export function authFiles({
@@ -65,7 +70,7 @@ export async function findCredentials(
     if (file === undefined) continue;
     const helper = helperFor(file, registry);
     if (helper !== undefined) {
-      const found = await askHelper(helper, registry === "docker.io" ? DOCKER_KEY : registry, deadline);
+      const found = await askHelper(helper, keyOf(registry), deadline);
       if (found !== undefined) return found;
     }
     const found = storedCredentials(file, registry, repository);
@@ -161,17 +166,25 @@ export function storedCredentials(
   return undefined;
 }
 
-/** docker-credential-helpers' protocol: the registry on stdin, JSON on stdout. */
+/** Runs a program of docker-credential-helpers' protocol. @throws SmolVMError as runProgram */
+export function runHelper(
+  program: string,
+  verb: "get" | "store" | "erase",
+  deadline: Deadline,
+  options: Omit<RunProgramOptions, "deadline">,
+): Promise<ProgramResult> {
+  const timeoutMs = Math.min(HELPER_MS, deadline.remainingMs);
+  const own = Deadline.of(`asking ${program}`, { ...deadline.limits, timeoutMs });
+  return runProgram([program, verb], { ...options, deadline: own });
+}
+
+/** The registry on stdin, JSON on stdout. */
 async function askHelper(
   program: string,
   registry: string,
   deadline: Deadline,
 ): Promise<Credentials | undefined> {
-  const { code, stdout, stderr } = await runProgram([program, "get"], {
-    deadline: Deadline.of(`asking ${program}`, {
-      timeoutMs: Math.min(HELPER_MS, deadline.remainingMs),
-      ...(deadline.limits.signal === undefined ? {} : { signal: deadline.limits.signal }),
-    }),
+  const { code, stdout, stderr } = await runHelper(program, "get", deadline, {
     stdin: registry,
     maxOutputBytes: MAX_HELPER_BYTES,
     check: false,

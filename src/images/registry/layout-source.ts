@@ -5,6 +5,7 @@ import { SmolVMError } from "../../errors.ts";
 import {
   type Descriptor,
   invalid,
+  layoutBlob,
   MAX_DOCUMENT_BYTES,
   MEDIA_TYPES,
   parseManifestDocument,
@@ -75,7 +76,7 @@ export class LayoutSource implements ImageSource {
   }
 
   #blob(digest: string): string {
-    return join(this.#directory, "blobs", "sha256", digest.slice("sha256:".length));
+    return join(this.#directory, layoutBlob(digest));
   }
 
   async #small(path: string, otherwise: string): Promise<Uint8Array> {

@@ -1,20 +1,17 @@
-import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { SmolVMError } from "../../errors.ts";
 import { readEnvironment } from "../../host/environment.ts";
-import { runProgram } from "../../host/process/run.ts";
-import { Deadline } from "../../util/deadline.ts";
-import { rename, rm } from "../../util/files-go.ts";
+import { writeDurably } from "../../host/files/write-durably.ts";
+import type { Deadline } from "../../util/deadline.ts";
 import { parseReference } from "../oci/reference.ts";
 import {
   authFiles,
   type CredentialPlaces,
   type Credentials,
-  DOCKER_KEY,
-  HELPER_MS,
   helperFor,
+  keyOf,
   readAuthFile,
+  runHelper,
 } from "./credentials.ts";
 import { discard } from "./http.ts";
 import { RegistryClient } from "./registry-client.ts";
@@ -89,10 +86,6 @@ export async function logout(
   return { registry, keptIn: await change(registry, readEnvironment(process.env), deadline, forget) };
 }
 
-function keyOf(registry: string): string {
-  return registry === "docker.io" ? DOCKER_KEY : registry;
-}
-
 async function change(
   registry: string,
   settings: CredentialPlaces,
@@ -108,11 +101,7 @@ async function change(
   const file = readAuthFile(path);
   const program = file === undefined ? undefined : helperFor(file, registry);
   if (program !== undefined) {
-    await runProgram([program, helper], {
-      deadline: Deadline.of(`asking ${program}`, {
-        ...deadline.limits,
-        timeoutMs: Math.min(HELPER_MS, deadline.remainingMs),
-      }),
+    await runHelper(program, helper, deadline, {
       stdin: input,
       installHint: `'${path}' names it for ${registry}. Install it, or take its line out.`,
     });
@@ -123,14 +112,6 @@ async function change(
   const auths = { ...all.auths };
   delete auths[keyOf(registry)];
   if (entry !== undefined) auths[keyOf(registry)] = entry;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
-  try {
-    await writeFile(temporary, `${JSON.stringify({ ...all, auths }, undefined, 2)}\n`, { mode: 0o600 });
-    await chmod(temporary, 0o600);
-    await rename(temporary, path);
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  await writeDurably(path, `${JSON.stringify({ ...all, auths }, undefined, 2)}\n`);
   return path;
 }

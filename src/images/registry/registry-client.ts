@@ -186,16 +186,7 @@ export class RegistryClient {
 
   /** https://distribution.github.io/distribution/spec/auth/token/, and .../oauth/ for identity tokens */
   async #token(
-    {
-      realm,
-      service,
-      scope,
-    }: Challenge & {
-      scheme: "bearer" | "basic";
-      realm: string;
-      service: string | undefined;
-      scope: string | undefined;
-    },
+    { realm, service, scope }: Extract<Challenge, { scheme: "bearer" }>,
     credentials: Credentials | undefined,
     deadline: Deadline,
   ): Promise<string> {

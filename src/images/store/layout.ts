@@ -18,7 +18,8 @@ export interface ImageLayout {
   readonly refs: string;
   /** what was downloaded from registries, by sha256: layers and configs, packed as they came */
   readonly blobs: string;
-  readonly blob: (sha256: string) => string;
+  /** @param digest "sha256:..." */
+  readonly blob: (digest: string) => string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
@@ -42,7 +43,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     root,
     refs,
     blobs,
-    blob: (sha256) => join(blobs, sha256),
+    blob: (digest) => join(blobs, hexOf(digest)),
     image: (digest) => join(root, "sha256", digest),
     ref: (name, arch) => join(refs, `${refFileName(name)}.${arch}.json`),
     work: join(root, "work"),
@@ -53,6 +54,11 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     kernels: join(cacheDir, "kernels"),
     extractedKernels: join(cacheDir, "kernels", "extracted"),
   };
+}
+
+/** The hex digits of a digest as registries write it, "sha256:...". Pure. */
+function hexOf(digest: string): string {
+  return digest.slice("sha256:".length);
 }
 
 export const MANIFEST_FILE = "manifest.json";

@@ -25,6 +25,7 @@ import { inspectImage, removeImage } from "../../../../src/images/store/store.ts
 import { tagImage } from "../../../../src/images/store/tag.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
+import { selfSigned } from "../../../helpers/certificate.ts";
 import { cli, cliJson } from "../../../helpers/cli.ts";
 import { type DockerRegistry, startDockerRegistry } from "../../../helpers/docker-registry.ts";
 import { writeLayout } from "../../../helpers/layers.ts";
@@ -203,28 +204,7 @@ describe("Debian's registry", () => {
   });
 
   test("over TLS is believed by a certificate of one's own authority, and not without it", async () => {
-    const [certificate, key] = [join(home, "cert.pem"), join(home, "key.pem")];
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=here",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        key,
-        "-out",
-        certificate,
-      ],
-      { stdio: "ignore" },
-    );
+    const { certificate, key } = selfSigned(home, "IP:127.0.0.1");
     const { host } = await registry("tls", { tls: { certificate, key } });
     image("tls");
     push(`${host}/x:1`);

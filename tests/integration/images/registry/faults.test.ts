@@ -312,16 +312,14 @@ describe("a pull that ends in the middle", () => {
     registry.asked.length = 0;
     expect((await pull()).pulled).toBe(true);
     expect(blobRequests(layer).map(({ headers }) => headers.range)).toEqual(["bytes=400000-"]);
-    expect(readFileSync(imageLayout(cache()).blob(layer.slice(7))).equals(registry.blobFile(layer))).toBe(
-      true,
-    );
+    expect(readFileSync(imageLayout(cache()).blob(layer)).equals(registry.blobFile(layer))).toBe(true);
     expect(kept().filter((name) => !/^[0-9a-f]{64}$/.test(name))).toEqual([]);
   });
 
   test("begins again if what was left is damaged", async () => {
     const [layer] = made.layerDigests as [string];
     mkdirSync(imageLayout(cache()).blobs, { recursive: true });
-    writeFileSync(`${imageLayout(cache()).blob(layer.slice(7))}.partial`, randomBytes(1000));
+    writeFileSync(`${imageLayout(cache()).blob(layer)}.partial`, randomBytes(1000));
     expect((await pull()).pulled).toBe(true);
     expect(blobRequests(layer).map(({ headers }) => headers.range)).toEqual(["bytes=1000-", undefined]);
   });

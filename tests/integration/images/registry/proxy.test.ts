@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createSecure } from "node:https";
@@ -9,6 +8,7 @@ import type { Duplex } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Http, readBody } from "../../../../src/images/registry/http.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
+import { selfSigned } from "../../../helpers/certificate.ts";
 
 let directory: string;
 let certificate: string;
@@ -24,30 +24,14 @@ const listen = (server: Server): Promise<void> =>
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "smolvm-proxy-"));
-  certificate = join(directory, "cert.pem");
-  const key = join(directory, "key.pem");
-  const subject = ["-subj", "/CN=x", "-addext", "subjectAltName=DNS:registry.test"];
-  execFileSync(
-    "openssl",
-    [
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-days",
-      "2",
-      ...subject,
-      "-keyout",
-      key,
-      "-out",
-      certificate,
-    ],
-    { stdio: "ignore" },
-  );
-  secure = createSecure({ cert: readFileSync(certificate), key: readFileSync(key) }, (request, response) => {
-    response.end(`secure ${request.headers.host} ${request.headers["proxy-authorization"] ?? "nobody"}`);
-  }) as unknown as Server;
+  const made = selfSigned(directory, "DNS:registry.test");
+  certificate = made.certificate;
+  secure = createSecure(
+    { cert: readFileSync(certificate), key: readFileSync(made.key) },
+    (request, response) => {
+      response.end(`secure ${request.headers.host} ${request.headers["proxy-authorization"] ?? "nobody"}`);
+    },
+  ) as unknown as Server;
   await listen(secure);
   // The names are no real ones: whatever is asked for leads to the server above.
   proxy = createServer((request, response) => {
