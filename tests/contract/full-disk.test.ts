@@ -17,7 +17,7 @@ const CHILD = join(import.meta.dirname, "../helpers/child-full-verbs.ts");
 const able = BACKENDS.filter((backend) => BACKEND_FEATURES[backend as BackendName].snapshots);
 
 /** The home and the cache's templates on a file system that is gone with the process. */
-const SCRIPT = `mount -t tmpfs -o size=420m none "$1" && mkdir "$1/templates" && mount --bind "$1/templates" "$2" &&
+const SCRIPT = `mount -t tmpfs -o size=560m none "$1" && mkdir "$1/templates" && mount --bind "$1/templates" "$2" &&
   XDG_DATA_HOME=$1 exec "$3" "$4" "$5" "$6" "$1" "$2" "$7"`;
 
 describe.each(able)("a disk that is full in the middle on %s", (backend) => {
