@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { identify, isAlive, type ProcessIdentity } from "../../host/process/process-identity.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rm } from "../../util/files-go.ts";
+import { orNoSpace } from "../../util/no-space.ts";
 
 /** Between two looks at a lock that another process holds. */
 const POLL_MS = 200;
@@ -15,7 +16,7 @@ const TAKEOVER_STALE_MS = 10_000;
  * identity, and one taker at a time removes its file.
  * @param onWait called once, if another process holds it
  * @returns how to let go of it
- * @throws SmolVMError TIMEOUT, ABORTED
+ * @throws SmolVMError NO_SPACE, TIMEOUT, ABORTED
  */
 export async function acquireLock(
   path: string,
@@ -25,8 +26,8 @@ export async function acquireLock(
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   // Written aside and linked: the lock never exists without its holder's name.
   const mine = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
-  await writeFile(mine, JSON.stringify(identify(process.pid)), { mode: 0o600 });
   try {
+    await writeFile(mine, JSON.stringify(identify(process.pid)), { mode: 0o600 });
     for (let waited = false; ; ) {
       deadline.check();
       if (await tryLink(mine, path)) return () => rm(path, { force: true });
@@ -40,8 +41,10 @@ export async function acquireLock(
       waited = true;
       await deadline.sleep(POLL_MS);
     }
+  } catch (error) {
+    throw orNoSpace(error, `no space left for the lock '${path}'`, dirname(path));
   } finally {
-    await rm(mine, { force: true });
+    await rm(mine, { force: true }); // on a full disk it is there, and empty
   }
 }
 
