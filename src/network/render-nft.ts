@@ -15,7 +15,7 @@ const CONNECTIONS = 2048;
 
 /**
  * The packet filter of a network namespace in which a VMM is alone, in nft(8)'s language: what it sends is judged by the rules,
- * by its destination alone. What is refused is so at once, not after a timeout. IPv6 is closed.
+ * by its destination alone. What is refused is said at once (libslirp keeps that for itself). IPv6 is closed.
  * Nothing comes in that it has not asked for, because nothing forwards ports into it. Pure.
  * @param guest where its guest has a tap there: the same rules for what the guest sends, which has one address and speaks to nobody in the namespace itself
  */
@@ -29,7 +29,7 @@ export function renderNft(rules: readonly OpenRule[], guest?: TapGuest): string 
       ...judged,
       "meta nfproto ipv4 accept",
     ]),
-    ...(guest === undefined ? [] : tapChains(guest, judged)),
+    ...(guest === undefined ? ANSWERS_ALONE : tapChains(guest, judged)),
     "}",
     "",
   ].join("\n");
@@ -69,6 +69,12 @@ function faster(bytesPerSecond: number): string {
 
 /** Some packets must fit, in bytes. */
 const BURST: number = 16 * 1024;
+
+/** A socket of the VMM's hears of nobody that it has not asked, though libslirp would pass on what comes from anywhere. */
+const ANSWERS_ALONE: readonly string[] = chain("in", "input priority filter; policy drop", [
+  'iifname "lo" accept',
+  "ct state established,related accept",
+]);
 
 const REFUSE = "reject with icmpx type admin-prohibited";
 

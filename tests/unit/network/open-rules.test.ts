@@ -77,6 +77,11 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
     ip daddr { 93.184.216.1/32 } reject with icmpx type admin-prohibited
     meta nfproto ipv4 accept
   }
+  chain in {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    ct state established,related accept
+  }
 }
 `);
 });
