@@ -4,7 +4,9 @@ import { fakeHost, part } from "../../helpers/fake-host.ts";
 import { INTERNET, TAPS } from "../../helpers/internet.ts";
 import { scaled } from "../../helpers/speed.ts";
 
-const ROUNDS: readonly number[] = process.env.SMOLVM_TEST_LONG === "1" ? [1, 2, 3, 4, 5] : [1];
+const LONG = process.env.SMOLVM_TEST_LONG === "1";
+const LAB = process.env.SMOLVM_LAB !== undefined;
+const ROUNDS: readonly number[] = LONG ? [1, 2, 3, 4, 5] : [1];
 
 /** In the guest: asks all of ADDRESS... at once on port 80, then a name server for a name, and prints each answer. */
 const ASK_ALL = `
@@ -36,10 +38,38 @@ while True:
     server.sendto(query[:2] + b"\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00" + query[12:end] + answer, address)
 `;
 
+/** In the guest: sends its name to the internet, and to whom it may not, again and again. */
+const TALK = `
+import socket, time
+gateway = [line.split()[2] for line in open("/proc/net/route") if line.split()[1] == "00000000"][0]
+gateway = socket.inet_ntoa(bytes.fromhex(gateway)[::-1])
+talk = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    for address in "93.184.216.34", "10.99.0.1", "169.254.169.254", "93.184.216.1", gateway:
+        try: talk.sendto(open("/etc/hostname", "rb").read().strip(), (address, 7777))
+        except OSError: pass
+    time.sleep(0.1)
+`;
+
+/** At some addresses: notes what comes, whence and to which of them. */
+const HEAR = `
+import socket, sys, threading
+def hear(server):
+    while True:
+        data, (source, _) = server.recvfrom(100)
+        with open("/run/heard", "a") as heard: print(server.getsockname()[0], source, data.decode(), file=heard)
+for address in sys.argv[1:]:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, 7777))
+    threading.Thread(target=hear, args=(server,), daemon=True).start()
+print("ready", flush=True)
+threading.Event().wait()
+`;
+
 /** A machine with an internet, whose two taps are root's, with the command line, and where this machine has KVM, with that for a group of its own. */
 const machine = (backend: string): string => `
 tap_user=root
-${process.env.SMOLVM_LAB === undefined ? "" : "device /dev/kvm 10 232 660 root:47111"}
+${LAB ? "device /dev/kvm 10 232 660 root:47111" : ""}
 cat >/run/name-server.py <<'PYTHON'${NAME_SERVER}PYTHON
 cat >/run/ask-all.py <<'PYTHON'${ASK_ALL}PYTHON
 export XDG_DATA_HOME=/tmp/data SMOLVM_TEMPLATE=off # or a template's machine would have one of the two for a moment
@@ -163,6 +193,60 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
     expect(part(stdout, "fourth")).toContain("all 3 taps are in use");
     expect(part(stdout, "owners")).toBe("0\n0\n0\n");
   });
+
+  test.runIf(LONG || LAB)(
+    "that go on from one moment have each their own, and are filtered by it as soon as they run",
+    async () => {
+      const { stdout, stderr } = await fakeHost(
+        `${machine(backend)}
+      sed -i s/taps=2/taps=4/ /etc/smolvm/runtime.conf; /usr/local/lib/smolvm/network up
+      cat >/run/hear.py <<'PYTHON'${HEAR}PYTHON
+      cat >/run/talk.py <<'PYTHON'${TALK}PYTHON
+      start ip netns exec internet python3 /run/hear.py 93.184.216.34 10.99.0.1 169.254.169.254
+      start python3 /run/hear.py 0.0.0.0
+      create one --publish 8081:80
+      for file in ask-all talk serve; do smolvm cp /run/$file.py one:/root/$file.py >/dev/null; done
+      smolvm exec one -- sh -c 'for file in talk serve; do python3 /root/$file.py >/dev/null 2>&1 & done'
+      smolvm snapshot create one saved >/dev/null
+      smolvm snapshot restore saved --name two >/dev/null; smolvm fork one --name three >/dev/null
+      echo "== taps"; for name in one two three; do tap $name; done
+      echo "== cards"; for name in one two three; do smolvm exec $name -- sh -c 'ip -4 -o addr show eth0 | tr -s " " | cut -d " " -f 4; cat /sys/class/net/eth0/address' | paste -s -; done
+      echo "== reached"
+      for name in one two three; do
+        others=$(for other in one two three; do [ $other = $name ] || echo 10.213.$(tap $other | tr -d a-z).2; done)
+        smolvm exec $name -- python3 /root/ask-all.py 93.184.216.34 10.99.0.1 $others
+      done
+      echo "== published"; python3 -c 'import socket; print(socket.create_connection(("127.0.0.1", 8081), 4).recv(99).decode())'
+      sleep 1 # each talks on
+      echo "== heard"; sort -u /run/heard
+      smolvm rm --all --force >/dev/null`,
+        { timeoutMs: scaled(150_000) },
+      );
+      expect(stderr).toBe("");
+      const numbers = part(stdout, "taps")
+        .trim()
+        .split("\n")
+        .map((name) => name.replace("smolvm", ""));
+      expect(new Set(numbers).size).toBe(3);
+      const cards = part(stdout, "cards")
+        .trim()
+        .split("\n")
+        .map((line) => line.split("\t"));
+      expect(cards.map(([address]) => address)).toEqual(numbers.map((number) => `10.213.${number}.2/30`));
+      expect(new Set(cards.map(([, mac]) => mac)).size).toBe(3);
+      const reached = numbers.flatMap((own) => [
+        "93.184.216.34: 93.184.216.1",
+        "10.99.0.1: nothing",
+        ...numbers.filter((number) => number !== own).map((number) => `10.213.${number}.2: nothing`),
+        "a name: 93.184.216.34",
+      ]);
+      expect(part(stdout, "reached").trim().split("\n")).toEqual(reached);
+      expect(part(stdout, "published")).toBe("127.0.0.1\n");
+      expect(part(stdout, "heard").trim().split("\n")).toEqual(
+        ["one", "three", "two"].map((name) => `93.184.216.34 93.184.216.1 ${name}`),
+      );
+    },
+  );
 
   test("take another where somebody else was faster", async () => {
     const { stdout } = await fakeHost(

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SmolVM } from "../../../src/index.ts";
+import { BACKENDS, small } from "../../helpers/backends.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { scaled } from "../../helpers/speed.ts";
 
@@ -50,10 +51,10 @@ function expectNoGrowth(before: Holdings, after: Holdings): void {
 
 const timeout = scaled(LONG ? 3 * 3_600_000 : 300_000);
 
-describe("nothing grows", () => {
+describe.each(BACKENDS)("nothing grows on %s", (backend) => {
   test(`over ${CYCLES} sandboxes that are created, used and deleted`, { timeout }, async () => {
     const cycle = async (i: number): Promise<void> => {
-      await using vm = await SmolVM.create({ network: "off", memSizeMib: 256, labels: { cycle: String(i) } });
+      await using vm = await SmolVM.create(small(backend, { labels: { cycle: String(i) } }));
       expect((await vm.run(`echo ${i}`)).stdout).toBe(`${i}\n`);
     };
     for (let i = 0; i < 2; i++) await cycle(i); // the store, the caches and the code are there then
@@ -64,7 +65,7 @@ describe("nothing grows", () => {
   });
 
   test(`over ${RESTORES} sandboxes that go on from a snapshot, and forks of them`, { timeout }, async () => {
-    await using source = await SmolVM.create({ network: "off", memSizeMib: 256 });
+    await using source = await SmolVM.create(small(backend));
     await source.run("echo sentinel > /dev/shm/sentinel");
     await source.snapshot("soak");
     const cycle = async (i: number): Promise<void> => {
@@ -83,7 +84,7 @@ describe("nothing grows", () => {
   });
 
   test(`over ${COMMANDS} commands in one sandbox`, { timeout }, async () => {
-    await using vm = await SmolVM.create({ network: "off", memSizeMib: 256 });
+    await using vm = await SmolVM.create(small(backend));
     const { pid } = await vm.info();
     /** all the guest's memory is touched sooner or later: what the VMM has beyond that is its own */
     const vmmBytes = (): number => {
