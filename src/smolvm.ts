@@ -698,9 +698,15 @@ export class SmolVM implements AsyncDisposable {
   async #bringUpNow(all: Deadline, boot: () => Deadline, extras: StartExtras): Promise<void> {
     try {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
-      if (this.#config?.lifetime !== "detached")
-        for (const { guestPort, ...where } of this.#config?.ports ?? []) await this.#listen(guestPort, where);
+      const { lifetime, ports, publishAll } = this.#config ?? {};
+      if (lifetime !== "detached")
+        for (const { guestPort, ...where } of ports ?? []) await this.#listen(guestPort, where);
       await this.#make(all);
+      if (publishAll && lifetime !== "detached") {
+        const { exposedForwards } = await import("./vm/network/exposed.ts");
+        for (const { guestPort } of exposedForwards(this.#record().spec, { publishAll, ports }))
+          await this.#listen(guestPort, {});
+      }
       const deadline = boot();
       this.#forwards.note();
       if (this.#home.store.forwards.of(this.id).length > 0) {

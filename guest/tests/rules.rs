@@ -3,7 +3,7 @@
 use smolvm_agent::boot::cmdline::Parameters;
 use smolvm_agent::boot::disks::place;
 use smolvm_agent::boot::root::probe;
-use smolvm_agent::exec::limits::{asked, of_all, of_each, of_next};
+use smolvm_agent::exec::limits::{asked, of_all, of_each, of_init, of_next};
 use smolvm_agent::exec::memory::Usage;
 use smolvm_agent::exec::prepare::prepare;
 use smolvm_agent::exec::ring::{Ring, CAPACITY};
@@ -50,7 +50,7 @@ fn a_user_is_a_name_or_number_with_or_without_a_group() {
     assert_eq!(ids(b"ann").unwrap(), (1000, 100, vec![100, 10]));
     assert_eq!(ids(b"ann:wheel").unwrap(), (1000, 10, vec![10]));
     assert_eq!(ids(b"12:34").unwrap(), (12, 34, vec![34]));
-    assert_eq!(ids(b"12").unwrap(), (12, 12, vec![12]));
+    assert_eq!(ids(b"12").unwrap(), (12, 0, vec![0]));
     assert_eq!(ids(b"nobody").unwrap_err().code, code::NO_USER);
     assert_eq!(ids(b"ann:nogroup").unwrap_err().code, code::NO_USER);
     assert_eq!(ids(b":wheel").unwrap_err().code, code::NO_USER);
@@ -263,6 +263,9 @@ fn commands_leave_the_machine_memory_and_processes_and_one_leaves_some_to_the_ot
     assert_eq!(all, Limits { pids: 2763, memory: 420 * MIB - 470 * MIB / 16 });
     assert_eq!(of_each(all), Limits { pids: 690, memory: all.memory - 16 * MIB });
     // Few to share: then there is no room for each to leave.
+    assert_eq!(of_init(all).pids, all.pids / 2);
+    assert_eq!(of_init(Limits { pids: 40, memory: 0 }).pids, 32);
+    assert_eq!(of_init(Limits::default()), Limits::default());
     assert_eq!(of_each(Limits { pids: 100, memory: 0 }).pids, 32);
     assert_eq!(of_each(Limits { pids: 10, memory: 0 }).pids, 10);
     assert_eq!(of_each(Limits::default()).pids, 0);

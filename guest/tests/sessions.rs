@@ -346,6 +346,30 @@ fn nothing_of_its_host_is_configured_by_an_ordinary_process() {
 }
 
 #[test]
+fn a_shutdown_can_ask_commands_by_another_signal() {
+    let mut agent = Agent::start();
+    let mut host = agent.host();
+    let refused = host.open(16, &int(2, 65), 0);
+    assert_eq!(host.collect(refused).error, code::INVALID);
+    let line = "trap '' TERM; trap 'echo asked; exit' QUIT; echo up; while :; do sleep 0.1; done";
+    let id = host.open(1, &shell(line), 0);
+    host.output(id, 3);
+    host.open(16, &[int(1, 20_000), int(2, 3)].concat(), 0);
+    let mut said = Vec::new();
+    loop {
+        let (header, payload) = host.next_frame();
+        if header.kind == kind::GOODBYE {
+            break;
+        }
+        if header.kind == kind::DATA {
+            said.extend_from_slice(&payload);
+        }
+    }
+    assert_eq!(said, b"asked\n");
+    wait_for("the agent's end", || agent.child.try_wait().unwrap());
+}
+
+#[test]
 fn a_shutdown_says_goodbye_and_ends() {
     let mut agent = Agent::start();
     let mut host = agent.host();

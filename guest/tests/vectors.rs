@@ -8,8 +8,8 @@ use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::messages::{
     encode_opened_process, put_record, Change, Control, DoorConnection, Failure, FileEvent, FileInfo, FileOp, Forward,
-    Full, Hello, HelloAck, Info, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request, DEFAULT_WINDOW,
-    MAX_WINDOW,
+    Full, Hello, HelloAck, Info, InitRequest, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request,
+    DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -130,6 +130,10 @@ fn mount_json(m: &Mount) -> Value {
     fields.flag("read_only", m.read_only).done()
 }
 
+fn init_json(init: &InitRequest) -> Value {
+    Fields::default().list("argv", &init.argv).list("env", &init.env).done()
+}
+
 fn request_json(request: &Request) -> (&'static str, Value) {
     let fields = Fields::default();
     match request {
@@ -176,7 +180,9 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             ("forward", fields.bytes("host", host).int("port", (*port).into()).bytes("unix", unix).done())
         }
         Request::Sync => ("sync", fields.done()),
-        Request::Shutdown { grace_ms } => ("shutdown", fields.int("grace_ms", (*grace_ms).into()).done()),
+        Request::Shutdown { grace_ms, signal } => {
+            ("shutdown", fields.int("grace_ms", (*grace_ms).into()).int("signal", (*signal).into()).done())
+        }
         Request::Configure(c) => {
             let fields =
                 fields.bytes("entropy", c.entropy).int("clock_s", c.clock_s).int("clock_ns", c.clock_ns.into());
@@ -185,7 +191,8 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             let fields = fields.int("disk_bytes", c.disk_bytes);
             let fields = fields.bytes("generation", c.generation).message("limits", limits_json(c.limits));
             let fields = fields.messages("mounts", c.mounts.iter().map(mount_json).collect());
-            ("configure", fields.bytes("workdir", c.workdir).bytes("user", c.user).done())
+            let fields = fields.bytes("workdir", c.workdir).bytes("user", c.user);
+            ("configure", fields.message("init", c.init.as_ref().map(init_json)).done())
         }
         Request::Info => ("info", fields.done()),
         Request::Hold { suspend } => ("hold", fields.flag("suspend", *suspend).done()),
@@ -496,6 +503,7 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
                     limits: limits(&info["limits"]),
                     command_limits: limits(&info["command_limits"]),
                     mounts: int(info, "mounts") as u32,
+                    init: int(info, "init") as u32,
                 }
             });
             let file = if message["file"].is_object() { encode_file(&message["file"]) } else { Vec::new() };

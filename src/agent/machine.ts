@@ -1,5 +1,5 @@
 import type { CommandLimits, CommandShare, DoorNetwork, GuestNetwork } from "../config/spec.ts";
-import { SmolVMError } from "../errors.ts";
+import { isSmolVMError, SmolVMError } from "../errors.ts";
 import { Deadline } from "../util/deadline.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
 import { call } from "./session/call.ts";
@@ -60,6 +60,15 @@ export interface MachineIdentity {
   readonly workdir?: string | undefined;
   /** whose it is: name, uid, `name:group` or `uid:gid`; absent: root's */
   readonly user?: string | undefined;
+  /** the image's init is to run, unless it does */
+  readonly init?: GuestInit | undefined;
+}
+
+/** An init that an image has. */
+export interface GuestInit {
+  /** its program, an absolute path, and its arguments; none: the one that is where images have theirs */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** A drive and where the guest is to mount it. */
@@ -138,6 +147,7 @@ export async function configure(
     mounts = [],
     workdir,
     user,
+    init,
   } = identity;
   const bytes = (value: string | undefined): Buffer | undefined =>
     value === undefined ? undefined : Buffer.from(value);
@@ -150,6 +160,10 @@ export async function configure(
       context: "machine",
       open: {
         configure: {
+          init: init && {
+            argv: init.argv.map((word) => Buffer.from(word)),
+            env: Object.entries(init.env).map(([name, value]) => Buffer.from(`${name}=${value}`)),
+          },
           entropy,
           clockS: clockMs === undefined ? undefined : Math.floor(clockMs / 1000),
           clockNs: clockMs === undefined ? undefined : Math.floor(clockMs % 1000) * 1_000_000,
@@ -171,16 +185,28 @@ export async function configure(
       },
     },
     Deadline.of(what, limits),
-  );
-  if ((result.info?.mounts ?? 0) < mounts.length)
-    throw new SmolVMError(
-      "AGENT_VERSION",
-      "the guest's agent is older than this smolvm and mounts no drives",
-      {
-        hint: "Start it with the agent of this version: without an initrdPath of your own.",
-      },
-    );
+  ).catch((error) => {
+    throw init === undefined ? error : withoutInit(error, init);
+  });
+  if ((result.info?.mounts ?? 0) < mounts.length) throw tooOld("mounts no drives");
+  if (init !== undefined && !result.info?.init) throw tooOld("starts no init");
   return machineInfo(result.info);
+}
+
+function tooOld(what: string): SmolVMError {
+  return new SmolVMError("AGENT_VERSION", `the guest's agent is older than this smolvm and ${what}`, {
+    hint: "Start it with the agent of this version: without an initrdPath of your own.",
+  });
+}
+
+/** What it means that a machine cannot be configured that is to have an init. */
+function withoutInit(error: unknown, { argv }: GuestInit): unknown {
+  if (!isSmolVMError(error, "NOT_SUPPORTED")) return error;
+  const where = argv[0] ?? "/sbin/init, or systemd's own program";
+  return new SmolVMError("NOT_SUPPORTED", `the image has no init to boot: there is no ${where}`, {
+    hint: "Create the sandbox without init, or from an image with systemd or another init in it.",
+    cause: error,
+  });
 }
 
 /**
@@ -237,6 +263,8 @@ export async function sync(session: AgentSession, limits: Limits = {}): Promise<
 export interface ShutdownOptions extends Limits {
   /** time between SIGTERM and SIGKILL to all processes, in ms. Default 500 */
   graceMs?: number | undefined;
+  /** the guest's number of the signal that commands, and the image's init, get instead of SIGTERM, 1-64. Default: that, and what the init halts by */
+  stopSignal?: number | undefined;
 }
 
 /**
@@ -247,7 +275,7 @@ export interface ShutdownOptions extends Limits {
  */
 export async function shutdown(session: AgentSession, options: ShutdownOptions = {}): Promise<void> {
   const what = "stopping the sandbox";
-  const open = { shutdown: { graceMs: options.graceMs } };
+  const open = { shutdown: { graceMs: options.graceMs, signal: options.stopSignal } };
   try {
     await call(session, { what, effects: false, context: "machine", open }, Deadline.of(what, options));
   } catch (error) {

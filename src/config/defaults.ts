@@ -11,6 +11,10 @@ export const SESSION_PORTS = 4;
 export const BOOT_TIMEOUT_MS = 60_000;
 /** Between asking the guest's processes to end and killing them, at a stop. */
 export const STOP_GRACE_MS = 500;
+/** The same where the image's init has to end its services first. */
+export const STOP_INIT_GRACE_MS = 8_000;
+/** The same where the image names a signal of its own, which mostly asks for an end in order. */
+export const STOP_SIGNAL_GRACE_MS = 2_000;
 /** How long the agent may take to say goodbye before the VMM is told to quit. */
 export const STOP_AGENT_MS = 10_000;
 /** How long each harder step of a stop (QMP quit, SIGTERM) may take. */

@@ -139,6 +139,13 @@ export interface VMConfig {
    * forwarded while the sandbox runs: by this process, or (lifetime `detached`) by smolvm's supervisor in the background
    */
   ports?: readonly PortForward[];
+  /** each TCP port that the image exposes, and `ports` does not name, gets a free port of 127.0.0.1 while the sandbox runs (`vm.ports.list()`); default false */
+  publishAll?: boolean;
+  /**
+   * `image`: the image's own init (systemd, or another at /sbin/init) is started in the sandbox, as the first process of namespaces in which commands run,
+   * too; NOT_SUPPORTED at the start where it has none. Default: nothing runs but commands
+   */
+  init?: "image";
   /**
    * ports of the guest's 127.0.0.1, each of which leads to one service of this machine's or its network's whenever the sandbox runs, in every network mode: connected by this process,
    * or (lifetime `detached`) by smolvm's supervisor in the background; at most 64

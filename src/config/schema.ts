@@ -41,6 +41,10 @@ const oneLine = all(anyText, matching(/^[^\r\n]*$/, "is more than one line"));
 /** Command lines, of which a template can run so many. */
 const MAX_WARM = 20;
 
+function yesOrNo(value: unknown): string | undefined {
+  return typeof value === "boolean" ? undefined : "is neither true nor false";
+}
+
 function checkWarm(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "is not an array of command lines";
   if (value.length > MAX_WARM) return `has more than ${MAX_WARM} command lines`;
@@ -85,10 +89,12 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   bootArgs: oneLine,
   gdbPort: portNumber,
   ports: checkPorts,
+  publishAll: yesOrNo,
+  init: oneOf("image"),
   bring: checkBring,
   labels: checkLabels,
   ttlMs: checkTtl,
-  autoStart: (value) => (typeof value === "boolean" ? undefined : "is neither true nor false"),
+  autoStart: yesOrNo,
   lifetime: oneOf("owner", "detached"),
   onProgress: functionValue,
 };

@@ -158,6 +158,27 @@ export interface MachineSpec {
 /** When an image is pulled: if it is not here; for each new sandbox; not at all. */
 export type PullPolicy = "missing" | "always" | "never";
 
+/** What an image says of itself besides how its commands are run. */
+export interface ImageSays {
+  /** as "80/tcp" */
+  readonly exposedPorts: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** as it is written: "SIGQUIT", "3"; absent: SIGTERM */
+  readonly stopSignal?: string | undefined;
+  readonly healthCheck?: HealthCheck | undefined;
+}
+
+/** How an image says that one can tell whether what it runs is well. Nothing here runs it. */
+export interface HealthCheck {
+  /** a program and its arguments, or one line for the image's shell */
+  readonly command: readonly string[] | string;
+  /** absent: the usual of who runs it (Docker: 30 s, 30 s, none, 3 times) */
+  readonly intervalMs?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly startPeriodMs?: number | undefined;
+  readonly retries?: number | undefined;
+}
+
 /** Everything about one sandbox, as kept in the store. */
 export interface VmSpec {
   readonly machine: MachineSpec;
@@ -167,6 +188,10 @@ export interface VmSpec {
   readonly kernel: KernelOrigin;
   /** what the image runs where no command is given: its entrypoint and command; absent: it names none, or was made here */
   readonly imageCommand?: readonly string[] | undefined;
+  /** what else an image from elsewhere says; absent: nothing, or it was made here */
+  readonly imageSays?: ImageSays | undefined;
+  /** the image's init is started, with these words; none: the one that is where images have theirs; absent: no init is */
+  readonly init?: readonly string[] | undefined;
   /** content address of the image, or "" */
   readonly imageDigest: string;
   /** size of the disk that it writes to: its own, or with diskMode "shared" the user's */

@@ -347,7 +347,7 @@ export class VmTable {
         .run(
           as.name,
           JSON.stringify(spec),
-          canonicalJson(as.labels),
+          canonicalJson({ ...found.labels, ...as.labels }), // one that waits has its image's alone
           as.owner ? JSON.stringify(as.owner) : null,
           as.expiresAt ?? null,
           Date.now(),

@@ -11,8 +11,10 @@ import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { cli } from "../helpers/cli.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { type LayerEntry, writeLayout } from "../helpers/layers.ts";
+import { systemdTar } from "../helpers/systemd.ts";
 
 useTempHome();
+const LONG = process.env.SMOLVM_TEST_LONG !== undefined;
 
 /** One static program that is all commands, from Debian's busybox-static: the image is for this machine's architecture. */
 const BUSYBOX = readFileSync("/bin/busybox");
@@ -73,7 +75,7 @@ afterAll(async () => {
 
 function image(
   name: string,
-  layers: readonly (readonly LayerEntry[])[],
+  layers: readonly (readonly LayerEntry[] | Buffer)[],
   config: Record<string, unknown>,
 ): string {
   const layout = join(directory, name);
@@ -152,6 +154,124 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image from elsewhere on %s
       imageCommand: [...config.Entrypoint, ...config.Cmd],
     });
     expect((await vm.run("id -u; pwd; echo $GREETING")).stdout).toBe("70000\n/srv/app\nhello there\n");
+  });
+
+  test("has its ports forwarded, its labels and its health check shown, and is stopped by its signal", async () => {
+    const config = {
+      Env: ["PATH=/bin"],
+      Cmd: [
+        "/bin/sh",
+        "-c",
+        "trap 'echo asked > /asked; exit' QUIT; trap '' TERM; busybox httpd -p 8000 -h /; while :; do busybox sleep 1; done",
+      ],
+      ExposedPorts: { "8000/tcp": {}, "9000/tcp": {}, "53/udp": {} },
+      Labels: { "org.example.team": "red", "org.example.other": "image" },
+      Healthcheck: { Test: ["CMD", "/bin/test", "-f", "/ok"], Interval: 30_000_000_000, Retries: 3 },
+      StopSignal: "SIGQUIT",
+    };
+    const name = image("says", FILES, config);
+    await using vm = await SmolVM.create(
+      small(backend, {
+        image: name,
+        publishAll: true,
+        ports: [{ guestPort: 9000 }],
+        labels: { "org.example.other": "own" },
+        lifetime: "owner",
+      }),
+    );
+    const info = await vm.info();
+    expect(info).toMatchObject({
+      imagePorts: ["53/udp", "8000/tcp", "9000/tcp"],
+      healthCheck: { command: ["/bin/test", "-f", "/ok"], intervalMs: 30_000, retries: 3 },
+      stopSignal: "SIGQUIT",
+      labels: { "org.example.team": "red", "org.example.other": "own" },
+    });
+    expect(info.ports.map(({ guestPort }) => guestPort).sort()).toEqual([8000, 9000]);
+    expect(info.ports.every(({ hostAddress }) => hostAddress === "127.0.0.1")).toBe(true);
+    vm.spawn(info.imageCommand!, { detached: true });
+    await vm.files.write("/index.html", "served");
+    const { url } = vm.ports.list().find(({ guestPort }) => guestPort === 8000)!;
+    const served = async (): Promise<string> => (await fetch(`${url}/index.html`)).text();
+    await expect.poll(() => served().catch(String), { timeout: 20_000 }).toBe("served");
+    await vm.stop();
+    await vm.start();
+    expect(await vm.files.readText("/asked")).toBe("asked\n");
+  });
+
+  test("has a user by number without an entry in the group of root", async () => {
+    const name = image("numbered", FILES, { Env: ["PATH=/bin"], User: "1234" });
+    await using vm = await SmolVM.create(small(backend, { image: name }));
+    expect((await vm.run("id")).stdout).toBe("uid=1234 gid=0 groups=0\n");
+    expect((await vm.run("id", { user: "1234:5000" })).stdout).toBe(
+      "uid=1234 gid=5000(web) groups=5000(web)\n",
+    );
+  });
+
+  test("with an init of its own boots that beside the agent, and commands are in its namespaces", async () => {
+    const init = [
+      "#!/bin/sh",
+      "echo as $$ with $container > /first",
+      "trap 'echo asked > /asked; exit' TERM",
+      "trap exit USR1",
+      "test ! -f /asked || echo > /started",
+      "while :; do busybox sleep 0.2; done",
+    ].join("\n");
+    const layers = [...FILES, [{ path: "sbin/init", content: init, mode: 0o755 }]];
+    const name = image("init", layers, { Env: ["PATH=/bin"], Cmd: ["/sbin/init"] });
+    await using vm = await SmolVM.create(small(backend, { image: name, init: "image" }));
+    expect(await vm.info()).toMatchObject({ init: true, imageCommand: undefined });
+    await expect
+      .poll(() => vm.files.readText("/first").catch(() => ""), { timeout: 20_000 })
+      .toBe("as 1 with smolvm\n");
+    const seen = await vm.run(
+      "cat /proc/1/comm; cat /proc/1/cgroup; cat /proc/self/cgroup; ls /proc/1/ns >/dev/null && echo ok",
+    );
+    expect(seen.stdout).toMatch(/^init\n0::\/\n0::\/\.\.\/\d+\nok\n$/);
+    // Mounts are one, whoever makes them; the two that are the init's own are not the agent's.
+    await vm.run("busybox mkdir /m && busybox mount -t tmpfs none /m && echo mounted > /m/f && id -u", {
+      check: true,
+    });
+    expect(await vm.files.readText("/m/f")).toBe("mounted\n");
+    expect((await vm.run("id -u", { user: "app" })).stdout).toBe("70000\n");
+    expect((await vm.processes.list()).map(({ argv }) => argv[0])).toContain("/sbin/init");
+    await vm.stop();
+    await vm.start();
+    expect(await vm.files.readText("/asked")).toBe("asked\n");
+    // Its end is the machine's.
+    await vm
+      .run("until test -f /started; do busybox sleep 0.1; done; kill -USR1 1; busybox sleep 5")
+      .catch(() => {});
+    await expect.poll(async () => (await vm.info()).state, { timeout: 20_000 }).not.toBe("running");
+  });
+
+  test("is refused an init that it has not", async () => {
+    const name = image("no-init", FILES, { Env: ["PATH=/bin"] });
+    await expect(SmolVM.create(small(backend, { image: name, init: "image" }))).rejects.toMatchObject({
+      code: "NOT_SUPPORTED",
+      message: expect.stringContaining("no init"),
+    });
+  });
+
+  // Fetches Debian's packages once: half a minute.
+  test.runIf(LONG)("with systemd boots that, and systemctl works", async () => {
+    const name = image("systemd", [readFileSync(await systemdTar())], {
+      Cmd: ["/lib/systemd/systemd"],
+      StopSignal: "SIGRTMIN+3",
+    });
+    await using vm = await SmolVM.create(small(backend, { image: name, init: "image", memSizeMib: 512 }));
+    const state = async (): Promise<string> => (await vm.run("systemctl is-system-running")).stdout.trim();
+    await expect.poll(state, { timeout: 120_000, interval: 1000 }).toBe("running");
+    expect((await vm.run("systemctl --failed --no-legend")).stdout).toBe("");
+    await vm.run("systemd-run --wait --unit=own sh -c 'cat /proc/self/cgroup > /own'", { check: true });
+    expect(await vm.files.readText("/own")).toBe("0::/system.slice/own.service\n");
+    expect((await vm.run("systemctl start nosuch")).exitCode).toBe(5);
+    const [copy] = await vm.fork({ count: 1 });
+    await using other = copy!;
+    expect((await other.run("cat /proc/1/comm; systemctl is-system-running")).stdout).toBe(
+      "systemd\nrunning\n",
+    );
+    await vm.run("systemctl poweroff").catch(() => {});
+    await expect.poll(async () => (await vm.info()).state, { timeout: 30_000 }).not.toBe("running");
   });
 
   test("of one program and nothing else boots", async () => {

@@ -40,6 +40,11 @@ pub fn of_each(all: Limits) -> Limits {
     Limits { pids, memory: all.memory - (all.memory / 8).min(LEFT_MEMORY) }
 }
 
+/// What the image's init may take, with all its services: as much memory as a command, and half of the processes of all.
+pub fn of_init(all: Limits) -> Limits {
+    Limits { pids: (all.pids / 2).max(of_each(all).pids), memory: 0 }
+}
+
 /// How many processes the next command may have, where `free` of those of all are left: half of them, if that is less than what
 /// each may have. However many have taken all that they may, there is something left for one more.
 pub fn of_next(each: u32, free: u32) -> u32 {

@@ -1,6 +1,7 @@
 //! A command, from a request through clone3 to the signals that reach all it started.
 
 pub mod cgroup;
+pub mod init;
 pub mod kill;
 pub mod leftovers;
 pub mod limits;

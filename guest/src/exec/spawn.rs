@@ -8,6 +8,7 @@ use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString};
 
+use crate::exec::init::Init;
 use crate::machine::users::Identity;
 use crate::sys::{check, Errno, Fd, Res};
 
@@ -50,6 +51,18 @@ pub struct Plan<'a> {
     pub borrow_memory: bool,
     pub cgroup: Option<i32>,
     pub nofile: (u64, u64),
+    pub space: Space<'a>,
+}
+
+/// The namespaces that a program starts in.
+#[derive(Clone, Copy)]
+pub enum Space<'a> {
+    /// the machine's
+    Machine,
+    /// new ones, of which it is the first process
+    New,
+    /// those of the image's init
+    Init(&'a Init),
 }
 
 /// A start: the pid and, where the child has memory of its own, the pipe that tells how exec went.
@@ -74,6 +87,10 @@ struct Child {
     groups: *const u32,
     group_count: usize,
     nofile: [u64; 2],
+    /// it makes its namespaces its own
+    first: bool,
+    /// of the process whose namespaces it enters; -1: none
+    enter: i32,
     status: i32,
     stage: u8,
     errno: i32,
@@ -130,22 +147,32 @@ pub fn spawn(plan: &Plan) -> Result<Started, (Stage, Errno)> {
         groups: plan.identity.map_or(std::ptr::null(), |i| i.groups.as_ptr()),
         group_count: plan.identity.map_or(0, |i| i.groups.len()),
         nofile: [plan.nofile.0, plan.nofile.1],
+        first: matches!(plan.space, Space::New),
+        enter: if let Space::Init(init) = plan.space { init.pidfd() } else { -1 },
         status: pipe.as_ref().map_or(-1, |(_, write)| write.raw()),
         stage: 0,
         errno: 0,
     };
     let mut args = CloneArgs {
         flags: plan.cgroup.map_or(0, |_| CLONE_INTO_CGROUP)
-            | if shared { (libc::CLONE_VM | libc::CLONE_VFORK) as u64 } else { 0 },
+            | if shared { (libc::CLONE_VM | libc::CLONE_VFORK) as u64 } else { 0 }
+            | if child.first { (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64 } else { 0 },
         exit_signal: libc::SIGCHLD as u64,
         stack: CHILD_STACK.0.get() as u64,
         stack_size: STACK as u64,
         cgroup: plan.cgroup.unwrap_or(0) as u64,
         ..CloneArgs::default()
     };
+    if let Space::Init(init) = plan.space {
+        init.enter().map_err(|e| (Stage::Clone, e))?;
+    }
     // SAFETY: the child runs on a stack of its own that outlives it (with shared memory the parent sleeps until the
     // child has left this memory), touches nothing but `child`, and never returns.
     let pid = unsafe { clone_and_call(&mut args, &mut child) };
+    if let Space::Init(init) = plan.space {
+        // It is the namespace that the agent is in anyway, so that nothing can keep it out.
+        let _ = init.leave();
+    }
     if pid < 0 {
         return Err((Stage::Clone, Errno(-pid as i32)));
     }
@@ -211,20 +238,20 @@ unsafe extern "C" fn run_child(child: *mut Child) -> ! {
     if status >= 0 {
         let mut report = [stage as u8, 0, 0, 0, 0];
         report[1..].copy_from_slice(&errno.to_le_bytes());
-        raw(libc::SYS_write, status as usize, report.as_ptr() as usize, report.len(), 0);
+        raw(libc::SYS_write, status as usize, report.as_ptr() as usize, report.len(), 0, 0);
     } else {
         std::ptr::write_volatile(&mut (*child).stage, stage as u8);
         std::ptr::write_volatile(&mut (*child).errno, errno);
     }
     loop {
-        raw(libc::SYS_exit_group, 127, 0, 0, 0);
+        raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
     }
 }
 
 /// Everything between clone and exec; returns only on failure.
 unsafe fn prepare_and_exec(child: &Child) -> (Stage, i32) {
     let call = |number, a: usize, b: usize, c: usize| -> Result<(), i32> {
-        let result = raw(number, a, b, c, 0);
+        let result = raw(number, a, b, c, 0, 0);
         if result < 0 {
             Err(-result as i32)
         } else {
@@ -239,15 +266,44 @@ unsafe fn prepare_and_exec(child: &Child) -> (Stage, i32) {
         if child.terminal {
             call(libc::SYS_ioctl, 0, libc::TIOCSCTTY as usize, 0)?;
         }
-        raw(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE as usize, child.nofile.as_ptr() as usize, 0);
+        raw(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE as usize, child.nofile.as_ptr() as usize, 0, 0);
         let none = 0u64;
-        let result = raw(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &none as *const u64 as usize, 0, 8);
+        let result = raw(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &none as *const u64 as usize, 0, 8, 0);
         if result < 0 {
             return Err(-result as i32);
         }
         Ok(())
     };
     if let Err(errno) = setup() {
+        return (Stage::Setup, errno);
+    }
+    let space = || -> Result<(), i32> {
+        if child.enter >= 0 {
+            call(libc::SYS_setns, child.enter as usize, (libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP) as usize, 0)?;
+        }
+        if !child.first {
+            return Ok(());
+        }
+        // Only here: it is rooted where the process that makes it is.
+        call(libc::SYS_unshare, libc::CLONE_NEWCGROUP as usize, 0, 0)?;
+        let mount = |kind: &CStr, place: &CStr, flags: libc::c_ulong| -> Result<(), i32> {
+            let (kind, place) = (kind.as_ptr() as usize, place.as_ptr() as usize);
+            let result = raw(libc::SYS_mount, kind, place, kind, flags as usize, 0);
+            if result < 0 {
+                Err(-result as i32)
+            } else {
+                Ok(())
+            }
+        };
+        // What is mounted there is not to be seen by the machine; all other mounts are shared with it.
+        const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        mount(c"", c"/proc", libc::MS_PRIVATE)?;
+        mount(c"proc", c"/proc", SAFE)?;
+        mount(c"", c"/sys", libc::MS_PRIVATE)?;
+        call(libc::SYS_umount2, c"/sys/fs/cgroup".as_ptr() as usize, libc::MNT_DETACH as usize, 0)?;
+        mount(c"cgroup2", c"/sys/fs/cgroup", SAFE)
+    };
+    if let Err(errno) = space() {
         return (Stage::Setup, errno);
     }
     let identity = || -> Result<(), i32> {
@@ -269,7 +325,7 @@ unsafe fn prepare_and_exec(child: &Child) -> (Stage, i32) {
     let mut errno = libc::ENOENT;
     let mut next = child.programs;
     while !(*next).is_null() {
-        let error = -raw(libc::SYS_execve, *next as usize, child.argv as usize, child.env as usize, 0) as i32;
+        let error = -raw(libc::SYS_execve, *next as usize, child.argv as usize, child.env as usize, 0, 0) as i32;
         match error {
             // As execvp(3): what cannot be run here may be found further on.
             libc::ENOENT | libc::ENOTDIR => {}
@@ -283,7 +339,7 @@ unsafe fn prepare_and_exec(child: &Child) -> (Stage, i32) {
 
 /// A system call that leaves errno alone.
 #[cfg(target_arch = "x86_64")]
-unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
+unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize, e: usize) -> isize {
     let result: isize;
     asm!(
         "syscall",
@@ -292,6 +348,7 @@ unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> i
         in("rsi") b,
         in("rdx") c,
         in("r10") d,
+        in("r8") e,
         lateout("rcx") _,
         lateout("r11") _,
         options(nostack),
@@ -301,7 +358,7 @@ unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> i
 
 /// A system call that leaves errno alone.
 #[cfg(target_arch = "aarch64")]
-unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
+unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize, e: usize) -> isize {
     let result: isize;
     asm!(
         "svc 0",
@@ -310,6 +367,7 @@ unsafe fn raw(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> i
         in("x1") b,
         in("x2") c,
         in("x3") d,
+        in("x4") e,
         options(nostack),
     );
     result

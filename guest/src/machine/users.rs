@@ -87,11 +87,10 @@ pub fn resolve_in(passwd: &[u8], group: &[u8], wanted: &[u8]) -> Result<User, Fa
     let (name, group_name) = (parts.next().unwrap_or_default(), parts.next());
     let account = match find_account(passwd, name) {
         Some(account) => account,
-        // A number needs no line of its own.
+        // A number needs no line of its own. Its group is root's, as images expect that were made for Docker.
         None => {
             let uid = id(name).ok_or_else(|| unknown("no such user", name))?;
-            let gid = if uid == 0 { 0 } else { uid };
-            Account { name: decimal(uid.into()).as_bytes().to_vec(), uid, gid, home: b"/".to_vec() }
+            Account { name: decimal(uid.into()).as_bytes().to_vec(), uid, gid: 0, home: b"/".to_vec() }
         }
     };
     let (gid, groups) = match group_name {

@@ -9,7 +9,7 @@ use crate::serve::commands::Commands;
 use crate::serve::door::Door;
 use crate::serve::host_keys::HostKeys;
 use crate::serve::listeners::Listeners;
-use crate::serve::shutdown::Shutdown;
+use crate::serve::shutdown::{Ask, Shutdown};
 use crate::serve::signals;
 use crate::streams::mux::Mux;
 use crate::streams::pressure;
@@ -74,11 +74,14 @@ impl Agent {
     }
 
     /// Starts the machine's end. A second request changes nothing.
-    pub fn begin_shutdown(&mut self, grace_ms: u32, reason: &'static str) {
+    pub fn begin_shutdown(&mut self, grace_ms: u32, signal: i32, reason: &'static str) {
         if self.shutdown.is_none() {
             self.mux.dismiss_waiting(None);
             self.mux.fork_at = None;
-            self.shutdown = Some(Shutdown::begin(&self.mux, self.role, grace_ms, reason));
+            self.shutdown = Some({
+                let init = self.commands.init.as_ref().filter(|_| !self.mux.init_ended);
+                Shutdown::begin(&self.mux, self.role, init, Ask { grace_ms, signal, reason })
+            });
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn reap(mux: &mut Mux, most: usize) -> bool {
 }
 
 fn on_child(mux: &mut Mux, pid: i32, status: i32) {
+    mux.init_ended |= mux.init == Some(pid);
     let found = mux.tasks.iter().find(|(_, task)| match &task.kind {
         Kind::Process(process) => process.pid == pid && process.exited.is_none(),
         Kind::Worker(worker) => worker.pid == pid,

@@ -3,10 +3,11 @@
 use std::ffi::CString;
 
 use crate::errors::{failure, no_controller};
+use crate::exec::init::{self, Init};
 use crate::exec::prepare::{prepare, start_failure};
 use crate::exec::process::{remember_argv, Process, Starting};
 use crate::exec::ring::Ring;
-use crate::exec::spawn::{raise_nofile, spawn, Plan, Stage};
+use crate::exec::spawn::{raise_nofile, spawn, Plan, Space, Stage};
 use crate::exec::{kill, pty};
 use crate::machine::role::Role;
 use crate::machine::users;
@@ -20,7 +21,7 @@ use crate::streams::task::{Kind, Sink, SinkKind, Source, Task};
 use crate::sys::poller::{Token, IN, OUT};
 use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::frame::kind;
-use crate::wire::messages::{code, encode_opened_process, Exec, Failure, Outcome};
+use crate::wire::messages::{code, encode_opened_process, Exec, Failure, InitRequest, Outcome};
 
 /// A command is left alone for this long, in ms, unless input comes for it. Most have ended by then: the agent was woken once instead of
 /// for every pipe, and OPENED, output and RESULT leave in one write. Each wake-up and each write saved is a tenth of a small command.
@@ -54,19 +55,64 @@ pub struct Commands {
     nofile: (u64, u64),
     /// a file system that can hang is mounted: they start in memory of their own
     pub slow_mounts: bool,
+    /// the image's init, in whose namespaces commands start
+    pub init: Option<Init>,
 }
 
 impl Commands {
     /// Raises the agent's own limit of open files.
     pub fn new(role: Role) -> Res<Commands> {
         let nofile = raise_nofile(role == Role::Init).unwrap_or((1024, 4096));
-        Ok(Commands { null: sys::open(c"/dev/null", libc::O_RDWR)?, next_process: 1, nofile, slow_mounts: false })
+        Ok(Commands {
+            null: sys::open(c"/dev/null", libc::O_RDWR)?,
+            next_process: 1,
+            nofile,
+            slow_mounts: false,
+            init: None,
+        })
     }
 
     /// Starts a command; its task is not tied to a stream yet.
     pub fn start(&mut self, mux: &mut Mux, exec: &Exec) -> Result<usize, Failure> {
+        self.start_as(mux, exec, false)
+    }
+
+    /// Starts the image's init, if none runs.
+    pub fn start_init(&mut self, mux: &mut Mux, request: &InitRequest) -> Result<(), Failure> {
+        if self.init.is_some() {
+            return Ok(());
+        }
+        init::hide_console();
+        let argv = if request.argv.is_empty() { vec![init::PLACES[0].to_bytes()] } else { request.argv.clone() };
+        if argv[0].first() != Some(&b'/') {
+            return Err(Failure::new(code::INVALID, "the init's program is not an absolute path"));
+        }
+        let exec = Exec { argv, env: request.env.clone(), cwd: b"/", detached: true, ..Exec::default() };
+        let task = self.start_as(mux, &exec, true).map_err(|failure| match failure.code {
+            code::NOT_FOUND => Failure { code: code::UNSUPPORTED, ..failure },
+            _ => failure,
+        })?;
+        let Some((process, pid)) = mux.tasks.get(task).and_then(|t| t.process()).map(|p| (p.id, p.pid)) else {
+            return Err(Failure::new(code::IO, "the init was lost"));
+        };
+        match Init::of(process, pid) {
+            Ok(init) => self.init = Some(init),
+            Err(error) => {
+                let _ = sys::kill(pid, libc::SIGKILL);
+                return Err(failure(b"cannot follow the init", error));
+            }
+        }
+        mux.init = Some(pid);
+        Ok(())
+    }
+
+    /// `first`: it is the image's init.
+    fn start_as(&mut self, mux: &mut Mux, exec: &Exec, first: bool) -> Result<usize, Failure> {
         let user = users::resolve(exec.user)?;
-        let command = prepare(exec, &user)?;
+        let mut command = prepare(exec, &user)?;
+        if first && exec.argv == [init::PLACES[0].to_bytes()] {
+            command.programs = init::PLACES.map(CString::from).to_vec();
+        }
         let stdio = self.stdio(exec).map_err(|e| failure(b"no pipes for the command", e))?;
         if user.identity.uid != 0 {
             stdio.give_to(user.identity.uid);
@@ -75,7 +121,7 @@ impl Commands {
         if let Some(controller) = mux.cgroups.lacks(exec.limits) {
             return Err(no_controller(controller));
         }
-        let cgroup = mux.take_cgroup(exec.limits);
+        let cgroup = if first { mux.take_init_cgroup() } else { mux.take_cgroup(exec.limits) };
         let plan = Plan {
             programs: &command.programs,
             argv: &command.argv,
@@ -88,6 +134,11 @@ impl Commands {
             borrow_memory: identity.is_none() && !self.slow_mounts,
             cgroup: cgroup.as_ref().map(|lease| lease.group.dir().raw()),
             nofile: self.nofile,
+            space: match &self.init {
+                _ if first => Space::New,
+                Some(init) => Space::Init(init),
+                None => Space::Machine,
+            },
         };
         let program = command.argv[0].as_bytes();
         let started = match spawn(&plan) {

@@ -36,6 +36,9 @@ pub fn serve(agent: &mut Agent) -> Errno {
         }
         turn(agent);
         go_on_holding(agent);
+        if agent.mux.init_ended {
+            agent.begin_shutdown(DEFAULT_GRACE_MS, 0, "reboot");
+        }
         if let Some(shutdown) = &mut agent.shutdown {
             shutdown.go_on(&mut agent.mux, agent.role, &agent.disk);
         }
@@ -81,7 +84,7 @@ fn on_signals(agent: &mut Agent) {
         match (signal, agent.role) {
             (libc::SIGCHLD, _) => {}
             // Ctrl-Alt-Del (SIGINT from the kernel) and what small init systems' halt commands send.
-            (_, Role::Init) => agent.begin_shutdown(DEFAULT_GRACE_MS, "reboot"),
+            (_, Role::Init) => agent.begin_shutdown(DEFAULT_GRACE_MS, 0, "reboot"),
             (libc::SIGTERM | libc::SIGINT, Role::Guest) => {
                 kill_everything(&agent.mux, agent.role);
                 // SAFETY: plain call.

@@ -13,6 +13,8 @@ use crate::wire::messages::{code, Exec, Failure, Info, Limits, Outcome, Request}
 
 /// Commands, file requests and connections that exist at once, over all sessions.
 const MAX_TASKS: usize = 1024;
+/// SIGRTMAX.
+const MAX_SIGNAL: u32 = 64;
 
 /// An outcome if the request is done already, none if its stream goes on. `message` is the OPEN that asks for it.
 pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -> Result<Option<Outcome>, Failure> {
@@ -44,13 +46,19 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
         Request::Bring(port) => agent.door.bring(&mut agent.mux, link, *port).map(|()| None),
         Request::DoorAccept(number) => agent.door.accept(&mut agent.mux, link, *number).map(|()| None),
-        Request::Shutdown { grace_ms } => {
-            agent.begin_shutdown(*grace_ms, "shutdown");
+        Request::Shutdown { grace_ms, signal } => {
+            if *signal > MAX_SIGNAL {
+                return Err(Failure::new(code::INVALID, "there is no such signal"));
+            }
+            agent.begin_shutdown(*grace_ms, *signal as i32, "shutdown");
             Ok(None)
         }
         Request::Configure(settings) => {
             identity::give(agent, settings)?;
             limit_commands(&mut agent.mux.cgroups, settings.limits)?;
+            if let Some(init) = &settings.init {
+                agent.commands.start_init(&mut agent.mux, init)?;
+            }
             let info = Info { mounts: settings.mounts.len() as u32, ..info(agent) };
             Ok(Some(Outcome { info: Some(info), ..Outcome::default() }))
         }
@@ -70,6 +78,7 @@ fn info(agent: &Agent) -> Info {
         controllers: cgroups.controllers().to_vec(),
         limits: cgroups.limits(),
         command_limits: limits::of_each(cgroups.limits()),
+        init: agent.commands.init.as_ref().map_or(0, |init| init.process),
         ..crate::machine::info::read(&agent.boot_id, processes as u32)
     }
 }

@@ -1,6 +1,7 @@
 //! The wanted end: TERM, KILL, sync, read-only, GOODBYE, restart. Each step has a deadline, and the loop goes on in
 //! between, so that output still flows and nothing can hold the end up.
 
+use crate::exec::init::Init;
 use crate::exec::kill;
 use crate::machine::disk::Disk;
 use crate::machine::power;
@@ -37,12 +38,30 @@ pub struct Shutdown {
     reason: &'static str,
 }
 
+/// How the end is asked for.
+pub struct Ask {
+    pub grace_ms: u32,
+    /// what commands get instead of SIGTERM; 0: that
+    pub signal: i32,
+    pub reason: &'static str,
+}
+
 impl Shutdown {
     /// Starts the end.
-    pub fn begin(mux: &Mux, role: Role, grace_ms: u32, reason: &'static str) -> Shutdown {
-        signal_all(mux, role, libc::SIGTERM);
-        // A stopped process cannot act on TERM.
-        signal_all(mux, role, libc::SIGCONT);
+    pub fn begin(mux: &Mux, role: Role, init: Option<&Init>, ask: Ask) -> Shutdown {
+        let Ask { grace_ms, signal, reason } = ask;
+        match init {
+            None if signal == 0 => {
+                signal_all(mux, role, libc::SIGTERM);
+                // A stopped process cannot act on TERM.
+                signal_all(mux, role, libc::SIGCONT);
+            }
+            None => ask_commands(mux, signal, None),
+            Some(init) => {
+                let _ = sys::kill(init.pid, if signal == 0 { init.halt_signal() } else { signal });
+                ask_commands(mux, libc::SIGTERM, Some(init.pid));
+            }
+        }
         let deadline = sys::now_ms() + u64::from(grace_ms.min(MAX_GRACE_MS));
         Shutdown { step: Step::Term, deadline, reason }
     }
@@ -102,6 +121,27 @@ fn signal_all(mux: &Mux, role: Role, signal: i32) {
             }
             _ => {}
         }
+    }
+}
+
+/// Asks each command, but `init`, to end by a signal to its own process alone: what that means to those it has started it knows itself. What
+/// commands have left behind, and file workers, are asked as ever.
+fn ask_commands(mux: &Mux, signal: i32, init: Option<i32>) {
+    for (_, task) in mux.tasks.iter() {
+        match &task.kind {
+            Kind::Process(process) if process.exited.is_none() && Some(process.pid) != init => {
+                let _ = sys::kill(process.pid, signal);
+                let _ = sys::kill(process.pid, libc::SIGCONT);
+            }
+            Kind::Worker(worker) if worker.pid > 0 => {
+                let _ = sys::kill(worker.pid, libc::SIGTERM);
+            }
+            _ => {}
+        }
+    }
+    for process in mux.leftovers.iter() {
+        let _ = kill::tree(process, libc::SIGTERM);
+        let _ = kill::tree(process, libc::SIGCONT);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::exec::leftovers::Leftovers;
+use crate::exec::limits;
 use crate::exec::memory::Pressure;
 use crate::exec::pool::{Lease, Pool};
 use crate::exec::process::Process;
@@ -37,6 +38,10 @@ pub struct Mux {
     pub waiting: Vec<Waiting>,
     /// when one is forked ahead of the first request, in monotonic ms
     pub fork_at: Option<u64>,
+    /// the pid of the image's init
+    pub init: Option<i32>,
+    /// it has ended, and with it all that was in its namespaces
+    pub init_ended: bool,
     /// finished detached processes, oldest first
     pub finished: VecDeque<usize>,
     /// sources whose reads were cut short
@@ -68,6 +73,8 @@ impl Mux {
             pressure: Pressure::default(),
             waiting: Vec::new(),
             fork_at: None,
+            init: None,
+            init_ended: false,
             finished: VecDeque::new(),
             again: VecDeque::new(),
             over: Vec::new(),
@@ -208,6 +215,11 @@ impl Mux {
     pub fn take_cgroup(&mut self, limits: Limits) -> Option<Lease> {
         self.look_at_leftovers(LOOK_AT);
         self.cgroups.take(limits)
+    }
+
+    /// The cgroup of the image's init: its services are many, so it may have more processes than a command.
+    pub fn take_init_cgroup(&mut self) -> Option<Lease> {
+        self.cgroups.take(limits::of_init(self.cgroups.limits()))
     }
 
     /// A worker's request is over. One that can do another waits for it, if none does for the same; else it sees its channel's end, and ends.

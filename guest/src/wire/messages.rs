@@ -339,15 +339,17 @@ impl<'a> Forward<'a> {
 /// Time between SIGTERM and SIGKILL when Shutdown names none.
 const DEFAULT_GRACE_MS: u32 = 500;
 
-fn decode_shutdown(buf: &[u8]) -> Decoded<u32> {
+fn decode_shutdown(buf: &[u8]) -> Decoded<Request<'_>> {
     let mut fields = Reader::new(buf);
-    let mut grace_ms = 0;
+    let (mut grace_ms, mut signal) = (0, 0);
     while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            grace_ms = value.u32()?;
+        match number {
+            1 => grace_ms = value.u32()?,
+            2 => signal = value.u32()?,
+            _ => {}
         }
     }
-    Ok(if grace_ms == 0 { DEFAULT_GRACE_MS } else { grace_ms })
+    Ok(Request::Shutdown { grace_ms: if grace_ms == 0 { DEFAULT_GRACE_MS } else { grace_ms }, signal })
 }
 
 /// What makes a fresh or restored machine this one.
@@ -366,6 +368,7 @@ pub struct Configure<'a> {
     pub mounts: Vec<Mount<'a>>,
     pub workdir: &'a [u8],
     pub user: &'a [u8],
+    pub init: Option<InitRequest<'a>>,
 }
 
 impl<'a> Configure<'a> {
@@ -386,6 +389,30 @@ impl<'a> Configure<'a> {
                 10 => request.mounts.push(Mount::decode(value.bytes()?)?),
                 11 => request.workdir = value.bytes()?,
                 12 => request.user = value.bytes()?,
+                13 => request.init = Some(InitRequest::decode(value.bytes()?)?),
+                _ => {}
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// The image's own init system.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InitRequest<'a> {
+    /// empty: the init that the image has where images have it
+    pub argv: Vec<&'a [u8]>,
+    pub env: Vec<&'a [u8]>,
+}
+
+impl<'a> InitRequest<'a> {
+    fn decode(buf: &'a [u8]) -> Decoded<Self> {
+        let mut fields = Reader::new(buf);
+        let mut request = InitRequest::default();
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => request.argv.push(value.bytes()?),
+                2 => request.env.push(value.bytes()?),
                 _ => {}
             }
         }
@@ -471,8 +498,10 @@ pub enum Request<'a> {
     Sync,
     Shutdown {
         grace_ms: u32,
+        /// to commands and the image's init, instead of SIGTERM to all; 0: none
+        signal: u32,
     },
-    Configure(Configure<'a>),
+    Configure(Box<Configure<'a>>),
     Info,
     Hold {
         /// the sessions part from their connections before
@@ -563,8 +592,8 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         13 => Request::File(FileRequest::decode(FileOp::TreeWrite, body)?),
         14 => Request::Forward(Forward::decode(body)?),
         15 => Request::Sync,
-        16 => Request::Shutdown { grace_ms: decode_shutdown(body)? },
-        17 => Request::Configure(Configure::decode(body)?),
+        16 => decode_shutdown(body)?,
+        17 => Request::Configure(Box::new(Configure::decode(body)?)),
         18 => Request::Info,
         19 => Request::Hold { suspend: decode_hold(body)? },
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
@@ -770,6 +799,8 @@ pub struct Info {
     pub command_limits: Limits,
     /// drives that were wanted somewhere, and are there; only in the answer to `configure`
     pub mounts: u32,
+    /// the number of the process that is the image's init; 0: none runs
+    pub init: u32,
 }
 
 impl Info {
@@ -795,6 +826,7 @@ impl Info {
             }
         }
         put_uint(out, 16, self.mounts.into());
+        put_uint(out, 17, self.init.into());
     }
 }
 

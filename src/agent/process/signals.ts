@@ -49,7 +49,7 @@ export function signalName(number: number): string {
 }
 
 /**
- * The guest's number of a signal given by name ("SIGTERM", "TERM", "term") or number (1 to 64).
+ * The guest's number of a signal given by name ("SIGTERM", "TERM", "term", "SIGRTMIN+3") or number (1 to 64).
  *
  * @throws SmolVMError CONFIG_INVALID for anything else
  */
@@ -60,6 +60,15 @@ export function signalNumber(signal: string | number): number {
     const upper = signal.toUpperCase();
     const number = NAMES.indexOf(upper.startsWith("SIG") ? upper : `SIG${upper}`);
     if (number > 0) return number;
+    const realTime = /^(?:SIG)?(RTMIN|RTMAX)(?:([+-])(\d{1,2}))?$/.exec(upper);
+    const from = realTime?.[1] === "RTMIN" ? FIRST_REAL_TIME : MAX_SIGNAL;
+    if (
+      realTime !== null &&
+      (realTime[2] === undefined || (realTime[2] === "+") === (realTime[1] === "RTMIN"))
+    ) {
+      const at = from + Number(`${realTime[2] ?? ""}${realTime[3] ?? 0}`);
+      if (at >= FIRST_REAL_TIME && at <= MAX_SIGNAL) return at;
+    }
     if (/^\d{1,2}$/.test(signal)) return signalNumber(Number(signal));
   }
   throw new SmolVMError("CONFIG_INVALID", `'${signal}' is not a signal`, {

@@ -407,8 +407,13 @@ export const Forward: Schema<Forward> = message("Forward", [
 
 export interface Shutdown {
   graceMs: number;
+  /** what commands get instead of SIGTERM */
+  signal: number;
 }
-export const Shutdown: Schema<Shutdown> = message("Shutdown", [[1, "graceMs", "uint32"]]);
+export const Shutdown: Schema<Shutdown> = message("Shutdown", [
+  [1, "graceMs", "uint32"],
+  [2, "signal", "uint32"],
+]);
 
 export interface Network {
   interface: Uint8Array;
@@ -450,6 +455,17 @@ export const Mount: Schema<Mount> = message("Mount", [
   [4, "readOnly", "bool"],
 ]);
 
+/** The image's init that is to run. */
+export interface Init {
+  /** empty: the one that is where images have theirs */
+  argv: Uint8Array[];
+  env: Uint8Array[];
+}
+export const Init: Schema<Init> = message("Init", [
+  [1, "argv", "bytes", "repeated"],
+  [2, "env", "bytes", "repeated"],
+]);
+
 export interface Configure {
   entropy: Uint8Array;
   clockS: number;
@@ -464,6 +480,7 @@ export interface Configure {
   mounts: Mount[];
   workdir: Uint8Array;
   user: Uint8Array;
+  init: Init | undefined;
 }
 export const Configure: Schema<Configure> = message("Configure", [
   [1, "entropy", "bytes"],
@@ -478,6 +495,7 @@ export const Configure: Schema<Configure> = message("Configure", [
   [10, "mounts", Mount, "repeated"],
   [11, "workdir", "bytes"],
   [12, "user", "bytes"],
+  [13, "init", Init],
 ]);
 
 export interface Info {
@@ -500,6 +518,8 @@ export interface Info {
   /** of a command that asks for nothing else */
   commandLimits: Limits | undefined;
   mounts: number;
+  /** the image's init, by the number of its process; 0: none runs */
+  init: number;
 }
 export const Info: Schema<Info> = message("Info", [
   [1, "agent", "string"],
@@ -518,6 +538,7 @@ export const Info: Schema<Info> = message("Info", [
   [14, "limits", Limits],
   [15, "commandLimits", Limits],
   [16, "mounts", "uint32"],
+  [17, "init", "uint32"],
 ]);
 
 // --- requests and answers

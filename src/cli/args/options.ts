@@ -105,6 +105,17 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     help: "forward a host port while it runs",
   },
   {
+    name: "publish-all",
+    short: "P",
+    help: "forward a free host port to each TCP port that the image exposes",
+  },
+  {
+    name: "init",
+    value: "WHICH",
+    choices: ["image"],
+    help: "image: boot the image's own init (systemd) in it; commands run beside it",
+  },
+  {
     name: "ttl",
     value: "TIME",
     help: "time to live, e.g. 2h: then it is removed, whatever runs in it",
@@ -180,7 +191,7 @@ export const BRING_OPTION: OptionSpec = {
 
 /** Of these, what a sandbox that exists keeps: ports can be forwarded later (`port`), and gdb is chosen at each start. */
 export const FIXED_OPTIONS: readonly OptionSpec[] = SANDBOX_OPTIONS.filter(
-  (option) => option !== GDB_OPTION && option.name !== "publish",
+  (option) => option !== GDB_OPTION && option.name !== "publish" && option.name !== "publish-all",
 );
 
 /** Where and as whom a command runs; `exec` and `shell` have them. */

@@ -63,6 +63,8 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   const ttl = args.value("ttl");
   give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl, Number.POSITIVE_INFINITY));
   if (args.values("publish").length > 0) give("ports", parsePortForwards(args.values("publish")));
+  if (args.flag("publish-all")) give("publishAll", true);
+  give("init", args.value("init") as VMConfig["init"]);
   return config;
 }
 
@@ -94,6 +96,13 @@ function network(args: Arguments): VMConfig["network"] {
 export function gdbPort(args: Arguments): number | undefined {
   const port = args.value("gdb");
   return port === undefined ? undefined : parsePort("--gdb", port);
+}
+
+/** What --publish-all has not done: only TCP is forwarded. */
+export function notPublished(ports: readonly string[]): string | undefined {
+  const others = ports.filter((port) => !port.endsWith("/tcp"));
+  if (ports.length === 0) return "the image exposes no ports";
+  return others.length === 0 ? undefined : `not forwarded, because only TCP is: ${others.join(" ")}`;
 }
 
 /** What to type into gdb. */

@@ -7,7 +7,7 @@ import { commandLimits } from "../args/limits.ts";
 import { BRING_OPTION, COMMON_OPTIONS, limitOptions, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { type Bring, parseBring } from "../args/port.ts";
-import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
+import { gdbNote, notPublished, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -64,6 +64,8 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   const info = await vm.info();
   await vm[Symbol.asyncDispose]();
   if (info.state === "running" && config.gdbPort !== undefined) io.note(gdbNote(config.gdbPort));
+  const notForwarded = config.publishAll ? notPublished(info.imagePorts) : undefined;
+  if (notForwarded !== undefined) io.note(notForwarded);
   if (info.state === "created") io.note(`Start it with: smolvm start ${info.name}`);
   return { data: info, text: () => `${info.name}\n` };
 }

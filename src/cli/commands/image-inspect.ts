@@ -10,6 +10,7 @@ import type { Io } from "../io.ts";
 import { renderFields } from "../render/table.ts";
 import { formatBytes } from "../render/units.ts";
 import { imageData } from "./image-ls.ts";
+import { healthCheckText } from "./info.ts";
 
 const spec: CommandSpec = {
   name: "image inspect",
@@ -83,6 +84,8 @@ function originFields({ name, origin }: Image): (readonly [string, string | unde
     ["ports", list(config.exposedPorts)],
     ["volumes", list(config.volumes)],
     ["stop signal", config.stopSignal],
+    ["health check", config.healthCheck && healthCheckText(config.healthCheck)],
+    ...Object.entries(config.labels).map(([key, value]): [string, string] => ["label", `${key}=${value}`]),
   ];
 }
 

@@ -1,4 +1,4 @@
-import type { CommandLimits } from "../../config/spec.ts";
+import type { CommandLimits, HealthCheck } from "../../config/spec.ts";
 import { SmolVM } from "../../smolvm.ts";
 import type { VMInfo } from "../../vm/info/info.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
@@ -50,6 +50,10 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       info.imageDigest === undefined ? info.image : `${info.image} (${info.imageDigest.slice(0, 12)})`,
     ],
     ["image's command", info.imageCommand?.join(" ")],
+    ["image's ports", info.imagePorts.length === 0 ? undefined : info.imagePorts.join(" ")],
+    ["health check", info.healthCheck && healthCheckText(info.healthCheck)],
+    ["stop signal", info.stopSignal],
+    ["init", info.init ? "the image's own" : undefined],
     ["kernel", info.kernel],
     ["backend", `${info.backend}, ${info.machine} machine, ${info.arch}`],
     ["program", info.program],
@@ -92,6 +96,24 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ["pid", info.pid === undefined ? undefined : String(info.pid)],
   ];
   return renderFields(fields, columns);
+}
+
+/** How an image checks itself, for people. Pure. */
+export function healthCheckText({
+  command,
+  intervalMs,
+  timeoutMs,
+  startPeriodMs,
+  retries,
+}: HealthCheck): string {
+  const times = [
+    ...(intervalMs === undefined ? [] : [`every ${intervalMs / 1000} s`]),
+    ...(timeoutMs === undefined ? [] : [`at most ${timeoutMs / 1000} s`]),
+    ...(startPeriodMs === undefined ? [] : [`after ${startPeriodMs / 1000} s`]),
+    ...(retries === undefined ? [] : [`${retries} times`]),
+  ];
+  const text = typeof command === "string" ? command : command.join(" ");
+  return times.length === 0 ? text : `${text} (${times.join(", ")})`;
 }
 
 /** What the network reaches, and why it is not kept from the rest by the better way. Pure. */

@@ -6,7 +6,7 @@ import { environment } from "../args/environment.ts";
 import { BRING_OPTION, COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
 import { parseBring } from "../args/port.ts";
-import { gdbNote, sandboxConfig } from "../args/sandbox-config.ts";
+import { gdbNote, notPublished, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, type GuestCommandOptions, runGuestCommand } from "../guest/command.ts";
@@ -57,6 +57,8 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
   try {
     io.endProgress();
     if (config.gdbPort !== undefined) io.note(gdbNote(config.gdbPort));
+    const note = config.publishAll ? notPublished((await vm.info()).imagePorts) : undefined;
+    if (note !== undefined) io.note(note);
     for (const forward of vm.ports.list()) {
       io.note(
         `forwarding ${forward.hostAddress}:${forward.hostPort} -> port ${forward.guestPort} of the sandbox`,

@@ -1,4 +1,4 @@
-import type { Arch } from "../../config/spec.ts";
+import type { Arch, HealthCheck } from "../../config/spec.ts";
 import { invalid, jsonObject } from "./manifest.ts";
 import { GO_ARCH, platformMissing, platformName } from "./platform.ts";
 
@@ -20,6 +20,8 @@ export interface ImageConfig {
   readonly volumes: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal: string | undefined;
+  /** absent: none, or it was pulled by an earlier version */
+  readonly healthCheck?: HealthCheck | undefined;
 }
 
 /** What is known of an image from its config document. */
@@ -86,6 +88,28 @@ function runConfig(value: unknown, name: string): ImageConfig {
     volumes: keys(config.Volumes, name, "Volumes"),
     labels: labels(config.Labels, name),
     stopSignal: text("StopSignal"),
+    healthCheck: healthCheck(config.Healthcheck, name),
+  };
+}
+
+/** https://github.com/moby/docker-image-spec: times are in ns; a test of none, or "NONE", is no health check. */
+function healthCheck(value: unknown, name: string): HealthCheck | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const check = value as Record<string, unknown>;
+  const [kind, ...words] = texts(check.Test, name, "Healthcheck");
+  const number = (key: string, unit: number): number | undefined => {
+    const found = check[key];
+    return typeof found === "number" && Number.isFinite(found) && found > 0
+      ? Math.round(found / unit)
+      : undefined;
+  };
+  if (words.length === 0 || (kind !== "CMD" && kind !== "CMD-SHELL")) return undefined;
+  return {
+    command: kind === "CMD" ? words : words[0]!,
+    intervalMs: number("Interval", 1e6),
+    timeoutMs: number("Timeout", 1e6),
+    startPeriodMs: number("StartPeriod", 1e6),
+    retries: number("Retries", 1),
   };
 }
 

@@ -6,6 +6,7 @@ import type {
   BringPort,
   CommandShare,
   DiskMode,
+  HealthCheck,
   IsolationTier,
   KernelOrigin,
   LeastIsolation,
@@ -37,6 +38,14 @@ export interface VMInfo {
   readonly imageDigest: string | undefined;
   /** what the image runs where no command is given; undefined: nothing */
   readonly imageCommand: readonly string[] | undefined;
+  /** ports that the image exposes, as "80/tcp": which of them lead in is in `ports` */
+  readonly imagePorts: readonly string[];
+  /** how the image says that one can tell whether what it runs is well; nothing runs it by itself */
+  readonly healthCheck: HealthCheck | undefined;
+  /** what commands get at a stop instead of SIGTERM, as the image says */
+  readonly stopSignal: string | undefined;
+  /** the image's init runs in it whenever it runs */
+  readonly init: boolean;
   /** whose kernel it boots: the image's own, the fast one that was built here, or the user's */
   readonly kernel: KernelOrigin;
   /** the file that is booted */
@@ -170,6 +179,10 @@ export function describe(
     image: spec.image || "custom",
     imageDigest: spec.imageDigest || undefined,
     imageCommand: spec.imageCommand,
+    imagePorts: spec.imageSays?.exposedPorts ?? [],
+    healthCheck: spec.imageSays?.healthCheck,
+    stopSignal: spec.imageSays?.stopSignal,
+    init: spec.init !== undefined,
     kernel: spec.kernel ?? "debian", // absent in records of the first version
     kernelPath: machine.kernelPath,
     initrdPath: machine.initrdPath,

@@ -13,6 +13,7 @@ import { UndoStack } from "../../util/undo-stack.ts";
 import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-claims.ts";
 import { diskFullError } from "../disks/disk-full.ts";
 import { filesOf, type Home } from "../home.ts";
+import { exposedForwards } from "../network/exposed.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 import { ownerFor } from "./owned.ts";
 import { resolveVm } from "./resolve.ts";
@@ -34,10 +35,13 @@ export async function createVm(
   await requireUnwritten(home, config);
   const spec = await resolveVm(home, config, { name, files }, deadline);
   deadline.check();
-  const { labels, ttlMs, ports = [] } = config;
+  const { ttlMs, ports = [] } = config;
+  // The image's own come first, as in Docker: its sandboxes are found by them.
+  const labels = { ...spec.imageSays?.labels, ...config.labels };
+  const exposed = exposedForwards(spec, config);
   return await makeRecord(home, { id, name, key, pool, spec, labels, ttlMs }, async () => {
     // A sandbox of this process has its ports forwarded by it.
-    if (spec.lifetime === "detached") home.store.forwards.add(id, ports.map(toForward));
+    if (spec.lifetime === "detached") home.store.forwards.add(id, [...ports, ...exposed].map(toForward));
     if (spec.seedPath !== undefined)
       writeDiskFromSeed(spec.seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
   });

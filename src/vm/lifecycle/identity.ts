@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
-import { configure, type MachineInfo } from "../../agent/machine.ts";
+import { configure, type GuestInit, type MachineInfo } from "../../agent/machine.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
-import type { DoorNetwork, GuestNetwork } from "../../config/spec.ts";
+import type { DoorNetwork, GuestNetwork, VmSpec } from "../../config/spec.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { DriveMount } from "../disks/drive-mounts.ts";
@@ -16,7 +16,13 @@ export async function giveIdentity(
   {
     network,
     mounts,
-  }: { readonly network: GuestNetwork | DoorNetwork | undefined; readonly mounts: readonly DriveMount[] },
+    init = false,
+  }: {
+    readonly network: GuestNetwork | DoorNetwork | undefined;
+    readonly mounts: readonly DriveMount[];
+    /** the image's init is to run, if it is to have one; default false */
+    readonly init?: boolean;
+  },
   deadline: Deadline,
 ): Promise<MachineInfo> {
   const { spec } = record;
@@ -37,10 +43,16 @@ export async function giveIdentity(
       mounts,
       workdir: spec.workdir,
       user: spec.user,
+      init: init ? initOf(spec) : undefined,
     },
     deadline.limits,
   );
   return await onTime(session, info, deadline);
+}
+
+/** The image's init, told by `container` that it is not alone with its machine: systemd(1) then leaves devices and consoles to others. */
+function initOf({ init, env }: VmSpec): GuestInit | undefined {
+  return init && { argv: init, env: { container: "smolvm", ...env } };
 }
 
 /** A clock may be behind by so much when its guest was told the time, in ms: on a busy host that takes long. */

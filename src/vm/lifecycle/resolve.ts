@@ -1,3 +1,4 @@
+import { signalNumber } from "../../agent/process/signals.ts";
 import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { chooseHardware } from "../../backends/hardware.ts";
 import { chooseDiscovery } from "../../backends/qemu/machine.ts";
@@ -18,6 +19,7 @@ import type {
   Arch,
   BackendName,
   DiskSpec,
+  ImageSays,
   MachineSpec,
   NetworkMode,
   TemplateUse,
@@ -29,6 +31,7 @@ import { readEnvironment } from "../../host/environment.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
 import { type Boot, resolveBoot } from "../../images/boot/boot.ts";
+import type { ImageConfig } from "../../images/oci/config.ts";
 import { USER_NETWORK } from "../../network/plan.ts";
 import { OPEN_BY_DOOR } from "../../network/user-network.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -130,7 +133,9 @@ export async function resolveVm(
   await userNetworkFor(machineSpec, { rateLimitMbps }); // it throws now, not when it is started
   // Only of the image whose root it is.
   const asImage = config.rootfsPath === undefined ? boot.image?.origin?.config : undefined;
-  const imageCommand = [...(asImage?.entrypoint ?? []), ...(asImage?.cmd ?? [])];
+  const command = [...(asImage?.entrypoint ?? []), ...(asImage?.cmd ?? [])];
+  const isInit = config.init !== undefined && INIT.test(command[0] ?? "");
+  const imageCommand = isInit ? [] : command;
   return {
     machine: machineSpec,
     image: config.rootfsPath === undefined ? (boot.image?.name ?? "") : "",
@@ -156,6 +161,8 @@ export async function resolveVm(
     workdir: config.workdir ?? asImage?.workdir,
     user: config.user ?? asImage?.user,
     ...(imageCommand.length === 0 ? {} : { imageCommand }),
+    ...(asImage === undefined ? {} : { imageSays: imageSays(asImage, boot.image!.name) }),
+    ...(config.init === undefined ? {} : { init: isInit ? command : [] }),
     limits: config.limits,
     lifetime: config.lifetime ?? "owner",
     autoStart: config.autoStart ?? false,
@@ -165,6 +172,29 @@ export async function resolveVm(
     seedPath: boot.overlay ? boot.seedPath : undefined,
     bootTimeoutMs: BOOT_TIMEOUT_MS,
   };
+}
+
+/** A command that is an init system. */
+const INIT = /^\/(?:[^/]+\/)*(?:init|systemd|openrc-init|runit-init)$/;
+
+/** @throws SmolVMError IMAGE_INVALID for a stop signal that is none */
+function imageSays({ exposedPorts, labels, stopSignal, healthCheck }: ImageConfig, name: string): ImageSays {
+  if (stopSignal !== undefined) {
+    try {
+      signalNumber(stopSignal);
+    } catch (cause) {
+      throw new SmolVMError(
+        "IMAGE_INVALID",
+        `the image '${name}' is stopped by '${stopSignal}', which is no signal`,
+        {
+          hint: "Ask whoever has made it for one whose STOPSIGNAL is a name such as SIGTERM.",
+          details: { image: name },
+          cause,
+        },
+      );
+    }
+  }
+  return { exposedPorts, labels, stopSignal, healthCheck };
 }
 
 /** The root: a read-only base and the sandbox's own disk, or the user's image alone. */

@@ -251,7 +251,7 @@ async function launch(
       // A template's card stays down: who goes on from it has another address, and need not take it down for that.
       const network =
         forTemplate === undefined ? (tap?.network ?? userNetwork?.guest ?? doorOf(record.spec)) : undefined;
-      return giveIdentity(reached, record, { network, mounts }, deadline);
+      return giveIdentity(reached, record, { network, mounts, init: forTemplate === undefined }, deadline);
     },
   );
   failpoint("before running");

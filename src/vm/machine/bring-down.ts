@@ -1,6 +1,14 @@
 import { shutdown } from "../../agent/machine.ts";
+import { signalNumber } from "../../agent/process/signals.ts";
 import { backendOf } from "../../backends/registry.ts";
-import { STOP_AGENT_MS, STOP_GRACE_MS, STOP_STEP_MS } from "../../config/defaults.ts";
+import {
+  STOP_AGENT_MS,
+  STOP_GRACE_MS,
+  STOP_INIT_GRACE_MS,
+  STOP_SIGNAL_GRACE_MS,
+  STOP_STEP_MS,
+} from "../../config/defaults.ts";
+import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -22,7 +30,8 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
   // A caller who has less time gets a harder stop sooner, never none at all.
   const limit = (ms: number): number => Math.max(100, Math.min(ms, deadline.remainingMs));
 
-  if (await sayGoodbye(home, record, limit(STOP_AGENT_MS))) {
+  const graceMs = stopGraceMs(record.spec);
+  if (await sayGoodbye(home, record, graceMs, limit(STOP_AGENT_MS + graceMs))) {
     if (await waitForExit(vmm, limit(STOP_STEP_MS))) return "agent";
   }
   const backend = backendOf(record.spec.machine.backend);
@@ -47,16 +56,29 @@ export async function bringDown(home: Home, record: VmRecord, deadline: Deadline
   );
 }
 
+/** Between asking and killing. */
+function stopGraceMs({ init, imageSays }: VmSpec): number {
+  if (init !== undefined) return STOP_INIT_GRACE_MS;
+  return imageSays?.stopSignal === undefined ? STOP_GRACE_MS : STOP_SIGNAL_GRACE_MS;
+}
+
 /**
  * Asks the agent to shut the machine down, over the port that no command uses: itself, or through the supervisor if that
  * has it. Returns whether it said goodbye.
  */
-async function sayGoodbye(home: Home, record: VmRecord, timeoutMs: number): Promise<boolean> {
+async function sayGoodbye(
+  home: Home,
+  record: VmRecord,
+  graceMs: number,
+  timeoutMs: number,
+): Promise<boolean> {
   const deadline = Deadline.of("shutting the guest down", { timeoutMs });
   try {
     const session = await controlSession(home, record, deadline);
     try {
-      await shutdown(session, { graceMs: STOP_GRACE_MS, ...deadline.limits });
+      const { stopSignal: name } = record.spec.imageSays ?? {};
+      const stopSignal = name === undefined ? undefined : signalNumber(name);
+      await shutdown(session, { graceMs, stopSignal, ...deadline.limits });
       return true;
     } finally {
       await session.close();

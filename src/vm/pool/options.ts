@@ -10,6 +10,7 @@ const NOT_SHARED: readonly string[] = [
   "ttlMs",
   "lifetime",
   "ports",
+  "publishAll",
   "bring",
   "gdbPort",
   "hostname",

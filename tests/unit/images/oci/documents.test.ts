@@ -161,6 +161,22 @@ describe("a config", () => {
     });
   });
 
+  test("says how it is known to be well", () => {
+    const check = (value: unknown) => document({ Healthcheck: value }).config.healthCheck;
+    expect(
+      check({ Test: ["CMD", "curl", "-f", "x"], Interval: 5e9, Timeout: 1_500_000_000, Retries: 3 }),
+    ).toEqual({
+      command: ["curl", "-f", "x"],
+      intervalMs: 5000,
+      timeoutMs: 1500,
+      startPeriodMs: undefined,
+      retries: 3,
+    });
+    expect(check({ Test: ["CMD-SHELL", "test -f /ok"] })?.command).toBe("test -f /ok");
+    for (const none of [undefined, {}, { Test: [] }, { Test: ["NONE"] }, { Test: ["CMD"] }, "x"])
+      expect(check(none)).toBeUndefined();
+  });
+
   test("may say nothing", () => {
     expect(document(null).config).toMatchObject({
       env: {},
@@ -179,6 +195,7 @@ describe("a config", () => {
     ["a user that is a list", { User: ["root"] }],
     ["an environment without end", { Env: [`A=${"x".repeat(300_000)}`] }],
     ["volumes that are a list", { Volumes: ["/data"] }],
+    ["a health check that is a text", { Healthcheck: { Test: "curl" } }],
   ])("with %s is refused", (_, config) => {
     expect(() => document(config)).toThrow(expect.objectContaining({ code: "IMAGE_INVALID" }));
   });
