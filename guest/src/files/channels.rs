@@ -96,12 +96,10 @@ impl Channels {
     }
 
     /// Closes everything that is the agent's: another command's pipe must not stay open here.
-    pub fn close_others(&self) {
-        let mut keep: Vec<u32> = [Some(&self.status), self.input.as_ref(), self.output.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|fd| fd.raw() as u32)
-            .collect();
+    /// What is in `also` stays.
+    pub fn close_others(&self, also: &[i32]) {
+        let own = [Some(&self.status), self.input.as_ref(), self.output.as_ref()].into_iter().flatten().map(Fd::raw);
+        let mut keep: Vec<u32> = own.chain(also.iter().copied()).map(|fd| fd as u32).collect();
         keep.sort_unstable();
         let mut from = 3;
         for fd in keep.into_iter().chain([u32::MAX]) {

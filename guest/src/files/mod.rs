@@ -6,6 +6,8 @@ pub mod copy;
 pub mod copy_data;
 pub mod entries;
 pub mod full;
+pub mod host_changes;
+pub mod host_mount;
 pub mod info;
 pub mod inotify;
 pub mod list;

@@ -20,6 +20,11 @@ impl Disk {
         Disk { upper, grown: Cell::default() }
     }
 
+    /// The descriptor of its root directory, where there is a disk.
+    pub fn root(&self) -> Option<i32> {
+        self.upper.as_ref().map(Fd::raw)
+    }
+
     /// Grows its file system to the disk's size.
     pub fn grow(&self, bytes: u64) -> Result<(), Failure> {
         if self.grown.get() == bytes {

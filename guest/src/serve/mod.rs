@@ -8,6 +8,7 @@ pub mod door;
 pub mod event_loop;
 pub mod forward;
 pub mod host_keys;
+pub mod host_mounts;
 pub mod identity;
 pub mod input;
 pub mod listeners;

@@ -6,7 +6,7 @@ use crate::exec::pool::Pool;
 use crate::exec::process::Process;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
-use crate::serve::{commands, forward, identity, processes};
+use crate::serve::{commands, forward, host_mounts, identity, processes};
 use crate::streams::session::Link;
 use crate::streams::task::Task;
 use crate::wire::messages::{code, Exec, Failure, Info, Limits, Outcome, Request};
@@ -20,7 +20,14 @@ const MAX_SIGNAL: u32 = 64;
 pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -> Result<Option<Outcome>, Failure> {
     let makes_task = matches!(
         request,
-        Request::Exec(_) | Request::File(_) | Request::Forward(_) | Request::DoorAccept(_) | Request::Sync
+        Request::Exec(_)
+            | Request::File(_)
+            | Request::Forward(_)
+            | Request::DoorAccept(_)
+            | Request::Sync
+            | Request::HostMount(_)
+            | Request::HostUnmount(_)
+            | Request::HostChanges(_)
     );
     if makes_task && agent.mux.tasks.len() >= MAX_TASKS {
         return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
@@ -46,6 +53,12 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
         Request::Bring(port) => agent.door.bring(&mut agent.mux, link, *port).map(|()| None),
         Request::DoorAccept(number) => agent.door.accept(&mut agent.mux, link, *number).map(|()| None),
+        Request::HostMount(request) => {
+            let disk = agent.disk.root();
+            host_mounts::mount(&mut agent.mux, link, request, disk).map(|()| None)
+        }
+        Request::HostUnmount(request) => worker::start(&mut agent.mux, link, Job::HostUnmount(request)).map(|()| None),
+        Request::HostChanges(mount) => host_mounts::follow(&mut agent.mux, link, *mount).map(|()| None),
         Request::Shutdown { grace_ms, signal } => {
             if *signal > MAX_SIGNAL {
                 return Err(Failure::new(code::INVALID, "there is no such signal"));

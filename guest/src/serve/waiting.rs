@@ -85,7 +85,7 @@ fn fork(mux: &mut Mux, key: &[u8]) -> Res<Waiting> {
 fn serve(channel: Fd) -> ! {
     prepare_worker();
     let mut channels = Channels::new(channel);
-    channels.close_others();
+    channels.close_others(&[]);
     let mut message = Vec::new();
     while let Some((content, pipe)) = receive(channels.status(), &mut message) {
         channels.content = content;

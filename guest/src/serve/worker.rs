@@ -5,6 +5,8 @@
 use crate::errors::failure;
 use crate::files::abort::prepare_worker;
 use crate::files::channels::Channels;
+use crate::files::host_changes;
+use crate::files::host_mount::{self, Given, MOUNTED};
 use crate::files::request;
 use crate::machine::address::look_up;
 use crate::serve::waiting::{hand_over, key_of, MAX_MESSAGE};
@@ -16,8 +18,9 @@ use crate::streams::stop::stop_worker;
 use crate::streams::target::{Poller, Target};
 use crate::streams::task::{Kind, Sink, SinkKind, Source, Task, Waiting, Worker};
 use crate::sys::poller::{IN, OUT};
-use crate::sys::{self, check, Res};
+use crate::sys::{self, check, Fd, Res};
 use crate::wire::frame::{kind, MAX_PAYLOAD};
+use crate::wire::host_mount::HostUnmount;
 use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
 
 /// The longest report of a worker: OPENED and RESULT each fit a frame.
@@ -35,6 +38,11 @@ pub enum Job<'a> {
     Bytes(Vec<u8>),
     /// finds a host name's addresses, for a port
     LookUp(&'a [u8], u16),
+    /// mounts a directory of the host, and keeps it
+    HostMount(Given<'a>),
+    HostUnmount(&'a HostUnmount<'a>),
+    /// does again what was done on the host: the mount's root, and its /dev/fuse
+    HostChanges(Fd, i32),
 }
 
 /// A status record beside OPENED and RESULT: addresses that were found.
@@ -46,6 +54,15 @@ impl Job<'_> {
         matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }, _))
     }
 
+    /// Descriptors of the agent's that it works with.
+    fn descriptors(&self) -> Vec<i32> {
+        match self {
+            Job::HostMount(given) => [Some(given.fuse), given.disk].into_iter().flatten().collect(),
+            Job::HostChanges(root, fuse) => vec![root.raw(), *fuse],
+            _ => Vec::new(),
+        }
+    }
+
     /// It writes what it makes to temporary files first.
     fn is_copy(&self) -> bool {
         matches!(self, Job::File(FileRequest { op: FileOp::Copy, .. }, _))
@@ -55,22 +72,25 @@ impl Job<'_> {
     fn has_opened(&self) -> bool {
         matches!(
             self,
-            Job::File(
-                FileRequest {
-                    op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
-                    ..
-                },
-                _
-            )
+            Job::HostMount(_)
+                | Job::HostChanges(..)
+                | Job::File(
+                    FileRequest {
+                        op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
+                        ..
+                    },
+                    _
+                )
         )
     }
     fn has_input(&self) -> bool {
-        matches!(self, Job::File(FileRequest { op: FileOp::Write | FileOp::TreeWrite, .. }, _))
+        matches!(self, Job::HostChanges(..) | Job::File(FileRequest { op: FileOp::Write | FileOp::TreeWrite, .. }, _))
     }
     fn has_output(&self) -> bool {
         matches!(
             self,
             Job::Bytes(_)
+                | Job::HostChanges(..)
                 | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. }, _)
         )
     }
@@ -153,8 +173,12 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
         report: Vec::new(),
         opened: !job.has_opened(),
         result: None,
-        cleans_up: job.has_input() || job.is_copy(),
+        cleans_up: matches!(job, Job::HostMount(_))
+            || (job.has_input() && !matches!(job, Job::HostChanges(..)))
+            || job.is_copy(),
         watch: job.is_watch(),
+        mount: matches!(job, Job::HostMount(_)),
+        place: None,
         key,
         answered: false,
         cancelled: false,
@@ -208,6 +232,8 @@ pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
         } else if record_kind == kind::RESULT {
             worker.result = Some(message.to_vec());
             worker.answered = true;
+        } else if let (MOUNTED, Ok(place)) = (record_kind, message.try_into()) {
+            worker.place = Some(i32::from_le_bytes(place));
         } else if record_kind == LOOKED_UP {
             found = Some(message.to_vec());
         }
@@ -259,8 +285,11 @@ fn next_report(buf: &[u8]) -> Option<(u8, &[u8], usize)> {
 /// The child: does the job, reports, exits.
 fn child(job: &Job, mut channels: Channels) -> ! {
     prepare_worker();
-    channels.close_others();
+    channels.close_others(&job.descriptors());
     let outcome = match job {
+        Job::HostMount(given) => host_mount::keep(given, &channels),
+        Job::HostUnmount(request) => host_mount::unmount(request),
+        Job::HostChanges(root, fuse) => host_changes::follow(root, *fuse, &channels),
         Job::Sync => {
             // SAFETY: plain call.
             unsafe { libc::sync() };

@@ -25,6 +25,7 @@ pub fn deliver(mux: &mut Mux, link: Link, payload: &[u8]) {
         if sink.writable && sink.buf.is_empty() {
             match sys::write(sink.fd.raw(), payload) {
                 Ok(n) => done = n,
+                Err(_) if sink.kind == SinkKind::Messages => done = payload.len(),
                 Err(error) if error.would_block() => sink.writable = false,
                 Err(_) => {
                     break_sink(mux, task);

@@ -40,7 +40,8 @@ pub fn on_source(mux: &mut Mux, task: usize, channel: usize, event: &Event) {
     source.ready |= event.readable;
     source.hung_up |= event.hangup;
     source.events = source.events.saturating_add(1);
-    if source.events > BUSY_AFTER && !source.terminal && !event.hangup && !mux.yielded {
+    let may_wait = !source.terminal && !source.messages;
+    if source.events > BUSY_AFTER && may_wait && !event.hangup && !mux.yielded {
         // A command that writes in small pieces wakes us for each. It may fill its pipe first: one frame, one
         // write and two switches then carry what many would.
         // We come before everybody, so yielding the processor would do nothing: we sleep.
@@ -118,7 +119,7 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
     }
     if let Kind::Worker(worker) = &task.kind {
         // Output follows OPENED; a refusal has none.
-        if !worker.opened && worker.result.is_none() {
+        if !worker.opened && worker.result.is_none() && !source.messages {
             return Step::Rest;
         }
     }
@@ -131,7 +132,13 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
     }
     let Some(at) = session.stream_index(link.stream) else { return Step::Rest };
     let credit = session.streams[at].credit[channel] as usize;
-    let max = source.limit.unwrap_or(FRAME_PAYLOAD).min(credit).min(FRAME_PAYLOAD);
+    let max = if source.messages && credit >= MAX_PAYLOAD {
+        MAX_PAYLOAD
+    } else if source.messages {
+        0
+    } else {
+        source.limit.unwrap_or(FRAME_PAYLOAD).min(credit).min(FRAME_PAYLOAD)
+    };
     if max == 0 {
         return Step::Rest;
     }
@@ -233,8 +240,13 @@ fn cut_source(mux: &mut Mux, t: usize, channel: usize) {
 fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
     let Some(task) = mux.tasks.get_mut(t) else { return };
     let Some(source) = task.sources[channel].take() else { return };
-    if let Kind::Forward(forward) = &mut task.kind {
-        forward.reset |= forward.cut;
+    match &mut task.kind {
+        Kind::Forward(forward) => forward.reset |= forward.cut,
+        // It was unmounted: nobody has to keep it any more.
+        Kind::Worker(worker) if worker.mount && worker.pid > 0 => {
+            let _ = sys::kill(worker.pid, libc::SIGTERM);
+        }
+        _ => {}
     }
     let result_follows = match &task.kind {
         Kind::Process(process) => process.exited.is_some() || process.ring.is_some(),
@@ -261,6 +273,9 @@ const RING: usize = 2;
 
 /// One read of at most `max` bytes, appended to `out`.
 fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
+    if source.messages {
+        return read_message(source, out, max);
+    }
     match sys::read_append(source.fd.raw(), out, max) {
         Ok(0) => Step::Over { held: false },
         Ok(n) => {
@@ -297,5 +312,19 @@ fn read_source(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
         // A terminal whose other side is closed says EIO.
         Err(_) if source.terminal => Step::Over { held: false },
         Err(_) => Step::Cut,
+    }
+}
+
+/// One message of at most `max` bytes, appended to `out`.
+fn read_message(source: &mut Source, out: &mut Vec<u8>, max: usize) -> Step {
+    match sys::read_append(source.fd.raw(), out, max) {
+        Ok(1..) => Step::More,
+        Err(error) if error.would_block() => {
+            source.ready = false;
+            Step::Rest
+        }
+        // Who asked has given up meanwhile (fuse_dev_do_read).
+        Err(sys::Errno(libc::ENOENT)) => Step::More,
+        Ok(0) | Err(_) => Step::Over { held: false },
     }
 }

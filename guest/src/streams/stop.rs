@@ -7,7 +7,7 @@ use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::settle::settle;
 use crate::streams::source::pump;
-use crate::streams::task::Kind;
+use crate::streams::task::{Kind, Worker};
 use crate::sys;
 use crate::wire::messages::Outcome;
 
@@ -91,6 +91,14 @@ fn abandon(mux: &mut Mux, task: usize) {
             let _ = kill::tree(process, libc::SIGKILL);
             discard_output(mux, task);
         }
+        // The mount stays, without anybody who answers.
+        Kind::Worker(worker) if worker.mount => {
+            worker.cancelled = true;
+            if worker.pid > 0 {
+                let _ = sys::kill(worker.pid, libc::SIGKILL);
+            }
+            discard_output(mux, task);
+        }
         Kind::Worker(_) => {
             stop_worker(mux, task);
             discard_output(mux, task);
@@ -122,7 +130,11 @@ pub fn stop_worker(mux: &mut Mux, task: usize) {
     let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) else { return };
     worker.cancelled = true;
     if worker.pid > 0 {
-        let signal = if worker.cleans_up { libc::SIGTERM } else { libc::SIGKILL };
+        let signal = match worker {
+            Worker { mount: true, .. } => libc::SIGUSR1,
+            Worker { cleans_up: true, .. } => libc::SIGTERM,
+            _ => libc::SIGKILL,
+        };
         let _ = sys::kill(worker.pid, signal);
         // One that has just done its request, and waits for the next, sees the end of them.
         // SAFETY: plain call; a pipe is no socket, and needs none of this.

@@ -30,6 +30,8 @@ pub enum SinkKind {
     Terminal,
     /// end of input is a half-close; the same description as the source
     Socket,
+    /// each frame is one message; what the kernel refuses of it is nobody's error
+    Messages,
 }
 
 /// A way out: a descriptor whose bytes go to channel 1 or 2.
@@ -50,6 +52,8 @@ pub struct Source {
     /// how much is still to be sent after the command's end
     pub limit: Option<usize>,
     pub terminal: bool,
+    /// each read gives one message, and takes room for the longest
+    pub messages: bool,
 }
 
 impl Sink {
@@ -72,7 +76,13 @@ impl Source {
             waiting: false,
             limit: None,
             terminal,
+            messages: false,
         }
+    }
+
+    /// One that gives messages, and has none before it is watched.
+    pub fn of_messages(fd: Fd) -> Source {
+        Source { messages: true, ..Source::new(fd, None, false) }
     }
 }
 
@@ -100,6 +110,10 @@ pub struct Worker {
     pub cleans_up: bool,
     /// it stays until it is told to stop
     pub watch: bool,
+    /// it keeps a mount of the host's, whose messages are the task's
+    pub mount: bool,
+    /// the number of that mount's root among its descriptors
+    pub place: Option<i32>,
     /// it can do another request after this one, for whom this stands
     pub key: Option<Vec<u8>>,
     /// it has told its Result

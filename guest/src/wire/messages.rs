@@ -1,6 +1,7 @@
 //! The messages of protocol/PROTOCOL.md, section 3. Requests borrow from the payload that carries them. Pure.
 
 use crate::wire::fields::{put_bytes, put_field, put_uint, put_varint, Malformed, Reader};
+use crate::wire::host_mount::{HostMount, HostUnmount};
 
 /// Error codes of `Error.code`.
 pub mod code {
@@ -513,6 +514,10 @@ pub enum Request<'a> {
     DoorAccept(u32),
     /// the port
     Bring(u32),
+    HostMount(HostMount<'a>),
+    HostUnmount(HostUnmount<'a>),
+    /// the stream of the mount
+    HostChanges(u32),
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -543,7 +548,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=24 | 29 => {
+                1..=27 | 29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -601,6 +606,9 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         22 => Request::Door,
         23 => Request::DoorAccept(decode_number(body)?),
         24 => Request::Bring(decode_number(body)?),
+        25 => Request::HostMount(HostMount::decode(body)?),
+        26 => Request::HostUnmount(HostUnmount::decode(body)?),
+        27 => Request::HostChanges(decode_number(body)?),
         29 => Request::Release,
         _ => Request::Unknown,
     })

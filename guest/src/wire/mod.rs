@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod fields;
 pub mod frame;
+pub mod host_mount;
 pub mod messages;
 pub mod tree;
 

@@ -1,0 +1,117 @@
+//! What changed on the host, done again in the guest: its watchers (inotify) hear of it as of any change, and its caches are told.
+//! The host answers these requests without doing anything.
+
+use std::ffi::CString;
+
+use crate::errors::failure;
+use crate::files::channels::Channels;
+use crate::sys::{self, check, Errno, Fd, Res};
+use crate::wire::fields::read_varint;
+use crate::wire::host_mount::{change, HostChange};
+use crate::wire::messages::{code, Failure, Outcome};
+
+/// The longest record: a notification and two paths.
+const MAX_RECORD: usize = 65_536;
+/// openat2(2): struct open_how
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+/// linux/openat2.h: RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
+const RESOLVE: u64 = 0x01 | 0x02 | 0x04 | 0x08;
+
+/// Does what the records say, in order, and tells of each that it is done. `root` is the mount's root, `fuse` its /dev/fuse.
+pub fn follow(root: &Fd, fuse: i32, channels: &Channels) -> Result<Outcome, Failure> {
+    let mut opened = Vec::new();
+    // SAFETY: plain call.
+    crate::wire::fields::put_uint(&mut opened, 2, unsafe { libc::getpid() } as u64);
+    channels.opened(&opened);
+    let mut input = Vec::new();
+    loop {
+        while let Some((record, used)) = next_record(&input)? {
+            let change = HostChange::decode(record);
+            let change = change.map_err(|_| Failure::new(code::INVALID, "a record of a change is malformed"))?;
+            if !change.notify.is_empty() {
+                let _ = sys::write(fuse, change.notify);
+            }
+            // What fails has changed once more meanwhile: that is told next.
+            let _ = act(root, &change);
+            input.drain(..used);
+            sys::write_all(channels.output(), b".").map_err(|e| failure(b"cannot tell the host", e))?;
+        }
+        match sys::read_append(channels.input(), &mut input, MAX_RECORD) {
+            Ok(0) => return Ok(Outcome::default()),
+            Ok(_) => {}
+            Err(error) => return Err(failure(b"cannot read what the host tells", error)),
+        }
+    }
+}
+
+/// The first complete record of a buffer, and how long it is with what stands before it.
+fn next_record(buf: &[u8]) -> Result<Option<(&[u8], usize)>, Failure> {
+    let broken = || Failure::new(code::INVALID, "a record is too long");
+    let Some((length, used)) = read_varint(buf).map_err(|_| broken())? else { return Ok(None) };
+    if length > MAX_RECORD as u64 {
+        return Err(broken());
+    }
+    let end = used + length as usize;
+    Ok(buf.get(used..end).map(|record| (record, end)))
+}
+
+fn act(root: &Fd, change: &HostChange) -> Res<()> {
+    if change.kind == 0 {
+        return Ok(());
+    }
+    let (dir, name) = parent(root, change.path)?;
+    let at = dir.raw();
+    // SAFETY: names are NUL-terminated, descriptors open.
+    unsafe {
+        match change.kind {
+            change::CREATED if change.directory => check(libc::mkdirat(at, name.as_ptr(), 0o755)).map(|_| ()),
+            change::CREATED => sys::openat(at, &name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644).map(|_| ()),
+            change::CHANGED => {
+                let file = sys::openat(at, &name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?;
+                let mut stat: libc::stat = std::mem::zeroed();
+                check(libc::fstat(file.raw(), &mut stat))?;
+                // To the size that it has: watchers are told of a change, and nothing is one.
+                check(libc::ftruncate(file.raw(), stat.st_size)).map(|_| ())
+            }
+            change::REMOVED => {
+                let flags = if change.directory { libc::AT_REMOVEDIR } else { 0 };
+                check(libc::unlinkat(at, name.as_ptr(), flags)).map(|_| ())
+            }
+            change::RENAMED => {
+                let (to_dir, to) = parent(root, change.to)?;
+                check(libc::renameat(at, name.as_ptr(), to_dir.raw(), to.as_ptr())).map(|_| ())
+            }
+            change::ATTRIBUTES => {
+                let mut stat: libc::stat = std::mem::zeroed();
+                check(libc::fstatat(at, name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW))?;
+                if stat.st_mode & libc::S_IFMT == libc::S_IFLNK {
+                    return Ok(());
+                }
+                check(libc::fchmodat(at, name.as_ptr(), stat.st_mode & 0o7777, 0)).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The directory in which a path ends, and its last name; for the mount itself that is `.`. It follows no links and leaves the mount
+/// for nothing that the guest has mounted in it.
+fn parent(root: &Fd, path: &[u8]) -> Res<(Fd, CString)> {
+    let (dir, name): (&[u8], &[u8]) = match path.iter().rposition(|&b| b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b".", path),
+    };
+    let name: &[u8] = if name.is_empty() { b"." } else { name };
+    let dir = CString::new(dir).map_err(|_| Errno(libc::EINVAL))?;
+    let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
+    let how = OpenHow { flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE };
+    // SAFETY: the structure is openat2's, its size is said.
+    let opened =
+        unsafe { libc::syscall(libc::SYS_openat2, root.raw(), dir.as_ptr(), &how, std::mem::size_of::<OpenHow>()) };
+    Ok((Fd::own(check(opened as libc::c_int)?), name))
+}
