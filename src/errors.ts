@@ -55,6 +55,8 @@ export const ERROR_CODES = {
   FILE_FAILED: "a file operation failed for a reason of its own (details.errno)",
   DISK_IN_USE: "another sandbox or program has a disk file of yours",
   NO_SPACE: "the disk is full, or has no room for more files",
+  MOUNT_FAILED: "a directory of the host could not be mounted in the sandbox, or taken away",
+  MOUNT_NOT_FOUND: "no directory of the host is mounted there in the sandbox",
   PORT_IN_USE: "the host port is taken",
   NETWORK_SETUP_MISSING:
     "the network mode needs a host setup that has not been done, or what this host cannot give",
@@ -134,6 +136,8 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   FILE_FAILED: "Look at the disk that it is on; at the sandbox's: smolvm info NAME, smolvm logs NAME",
   DISK_IN_USE: "Stop the sandbox that has it. Which ones there are: smolvm ls",
   NO_SPACE: "Free some space. Where it is missing: df -h",
+  MOUNT_FAILED: "See what is mounted, and what the server of host directories said: smolvm mount NAME",
+  MOUNT_NOT_FOUND: "See what is mounted: smolvm mount NAME",
   PORT_IN_USE: "Choose another host port, or leave it out for any free one.",
   NETWORK_SETUP_MISSING: "Set the network up, as root: smolvm setup --configure-runtime",
   TAP_UNAVAILABLE: "Stop a sandbox that has one. Which ones there are: smolvm ls",

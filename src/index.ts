@@ -40,6 +40,7 @@ export type {
   StdinSource,
   StoppedBy,
 } from "./agent/types.ts";
+export type { HostMount, MountCoherence, MountMode, MountSpec } from "./config/mounts.ts";
 export type {
   ExtraDrive,
   Limits,
@@ -84,6 +85,9 @@ export type { NetworkRules } from "./vm/egress/rules.ts";
 export type { VMInfo } from "./vm/info/info.ts";
 export type { VMStats } from "./vm/info/stats.ts";
 export type { SandboxEnv } from "./vm/lifecycle/env.ts";
+export type { ServedMount } from "./vm/mounts/answer.ts";
+export type { MountInfo, UnmountOptions } from "./vm/mounts/mounts.ts";
+export type { SandboxMounts } from "./vm/mounts/sandbox-mounts.ts";
 export type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
 export type { PoolInfo } from "./vm/pool/manage.ts";
 export type { Garbage } from "./vm/recovery/gc.ts";

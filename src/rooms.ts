@@ -57,6 +57,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "templates",
       "channel",
       "disks",
+      "mounts",
       "network",
       "recovery",
       "supervisor",
@@ -69,6 +70,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // what a running one is reached by, and has
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],
+    // directories of the host
+    mounts: ["home"],
     // what a restricted network lets through
     egress: ["network", "recovery", "home"],
     disks: ["recovery", "home"],

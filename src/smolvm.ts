@@ -61,6 +61,7 @@ import { generatedName, newId } from "./vm/lifecycle/names.ts";
 import { disown, isOwned, own } from "./vm/lifecycle/owned.ts";
 import type { StartExtras, Started } from "./vm/lifecycle/start.ts";
 import { readLog } from "./vm/machine/console.ts";
+import { type SandboxMounts, sandboxMounts } from "./vm/mounts/sandbox-mounts.ts";
 import type { Keeper } from "./vm/network/keeper.ts";
 import { PortForwards } from "./vm/network/port-forwards.ts";
 import { deletedError, type VmRef } from "./vm/recovery/deleted.ts";
@@ -87,6 +88,8 @@ export class SmolVM implements AsyncDisposable {
   readonly files: GuestFiles;
   readonly ports: Ports;
   readonly processes: Processes;
+  /** directories of the host that it has */
+  readonly mounts: SandboxMounts;
   /** the environment of its commands */
   readonly env: SandboxEnv;
   /** what it may reach, if its network is restricted */
@@ -169,6 +172,7 @@ export class SmolVM implements AsyncDisposable {
       read: () => (this.#config ? (this.#config.env ?? {}) : this.#record().spec.env),
       change: (change) => this.#changeEnv(change),
     });
+    this.mounts = sandboxMounts(this.#home, () => recover(this.#home, this.#record()));
     this.network = sandboxNetwork({
       read: () => (this.#config ? policyOf(this, this.#config.network) : recordedPolicy(this.#record())),
       change: (policy) => this.#changeRules(policy),

@@ -1,4 +1,5 @@
 import type { Json } from "../util/json.ts";
+import type { HostMount } from "./mounts.ts";
 import type { OnProgress } from "./progress.ts";
 import type {
   Accelerator,
@@ -151,6 +152,8 @@ export interface VMConfig {
    * or (lifetime `detached`) by smolvm's supervisor in the background; at most 64
    */
   bring?: readonly BringPort[];
+  /** directories and files of the host that the sandbox has, live, whenever it runs; at most 32 ([how](mounts.md)). Linux hosts */
+  mounts?: readonly HostMount[];
   /** free names to find sandboxes by, with any values that JSON can say; at most 16 KiB of JSON */
   labels?: Readonly<Record<string, Json>>;
   /** `ms` from its creation, 1000 to 100 years: then it is removed, whatever runs in it; default: no limit; `vm.setTtl` changes it later */

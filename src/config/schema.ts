@@ -17,6 +17,7 @@ import {
 import { DEFAULT_MEM_SIZE_MIB } from "./defaults.ts";
 import { checkEnv } from "./env.ts";
 import { checkLabels } from "./labels.ts";
+import { checkMounts } from "./mounts.ts";
 import { checkRules } from "./network-rules.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 import type { BringPort } from "./spec.ts";
@@ -92,6 +93,7 @@ const CHECKS: Record<keyof VMConfig, Check> = {
   publishAll: yesOrNo,
   init: oneOf("image"),
   bring: checkBring,
+  mounts: checkMounts,
   labels: checkLabels,
   ttlMs: checkTtl,
   autoStart: yesOrNo,
@@ -101,7 +103,6 @@ const CHECKS: Record<keyof VMConfig, Check> = {
 
 /** Options of the design that later versions bring: named, so that nobody wonders whether they were ignored. */
 const NOT_BUILT: Record<string, string> = {
-  mounts: "copy files with vm.files.upload for now",
   os: "guests are Linux",
 };
 

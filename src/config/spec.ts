@@ -1,3 +1,4 @@
+import type { MountSpec } from "./mounts.ts";
 import type { NetworkPolicy } from "./network-rules.ts";
 
 /** Types of what will be launched, resolved from what the user asked. Data only: everything here survives JSON. */
@@ -151,6 +152,8 @@ export interface MachineSpec {
   readonly discovery?: "acpi" | "command-line" | undefined;
   /** session ports (virtio-serial), where sessions are not unlimited; one more, number 0, is kept for stop and the supervisor */
   readonly sessionPorts: number;
+  /** there is one port more, the last one, for the server of host directories; absent: there is none (earlier versions, hosts without such a server, and unlimited sessions) */
+  readonly mountPort?: boolean | undefined;
   /** absent: unix */
   readonly transport?: Transport;
 }
@@ -209,6 +212,8 @@ export interface VmSpec {
   readonly openByDoor?: string | undefined;
   /** ports of its loopback that lead to services of the host's whenever it runs; absent: none */
   readonly bring?: readonly Readonly<BringPort>[] | undefined;
+  /** directories of the host that it has whenever it runs; absent: none */
+  readonly mounts?: readonly MountSpec[] | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string | undefined;
   readonly user: string | undefined;

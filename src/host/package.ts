@@ -101,11 +101,11 @@ export function nativeDir(): string {
   return join(packageDir(), "native");
 }
 
-/** What is built for the host: the monitor (Linux, Windows), and what some QEMUs are started with (Linux; monitor/preload/). */
-export type HostProgram = "monitor" | "readonly-memory" | "public-only";
+/** What is built for the host: the monitor (Linux, Windows), the server of host directories (Linux), and what some QEMUs are started with (Linux; monitor/preload/). */
+export type HostProgram = "monitor" | "files" | "readonly-memory" | "public-only";
 
 const ENDINGS: Readonly<Partial<Record<NodeJS.Platform, Readonly<Partial<Record<HostProgram, string>>>>>> = {
-  linux: { monitor: "", "readonly-memory": ".so", "public-only": ".so" },
+  linux: { monitor: "", files: "", "readonly-memory": ".so", "public-only": ".so" },
   win32: { monitor: ".exe" },
 };
 

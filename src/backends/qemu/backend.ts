@@ -23,6 +23,7 @@ import { rejectAtEnd } from "../watch-end.ts";
 import { type BehindCard, type QemuEndpoints, qemuArgs } from "./args.ts";
 import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
+import { channelPorts } from "./machine.ts";
 import { preloadEnv, withPreloads } from "./preloads.ts";
 import { probeQemu } from "./probe.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -74,7 +75,7 @@ export function qemuBackend(host: BackendHost): Backend {
 /** Its arguments, with a machine's own files and sockets under names that all have. Pure. */
 function machineShape(spec: MachineSpec): readonly string[] {
   const disks = spec.disks.map((disk) => ({ ...disk, path: disk.serial }));
-  const channels = Array.from({ length: spec.sessionPorts + 1 }, (_, port) => `channel${port}`);
+  const channels = Array.from({ length: channelPorts(spec) }, (_, port) => `channel${port}`);
   return qemuArgs(
     { ...spec, disks, kernelPath: "kernel", initrdPath: "initrd" },
     { kind: "unix", control: "control", channels },
@@ -209,7 +210,7 @@ function viewOf(spec: MachineSpec, files: VmFiles, program: string, options: Lau
 
 /** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */
 function endpointsOf(spec: MachineSpec, files: VmFiles): QemuEndpoints {
-  const channels = spec.sessionPorts + 1;
+  const channels = channelPorts(spec);
   if (spec.transport === "tcp") return { kind: "relay", port: PORT_PLACEHOLDER, channels };
   return {
     kind: "unix",

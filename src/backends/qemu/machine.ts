@@ -30,6 +30,14 @@ export function chooseMachine(
   );
 }
 
+/** Ports of its channel: for stop and the supervisor, for sessions, and for the server of host directories. Pure. */
+export function channelPorts({
+  sessionPorts,
+  mountPort,
+}: Pick<MachineSpec, "sessionPorts" | "mountPort">): number {
+  return sessionPorts + (mountPort === true ? 2 : 1);
+}
+
 /** microvm without ACPI has one interrupt controller, and on it this many places for virtio devices. */
 const PLACES_WITHOUT_ACPI = 8;
 

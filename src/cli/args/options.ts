@@ -39,6 +39,12 @@ export const RULE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+/** What is shared only if it is asked for twice. */
+export const SHARE_OPTION: OptionSpec = {
+  name: "yes-share-it",
+  help: "share /, a home directory, smolvm's own or through a symlink as well",
+};
+
 /** What a new sandbox is like; `run` and `create` have them. */
 export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
   { name: "name", value: "NAME", help: "name of the sandbox (default: a generated one)" },
@@ -177,6 +183,14 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     help: "a raw disk image as one more disk, mounted at DIR; :ro: read-only",
   },
+  {
+    name: "volume",
+    short: "v",
+    value: "HOST:GUEST[:MODE]",
+    repeat: true,
+    help: "a directory or file of this machine, live: ro (default), rw, or overlay",
+  },
+  SHARE_OPTION,
   GDB_OPTION,
 ];
 

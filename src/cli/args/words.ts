@@ -27,6 +27,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   diskMode: "--disk-mode",
   gdbPort: "--gdb",
   extraDrives: "--drive",
+  mounts: "--volume",
   labels: "--label",
   ttlMs: "--ttl",
   autoStart: "--auto-start",

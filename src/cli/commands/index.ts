@@ -121,6 +121,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./cp.ts")).cp,
       },
       {
+        name: "mount",
+        summary: "Have a directory of this machine in a sandbox, live",
+        load: async () => (await import("./mount.ts")).mount,
+      },
+      {
+        name: "unmount",
+        summary: "Take a directory of this machine away from a sandbox",
+        load: async () => (await import("./unmount.ts")).unmount,
+      },
+      {
         name: "port",
         summary: "Reach a port of a sandbox from this machine",
         load: async () => (await import("./port.ts")).port,

@@ -20,6 +20,12 @@ export interface VmFiles {
   readonly exit: string;
   /** what Firecracker writes when it is captured, and nobody reads but that: empty else */
   readonly scratch: string;
+  /** what the server of its host directories says, bounded in the same way */
+  readonly filesLog: string;
+  /** directory of that server's socket: nothing else is in it */
+  readonly mountsDir: string;
+  /** where that server is told what to share */
+  readonly mounts: string;
   /** where Firecracker's jailer makes its root */
   readonly jail: string;
   /** with the transport "tcp", instead of the sockets: where the machine's relay listens, and its token (relay/dial.ts) */
@@ -51,6 +57,9 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     exit: join(dir, "exit.json"),
     scratch: join(dir, "scratch"),
     jail: join(dir, "jail"),
+    filesLog: join(dir, "files.log"),
+    mountsDir: join(run, "mnt"),
+    mounts: socketPath(join(run, "mnt", "ctl")),
     relay: join(run, "relay.json"),
     lock: join(run, "monitor.lock"),
     control: socketPath(join(run, "ctl")),
@@ -61,7 +70,7 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
 
 /** Whether a sandbox's directories may hold a file of that name: one of {@link VmFiles}, put aside or half written as well. Pure. */
 export function isVmFile(name: string): boolean {
-  return /^(upper\.img|(console|network|vmm)\.log|exit\.json|relay\.json|monitor\.(lock|json)|scratch|jail|ctl|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
+  return /^(upper\.img|(console|network|vmm|files)\.log|exit\.json|relay\.json|monitor\.(lock|json)|scratch|jail|ctl|mnt|vsock(_\d+)?|ch\d+|state|machine|disk-[a-z\d-]+)(\.1|(\.\d+)?\.tmp)?$/.test(
     name,
   );
 }

@@ -43,7 +43,8 @@ export function daemonCommand(module: string): [string, ...string[]] {
   return [process.execPath, "--no-warnings", packagedProgram(module)];
 }
 
-function openLog(path: string): number {
+/** Opens a log to append to it; a long one is put aside first. @throws SmolVMError HOST_FAILED */
+export function openLog(path: string): number {
   try {
     if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_MAX_BYTES) renameSync(path, `${path}.1`);
     return openSync(path, "a", 0o600);

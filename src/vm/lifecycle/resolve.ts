@@ -12,6 +12,7 @@ import {
   DEFAULT_VCPU_COUNT,
   SESSION_PORTS,
 } from "../../config/defaults.ts";
+import type { HostMount, MountSpec } from "../../config/mounts.ts";
 import type { NetworkPolicy } from "../../config/network-rules.ts";
 import type { VMConfig } from "../../config/options.ts";
 import { isUnfiltered } from "../../config/schema.ts";
@@ -38,6 +39,8 @@ import type { Deadline } from "../../util/deadline.ts";
 import { driveMounts } from "../disks/drive-mounts.ts";
 import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
 import type { Home } from "../home.ts";
+import { requireServer } from "../mounts/file-server.ts";
+import { shareable } from "../mounts/shareable.ts";
 import { requireTap } from "../network/tap.ts";
 import { doorInstead, userNetworkFor } from "../network/user-network.ts";
 import { requireFeature } from "./features.ts";
@@ -128,6 +131,7 @@ export async function resolveVm(
       nic: network === "open",
     }),
     sessionPorts: SESSION_PORTS,
+    ...(hasMountPort(backend) ? { mountPort: true } : {}),
     transport: transport(backend),
   };
   await userNetworkFor(machineSpec, { rateLimitMbps }); // it throws now, not when it is started
@@ -157,6 +161,7 @@ export async function resolveVm(
     ...(openByDoor === undefined ? {} : { openByDoor }),
     guestNetwork: card === "slirp" ? USER_NETWORK : undefined,
     ...(config.bring === undefined ? {} : { bring: config.bring.map((port) => ({ ...port })) }),
+    ...(config.mounts === undefined ? {} : { mounts: hostMounts(config.mounts, home) }),
     env: { ...asImage?.env, ...config.env },
     workdir: config.workdir ?? asImage?.workdir,
     user: config.user ?? asImage?.user,
@@ -218,6 +223,21 @@ function transport(backend: BackendName): Transport {
   if (BACKEND_FEATURES[backend].sessions === "unlimited") return "unix"; // vsock, whose one socket is the VMM's
   const forced = readEnvironment(process.env).transport === "tcp";
   return process.platform === "win32" || forced ? "tcp" : "unix";
+}
+
+/** Sessions are unlimited elsewhere, or there is no server of host directories. */
+function hasMountPort(backend: BackendName): boolean {
+  return (
+    BACKEND_FEATURES[backend].sessions === "ports" &&
+    process.platform === "linux" &&
+    transport(backend) === "unix"
+  );
+}
+
+/** @throws SmolVMError CONFIG_INVALID, FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, NOT_SUPPORTED */
+function hostMounts(mounts: readonly HostMount[], { paths }: Home): MountSpec[] {
+  if (mounts.length > 0) requireServer();
+  return mounts.map((mount) => shareable(mount, paths));
 }
 
 function requireHostArch(): Arch {

@@ -26,6 +26,7 @@ import { reachedIsolation } from "../isolation/reached.ts";
 import { bootError } from "../machine/boot-report.ts";
 import { readLog } from "../machine/console.ts";
 import { firstRequest } from "../machine/first-request.ts";
+import { mountAll } from "../mounts/mounts.ts";
 import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
 import { requireLoaded, userNetworkFor } from "../network/user-network.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
@@ -85,6 +86,7 @@ export async function startVm(
     );
     try {
       const started = await startFrom(home, record, deadline, extras);
+      if (extras.forTemplate === undefined) await mountAll(home, started.record, deadline);
       await extras.prepare?.(started.session);
       return started;
     } catch (reason) {
@@ -283,7 +285,7 @@ function clearLastRun(files: VmFiles): void {
   rmSync(files.runtimeDir, { recursive: true, force: true });
   rmSync(files.jail, { recursive: true, force: true });
   mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
-  const logs = [files.console, files.vmmLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
+  const logs = [files.console, files.vmmLog, files.filesLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
   for (const path of [files.exit, ...logs]) rmSync(path, { force: true });
 }
 

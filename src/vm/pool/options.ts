@@ -12,6 +12,7 @@ const NOT_SHARED: readonly string[] = [
   "ports",
   "publishAll",
   "bring",
+  "mounts",
   "gdbPort",
   "hostname",
 ];

@@ -40,5 +40,7 @@ function asOwn(
   const disks = spec.machine.disks.map((disk) =>
     disk.serial === "smolvm-upper" ? { ...disk, path: upper } : disk,
   );
-  return { ...spec, hostname: name, lifetime, machine: { ...spec.machine, disks } };
+  // What of the host it may have, whoever goes on from it says anew: a saved path is no reason.
+  const { mounts: _, ...rest } = spec;
+  return { ...rest, hostname: name, lifetime, machine: { ...spec.machine, disks } };
 }

@@ -53,7 +53,7 @@ test.each([
 });
 
 test("what does something else than any of our commands is not taken for one", () => {
-  for (const word of ["mount", "checkpoint"]) {
+  for (const word of ["teleport", "checkpoint"]) {
     expect(() => split(word)).toThrow(
       expect.objectContaining({
         message: `unknown command '${word}'`,
