@@ -24,6 +24,8 @@ chmod 0666 /dev/net/tun /dev/fuse 2>/dev/null
 # Emulated, waiting by spinning takes the time away from what is waited for.
 echo 0 >/sys/module/kvm/parameters/halt_poll_ns
 ip link set lo up
+# An address in a network, as a host has one.
+ip link add lan type dummy && ip address add 192.168.78.1/24 dev lan && ip link set lan up
 hostname lab 2>/dev/null || echo lab >/proc/sys/kernel/hostname
 echo 1 >/proc/sys/kernel/panic
 

@@ -81,7 +81,7 @@ threading.Event().wait()
 `;
 
 /** A machine with an internet, a LAN and a bridge like Docker's, all of whose servers stand at addresses that a guest may try. */
-const WORLD_AROUND = (way: Way, ownAddresses: string): string => {
+const WORLD_AROUND = (way: Kind["way"], ownAddresses: string): string => {
   const { program, attempts } = guestFiles(way);
   return `
 cat >/run/world.py <<'PYTHON'${WORLD}PYTHON
@@ -122,13 +122,14 @@ start python3 /run/world.py here 127.0.0.1 93.184.216.1 11.22.33.44 172.17.0.1 1
 
 /** A real guest. */
 interface Kind {
-  readonly way: Way;
+  readonly way: Way | "off";
   readonly user: string;
   readonly backend: string;
 }
 
 /** What makes of a machine one on which an open network is filtered like that. */
-const FORCED: Readonly<Record<Way, string>> = {
+const FORCED: Readonly<Record<Kind["way"], string>> = {
+  off: "",
   tap: "",
   namespace: "",
   // Where these settings cannot be changed no tap can be made in a namespace.
@@ -138,7 +139,8 @@ const FORCED: Readonly<Record<Way, string>> = {
 };
 
 /** What a sandbox is made with to have it. */
-const ASKED: Partial<Readonly<Record<Way, string>>> = {
+const ASKED: Partial<Readonly<Record<Kind["way"], string>>> = {
+  off: "--network off",
   tap: "--qemu-network tap",
   process: "--qemu-network slirp",
 };
@@ -147,7 +149,7 @@ const ASKED: Partial<Readonly<Record<Way, string>>> = {
 const machine = ({ way, user, backend }: Kind): string => {
   const tap = way === "tap";
   return `
-${LAB && tap ? "device /dev/kvm 10 232 660 root:47111" : ""}
+${LAB ? "device /dev/kvm 10 232 660 root:47111" : ""}
 ${tap ? `tap_user=root${TAPS}` : "host useradd -m ann"}
 ${WORLD_AROUND(way, tap ? "10.213.0.1 10.213.1.1" : "")}
 export SMOLVM_TEMPLATE=off
@@ -160,7 +162,7 @@ else
   chown -R ann /home/ann
   smolvm() { as ann $smolvm "$@" </dev/null; }
 fi
-create() { smolvm create --quiet --start --memory 256M --backend ${backend} ${backend === "qemu" ? (ASKED[way] ?? "") : ""} --name "$@" >/dev/null; }
+create() { smolvm create --quiet --start --memory 256M --backend ${backend} ${backend === "qemu" || way === "off" ? (ASKED[way] ?? "") : ""} --name "$@" >/dev/null; }
 tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"]["tap"][6:])'; }
 `;
 };
@@ -216,7 +218,7 @@ guest() { ip netns exec g0 "$@"; }
 };
 
 const ALL = LONG || LAB;
-const KINDS: readonly Kind[] = [
+const KINDS: readonly (Kind & { readonly way: Way })[] = [
   ...WAYS.filter((way) => way !== "tap" && BACKENDS.includes("qemu") && (ALL || way === "namespace")).map(
     (way) => ({ way, user: "root", backend: "qemu" }) as const,
   ),
@@ -265,25 +267,38 @@ test.each(["namespace", "tap"] as const)(
   },
 );
 
+/** Has a guest of that kind try everything. @returns what it saw, and what was seen of it */
+async function tryAll(kind: Kind): Promise<string> {
+  const tap = kind.way === "tap";
+  const { stdout, stderr } = await fakeHost(
+    `${machine(kind)}
+    ${tap ? "create two; create one; number=$(tap one)" : "create one --publish 0.0.0.0:8081:7777"}
+    addresses ${tap ? "10.213.$number.2 10.213.$number.1 10.213.$((1 - number)).2" : "10.0.2.15 10.0.2.2 10.213.1.2"}
+    smolvm cp /run/guest.py one:/root/guest.py >/dev/null; smolvm cp /run/attempts.json one:/root/attempts.json >/dev/null
+    echo "== machine"; smolvm info --json one | python3 -c 'import json, sys; data = json.load(sys.stdin)["data"]; print(data["network"].get("way"), data["accelerator"])'
+    echo "== outcomes"; smolvm exec one -- python3 /root/guest.py /root/attempts.json
+    sleep 0.5
+    echo "== seen"; sort -u /run/seen
+    smolvm rm --all --force >/dev/null`,
+    { timeoutMs: scaled(150_000) },
+  );
+  expect(stderr).toBe("");
+  const way = tap || kind.way === "off" ? "None" : kind.way;
+  expect(part(stdout, "machine")).toMatch(new RegExp(`^${way} ${LAB ? "kvm" : "\\w+"}\n$`));
+  return stdout;
+}
+
 describe.each(KINDS)("root of a guest with an open network ($way, $user's, $backend)", (kind) => {
   test("reaches the public internet as this machine, and nothing else, whatever it sends", async () => {
-    const tap = kind.way === "tap";
-    const { stdout, stderr } = await fakeHost(
-      `${machine(kind)}
-      ${tap ? "create two; create one; number=$(tap one)" : "create one --publish 0.0.0.0:8081:7777"}
-      addresses ${tap ? "10.213.$number.2 10.213.$number.1 10.213.$((1 - number)).2" : "10.0.2.15 10.0.2.2 10.213.1.2"}
-      smolvm cp /run/guest.py one:/root/guest.py >/dev/null; smolvm cp /run/attempts.json one:/root/attempts.json >/dev/null
-      echo "== way"; smolvm info --json one | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["network"].get("way"))'
-      echo "== outcomes"; smolvm exec one -- python3 /root/guest.py /root/attempts.json
-      sleep 0.5
-      echo "== seen"; sort -u /run/seen
-      smolvm rm --all --force >/dev/null`,
-      { timeoutMs: scaled(150_000) },
-    );
-    expect(stderr).toBe("");
-    expect(part(stdout, "way")).toBe(tap ? "None\n" : `${kind.way}\n`);
-    judge(kind.way, stdout);
+    judge(kind.way, await tryAll(kind));
   });
+});
+
+test.each(BACKENDS)("root of a guest without a network reaches nothing (%s)", async (backend) => {
+  const stdout = await tryAll({ way: "off", user: "root", backend });
+  const outcomes = Object.entries(JSON.parse(part(stdout, "outcomes")) as Record<string, string>);
+  expect(outcomes.filter(([, outcome]) => !/^(no (route|card|name)|refused)$/.test(outcome))).toEqual([]);
+  expect(part(stdout, "seen")).toBe("");
 });
 
 /** docs/open-escapes.md, by what all runs are held to. */
@@ -300,7 +315,7 @@ service and servers at all of its addresses. While it runs, what comes to any of
 Each column is a [way](network.md#who-sees-to-it) in which an open network is kept. Those on QEMU are run emulated and, in the lab, with KVM; the tap of the pool on QEMU and on Firecracker.
 
 "No route" is said at once; "no answer" is what is dropped, or what libslirp does not tell its guest (\`namespace-slirp\`, \`process\`); "reset" is what the host decides at the \`door\`, where the guest has "no card" to send a packet by.
-What is only sent is "lost", or has "arrived" on the internet. Through the door, and by nothing else, a public IPv6 address is reached.
+What is only sent is "lost", or has "arrived" on the internet. Through the door, and by nothing else, a public IPv6 address is reached. With \`network: "off"\` the same guest has no card and no route, and nothing of it was seen anywhere, on QEMU and on Firecracker.
 
 | root of the guest tries | a tap of the pool | \`namespace\` | \`namespace-slirp\` | \`door\` | \`process\` | |
 | --- | --- | --- | --- | --- | --- | --- |

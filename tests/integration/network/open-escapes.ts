@@ -470,11 +470,11 @@ export function mark(index: number): string {
 }
 
 /** The guest's program and its attempts, those of a way. The addresses, {own}, {gateway} and {other}, are still to be filled in. */
-export function guestFiles(way: Way): { readonly program: string; readonly attempts: string } {
+export function guestFiles(way: Way | "off"): { readonly program: string; readonly attempts: string } {
   const attempts = CELLS.flatMap(({ name, attempt, alone = false, leftOut = [] }, index) => {
     const code = attempt.replaceAll("{mark}", mark(index));
-    return leftOut.includes(way) ? [] : [{ name, code, alone, mark: mark(index) }];
+    return leftOut.some((one) => one === way) ? [] : [{ name, code, alone, mark: mark(index) }];
   });
-  const program = GUEST.replace("{libslirp}", LIBSLIRP.includes(way) ? "True" : "False");
+  const program = GUEST.replace("{libslirp}", LIBSLIRP.some((one) => one === way) ? "True" : "False");
   return { program, attempts: JSON.stringify(attempts) };
 }
