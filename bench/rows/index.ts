@@ -8,6 +8,7 @@ import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
 import { load } from "./load.ts";
 import { memory } from "./memory.ts";
+import { mounts } from "./mounts.ts";
 import { open } from "./open.ts";
 import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
@@ -40,5 +41,6 @@ export const ROWS: Readonly<
   "14": { what: "many at once", measure: density },
   "15": { what: "a restricted network", measure: restricted },
   "16": { what: "an open network", measure: open },
+  "18": { what: "directories of the host", measure: mounts },
   "13": { what: "a command beside loads", measure: load },
 };

@@ -1,0 +1,265 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SmolVM } from "../../src/index.ts";
+import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
+import { useTempHome } from "../helpers/home.ts";
+import { SPEED_FACTOR } from "../helpers/speed.ts";
+import { until } from "../helpers/wait.ts";
+
+const home = useTempHome();
+
+/** What POSIX programs do with files, told in one line each. */
+const POSIX = `
+import fcntl, mmap, os, stat, sys, time
+os.chdir("/rw")
+def say(*words): print(*words)
+open("a", "w").write("one")
+open("b", "w").write("two")
+os.rename("b", "a"); say("rename over", open("a").read(), os.path.exists("b"))
+f = open("gone", "w+"); f.write("kept"); f.flush(); os.unlink("gone"); f.seek(0); say("unlinked and open", f.read(), os.fstat(f.fileno()).st_size); f.close()
+with open("log", "a") as f: f.write("x" * 10)
+with open("log", "a") as f: f.write("y")
+say("append", open("log").read()[-2:], os.path.getsize("log"))
+os.truncate("log", 3); say("truncate", open("log").read())
+os.link("log", "log2"); say("hard link", os.stat("log").st_nlink, os.stat("log").st_ino == os.stat("log2").st_ino)
+os.symlink("../somewhere", "link"); say("symlink", os.readlink("link"), stat.S_ISLNK(os.lstat("link").st_mode))
+fd = os.open("map", os.O_RDWR | os.O_CREAT); os.truncate(fd, 8192)
+m = mmap.mmap(fd, 8192); m[4096:4101] = b"mmap!"; m.flush(); m.close(); os.close(fd)
+say("mmap", open("map", "rb").read()[4096:4101])
+fd = os.open("sparse", os.O_RDWR | os.O_CREAT); os.pwrite(fd, b"end", 1 << 30); say("sparse", os.fstat(fd).st_size, os.fstat(fd).st_blocks < 1024, os.lseek(fd, 0, os.SEEK_DATA) > 0)
+os.posix_fallocate(fd, 0, 65536); say("fallocate", os.fstat(fd).st_blocks * 512 >= 65536); os.close(fd)
+os.setxattr("a", "user.tag", b"value"); say("xattr", os.getxattr("a", "user.tag"), os.listxattr("a"))
+os.utime("a", ns=(1234567890123456789, 1234567891987654321)); say("times", os.stat("a").st_mtime_ns)
+os.chmod("a", 0o640); say("mode", oct(os.stat("a").st_mode & 0o7777))
+say("owner", os.stat("a").st_uid, os.stat("a").st_gid)
+fd1 = os.open("lock", os.O_RDWR | os.O_CREAT); fd2 = os.open("lock", os.O_RDWR)
+fcntl.flock(fd1, fcntl.LOCK_EX)
+try: fcntl.flock(fd2, fcntl.LOCK_EX | fcntl.LOCK_NB); say("flock", "twice")
+except BlockingIOError: say("flock", "once")
+s = os.statvfs("."); say("statfs", s.f_blocks > 0 and s.f_bavail <= s.f_blocks)
+os.mkdir(b"odd \\xff\\n"); say("odd name", os.listdir(os.fsencode("/rw")).count(b"odd \\xff\\n")); os.rmdir(b"odd \\xff\\n")
+os.mkdir("d"); open("d/x", "w").close()
+try: os.rmdir("d")
+except OSError as e: say("not empty", e.errno)
+try: os.mknod("fifo", stat.S_IFIFO | 0o600)
+except OSError as e: say("fifo", e.errno)
+try: os.mknod("dev", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+except OSError as e: say("device", e.errno)
+os.chmod("a", 0o4755); say("set-uid", oct(os.stat("a").st_mode & 0o7000))
+try: os.chown("a", 1234, 1234)
+except OSError as e: say("chown", e.errno)
+`;
+
+describe.each(BACKENDS)("directories of the host on %s", (backend) => {
+  let vm: SmolVM;
+  let dir: string;
+  const host = (...names: string[]): string => join(dir, ...names);
+  const sh = async (script: string): Promise<string> => {
+    const { stdout, stderr, exitCode } = await vm.run(script);
+    return exitCode === 0 ? stdout : `${stdout}${stderr}exit ${exitCode}`;
+  };
+
+  beforeAll(async () => {
+    dir = realpathSync(mkdtempSync(join(tmpdir(), "smolvm-mounts-")));
+    for (const name of ["ro/below", "rw", "over/sub", "inner", "later"])
+      mkdirSync(host(name), { recursive: true });
+    writeFileSync(host("ro", "file"), "of the host\n");
+    writeFileSync(host("over", "kept"), "kept\n");
+    writeFileSync(host("over", "changed"), "before\n");
+    writeFileSync(host("over", "removed"), "");
+    writeFileSync(host("single"), "one file\n");
+    vm = await SmolVM.create(
+      small(backend, {
+        mounts: [
+          { host: host("ro"), guest: "/ro" },
+          { host: host("rw"), guest: "/rw", mode: "rw" },
+          { host: host("inner"), guest: "/ro/below", mode: "rw" },
+          { host: host("over"), guest: "/over", mode: "overlay" },
+          { host: host("single"), guest: "/etc/single.conf" },
+        ],
+      }),
+    );
+  });
+  afterAll(async () => {
+    await vm?.delete({ force: true });
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  test("are read, as what they are", async () => {
+    expect(
+      await sh("cat /ro/file; ls /ro; cat /etc/single.conf; touch /ro/x 2>&1 | grep -o 'Read-only.*'"),
+    ).toBe("of the host\nbelow\nfile\none file\nRead-only file system\n");
+    expect(existsSync(host("ro", "x"))).toBe(false);
+  });
+
+  test("what the guest writes is the host's at once, and the other way round", async () => {
+    expect(
+      await sh("echo new >/rw/made; mkdir /rw/dir; echo deep >/rw/dir/deep; echo x >/ro/below/inner"),
+    ).toBe("");
+    expect(readFileSync(host("rw", "made"), "utf8")).toBe("new\n");
+    expect(readFileSync(host("rw", "dir", "deep"), "utf8")).toBe("deep\n");
+    expect(readFileSync(host("inner", "inner"), "utf8")).toBe("x\n");
+    expect(existsSync(host("ro", "below", "inner"))).toBe(false);
+    appendFileSync(host("rw", "made"), "more\n");
+    renameSync(host("rw", "dir", "deep"), host("rw", "dir", "moved"));
+    expect(await sh("cat /rw/made; ls /rw/dir; rm -r /rw/dir /rw/made")).toBe("new\nmore\nmoved\n");
+    expect(existsSync(host("rw", "dir"))).toBe(false);
+  });
+
+  test.skipIf(!HAS_PYTHON)("programs find what POSIX promises", async () => {
+    const { stdout, stderr } = await vm.run(["python3", "-c", POSIX]);
+    expect(stderr).toBe("");
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "rename over two False",
+      "unlinked and open kept 4",
+      "append xy 11",
+      "truncate xxx",
+      "hard link 2 True",
+      "symlink ../somewhere True",
+      "mmap b'mmap!'",
+      "sparse 1073741827 True True",
+      "fallocate True",
+      "xattr b'value' ['user.tag']",
+      "times 1234567891987654321",
+      "mode 0o640",
+      "owner 0 0",
+      "flock once",
+      "statfs True",
+      "odd name 1",
+      "not empty 39",
+      "fifo 1",
+      "device 1",
+      "set-uid 0o0",
+      "chown 1",
+    ]);
+    expect(statSync(host("rw", "a")).uid).toBe(process.getuid?.());
+    expect(readlinkSync(host("rw", "link"))).toBe("../somewhere");
+    expect(lstatSync(host("rw", "a")).mode & 0o7000).toBe(0);
+    expect(await sh("rm -rf /rw/*; ls -A /rw")).toBe("");
+  });
+
+  test("an overlay's writes stay in the sandbox, over its end as well", async () => {
+    expect(
+      await sh(
+        "echo after >/over/changed; rm /over/removed; echo made >/over/sub/made; cat /over/kept; ls -R /over",
+      ),
+    ).toBe("kept\n/over:\nchanged\nkept\nsub\n\n/over/sub:\nmade\n");
+    expect(readFileSync(host("over", "changed"), "utf8")).toBe("before\n");
+    expect(existsSync(host("over", "removed"))).toBe(true);
+    expect(existsSync(host("over", "sub", "made"))).toBe(false);
+    writeFileSync(host("over", "new"), "of the host\n");
+    expect(await sh("cat /over/new")).toBe("of the host\n");
+    await vm.stop();
+    await vm.start();
+    expect(await sh("cat /over/changed /over/sub/made; ls /over; cat /ro/file")).toBe(
+      "after\nmade\nchanged\nkept\nnew\nsub\nof the host\n",
+    );
+  });
+
+  test("a file that an editor replaces is the new one", async () => {
+    writeFileSync(host("single.new"), "replaced\n");
+    renameSync(host("single.new"), host("single"));
+    await until("it is the new one", async () => (await sh("cat /etc/single.conf")) === "replaced\n");
+    expect(await sh("ls /etc/single.conf/.. 2>&1 | head -1")).toMatch(/Not a directory/);
+  });
+
+  test("links of the host lead nowhere but within the guest", async () => {
+    symlinkSync("/etc/hostname", host("rw", "absolute"));
+    symlinkSync("../single", host("rw", "up"));
+    expect(
+      await sh("cat /rw/absolute | wc -l; cat /etc/hostname | cmp - /rw/absolute; cat /rw/up 2>&1; true"),
+    ).toBe("1\ncat: /rw/up: No such file or directory\n");
+    rmSync(host("rw", "absolute"));
+    rmSync(host("rw", "up"));
+  });
+
+  test("changes on the host reach the guest's watchers", async () => {
+    const seen: string[] = [];
+    const watch = await vm.files.watch("/ro");
+    const reading = (async () => {
+      for await (const { kind, path } of watch) seen.push(`${kind} ${path}`);
+    })();
+    await until("the watch has begun", async () => {
+      writeFileSync(host("ro", "begin"), "");
+      rmSync(host("ro", "begin"));
+      return seen.includes("created begin");
+    });
+    const told = async (what: string, change: () => void): Promise<number> => {
+      seen.length = 0;
+      const from = performance.now();
+      change();
+      await until(what, () => seen.includes(what));
+      return performance.now() - from;
+    };
+    const times = [
+      await told("created new", () => writeFileSync(host("ro", "new"), "")),
+      await told("changed new", () => appendFileSync(host("ro", "new"), "more")),
+      await told("changed new", () => chmodSync(host("ro", "new"), 0o600)),
+      await told("created newer", () => renameSync(host("ro", "new"), host("ro", "newer"))).catch(() => -1),
+      await told("removed newer", () => rmSync(host("ro", "newer"))),
+      await told("created dir", () => mkdirSync(host("ro", "dir"))),
+      await told("removed dir", () => rmSync(host("ro", "dir"), { recursive: true })),
+    ];
+    expect(Math.max(...times)).toBeLessThan(2000 * SPEED_FACTOR); // how fast: bench row 18
+    await watch.return?.();
+    await reading;
+  });
+
+  test("come and go while it runs", async () => {
+    writeFileSync(host("later", "x"), "later\n");
+    const added = await vm.mounts.add({ host: host("later"), guest: "/srv/later", mode: "rw" });
+    expect(added).toMatchObject({ guest: "/srv/later", mode: "rw", mounted: true });
+    expect(await sh("cat /srv/later/x")).toBe("later\n");
+    expect((await vm.mounts.list()).map(({ guest, mounted }) => `${guest} ${mounted}`)).toEqual([
+      "/ro true",
+      "/rw true",
+      "/ro/below true",
+      "/over true",
+      "/etc/single.conf true",
+      "/srv/later true",
+    ]);
+    const user = vm.spawn(["sleep", "1000"], { cwd: "/srv/later" });
+    await user.pid;
+    await expect(vm.mounts.remove("/srv/later")).rejects.toMatchObject({ code: "VM_BUSY" });
+    expect(await sh("cat /srv/later/x")).toBe("later\n");
+    await user.kill("SIGKILL");
+    await user.wait().catch(() => {});
+    await vm.mounts.remove("/srv/later");
+    expect(await sh("ls -A /srv/later")).toBe("");
+    await expect(vm.mounts.remove("/srv/later")).rejects.toMatchObject({ code: "MOUNT_NOT_FOUND" });
+    await expect(vm.mounts.add({ host: host("later"), guest: "/proc/x" })).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+    });
+    expect((await vm.mounts.list()).some(({ guest }) => guest === "/proc/x")).toBe(false);
+  });
+
+  test("a server that is killed means errors, not hangs, and a new mount works", async () => {
+    const pids = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
+    const writer = vm.run("while echo x >>/rw/writes; do :; done; echo ended");
+    await until("it writes", () => existsSync(host("rw", "writes")));
+    for (const pid of pids.trim().split("\n")) spawnSync("kill", ["-9", pid]);
+    expect((await writer).stdout).toBe("ended\n");
+    expect(await sh("ls /rw 2>&1 | grep -o 'not connected'")).toBe("not connected\n");
+    expect((await vm.mounts.list()).every(({ mounted }) => !mounted)).toBe(true);
+    await vm.mounts.add({ host: host("rw"), guest: "/rw", mode: "rw" });
+    expect(await sh("tail -n 1 /rw/writes; rm /rw/writes; ls -A /rw")).toBe("x\n");
+  });
+});
