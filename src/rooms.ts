@@ -48,7 +48,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // sandboxes that wait to be taken
     pool: ["lifecycle", "channel", "supervisor", "recovery", "home"],
     // what a user saves of them, and goes on from
-    snapshots: ["lifecycle", "templates", "recovery", "machine", "home"],
+    snapshots: ["lifecycle", "mounts", "templates", "recovery", "machine", "home"],
     // what sandboxes are asked about
     diagnosis: ["info", "channel", "machine", "home"],
     info: ["disks", "recovery", "home"],

@@ -299,6 +299,12 @@ export class SmolVM implements AsyncDisposable {
     const started = await takeFromPool(home, pool, { name, ...own }, deadline);
     const vm = new SmolVM(undefined, started.record);
     await vm.#adopt(started, deadline);
+    try {
+      for (const mount of own.mounts ?? []) await vm.mounts.add(mount, deadline.limits);
+    } catch (error) {
+      await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
     return vm;
   }
 

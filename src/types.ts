@@ -1,6 +1,7 @@
 import type { BringTarget, BroughtPort } from "./agent/door/bring.ts";
 import type { ExposedPort, ExposeOptions } from "./agent/forward/expose.ts";
 import type { AttachOptions, GuestProcess, KillOptions, ProcessInfo } from "./agent/types.ts";
+import type { HostMount } from "./config/mounts.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
 import type { Lifetime } from "./config/spec.ts";
@@ -44,6 +45,8 @@ export interface RestoreOptions extends Limits {
   ttlMs?: number | undefined;
   /** as {@link VMConfig}'s; default "owner" */
   lifetime?: Lifetime | undefined;
+  /** as {@link VMConfig}'s; default: none. What the saved one had of the host, a new one has only if it is said again */
+  mounts?: readonly HostMount[] | undefined;
   /** boots with the snapshot's disk and leaves its memory; default false */
   diskOnly?: boolean | undefined;
 }

@@ -39,6 +39,15 @@ export const RULE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+/** A directory of the host. */
+export const VOLUME_OPTION: OptionSpec = {
+  name: "volume",
+  short: "v",
+  value: "HOST:GUEST[:MODE]",
+  repeat: true,
+  help: "a directory or file of this machine, live: ro (default), rw, or overlay",
+};
+
 /** What is shared only if it is asked for twice. */
 export const SHARE_OPTION: OptionSpec = {
   name: "yes-share-it",
@@ -183,13 +192,7 @@ export const SANDBOX_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     help: "a raw disk image as one more disk, mounted at DIR; :ro: read-only",
   },
-  {
-    name: "volume",
-    short: "v",
-    value: "HOST:GUEST[:MODE]",
-    repeat: true,
-    help: "a directory or file of this machine, live: ro (default), rw, or overlay",
-  },
+  VOLUME_OPTION,
   SHARE_OPTION,
   GDB_OPTION,
 ];

@@ -7,7 +7,7 @@ import { parseDurationMs } from "./duration.ts";
 import { parseLabels } from "./pairs.ts";
 import { parsePort, parsePortForwards } from "./port.ts";
 import { parseSizeMib } from "./size.ts";
-import { parseVolume } from "./volume.ts";
+import { parseVolumes } from "./volume.ts";
 
 /**
  * The library's options for what SANDBOX_OPTIONS say. Values are read here, and judged by the library.
@@ -60,12 +60,7 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("gdbPort", gdbPort(args));
   give("diskMode", args.value("disk-mode") as VMConfig["diskMode"]);
   if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
-  const shareAnyway = args.flag("yes-share-it");
-  if (args.values("volume").length > 0)
-    give(
-      "mounts",
-      args.values("volume").map((text) => parseVolume(text, shareAnyway)),
-    );
+  if (args.values("volume").length > 0) give("mounts", parseVolumes(args));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   const ttl = args.value("ttl");
   give("ttlMs", ttl === undefined ? undefined : parseDurationMs("--ttl", ttl, Number.POSITIVE_INFINITY));

@@ -1,5 +1,6 @@
 import type { HostMount, MountMode } from "../../config/mounts.ts";
 import { SmolVMError } from "../../errors.ts";
+import type { Arguments } from "../arguments.ts";
 
 /** What may stand at the end of one. */
 const MODES: readonly string[] = ["ro", "rw", "overlay"];
@@ -27,4 +28,10 @@ export function parseVolume(text: string, shareAnyway: boolean): HostMount {
     ...(mode === undefined ? {} : { mode: mode as MountMode }),
     ...(shareAnyway ? { shareAnyway } : {}),
   };
+}
+
+/** All of a command line. @throws SmolVMError USAGE */
+export function parseVolumes(args: Arguments): HostMount[] {
+  const shareAnyway = args.flag("yes-share-it");
+  return args.values("volume").map((text) => parseVolume(text, shareAnyway));
 }

@@ -73,6 +73,10 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
       "drive",
       `${path}${readOnly ? " (read-only)" : ""} -> ${device}${mountAt === undefined ? "" : `, mounted at ${mountAt}`}`,
     ]),
+    ...info.mounts.map(({ host, guest, mode }): [string, string] => [
+      "mount",
+      `${host} -> ${guest} (${mode})`,
+    ]),
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", networkText(info.network)],
     ["tap", info.network.tap],

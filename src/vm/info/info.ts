@@ -1,3 +1,4 @@
+import type { MountSpec } from "../../config/mounts.ts";
 import type { NetworkPolicy } from "../../config/network-rules.ts";
 import type {
   Accelerator,
@@ -107,6 +108,8 @@ export interface VMInfo {
   readonly error: VmFault | undefined;
   /** ports of this machine that lead into it now, whichever process forwards them */
   readonly ports: readonly PortRecord[];
+  /** directories and files of the host that it has whenever it runs; whether they are mounted says `vm.mounts.list` */
+  readonly mounts: readonly MountSpec[];
   /** ports of its 127.0.0.1 that lead to a service of this machine's whenever it runs (`bring`) */
   readonly brought: readonly Readonly<Required<BringPort>>[];
   /** what keeps it from working well, and what to do about it */
@@ -219,6 +222,7 @@ export function describe(
     pid: running ? record.vmm?.pid : undefined,
     error: record.state === "error" ? record.error : undefined,
     ports,
+    mounts: spec.mounts ?? [],
     brought: (spec.bring ?? []).map(({ guestPort, host = "127.0.0.1", port }) => ({ guestPort, host, port })),
     warning:
       running && freeBytes < DISK_FULL_BYTES

@@ -1,4 +1,5 @@
 import { requireOption, wholeNumber } from "../../config/checks.ts";
+import type { HostMount } from "../../config/mounts.ts";
 import { parseConfig } from "../../config/schema.ts";
 import type { Lifetime } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -10,9 +11,11 @@ export interface OwnOptions {
   /** in ms */
   readonly ttlMs?: number | undefined;
   readonly lifetime: Lifetime;
+  /** what it may have of the host: those of the saved one are not its */
+  readonly mounts?: readonly HostMount[] | undefined;
 }
 
-const OPTIONS: readonly string[] = ["name", "labels", "ttlMs", "lifetime"];
+const OPTIONS: readonly string[] = ["name", "labels", "ttlMs", "lifetime", "mounts"];
 const MAX_COUNT = 1000;
 
 /**
@@ -27,8 +30,8 @@ export function checkOwnOptions(options: Readonly<Record<string, unknown>>): Own
       details: { option: unknown },
     });
   }
-  const { labels, ttlMs, lifetime = "owner" } = parseConfig(options);
-  return { labels, ttlMs, lifetime };
+  const { labels, ttlMs, lifetime = "owner", mounts } = parseConfig(options);
+  return { labels, ttlMs, lifetime, mounts };
 }
 
 /**

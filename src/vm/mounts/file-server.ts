@@ -78,8 +78,8 @@ export class FileServer {
           mount.mode,
           "--coherence",
           mount.coherence,
-          "--source",
-          mount.host,
+          // Not its path: who runs in the guest need not know what this machine is called.
+          ...["--source", "smolvm"],
         ],
         ...(mount.file ? ["--file", basename(mount.host)] : []),
         ...(user === undefined ? [] : ["--user", user]),

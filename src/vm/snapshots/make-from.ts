@@ -5,6 +5,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { makeRecord } from "../lifecycle/create.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
+import { shareable } from "../mounts/shareable.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 
 /**
@@ -21,12 +22,16 @@ export async function makeFrom(
     readonly layer?: string;
   },
   { id, name }: VmRef,
-  { labels, ttlMs, lifetime }: OwnOptions,
+  { labels, ttlMs, lifetime, mounts }: OwnOptions,
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
   const own = asOwn(saved.spec, { name, upper: files.upper, lifetime });
-  const spec = saved.layer === undefined ? own : { ...own, layer: saved.layer };
+  const spec = {
+    ...own,
+    ...(saved.layer === undefined ? {} : { layer: saved.layer }),
+    ...(mounts === undefined ? {} : { mounts: mounts.map((mount) => shareable(mount, home.paths)) }),
+  };
   return await makeRecord(home, { id, name, spec, labels, ttlMs, origin: saved.origin }, () =>
     joinLayers(saved.disk, files.upper, deadline),
   );
