@@ -61,12 +61,15 @@ export {
   isSmolVMError,
   SmolVMError,
 } from "./errors.ts";
+export type { ImageChanges } from "./images/layer/config-document.ts";
 export { SandboxPool } from "./sandbox-pool.ts";
 export { SmolVM } from "./smolvm.ts";
 export type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
 export type { VmState } from "./store/states.ts";
 export type { ListFilter } from "./store/vms.ts";
 export type {
+  CommitOptions,
+  CommittedImage,
   FollowLogsOptions,
   ForkOptions,
   PoolOptions,

@@ -17,7 +17,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
   index: {
     imports: ["smolvm", "sandbox-pool", "errors", "agent/process/run-error.ts"],
-    types: ["types", "agent", "config", "egress", "snapshots", "store", "vm"],
+    types: ["types", "agent", "config", "egress", "images", "snapshots", "store", "vm"],
   },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
@@ -75,7 +75,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   saved: { imports: ["vm", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
   // what its methods take and give
-  types: { imports: [], types: ["vm", "agent", "snapshots", "config", "util"] },
+  types: { imports: [], types: ["vm", "agent", "images", "snapshots", "config", "util"] },
 
   // what stays up while no command runs
   supervisor: { imports: ["vm", "snapshots", "agent", "config", "host", "util", "errors"], types: ["store"] },

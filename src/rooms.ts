@@ -47,6 +47,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     "template-maker": ["lifecycle", "templates", "recovery", "home"],
     // sandboxes that wait to be taken
     pool: ["lifecycle", "channel", "supervisor", "recovery", "home"],
+    // images that are made of them
+    commit: ["snapshots", "lifecycle", "recovery", "machine", "home"],
     // what a user saves of them, and goes on from
     snapshots: ["lifecycle", "mounts", "templates", "recovery", "machine", "home"],
     // what sandboxes are asked about
@@ -152,7 +154,19 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
   },
   images: {
     // what a sandbox boots from
-    boot: ["pull", "build", "bundle", "disk", "kernel", "registry", "store", "oci", "formats"],
+    boot: [
+      "pull",
+      "save",
+      "layer",
+      "build",
+      "bundle",
+      "disk",
+      "kernel",
+      "registry",
+      "store",
+      "oci",
+      "formats",
+    ],
     // an image of a registry, a directory or an archive becomes one of the store
     pull: ["registry", "unpack", "store", "oci"],
     // a pulled image to a registry
@@ -161,6 +175,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     save: ["store", "oci"],
     // where such images are had from: references, credentials, downloads
     registry: ["store", "oci"],
+    // what is made here for such images: layers, and what they say of how they are run
+    layer: ["store", "oci"],
     // layers -> one read-only file system
     unpack: ["oci", "formats"],
     // images as archives and npm packages

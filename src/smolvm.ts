@@ -29,6 +29,8 @@ import { pools, snapshots } from "./saved.ts";
 import { HAS_NO_MACHINE, MAY_RUN, STEADY } from "./store/states.ts";
 import type { ListFilter, VmRecord } from "./store/vms.ts";
 import type {
+  CommitOptions,
+  CommittedImage,
   FollowLogsOptions,
   ForkOptions,
   Pools,
@@ -443,6 +445,28 @@ export class SmolVM implements AsyncDisposable {
     this.#record();
     await takeSnapshot(this.#home, this, { name, kind }, deadline);
     return oneSnapshot(this.#home, name);
+  }
+
+  /**
+   * Makes an image of it: of its image, and what its disk holds besides, as a layer over that. It goes on as before; one that runs stands still while its disk is read, one that is
+   * down is read by a machine that is for nothing else. What smolvm writes into each sandbox (host name, machine id, name servers, SSH host keys) is not in the image, nor are its own
+   * variables; what else it holds is, secrets too. The image is run as the one below, but for `config`.
+   * @param image what it is to be called: a plain name ("mine"), or as for a registry ("ghcr.io/me/mine:1")
+   * @param options `config`: what the image says otherwise than the one below
+   * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED (its disk lies over no image), IMAGE_INVALID (the layers of the image below were pruned), VM_NOT_FOUND, VM_BUSY, GUEST_FAILED,
+   *   NO_SPACE, TIMEOUT, ABORTED
+   */
+  async commit(image: string, options: CommitOptions = {}): Promise<CommittedImage> {
+    const { checkCommitOptions } = await import("./vm/commit/options.ts");
+    const { commitVm } = await import("./vm/commit/commit.ts");
+    requireOption("image", image, text);
+    checkCommitOptions(options);
+    const { timeoutMs, signal, ...request } = options;
+    const deadline = Deadline.of(`making image '${image}' of sandbox '${this.name}'`, { timeoutMs, signal });
+    await this.#bringUp?.settled; // whoever began it is told
+    this.#record();
+    const made = await commitVm(this.#home, this, { name: image, ...request }, deadline);
+    return { name: made.name, digest: made.origin!.manifest, arch: made.arch, sizeBytes: made.sizeBytes };
   }
 
   /**

@@ -4,7 +4,8 @@ import type { AttachOptions, GuestProcess, KillOptions, ProcessInfo } from "./ag
 import type { HostMount } from "./config/mounts.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import type { OnProgress } from "./config/progress.ts";
-import type { Lifetime } from "./config/spec.ts";
+import type { Arch, Lifetime } from "./config/spec.ts";
+import type { ImageChanges } from "./images/layer/config-document.ts";
 import type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";
 import type { Json } from "./util/json.ts";
 import type { PublishedFilter, PublishedPort } from "./vm/network/publish.ts";
@@ -86,6 +87,27 @@ export interface SnapshotOptions extends Limits {
    * "full": memory, devices and disk of one moment, to go on from; "disk": the disk alone, to boot with, of a sandbox in any state. Default "full"
    */
   kind?: SnapshotKind | undefined;
+}
+
+/** Options of `SmolVM.commit`. */
+export interface CommitOptions extends Limits {
+  /** what the image says otherwise than the one below */
+  config?: ImageChanges | undefined;
+  author?: string | undefined;
+  /** kept in the image's history */
+  message?: string | undefined;
+  /** told about each stage */
+  onProgress?: OnProgress | undefined;
+}
+
+/** An image that was made of a sandbox, or by a Dockerfile. */
+export interface CommittedImage {
+  readonly name: string;
+  /** of its manifest, "sha256:...": a registry that it is pushed to names it so */
+  readonly digest: string;
+  readonly arch: Arch;
+  /** bytes of its files, here */
+  readonly sizeBytes: number;
 }
 
 /** The snapshots of this user: `SmolVM.snapshots`. */

@@ -197,6 +197,14 @@ fn request_json(request: &Request) -> (&'static str, Value) {
         Request::Info => ("info", fields.done()),
         Request::Hold { suspend } => ("hold", fields.flag("suspend", *suspend).done()),
         Request::Door => ("door", fields.done()),
+        Request::Difference(wanted) => (
+            "difference",
+            fields
+                .int("since_s", wanted.since_s)
+                .int("since_ns", wanted.since_ns.into())
+                .flag("base", wanted.base)
+                .done(),
+        ),
         Request::Bring(port) => ("bring", fields.int("port", (*port).into()).done()),
         Request::DoorAccept(number) => ("door_accept", fields.int("connection", (*number).into()).done()),
         Request::Release => ("release", fields.done()),
@@ -567,6 +575,32 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                     out.extend_from_slice(&data);
                 }
                 "TreeRecord" => tree::put_end(&mut out),
+                "DifferenceRecord" if record["entry"].is_object() => {
+                    let encoded = encode_file(&record["entry"]);
+                    let none = Vec::new();
+                    let attributes: Vec<_> = record["attributes"]
+                        .as_array()
+                        .unwrap_or(&none)
+                        .iter()
+                        .map(|a| (bytes(&a["name"]), bytes(&a["value"])))
+                        .collect();
+                    let extra = tree::Extra {
+                        opaque: record["opaque"] == true,
+                        same: record["same"] == true,
+                        device: (int(record, "major") as u32, int(record, "minor") as u32),
+                        attributes: &attributes,
+                    };
+                    assert!(tree::put_changed(&mut out, &FileInfo::decode(&encoded).unwrap(), &extra));
+                }
+                "DifferenceRecord" if record["removed"].is_string() => {
+                    tree::put_removed(&mut out, &bytes(&record["removed"]));
+                }
+                "DifferenceRecord" if record["data"].is_string() => {
+                    let data = bytes(&record["data"]);
+                    tree::put_data_header(&mut out, data.len());
+                    out.extend_from_slice(&data);
+                }
+                "DifferenceRecord" => tree::put_end(&mut out),
                 "FileInfo" => put_record(&mut out, &encode_file(record)),
                 "FileEvent" => put_record(&mut out, &encode_event(record)),
                 "DoorConnection" => put_record(&mut out, &encode_connection(record)),

@@ -43,6 +43,8 @@ export interface Environment {
   readonly sslCertFile: string | undefined;
   /** `REGISTRY_AUTH_FILE`: credentials for registries, instead of Docker's and Podman's files */
   readonly registryAuthFile: string | undefined;
+  /** `SOURCE_DATE_EPOCH`: times in images that are made here are no later, in s since 1970 */
+  readonly sourceDateEpoch: string | undefined;
   /** `DOCKER_CONFIG`: the directory of Docker's config.json */
   readonly dockerConfig: string | undefined;
 }
@@ -79,6 +81,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     noProxy: get("NO_PROXY") ?? get("no_proxy"),
     sslCertFile: get("SSL_CERT_FILE"),
     registryAuthFile: get("REGISTRY_AUTH_FILE"),
+    sourceDateEpoch: get("SOURCE_DATE_EPOCH"),
     dockerConfig: get("DOCKER_CONFIG"),
   };
 }

@@ -35,6 +35,8 @@ export interface PullOptions {
   readonly name: string;
   /** where it is from, in full: "docker.io/library/python:3.12" */
   readonly reference: string;
+  /** it was made here, and is taken in like one that is pulled */
+  readonly made?: ImageOrigin["made"];
   /** what the reference says that its manifest, or index, must be: "sha256:..." */
   readonly digest?: string | undefined;
   /** an image of ours: its kernel and empty disks are what the pulled one boots with */
@@ -79,6 +81,7 @@ export async function pullImage(
       `it has ${manifest.layers.length} layers, and its config names ${document.diffIds.length}`,
     );
   const origin: ImageOrigin = {
+    ...(options.made === undefined ? {} : { made: options.made }),
     reference: options.reference,
     manifest: digest,
     recipe: UNPACK_RECIPE,

@@ -88,7 +88,7 @@ function registryTarget(text: string): RegistryReference & { tag: string } {
 
 /** The repository of the same registry that the image is from, which may have its layers. */
 function sharedFrom({ origin }: SavedParts, target: RegistryReference): string | undefined {
-  if (/^(?:oci|docker-archive):/.test(origin.reference)) return undefined;
+  if (origin.made !== undefined || /^(?:oci|docker-archive):/.test(origin.reference)) return undefined;
   const from = parseReference(origin.reference);
   const isThere =
     from.kind === "registry" && from.registry === target.registry && from.repository !== target.repository;

@@ -12,7 +12,7 @@ import { GO_ARCH } from "./oci/platform.ts";
 import type { ImageOrigin } from "./store/image.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
 import { imageNotFound } from "./store/reference.ts";
-import { readImage } from "./store/store.ts";
+import { readImage, type StoredImage } from "./store/store.ts";
 
 /** Everything that an image is, as it came: it can be given on, and is the same image then. */
 export interface SavedParts {
@@ -31,7 +31,15 @@ export interface SavedParts {
 export async function savedParts(dirs: ImageDirs, text: string, arch: Arch): Promise<SavedParts> {
   const found = await readImage(dirs, text, arch);
   if (found === undefined) throw imageNotFound(text, arch);
-  const { name, origin } = found.image;
+  return await storedParts(dirs, found);
+}
+
+/**
+ * {@link savedParts} of an image that was found.
+ * @throws SmolVMError as that
+ */
+export async function storedParts(dirs: ImageDirs, { image }: StoredImage): Promise<SavedParts> {
+  const { name, origin } = image;
   if (origin === undefined) {
     throw new SmolVMError(
       "NOT_SUPPORTED",
@@ -66,7 +74,10 @@ export async function savedParts(dirs: ImageDirs, text: string, arch: Arch): Pro
       "IMAGE_INVALID",
       `the layers of '${name}' are not kept any more, only what was made of them`,
       {
-        hint: `Remove it and pull it again: smolvm image rm ${name} && smolvm image pull ${origin.reference}`,
+        hint:
+          origin.made === undefined
+            ? `Remove it and pull it again: smolvm image rm ${name} && smolvm image pull ${origin.reference}`
+            : "It was made on this machine: make it again. Sandboxes can still be made of it.",
         details: { image: name },
       },
     );

@@ -88,7 +88,7 @@ describe("the documentation", () => {
   test.each(PAGES)("%s names no error code that does not exist", (page) => {
     for (const [, code] of read(page).matchAll(/`([A-Z]+_[A-Z_]+)`/g)) {
       if (
-        /^(?:SMOLVM|XDG|NO_COLOR|ERROR_CODES|BACKEND_(?:AUTO|QEMU|FIRECRACKER)|SUPPORTED_|FORTIFY_|AF_|DOCKER_CONFIG|REGISTRY_AUTH_FILE|HTTPS?_PROXY|NO_PROXY|SSL_CERT_FILE)/.test(
+        /^(?:SMOLVM|XDG|NO_COLOR|ERROR_CODES|BACKEND_(?:AUTO|QEMU|FIRECRACKER)|SUPPORTED_|FORTIFY_|AF_|DOCKER_CONFIG|REGISTRY_AUTH_FILE|HTTPS?_PROXY|NO_PROXY|SSL_CERT_FILE|SOURCE_DATE_EPOCH)/.test(
           code!,
         )
       )

@@ -53,7 +53,7 @@ fn boot() -> Result<Agent, Failed> {
     console::stage("modules");
     let disks = crate::boot::disks::find(&parameters.disks);
     console::stage("disks");
-    let upper = crate::boot::root::enter(&disks, &parameters.modules)?;
+    let (upper, base) = crate::boot::root::enter(&disks, &parameters.modules)?;
     crate::boot::mounts::late();
     console::stage("root");
     if let Err(error) = crate::machine::network::loopback_up() {
@@ -61,7 +61,7 @@ fn boot() -> Result<Agent, Failed> {
     }
     guard::set_up();
     let mut agent = Agent::new(Role::Init).map_err(|e| Failed::new("ready", b"cannot set up the event loop", e))?;
-    agent.disk = Disk::new(upper);
+    agent.disk = Disk::new(upper, base);
     agent.watch_mounts();
     match vsock {
         Some(socket) => agent

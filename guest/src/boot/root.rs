@@ -9,15 +9,15 @@ use crate::sys::{self, check, Errno, Fd, Res};
 /// Options of the writable file system: no access times, and no inode tables zeroed in the background.
 const EXT4_OPTIONS: &CStr = c"noinit_itable";
 
-/// Mounts what the disks hold and moves there. Returns the writable disk's root directory, for growing it.
-pub fn enter(disks: &Disks, modules: &[u8]) -> Result<Option<Fd>, Failed> {
+/// Mounts what the disks hold and moves there. Returns the root directories of the writable disk, for growing it, and of the base.
+pub fn enter(disks: &Disks, modules: &[u8]) -> Result<(Option<Fd>, Option<Fd>), Failed> {
     let fail = |what: &'static [u8]| move |e| Failed::new("disks", what, e);
-    let upper = if let Some(node) = &disks.root {
+    let (upper, base) = if let Some(node) = &disks.root {
         mkdir(c"/newroot")?;
         let kind = kind_of(node).map_err(fail(b"smolvm-root has no file system that is known"))?;
         let options = if kind == c"ext4" { EXT4_OPTIONS } else { c"" };
         sys::mount(node, c"/newroot", kind, libc::MS_NOATIME, options).map_err(fail(b"cannot mount smolvm-root"))?;
-        Some(open_dir(c"/newroot")?)
+        (Some(open_dir(c"/newroot")?), None)
     } else if let Some(node) = &disks.base {
         mkdir(c"/base")?;
         mkdir(c"/upper")?;
@@ -32,14 +32,15 @@ pub fn enter(disks: &Disks, modules: &[u8]) -> Result<Option<Fd>, Failed> {
             };
             Failed::new("disks", what, error)
         })?;
+        let base = open_dir(c"/base")?;
         let upper = mount_upper(disks.upper.as_deref())?;
         join(disks.upper.as_deref()).map_err(|e| Failed::new("root", b"cannot join base and upper", e))?;
-        upper
+        (upper, Some(base))
     } else if disks.upper.is_some() {
         let reason = b"there is a disk smolvm-upper but no smolvm-base".to_vec();
         return Err(Failed { stage: "disks", reason });
     } else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let fail = |what: &'static [u8]| move |e| Failed::new("root", what, e);
     for (from, to) in [(c"/dev", c"/newroot/dev"), (c"/proc", c"/newroot/proc"), (c"/sys", c"/newroot/sys")] {
@@ -49,7 +50,7 @@ pub fn enter(disks: &Disks, modules: &[u8]) -> Result<Option<Fd>, Failed> {
     }
     free_initramfs(modules);
     switch().map_err(fail(b"cannot switch to the root"))?;
-    Ok(upper)
+    Ok((upper, base))
 }
 
 fn mkdir(path: &CStr) -> Result<(), Failed> {
@@ -58,7 +59,7 @@ fn mkdir(path: &CStr) -> Result<(), Failed> {
 
 fn open_dir(path: &CStr) -> Result<Fd, Failed> {
     sys::open(path, libc::O_RDONLY | libc::O_DIRECTORY)
-        .map_err(|e| Failed::new("disks", b"cannot open the writable disk's root", e))
+        .map_err(|e| Failed::new("disks", b"cannot open a disk's root", e))
 }
 
 fn mount_upper(node: Option<&CStr>) -> Result<Option<Fd>, Failed> {

@@ -65,6 +65,21 @@ impl FileStat {
         (u64::from(self.0.stx_dev_major) << 32 | u64::from(self.0.stx_dev_minor), self.0.stx_ino)
     }
 
+    /// How many names it has.
+    pub fn links(&self) -> u32 {
+        self.0.stx_nlink
+    }
+
+    /// Of a device: its major and minor number.
+    pub fn device(&self) -> (u32, u32) {
+        (self.0.stx_rdev_major, self.0.stx_rdev_minor)
+    }
+
+    /// When anything of it was changed last.
+    pub fn ctime(&self) -> (u64, u32) {
+        (seconds(&self.0.stx_ctime), self.0.stx_ctime.tv_nsec)
+    }
+
     /// When its content was changed last.
     pub fn mtime(&self) -> (u64, u32) {
         (seconds(&self.0.stx_mtime), self.0.stx_mtime.tv_nsec)

@@ -2,19 +2,19 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::errors::{failed_at, failure};
-use crate::files::channels::{Channels, BUFFER};
+use crate::errors::failed_at;
+use crate::files::channels::Channels;
 use crate::files::entries::each_entry;
 use crate::files::info::{info_at, FileStat};
+use crate::files::records::Records;
 use crate::sys::{self, Errno, Fd};
 use crate::wire::messages::file_kind::{DIRECTORY, FILE, SYMLINK};
 use crate::wire::messages::{code, Failure, Outcome};
-use crate::wire::tree::{put_data_header, put_end, put_entry, MAX_DATA, MAX_DEPTH};
+use crate::wire::tree::{put_entry, MAX_DEPTH};
 
 /// Everything that a walk needs at hand.
 struct Sender<'a> {
-    channels: &'a Channels,
-    out: Vec<u8>,
+    records: Records<'a>,
     /// relative path of the current entry
     path: Vec<u8>,
     entries: u64,
@@ -24,7 +24,7 @@ struct Sender<'a> {
 pub fn read(path: &CStr, channels: &Channels) -> Result<Outcome, Failure> {
     let shown = path.to_bytes();
     let (stat, target) = info_at(libc::AT_FDCWD, path).map_err(failed_at("cannot read", shown))?;
-    let mut sender = Sender { channels, out: Vec::new(), path: Vec::new(), entries: 0, bytes: 0 };
+    let mut sender = Sender { records: Records::new(channels), path: Vec::new(), entries: 0, bytes: 0 };
     match stat.kind() {
         DIRECTORY => {
             let dir = sys::open(path, OPEN_DIR).map_err(failed_at("cannot read", shown))?;
@@ -42,7 +42,7 @@ pub fn read(path: &CStr, channels: &Channels) -> Result<Outcome, Failure> {
         }
         _ => return Err(Failure::new(code::INVALID, "a device, fifo or socket cannot be read as a tree")),
     }
-    sender.flush()?;
+    sender.records.flush()?;
     Ok(Outcome { entries: sender.entries, bytes: sender.bytes, ..Outcome::default() })
 }
 
@@ -60,19 +60,10 @@ struct Level {
 }
 
 impl Sender<'_> {
-    fn flush(&mut self) -> Result<(), Failure> {
-        sys::write_all(self.channels.output(), &self.out).map_err(|e| failure(b"cannot send the tree", e))?;
-        self.out.clear();
-        Ok(())
-    }
-
     fn entry(&mut self, stat: &FileStat, target: &[u8]) -> Result<(), Failure> {
-        put_entry(&mut self.out, &stat.tree_info(&self.path, target));
+        put_entry(&mut self.records.out, &stat.tree_info(&self.path, target));
         self.entries += 1;
-        if self.out.len() >= BUFFER {
-            self.flush()?;
-        }
-        Ok(())
+        self.records.flush_if_full()
     }
 
     fn fail(&self, what: &str, errno: Errno) -> Failure {
@@ -150,32 +141,8 @@ impl Sender<'_> {
             return Ok(()); // something else took its place
         }
         self.entry(&stat, b"")?;
-        let mut total = 0;
-        loop {
-            // The content is read to where it belongs, behind a header whose length is known only then: the header
-            // of the longest record takes its place first.
-            let start = self.out.len();
-            put_data_header(&mut self.out, MAX_DATA);
-            let header = self.out.len() - start;
-            let n = sys::read_append(file.raw(), &mut self.out, MAX_DATA).map_err(|e| self.fail("cannot read", e))?;
-            if n < MAX_DATA {
-                let mut exact = Vec::new();
-                if n > 0 {
-                    put_data_header(&mut exact, n);
-                }
-                self.out.splice(start..start + header, exact);
-            }
-            total += n as u64;
-            if self.out.len() >= BUFFER {
-                self.flush()?;
-            }
-            // A short read ends a file of this size; files of /proc have none.
-            if n == 0 || (n < MAX_DATA && total == stat.size()) {
-                break;
-            }
-        }
-        self.bytes += total;
-        put_end(&mut self.out);
+        let sent = self.records.content(file, stat.size());
+        self.bytes += sent.map_err(|e| self.fail("cannot read", e))?;
         Ok(())
     }
 }

@@ -11,13 +11,20 @@ use crate::wire::messages::{code, Failure};
 pub struct Disk {
     /// its root directory, where it can be grown
     upper: Option<Fd>,
+    /// the root directory of what lies below it
+    base: Option<Fd>,
     /// the size that it was grown to last, in bytes: a machine that goes on from captured memory is told the same again
     grown: Cell<u64>,
 }
 
 impl Disk {
-    pub fn new(upper: Option<Fd>) -> Disk {
-        Disk { upper, grown: Cell::default() }
+    pub fn new(upper: Option<Fd>, base: Option<Fd>) -> Disk {
+        Disk { upper, base, grown: Cell::default() }
+    }
+
+    /// The root directories of both, where there are two: the disk's holds the difference in its directory `root`.
+    pub fn layers(&self) -> Option<(&Fd, &Fd)> {
+        self.upper.as_ref().zip(self.base.as_ref())
     }
 
     /// The descriptor of its root directory, where there is a disk.

@@ -4,12 +4,13 @@ use crate::errors::{failure, no_controller};
 use crate::exec::limits;
 use crate::exec::pool::Pool;
 use crate::exec::process::Process;
+use crate::files::difference::Layers;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
 use crate::serve::{commands, forward, host_mounts, identity, processes};
 use crate::streams::session::Link;
 use crate::streams::task::Task;
-use crate::wire::messages::{code, Exec, Failure, Info, Limits, Outcome, Request};
+use crate::wire::messages::{code, Difference, Exec, Failure, Info, Limits, Outcome, Request};
 
 /// Commands, file requests and connections that exist at once, over all sessions.
 const MAX_TASKS: usize = 1024;
@@ -28,6 +29,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             | Request::HostMount(_)
             | Request::HostUnmount(_)
             | Request::HostChanges(_)
+            | Request::Difference(_)
     );
     if makes_task && agent.mux.tasks.len() >= MAX_TASKS {
         return Err(Failure::new(code::LIMIT, "too many commands, file requests and connections at once"));
@@ -37,7 +39,12 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
     }
     let may_be_held = matches!(
         request,
-        Request::Configure(_) | Request::Info | Request::Hold { .. } | Request::Release | Request::Shutdown { .. }
+        Request::Configure(_)
+            | Request::Info
+            | Request::Hold { .. }
+            | Request::Release
+            | Request::Shutdown { .. }
+            | Request::Difference(_)
     );
     if agent.held && !may_be_held {
         return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));
@@ -48,6 +55,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::ProcessList => processes::list(&mut agent.mux, link),
         Request::ProcessSignal(signal) => processes::signal(&mut agent.mux, link, signal),
         Request::File(file) => worker::start(&mut agent.mux, link, Job::File(file, message)).map(|()| None),
+        Request::Difference(wanted) => difference(agent, link, *wanted).map(|()| None),
         Request::Sync => worker::start(&mut agent.mux, link, Job::Sync).map(|()| None),
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),
         Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
@@ -81,6 +89,12 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
     }
+}
+
+fn difference(agent: &mut Agent, link: Link, wanted: Difference) -> Result<(), Failure> {
+    let layers = agent.disk.layers().map(|(upper, base)| Layers { upper: upper.raw(), base: base.raw() });
+    let layers = layers.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no disk over a base"))?;
+    worker::start(&mut agent.mux, link, Job::Difference(wanted, layers))
 }
 
 fn info(agent: &Agent) -> Info {

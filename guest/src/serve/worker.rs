@@ -5,6 +5,7 @@
 use crate::errors::failure;
 use crate::files::abort::prepare_worker;
 use crate::files::channels::Channels;
+use crate::files::difference::{self, Layers};
 use crate::files::host_changes;
 use crate::files::host_mount::{self, Given, MOUNTED};
 use crate::files::request;
@@ -21,7 +22,7 @@ use crate::sys::poller::{IN, OUT};
 use crate::sys::{self, check, Fd, Res};
 use crate::wire::frame::{kind, MAX_PAYLOAD};
 use crate::wire::host_mount::HostUnmount;
-use crate::wire::messages::{code, Failure, FileOp, FileRequest, Outcome};
+use crate::wire::messages::{code, Difference, Failure, FileOp, FileRequest, Outcome};
 
 /// The longest report of a worker: OPENED and RESULT each fit a frame.
 const MAX_REPORT: usize = 2 * MAX_PAYLOAD + 16;
@@ -34,6 +35,8 @@ pub enum Job<'a> {
     /// a request, and the OPEN that asks for it
     File(&'a FileRequest<'a>, &'a [u8]),
     Sync,
+    /// what lies on the disk over its base, or the base
+    Difference(Difference, Layers),
     /// hands out bytes that are too many for the stream's window
     Bytes(Vec<u8>),
     /// finds a host name's addresses, for a port
@@ -59,6 +62,7 @@ impl Job<'_> {
         match self {
             Job::HostMount(given) => [Some(given.fuse), given.disk].into_iter().flatten().collect(),
             Job::HostChanges(root, fuse) => vec![root.raw(), *fuse],
+            Job::Difference(_, layers) => vec![layers.upper, layers.base],
             _ => Vec::new(),
         }
     }
@@ -74,6 +78,7 @@ impl Job<'_> {
             self,
             Job::HostMount(_)
                 | Job::HostChanges(..)
+                | Job::Difference(..)
                 | Job::File(
                     FileRequest {
                         op: FileOp::Read | FileOp::Write | FileOp::TreeRead | FileOp::TreeWrite | FileOp::Watch,
@@ -91,6 +96,7 @@ impl Job<'_> {
             self,
             Job::Bytes(_)
                 | Job::HostChanges(..)
+                | Job::Difference(..)
                 | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. }, _)
         )
     }
@@ -298,6 +304,7 @@ fn child(job: &Job, mut channels: Channels) -> ! {
         Job::Bytes(bytes) => sys::write_all(channels.output(), bytes)
             .map(|()| Outcome::default())
             .map_err(|e| failure(b"cannot hand out the answer", e)),
+        Job::Difference(wanted, layers) => difference::send(*wanted, *layers, &channels),
         Job::File(file, _) => request::run(file, &channels),
         Job::LookUp(host, port) => look_up(host, *port).map(|found| {
             channels.report(LOOKED_UP, &found);

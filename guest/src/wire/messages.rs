@@ -313,6 +313,32 @@ impl<'a> FileRequest<'a> {
     }
 }
 
+/// What of the disk is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Difference {
+    /// content of files that were not changed after this is not
+    pub since_s: u64,
+    pub since_ns: u32,
+    /// not what lies over the base, but the base
+    pub base: bool,
+}
+
+impl Difference {
+    fn decode(buf: &[u8]) -> Decoded<Self> {
+        let mut fields = Reader::new(buf);
+        let mut request = Difference::default();
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => request.since_s = value.int()?,
+                2 => request.since_ns = value.u32()?,
+                3 => request.base = value.bool()?,
+                _ => {}
+            }
+        }
+        Ok(request)
+    }
+}
+
 /// A connection to make.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Forward<'a> {
@@ -518,6 +544,7 @@ pub enum Request<'a> {
     HostUnmount(HostUnmount<'a>),
     /// the stream of the mount
     HostChanges(u32),
+    Difference(Difference),
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.
@@ -548,7 +575,7 @@ impl<'a> Open<'a> {
         let mut clock_ms = 0;
         while let Some((number, value)) = fields.next()? {
             match number {
-                1..=27 | 29 => {
+                1..=29 => {
                     ambiguous |= found.is_some_and(|(first, _)| first != number);
                     found = Some((number, value.bytes()?));
                 }
@@ -609,6 +636,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         25 => Request::HostMount(HostMount::decode(body)?),
         26 => Request::HostUnmount(HostUnmount::decode(body)?),
         27 => Request::HostChanges(decode_number(body)?),
+        28 => Request::Difference(Difference::decode(body)?),
         29 => Request::Release,
         _ => Request::Unknown,
     })

@@ -163,6 +163,51 @@ pub fn put_entry(out: &mut Vec<u8>, info: &FileInfo) {
     out.extend_from_slice(&record);
 }
 
+/// What a record of a difference says of an entry besides.
+#[derive(Default)]
+pub struct Extra<'a> {
+    /// of a directory: nothing of what lies below it is left
+    pub opaque: bool,
+    /// of a file: its content does not follow
+    pub same: bool,
+    /// of a device
+    pub device: (u32, u32),
+    /// names and values
+    pub attributes: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+/// Appends an entry of a difference. Returns false if it is too long, and appends nothing.
+pub fn put_changed(out: &mut Vec<u8>, info: &FileInfo, extra: &Extra) -> bool {
+    let mut body = Vec::new();
+    info.encode(&mut body);
+    let mut record = Vec::new();
+    put_field(&mut record, 1, &body);
+    put_uint(&mut record, 5, extra.opaque.into());
+    put_uint(&mut record, 6, extra.same.into());
+    put_uint(&mut record, 7, extra.device.0.into());
+    put_uint(&mut record, 8, extra.device.1.into());
+    for (name, value) in extra.attributes {
+        let mut attribute = Vec::new();
+        put_field(&mut attribute, 1, name);
+        put_field(&mut attribute, 2, value);
+        put_field(&mut record, 9, &attribute);
+    }
+    if record.len() > MAX_RECORD {
+        return false;
+    }
+    put_varint(out, record.len() as u64);
+    out.extend_from_slice(&record);
+    true
+}
+
+/// Appends the path of what was removed.
+pub fn put_removed(out: &mut Vec<u8>, path: &[u8]) {
+    let mut record = Vec::new();
+    put_field(&mut record, 4, path);
+    put_varint(out, record.len() as u64);
+    out.extend_from_slice(&record);
+}
+
 /// Appends what comes before `len` bytes of content.
 pub fn put_data_header(out: &mut Vec<u8>, len: usize) {
     let mut header = Vec::new();

@@ -392,6 +392,55 @@ export const TreeRecord: Schema<TreeRecord> = message("TreeRecord", [
   [3, "end", "bool"],
 ]);
 
+/** What of the disk is wanted: what lies over the base, or the base. */
+export interface Difference {
+  /** content of files that were not changed after this is not */
+  sinceS: number;
+  sinceNs: number;
+  base: boolean;
+}
+export const Difference: Schema<Difference> = message("Difference", [
+  [1, "sinceS", "uint64"],
+  [2, "sinceNs", "uint32"],
+  [3, "base", "bool"],
+]);
+
+export interface Attribute {
+  name: Uint8Array;
+  value: Uint8Array;
+}
+const Attribute: Schema<Attribute> = message("Attribute", [
+  [1, "name", "bytes"],
+  [2, "value", "bytes"],
+]);
+
+export interface DifferenceRecord {
+  entry: FileInfo | undefined;
+  data: Uint8Array;
+  end: boolean;
+  /** path of what the base has and programs do not see */
+  removed: Uint8Array;
+  /** of a directory: programs see nothing of what the base has there */
+  opaque: boolean;
+  /** of a file: its content was not wanted, and no `end` comes */
+  same: boolean;
+  /** of a device */
+  major: number;
+  minor: number;
+  attributes: Attribute[];
+}
+export const DifferenceRecord: Schema<DifferenceRecord> = message("DifferenceRecord", [
+  [1, "entry", FileInfo],
+  [2, "data", "bytes"],
+  [3, "end", "bool"],
+  [4, "removed", "bytes"],
+  [5, "opaque", "bool"],
+  [6, "same", "bool"],
+  [7, "major", "uint32"],
+  [8, "minor", "uint32"],
+  [9, "attributes", Attribute, "repeated"],
+]);
+
 // --- the machine
 
 export interface Forward {
@@ -595,6 +644,7 @@ export interface Open {
   door: Empty | undefined;
   doorAccept: DoorAccept | undefined;
   bring: Bring | undefined;
+  difference: Difference | undefined;
   release: Empty | undefined;
   window: number;
   clockMs: number;
@@ -624,6 +674,7 @@ export const Open: Schema<Open> = message("Open", [
   [22, "door", Empty],
   [23, "doorAccept", DoorAccept],
   [24, "bring", Bring],
+  [28, "difference", Difference],
   [29, "release", Empty],
   [30, "window", "uint32"],
   [31, "clockMs", "uint64"],

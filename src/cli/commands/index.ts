@@ -246,6 +246,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-build.ts")).imageBuild,
       },
       {
+        name: "commit",
+        summary: "Make an image of what a sandbox has become",
+        load: async () => (await import("./commit.ts")).commit,
+      },
+      {
         name: "image pull",
         summary: "Get an image from a registry, a directory or an archive",
         load: async () => (await import("./image-pull.ts")).imagePull,

@@ -108,7 +108,7 @@ function sourceOf(reference: Reference, { insecure, onProgress }: PullNamedOptio
  * An image of ours, of which a pulled one has its kernel, the modules and the empty disks: one that is there, else the guest bundle beside smolvm, else
  * the smallest is built.
  */
-async function findBasis(
+export async function findBasis(
   dirs: ImageDirs,
   { arch, deadline, onProgress }: PullNamedOptions,
 ): Promise<StoredImage> {

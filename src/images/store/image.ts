@@ -29,9 +29,11 @@ export interface Image {
   readonly origin: ImageOrigin | undefined;
 }
 
-/** What is known of an image that was not made here. */
+/** What is known of an image that is made of layers. */
 export interface ImageOrigin {
-  /** e.g. "docker.io/library/python:3.12", "oci:/srv/layout:1" */
+  /** made on this machine, of a sandbox or by a Dockerfile: nobody else has its layers; absent: it was pulled */
+  readonly made?: "commit" | "build" | undefined;
+  /** e.g. "docker.io/library/python:3.12", "oci:/srv/layout:1"; of one that was made here its name */
   readonly reference: string;
   /** of its manifest for this architecture, "sha256:..." */
   readonly manifest: string;

@@ -20,6 +20,9 @@ export interface ImageLayout {
   readonly blobs: string;
   /** @param digest "sha256:..." */
   readonly blob: (digest: string) => string;
+  /** which layer an image of ours is, that was made of it for others: JSON. @param digest of the image */
+  readonly ownLayer: (digest: string) => string;
+  readonly ownLayers: string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
@@ -39,11 +42,14 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
   const refs = join(root, "refs");
   const agents = join(cacheDir, "agents");
   const blobs = join(root, "blobs");
+  const ownLayers = join(root, "layers");
   return {
     root,
     refs,
     blobs,
     blob: (digest) => join(blobs, hexOf(digest)),
+    ownLayers,
+    ownLayer: (digest) => join(ownLayers, `${digest}.json`),
     image: (digest) => join(root, "sha256", digest),
     ref: (name, arch) => join(refs, `${refFileName(name)}.${arch}.json`),
     work: join(root, "work"),

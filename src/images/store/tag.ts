@@ -11,14 +11,20 @@ import { nameImage, readImage, type StoredImage } from "./store.ts";
  * @throws SmolVMError IMAGE_NOT_FOUND, CONFIG_INVALID
  */
 export async function tagImage(dirs: ImageDirs, from: string, to: string, arch: Arch): Promise<StoredImage> {
-  const name = tagName(to);
+  const name = checkTag(to);
   const found = await readImage(dirs, from, arch);
   if (found === undefined) throw imageNotFound(from, arch);
   await nameImage(dirs, { name, arch, digest: found.image.digest, fromPackage: false });
   return { image: { ...found.image, name }, manifest: found.manifest };
 }
 
-function tagName(text: string): string {
+/**
+ * The name that an image gets.
+ * @param text a plain name ("mine"), or a reference as for a registry ("ghcr.io/me/mine:1")
+ * @returns it in full
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function checkTag(text: string): string {
   if (isOwnImage(text)) {
     throw new SmolVMError("CONFIG_INVALID", `'${text}' is the name of an image that smolvm makes itself`, {
       hint: `Choose another, or Docker's for that: docker.io/library/${text}`,

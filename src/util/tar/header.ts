@@ -73,6 +73,8 @@ function encodeHeader(header: TarHeader): Buffer {
   block.write(header.type, 156, "latin1");
   bytes(157, header.linkName);
   block.write(MAGIC, 257, "latin1");
+  if (header.major !== undefined) number(329, 8, header.major);
+  if (header.minor !== undefined) number(337, 8, header.minor);
   block.write(`${checksum(block).toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return block;
 }

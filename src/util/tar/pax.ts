@@ -46,6 +46,23 @@ export function paxFields(records: Buffer): PaxFields {
   return fields;
 }
 
+/** Records of an extended header, one after the other. Pure. @param fields keys and values are bytes, keys each as one character */
+export function encodePax(fields: Iterable<readonly [string, Uint8Array]>): Buffer {
+  return Buffer.concat(
+    [...fields].map(([key, value]) => {
+      const rest = Buffer.concat([Buffer.from(` ${key}=`, "latin1"), value, Buffer.from("\n")]);
+      let length = rest.length + 1;
+      while (String(length).length + rest.length !== length) length++;
+      return Buffer.concat([Buffer.from(String(length)), rest]);
+    }),
+  );
+}
+
+/** The key of an extended attribute. Pure. */
+export function xattrKey(name: string): string {
+  return `${XATTR}${name}`;
+}
+
 /** The error for a file that was stored with its holes. */
 export function sparse(): SmolVMError {
   return new SmolVMError("NOT_SUPPORTED", "the archive holds a sparse file, which cannot be unpacked", {

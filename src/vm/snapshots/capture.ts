@@ -77,6 +77,42 @@ export async function captureMachine(
   }
 }
 
+/**
+ * Does something with a sandbox that runs or is paused while nothing that it was asked to run goes on, for who holds its lock. It goes on as before, whatever happens.
+ * @param act gets a session over which the guest answers `difference` and `info`
+ * @throws SmolVMError GUEST_FAILED (some processes cannot be frozen), TIMEOUT, ABORTED, AGENT_LOST; what `act` throws
+ */
+export async function whileHeld<T>(
+  home: Home,
+  record: VmRecord,
+  act: (session: AgentSession) => Promise<T>,
+  deadline: Deadline,
+): Promise<T> {
+  if (record.state === "paused") {
+    await resumeMachine(home, record, deadline);
+    try {
+      return await whileHeld(home, home.store.vms.get(record.id), act, deadline);
+    } finally {
+      const now = home.store.vms.get(record.id);
+      await pauseMachine(home, now, Deadline.within(RELEASE_MS, "pausing the sandbox again"));
+    }
+  }
+  noteStep(home, record.id, "capture:machine");
+  const session = await controlSession(home, record, deadline);
+  let failure: unknown;
+  try {
+    await hold(session, deadline.limits);
+    failpoint("after hold");
+    return await act(session);
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    await goOn(home, record, session.end === undefined ? session : undefined, failure);
+    await session.close();
+  }
+}
+
 async function captureHeld(
   home: Home,
   record: VmRecord,

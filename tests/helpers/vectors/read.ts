@@ -17,6 +17,7 @@ export const FRAME_MESSAGES: Partial<Record<TypeName, Schema<unknown>>> = {
 
 export const RECORD_MESSAGES: Record<string, Schema<unknown>> = {
   TreeRecord: messages.TreeRecord,
+  DifferenceRecord: messages.DifferenceRecord,
   FileInfo: messages.FileInfo,
   FileEvent: messages.FileEvent,
   Process: messages.Process,

@@ -74,6 +74,43 @@ export const RECORDS: readonly Vector[] = [
   refused("a broken record after a good one", hex(root, "02 18 80"), "ends in a varint", [ROOT]),
   refused("a record with a fixed32", hex("05 15 00000000"), "wire type 5"),
   {
+    name: "a difference: an opaque directory, a file that is the same, a device, one with an attribute, what was removed",
+    direction: "guest",
+    layer: "records",
+    record: "DifferenceRecord",
+    bytes: hex(
+      record(hex(bytes(1, hex(bytes(1, text("d")), number(2, 2), number(3, 0o755))), number(5, 1))),
+      record(
+        hex(bytes(1, hex(bytes(1, text("d/s")), number(2, 1), number(3, 0o644), number(4, 3))), number(6, 1)),
+      ),
+      record(
+        hex(bytes(1, hex(bytes(1, text("n")), number(2, 8), number(3, 0o600))), number(7, 1), number(8, 3)),
+      ),
+      record(
+        hex(
+          bytes(1, hex(bytes(1, text("p")), number(2, 1), number(3, 0o755), number(4, 1))),
+          bytes(9, hex(bytes(1, text("user.a")), bytes(2, "00ff"))),
+        ),
+      ),
+      record(bytes(2, "78")),
+      record(number(3, 1)),
+      record(bytes(4, text("r"))),
+    ),
+    canonical: true,
+    records: [
+      { entry: { path: text("d"), type: 2, mode: 493 }, opaque: true },
+      { entry: { path: text("d/s"), type: 1, mode: 420, size: 3 }, same: true },
+      { entry: { path: text("n"), type: 8, mode: 384 }, major: 1, minor: 3 },
+      {
+        entry: { path: text("p"), type: 1, mode: 493, size: 1 },
+        attributes: [{ name: text("user.a"), value: "00ff" }],
+      },
+      { data: "78" },
+      { end: true },
+      { removed: text("r") },
+    ],
+  },
+  {
     name: "list: two entries",
     direction: "guest",
     layer: "records",

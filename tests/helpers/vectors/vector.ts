@@ -27,7 +27,13 @@ export interface Vector {
   /** layers "frames" and "session": what the bytes decode to, before the error if there is one */
   readonly frames?: readonly VectorFrame[];
   /** layer "records": which message the records are */
-  readonly record?: "TreeRecord" | "FileInfo" | "FileEvent" | "Process" | "DoorConnection";
+  readonly record?:
+    | "TreeRecord"
+    | "DifferenceRecord"
+    | "FileInfo"
+    | "FileEvent"
+    | "Process"
+    | "DoorConnection";
   readonly records?: readonly Message[];
   /** why the bytes are refused; for people */
   readonly error?: string;
