@@ -45,6 +45,7 @@ export const KEPT_MODULES: readonly string[] = [
   "erofs",
   "ext4",
   "vmw_vsock_virtio_transport",
+  "fuse",
 ];
 
 /** The modules that a boot asks for, without their dependencies. Pure. */
@@ -58,6 +59,8 @@ export function wantedModules(needs: ModuleNeeds): string[] {
     ...(needs.overlay ? ["ext4", "overlay"] : []),
     ...(needs.mounted ?? []),
     ...(needs.nic ? ["virtio_net"] : []),
+    // Directories of the host can come at any time, and the initramfs is gone by then.
+    "fuse",
   ];
 }
 

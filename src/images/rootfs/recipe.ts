@@ -40,7 +40,7 @@ export interface Recipe {
 }
 
 /** Raised when the way images are built changes. */
-const BUILD_VERSION = 5;
+const BUILD_VERSION = 6;
 
 /** The images that smolvm can build. */
 export const RECIPES: readonly Recipe[] = [
