@@ -5,6 +5,7 @@ import { type Check, type CheckResult, type DoctorContext, fail } from "./check.
 import { backend, kvm } from "./checks/backend.ts";
 import { command } from "./checks/command.ts";
 import { firecrackerBinary, firecrackerVersion } from "./checks/firecracker.ts";
+import { hostDirectories } from "./checks/host-directories.ts";
 import { networkTools, sudoAccess, taps } from "./checks/host-setup.ts";
 import { isolation, limits, network, userNamespaces } from "./checks/isolation.ts";
 import { architecture, node, platform, rust } from "./checks/platform.ts";
@@ -32,6 +33,7 @@ const CHECKS: readonly (readonly [name: string, check: Check])[] = [
   ["Isolation", isolation],
   ["Limits", limits],
   ["User namespaces", userNamespaces],
+  ["Host directories", hostDirectories],
   ["Network", network],
   ["Taps", taps],
   ["Forwarding", forwarding],
