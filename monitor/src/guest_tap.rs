@@ -47,15 +47,7 @@ impl GuestTap {
     /// IFF_VNET_HDR): so the machine is the same as one whose card has QEMU's user-mode network behind it, and what was saved of
     /// one goes on as the other; and the kernel is told nothing by the guest but packets.
     pub fn make(&self) -> std::io::Result<OwnedFd> {
-        let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
-        let mut tap = interface_request(&self.name);
-        tap.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
-        request(device.as_raw_fd(), TUNSETIFF as libc::c_ulong, &tap)?;
-        // Else the VMM's end, for which its owner waits, takes the device down, and that waits for all processors (synchronize_net()). So
-        // the kernel does it with the rest of the namespace, later and by itself.
-        // SAFETY: plain call.
-        check(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETPERSIST as _, 1) })
-            .map_err(std::io::Error::from_raw_os_error)?;
+        let device = make_lasting(&self.name)?;
         let name = String::from_utf8_lossy(&self.name);
         // Only its own address is answered for, and IPv6 is not there (nor is it on some hosts at all).
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore"), "1")?;
@@ -97,6 +89,20 @@ impl GuestTap {
             wanted.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         })
     }
+}
+
+/// Makes a tap in this process's network namespace that is there as long as that. Else the end of whoever has it open, for which the sandbox's owner
+/// waits, takes the device down, and that waits for all processors (synchronize_net(), rcu_barrier()): 25 ms. So the kernel does it with the rest of
+/// the namespace, later and by itself.
+pub fn make_lasting(name: &[u8]) -> std::io::Result<OwnedFd> {
+    let device = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
+    let mut tap = interface_request(name);
+    tap.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    request(device.as_raw_fd(), TUNSETIFF as libc::c_ulong, &tap)?;
+    // SAFETY: plain call.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETPERSIST as _, 1) })
+        .map_err(std::io::Error::from_raw_os_error)?;
+    Ok(device.into())
 }
 
 fn request(fd: RawFd, call: libc::c_ulong, wanted: &libc::ifreq) -> std::io::Result<()> {

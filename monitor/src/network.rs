@@ -18,6 +18,8 @@ pub struct Options {
     pub rules: OsString,
     /// the program that connects the namespaces of a process to the host's network, and its arguments; the process is the last one
     pub connector: Vec<OsString>,
+    /// the name of the interface that the connector makes, or finds made
+    pub uplink: Option<OsString>,
     /// the guest's, which the program gets; None: the program itself dials for it
     pub tap: Option<GuestTap>,
 }
@@ -28,6 +30,7 @@ pub struct Reader {
     nft: Option<OsString>,
     rules: Option<OsString>,
     connector: Vec<OsString>,
+    uplink: Option<OsString>,
     tap: Option<GuestTap>,
 }
 
@@ -38,6 +41,7 @@ impl Reader {
             b"--nft" => self.nft = Some(value()?),
             b"--net-rules" => self.rules = Some(value()?),
             b"--guest-tap" => self.tap = Some(guest_tap::parse(&value()?)?),
+            b"--uplink" => self.uplink = Some(value()?),
             b"--connector" => self.connector.push(value()?),
             _ => return Some(false),
         }
@@ -49,7 +53,7 @@ impl Reader {
         match (self.nft, self.rules, self.connector) {
             (None, None, connector) if connector.is_empty() && self.tap.is_none() => Some(None),
             (Some(nft), Some(rules), connector) if !connector.is_empty() => {
-                Some(Some(Options { nft, rules, connector, tap: self.tap }))
+                Some(Some(Options { nft, rules, connector, uplink: self.uplink, tap: self.tap }))
             }
             _ => None,
         }
@@ -104,7 +108,7 @@ impl Network {
             let monitor = libc::getpid();
             let pid = check(libc::fork()).map_err(|e| ("cannot start a process", e))?;
             if pid == 0 {
-                hold(monitor, &filter, word_end.as_raw_fd(), &streams);
+                hold(monitor, &filter, options.uplink.as_deref(), word_end.as_raw_fd(), &streams);
             }
             pid
         };
@@ -295,8 +299,8 @@ fn has_route() -> bool {
     false
 }
 
-/// The holder: makes the namespaces, then the filter, and keeps them until it dies with its monitor.
-unsafe fn hold(monitor: i32, filter: &[CString], words: RawFd, streams: &Streams) -> ! {
+/// The holder: makes the namespaces, then the connector's interface and the filter, and keeps them until it dies with its monitor.
+unsafe fn hold(monitor: i32, filter: &[CString], uplink: Option<&OsStr>, words: RawFd, streams: &Streams) -> ! {
     follow(monitor);
     streams.take();
     if words != WORD_FD {
@@ -309,6 +313,9 @@ unsafe fn hold(monitor: i32, filter: &[CString], words: RawFd, streams: &Streams
     }
     follow(monitor); // new rights may have made the kernel forget it
     say(0);
+    if let Some(name) = uplink {
+        let _ = guest_tap::make_lasting(name.as_bytes()); // else the connector makes it, and its end takes longer
+    }
     say(make_filter(filter));
     for fd in 1..=2 {
         libc::dup2(0, fd); // /dev/null: whoever reads our messages shall not wait for ours

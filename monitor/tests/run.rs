@@ -289,6 +289,16 @@ fn a_network_of_its_own_is_connected_and_ends_with_the_program() {
 }
 
 #[test]
+fn its_way_out_is_there_before_it_is_connected() {
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        return; // then its connector could make none either
+    }
+    let options = [network("/bin/true", "exec sleep 1000"), vec!["--uplink", "uplink"]].concat();
+    let run = start(&options, "sleep 0.5; cat /proc/net/dev; exec sleep 1000");
+    wait_for("the interface", || run.file("console").contains("uplink:").then_some(()));
+}
+
+#[test]
 fn without_its_filter_no_program_runs_in_a_network_of_its_own() {
     let said = directory().join("connector");
     let connector = format!("touch {}", said.display());

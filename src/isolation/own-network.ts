@@ -27,6 +27,8 @@ export const RESOLVER: string = "169.254.1.1";
 /** The network's own addresses, seen by nobody but the VMM's process. */
 const ADDRESS = "10.0.3.2";
 const GATEWAY = "10.0.3.1";
+/** And the name of its way to the host's. */
+const UPLINK = "uplink";
 
 /** What it shall be like. */
 export interface OwnNetworkWants {
@@ -58,7 +60,8 @@ export async function findOwnNetwork(
   if (pasta === undefined) return refuse("pasta is not installed", installHint("passt"));
   const nft = findProgram("nft", host.env.path, SYSTEM_DIRECTORIES);
   if (nft === undefined) return refuse("nft is not installed", installHint("nftables"));
-  const network = { nft, rules, connector: pastaArgs(pasta, process.getuid?.() === 0, forwardsDns), tap };
+  const connector = pastaArgs(pasta, process.getuid?.() === 0, forwardsDns);
+  const network = { nft, rules, connector, uplink: UPLINK, tap };
   try {
     const said = await tried(host, monitor, network, [monitor, pasta, nft]);
     return said === undefined ? { network } : { refusal: refusalFor(said) };
@@ -77,7 +80,7 @@ export function pastaArgs(pasta: string, root: boolean, forwardsDns: boolean): s
     pasta,
     ...["--foreground", "--quiet", "--config-net", "--no-map-gw", "--no-netns-quit", "--ipv4-only"],
     ...["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"],
-    ...["--address", ADDRESS, "--netmask", "255.255.255.0", "--gateway", GATEWAY],
+    ...["--ns-ifname", UPLINK, "--address", ADDRESS, "--netmask", "255.255.255.0", "--gateway", GATEWAY],
     // Where this is not asked for it must not be: answers of the host's name server would seem to come from there.
     ...(forwardsDns ? ["--dns-forward", RESOLVER] : []),
     // Else it becomes nobody, who may not enter root's namespaces. It gives up all of root's rights itself.

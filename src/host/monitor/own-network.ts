@@ -6,6 +6,8 @@ export interface OwnNetwork {
   readonly rules: string;
   /** the program that connects a process's network to the host's, and its arguments: all but the last, the process */
   readonly connector: readonly string[];
+  /** name of the interface that this makes in there, unless it is there already: then its end, for which the program's owner waits, takes no time */
+  readonly uplink: string;
   /** a tap in it for the guest, which the program gets as descriptor {@link TAP_DESCRIPTOR}; absent: the program dials for its guest */
   readonly tap?: OwnTap | undefined;
 }
@@ -25,9 +27,10 @@ export interface OwnTap {
 export const TAP_DESCRIPTOR = 4;
 
 /** The monitor's arguments for one. Pure. */
-export function ownNetworkArgs({ nft, rules, connector, tap }: OwnNetwork): string[] {
+export function ownNetworkArgs({ nft, rules, connector, uplink, tap }: OwnNetwork): string[] {
   return [
     ...["--nft", nft, "--net-rules", rules, ...connector.flatMap((word) => ["--connector", word])],
+    ...["--uplink", uplink],
     ...(tap === undefined
       ? []
       : ["--guest-tap", [tap.name, tap.address, tap.mtu, tap.bytesPerSecond ?? 0].join(",")]),
