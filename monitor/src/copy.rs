@@ -5,7 +5,7 @@ use crate::extents::data_after;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// _IOW(0x94, 9, int), linux/fs.h
@@ -13,7 +13,7 @@ const FICLONE: u64 = 0x4004_9409;
 
 const CHUNK: usize = 1 << 20;
 
-/// Copies `from` to `to`, which must not exist. Returns an exit status; nothing is left on failure.
+/// Copies `from` to `to`, which must not exist, or hold nothing. Returns an exit status; nothing is left on failure.
 pub fn copy(from: &Path, to: &Path) -> i32 {
     let made = File::open(from).and_then(|source| Ok((source, create(to)?)));
     let done = made.and_then(|(source, target)| {
@@ -31,9 +31,17 @@ pub fn copy(from: &Path, to: &Path) -> i32 {
     }
 }
 
-/// A new file, for its owner alone.
+/// A new file, for its owner alone; or one that was made for what comes, and holds nothing yet: others may have opened it already.
 pub fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path)?;
+    let about = file.metadata()?;
+    if about.is_file() && about.blocks() == 0 {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
 }
 
 /// Gives an empty file the content of another, and that size.

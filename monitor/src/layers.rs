@@ -23,14 +23,14 @@ pub struct Stack {
 }
 
 /// Which blocks are a layer's.
-struct Map(Vec<u8>);
+pub struct Map(Vec<u8>);
 
 impl Map {
-    fn new(size: u64) -> Map {
+    pub fn new(size: u64) -> Map {
         Map(vec![0; size.div_ceil(BLOCK).div_ceil(8) as usize])
     }
 
-    fn read(path: &Path, size: u64) -> io::Result<Map> {
+    pub fn read(path: &Path, size: u64) -> io::Result<Map> {
         let map = Map(std::fs::read(path)?);
         if map.0.len() != Map::new(size).0.len() {
             return Err(io::Error::other(format!("{} is no map of that layer", path.display())));
@@ -38,16 +38,21 @@ impl Map {
         Ok(map)
     }
 
+    /// Into a new file.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        create(path)?.write_all_at(&self.0, 0)
+    }
+
     fn has(&self, block: u64) -> bool {
         self.0[(block / 8) as usize] & (1 << (block % 8)) != 0
     }
 
-    fn add(&mut self, block: u64) {
+    pub fn add(&mut self, block: u64) {
         self.0[(block / 8) as usize] |= 1 << (block % 8);
     }
 
     /// Its blocks within `blocks`, as runs.
-    fn runs(&self, blocks: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+    pub fn runs(&self, blocks: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let mut at = blocks.start;
         std::iter::from_fn(move || {
             while at < blocks.end && !self.has(at) {
@@ -164,7 +169,7 @@ pub fn subtract(mut args: impl Iterator<Item = OsString>) -> io::Result<Subtract
         }
         at = run.end;
     }
-    create(Path::new(&map_path))?.write_all_at(&map.0, 0)?;
+    map.write(Path::new(&map_path))?;
     Ok(Subtracted::Difference { own, of })
 }
 

@@ -47,11 +47,12 @@ const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --ma
 #[cfg(unix)]
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] [NETWORK] -- PROGRAM ARGS...\n       \
-smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]... [--guest-tap NAME,ADDRESS/BITS,MTU,BYTES_PER_SECOND]\n       \
+smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]... [--uplink NAME] [--guest-tap NAME,ADDRESS/BITS,MTU,BYTES_PER_SECOND]\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
 smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor join TO BASE [LAYER MAP]...\n       \
-smolvm-monitor subtract PERCENT FILE MAP BASE [LAYER MAP]...\n       smolvm-monitor memory PID ADDRESS SIZE FILE\n       smolvm-monitor tsc\n       smolvm-monitor version";
+smolvm-monitor subtract PERCENT FILE MAP BASE [LAYER MAP]...\n       smolvm-monitor memory PID ADDRESS SIZE FILE [MAP]\n       \
+smolvm-monitor give PID ADDRESS SIZE FILE MAP\n       smolvm-monitor tsc\n       smolvm-monitor version";
 
 #[cfg(unix)]
 fn main() {
@@ -92,8 +93,14 @@ fn main() {
             layers::Subtracted::Whole { own, of } => format!("whole {own} {of}\n"),
         })),
         Some(b"memory") => match memory::parse(args) {
-            Some((part, to)) => memory::save(&part, to.as_ref()),
+            Some((part, to, map)) => memory::save(&part, to.as_ref(), map.as_deref().map(std::path::Path::new)),
             None => usage(),
+        },
+        Some(b"give") => match memory::parse(args) {
+            Some((part, from, Some(map))) => {
+                told(memory::give(&part, from.as_ref(), map.as_ref()).map(|pages| format!("gave {pages}\n")))
+            }
+            _ => usage(),
         },
         Some(b"tsc") => tell_tsc(),
         Some(b"version" | b"--version") => tell_version(),

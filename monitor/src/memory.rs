@@ -2,9 +2,11 @@
 //!
 //! A part that maps a file privately shares with that file what it has not written. So this works in two steps: what the file
 //! holds is copied while the machine runs; what is the program's own, and that alone, when it has been stopped. Which pages those
-//! are the kernel says (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst).
+//! are the kernel says (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst). Who goes on with the same file needs only what is
+//! the program's own: that is given to a program which maps the file as well, and has not begun (`give`).
 
 use crate::copy::{create, fill};
+use crate::layers::Map;
 use crate::sparse::{is_zero, punch};
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -27,19 +29,19 @@ pub struct Part {
     pub size: u64,
 }
 
-/// `PID ADDRESS SIZE FILE`, numbers in decimal, the size in bytes.
-pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Part, OsString)> {
+/// `PID ADDRESS SIZE FILE [MAP]`, numbers in decimal, the size in bytes.
+pub fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Part, OsString, Option<OsString>)> {
     let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
     let (pid, address, size) = (number()?.try_into().ok()?, number()?, number()?);
     let fits = address % PAGE == 0 && size % PAGE == 0 && address.checked_add(size).is_some();
-    fits.then_some((Part { pid, address, size }, args.next()?))
+    fits.then_some((Part { pid, address, size }, args.next()?, args.next()))
 }
 
-/// Says `ready` when it has what can be had before, waits for a line on stdin, and says `copied N`: pages that were the program's own. Returns
-/// an exit status; nothing is left on failure, and none of it is on the disk for sure yet.
-pub fn save(part: &Part, to: &Path) -> i32 {
+/// Says `ready` when it has what can be had before, waits for a line on stdin, and says `copied N`: pages that were the program's own. With
+/// the name of a map the file gets these alone, and the map says which they are. Returns an exit status; nothing is left on failure, and none of it is on the disk for sure yet.
+pub fn save(part: &Part, to: &Path, map: Option<&Path>) -> i32 {
     let done = create(to).and_then(|target| {
-        take(part, &target).inspect_err(|_| {
+        take(part, &target, map).inspect_err(|_| {
             let _ = std::fs::remove_file(to);
         })
     });
@@ -55,12 +57,14 @@ pub fn save(part: &Part, to: &Path) -> i32 {
     }
 }
 
-fn take(part: &Part, target: &File) -> io::Result<u64> {
+fn take(part: &Part, target: &File, map: Option<&Path>) -> io::Result<u64> {
     let proc = |name: &str| File::open(format!("/proc/{}/{name}", part.pid));
     let mapping = mapping_at(&proc("maps")?, part.address)?;
     let base = if mapping.begins_at(part.address) { file_of(part.pid, mapping.inode) } else { None };
     match &base {
-        Some(file) => fill(file, target, part.size)?,
+        Some(file) if map.is_none() => fill(file, target, part.size)?,
+        Some(_) => target.set_len(part.size)?,
+        None if map.is_some() => return Err(io::Error::other("it maps no file that others could map")),
         None => target.set_len(part.size)?,
     }
     let (pages, memory) = (proc("pagemap")?, proc("mem")?);
@@ -72,7 +76,36 @@ fn take(part: &Part, target: &File) -> io::Result<u64> {
     }
     // A file that cannot be had can only be read through the program: all of it.
     let wanted = if base.is_some() || !mapping.is_file() { Wanted::Own } else { Wanted::All };
-    copy_pages(part, &wanted, &pages, &memory, target)
+    let mut own = map.map(|_| Map::new(part.size));
+    let copied = copy_pages(part, &wanted, &pages, &memory, target, own.as_mut())?;
+    if let (Some(path), Some(own)) = (map, own) {
+        own.write(path)?;
+    }
+    Ok(copied)
+}
+
+/// Gives a program pages that were another's: those that the map names. It maps what the other mapped, at that address, and does not run yet.
+pub fn give(part: &Part, from: &Path, map: &Path) -> io::Result<u64> {
+    let source = File::open(from)?;
+    if source.metadata()?.len() != part.size {
+        return Err(io::Error::other("it is of another size"));
+    }
+    let own = Map::read(map, part.size)?;
+    let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", part.pid))?;
+    let mut content = vec![0; (BATCH * PAGE) as usize];
+    let mut given = 0;
+    for run in own.runs(0..part.size / PAGE) {
+        let mut first = run.start;
+        while first < run.end {
+            let count = BATCH.min(run.end - first);
+            let bytes = &mut content[..(count * PAGE) as usize];
+            source.read_exact_at(bytes, first * PAGE)?;
+            memory.write_all_at(bytes, part.address + first * PAGE)?;
+            first += count;
+        }
+        given += run.end - run.start;
+    }
+    Ok(given)
 }
 
 /// Which pages are copied.
@@ -82,7 +115,14 @@ enum Wanted {
     All,
 }
 
-fn copy_pages(part: &Part, wanted: &Wanted, pages: &File, memory: &File, target: &File) -> io::Result<u64> {
+fn copy_pages(
+    part: &Part,
+    wanted: &Wanted,
+    pages: &File,
+    memory: &File,
+    target: &File,
+    mut map: Option<&mut Map>,
+) -> io::Result<u64> {
     let mut entries = vec![0; (BATCH * 8) as usize];
     let mut content = vec![0; (BATCH * PAGE) as usize];
     let mut copied = 0;
@@ -108,6 +148,9 @@ fn copy_pages(part: &Part, wanted: &Wanted, pages: &File, memory: &File, target:
                 let offset = (first + start) * PAGE;
                 memory.read_exact_at(bytes, part.address + offset)?;
                 put(target, bytes, offset)?;
+                if let Some(map) = &mut map {
+                    (first + start..first + index).for_each(|page| map.add(page));
+                }
                 copied += index - start;
             } else {
                 index += 1;

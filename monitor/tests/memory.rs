@@ -42,15 +42,19 @@ fn map(file: Option<&File>) -> &'static mut [u8] {
     }
 }
 
+fn command(part: &[u8], to: &[&PathBuf]) -> Command {
+    let place = [std::process::id() as usize, part.as_ptr() as usize, part.len()];
+    let mut monitor = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor"));
+    monitor.arg("memory").args(place.map(|number| number.to_string())).args(to);
+    monitor
+}
+
 fn start(part: &[u8], to: &PathBuf) -> (Child, BufReader<ChildStdout>) {
-    let mut monitor = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor"))
-        .arg("memory")
-        .args([std::process::id() as usize, part.as_ptr() as usize, part.len()].map(|number| number.to_string()))
-        .arg(to)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    start_with(part, &[to])
+}
+
+fn start_with(part: &[u8], to: &[&PathBuf]) -> (Child, BufReader<ChildStdout>) {
+    let mut monitor = command(part, to).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(monitor.stdout.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
@@ -111,6 +115,45 @@ fn of_a_file_that_cannot_be_had_all_is_read() {
     let saving = start(part, &scratch.0.join("memory"));
     assert_eq!(finish(saving), format!("copied {PAGES}\n"));
     assert_eq!(std::fs::read(scratch.0.join("memory")).unwrap(), part);
+}
+
+#[test]
+fn who_maps_the_same_file_is_given_what_was_written_alone() {
+    let scratch = Scratch::new("give");
+    let base = scratch.0.join("base");
+    let mut content = vec![5; PAGES * PAGE];
+    fill(&mut content, 1, 1);
+    std::fs::write(&base, &content).unwrap();
+    let file = File::open(&base).unwrap();
+    let (part, other) = (map(Some(&file)), map(Some(&file)));
+    let (memory, pages) = (scratch.0.join("memory"), scratch.0.join("pages"));
+    File::create(&memory).unwrap().set_len((PAGES * PAGE) as u64).unwrap(); // one that was made for it will do
+    let saving = start_with(part, &[&memory, &pages]);
+    fill(part, 1, 0); // zeros are written, too
+    fill(part, 2, 2);
+    fill(part, 63, 9);
+    assert_eq!(finish(saving), "copied 3\n");
+    assert!(std::fs::metadata(&memory).unwrap().blocks() <= 24);
+    let give = |file: &PathBuf| {
+        let place = [std::process::id() as usize, other.as_ptr() as usize, other.len()];
+        let mut monitor = Command::new(env!("CARGO_BIN_EXE_smolvm-monitor"));
+        monitor.arg("give").args(place.map(|number| number.to_string())).arg(file).arg(&pages);
+        monitor.output().unwrap()
+    };
+    assert_eq!(give(&memory).stdout, b"gave 3\n");
+    assert!(part == other);
+    assert!(!give(&pages).status.success()); // of another size
+    assert!(std::fs::read(&base).unwrap() == content);
+}
+
+#[test]
+fn of_what_maps_no_file_nothing_can_be_given() {
+    let scratch = Scratch::new("no-base");
+    let part = map(None);
+    let (memory, pages) = (scratch.0.join("memory"), scratch.0.join("pages"));
+    let mut monitor = command(part, &[&memory, &pages]).stdin(Stdio::null()).spawn().unwrap();
+    assert!(!monitor.wait().unwrap().success());
+    assert!(!memory.exists() && !pages.exists());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 import type { Arch, BackendName, Lifetime, MachineSpec } from "../config/spec.ts";
 import type { VmFiles } from "../host/files/filenames.ts";
+import type { OwnPages } from "../host/monitor/memory.ts";
 import type { OwnNetwork } from "../host/monitor/own-network.ts";
 import type { VmmIdentity } from "../host/process/process-identity.ts";
 import type { Enclosure } from "../isolation/enclosure.ts";
@@ -44,10 +45,21 @@ export type GuestMemory =
   | {
       readonly kind: "restored";
       readonly path: string;
-      readonly state: Uint8Array;
-      /** file with the code that the recorded machine had translated, or why there is none */
-      readonly translations: Translations;
+      /** the file that has the code that the recorded machine had translated, if `rest` says so; it is there */
+      readonly code: string | undefined;
+      /** comes while the VMM is being started, where its machine is still being taken; rejects where it cannot be taken */
+      readonly rest: Promise<RestOfMachine>;
     };
+
+/** What a machine goes on from besides its memory's file. */
+export interface RestOfMachine {
+  /** of its CPUs and devices: the VMM's words */
+  readonly state: Uint8Array;
+  /** file with the code that was translated, or why there is none */
+  readonly translations: Translations;
+  /** pages that are other than the memory's file has them; absent: none. Only where a backend says so ({@link BackendFeatures.givesPages}) */
+  readonly pages?: OwnPages | undefined;
+}
 
 /** Such a file of a machine that was recorded. */
 export type RestoredMemory = Extract<GuestMemory, { kind: "restored" }>;
@@ -61,10 +73,17 @@ export interface Capture {
   /** its VMM's process */
   readonly pid: number;
   readonly memSizeMib: number;
-  /** the file that gets its memory: it is not there yet */
+  /** the file that gets its memory: it is not there yet, or holds nothing */
   readonly memory: string;
-  /** the file that gets the code that it has translated, if that can be kept: it is not there yet */
+  /**
+   * the file, not there yet, that gets the map of its own pages: the file of its memory gets these alone then. Only of one that maps a file
+   * ({@link BackendFeatures.givesPages})
+   */
+  readonly map?: string | undefined;
+  /** the file that gets the code that it has translated, if that can be kept: it is not there yet, or empty */
   readonly translations: string;
+  /** done before it is stopped, and meanwhile what can be had of it while it runs is taken */
+  readonly beforeStop?: (() => Promise<void>) | undefined;
   /** takes what else belongs to that moment, such as its disks; nothing of the machine runs meanwhile */
   readonly whileStopped: () => Promise<void>;
 }

@@ -6,6 +6,8 @@ export interface BackendFeatures {
   /** a machine can go on from the memory of another that was booted before */
   readonly templates: boolean;
   readonly pause: boolean;
+  /** a machine that has not begun can be given pages that are other than the file of its memory has them */
+  readonly givesPages: boolean;
   /** a capture ends the sessions that are open; what runs goes on */
   readonly captureEndsSessions: boolean;
   readonly gdb: boolean;
@@ -28,6 +30,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
     snapshots: true,
     templates: true,
     pause: true,
+    givesPages: true,
     captureEndsSessions: false,
     gdb: true,
     sessions: "ports",
@@ -39,6 +42,7 @@ export const BACKEND_FEATURES: Readonly<Record<BackendName, BackendFeatures>> = 
     snapshots: true,
     templates: true,
     pause: true,
+    givesPages: false,
     captureEndsSessions: true, // it resets the vsock in the guest (virtio 1.2, 5.10.6.7)
     gdb: false,
     sessions: "unlimited",

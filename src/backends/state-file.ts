@@ -16,24 +16,23 @@ export function statePath({ runtimeDir }: Pick<VmFiles, "runtimeDir">): string {
  * @throws SmolVMError VMM_FAILED
  */
 export function readState(path: string): Buffer {
-  return readWritten(path, STATE_MAX_BYTES);
-}
-
-/**
- * What a VMM wrote; it has the directory to write in, so that what is there may be anything.
- * @throws SmolVMError VMM_FAILED for what is no file, empty, or longer than `maxBytes`; as openSync does
- */
-export function readWritten(path: string, maxBytes: number): Buffer {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const file = openWritten(path, STATE_MAX_BYTES);
   try {
-    const about = fstatSync(file);
-    if (!about.isFile() || about.size === 0 || about.size > maxBytes)
-      throw new SmolVMError(
-        "VMM_FAILED",
-        `the VMM wrote ${about.size} bytes, which are not what was asked for`,
-      );
     return readFileSync(file);
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * Opens what a VMM wrote, to be read; it has the directory to write in, so that what is there may be anything.
+ * @returns a descriptor
+ * @throws SmolVMError VMM_FAILED for what is no file, empty, or longer than `maxBytes`; as openSync does
+ */
+export function openWritten(path: string, maxBytes: number): number {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const about = fstatSync(file);
+  if (about.isFile() && about.size > 0 && about.size <= maxBytes) return file;
+  closeSync(file);
+  throw new SmolVMError("VMM_FAILED", `the VMM wrote ${about.size} bytes, which are not what was asked for`);
 }

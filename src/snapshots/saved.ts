@@ -14,6 +14,20 @@ export interface SavedMemory {
   readonly withoutSlirp: boolean;
 }
 
+/** One that is being taken, of which only the files are there: what goes on from it can be started meanwhile. */
+export interface ComingMemory extends Pick<SavedMemory, "memory" | "withoutSlirp"> {
+  /** the file that will have what it had translated */
+  readonly codePath: string;
+  /** when all of it is there */
+  readonly rest: Promise<RestOfSaved>;
+}
+
+/** What comes of it, and of its disk. */
+export interface RestOfSaved extends Pick<SavedMemory, "state" | "code"> {
+  /** pages that are other than `memory` has them: a file with these alone, and the map that says which they are */
+  readonly pages?: { readonly file: string; readonly map: string } | undefined;
+}
+
 /** The files of a machine that was saved, in a directory of their own. */
 export interface SavedFiles {
   readonly dir: string;

@@ -30,6 +30,14 @@ export function findTemplate(dirs: TemplateDirs, key: string): Template | { read
   return { key, files, ...checked };
 }
 
+/** The memory of the template that is that file, whatever its key; undefined: it is none's, or no more. */
+export function templateMemory(dirs: TemplateDirs, inode: number): string | undefined {
+  const { template } = templateLayout(dirs);
+  return keysOf(dirs)
+    .map((key) => template(key).memory)
+    .find((path) => statSync(path, { throwIfNoEntry: false })?.ino === inode);
+}
+
 /** The directory's time is when it was last used: those that were not for longest go first. */
 function markUsed({ dir }: TemplateFiles): void {
   const now = new Date();
@@ -64,9 +72,8 @@ export interface StoredTemplate {
 
 /** All templates, in no order. */
 export function listTemplates(dirs: TemplateDirs): StoredTemplate[] {
-  const { root, template } = templateLayout(dirs);
-  const keys = existsSync(root) ? readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name)) : [];
-  return keys.flatMap((key) => {
+  const { template } = templateLayout(dirs);
+  return keysOf(dirs).flatMap((key) => {
     try {
       const { dir, memory, state, code, disk } = template(key);
       const files = [memory, state, disk, ...(existsSync(code) ? [code] : [])];
@@ -76,6 +83,11 @@ export function listTemplates(dirs: TemplateDirs): StoredTemplate[] {
       return []; // it is being removed
     }
   });
+}
+
+function keysOf(dirs: TemplateDirs): string[] {
+  const { root } = templateLayout(dirs);
+  return existsSync(root) ? readdirSync(root).filter((name) => /^[0-9a-f]{32}$/.test(name)) : [];
 }
 
 /** Those that go so that the rest takes no more than `maxBytes`: the ones that were not used for longest, none that is used. Pure. */

@@ -191,7 +191,7 @@ async function startRequests(
   }
   const version = await probeFirecracker(program, host.cacheDir);
   const state = statePath(files);
-  writeFileSync(state, memory.state, { mode: 0o600 });
+  writeFileSync(state, (await memory.rest).state, { mode: 0o600 });
   if (enclosure.user !== undefined) chownSync(state, enclosure.user.uid, enclosure.user.gid);
   const limited = tap !== undefined && rateLimitMbps !== undefined;
   const load = loadRequest({ memory: memory.path, state, tap, version, halted: limited });

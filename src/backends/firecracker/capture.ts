@@ -1,6 +1,6 @@
 import { readFileSync, truncateSync } from "node:fs";
 import type { VmFiles } from "../../host/files/filenames.ts";
-import { copySparse, saveMemory } from "../../host/monitor/memory.ts";
+import { copySparse, saveMemoryBeside } from "../../host/monitor/memory.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
@@ -24,13 +24,16 @@ const PAGE = 4096;
  */
 export async function captureFirecracker(
   files: VmFiles,
-  { pid, memSizeMib, memory, whileStopped }: Capture,
+  { pid, memSizeMib, memory, beforeStop, whileStopped }: Capture,
   deadline: Deadline,
 ): Promise<Captured> {
   const bytes = memSizeMib * MIB;
   const address = privateMapping(readFileSync(`/proc/${pid}/maps`, "latin1"), bytes);
+  if (address === undefined) await beforeStop?.();
   const saving =
-    address === undefined ? undefined : await saveMemory({ pid, address, bytes, to: memory }, deadline);
+    address === undefined
+      ? undefined
+      : await saveMemoryBeside({ pid, address, bytes }, { to: memory }, beforeStop, deadline);
   const state = statePath(files);
   const request = saveRequest(saving === undefined ? "Full" : "Diff", { state, memory: files.scratch });
   const client = new ApiClient(files.control);

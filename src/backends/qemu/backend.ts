@@ -113,7 +113,11 @@ async function launchQemu(
       options.enclosure,
       () =>
         withPreloads(
-          withMemory(viewOf(spec, files, program, options), facts.memory, codeOf(memory)),
+          withMemory(
+            viewOf(spec, files, program, options),
+            facts.memory,
+            memory?.kind === "restored" ? memory.code : undefined,
+          ),
           preloads,
         ),
       argv,
@@ -129,7 +133,7 @@ async function launchQemu(
     deadline: options.deadline,
   });
   const untranslated =
-    memory?.kind === "restored" ? await goOn(files, memory, launched, options.deadline) : undefined;
+    memory?.kind === "restored" ? await goOn(spec, files, memory, launched, options.deadline) : undefined;
   const { program: vmm, monitor, exited, scopeRefusal } = launched;
   const translates = spec.accelerator === "tcg";
   return {
@@ -142,14 +146,11 @@ async function launchQemu(
 
 /** As one whose translations were not kept. */
 function withoutCode(memory: GuestMemory | undefined): GuestMemory | undefined {
-  return memory?.kind === "restored"
-    ? { ...memory, translations: { why: "SMOLVM_TRANSLATIONS is off" } }
-    : memory;
-}
-
-/** The file with translations that a machine is to see. */
-function codeOf(memory: GuestMemory | undefined): string | undefined {
-  return memory?.kind === "restored" && "path" in memory.translations ? memory.translations.path : undefined;
+  if (memory?.kind !== "restored") return memory;
+  const translations = { why: "SMOLVM_TRANSLATIONS is off" };
+  const rest = memory.rest.then((comes) => ({ ...comes, translations }));
+  rest.catch(() => {}); // it may fail before anybody waits for it
+  return { ...memory, code: undefined, rest };
 }
 
 /** How long a QEMU whose socket was closed may take to end. */
@@ -160,6 +161,7 @@ const LAST_WORDS_MS = 1_000;
  * @returns why it does not use the translations, if it does not
  */
 async function goOn(
+  { arch, memSizeMib }: MachineSpec,
   files: VmFiles,
   memory: RestoredMemory,
   launched: LaunchedProgram,
@@ -168,12 +170,15 @@ async function goOn(
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
   const ended = rejectAtEnd("qemu", launched, monotonicMs());
   // Of one that ends, its last words say why, not that its socket is gone.
-  const resumed = resumeFromState(files, memory, deadline).catch(async (error) => {
+  const machine = { arch, memSizeMib, pid: launched.program.pid };
+  const resumed = resumeFromState(files, machine, memory, deadline).catch(async (error) => {
     await Promise.race([ended, deadline.sleep(LAST_WORDS_MS)]);
     throw error;
   });
+  // What was to come does not: then nothing is wrong with this machine.
+  const failed = memory.rest.then(() => new Promise<never>(() => {}));
   try {
-    return await Promise.race([resumed, ended]);
+    return await Promise.race([failed, resumed, ended]);
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
-import { saveMemory } from "../../host/monitor/memory.ts";
+import { giveMemory, type OwnPages, saveMemoryBeside } from "../../host/monitor/memory.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
@@ -29,7 +29,7 @@ export async function endWithState(
   const state = await saveState(client, files, deadline);
   const code = await saveTranslations(client, files, keyOf(state), deadline);
   await client.quit(deadline);
-  return { state, untranslated: code.take(translations) };
+  return { state, untranslated: await code.take(translations) };
 }
 
 /** Translations go with this state, and no other. */
@@ -57,11 +57,12 @@ export async function forgetAll(client: QmpClient, deadline: Deadline): Promise<
 export async function captureRunning(
   client: QmpClient,
   files: VmFiles,
-  { arch, pid, memSizeMib, memory, translations, whileStopped }: Capture,
+  { arch, pid, memSizeMib, memory, map, translations, beforeStop, whileStopped }: Capture,
   deadline: Deadline,
 ): Promise<Captured> {
   const address = await memoryAddress(client, arch, deadline);
-  const saving = await saveMemory({ pid, address, bytes: memSizeMib * 2 ** 20, to: memory }, deadline);
+  const part = { pid, address, bytes: memSizeMib * 2 ** 20 };
+  const saving = await saveMemoryBeside(part, { to: memory, map }, beforeStop, deadline);
   try {
     const stoppedAt = monotonicMs();
     await client.execute("stop", undefined, deadline);
@@ -76,7 +77,7 @@ export async function captureRunning(
       ]);
       await client.execute("cont", undefined, deadline);
       const stoppedMs = monotonicMs() - stoppedAt;
-      return { state, pages, stoppedMs, untranslated: code.take(translations) };
+      return { state, pages, stoppedMs, untranslated: await code.take(translations) };
     } catch (error) {
       // Its owner must not lose it for what was to be made of it.
       await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
@@ -122,7 +123,8 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
  */
 export async function resumeFromState(
   files: VmFiles,
-  { state, translations }: RestoredMemory,
+  { arch, pid, memSizeMib }: Pick<Capture, "arch" | "pid" | "memSizeMib">,
+  { rest }: RestoredMemory,
   deadline: Deadline,
 ): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
@@ -134,6 +136,13 @@ export async function resumeFromState(
         if (name === "RESUME") resolve();
       });
     });
+    const { state, translations, pages } = await deadline.race(Promise.race([rest, client.lost]));
+    const given = async (own: OwnPages): Promise<void> =>
+      giveMemory(
+        { pid, address: await memoryAddress(client, arch, deadline), bytes: memSizeMib * 2 ** 20 },
+        own,
+        deadline,
+      );
     // Answered in their order; it looks at the translations first, and takes them when it runs.
     const [untranslated] = await Promise.all([
       "why" in translations
@@ -141,6 +150,7 @@ export async function resumeFromState(
         : loadTranslations(client, translations.path, keyOf(state), deadline),
       client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline),
       ready,
+      pages && given(pages),
     ]);
     const socket = await dialWhenThere(path, deadline);
     await deadline.race(

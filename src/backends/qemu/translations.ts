@@ -1,10 +1,11 @@
-import { writeFileSync } from "node:fs";
+import { closeSync } from "node:fs";
+import { copyFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
-import { readWritten } from "../state-file.ts";
+import { openWritten } from "../state-file.ts";
 import type { QmpClient } from "./qmp-client.ts";
 
 /**
@@ -28,7 +29,7 @@ export async function forgetTranslations(client: QmpClient, deadline: Deadline):
 }
 
 /**
- * Writes what a machine that is stopped has translated into a file that is not there yet.
+ * Writes what a machine that is stopped has translated into a file.
  * @param key what it is that goes on with it: {@link loadTranslations} takes the same only
  */
 export async function saveTranslations(
@@ -42,16 +43,16 @@ export async function saveTranslations(
   const why = await whyNot(deadline, () =>
     client.execute("translations-save", { filename, key, max: CODE_MAX_BYTES }, deadline),
   );
-  return { take: (to) => why ?? takeFile(filename, to) };
+  return { take: async (to) => why ?? (await takeFile(filename, to)) };
 }
 
 /** What was saved of a machine, which may go on before it is taken. */
 export interface SavedCode {
   /**
-   * Moves it to where it is kept.
+   * Moves it to where it is kept: a file that is not there yet, or empty.
    * @returns why there is no such file; undefined: there is
    */
-  readonly take: (to: string) => string | undefined;
+  readonly take: (to: string) => Promise<string | undefined>;
 }
 
 /**
@@ -67,11 +68,17 @@ export async function loadTranslations(
   return await whyNot(deadline, () => client.execute("translations-load", { filename, key }, deadline));
 }
 
-/** Moves what QEMU wrote. */
-function takeFile(from: string, to: string): string | undefined {
+/** Copies what QEMU wrote, and may still write to, and removes it. */
+async function takeFile(from: string, to: string): Promise<string | undefined> {
   try {
-    writeFileSync(to, readWritten(from, FILE_MAX_BYTES), { mode: 0o600, flag: "wx" });
-    return undefined;
+    const file = openWritten(from, FILE_MAX_BYTES);
+    try {
+      await copyFile(`/proc/self/fd/${file}`, to);
+    } finally {
+      closeSync(file);
+    }
+    if ((await stat(to)).size <= FILE_MAX_BYTES) return undefined;
+    throw new Error("it grew while it was copied");
   } catch (error) {
     rmSync(to, { force: true }); // half of it
     return (error as Error).message;

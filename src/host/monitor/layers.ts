@@ -12,7 +12,7 @@ export interface LayerFile {
  * Writes what a file and the differences over it are together into a new one; of one alone it is a copy. It is as sparse, and shares blocks where the
  * file system can.
  * @param layers the lowest first: it is whole, and no other
- * @param to must not exist; nothing is left there on failure
+ * @param to must not exist, or hold nothing; nothing is left there on failure
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
  */
 export async function joinLayers(

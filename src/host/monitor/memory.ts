@@ -11,8 +11,12 @@ export interface MemoryPart {
   readonly address: number;
   /** whole pages */
   readonly bytes: number;
-  /** the file that gets it: sparse, and not there yet */
-  readonly to: string;
+}
+
+/** Pages of 4 KiB that a program had to itself: a file with these alone, and the map that says which they are. */
+export interface OwnPages {
+  readonly file: string;
+  readonly map: string;
 }
 
 /** What is being saved: what could be had while the program runs is there. */
@@ -29,10 +33,13 @@ export interface SavingMemory {
 
 /**
  * Saves a part of a running program's memory, in two steps (monitor/src/memory.rs). Linux alone can.
+ * @param to the file that gets it: sparse, and not there yet, or one that holds nothing
+ * @param map the file, not there yet, that gets the map of the pages that were its own: `to` gets these alone then. Of what maps a file
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
  */
 export async function saveMemory(
-  { pid, address, bytes, to }: MemoryPart,
+  { pid, address, bytes }: MemoryPart,
+  { to, map }: { readonly to: string; readonly map?: string | undefined },
   deadline: Deadline,
 ): Promise<SavingMemory> {
   let go!: (word: string | undefined) => void;
@@ -44,7 +51,8 @@ export async function saveMemory(
   const ready = new Promise<void>((resolve) => {
     isReady = resolve;
   });
-  const program = runProgram([monitorProgram(), "memory", ...[pid, address, bytes].map(String), to], {
+  const files = map === undefined ? [to] : [to, map];
+  const program = runProgram([monitorProgram(), "memory", ...[pid, address, bytes].map(String), ...files], {
     deadline,
     stdin: answer(word),
     onStdout: (chunk) => {
@@ -70,8 +78,42 @@ export async function saveMemory(
 }
 
 /**
+ * {@link saveMemory} beside what has to be done before the program is stopped.
+ * @throws SmolVMError as that; what `act` throws, and nothing is left then
+ */
+export async function saveMemoryBeside(
+  part: MemoryPart,
+  files: Parameters<typeof saveMemory>[1],
+  act: (() => Promise<void>) | undefined,
+  deadline: Deadline,
+): Promise<SavingMemory> {
+  const saving = saveMemory(part, files, deadline);
+  saving.catch(() => {}); // it may fail while that is done
+  try {
+    await act?.();
+  } catch (error) {
+    await saving.then((begun) => begun.cancel()).catch(() => {}); // the first failure is the one to tell
+    throw error;
+  }
+  return await saving;
+}
+
+/**
+ * Gives a program, which maps the file that another did and has not begun to use it, the pages that were the other's own.
+ * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, TIMEOUT, ABORTED
+ */
+export async function giveMemory(
+  { pid, address, bytes }: MemoryPart,
+  { file, map }: OwnPages,
+  deadline: Deadline,
+): Promise<void> {
+  const place = [pid, address, bytes].map(String);
+  await runProgram([monitorProgram(), "give", ...place, file, map], { deadline });
+}
+
+/**
  * Copies a sparse file, sharing blocks with it where the file system can.
- * @param to must not exist; nothing is left there on failure
+ * @param to must not exist, or hold nothing; nothing is left there on failure
  * @param makeHoles pages of zeros are not copied either: for a file that was written whole
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
  */

@@ -52,6 +52,8 @@ export interface NewSandbox extends Pick<VmRecord, "id" | "name" | "key" | "pool
   readonly labels?: VmRecord["labels"] | undefined;
   /** in ms */
   readonly ttlMs?: number | undefined;
+  /** what `fill` makes is not all: it is locked by this process, and half made, until it runs (`unfinished` of a start) */
+  readonly unfinished?: boolean | undefined;
 }
 
 /**
@@ -61,7 +63,7 @@ export interface NewSandbox extends Pick<VmRecord, "id" | "name" | "key" | "pool
  */
 export async function makeRecord(
   home: Home,
-  { labels = {}, ttlMs, ...sandbox }: NewSandbox,
+  { labels = {}, ttlMs, unfinished = false, ...sandbox }: NewSandbox,
   fill: () => Promise<void>,
 ): Promise<VmRecord> {
   const { id, spec } = sandbox;
@@ -82,7 +84,7 @@ export async function makeRecord(
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     await fill();
     failpoint("before created");
-    home.store.vms.complete(id);
+    if (!unfinished) home.store.vms.complete(id);
     undo.commit();
     return home.store.vms.get(id);
   } catch (error) {

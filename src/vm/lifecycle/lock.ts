@@ -7,6 +7,20 @@ import { recoverLocked } from "../recovery/recover.ts";
 /** How often a waiting process looks whether the other one is done. Changing a sandbox takes far longer than this. */
 const RETRY_MS = 20;
 
+/** {@link withLock} for the process that made the sandbox just now, and has its lock since then. */
+export async function withOwnLock<T>(
+  home: Home,
+  id: string,
+  _deadline: Deadline,
+  act: (record: VmRecord | undefined) => Promise<T>,
+): Promise<T> {
+  try {
+    return await act(home.store.vms.find(id));
+  } finally {
+    noteEnd(home, () => home.store.vms.unlock(id));
+  }
+}
+
 /**
  * Runs `act` as the only one that changes this sandbox, waiting for others within the deadline.
  * @param act gets the record as the others left it, in line with the host; undefined: they have removed it

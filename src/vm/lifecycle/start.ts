@@ -8,7 +8,7 @@ import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { DOOR_NETWORK } from "../../network/plan.ts";
-import type { SavedMemory } from "../../snapshots/saved.ts";
+import type { ComingMemory, SavedMemory } from "../../snapshots/saved.ts";
 import type { Template } from "../../snapshots/store.ts";
 import type { Lease } from "../../store/leases.ts";
 import { STEADY } from "../../store/states.ts";
@@ -30,14 +30,14 @@ import { mountAll } from "../mounts/mounts.ts";
 import { type LeasedTap, leaseTap, lostTap } from "../network/tap.ts";
 import { requireLoaded, userNetworkFor } from "../network/user-network.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
-import { endMachine } from "../recovery/recover.ts";
+import { discard, endMachine } from "../recovery/recover.ts";
 import { noteStep } from "../recovery/step.ts";
 import { makeTemplateLater } from "../templates/later.ts";
 import { giveUpTemplate, startSource, writeTemplateDisk } from "../templates/use.ts";
 import { requireFeature } from "./features.ts";
 import { tooLateForGdb } from "./gdb-port.ts";
 import { giveIdentity } from "./identity.ts";
-import { withLock } from "./lock.ts";
+import { withLock, withOwnLock } from "./lock.ts";
 import { resumeMachine } from "./pause.ts";
 
 /** What is different for one start. */
@@ -47,8 +47,10 @@ export interface StartExtras {
   readonly gdbPort?: number | undefined;
   /** it is booted for a template; `recordTo`, where its backend records: the file, empty and as large, that its memory shall be */
   readonly forTemplate?: { readonly recordTo: string | undefined } | undefined;
-  /** what it goes on from, or else fails: it has the disk that belongs to it */
-  readonly saved?: SavedMemory | undefined;
+  /** what it goes on from, or else fails: it has the disk that belongs to it, or gets that with what comes */
+  readonly saved?: SavedMemory | ComingMemory | undefined;
+  /** this process has just made it, and holds its lock; it is not complete before it runs, and gone if it fails */
+  readonly unfinished?: boolean | undefined;
   /** done in it before anybody else may have it; its failure is the start's */
   readonly prepare?: ((session: AgentSession) => Promise<void>) | undefined;
 }
@@ -73,7 +75,8 @@ export async function startVm(
   extras: StartExtras = {},
 ): Promise<Started | undefined> {
   const { id } = vm;
-  return withLock(home, id, deadline, async (record) => {
+  const { unfinished = false } = extras;
+  return await (unfinished ? withOwnLock : withLock)(home, id, deadline, async (record) => {
     if (!record) throw deletedError(vm);
     if (record.state === "paused") await resumeMachine(home, record, deadline);
     if (STEADY.has(record.state)) {
@@ -91,6 +94,10 @@ export async function startVm(
       return started;
     } catch (reason) {
       const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
+      if (unfinished) {
+        await discard(home, home.store.vms.get(id)).catch(() => {}); // whoever looks next does the rest
+        throw error;
+      }
       // Also a machine whose launch failed half way. What does not end now is found by gc: the error that counts is the first.
       await endMachine(home, home.store.vms.get(id)).catch(() => {});
       noteEnd(home, () => home.store.leases.clear(id));
@@ -274,10 +281,19 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
 
 function guestMemory(
   recordTo: string | undefined,
-  saved: Pick<SavedMemory, "memory" | "state" | "code"> | undefined,
+  saved: Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory | undefined,
 ): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
-  return saved && { kind: "restored", path: saved.memory, state: saved.state, translations: saved.code };
+  if (saved === undefined) return undefined;
+  const { memory: path } = saved;
+  if (!("rest" in saved)) {
+    const { state, code } = saved;
+    const rest = Promise.resolve({ state, translations: code });
+    return { kind: "restored", path, code: "path" in code ? code.path : undefined, rest };
+  }
+  const rest = saved.rest.then(({ state, code, pages }) => ({ state, translations: code, pages }));
+  rest.catch(() => {}); // it may fail before anybody waits for it
+  return { kind: "restored", path, code: saved.codePath, rest };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */

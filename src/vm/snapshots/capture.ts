@@ -30,8 +30,17 @@ export interface CaptureResult {
   readonly untranslated: string | undefined;
 }
 
+/** How it is taken. */
+export interface CaptureHow {
+  readonly ownPages?: boolean | undefined;
+  /** it stands still, and its disk is being copied */
+  readonly onStopped?: ((disk: Promise<void>) => void) | undefined;
+  /** all of it is there; what is frozen has not gone on yet */
+  readonly onTaken?: ((result: CaptureResult) => void) | undefined;
+}
+
 /** @throws SmolVMError NOT_SUPPORTED for a sandbox whose memory, or disks, nothing can go on with */
-function requireCapturable({ spec }: VmRecord): void {
+export function requireCapturable({ spec }: VmRecord): void {
   const { machine } = spec;
   requireFeature(machine.backend, "snapshots");
   const why = notCapturable(spec.diskMode === "shared", machine.gdbPort !== undefined, machine);
@@ -57,7 +66,8 @@ function notCapturable(
 /**
  * Takes memory, devices and disk of a sandbox that runs or is paused, of one moment, for who holds its lock. It goes on as before, whatever
  * happens. What the guest was asked to run is frozen in what was taken, until a machine that goes on from it has an identity of its own.
- * @param to files that are not there yet; what is written is not on the disk for sure before `settleFiles`
+ * @param to files that are not there yet, or hold nothing; what is written is not on the disk for sure before `settleFiles`
+ * @param how whether its memory shall be its own pages alone, with the map of them; and who is told meanwhile
  * @throws SmolVMError NOT_SUPPORTED, GUEST_FAILED (some processes cannot be frozen), VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function captureMachine(
@@ -65,12 +75,13 @@ export async function captureMachine(
   record: VmRecord,
   to: SavedFiles,
   deadline: Deadline,
+  how: CaptureHow = {},
 ): Promise<CaptureResult> {
   requireCapturable(record);
-  if (record.state !== "paused") return await captureHeld(home, record, to, deadline);
+  if (record.state !== "paused") return await captureHeld(home, record, to, deadline, how);
   await resumeMachine(home, record, deadline); // for as long as it takes to freeze what runs
   try {
-    return await captureHeld(home, record, to, deadline);
+    return await captureHeld(home, record, to, deadline, how);
   } finally {
     const now = home.store.vms.get(record.id);
     await pauseMachine(home, now, Deadline.within(RELEASE_MS, "pausing the sandbox again"));
@@ -118,6 +129,7 @@ async function captureHeld(
   record: VmRecord,
   to: SavedFiles,
   deadline: Deadline,
+  { ownPages = false, onStopped, onTaken }: CaptureHow,
 ): Promise<CaptureResult> {
   const files = filesOf(home, record.id);
   const { machine } = record.spec;
@@ -127,8 +139,6 @@ async function captureHeld(
   const session = await controlSession(home, record, deadline);
   let failure: unknown;
   try {
-    await hold(session, { ...deadline.limits, suspend: captureEndsSessions });
-    failpoint("after hold");
     const { state, pages, stoppedMs, untranslated } = await backend.capture!(
       files,
       {
@@ -136,17 +146,26 @@ async function captureHeld(
         pid: record.vmm!.pid,
         memSizeMib: machine.memSizeMib,
         memory: to.memory,
+        map: ownPages ? to.memoryMap : undefined,
         translations: to.code,
+        beforeStop: async () => {
+          await hold(session, { ...deadline.limits, suspend: captureEndsSessions });
+          failpoint("after hold");
+        },
         whileStopped: () => {
           failpoint("while stopped");
-          return copySparse(files.upper, to.disk, deadline);
+          const copied = copySparse(files.upper, to.disk, deadline);
+          onStopped?.(copied);
+          return copied;
         },
       },
       deadline,
     );
     failpoint("after capture");
     writeFileSync(to.state, state, { mode: 0o600 });
-    return { state, pages, stoppedMs, untranslated };
+    const result = { state, pages, stoppedMs, untranslated };
+    onTaken?.(result);
+    return result;
   } catch (error) {
     failure = error;
     throw error;

@@ -1,19 +1,37 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { backendOf } from "../../backends/registry.ts";
+import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { SavedMemory } from "../../snapshots/saved.ts";
+import type { ComingMemory, RestOfSaved, SavedFiles } from "../../snapshots/saved.ts";
 import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { concurrently } from "../../util/concurrently.ts";
 import type { Deadline } from "../../util/deadline.ts";
-import type { Home } from "../home.ts";
+import { makeEmpty } from "../../util/make-empty.ts";
+import { filesOf, type Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
 import { type Started, startNewVm } from "../lifecycle/start.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
-import { captureMachine, hasTapInside } from "./capture.ts";
-import { makeFrom } from "./make-from.ts";
+import { type CaptureResult, captureMachine, hasTapInside, requireCapturable } from "./capture.ts";
+import { copyDisk, makeFrom } from "./make-from.ts";
+import { mappedTemplate } from "./mapped-template.ts";
 import { withWorkDir } from "./work.ts";
+
+/**
+ * What all children together may have of their parent's own pages, and of its VMM's, each by itself, in bytes; beyond that its whole memory is
+ * written to a file, which they share.
+ */
+const GIVEN_MAX_BYTES = 256 << 20;
+
+/** A fork that has begun: what its children can be made and started with, while their parent is still being captured. */
+interface Begun {
+  readonly spec: VmSpec;
+  /** size of the disk */
+  readonly diskBytes: number;
+  readonly memory: Omit<ComingMemory, "rest">;
+}
 
 /**
  * New sandboxes that go on from where one is now, each on its own; that one goes on as well. All of them share what they do not write. All,
@@ -28,30 +46,67 @@ export async function forkVm(
   deadline: Deadline,
 ): Promise<Started[]> {
   return await withWorkDir(home, async (work) => {
-    const { spec, saved } = await withLock(home, parent.id, deadline, async (record) => {
+    const begun = Promise.withResolvers<Begun>();
+    const disk = Promise.withResolvers<void>();
+    const taken = Promise.withResolvers<RestOfSaved>();
+    const captured = withLock(home, parent.id, deadline, async (record) => {
       if (!record) throw deletedError(parent);
       requireUp(record);
-      const { state, untranslated } = await captureMachine(home, record, work, deadline);
-      const code = untranslated === undefined ? { path: work.code } : { why: untranslated };
-      const memory: SavedMemory = {
-        memory: work.memory,
-        state,
-        code,
-        withoutSlirp: hasTapInside(record),
-      };
-      return { spec: record.spec, saved: memory };
+      requireCapturable(record);
+      const start = begin(home, record, work, children.length);
+      begun.resolve(start);
+      const ownPages = start.memory.memory !== work.memory;
+      await captureMachine(home, record, work, deadline, {
+        ownPages,
+        onStopped: (copied) => disk.resolve(copied),
+        onTaken: (result) => taken.resolve(restOf(result, work, ownPages)),
+      });
     });
-    // It is mapped by all of them, whatever uid theirs is.
-    for (const path of [work.memory, ...("path" in saved.code ? [saved.code.path] : [])])
-      chmodSync(path, 0o444);
-    const source = { spec, disk: [{ path: work.disk }], origin: `fork of ${parent.name}` };
-    return await concurrently(children.length, availableParallelism(), async (index) => {
+    captured.catch((error) => {
+      for (const coming of [begun, disk, taken]) coming.reject(error);
+    });
+    for (const coming of [disk, taken]) coming.promise.catch(() => {}); // who waits for it is told
+    const { spec, diskBytes, memory } = await begun.promise;
+    const source = { spec, disk: { bytes: diskBytes }, origin: `fork of ${parent.name}` };
+    const started = concurrently(children.length, availableParallelism(), async (index) => {
       const child = children[index]!;
       await makeFrom(home, source, child, own, deadline);
-      return await startNewVm(home, child, deadline, { saved });
+      const copied = disk.promise.then(() => copyDisk(home, child, work.disk, deadline));
+      const rest = Promise.all([taken.promise, copied]).then(([saved]) => saved);
+      rest.catch(() => {}); // it may fail before anybody waits for it
+      return await startNewVm(home, child, deadline, { saved: { ...memory, rest }, unfinished: true });
     });
+    const [all] = await Promise.allSettled([started, captured]); // the parent goes on before anything is said of them
+    await captured;
+    if (all.status === "rejected") throw all.reason;
+    return all.value;
     // What they map is theirs until they end, also when its name is gone.
   });
+}
+
+/** Makes the files that children are started with before they hold anything. */
+function begin(home: Home, record: VmRecord, work: SavedFiles, count: number): Begun {
+  const { spec } = record;
+  const { givesPages } = backendOf(spec.machine.backend).features;
+  const base = givesPages ? mappedTemplate(home, record, GIVEN_MAX_BYTES / count) : undefined;
+  // Mapped by all of them, whatever uid theirs is; the directory is ours alone.
+  if (base === undefined) makeEmpty(work.memory, spec.machine.memSizeMib * 2 ** 20, 0o644);
+  makeEmpty(work.code, 0, 0o644);
+  return {
+    spec,
+    diskBytes: statSync(filesOf(home, record.id).upper).size,
+    memory: { memory: base ?? work.memory, codePath: work.code, withoutSlirp: hasTapInside(record) },
+  };
+}
+
+function restOf({ state, untranslated }: CaptureResult, work: SavedFiles, ownPages: boolean): RestOfSaved {
+  for (const path of [ownPages ? undefined : work.memory, untranslated === undefined ? work.code : undefined])
+    if (path !== undefined) chmodSync(path, 0o444);
+  return {
+    state,
+    code: untranslated === undefined ? { path: work.code } : { why: untranslated },
+    pages: ownPages ? { file: work.memory, map: work.memoryMap } : undefined,
+  };
 }
 
 function requireUp({ name, state }: VmRecord): void {

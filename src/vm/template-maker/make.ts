@@ -1,13 +1,4 @@
-import {
-  chownSync,
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  rmdirSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configure, hold, sync } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
@@ -30,6 +21,7 @@ import { openStore } from "../../store/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { renameSync, rmSync } from "../../util/files-go.ts";
+import { makeEmpty } from "../../util/make-empty.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { endpointOf, filesOf, type Home, workshopPaths } from "../home.ts";
 import { makeRecord } from "../lifecycle/create.ts";
@@ -270,15 +262,6 @@ async function rehearse(
   // Who goes on from it has another address, and need not take the card down for that.
   if (hasCard) await configure(again, { network: { down: true } }, deadline.limits);
   return again;
-}
-
-function makeEmpty(path: string, bytes: number): void {
-  const file = openSync(path, "wx", 0o600);
-  try {
-    ftruncateSync(file, bytes);
-  } finally {
-    closeSync(file);
-  }
 }
 
 /** The memory is written out, ours again, and nobody's to write. */

@@ -74,6 +74,38 @@ describe("sandboxes from a template", () => {
     }
   });
 
+  test("are forked with the memory that they have of it, whatever they have written, as long as that is little", async () => {
+    const memoryOf = (vm: SmolVM): Promise<string[]> =>
+      vm.info().then(({ pid }) =>
+        readFileSync(`/proc/${pid}/maps`, "utf8")
+          .split("\n")
+          .filter((line) => line.includes(" rw-p 00000000 ") && / [1-9]\d* .*memory/.test(line)),
+      );
+    const look = "sha256sum < /dev/shm/it; wc -c < /dev/shm/much; cat /root/it";
+    const fill = (bytes: number): string =>
+      `head -c 1000000 /dev/urandom > /dev/shm/it; head -c ${bytes} /dev/zero > /dev/shm/much; echo ${bytes} > /root/it; sync`;
+    const parent = await SmolVM.create(options());
+    const inode = String(statSync(join(templates, made()[0]!, "memory")).ino);
+    for (const [bytes, isShared] of [
+      [0, true],
+      [70_000_000, false], // more than four children may have each by itself
+    ] as const) {
+      await parent.run(fill(bytes), { check: true });
+      const expected = (await parent.run(look)).stdout;
+      const children = await parent.fork({ count: isShared ? 1 : 4 });
+      const grandchildren = isShared ? await children[0]!.fork() : [];
+      for (const child of [...children, ...grandchildren]) {
+        expect((await child.run(look)).stdout).toBe(expected);
+        const [mapped, ...others] = await memoryOf(child);
+        expect(mapped?.includes(` ${inode} `)).toBe(isShared);
+        expect(others).toEqual([]);
+        await child.run("echo other > /root/it; echo > /dev/shm/it", { check: true });
+      }
+      expect((await parent.run(look)).stdout).toBe(expected);
+      await Promise.all([...children, ...grandchildren].map((child) => child.delete({ force: true })));
+    }
+  });
+
   test("have a restricted network where they were made with one, and none where they were not", async () => {
     const network = { mode: "restricted", allow: ["good.test"] } as const;
     const [closed, door] = [await SmolVM.create(options()), await SmolVM.create(options({ network }))];
