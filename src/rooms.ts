@@ -163,10 +163,13 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "disk",
       "kernel",
       "registry",
+      "settings",
       "store",
       "oci",
       "formats",
     ],
+    // what a user and the machine's administrator have set
+    settings: ["store"],
     // an image of a registry, a directory or an archive becomes one of the store
     pull: ["registry", "unpack", "store", "oci"],
     // a pulled image to a registry

@@ -47,6 +47,13 @@ export interface Environment {
   readonly sourceDateEpoch: string | undefined;
   /** `DOCKER_CONFIG`: the directory of Docker's config.json */
   readonly dockerConfig: string | undefined;
+  readonly xdgConfigHome: string | undefined;
+  /** `SMOLVM_SHARED_DIR`: where the images for all users of the machine are, instead of /var/lib/smolvm */
+  readonly sharedDir: string | undefined;
+  /** `SMOLVM_DOWNLOADS_MAX`: most that is kept of what was downloaded from registries, e.g. "20G" */
+  readonly downloadsMax: string | undefined;
+  /** `SMOLVM_REGISTRY_MIRRORS`: "docker.io=https://mirror.example,..." */
+  readonly registryMirrors: string | undefined;
 }
 
 /** The one place that reads environment variables. Pure: takes them as they are. */
@@ -83,5 +90,9 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     registryAuthFile: get("REGISTRY_AUTH_FILE"),
     sourceDateEpoch: get("SOURCE_DATE_EPOCH"),
     dockerConfig: get("DOCKER_CONFIG"),
+    xdgConfigHome: get("XDG_CONFIG_HOME"),
+    sharedDir: get("SMOLVM_SHARED_DIR"),
+    downloadsMax: get("SMOLVM_DOWNLOADS_MAX"),
+    registryMirrors: get("SMOLVM_REGISTRY_MIRRORS"),
   };
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { link, mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
@@ -15,9 +15,11 @@ import { choosePlatform } from "./oci/platform.ts";
 import { fetchBlob } from "./registry/blobs.ts";
 import type { ImageSource, SourceDocument } from "./registry/source.ts";
 import { acquireLock } from "./store/build-lock.ts";
+import { keepDownloadsWithin } from "./store/downloads.ts";
 import type { ImageOrigin } from "./store/image.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
 import { describeFiles, type Manifest } from "./store/manifest.ts";
+import { linkOrCopy } from "./store/shared.ts";
 import { adoptImage, findByRecipe, nameImage, type StoredImage } from "./store/store.ts";
 import { inWorkDir } from "./store/work-dir.ts";
 import { UNPACK_RECIPE } from "./unpack/recipe.ts";
@@ -41,6 +43,8 @@ export interface PullOptions {
   readonly digest?: string | undefined;
   /** an image of ours: its kernel and empty disks are what the pulled one boots with */
   readonly basis: () => Promise<StoredImage>;
+  /** most bytes of downloads that stay when it is over; default: all stay */
+  readonly downloadsMaxBytes?: number | undefined;
   readonly deadline: Deadline;
   /** stages: resolve, wait, pull (with a fraction), unpack (with a fraction), store */
   readonly onProgress?: OnProgress | undefined;
@@ -70,6 +74,12 @@ export async function pullImage(
   const recipe = createHash("sha256")
     .update(JSON.stringify(["oci", UNPACK_RECIPE, digest, arch, basis.image.digest]))
     .digest("hex");
+  const tidy = (): Promise<void> =>
+    keepDownloadsWithin(
+      dirs,
+      options.downloadsMaxBytes ?? Number.POSITIVE_INFINITY,
+      new Set(manifestBlobs(manifest, digest)),
+    );
   const there = await findByRecipe(dirs, recipe, arch);
   if (there !== undefined) return { stored: await named(dirs, there, options), pulled: false };
 
@@ -113,6 +123,7 @@ export async function pullImage(
         failpoint("pull unpacked");
         onProgress?.({ stage: "store", message: `storing ${name}` });
         const stored = await assemble(dirs, workDir, rootfs, { ...options, basis, recipe, origin });
+        await tidy();
         return { stored, pulled: true };
       } catch (error) {
         throw orNoSpace(error, `no space left to unpack '${name}'`, workDir, {
@@ -123,6 +134,13 @@ export async function pullImage(
   } finally {
     await release();
   }
+}
+
+/** The names of an image's downloads: hex digits. */
+function manifestBlobs({ config, layers }: ImageManifest, digest: string): string[] {
+  return [digest, config.digest, ...layers.map((layer) => layer.digest)].map((one) =>
+    one.replace("sha256:", ""),
+  );
 }
 
 /** The same image under one more name: it may be the one that it has. */
@@ -214,10 +232,9 @@ async function assemble(
   await rename(rootfs, join(target, ROOTFS_FILE));
   const { kernel, seeds, modules } = basis.manifest;
   const shared = [kernel.file, ...seeds.files, ...modules.map(({ file }) => file)];
-  const from = imageLayout(dirs).image(basis.image.digest);
   for (const file of shared) {
     await mkdir(dirname(join(target, file)), { recursive: true });
-    await link(join(from, file), join(target, file));
+    await linkOrCopy(join(basis.image.directory, file), join(target, file));
   }
   const manifest: Manifest = {
     version: 1,

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { openPlainDatabase, transaction } from "./database.ts";
@@ -37,7 +37,9 @@ export class UidRanges {
 
   /** @throws SmolVMError HOST_FAILED, NO_SPACE, STORE_INVALID */
   constructor(directory: string) {
-    this.#database = openPlainDatabase(join(directory, "uids.db"), SCHEMA);
+    const path = join(directory, "uids.db");
+    this.#database = openPlainDatabase(path, SCHEMA);
+    chmodSync(path, 0o600); // others may pass through the directory
   }
 
   /** The range that a home has, if it has one. */

@@ -81,6 +81,8 @@ export interface LayoutImage {
   readonly packing?: "gzip" | "zstd" | "none";
   readonly architecture?: string;
   readonly tag?: string;
+  /** how it says that it was made */
+  readonly history?: readonly object[];
 }
 
 /** What was put into a layout, by its digests. */
@@ -113,6 +115,7 @@ export function writeLayout(directory: string, image: LayoutImage): MadeImage {
         os: "linux",
         config: image.config ?? {},
         rootfs: { type: "layers", diff_ids: diffIds },
+        ...(image.history === undefined ? {} : { history: image.history }),
       }),
     ),
     "application/vnd.oci.image.config.v1+json",

@@ -7,7 +7,7 @@ import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
-import { renderFields } from "../render/table.ts";
+import { renderFields, renderTable } from "../render/table.ts";
 import { formatBytes } from "../render/units.ts";
 import { imageData } from "./image-ls.ts";
 import { healthCheckText } from "./info.ts";
@@ -40,7 +40,7 @@ async function imageInspectCommand(io: Io, args: Arguments): Promise<Outcome> {
       files: manifest.files,
       verified: verified ?? null,
     },
-    text: () => imageFields(inspection),
+    text: () => `${imageFields(inspection)}${historyTable(image)}`,
   };
 }
 
@@ -52,6 +52,7 @@ export function imageFields({ image, manifest, verified }: ImageInspection): str
     ["digest", image.digest],
     ["created", image.createdAt],
     ["size", formatBytes(image.sizeBytes)],
+    ["whose", image.shared ? "all users' of this machine" : undefined],
     ["root file system", `${image.rootfsPath} (${image.rootfsFormat})`],
     ["kernel", `${image.kernelVersion} (${manifest.kernel.packageName} ${manifest.kernel.packageVersion})`],
     ["kernel file", image.kernelPath],
@@ -87,6 +88,25 @@ function originFields({ name, origin }: Image): (readonly [string, string | unde
     ["health check", config.healthCheck && healthCheckText(config.healthCheck)],
     ...Object.entries(config.labels).map(([key, value]): [string, string] => ["label", `${key}=${value}`]),
   ];
+}
+
+/** How a pulled image was made, step by step from the lowest up, with the layer that each has made. Pure. */
+export function historyTable({ origin }: Image): string {
+  if (origin === undefined || origin.layers.length === 0) return "";
+  const { layers, history } = origin;
+  const made = history.filter(({ empty }) => !empty).length;
+  // One that does not tell all its layers' steps tells nothing that could be matched with them.
+  const steps = made === layers.length ? history : layers.map(() => ({ createdBy: "", empty: false }));
+  let next = 0;
+  const rows = steps.map(({ createdBy, empty }) => {
+    const layer = empty ? undefined : layers[next++];
+    return [
+      layer?.digest.slice(0, 19) ?? "",
+      layer === undefined ? "" : formatBytes(layer.size),
+      createdBy.replace(/\s+/g, " ").slice(0, 200),
+    ];
+  });
+  return `\n${renderTable([{ head: "LAYER" }, { head: "PACKED", align: "right" }, { head: "MADE BY" }], rows)}`;
 }
 
 export const imageInspect: Command = { spec, run: imageInspectCommand };

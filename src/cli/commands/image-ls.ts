@@ -1,6 +1,10 @@
 import { processPaths } from "../../host/files/paths.ts";
+import { imageSettings } from "../../images/settings.ts";
+import { listDownloads } from "../../images/store/downloads.ts";
 import type { Image } from "../../images/store/image.ts";
+import type { ImageDirs } from "../../images/store/layout.ts";
 import { listImages } from "../../images/store/store.ts";
+import { type ImageUsage, imagesUsage } from "../../images/store/usage.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -13,17 +17,36 @@ const spec: CommandSpec = {
   operands: { min: 0, max: 0, what: "nothing" },
   options: COMMON_OPTIONS,
   exit: "plain",
-  notes: ["With --quiet only the names, one a line."],
+  notes: [
+    "SIZE is what its files hold, DISK what they take of the disk, and SHARED what of that other images have as well. With --quiet only the names, one a line.",
+  ],
   examples: ["smolvm image ls"],
 };
 
 async function imageLsCommand(io: Io): Promise<Outcome> {
-  const images = await listImages(processPaths());
+  const paths = processPaths();
+  const images = await listImages(paths);
   if (images.length === 0) io.note("No images yet. Build the default one: smolvm image build");
+  const usage = await usageOf(paths);
+  const downloads = await listDownloads(paths);
+  if (downloads.length > 0) {
+    const { downloadsMaxBytes, downloadsMaxFrom } = imageSettings();
+    const total = downloads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    io.note(
+      `Besides, ${downloads.length} downloads of registries are kept: ${formatBytes(total)} of at most ${formatBytes(downloadsMaxBytes)} (${downloadsMaxFrom}).`,
+    );
+  }
   return {
-    data: images.map(imageData),
-    text: () => (io.quiet ? images.map((image) => `${image.name}\n`).join("") : imageTable(images)),
+    data: images.map((image) => ({ ...imageData(image), ...usage(image) })),
+    text: () => (io.quiet ? images.map((image) => `${image.name}\n`).join("") : imageTable(images, usage)),
   };
+}
+
+/** What each image takes. */
+async function usageOf(dirs: ImageDirs): Promise<(image: Image) => ImageUsage> {
+  const own = await imagesUsage(dirs);
+  const shared = dirs.sharedDir === undefined ? own : await imagesUsage({ cacheDir: dirs.sharedDir });
+  return (image) => (image.shared ? shared : own).get(image.digest) ?? { diskBytes: 0, sharedBytes: 0 };
 }
 
 /** What --json tells of an image: all but the kernel's modules, which are nobody's business outside. Pure. */
@@ -32,7 +55,7 @@ export function imageData({ modules: _, ...image }: Image): Omit<Image, "modules
 }
 
 /** The table of images. Pure. */
-export function imageTable(images: readonly Image[]): string {
+export function imageTable(images: readonly Image[], usage: (image: Image) => ImageUsage): string {
   return renderTable(
     [
       { head: "NAME" },
@@ -40,6 +63,9 @@ export function imageTable(images: readonly Image[]): string {
       { head: "DIGEST" },
       { head: "KERNEL" },
       { head: "SIZE", align: "right" },
+      { head: "DISK", align: "right" },
+      { head: "SHARED", align: "right" },
+      { head: "WHOSE" },
       { head: "CREATED" },
     ],
     images.map((image) => [
@@ -48,6 +74,9 @@ export function imageTable(images: readonly Image[]): string {
       image.digest.slice(0, 12),
       image.kernelVersion,
       formatBytes(image.sizeBytes),
+      formatBytes(usage(image).diskBytes),
+      formatBytes(usage(image).sharedBytes),
+      image.shared ? "all users'" : "yours",
       image.createdAt.slice(0, 16).replace("T", " "),
     ]),
   );

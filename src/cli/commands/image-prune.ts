@@ -1,10 +1,19 @@
 import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
-import { findUnused, type InUse, removeUnused, type UnusedFile } from "../../images/store/prune.ts";
+import {
+  findUnused,
+  type InUse,
+  type PruneLimits,
+  prunable,
+  removeUnused,
+  type UnusedFile,
+} from "../../images/store/prune.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHome } from "../../vm/home.ts";
 import { pruneTemplates, type UnusedTemplate, unusedTemplates } from "../../vm/templates/prune.ts";
+import { parseDurationMs } from "../args/duration.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { parseSizeMib } from "../args/size.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -19,6 +28,8 @@ const spec: CommandSpec = {
   options: [
     { name: "force", short: "f", help: "without asking" },
     { name: "dry-run", help: "only print what would be removed" },
+    { name: "until", value: "TIME", help: "only what was made, or last used by a pull, that long ago: 24h" },
+    { name: "keep-storage", value: "SIZE", help: "of what is not used keep so much, the newest: 10G" },
     ...COMMON_OPTIONS,
   ],
   exit: "plain",
@@ -26,7 +37,7 @@ const spec: CommandSpec = {
     "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, downloads of registries, and templates that no running sandbox has started from. Asks first.",
     "What is missing afterwards is built, or taken from an installed guest bundle, again.",
   ],
-  examples: ["smolvm image prune --dry-run", "smolvm image prune -f"],
+  examples: ["smolvm image prune --dry-run", "smolvm image prune -f --until 24h --keep-storage 10G"],
 };
 
 async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
@@ -34,7 +45,10 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
   ensurePaths(paths);
   const dryRun = args.flag("dry-run");
   const home = openHome();
-  const unused = [...(await findUnused(paths, await inUse())), ...unusedTemplates(home)];
+  const limits = pruneLimits(args);
+  const all = [...(await findUnused(paths, await inUse())), ...unusedTemplates(home)];
+  const unused = inOrder(all, prunable(all, limits, Date.now()));
+  const chosen = new Set(unused.map(({ path }) => path));
   if (!dryRun && unused.length > 0 && !args.flag("force") && !(await agreed(io, unused))) {
     throw new SmolVMError("ABORTED", "nothing was removed");
   }
@@ -43,19 +57,45 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
       ? unused
       : [
           ...(await removeUnused(paths, inUse, {
+            which: (files) => files.filter(({ path }) => chosen.has(path)),
             deadline: Deadline.of("removing what is not used", { signal: io.interrupts.signal }),
             onWait: (pid) =>
               io.onProgress({ stage: "wait", message: `another process builds an image (pid ${pid})` }),
           })),
-          ...pruneTemplates(home),
+          ...pruneTemplates(home, chosen),
         ];
-  const total = formatBytes(files.reduce((sum, file) => sum + file.sizeBytes, 0));
-  if (files.length === 0) io.note("Nothing to remove: sandboxes use all that is there.");
+  const total = formatBytes(sizeOf(files));
+  if (files.length === 0)
+    io.note(
+      all.length === 0
+        ? "Nothing to remove: sandboxes use all that is there."
+        : `Nothing to remove: what is not used (${formatBytes(sizeOf(all))}) is newer, or no more than what is to be kept.`,
+    );
   else io.note(dryRun ? `Would be removed, ${total}:` : `Removed, ${total}:`);
   return {
     data: files.map((file) => ({ ...file, removed: !dryRun })),
     text: () => (files.length === 0 ? "" : unusedTable(files)),
   };
+}
+
+/** --until and --keep-storage. @throws SmolVMError USAGE */
+function pruneLimits(args: Arguments): PruneLimits {
+  const [until, keep] = [args.value("until"), args.value("keep-storage")];
+  return {
+    olderThanMs:
+      until === undefined ? undefined : parseDurationMs("--until", until, Number.POSITIVE_INFINITY),
+    keepBytes: keep === undefined ? undefined : parseSizeMib("--keep-storage", keep) * 2 ** 20,
+  };
+}
+
+/** Those of `all` that are among `some`, in their order. */
+function inOrder<T>(all: readonly T[], some: readonly T[]): T[] {
+  const chosen = new Set(some);
+  return all.filter((one) => chosen.has(one));
+}
+
+function sizeOf(files: readonly Unused[]): number {
+  return files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
 async function inUse(): Promise<InUse> {
@@ -85,7 +125,7 @@ async function agreed(io: Io, unused: readonly Unused[]): Promise<boolean> {
     });
   }
   for (const line of unusedTable(unused).trimEnd().split("\n")) io.note(line);
-  const total = formatBytes(unused.reduce((sum, file) => sum + file.sizeBytes, 0));
+  const total = formatBytes(sizeOf(unused));
   return await confirm(`Remove these ${total} from the cache?`, io.interrupts.signal);
 }
 

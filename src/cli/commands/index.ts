@@ -261,6 +261,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./image-tag.ts")).imageTag,
       },
       {
+        name: "image share",
+        summary: "Give an image to all users of this machine",
+        load: async () => (await import("./image-share.ts")).imageShare,
+      },
+      {
         name: "image save",
         summary: "Write a pulled image as others read it: an archive, or an OCI layout",
         load: async () => (await import("./image-save.ts")).imageSave,

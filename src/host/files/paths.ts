@@ -23,6 +23,8 @@ export interface Paths {
   readonly cacheDir: string;
   /** sockets and locks: short, private, may be gone after a reboot */
   readonly runtimeDir: string;
+  /** what root has set up for all users of this machine; absent where there is no such place */
+  readonly sharedDir?: string | undefined;
 }
 
 /** The user whose directories they are. */
@@ -98,8 +100,15 @@ export function processPaths(): Paths {
     tmpdir: tmpdir(),
     withoutRun: uid === 0 && !isWritable("/run"),
   });
-  const runtimeDir = notedRuntimeDir(paths.dataDir, uid);
-  return runtimeDir === undefined ? paths : { ...paths, runtimeDir };
+  const runtimeDir = notedRuntimeDir(paths.dataDir, uid) ?? paths.runtimeDir;
+  const sharedDir = sharedDirectory(readEnvironment(process.env), process.platform);
+  return { ...paths, runtimeDir, ...(sharedDir === undefined ? {} : { sharedDir }) };
+}
+
+/** Where root puts what is for all users: on Linux. Pure. */
+function sharedDirectory({ sharedDir }: Environment, platform: NodeJS.Platform): string | undefined {
+  if (sharedDir !== undefined) return resolve(sharedDir);
+  return platform === "linux" ? "/var/lib/smolvm" : undefined;
 }
 
 function isWritable(directory: string): boolean {

@@ -10,6 +10,7 @@ import { ArchiveSource } from "../registry/archive-source.ts";
 import { LayoutSource } from "../registry/layout-source.ts";
 import { RegistrySource } from "../registry/registry-source.ts";
 import type { ImageSource } from "../registry/source.ts";
+import { imageSettings } from "../settings.ts";
 import type { Image } from "../store/image.ts";
 import type { ImageDirs } from "../store/layout.ts";
 import { absoluteReference, OWN_IMAGES } from "../store/reference.ts";
@@ -36,6 +37,7 @@ export async function pullNamed(
   options: PullNamedOptions,
 ): Promise<{ image: Image; pulled: boolean }> {
   const reference = absoluteReference(text);
+  const settings = imageSettings();
   const source = sourceOf(reference, options);
   try {
     const { stored, pulled } = await pullImage(dirs, source, {
@@ -43,6 +45,7 @@ export async function pullNamed(
       name: reference.name,
       reference: inFull(reference),
       digest: reference.kind === "registry" ? reference.digest : undefined,
+      downloadsMaxBytes: settings.downloadsMaxBytes,
       basis: () => findBasis(dirs, options),
     });
     return { image: stored.image, pulled };
@@ -68,6 +71,7 @@ export async function loadArchive(
     ...options,
     name: reference.name,
     reference: reference.name,
+    downloadsMaxBytes: imageSettings().downloadsMaxBytes,
     basis: () => findBasis(dirs, options),
   });
   const wanted = name === undefined ? source.tags : [name];

@@ -21,7 +21,7 @@ import { initramfsEntries } from "../kernel/initramfs.ts";
 import { kernelRecipeDir } from "../kernel-build/recipe.ts";
 import { kernelLayout } from "../store/kernel-layout.ts";
 import { anyKernel, type BuiltKernel } from "../store/kernel-store.ts";
-import { type ImageDirs, imageLayout, MANIFEST_FILE } from "../store/layout.ts";
+import { type ImageDirs, MANIFEST_FILE } from "../store/layout.ts";
 import type { ManifestFile } from "../store/manifest.ts";
 import { imageNotFound, isPlainName } from "../store/reference.ts";
 import { readImage, type StoredImage } from "../store/store.ts";
@@ -97,7 +97,7 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
   const agent = await readAgent(options.agentPath);
   const parts: Part[] = [
     describe(SOURCES_FILE, Buffer.from(sourcesText(about, sources, kernel?.manifest))),
-    ...(await imageParts(dirs, stored)),
+    ...(await imageParts(stored)),
     ...(kernel === undefined ? [] : await kernelParts(dirs, kernel)),
     describe(AGENT_FILE, agent),
     describe(INITRAMFS_FILE, writeCpio(initramfsEntries(agent, []))),
@@ -188,8 +188,8 @@ async function* checkedFile(
   if (size !== part.sizeBytes || hash.digest("hex") !== part.sha256) throw changed;
 }
 
-async function imageParts(dirs: ImageDirs, { image, manifest }: StoredImage): Promise<Part[]> {
-  const dir = imageLayout(dirs).image(image.digest);
+async function imageParts({ image, manifest }: StoredImage): Promise<Part[]> {
+  const dir = image.directory;
   return [
     describe(`${IMAGE_DIRECTORY}${MANIFEST_FILE}`, json({ ...manifest, name: image.name })),
     ...manifest.files.map((file) => ({

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, stat } from "node:fs/promises";
+import { mkdir, open, stat, utimes } from "node:fs/promises";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -40,6 +40,7 @@ export async function fetchBlob(
   const path = layout.blob(descriptor.digest);
   const { deadline, onBytes } = options;
   if (await isThere(path, descriptor)) {
+    await noteUse(path);
     onBytes?.(descriptor.size);
     return path;
   }
@@ -56,6 +57,12 @@ export async function fetchBlob(
   } finally {
     await release();
   }
+}
+
+/** What is used is not what goes first when downloads are more than are kept. */
+async function noteUse(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => {}); // removed this moment: it is downloaded again by who needs it
 }
 
 async function isThere(path: string, { size }: Descriptor): Promise<boolean> {

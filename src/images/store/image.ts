@@ -9,6 +9,10 @@ export interface Image {
   readonly arch: Arch;
   /** sha256 (hex) over the manifest's content hashes */
   readonly digest: string;
+  /** it is of those for all users of this machine, and not this user's to change */
+  readonly shared: boolean;
+  /** where its files are */
+  readonly directory: string;
   readonly rootfsPath: string;
   readonly rootfsFormat: RootfsFormat;
   /** vmlinux (x86_64) or Image (aarch64) */

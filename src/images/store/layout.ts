@@ -6,11 +6,15 @@ import type { Arch } from "../../config/spec.ts";
 export interface ImageDirs {
   /** the user's cache directory (host/files/paths.ts) */
   readonly cacheDir: string;
+  /** the directory of what is for all users of this machine; its images stand behind the user's own. Absent: there is none */
+  readonly sharedDir?: string | undefined;
 }
 
 /** Every file of the image store, named in this one place. Pure. */
 export interface ImageLayout {
   readonly root: string;
+  /** directories of images */
+  readonly images: string;
   /** directory of one image, by its digest: immutable once it has that name */
   readonly image: (digest: string) => string;
   /** which digest a name stands for: JSON {digest} */
@@ -50,6 +54,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     blob: (digest) => join(blobs, hexOf(digest)),
     ownLayers,
     ownLayer: (digest) => join(ownLayers, `${digest}.json`),
+    images: join(root, "sha256"),
     image: (digest) => join(root, "sha256", digest),
     ref: (name, arch) => join(refs, `${refFileName(name)}.${arch}.json`),
     work: join(root, "work"),

@@ -71,12 +71,14 @@ export function manifestDigest(manifest: Manifest): string {
 }
 
 /** The image that a manifest describes, with its files in `dir`. Pure. */
-export function toImage(manifest: Manifest, digest: string, dir: string): Image {
+export function toImage(manifest: Manifest, digest: string, dir: string, shared = false): Image {
   const sha256 = new Map(manifest.files.map((file) => [file.path, file.sha256]));
   return {
     name: manifest.name,
     arch: manifest.arch,
     digest,
+    shared,
+    directory: dir,
     rootfsPath: join(dir, manifest.rootfs.file),
     rootfsFormat: manifest.rootfs.format,
     kernelPath: join(dir, manifest.kernel.file),

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { acquireLock, isLocked } from "./build-lock.ts";
+import { listDownloads } from "./downloads.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { listKernels } from "./kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
@@ -25,15 +26,37 @@ export interface UnusedFile {
   readonly name: string;
   readonly path: string;
   readonly sizeBytes: number;
+  /** when it was made, or a pull used it last, ms since the epoch */
+  readonly usedAt: number;
+}
+
+/** Which of what is not used is to be removed. */
+export interface PruneLimits {
+  /** only what is older, in ms */
+  readonly olderThanMs?: number | undefined;
+  /** of what is not used so many bytes may stay, the newest of it */
+  readonly keepBytes?: number | undefined;
+}
+
+/** The oldest of these, as far as the limits say that they go. Pure. */
+export function prunable<F extends Pick<UnusedFile, "sizeBytes" | "usedAt">>(
+  files: readonly F[],
+  { olderThanMs = 0, keepBytes = 0 }: PruneLimits,
+  now: number,
+): F[] {
+  let left = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const oldest = [...files].sort((a, b) => a.usedAt - b.usedAt);
+  return oldest.filter(({ sizeBytes, usedAt }) => {
+    const goes = now - usedAt >= olderThanMs && (left > keepBytes || keepBytes === 0);
+    if (goes) left -= sizeBytes;
+    return goes;
+  });
 }
 
 // Another program has the name smolvm, too, and may keep files in directories of the same names: ours are known by theirs.
 const SOURCE = /^[0-9a-f]{64}\.deb$/;
 /** An unpacked kernel, or an initramfs archive. */
 const KEPT = /^[0-9a-f]{64}(\.cpio)?$/;
-
-/** A download, whole or not. */
-const BLOB = /^[0-9a-f]{64}(\.partial)?$/;
 
 /** An image of ours has its manifest from the moment in which it has that name. */
 async function isImage(path: string): Promise<boolean> {
@@ -47,9 +70,9 @@ async function isImage(path: string): Promise<boolean> {
 export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedFile[]> {
   const layout = imageLayout(dirs);
   const kernels = kernelLayout(dirs);
-  const found: Omit<UnusedFile, "sizeBytes">[] = [];
+  const found: Omit<UnusedFile, "sizeBytes" | "usedAt">[] = [];
   const names = await imageNames(dirs);
-  for (const digest of await entries(dirname(layout.image("x")))) {
+  for (const digest of await entries(layout.images)) {
     if (inUse.digests.has(digest) || !(await isImage(layout.image(digest)))) continue;
     const name = names.get(digest)?.join(", ") ?? `${digest.slice(0, 12)} (without a name)`;
     found.push({ kind: "image", name, path: layout.image(digest) });
@@ -74,33 +97,47 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       if (KEPT.test(name) && !inUse.paths.has(path)) found.push({ kind, name, path });
     }
   }
-  for (const name of await entries(layout.blobs)) {
-    const path = join(layout.blobs, name);
+  for (const { name, path } of await listDownloads(dirs)) {
     // One that is being downloaded is about to be used.
-    if (BLOB.test(name) && !(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
+    if (!(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
       found.push({ kind: "download", name: name.slice(0, 12), path });
   }
-  return Promise.all(found.map(async (file) => ({ ...file, sizeBytes: await sizeOf(file.path) })));
+  return Promise.all(
+    found.map(async (file) => ({
+      ...file,
+      sizeBytes: await sizeOf(file.path),
+      usedAt: (await lstat(file.path)).mtimeMs,
+    })),
+  );
 }
 
 /**
  * Removes what {@link findUnused} finds. A sandbox that is created meanwhile either keeps what it boots from, or is told
  * that it is gone: each thing is first moved aside, then the sandboxes are asked again.
  * @param inUse asked before and after each move
+ * @param which of them; default all
  * @param onWait told once if an image is being built or imported, whose end is waited for
  * @throws SmolVMError TIMEOUT, ABORTED
  */
 export async function removeUnused(
   dirs: ImageDirs,
   inUse: () => Promise<InUse>,
-  { deadline, onWait }: { deadline: Deadline; onWait?: (pid: number) => void },
+  {
+    deadline,
+    onWait,
+    which = (files) => files,
+  }: {
+    deadline: Deadline;
+    onWait?: (pid: number) => void;
+    which?: (files: readonly UnusedFile[]) => readonly UnusedFile[];
+  },
 ): Promise<UnusedFile[]> {
   const layout = imageLayout(dirs);
   const removed: UnusedFile[] = [];
   const release = await acquireLock(layout.buildLock, deadline, (holder) => onWait?.(holder.pid));
   try {
     await mkdir(layout.work, { recursive: true, mode: 0o700 });
-    for (const file of await findUnused(dirs, await inUse())) {
+    for (const file of which(await findUnused(dirs, await inUse()))) {
       deadline.check();
       // In there it is rubbish, whatever becomes of this process.
       const aside = join(layout.work, randomBytes(8).toString("hex"));

@@ -3,12 +3,21 @@ import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { writeDurably } from "../../host/files/write-durably.ts";
+import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import type { Image } from "./image.ts";
-import { type ImageDirs, imageLayout, MANIFEST_FILE, refFileName, refName } from "./layout.ts";
+import {
+  type ImageDirs,
+  type ImageLayout,
+  imageLayout,
+  MANIFEST_FILE,
+  refFileName,
+  refName,
+} from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
 import { readText } from "./read-text.ts";
 import { imageNotFound, storeNames } from "./reference.ts";
+import { requireTrusted, sharedLayout, shareFiles, unshareFiles } from "./shared.ts";
 import { removeFirst } from "./users.ts";
 
 /** An image and all that its manifest says. */
@@ -17,13 +26,18 @@ export interface StoredImage {
   readonly manifest: Manifest;
 }
 
-/** The image that somebody means by a name or reference, or undefined. @throws SmolVMError CONFIG_INVALID, IMAGE_INVALID */
+/**
+ * The image that somebody means by a name or reference, or undefined: the user's own, else one for all users of this machine.
+ * @throws SmolVMError CONFIG_INVALID, IMAGE_INVALID
+ */
 export async function readImage(dirs: ImageDirs, text: string, arch: Arch): Promise<StoredImage | undefined> {
-  const layout = imageLayout(dirs);
-  for (const name of storeNames(text)) {
-    const digest = await readRef(layout.ref(name, arch));
-    const stored = digest === undefined ? undefined : await readStored(dirs, digest); // undefined: the cache was cleared by hand
-    if (stored !== undefined) return { image: { ...stored.image, name }, manifest: stored.manifest };
+  for (const layout of [imageLayout(dirs), sharedLayout(dirs)]) {
+    if (layout === undefined) continue;
+    for (const name of storeNames(text)) {
+      const digest = await readRef(layout.ref(name, arch));
+      const stored = digest === undefined ? undefined : await readStored(dirs, digest); // undefined: the cache was cleared by hand
+      if (stored !== undefined) return { image: { ...stored.image, name }, manifest: stored.manifest };
+    }
   }
   return undefined;
 }
@@ -34,7 +48,7 @@ export async function findByRecipe(
   recipe: string,
   arch: Arch,
 ): Promise<StoredImage | undefined> {
-  for (const ref of await listRefs(dirs)) {
+  for (const ref of [...(await listRefs(dirs)), ...(await sharedRefs(dirs))]) {
     if (ref.arch !== arch) continue;
     const found = await readImage(dirs, ref.name, arch).catch(() => undefined); // a damaged one is made again
     if (found?.manifest.recipe === recipe) return found;
@@ -44,19 +58,35 @@ export async function findByRecipe(
 
 /** The image of that digest, whatever names stand for it, or undefined. @throws SmolVMError IMAGE_INVALID */
 export async function readStored(dirs: ImageDirs, digest: string): Promise<StoredImage | undefined> {
-  const dir = imageLayout(dirs).image(digest);
-  const path = join(dir, MANIFEST_FILE);
-  const text = readText(path);
-  if (text === undefined) return undefined;
-  const manifest = parseManifest(text, path);
-  return { image: toImage(manifest, digest, dir), manifest };
+  const shared = sharedLayout(dirs);
+  for (const layout of [imageLayout(dirs), shared]) {
+    const dir = layout?.image(digest);
+    const path = dir === undefined ? undefined : join(dir, MANIFEST_FILE);
+    const text = path === undefined ? undefined : readText(path);
+    if (text === undefined) continue;
+    const manifest = parseManifest(text, path!);
+    if (layout === shared) requireTrusted(layout!, digest, manifest);
+    return { image: toImage(manifest, digest, dir!, layout === shared), manifest };
+  }
+  return undefined;
 }
 
-/** All images, sorted by name and architecture. */
+/** The names that stand for images of all users. */
+async function sharedRefs({ sharedDir }: ImageDirs): Promise<{ name: string; arch: Arch }[]> {
+  return sharedDir === undefined ? [] : listRefs({ cacheDir: sharedDir });
+}
+
+/** All images, sorted by name and architecture: the user's own, and those for all users whose names the user's do not stand before. */
 export async function listImages(dirs: ImageDirs): Promise<Image[]> {
   const images: Image[] = [];
-  for (const { name, arch } of await listRefs(dirs)) {
+  const own = await listRefs(dirs);
+  for (const { name, arch } of own) {
     const found = await readImage(dirs, name, arch);
+    if (found !== undefined) images.push(found.image);
+  }
+  for (const { name, arch } of await sharedRefs(dirs)) {
+    if (images.some((image) => image.name === name && image.arch === arch)) continue;
+    const found = await readImage(dirs, name, arch).catch(() => undefined); // who names it is told what is wrong with it
     if (found !== undefined) images.push(found.image);
   }
   return images.sort((a, b) => (`${a.name} ${a.arch}` < `${b.name} ${b.arch}` ? -1 : 1));
@@ -80,7 +110,7 @@ export async function inspectImage(
 ): Promise<ImageInspection> {
   const found = await readImage(dirs, name, arch);
   if (found === undefined) throw imageNotFound(name, arch);
-  if (verify) await verifyImage(found, imageLayout(dirs).image(found.image.digest));
+  if (verify) await verifyImage(found, found.image.directory);
   return { ...found, verified: verify ? true : undefined };
 }
 
@@ -104,6 +134,48 @@ export async function removeImage(
   return image;
 }
 
+/**
+ * Gives one of the user's images (root's) to all users of this machine. Its files are read and compared first.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_INVALID, FILE_PERMISSION, NOT_SUPPORTED (a host without such a place), TIMEOUT, ABORTED
+ */
+export async function shareImage(
+  dirs: ImageDirs,
+  name: string,
+  arch: Arch,
+  deadline: Deadline,
+): Promise<Image> {
+  const layout = requireShared(dirs);
+  const { image, manifest } = await inspectImage({ cacheDir: dirs.cacheDir }, name, arch, { verify: true });
+  await shareFiles(layout, { name: image.name, arch, directory: image.directory, manifest }, deadline);
+  return { ...image, ...toImage(manifest, image.digest, layout.image(image.digest), true), name: image.name };
+}
+
+/**
+ * Takes an image from all users of this machine. The user's own of that name stays.
+ * @throws SmolVMError IMAGE_NOT_FOUND, IMAGE_IN_USE (of running sandboxes, whosever they are), FILE_PERMISSION, NOT_SUPPORTED
+ */
+export async function unshareImage(dirs: ImageDirs, text: string, arch: Arch): Promise<Image> {
+  const layout = requireShared(dirs);
+  const cacheDir = dirs.sharedDir!;
+  const found = await readImage({ cacheDir }, text, arch);
+  if (found === undefined) throw imageNotFound(text, arch);
+  const { name, digest } = found.image;
+  const others: string[] = [];
+  for (const ref of await listRefs({ cacheDir })) {
+    if (ref.name === name && ref.arch === arch) continue;
+    others.push((await readRef(layout.ref(ref.name, ref.arch)).catch(() => undefined)) ?? "");
+  }
+  await unshareFiles(layout, { name, arch, digest }, others);
+  return found.image;
+}
+
+function requireShared(dirs: ImageDirs): ImageLayout {
+  if (dirs.sharedDir !== undefined) return imageLayout({ cacheDir: dirs.sharedDir });
+  throw new SmolVMError("NOT_SUPPORTED", "there is no place for images of all users on this system", {
+    hint: "Give another user an image as a file: smolvm image export NAME FILE",
+  });
+}
+
 /** The image that {@link removeImage} would remove. @throws as that does */
 export async function removableImage(
   dirs: ImageDirs,
@@ -113,6 +185,12 @@ export async function removableImage(
 ): Promise<Image> {
   const found = await readImage(dirs, name, arch);
   if (found === undefined) throw imageNotFound(name, arch);
+  if (readText(imageLayout(dirs).ref(found.image.name, arch)) === undefined) {
+    throw new SmolVMError("CONFIG_INVALID", `the image '${name}' is for all users of this machine`, {
+      hint: `Root takes it from them: sudo smolvm image rm --shared ${name}`,
+      details: { image: name, arch },
+    });
+  }
   const usedBy = await users(found.image.digest);
   if (usedBy.length > 0) {
     throw new SmolVMError("IMAGE_IN_USE", `the image '${name}' is used by ${usedBy.join(", ")}`, {

@@ -15,7 +15,7 @@ const REGISTRY = "/var/lib/smolvm";
  * @throws SmolVMError HOST_FAILED, NO_SPACE, STORE_INVALID (the notes)
  */
 export function claimUids(home: Home): UidRange {
-  ensurePrivateDir(REGISTRY);
+  ensureRegistry();
   const range = withRanges((ranges) =>
     ranges.claim(identityOf(home), {
       count: UID_RANGES,
@@ -31,9 +31,14 @@ export function claimUids(home: Home): UidRange {
 
 /** The uids of this home, if it has claimed any. For root. */
 export function claimedUids(home: Home): UidRange | undefined {
-  ensurePrivateDir(REGISTRY);
+  ensureRegistry();
   const range = withRanges((ranges) => ranges.of(identityOf(home)));
   return range === undefined ? undefined : uidRange(range);
+}
+
+/** Images for all users are in there as well, so others may pass through. */
+function ensureRegistry(): void {
+  ensurePrivateDir(REGISTRY, { keepMode: true });
 }
 
 function withRanges<T>(act: (ranges: UidRanges) => T): T {

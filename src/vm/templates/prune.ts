@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { templateLayout } from "../../snapshots/layout.ts";
 import type { TemplateManifest } from "../../snapshots/manifest.ts";
@@ -13,6 +13,8 @@ export interface UnusedTemplate {
   readonly path: string;
   /** what it takes of the disk */
   readonly sizeBytes: number;
+  /** when it was made, ms since the epoch */
+  readonly usedAt: number;
 }
 
 /** Templates that can go: the next sandbox of the kind boots, and has one made again. */
@@ -22,13 +24,14 @@ export function unusedTemplates({ paths, store }: Home): UnusedTemplate[] {
     .filter(({ key }) => !used.has(key))
     .map(({ key, diskBytes }) => {
       const { dir, manifest } = templateLayout(paths).template(key);
-      return { kind: "template", name: nameOf(manifest, key), path: dir, sizeBytes: diskBytes };
+      const usedAt = statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      return { kind: "template", name: nameOf(manifest, key), path: dir, sizeBytes: diskBytes, usedAt };
     });
 }
 
-/** Removes these. A sandbox that starts from one at this moment has it open, or boots. Returns what was removed. */
-export function pruneTemplates(home: Home): UnusedTemplate[] {
-  const unused = unusedTemplates(home);
+/** Removes those whose paths are named, as far as they are not used. A sandbox that starts from one at this moment has it open, or boots. Returns what was removed. */
+export function pruneTemplates(home: Home, paths: ReadonlySet<string>): UnusedTemplate[] {
+  const unused = unusedTemplates(home).filter(({ path }) => paths.has(path));
   for (const { path } of unused) discardTemplate(home.paths, basename(path));
   return unused;
 }
