@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the native programs into native/: the guest agent and the host-side monitor, static, for x86-64 and ARM64, and
+# Builds the native programs into native/: the guest agent, the host-side monitor and the file server, static, for x86-64 and ARM64, and
 # the libraries that some QEMUs are started with (monitor/preload/).
 #
 # With rustup the musl targets are used (and installed where they are missing); the linker is Rust's own, so that no
@@ -32,7 +32,7 @@ fi
 
 # What the programs are made of; doctor looks whether that is still what is here (src/doctor/checks/native-sources.ts).
 sources() {
-  find Cargo.toml Cargo.lock guest monitor scripts/build-native.sh -type f \
+  find Cargo.toml Cargo.lock guest monitor fileserver scripts/build-native.sh -type f \
     \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum |
     sha256sum | cut -d' ' -f1
 }
@@ -43,7 +43,7 @@ wanted=$({ rustc --version && printf '%s\n' "$made_of"; } | sha256sum | cut -d' 
 mkdir -p native
 
 up_to_date() {
-  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ -e "native/readonly-memory-$1.so" ] && [ -e "native/public-only-$1.so" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
+  [ -x "native/agent-$1" ] && [ -x "native/monitor-$1" ] && [ -x "native/files-$1" ] && [ -e "native/readonly-memory-$1.so" ] && [ -e "native/public-only-$1.so" ] && [ "$(cat "native/.stamp-$1" 2>/dev/null)" = "$wanted" ]
 }
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ]; }
@@ -155,7 +155,7 @@ for arch in "${arches[@]}"; do
   fi
   case $arch in x86_64 | aarch64) ;; *) die "there is no agent for '$arch' (x86_64, aarch64, or windows for its monitor)" ;; esac
   if up_to_date "$arch"; then
-    say "native/agent-$arch and native/monitor-$arch are up to date"
+    say "native/agent-$arch, native/monitor-$arch and native/files-$arch are up to date"
     continue
   fi
   if ! choose_target "$arch"; then
@@ -166,12 +166,13 @@ for arch in "${arches[@]}"; do
     continue
   fi
   say "building for $target"
-  cargo build --quiet --release --locked --target "$target" -p smolvm-agent -p smolvm-monitor
+  cargo build --quiet --release --locked --target "$target" -p smolvm-agent -p smolvm-monitor -p smolvm-files
   out="${CARGO_TARGET_DIR:-target}/$target/release"
   install_program "$out/smolvm-agent" "native/agent-$arch"
   install_program "$out/smolvm-monitor" "native/monitor-$arch"
+  install_program "$out/smolvm-files" "native/files-$arch"
   build_preloads "$arch"
   printf '%s\n' "$made_of" >"native/.sources-$arch"
   printf '%s\n' "$wanted" >"native/.stamp-$arch"
-  say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes"
+  say "native/agent-$arch $(stat -c %s "native/agent-$arch") bytes, native/monitor-$arch $(stat -c %s "native/monitor-$arch") bytes, native/files-$arch $(stat -c %s "native/files-$arch") bytes"
 done

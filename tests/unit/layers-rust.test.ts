@@ -103,7 +103,7 @@ function roomsOf(crate: string): Map<string, string[]> {
   return new Map(rows.map((row) => [row[1] ?? "", (row[2] ?? "").split(" ").filter((room) => room !== "")]));
 }
 
-const crates = ["guest", "monitor"].map((crate) => ({ crate, modules: modulesOf(crate) }));
+const crates = ["guest", "monitor", "fileserver"].map((crate) => ({ crate, modules: modulesOf(crate) }));
 
 describe.each(crates)("the modules of $crate", ({ modules }) => {
   test("import each other without a circle", () => {
@@ -120,9 +120,9 @@ describe.each(crates)("the modules of $crate", ({ modules }) => {
   });
 });
 
-describe("the rooms of the guest agent", () => {
-  const modules = modulesOf("guest");
-  const table = roomsOf("guest");
+describe.each(["guest", "fileserver"])("the rooms of %s", (crate) => {
+  const modules = modulesOf(crate);
+  const table = roomsOf(crate);
   const order = [...table.keys()];
   const edges = [...modules.keys()]
     .filter((name) => name !== "" && roomOf(name) !== "main")
@@ -152,8 +152,8 @@ describe("the rooms of the guest agent", () => {
   });
 });
 
-test("the guest agent's wire/ makes no system call", () => {
-  const impure = [...modulesOf("guest")].filter(
+test.each(["guest", "fileserver"])("wire/ of %s makes no system call", (crate) => {
+  const impure = [...modulesOf(crate)].filter(
     ([name, code]) => roomOf(name) === "wire" && /\b(?:libc|std::(?:fs|io|net|os|process|time))::/.test(code),
   );
   expect(impure.map(([name]) => name)).toEqual([]);

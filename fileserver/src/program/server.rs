@@ -1,0 +1,330 @@
+//! The server: its session, its streams, and those who ask.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::rc::Rc;
+
+use crate::control::asker::{Asker, News};
+use crate::control::request::{Mode, MountRequest, Refusal, Request};
+use crate::program::streams::{Mounted, Purpose, Stream, MAX_UNSENT, WINDOW};
+use crate::requests::mount::Mount;
+use crate::session::dial::Dial;
+use crate::session::link::{Link, Over};
+use crate::share::budget::Budget;
+use crate::share::names::checked;
+use crate::share::shared::{Shared, Terms};
+use crate::sys::{log, now_ms, poll, waiting, Errno, Fd};
+use crate::wire::frame::{kind, put_frame, Header};
+use crate::wire::json::quote;
+use crate::wire::messages::{code, decode_result, HostMount, Open, Opened};
+
+/// The most nodes of all mounts together.
+const MAX_NODES: usize = 1_000_000;
+/// Descriptors that are not for the guest's handles.
+const RESERVED_FILES: usize = 512;
+const MAX_MOUNTS: usize = 256;
+const MAX_ASKERS: usize = 32;
+/// Answers that are collected before they are sent.
+const SEND_AT: usize = 256 << 10;
+
+/// All of it.
+pub struct Server {
+    link: Link,
+    listener: Fd,
+    askers: BTreeMap<u64, Asker>,
+    next_asker: u64,
+    streams: HashMap<u32, Stream>,
+    next_stream: u32,
+    nodes: Rc<Budget>,
+    handles: Rc<Budget>,
+}
+
+impl Server {
+    /// With so many files that may be open at once.
+    pub fn new(dial: Dial, listener: Fd, files: usize) -> Server {
+        let reserved = RESERVED_FILES.min(files / 2);
+        Server {
+            link: Link::new(dial),
+            listener,
+            askers: BTreeMap::new(),
+            next_asker: 0,
+            streams: HashMap::new(),
+            next_stream: 1,
+            nodes: Budget::new(MAX_NODES),
+            handles: Budget::new(files - reserved),
+        }
+    }
+
+    /// Waits for something, and does it.
+    pub fn turn(&mut self) -> Result<(), Over> {
+        self.link.tick()?;
+        let mut fds = vec![waiting(self.listener.raw(), false)];
+        let link_at = self.link.fd().map(|fd| {
+            let mut entry = waiting(fd, self.link.wants_to_write());
+            if self.link.unsent() >= MAX_UNSENT {
+                entry.events &= !libc::POLLIN;
+            }
+            fds.push(entry);
+            fds.len() - 1
+        });
+        let first_asker = fds.len();
+        let ids: Vec<u64> = self.askers.keys().copied().collect();
+        fds.extend(self.askers.values().map(|asker| waiting(asker.fd(), asker.wants_to_write())));
+        poll(&mut fds, self.timeout()).map_err(|_| Over::Failed("waiting failed"))?;
+        if let Some(at) = link_at {
+            if fds[at].revents != 0 {
+                self.serve(fds[at].revents)?;
+            }
+        }
+        for (id, entry) in ids.into_iter().zip(&fds[first_asker..]) {
+            if entry.revents != 0 {
+                self.asker_ready(id);
+            }
+        }
+        if fds[0].revents != 0 {
+            self.accept();
+        }
+        let now = now_ms();
+        self.askers.retain(|_, asker| asker.deadline().is_none_or(|until| now < until));
+        self.link.write()
+    }
+
+    fn timeout(&self) -> i32 {
+        let deadlines = self.askers.values().filter_map(Asker::deadline).chain(self.link.deadline());
+        match deadlines.min() {
+            Some(until) => until.saturating_sub(now_ms()).min(60_000) as i32 + 1,
+            None => -1,
+        }
+    }
+
+    /// Reads from the session, and does what came.
+    fn serve(&mut self, events: libc::c_short) -> Result<(), Over> {
+        if events & libc::POLLOUT != 0 {
+            self.link.write()?;
+        }
+        if events & !libc::POLLOUT != 0 && self.link.unsent() < MAX_UNSENT {
+            self.link.read()?;
+        }
+        loop {
+            let sent = self.link.out.len() - self.link.unsent();
+            for stream in self.streams.values_mut() {
+                stream.go_on(&mut self.link.out, sent);
+            }
+            while self.link.unsent() < MAX_UNSENT {
+                let Some((header, range)) = self.link.next_frame()? else { break };
+                self.frame(header, range)?;
+                if self.link.unsent() >= SEND_AT {
+                    self.link.write()?;
+                }
+            }
+            let full = self.link.unsent() >= MAX_UNSENT;
+            self.link.write()?;
+            // What did not fit may fit now; otherwise it goes on when there is room.
+            if !full || self.link.unsent() >= MAX_UNSENT {
+                return Ok(());
+            }
+        }
+    }
+
+    fn frame(&mut self, header: Header, range: std::ops::Range<usize>) -> Result<(), Over> {
+        let Header { stream: id, kind, flags, .. } = header;
+        match kind {
+            kind::PING => {
+                let payload = self.link.input[range].to_vec();
+                put_frame(&mut self.link.out, 0, kind::PONG, 0, &payload);
+                return Ok(());
+            }
+            kind::PONG | kind::GOODBYE => return Ok(()),
+            kind::SUSPEND => {
+                let token = self.link.input[range].to_vec();
+                return self.link.suspend(&token);
+            }
+            kind::HELLO_ACK => return Err(Over::Failed("the guest answered a greeting twice")),
+            _ => {}
+        }
+        let unsent = self.link.unsent();
+        let Some(stream) = self.streams.get_mut(&id) else {
+            // It crossed the stream's end.
+            return if id < self.next_stream {
+                Ok(())
+            } else {
+                Err(Over::Failed("the guest named a stream that there is not"))
+            };
+        };
+        let (payload, out) = (&self.link.input[range], &mut self.link.out);
+        let overrun = |_| Over::Failed("the guest sent more than it may, or granted too much");
+        match kind {
+            kind::DATA if flags == 1 => stream.data(payload, out, unsent).map_err(overrun),
+            kind::WINDOW => {
+                let credit = payload.try_into().map(u32::from_le_bytes).unwrap_or(0);
+                stream.grant(credit, out).map_err(overrun)?;
+                let sent = out.len() - unsent.min(out.len());
+                stream.go_on(out, sent);
+                Ok(())
+            }
+            kind::OPENED => {
+                let opened = Opened::decode(payload).map_err(|_| Over::Failed("the guest sent what is no message"))?;
+                self.opened(id, opened);
+                Ok(())
+            }
+            kind::RESULT => {
+                let failure = decode_result(payload).map_err(|_| Over::Failed("the guest sent what is no message"))?;
+                let Some(stream) = self.streams.remove(&id) else { return Ok(()) };
+                let line = match (failure, &stream.purpose) {
+                    (Some(failure), _) => Refusal::new(failure.code, failure.message).line(),
+                    (None, Purpose::Unmount) => "{\"ok\":true}\n".to_owned(),
+                    (None, Purpose::Mount(_)) => Refusal::new(code::CANCELLED, "it was unmounted").line(),
+                };
+                self.tell(stream.asker, &line);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A mount is there: whose files are whose is known, and requests are answered.
+    fn opened(&mut self, id: u32, opened: Opened) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Purpose::Mount(mounted) = &mut stream.purpose else { return };
+        stream.opened = true;
+        let owners = &mut mounted.mount.shared.owners;
+        // SAFETY: plain calls.
+        unsafe {
+            owners.uid = (libc::geteuid(), opened.uid);
+            owners.gid = (libc::getegid(), opened.gid);
+        }
+        let asker = stream.asker.take();
+        let unsent = self.link.unsent();
+        let out = &mut self.link.out;
+        let sent = out.len() - unsent.min(out.len());
+        stream.go_on(out, sent);
+        self.tell(asker, &format!("{{\"ok\":true,\"mount\":{id},\"uid\":{},\"gid\":{}}}\n", opened.uid, opened.gid));
+    }
+
+    fn tell(&mut self, asker: Option<u64>, line: &str) {
+        if let Some(id) = asker {
+            if let Some(asker) = self.askers.get_mut(&id) {
+                asker.answer(line);
+                self.asker_ready(id);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        match Asker::accept(self.listener.raw()) {
+            Ok(asker) if self.askers.len() < MAX_ASKERS => {
+                self.askers.insert(self.next_asker, asker);
+                self.next_asker += 1;
+            }
+            Ok(_) => log::say(format_args!("too many ask at once")),
+            Err(error) if error.would_block() => {}
+            Err(error) => log::say(format_args!("somebody was turned away: {error}")),
+        }
+    }
+
+    fn asker_ready(&mut self, id: u64) {
+        let Some(asker) = self.askers.get_mut(&id) else { return };
+        match asker.ready() {
+            News::Nothing => {}
+            News::Gone => {
+                self.askers.remove(&id);
+                // Who does not wait for a mount does not know of it.
+                for stream in self.streams.values().filter(|stream| stream.asker == Some(id)) {
+                    if matches!(stream.purpose, Purpose::Mount(_)) {
+                        put_frame(&mut self.link.out, stream.id, kind::RESET, 0, &[]);
+                    }
+                }
+            }
+            News::Asked(request, fd) => {
+                if let Err(refusal) = self.ask(id, request, fd) {
+                    self.tell(Some(id), &refusal.line());
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, asker: u64, request: Request, fd: Option<Fd>) -> Result<(), Refusal> {
+        match request {
+            Request::List => {
+                let line = self.list();
+                self.tell(Some(asker), &line);
+            }
+            Request::Unmount { guest, force } => {
+                let open = Open::HostUnmount { path: guest.as_bytes(), force };
+                self.open(&open, Purpose::Unmount, asker);
+            }
+            Request::Mount(request) => {
+                let fd = fd.ok_or_else(|| Refusal::new(code::INVALID, "no descriptor of a directory came"))?;
+                let mount = self.mount(&request, fd)?;
+                let open = HostMount {
+                    path: request.guest.as_bytes(),
+                    read_only: request.mode == Mode::ReadOnly,
+                    user: request.user.as_bytes(),
+                    file: request.file.is_some(),
+                    overlay: request.mode == Mode::Overlay,
+                    source: request.source.as_bytes(),
+                };
+                let purpose = Purpose::Mount(Box::new(Mounted { mount, request: request.clone() }));
+                self.open(&Open::HostMount(open), purpose, asker);
+            }
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, request: &MountRequest, fd: Fd) -> Result<Mount, Refusal> {
+        if self.streams.len() >= MAX_MOUNTS {
+            return Err(Refusal::new(code::LIMIT, format!("a sandbox has at most {MAX_MOUNTS} mounts")));
+        }
+        let file = match &request.file {
+            None => None,
+            Some(name) => {
+                let name = CString::new(name.as_str()).ok().filter(|name| checked(name).is_ok());
+                Some(name.ok_or_else(|| Refusal::new(code::INVALID, "file is not a name"))?)
+            }
+        };
+        let terms = Terms { read_only: request.mode != Mode::ReadWrite, strict: request.strict };
+        Shared::new(fd, file, terms, &self.nodes, &self.handles).and_then(Mount::new).map_err(|error| match error {
+            Errno(libc::ENOENT) => Refusal::new(code::NOT_FOUND, "the file is not there"),
+            Errno(libc::ENOTDIR) => Refusal::new(code::NOT_DIRECTORY, "it is not a directory"),
+            Errno(libc::EINVAL) => Refusal::new(code::INVALID, "it is not a regular file"),
+            Errno(libc::EACCES) => Refusal::new(code::PERMISSION, "it may not be read"),
+            other => Refusal::new(code::IO, other.to_string()),
+        })
+    }
+
+    fn open(&mut self, open: &Open, purpose: Purpose, asker: u64) {
+        let id = self.next_stream;
+        self.next_stream += 2;
+        put_frame(&mut self.link.out, id, kind::OPEN, 0, &open.encode(WINDOW));
+        self.streams.insert(id, Stream::new(id, purpose, asker));
+    }
+
+    fn list(&self) -> String {
+        let mut ids: Vec<u32> = self.streams.keys().copied().collect();
+        ids.sort_unstable();
+        let mounts: Vec<String> = ids
+            .iter()
+            .filter_map(|id| self.streams.get(id))
+            .filter_map(|stream| match &stream.purpose {
+                Purpose::Mount(mounted) => Some((stream.opened, mounted.as_ref())),
+                Purpose::Unmount => None,
+            })
+            .map(|(opened, Mounted { mount, request })| {
+                let figures = mount.figures;
+                format!(
+                    "{{\"guest\":{},\"mode\":\"{}\",\"source\":{},\"coherence\":\"{}\",\"mounted\":{opened},\"nodes\":{},\"handles\":{},\"requests\":{},\"read_bytes\":{},\"written_bytes\":{}}}",
+                    quote(&request.guest),
+                    request.mode.name(),
+                    quote(&request.source),
+                    if request.strict { "strict" } else { "events" },
+                    mount.shared.nodes.count(),
+                    mount.shared.handles.count(),
+                    figures.requests,
+                    figures.read_bytes,
+                    figures.written_bytes,
+                )
+            })
+            .collect();
+        format!("{{\"ok\":true,\"mounts\":[{}]}}\n", mounts.join(","))
+    }
+}

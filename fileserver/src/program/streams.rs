@@ -1,0 +1,145 @@
+//! A stream of the session: what it is for, and what waits on it.
+
+use std::collections::VecDeque;
+
+use crate::control::request::MountRequest;
+use crate::requests::answer::{answer, is_init};
+use crate::requests::mount::Mount;
+use crate::wire::frame::{kind, put_frame, Header, HEADER};
+
+/// The credit for the guest's requests, in bytes.
+pub const WINDOW: u32 = 1 << 20;
+/// What a guest grants us with the stream.
+const FIRST_CREDIT: u64 = 65_536;
+/// How much of the credit is used up before it is granted anew.
+const GRANT_AT: u32 = WINDOW / 8;
+/// With more than that unsent, nothing more is answered, in bytes: of the stream, and of the session.
+const MAX_WAITING: usize = 256 << 10;
+pub const MAX_UNSENT: usize = 1 << 20;
+
+/// What it is for.
+pub enum Purpose {
+    Mount(Box<Mounted>),
+    Unmount,
+}
+
+/// A directory that is mounted, or will be.
+pub struct Mounted {
+    pub mount: Mount,
+    pub request: MountRequest,
+}
+
+/// One stream.
+pub struct Stream {
+    pub id: u32,
+    pub purpose: Purpose,
+    /// who waits for an answer
+    pub asker: Option<u64>,
+    pub opened: bool,
+    /// how much we may send
+    credit: u64,
+    /// how much the guest may send, and how much of what it sent is done with but not granted anew
+    left: u32,
+    done: u32,
+    /// frames for which there is no credit yet
+    waiting: VecDeque<Vec<u8>>,
+    waiting_bytes: usize,
+    /// requests that have not been looked at
+    held: VecDeque<Vec<u8>>,
+}
+
+/// The guest sent more than it may.
+pub struct Overrun;
+
+impl Stream {
+    pub fn new(id: u32, purpose: Purpose, asker: u64) -> Stream {
+        Stream {
+            id,
+            purpose,
+            asker: Some(asker),
+            opened: false,
+            credit: FIRST_CREDIT,
+            left: WINDOW,
+            done: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// DATA came on channel 1: one request.
+    pub fn data(&mut self, message: &[u8], out: &mut Vec<u8>, unsent: usize) -> Result<(), Overrun> {
+        self.left = self.left.checked_sub(message.len() as u32).ok_or(Overrun)?;
+        if !self.held.is_empty() || !self.may_answer(message, unsent) {
+            self.held.push_back(message.to_vec());
+            return Ok(());
+        }
+        self.answer(message, out);
+        Ok(())
+    }
+
+    /// Requests wait until it is known whose files they are about, and while answers wait.
+    fn may_answer(&self, message: &[u8], unsent: usize) -> bool {
+        (self.opened || is_init(message)) && self.waiting_bytes < MAX_WAITING && unsent < MAX_UNSENT
+    }
+
+    fn answer(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        let Purpose::Mount(mounted) = &mut self.purpose else { return };
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER]);
+        answer(&mut mounted.mount, message, out);
+        let len = out.len() - start - HEADER;
+        if len == 0 {
+            out.truncate(start);
+        } else {
+            let header = Header { len, stream: self.id, kind: kind::DATA, flags: 0 };
+            out[start..start + HEADER].copy_from_slice(&header.encode());
+            if !self.waiting.is_empty() || self.credit < len as u64 {
+                self.waiting_bytes += len;
+                self.waiting.push_back(out.split_off(start));
+            } else {
+                self.credit -= len as u64;
+            }
+        }
+        self.consumed(message.len() as u32, out);
+    }
+
+    fn consumed(&mut self, bytes: u32, out: &mut Vec<u8>) {
+        self.done += bytes;
+        if self.done >= GRANT_AT {
+            put_frame(out, self.id, kind::WINDOW, 1, &self.done.to_le_bytes());
+            self.left += self.done;
+            self.done = 0;
+        }
+    }
+
+    /// The guest grants credit.
+    pub fn grant(&mut self, credit: u32, out: &mut Vec<u8>) -> Result<(), Overrun> {
+        self.credit += u64::from(credit);
+        if self.credit > (1 << 31) - 1 {
+            return Err(Overrun);
+        }
+        while let Some(frame) = self.waiting.pop_front() {
+            let len = frame.len() - HEADER;
+            if self.credit < len as u64 {
+                self.waiting.push_front(frame);
+                break;
+            }
+            self.credit -= len as u64;
+            self.waiting_bytes -= len;
+            out.extend_from_slice(&frame);
+        }
+        Ok(())
+    }
+
+    /// Answers requests that were held, as far as there is room. `sent`: how much at the beginning of `out` is sent already.
+    pub fn go_on(&mut self, out: &mut Vec<u8>, sent: usize) {
+        while let Some(message) = self.held.pop_front() {
+            if !self.may_answer(&message, out.len() - sent) {
+                self.held.push_front(message);
+                return;
+            }
+            self.answer(&message, out);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Files are opened, made and closed.
+
+use crate::requests::entries::MODE;
+use crate::requests::mount::Mount;
+use crate::share::names::checked;
+use crate::share::nodes::{Id, Told};
+use crate::sys::files::Stat;
+use crate::sys::{files, Errno, Fd, Res};
+use crate::wire::fuse::{open, put_open, Request};
+
+/// The flags for the host: what it is opened for, and nothing else. A file that is to be emptied is opened for writing.
+fn access(flags: u32) -> Res<i32> {
+    let flags = flags as i32;
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY if flags & libc::O_TRUNC != 0 => Ok(libc::O_RDWR),
+        access @ (libc::O_RDONLY | libc::O_WRONLY | libc::O_RDWR) => Ok(access),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// Appends fuse_open_out for what was opened.
+fn add(
+    mount: &mut Mount,
+    id: Id,
+    fd: Fd,
+    room: crate::share::handles::Room,
+    writable: bool,
+    flags: u32,
+    out: &mut Vec<u8>,
+) {
+    let handle = mount.shared.handles.add(room, fd, id, writable);
+    if let Ok(node) = mount.shared.nodes.get_mut(id) {
+        node.opened(handle);
+    }
+    put_open(out, handle, flags);
+}
+
+/// What the kernel may keep: pages of a file that is as it was told. Strict: nothing.
+fn flags_of(mount: &Mount, id: Id, stat: &Stat) -> u32 {
+    if mount.shared.terms.strict {
+        return open::DIRECT_IO;
+    }
+    match mount.shared.nodes.get(id) {
+        Ok(node) if node.told == Some(Told::of(stat)) => open::KEEP_CACHE,
+        _ => 0,
+    }
+}
+
+pub fn open(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
+    let wanted = request.fields().u32(0)?;
+    let access = access(wanted)?;
+    let empty = wanted as i32 & libc::O_TRUNC;
+    if access != libc::O_RDONLY {
+        mount.writable()?;
+    }
+    if !mount.shared.is_file(request.node)? {
+        return Err(Errno(libc::EACCES));
+    }
+    let room = mount.shared.handles.room()?;
+    let (fd, stat) = mount.shared.open(request.node, access | empty)?;
+    let flags = flags_of(mount, request.node, &stat);
+    add(mount, request.node, fd, room, access != libc::O_RDONLY, flags, out);
+    Ok(())
+}
+
+pub fn create(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
+    let fields = request.fields();
+    let (wanted, mode) = (fields.u32(0)?, fields.u32(4)?);
+    let [name] = request.names(16)?;
+    let name = checked(name)?;
+    let access = access(wanted)?;
+    mount.writable()?;
+    let dir = mount.shared.dir(request.node)?;
+    let room = mount.shared.handles.room()?;
+    let make = libc::O_CREAT | wanted as i32 & libc::O_EXCL | libc::O_NONBLOCK;
+    let fd = files::open_beneath(dir.raw(), name, access | make, mode & MODE)?;
+    let mut stat = files::stat(fd.raw())?;
+    if stat.kind() != libc::S_IFREG {
+        return Err(Errno(libc::EEXIST));
+    }
+    if wanted as i32 & libc::O_TRUNC != 0 && stat.size > 0 {
+        files::truncate(fd.raw(), 0)?;
+        stat = files::stat(fd.raw())?;
+    }
+    let id = mount.tell_entry(request.node, name, &stat, out)?;
+    let flags = if mount.shared.terms.strict { open::DIRECT_IO } else { 0 };
+    add(mount, id, fd, room, access != libc::O_RDONLY, flags, out);
+    Ok(())
+}
+
+pub fn release(mount: &mut Mount, request: &Request) -> Res<()> {
+    let handle = request.fields().u64(0)?;
+    if let Some(id) = mount.shared.handles.close(handle) {
+        if let Ok(node) = mount.shared.nodes.get_mut(id) {
+            node.closed(handle);
+        }
+    }
+    Ok(())
+}

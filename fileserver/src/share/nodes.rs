@@ -1,0 +1,446 @@
+//! The files that the guest's kernel knows, by numbers that are never used again: what each is (identity), how it is reached (directory
+//! and name), how often the kernel was told of it. Pure, but for the descriptors that directories keep.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use crate::share::budget::{Budget, Share};
+use crate::sys::files::{Stat, Time};
+use crate::sys::{Errno, Fd, Res};
+use crate::wire::fuse::ROOT;
+
+/// A node's number, as the guest has it. A slot's number, and above it how often the slot was used before.
+pub type Id = u64;
+
+/// The most names that a node is known by; another takes the place of the oldest.
+const MAX_NAMES: usize = 8;
+/// The most handles of a node that are found by it.
+const MAX_OPENS: usize = 8;
+
+/// What tells a file from others, also from one that gets its inode after it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+    kind: u32,
+    born: (i64, u32),
+}
+
+impl Identity {
+    pub fn of(stat: &Stat) -> Identity {
+        Identity { dev: stat.dev, ino: stat.ino, kind: stat.kind(), born: (stat.born.s, stat.born.ns) }
+    }
+    pub fn is_file(&self) -> bool {
+        self.kind == libc::S_IFREG
+    }
+}
+
+/// What the guest was told last of a file, as far as it says whether the file has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    pub size: u64,
+    pub mtime: Time,
+    pub ctime: Time,
+    pub mode: u32,
+    pub owner: (u32, u32),
+}
+
+impl Told {
+    pub fn of(stat: &Stat) -> Told {
+        Told { size: stat.size, mtime: stat.mtime, ctime: stat.ctime, mode: stat.mode, owner: (stat.uid, stat.gid) }
+    }
+}
+
+/// What a directory has beside.
+#[derive(Default, Debug)]
+pub struct Directory {
+    /// its entries that are nodes
+    pub children: HashMap<Rc<CStr>, Id>,
+    /// a descriptor of it, kept for a while
+    pub fd: Option<Rc<Fd>>,
+    /// it was used since the last look for one to close
+    recent: bool,
+    /// the inotify watch on it
+    pub watch: Option<i32>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct Node {
+    pub identity: Identity,
+    /// how many times the kernel was told of it, less what it forgot
+    lookups: u64,
+    /// directory and name, the latest last
+    names: Vec<(Id, Rc<CStr>)>,
+    pub directory: Option<Box<Directory>>,
+    pub told: Option<Told>,
+    /// some of its handles
+    opens: Vec<u64>,
+    open_count: usize,
+    _share: Share,
+}
+
+impl Node {
+    /// Where it is: the latest first.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &(Id, Rc<CStr>)> {
+        self.names.iter().rev()
+    }
+    /// A handle of it.
+    pub fn open(&self) -> Option<u64> {
+        self.opens.last().copied()
+    }
+    pub fn open_count(&self) -> usize {
+        self.open_count
+    }
+    pub fn opened(&mut self, handle: u64) {
+        self.open_count += 1;
+        if self.opens.len() < MAX_OPENS {
+            self.opens.push(handle);
+        }
+    }
+    pub fn closed(&mut self, handle: u64) {
+        self.open_count = self.open_count.saturating_sub(1);
+        self.opens.retain(|open| *open != handle);
+    }
+    /// An open handle, found by other means.
+    pub fn found_open(&mut self, handle: u64) {
+        if self.opens.len() < MAX_OPENS && !self.opens.contains(&handle) {
+            self.opens.push(handle);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    node: Option<Node>,
+}
+
+/// All of a mount.
+#[derive(Debug)]
+pub struct Nodes {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_identity: HashMap<Identity, Id>,
+    /// directories whose descriptors are kept, and where the next look for one to close begins
+    kept: Vec<Id>,
+    hand: usize,
+    max_kept: usize,
+    budget: Rc<Budget>,
+}
+
+fn id_of(slot: usize, generation: u32) -> Id {
+    u64::from(generation) << 32 | (slot as u64 + 1)
+}
+
+impl Nodes {
+    /// With the root, which is node 1. At most `max_kept` descriptors of directories are kept.
+    pub fn new(root: &Stat, root_fd: Option<Rc<Fd>>, budget: &Rc<Budget>, max_kept: usize) -> Res<Nodes> {
+        let mut nodes = Nodes {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_identity: HashMap::new(),
+            kept: Vec::new(),
+            hand: 0,
+            max_kept,
+            budget: budget.clone(),
+        };
+        let id = nodes.add(Identity::of(root))?;
+        debug_assert_eq!(id, ROOT);
+        if let Some(directory) = nodes.get_mut(id)?.directory.as_mut() {
+            directory.fd = root_fd;
+        }
+        Ok(nodes)
+    }
+
+    fn add(&mut self, identity: Identity) -> Res<Id> {
+        let share = self.budget.take().ok_or(Errno(libc::ENFILE))?;
+        let directory = (identity.kind == libc::S_IFDIR).then(Box::default);
+        let node = Node {
+            identity,
+            lookups: 0,
+            names: Vec::new(),
+            directory,
+            told: None,
+            opens: Vec::new(),
+            open_count: 0,
+            _share: share,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => slot as usize,
+            None => {
+                self.slots.push(Slot { generation: 0, node: None });
+                self.slots.len() - 1
+            }
+        };
+        self.slots[slot].node = Some(node);
+        let id = id_of(slot, self.slots[slot].generation);
+        self.by_identity.insert(identity, id);
+        Ok(id)
+    }
+
+    fn slot(id: Id) -> Option<(usize, u32)> {
+        Some(((id as u32).checked_sub(1)? as usize, (id >> 32) as u32))
+    }
+
+    /// The node of that number; ESTALE where there is none.
+    pub fn get(&self, id: Id) -> Res<&Node> {
+        Self::slot(id)
+            .and_then(|(slot, generation)| {
+                self.slots.get(slot).filter(|slot| slot.generation == generation)?.node.as_ref()
+            })
+            .ok_or(Errno(libc::ESTALE))
+    }
+    pub fn get_mut(&mut self, id: Id) -> Res<&mut Node> {
+        Self::slot(id)
+            .and_then(|(slot, generation)| {
+                self.slots.get_mut(slot).filter(|slot| slot.generation == generation)?.node.as_mut()
+            })
+            .ok_or(Errno(libc::ESTALE))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The node of a file, if it is one.
+    pub fn find(&self, identity: &Identity) -> Option<Id> {
+        self.by_identity.get(identity).copied()
+    }
+
+    /// What is known to have that name.
+    pub fn child(&self, parent: Id, name: &CStr) -> Option<Id> {
+        self.get(parent).ok()?.directory.as_ref()?.children.get(name).copied()
+    }
+
+    /// The kernel is told of the file that has this name: the node, which counts that.
+    pub fn tell(&mut self, parent: Id, name: &CStr, identity: Identity) -> Res<Id> {
+        let id = match self.find(&identity) {
+            Some(id) => id,
+            None => self.add(identity)?,
+        };
+        if id == ROOT {
+            // It is beneath itself: somebody has mounted it there.
+            return Err(Errno(libc::ELOOP));
+        }
+        self.get_mut(id)?.lookups += 1;
+        self.name(parent, name, id);
+        Ok(id)
+    }
+
+    /// A node has this name from now on, and nothing else has it.
+    pub fn name(&mut self, parent: Id, name: &CStr, id: Id) {
+        match self.child(parent, name) {
+            Some(known) if known == id => return,
+            Some(_) => drop(self.unname(parent, name)),
+            None => {}
+        }
+        let Ok(node) = self.get(id) else { return };
+        // A directory has one name, and nothing needs more than some.
+        let most = if node.directory.is_some() { 1 } else { MAX_NAMES };
+        if node.names.len() >= most {
+            let (old_parent, old_name) = node.names[0].clone();
+            self.unname(old_parent, &old_name);
+        }
+        let shared: Rc<CStr> = name.into();
+        let Some(directory) = self.get_mut(parent).ok().and_then(|parent| parent.directory.as_mut()) else { return };
+        directory.children.insert(shared.clone(), id);
+        if let Ok(node) = self.get_mut(id) {
+            node.names.push((parent, shared));
+        }
+    }
+
+    /// Nothing has that name any more. Returns what had it.
+    pub fn unname(&mut self, parent: Id, name: &CStr) -> Option<Id> {
+        let id = self.get_mut(parent).ok()?.directory.as_mut()?.children.remove(name)?;
+        if let Ok(node) = self.get_mut(id) {
+            node.names.retain(|(at, known)| *at != parent || **known != *name);
+        }
+        Some(id)
+    }
+
+    /// The file of a node is another one from now on: of the root where that is one file, by its name.
+    pub fn identify(&mut self, id: Id, identity: Identity) {
+        let Ok(node) = self.get_mut(id) else { return };
+        let old = std::mem::replace(&mut node.identity, identity);
+        if self.by_identity.get(&old) == Some(&id) {
+            self.by_identity.remove(&old);
+        }
+        self.by_identity.insert(identity, id);
+    }
+
+    /// The file is gone for good, so that another may get its inode: it is not found any more, though the kernel may still name it.
+    pub fn lost(&mut self, id: Id) {
+        let Ok(node) = self.get(id) else { return };
+        let identity = node.identity;
+        if self.by_identity.get(&identity) == Some(&id) {
+            self.by_identity.remove(&identity);
+        }
+    }
+
+    /// The kernel forgets it that many times. Returns the watch on it that is to be removed.
+    pub fn forget(&mut self, id: Id, times: u64) -> Option<i32> {
+        let node = self.get_mut(id).ok()?;
+        node.lookups = node.lookups.saturating_sub(times);
+        if node.lookups > 0 || id == ROOT {
+            return None;
+        }
+        self.remove(id)
+    }
+
+    fn remove(&mut self, id: Id) -> Option<i32> {
+        self.lost(id);
+        let (slot, _) = Self::slot(id)?;
+        let node = self.slots.get_mut(slot)?.node.take()?;
+        self.slots[slot].generation = self.slots[slot].generation.wrapping_add(1);
+        self.free.push(slot as u32);
+        for (parent, name) in &node.names {
+            if let Some(directory) = self.get_mut(*parent).ok().and_then(|parent| parent.directory.as_mut()) {
+                if directory.children.get(name) == Some(&id) {
+                    directory.children.remove(name);
+                }
+            }
+        }
+        node.directory.and_then(|directory| directory.watch)
+    }
+
+    /// The descriptor of a directory, if one is kept.
+    pub fn kept(&mut self, id: Id) -> Res<Option<Rc<Fd>>> {
+        let directory = self.get_mut(id)?.directory.as_mut().ok_or(Errno(libc::ENOTDIR))?;
+        directory.recent = true;
+        Ok(directory.fd.clone())
+    }
+
+    /// Keeps a directory's descriptor, and closes another one where there are too many.
+    pub fn keep(&mut self, id: Id, fd: &Rc<Fd>) {
+        while self.kept.len() >= self.max_kept {
+            self.hand = if self.hand < self.kept.len() { self.hand } else { 0 };
+            let old = self.kept[self.hand];
+            match self.get_mut(old).ok().and_then(|node| node.directory.as_mut()) {
+                Some(directory) if directory.recent && directory.fd.is_some() => {
+                    directory.recent = false;
+                    self.hand += 1;
+                }
+                Some(directory) => {
+                    directory.fd = None;
+                    self.kept.swap_remove(self.hand);
+                }
+                None => drop(self.kept.swap_remove(self.hand)),
+            }
+        }
+        if let Some(directory) = self.get_mut(id).ok().and_then(|node| node.directory.as_mut()) {
+            directory.fd = Some(fd.clone());
+            directory.recent = false;
+            self.kept.push(id);
+        }
+    }
+
+    /// A directory, and what is known beneath it, is no longer where it was: its descriptors are closed.
+    pub fn let_go(&mut self, id: Id) {
+        let mut rest = vec![id];
+        while let Some(id) = rest.pop() {
+            let Some(directory) = self.get_mut(id).ok().and_then(|node| node.directory.as_mut()) else { continue };
+            if id != ROOT {
+                directory.fd = None;
+            }
+            rest.extend(directory.children.values().copied());
+            if rest.len() > self.slots.len() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(ino: u64, kind: u32) -> Stat {
+        Stat { ino, mode: kind, ..Stat::default() }
+    }
+    fn nodes(max: usize) -> Nodes {
+        Nodes::new(&stat(1, libc::S_IFDIR), None, &Budget::new(max), 4).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_never_used_again() {
+        let mut nodes = nodes(100);
+        let file = Identity::of(&stat(2, libc::S_IFREG));
+        let first = nodes.tell(ROOT, c"a", file).unwrap();
+        assert_eq!(nodes.tell(ROOT, c"a", file), Ok(first));
+        nodes.forget(first, 1);
+        assert!(nodes.get(first).is_ok());
+        nodes.forget(first, u64::MAX);
+        assert!(nodes.get(first).is_err());
+        let second = nodes.tell(ROOT, c"a", file).unwrap();
+        assert_ne!(first, second);
+        assert!(nodes.get(first).is_err());
+        assert_eq!(nodes.child(ROOT, c"a"), Some(second));
+        for wrong in [0, u64::MAX, 1 << 32, 1 << 32 | 1, 77] {
+            assert!(nodes.get(wrong).is_err(), "{wrong}");
+            assert_eq!(nodes.forget(wrong, 1), None);
+        }
+        nodes.forget(ROOT, u64::MAX);
+        assert!(nodes.get(ROOT).is_ok());
+    }
+
+    #[test]
+    fn hard_links_are_one_node_with_several_names() {
+        let mut nodes = nodes(100);
+        let file = Identity::of(&stat(2, libc::S_IFREG));
+        let id = nodes.tell(ROOT, c"a", file).unwrap();
+        assert_eq!(nodes.tell(ROOT, c"b", file), Ok(id));
+        assert_eq!(nodes.unname(ROOT, c"b"), Some(id));
+        let names: Vec<_> = nodes.get(id).unwrap().names().map(|(_, name)| name.to_bytes().to_vec()).collect();
+        assert_eq!(names, [b"a"]);
+        for i in 0..50 {
+            let name = std::ffi::CString::new(format!("n{i}")).unwrap();
+            nodes.tell(ROOT, &name, file).unwrap();
+        }
+        assert_eq!(nodes.get(id).unwrap().names().count(), MAX_NAMES);
+        assert_eq!(nodes.get(ROOT).unwrap().directory.as_ref().unwrap().children.len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn another_file_of_that_name_is_another_node() {
+        let mut nodes = nodes(100);
+        let one = nodes.tell(ROOT, c"a", Identity::of(&stat(2, libc::S_IFREG))).unwrap();
+        let two = nodes.tell(ROOT, c"a", Identity::of(&stat(2, libc::S_IFLNK))).unwrap();
+        assert_ne!(one, two);
+        assert_eq!(nodes.child(ROOT, c"a"), Some(two));
+        assert_eq!(nodes.get(one).unwrap().names().count(), 0);
+    }
+
+    #[test]
+    fn are_bounded_together() {
+        let mut nodes = nodes(3);
+        let a = nodes.tell(ROOT, c"a", Identity::of(&stat(2, libc::S_IFREG))).unwrap();
+        nodes.tell(ROOT, c"b", Identity::of(&stat(3, libc::S_IFREG))).unwrap();
+        let third = Identity::of(&stat(4, libc::S_IFREG));
+        assert_eq!(nodes.tell(ROOT, c"c", third), Err(Errno(libc::ENFILE)));
+        nodes.forget(a, 1);
+        assert!(nodes.tell(ROOT, c"c", third).is_ok());
+        assert_eq!(nodes.count(), 3);
+    }
+
+    #[test]
+    fn few_descriptors_are_kept() {
+        let mut nodes = nodes(100);
+        let fd = Rc::new(Fd::own(-1));
+        for ino in 2..50 {
+            let name = std::ffi::CString::new(format!("d{ino}")).unwrap();
+            let id = nodes.tell(ROOT, &name, Identity::of(&stat(ino, libc::S_IFDIR))).unwrap();
+            nodes.keep(id, &fd);
+            assert!(nodes.kept(id).unwrap().is_some());
+        }
+        assert_eq!(Rc::strong_count(&fd), 1 + 4);
+        let children: Vec<Id> =
+            nodes.get(ROOT).unwrap().directory.as_ref().unwrap().children.values().copied().collect();
+        for id in children {
+            nodes.forget(id, 1);
+        }
+        assert_eq!(Rc::strong_count(&fd), 1);
+    }
+}

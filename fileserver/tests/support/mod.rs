@@ -1,0 +1,185 @@
+//! A stand-in for the agent: the real server, over a real socket, with requests of a test's making or of this machine's kernel.
+#![allow(dead_code)]
+
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use smolvm_files::wire::fields::{put_bytes, put_field, put_uint};
+use smolvm_files::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC};
+
+/// A directory of its own, gone with the test.
+pub struct Place(pub PathBuf);
+
+impl Place {
+    pub fn new(name: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("smolvm-files-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(path.join("share")).unwrap();
+        Place(path)
+    }
+    pub fn share(&self) -> PathBuf {
+        self.0.join("share")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program: the one that was built for the test, or another one that is to be tested (`SMOLVM_FILES`).
+pub fn server() -> String {
+    std::env::var("SMOLVM_FILES").unwrap_or_else(|_| env!("CARGO_BIN_EXE_smolvm-files").into())
+}
+
+/// The server, and the agent's end of its session.
+pub struct Guest {
+    pub server: Child,
+    pub session: UnixStream,
+    pub control: PathBuf,
+    input: Vec<u8>,
+    pub credit: u32,
+}
+
+impl Guest {
+    /// Starts a server and greets it.
+    pub fn start(place: &Path) -> Guest {
+        let (path, control) = (place.join("session"), place.join("control"));
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = Command::new(server())
+            .args(["serve", "--session"])
+            .arg(&path)
+            .arg("--control")
+            .arg(&control)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (session, _) = listener.accept().unwrap();
+        session.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut guest = Guest { server, session, control, input: Vec::new(), credit: 0 };
+        let mut magic = [0; 16];
+        guest.session.read_exact(&mut magic).unwrap();
+        assert_eq!(&magic, MAGIC);
+        let (header, payload) = guest.frame().unwrap();
+        assert_eq!(header.kind, kind::HELLO);
+        let at = payload.windows(2).position(|pair| pair == [0x1a, 16]).unwrap() + 2;
+        let mut ack = Vec::new();
+        put_uint(&mut ack, 1, 1);
+        put_bytes(&mut ack, 2, &payload[at..at + 16]);
+        let mut out = MAGIC.to_vec();
+        put_frame(&mut out, 0, kind::HELLO_ACK, 0, &ack);
+        guest.session.write_all(&out).unwrap();
+        guest
+    }
+
+    /// Shares a directory, as its owner would, and accepts that: the stream.
+    pub fn mount(&mut self, host: &Path, mode: &str, more: &[&str]) -> u32 {
+        let client = self.ask_to_mount(host, mode, more);
+        let (header, _) = self.frame().unwrap();
+        assert_eq!(header.kind, kind::OPEN);
+        self.opened(header.stream);
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        header.stream
+    }
+
+    pub fn ask_to_mount(&self, host: &Path, mode: &str, more: &[&str]) -> Child {
+        Command::new(server())
+            .args(["share", "--guest", "/work", "--mode", mode, "--host"])
+            .arg(host)
+            .arg("--control")
+            .arg(&self.control)
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Accepts a stream, with plenty of credit.
+    pub fn opened(&mut self, stream: u32) {
+        let mut out = Vec::new();
+        let mut opened = Vec::new();
+        put_uint(&mut opened, 4, 0);
+        put_frame(&mut out, stream, kind::OPENED, 0, &opened);
+        put_frame(&mut out, stream, kind::WINDOW, 0, &(1u32 << 30).to_le_bytes());
+        self.session.write_all(&out).unwrap();
+    }
+
+    /// The next frame of the server; None at the end.
+    pub fn frame(&mut self) -> Option<(Header, Vec<u8>)> {
+        loop {
+            if let Some(header) = self.input.first_chunk::<HEADER>() {
+                let header = Header::parse(header, Sender::Host).unwrap();
+                if self.input.len() >= HEADER + header.len {
+                    let payload = self.input[HEADER..HEADER + header.len].to_vec();
+                    self.input.drain(..HEADER + header.len);
+                    return Some((header, payload));
+                }
+            }
+            let mut buf = [0; 65_536];
+            match self.session.read(&mut buf) {
+                Ok(0) => return None,
+                Ok(n) => self.input.extend_from_slice(&buf[..n]),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Sends one request.
+    pub fn send(&mut self, stream: u32, message: &[u8]) {
+        let mut out = Vec::new();
+        put_frame(&mut out, stream, kind::DATA, 1, message);
+        self.session.write_all(&out).unwrap();
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A field of a message, for tests that write their own.
+pub fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_field(&mut out, number, bytes);
+    out
+}
+
+/// Mounts this machine's FUSE at `at` in this mount namespace: the descriptor of /dev/fuse.
+pub fn mount_fuse(at: &Path, root_mode: u32) -> std::io::Result<OwnedFd> {
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+    let options = format!(
+        "fd={},rootmode={root_mode:o},user_id=0,group_id=0,default_permissions,allow_other",
+        device.as_raw_fd()
+    );
+    let c = |text: &[u8]| std::ffi::CString::new(text).unwrap();
+    let at = c(std::os::unix::ffi::OsStrExt::as_bytes(at.as_os_str()));
+    // SAFETY: all strings are NUL-terminated.
+    let done = unsafe {
+        libc::mount(
+            c(b"share").as_ptr(),
+            at.as_ptr(),
+            c(b"fuse").as_ptr(),
+            libc::MS_NOSUID | libc::MS_NODEV,
+            c(options.as_bytes()).as_ptr().cast(),
+        )
+    };
+    if done != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(device.into())
+}
+
+/// Another descriptor of the same open file.
+pub fn again(fd: &OwnedFd) -> std::fs::File {
+    // SAFETY: the new descriptor is ours.
+    unsafe { std::fs::File::from_raw_fd(libc::dup(fd.as_raw_fd())) }
+}
