@@ -42,7 +42,7 @@ export async function* readLayer(
 ): AsyncGenerator<TarStep, void, undefined> {
   const { image, deadline } = options;
   const hash = layer.diffId === undefined ? undefined : createHash("sha256");
-  const tar = new TarReader();
+  const tar = new TarReader({ sparse: true });
   let bytes = 0;
   try {
     for await (const chunk of await unpacked(layer.path, deadline)) {

@@ -101,7 +101,7 @@ export function encodeEntry(header: TarHeader): Buffer {
 /** Reads a header block; undefined for one of zeros, which ends an archive. Pure. @throws SmolVMError FILE_FAILED */
 export function decodeHeader(block: Buffer): TarHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
-  const wanted = number(block.subarray(148, 156), "checksum");
+  const wanted = decodeNumber(block.subarray(148, 156), "checksum");
   if (checksum(block) !== wanted && checksum(block, true) !== wanted) {
     throw damaged("a header's checksum is wrong");
   }
@@ -110,17 +110,17 @@ export function decodeHeader(block: Buffer): TarHeader | undefined {
   const prefix = magic.startsWith("ustar\0") ? text(block, 345, 155) : Buffer.alloc(0);
   return {
     name: prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from("/"), name]),
-    mode: number(block.subarray(100, 108), "mode") & 0o7777,
-    uid: number(block.subarray(108, 116), "uid"),
-    gid: number(block.subarray(116, 124), "gid"),
-    size: number(block.subarray(124, 136), "size"),
-    mtime: number(block.subarray(136, 148), "time"),
+    mode: decodeNumber(block.subarray(100, 108), "mode") & 0o7777,
+    uid: decodeNumber(block.subarray(108, 116), "uid"),
+    gid: decodeNumber(block.subarray(116, 124), "gid"),
+    size: decodeNumber(block.subarray(124, 136), "size"),
+    mtime: decodeNumber(block.subarray(136, 148), "time"),
     type: block[156] === 0 ? "0" : String.fromCharCode(block[156]!),
     linkName: text(block, 157, NAME_BYTES),
     ...(isDevice(block)
       ? {
-          major: number(block.subarray(329, 337), "device"),
-          minor: number(block.subarray(337, 345), "device"),
+          major: decodeNumber(block.subarray(329, 337), "device"),
+          minor: decodeNumber(block.subarray(337, 345), "device"),
         }
       : {}),
   };
@@ -147,7 +147,7 @@ function text(block: Buffer, at: number, length: number): Buffer {
 }
 
 /** Octal digits, or GNU's base 256. A time before 1970 counts as 1970. */
-function number(field: Buffer, what: string): number {
+export function decodeNumber(field: Buffer, what: string): number {
   if ((field[0]! & 0x80) !== 0) {
     if (field[0] === 0xff) return 0;
     let value = field[0]! & 0x7f;

@@ -1,5 +1,5 @@
-import { SmolVMError } from "../../errors.ts";
 import { damaged } from "./header.ts";
+import { notePaxSparse, type PaxSparse } from "./sparse.ts";
 
 /** What an extended header (POSIX, "pax Extended Header") changes about the entry behind it. */
 export interface PaxFields {
@@ -12,6 +12,8 @@ export interface PaxFields {
   gid?: number;
   /** extended attributes, by their names on Linux; these are bytes, each as one character */
   xattrs?: Map<string, Uint8Array>;
+  /** its content is stored without its holes */
+  sparse?: PaxSparse;
 }
 
 const SPACE = 0x20;
@@ -19,10 +21,11 @@ const EQUALS = 0x3d;
 const NEWLINE = 0x0a;
 /** As star, GNU tar and Go write them. */
 const XATTR = "SCHILY.xattr.";
+const SPARSE = "GNU.sparse.";
 
 /**
  * Reads the records "LENGTH KEY=VALUE\n" of an extended header; keys that do not matter here are left out. Pure.
- * @throws SmolVMError FILE_FAILED; NOT_SUPPORTED for sparse files
+ * @throws SmolVMError FILE_FAILED
  */
 export function paxFields(records: Buffer): PaxFields {
   const fields: PaxFields = {};
@@ -63,16 +66,11 @@ export function xattrKey(name: string): string {
   return `${XATTR}${name}`;
 }
 
-/** The error for a file that was stored with its holes. */
-export function sparse(): SmolVMError {
-  return new SmolVMError("NOT_SUPPORTED", "the archive holds a sparse file, which cannot be unpacked", {
-    hint: "Make the archive without tar's --sparse (-S).",
-  });
-}
-
 function take(fields: PaxFields, key: string, value: Buffer): void {
-  if (key.startsWith("GNU.sparse.")) throw sparse();
-  if (key === "path") fields.path = Buffer.from(value);
+  if (key.startsWith(SPARSE)) {
+    fields.sparse ??= {};
+    notePaxSparse(fields.sparse, key.slice(SPARSE.length), value);
+  } else if (key === "path") fields.path = Buffer.from(value);
   else if (key === "linkpath") fields.linkName = Buffer.from(value);
   else if (key === "size" || key === "uid" || key === "gid") fields[key] = wholeNumber(key, value);
   else if (key.startsWith(XATTR)) {

@@ -1,5 +1,6 @@
 import { BLOCK_BYTES, damaged, decodeHeader, padding, type TarHeader } from "./header.ts";
-import { type PaxFields, paxFields, sparse } from "./pax.ts";
+import { type PaxFields, paxFields } from "./pax.ts";
+import { GnuSparse, partsOf, SparseContent, SparseList, sparseRefused } from "./sparse.ts";
 
 /** What is in an archive besides content. `other`: a device or pipe, or of a type that is not known; `link`: one more name of an entry that came before. */
 export interface TarEntry {
@@ -12,7 +13,7 @@ export interface TarEntry {
   readonly target: Uint8Array;
   /** permission bits */
   readonly mode: number;
-  /** bytes of content: of a file */
+  /** bytes of content: of a file, its holes included */
   readonly size: number;
   readonly mtimeS: number;
   readonly mtimeNs: number;
@@ -23,7 +24,7 @@ export interface TarEntry {
   readonly minor: number;
   /** by their names, which are bytes, each as one character; undefined: none */
   readonly xattrs: ReadonlyMap<string, Uint8Array> | undefined;
-  /** where its content begins in the archive, in bytes */
+  /** where its content begins in the archive, in bytes; of a sparse file, whose holes are not stored, what there is of it */
   readonly contentAt: number;
 }
 
@@ -53,14 +54,14 @@ const NO_CONTENT = "123456";
 const META = "xgXLK";
 
 /**
- * Reads an archive (POSIX ustar and pax, GNU, V7) that comes in pieces of any size. Pure; holds at most one header, one block and 1 MiB
- * of what extended headers say.
+ * Reads an archive (POSIX ustar and pax, GNU, V7) that comes in pieces of any size. Pure; holds at most one header, one block, 1 MiB
+ * of what extended headers say, and the list of a sparse file's parts.
  */
 export class TarReader {
   /** the block or extended header that is coming */
   #pending: Buffer = Buffer.alloc(BLOCK_BYTES);
   #pendingBytes = 0;
-  #state: "header" | "meta" | "data" | "skip" | "over" = "header";
+  #state: "header" | "meta" | "list" | "data" | "skip" | "over" = "header";
   #meta = "";
   /** bytes of content, then of padding, still to come */
   #left = 0;
@@ -70,15 +71,27 @@ export class TarReader {
   /** bytes of the archive up to the end of the piece that is being read, and what is left of that */
   #read = 0;
   #rest = 0;
+  readonly #sparse: boolean;
+  /** the header of a sparse file of GNU's, while its list comes, and the list */
+  #gnu: { readonly header: TarHeader; readonly list: GnuSparse } | undefined;
+  /** at the beginning of a sparse file's content */
+  #list: { readonly list: SparseList; readonly size: number } | undefined;
+  /** what puts the holes back */
+  #holes: SparseContent | undefined;
   /** of the entry that is being read, for errors */
   #path: Uint8Array = Buffer.alloc(0);
+
+  /** @param options `sparse`: files that were stored without their holes are read, with them; default: they are refused */
+  constructor({ sparse = false }: { sparse?: boolean } = {}) {
+    this.#sparse = sparse;
+  }
 
   /** The archive's end was read; what follows means nothing. */
   get over(): boolean {
     return this.#state === "over";
   }
 
-  /** @throws SmolVMError FILE_FAILED for what is no archive; NOT_SUPPORTED for sparse and split files */
+  /** @throws SmolVMError FILE_FAILED for what is no archive; NOT_SUPPORTED for sparse files where they are refused */
   *push(chunk: Buffer): Generator<TarStep> {
     let rest = chunk;
     this.#read += chunk.length;
@@ -99,11 +112,21 @@ export class TarReader {
           this.#begin("header");
           break;
         }
+        case "list": {
+          rest = this.#gather(rest);
+          if (this.#pendingBytes < this.#pending.length) return;
+          const { header, list } = this.#gnu!;
+          list.extend(this.#pending);
+          this.#pendingBytes = 0;
+          this.#rest = rest.length;
+          if (!list.more) yield* this.#file(header, list);
+          break;
+        }
         case "data": {
           const data = rest.subarray(0, this.#left);
           rest = rest.subarray(data.length);
           this.#left -= data.length;
-          yield { step: "data", data };
+          yield* this.#data(data);
           if (this.#left === 0) yield* this.#end();
           break;
         }
@@ -133,7 +156,7 @@ export class TarReader {
     return from.subarray(take);
   }
 
-  #begin(state: "header" | "meta", bytes: number = BLOCK_BYTES): void {
+  #begin(state: "header" | "meta" | "list", bytes: number = BLOCK_BYTES): void {
     this.#state = state;
     this.#pending = Buffer.alloc(bytes);
     this.#pendingBytes = 0;
@@ -160,32 +183,85 @@ export class TarReader {
       this.#left = header.size;
       return;
     }
-    if (type === "S") throw sparse();
+    if (type === "S") {
+      if (!this.#sparse) throw sparseRefused();
+      const list = new GnuSparse(block);
+      this.#gnu = { header, list };
+      if (list.more) this.#begin("list");
+      else yield* this.#file(header, list);
+      return;
+    }
     if (type === "M") throw damaged("it is one of several volumes");
-    const { path, linkName, mtimeS = header.mtime, mtimeNs = 0, xattrs } = this.#next;
+    yield* this.#file(header);
+  }
+
+  /** An entry, once all that its headers say is known. @param gnu what there is of it, of a sparse file of GNU's */
+  *#file(header: TarHeader, gnu?: GnuSparse): Generator<TarStep> {
+    const { type } = header;
+    const { path, linkName, mtimeS = header.mtime, mtimeNs = 0, xattrs, sparse } = this.#next;
     const { uid = header.uid, gid = header.gid } = this.#next;
-    const size = NO_CONTENT.includes(type) ? 0 : (this.#next.size ?? header.size);
+    const stored = NO_CONTENT.includes(type) ? 0 : (this.#next.size ?? header.size);
     this.#next = {};
-    this.#path = path ?? header.name;
-    let kind = KINDS[type] ?? "other";
+    this.#path = sparse?.name ?? path ?? header.name;
+    this.#list = undefined;
+    this.#holes = undefined;
+    let size = stored;
+    if (gnu !== undefined || sparse !== undefined) {
+      if (!this.#sparse) throw sparseRefused();
+      size = gnu?.size ?? sparse?.size ?? stored;
+      if (gnu !== undefined) this.#holes = new SparseContent(gnu.parts, size, stored);
+      else if (sparse?.major === undefined || sparse.major === 0)
+        this.#holes = new SparseContent(partsOf(sparse?.numbers ?? []), size, stored);
+      else if (sparse.major === 1 && sparse.minor === 0) this.#list = { list: new SparseList(), size };
+      else throw damaged(`a sparse file of the format ${sparse.major}.${sparse.minor}`);
+    }
+    let kind = gnu === undefined ? (KINDS[type] ?? "other") : "file";
     // Before POSIX a slash at the end was all that told a directory.
     if (kind === "file" && this.#path.at(-1) === 0x2f) kind = "directory";
-    this.#left = size;
-    this.#fill = padding(size);
+    this.#left = stored;
+    this.#fill = padding(stored);
     // A volume's label is no entry.
     if (type !== "V") {
       const target = linkName ?? header.linkName;
       const { mode, major = 0, minor = 0 } = header;
       const contentAt = this.#read - this.#rest;
-      const entry = { kind, type, path: this.#path, target, mode, size, mtimeS, mtimeNs, uid, gid };
+      const entry = {
+        kind,
+        type: gnu === undefined ? type : "0",
+        path: this.#path,
+        target,
+        mode,
+        size,
+        mtimeS,
+        mtimeNs,
+        uid,
+        gid,
+      };
       yield { step: "entry", entry: { ...entry, major, minor, xattrs, contentAt } };
     }
-    if (kind === "file" && size > 0) this.#state = "data";
+    if (kind === "file" && stored > 0) this.#state = "data";
     else if (kind === "file") yield* this.#end();
-    else this.#skip(size + this.#fill);
+    else this.#skip(stored + this.#fill);
+  }
+
+  /** Content as it is stored. */
+  *#data(stored: Buffer): Generator<TarStep> {
+    let data = stored;
+    if (this.#list !== undefined) {
+      const { list, size } = this.#list;
+      const left = list.take(data);
+      if (left === undefined) return;
+      this.#holes = new SparseContent(list.parts, size, this.#left + left);
+      this.#list = undefined;
+      data = data.subarray(data.length - left);
+    }
+    if (this.#holes === undefined) yield { step: "data", data };
+    else for (const piece of this.#holes.data(data)) yield { step: "data", data: piece };
   }
 
   *#end(): Generator<TarStep> {
+    if (this.#list !== undefined) throw damaged("a sparse file's list has no end");
+    if (this.#holes !== undefined) for (const data of this.#holes.end()) yield { step: "data", data };
     yield { step: "end" };
     this.#skip(this.#fill);
   }

@@ -145,7 +145,7 @@ describe("an archive", () => {
     ["a sparse file of GNU's", entry("s", { type: "S" }), "NOT_SUPPORTED: the archive holds a sparse file"],
     [
       "a sparse file of pax",
-      pax({ "GNU.sparse.major": "1" }),
+      Buffer.concat([pax({ "GNU.sparse.major": "1" }), entry("s")]),
       "NOT_SUPPORTED: the archive holds a sparse file",
     ],
     ["a part of another", entry("m", { type: "M" }), "one of several volumes"],
