@@ -3,6 +3,7 @@ import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { readEnvironment } from "../host/environment.ts";
+import { failpoint } from "../host/failpoint.ts";
 import { concurrentlyWithin } from "../util/concurrently.ts";
 import type { Deadline } from "../util/deadline.ts";
 import type { Descriptor } from "./oci/manifest.ts";
@@ -62,6 +63,7 @@ export async function pushImage(dirs: ImageDirs, text: string, options: PushOpti
       });
       sentBytes += sent;
     });
+    failpoint("push manifest");
     const body = await readFile(parts.manifestPath);
     const answer = await client.send(
       `manifests/${target.tag}`,
@@ -124,6 +126,7 @@ async function sendBlob(
     let failures = 0;
     let restarts = 0;
     while (at < size) {
+      failpoint("push chunk");
       const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - at));
       await file.read(chunk, 0, chunk.length, at);
       let answer: HttpResponse;
@@ -171,6 +174,7 @@ async function sendBlob(
   } finally {
     await file.close();
   }
+  failpoint("push layer");
   location.searchParams.set("digest", digest);
   const ended = await client.send(location, { method: "PUT", headers: { "content-length": "0" } }, deadline);
   if (ended.status !== 201) throw await client.failure(ended, "a layer");

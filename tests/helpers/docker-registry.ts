@@ -14,12 +14,26 @@ export interface DockerRegistry {
 /** Debian's registry (docker-registry) on a port of 127.0.0.1, with what is in it below a directory. */
 export async function startDockerRegistry(
   directory: string,
-  { htpasswd, tls }: { htpasswd?: string; tls?: { certificate: string; key: string } } = {},
+  {
+    htpasswd,
+    tls,
+    token,
+  }: {
+    htpasswd?: string;
+    tls?: { certificate: string; key: string };
+    /** who gives out tokens, and the certificate of the key that they are signed by */
+    token?: { realm: string; certificate: string };
+  } = {},
 ): Promise<DockerRegistry> {
   const host = `127.0.0.1:${await freePort()}`;
   mkdirSync(directory, { recursive: true });
   const config = join(directory, "config.yml");
-  const auth = htpasswd === undefined ? "" : `auth: {htpasswd: {realm: here, path: ${htpasswd}}}\n`;
+  const auth =
+    token !== undefined
+      ? `auth: {token: {realm: "${token.realm}", service: here, issuer: issuer, rootcertbundle: ${token.certificate}}}\n`
+      : htpasswd === undefined
+        ? ""
+        : `auth: {htpasswd: {realm: here, path: ${htpasswd}}}\n`;
   const secured = tls === undefined ? "" : `, tls: {certificate: ${tls.certificate}, key: ${tls.key}}`;
   writeFileSync(
     config,

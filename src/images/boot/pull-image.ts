@@ -8,9 +8,10 @@ import type { ArchiveReference, Reference } from "../oci/reference.ts";
 import { pullImage } from "../pull.ts";
 import { ArchiveSource } from "../registry/archive-source.ts";
 import { LayoutSource } from "../registry/layout-source.ts";
+import { MirroredSource } from "../registry/mirrored-source.ts";
 import { RegistrySource } from "../registry/registry-source.ts";
 import type { ImageSource } from "../registry/source.ts";
-import { imageSettings } from "../settings.ts";
+import { type ImageSettings, imageSettings } from "../settings.ts";
 import type { Image } from "../store/image.ts";
 import type { ImageDirs } from "../store/layout.ts";
 import { absoluteReference, OWN_IMAGES } from "../store/reference.ts";
@@ -38,7 +39,7 @@ export async function pullNamed(
 ): Promise<{ image: Image; pulled: boolean }> {
   const reference = absoluteReference(text);
   const settings = imageSettings();
-  const source = sourceOf(reference, options);
+  const source = sourceOf(reference, settings, options);
   try {
     const { stored, pulled } = await pullImage(dirs, source, {
       ...options,
@@ -93,18 +94,27 @@ function inFull(reference: Reference): string {
   return `${registry}/${repository}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-function sourceOf(reference: Reference, { insecure, onProgress }: PullNamedOptions): ImageSource {
+function sourceOf(
+  reference: Reference,
+  settings: ImageSettings,
+  { insecure, onProgress }: PullNamedOptions,
+): ImageSource {
   switch (reference.kind) {
     case "oci":
       return new LayoutSource(reference);
     case "docker-archive":
       return new ArchiveSource(reference);
-    case "registry":
-      return new RegistrySource(reference, {
+    case "registry": {
+      const registryOptions = {
         settings: readEnvironment(process.env),
         insecure,
-        onWait: (message) => onProgress?.({ stage: "wait", message }),
-      });
+        onWait: (message: string) => onProgress?.({ stage: "wait", message }),
+      };
+      const mirrors = settings.mirrors.get(reference.registry) ?? [];
+      return mirrors.length === 0
+        ? new RegistrySource(reference, registryOptions)
+        : new MirroredSource(reference, mirrors, registryOptions);
+    }
   }
 }
 

@@ -27,6 +27,8 @@ export interface RegistryOptions {
   readonly settings: HttpSettings & CredentialPlaces;
   /** plain HTTP is accepted: without it only of this machine */
   readonly insecure?: boolean | undefined;
+  /** how often something is asked before it counts as failed; default 5 */
+  readonly attempts?: number | undefined;
   /** who asks; absent: as `settings` say */
   readonly credentials?: Credentials | undefined;
   /** told once a request has to wait */
@@ -69,6 +71,10 @@ export class RegistryClient {
 
   close(): void {
     this.#http.close();
+  }
+
+  get #attempts(): number {
+    return this.#options.attempts ?? ATTEMPTS;
   }
 
   /**
@@ -133,14 +139,15 @@ export class RegistryClient {
         response = await this.#http.request(url, request, deadline);
       } catch (error) {
         if (once) throw error;
-        if (!(error instanceof ConnectionFailed) || attempt >= ATTEMPTS - 1)
+        if (!(error instanceof ConnectionFailed) || attempt >= this.#attempts - 1)
           throw this.unreachable(error, url);
         await deadline.sleep(waitMs(attempt, undefined, Date.now()));
         continue;
       }
       if (!isPassing(response.status)) return response;
       const wait = waitMs(attempt, response.headers["retry-after"], Date.now());
-      if (attempt >= ATTEMPTS - 1 || wait > LONGEST_WAIT_MS) throw await this.#overloaded(response, wait);
+      if (attempt >= this.#attempts - 1 || wait > LONGEST_WAIT_MS)
+        throw await this.#overloaded(response, wait);
       discard(response);
       if (wait >= 1000)
         this.#options.onWait?.(

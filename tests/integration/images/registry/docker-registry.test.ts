@@ -31,6 +31,7 @@ import { type DockerRegistry, startDockerRegistry } from "../../../helpers/docke
 import { writeLayout } from "../../../helpers/layers.ts";
 import { readErofs } from "../../../helpers/read-erofs.ts";
 import { addSmallImage } from "../../../helpers/small-image.ts";
+import { startTokenServer } from "../../../helpers/token-server.ts";
 
 /** bcrypt of "secret", as `htpasswd -B` writes it */
 const HTPASSWD = "me:$2b$04$pDYQL8WzFif1T9G63fvF5ekbdBWzqDduvyzmVNQmk/Q1CaeeTTO9u\n";
@@ -214,6 +215,56 @@ describe("Debian's registry", () => {
     });
     process.env.SSL_CERT_FILE = certificate;
     expect((await pull(`${host}/x:1`)).pulled).toBe(true);
+  });
+});
+
+describe("over TLS", () => {
+  test("a login is asked for as without it", async () => {
+    const { certificate, key } = selfSigned(mkdtempSync(join(home, "tls-")), "IP:127.0.0.1");
+    const { host } = await registry("tls-closed", {
+      htpasswd: join(home, "htpasswd"),
+      tls: { certificate, key },
+    });
+    process.env.SSL_CERT_FILE = certificate;
+    process.env.REGISTRY_AUTH_FILE = join(home, "tls-auth.json");
+    image("tls-closed");
+    push(`${host}/x:1`, "--dest-creds", "me:secret");
+    await expect(pull(`${host}/x:1`)).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+    const credentials = { username: "me", password: "secret" };
+    await login(host, credentials, { deadline: Deadline.of("logging in") });
+    expect((await pull(`${host}/x:1`)).pulled).toBe(true);
+  });
+
+  test("a server of tokens gives out one for each thing that is done, to who may", async () => {
+    const directory = mkdtempSync(join(home, "token-"));
+    const { certificate, key } = selfSigned(directory, "IP:127.0.0.1");
+    const server = await startTokenServer({ certificate, key, login: "me:secret" });
+    try {
+      const { host } = await registry("token", {
+        token: { realm: server.realm, certificate },
+        tls: { certificate, key },
+      });
+      process.env.SSL_CERT_FILE = certificate;
+      process.env.REGISTRY_AUTH_FILE = join(directory, "auth.json");
+      image("token");
+      const { image: made } = await pull(`oci:${layout}:latest`);
+      const to = `${host}/a/b:1`;
+      const send = () =>
+        pushImage(cache(), made.name, { arch: "x86_64", to, deadline: Deadline.of("pushing") });
+      await expect(send()).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+      await expect(
+        login(host, { username: "me", password: "wrong" }, { deadline: Deadline.of("logging in") }),
+      ).rejects.toMatchObject({ code: "REGISTRY_AUTH" });
+      await login(host, { username: "me", password: "secret" }, { deadline: Deadline.of("logging in") });
+      expect((await send()).manifest).toBe(made.origin!.manifest);
+      expect(server.scopes).toContain("repository:a/b:pull,push");
+      // Everybody may pull there.
+      process.env.REGISTRY_AUTH_FILE = join(directory, "nobody.json");
+      expect((await pull(to)).image.origin!.manifest).toBe(made.origin!.manifest);
+      expect(server.scopes.at(-1)).toBe("repository:a/b:pull");
+    } finally {
+      await server.stop();
+    }
   });
 });
 
@@ -508,6 +559,28 @@ describe("a pulled image pushed", () => {
       hint: expect.stringContaining("smolvm image push mine"),
     });
   });
+});
+
+describe("a push that is killed", () => {
+  test.each(["push chunk", "push layer", "push manifest"])(
+    "at '%s' leaves nothing that counts as an image there, and the next one goes on",
+    async (place) => {
+      const { host } = registries[0]!;
+      image(`${place} ${Math.random()}`);
+      const { image: pulled } = await pull(`oci:${layout}:latest`);
+      const to = `${host}/${place.replace(" ", "-")}:1`;
+      const env = { XDG_CACHE_HOME: join(home, "cache"), DOCKER_CONFIG: join(home, "nobody") };
+      const killed = await cli(["image", "push", `oci:${layout}:latest`, to], {
+        env: { ...env, SMOLVM_FAILPOINT: place },
+      });
+      expect(killed.signal).toBe("SIGKILL");
+      await expect(pull(to)).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
+      expect((await cli(["image", "push", `oci:${layout}:latest`, to], { env })).text).toBe(
+        `${to}@${pulled.origin!.manifest}\n`,
+      );
+      expect((await pull(to)).image.digest).toBe(pulled.digest);
+    },
+  );
 });
 
 describe("a pull that is killed", () => {
