@@ -6,9 +6,10 @@
 //!
 //! | room | idea | uses |
 //! |---|---|---|
-//! | `program` | the command lines, and the loop that serves | control requests session confine share wire sys |
+//! | `program` | the command lines, and the loop that serves | control requests session confine changes share wire sys |
 //! | `control` | what the sandbox's owner asks for: one request a connection, with a descriptor | wire sys |
-//! | `requests` | the answer to one FUSE request | share wire sys |
+//! | `requests` | the answer to one FUSE request | changes share wire sys |
+//! | `changes` | what happens on the host: heard, compared with what the guest knows, queued for it | share wire sys |
 //! | `session` | the connection to the guest's agent | wire sys |
 //! | `confine` | what this process gives up | sys |
 //! | `share` | one shared directory: names, nodes, handles, owners, and how they are reached | wire sys |
@@ -17,6 +18,8 @@
 
 pub mod wire;
 
+#[cfg(target_os = "linux")]
+pub mod changes;
 #[cfg(target_os = "linux")]
 pub mod confine;
 #[cfg(target_os = "linux")]

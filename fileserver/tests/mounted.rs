@@ -1,67 +1,349 @@
-//! The server's share, mounted on this machine by its own kernel: real programs at full speed. It takes root and /dev/fuse, and a mount
-//! namespace of its own: `cargo test -p smolvm-files --test mounted -- --ignored`, or with a command to run in it instead of the checks:
-//! `SMOLVM_FILES_RUN='cd $MNT && ...' SMOLVM_FILES_MODE=rw`.
+//! The server's share, mounted on this machine by its own kernel: real programs at full speed. It takes root and /dev/fuse, and mount
+//! namespaces of its own: `cargo test -p smolvm-files --test mounted -- --ignored`. With a command to run in it instead of the checks:
+//! `SMOLVM_FILES_RUN='cd $MNT && ...' cargo test -p smolvm-files --test mounted -- --ignored real_programs`.
 
 mod support;
 
+use std::collections::HashMap;
+use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{channel, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use smolvm_files::wire::fields::{put_uint, read_varint, Reader};
 use smolvm_files::wire::frame::{kind, put_frame};
 use support::{again, mount_fuse, Guest, Place};
 
-fn own_namespace() {
-    // SAFETY: plain calls; the test's process has one thread of interest.
-    unsafe {
-        assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0, "it takes root");
-        let root = c"/".as_ptr();
-        assert_eq!(
-            libc::mount(std::ptr::null(), root, std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()),
-            0
-        );
+/// A share that is mounted in this thread's namespace, with a guest's two helpers for it.
+struct Mounted {
+    _place: Place,
+    mnt: PathBuf,
+    share: PathBuf,
+    control: PathBuf,
+}
+
+impl Mounted {
+    fn new(name: &str, mode: &str, more: &[&str]) -> Mounted {
+        // SAFETY: plain calls.
+        unsafe {
+            assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0, "it takes root");
+            let root = c"/".as_ptr();
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            assert_eq!(libc::mount(std::ptr::null(), root, std::ptr::null(), private, std::ptr::null()), 0);
+        }
+        let place = Place::new(name);
+        let mnt = place.0.join("mnt");
+        fs::create_dir(&mnt).unwrap();
+        let mut guest = Guest::start(&place.0);
+        let share = std::env::var("SMOLVM_FILES_SHARE").map_or_else(|_| place.share(), Into::into);
+        let stream = guest.mount(&share, mode, more);
+        let device = mount_fuse(&mnt, 0o40000).unwrap();
+        let control = guest.control.clone();
+        pump(guest, stream, again(&device), mnt.clone());
+        Mounted { _place: place, mnt, share, control }
+    }
+
+    fn list(&self) -> serde_json::Value {
+        let output = Command::new(support::server())
+            .arg("ask")
+            .arg("--control")
+            .arg(&self.control)
+            .arg(r#"{"op":"list"}"#)
+            .output()
+            .unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["mounts"][0].clone()
+    }
+
+    /// Until the guest's process for changes is there, and has done all.
+    fn settled(&self) {
+        until("changes are heard", || self.list()["watched"] == true);
     }
 }
 
-/// Passes messages between the kernel and the server, as the agent does.
-fn pump(mut guest: Guest, stream: u32, device: std::fs::File) {
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mnt).status();
+    }
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < end, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Passes messages between the kernel and the server, as the agent does, and does again what is told of.
+fn pump(mut guest: Guest, stream: u32, device: fs::File, mnt: PathBuf) {
     let mut requests = device.try_clone().unwrap();
-    let mut session = guest.session.try_clone().unwrap();
+    let session = Arc::new(Mutex::new(guest.session.try_clone().unwrap()));
+    let to_server = session.clone();
     std::thread::spawn(move || {
         let mut buf = vec![0; 1 << 17];
         while let Ok(n) = requests.read(&mut buf) {
             let mut out = Vec::with_capacity(n + 12);
             put_frame(&mut out, stream, kind::DATA, 1, &buf[..n]);
-            if session.write_all(&out).is_err() {
+            if to_server.lock().unwrap().write_all(&out).is_err() {
                 return;
             }
         }
     });
     std::thread::spawn(move || {
-        let mut answers = device;
+        let mut answers = device.try_clone().unwrap();
+        let mut changes: HashMap<u32, Sender<Vec<u8>>> = HashMap::new();
         guest.session.set_read_timeout(None).unwrap();
         while let Some((header, payload)) = guest.frame() {
-            if header.kind == kind::DATA {
-                let _ = answers.write(&payload);
+            match header.kind {
+                kind::DATA if header.stream == stream => drop(answers.write(&payload)),
+                kind::DATA => drop(changes[&header.stream].send(payload)),
+                kind::OPEN => {
+                    let (sender, receiver) = channel::<Vec<u8>>();
+                    changes.insert(header.stream, sender);
+                    let (session, mut device, mnt) = (session.clone(), device.try_clone().unwrap(), mnt.clone());
+                    std::thread::spawn(move || {
+                        // SAFETY: plain call.
+                        let pid = unsafe { libc::gettid() };
+                        let say = |kind, flags, payload: &[u8]| {
+                            let mut out = Vec::new();
+                            put_frame(&mut out, header.stream, kind, flags, payload);
+                            session.lock().unwrap().write_all(&out)
+                        };
+                        let mut opened = Vec::new();
+                        put_uint(&mut opened, 2, pid as u64);
+                        say(kind::OPENED, 0, &opened).unwrap();
+                        while let Ok(record) = receiver.recv() {
+                            let used = read_varint(&record).unwrap().unwrap().1;
+                            do_again(&record[used..], &mut device, &mnt);
+                            if say(kind::DATA, 1, b".").is_err() {
+                                return;
+                            }
+                        }
+                    });
+                }
+                _ => {}
             }
         }
     });
 }
 
+/// What the guest's process does with a HostChange (guest/src/files/host_changes.rs).
+fn do_again(record: &[u8], device: &mut fs::File, mnt: &Path) {
+    let (mut what, mut path, mut to, mut directory, mut notify) = (0, &b""[..], &b""[..], false, &b""[..]);
+    let mut fields = Reader::new(record);
+    while let Some((number, value)) = fields.next().unwrap() {
+        match number {
+            1 => what = value.u32().unwrap(),
+            2 => path = value.bytes().unwrap(),
+            3 => to = value.bytes().unwrap(),
+            4 => directory = value.bool().unwrap(),
+            5 => notify = value.bytes().unwrap(),
+            _ => {}
+        }
+    }
+    if !notify.is_empty() {
+        let _ = device.write(notify);
+    }
+    let at = |path: &[u8]| mnt.join(std::ffi::OsStr::new(std::str::from_utf8(path).unwrap()));
+    let path = at(path);
+    let _: std::io::Result<()> = match what {
+        1 if directory => fs::create_dir(&path),
+        1 => fs::OpenOptions::new().write(true).create_new(true).open(&path).map(|_| ()),
+        2 => fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .and_then(|file| file.set_len(file.metadata()?.len())),
+        3 if directory => fs::remove_dir(&path),
+        3 => fs::remove_file(&path),
+        4 => fs::rename(&path, at(to)),
+        5 => fs::metadata(&path).and_then(|found| fs::set_permissions(&path, found.permissions())),
+        _ => Ok(()),
+    };
+}
+
+/// What happens in a directory of the guest's, as its inotify says.
+struct Watcher(fs::File);
+
+impl Watcher {
+    fn new(dir: &Path) -> Watcher {
+        use std::os::fd::FromRawFd;
+        let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(dir.as_os_str())).unwrap();
+        let mask = libc::IN_CREATE
+            | libc::IN_DELETE
+            | libc::IN_MODIFY
+            | libc::IN_ATTRIB
+            | libc::IN_MOVED_FROM
+            | libc::IN_MOVED_TO;
+        // SAFETY: plain calls; the descriptor becomes ours.
+        unsafe {
+            let fd = libc::inotify_init1(libc::IN_NONBLOCK);
+            assert!(libc::inotify_add_watch(fd, path.as_ptr(), mask) > 0);
+            Watcher(fs::File::from_raw_fd(fd))
+        }
+    }
+
+    /// What has happened since.
+    fn events(&mut self) -> Vec<(String, &'static str)> {
+        let names = [
+            (libc::IN_CREATE, "create"),
+            (libc::IN_DELETE, "delete"),
+            (libc::IN_MODIFY, "modify"),
+            (libc::IN_ATTRIB, "attributes"),
+            (libc::IN_MOVED_FROM, "from"),
+            (libc::IN_MOVED_TO, "to"),
+        ];
+        let mut buf = vec![0; 65_536];
+        let n = self.0.read(&mut buf).unwrap_or(0);
+        smolvm_files::changes::events::parse(&buf[..n])
+            .into_iter()
+            .flat_map(|event| {
+                let name = event.name.clone().unwrap_or_default().into_string().unwrap();
+                names.iter().filter(move |(bit, _)| event.has(*bit)).map(move |(_, what)| (name.clone(), *what))
+            })
+            .collect()
+    }
+
+    /// Waits until all of these have come; returns all that came, and how long it took.
+    fn expect(&mut self, wanted: &[(&str, &str)]) -> Vec<(String, &'static str)> {
+        let start = Instant::now();
+        let mut all: Vec<(String, &'static str)> = Vec::new();
+        until(&format!("{wanted:?}"), || {
+            all.extend(self.events());
+            wanted.iter().all(|(name, what)| all.iter().any(|(n, w)| n == name && w == what))
+        });
+        assert!(start.elapsed() < Duration::from_millis(500), "{wanted:?} took {:?}", start.elapsed());
+        all
+    }
+}
+
 #[test]
 #[ignore = "takes root and /dev/fuse"]
 fn real_programs() {
-    own_namespace();
-    let place = Place::new("mounted");
-    let mnt = place.0.join("mnt");
-    std::fs::create_dir(&mnt).unwrap();
-    let mut guest = Guest::start(&place.0);
     let mode = std::env::var("SMOLVM_FILES_MODE").unwrap_or("rw".into());
-    let share = std::env::var("SMOLVM_FILES_SHARE").map_or_else(|_| place.share(), Into::into);
-    let stream = guest.mount(&share, &mode, &[]);
-    let device = mount_fuse(&mnt, 0o40000).unwrap();
-    pump(guest, stream, again(&device));
+    let mounted = Mounted::new("programs", &mode, &[]);
     let script = std::env::var("SMOLVM_FILES_RUN").unwrap_or_else(|_| include_str!("mounted.sh").into());
-    let status = Command::new("sh").args(["-ec", &script]).env("MNT", &mnt).env("SHARE", &share).status().unwrap();
-    let _ = Command::new("umount").arg("-l").arg(&mnt).status();
-    assert!(status.success());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &script]).env("MNT", &mounted.mnt).env("SHARE", &mounted.share);
+    assert!(shell.status().unwrap().success());
+    println!("{}", mounted.list());
+}
+
+#[test]
+#[ignore = "takes root and /dev/fuse"]
+fn watchers_hear_of_what_happens_on_the_host() {
+    let mounted = Mounted::new("watchers", "rw", &[]);
+    let (mnt, share) = (&mounted.mnt, &mounted.share);
+    fs::create_dir(share.join("d")).unwrap();
+    fs::write(share.join("d/old"), "old").unwrap();
+    mounted.settled();
+    assert_eq!(fs::read(mnt.join("d/old")).unwrap(), b"old");
+    let mut watcher = Watcher::new(&mnt.join("d"));
+    let host = |name: &str| share.join("d").join(name);
+    let guest = |name: &str| mnt.join("d").join(name);
+
+    assert!(!guest("new").exists());
+    fs::write(host("new"), "one").unwrap();
+    watcher.expect(&[("new", "create")]);
+    until("the new file is there", || fs::read(guest("new")).is_ok_and(|text| text == b"one"));
+    watcher.events();
+
+    // Of the same length, so that only the time tells it.
+    fs::write(host("new"), "two").unwrap();
+    watcher.expect(&[("new", "modify")]);
+    assert_eq!(fs::read(guest("new")).unwrap(), b"two");
+
+    // As editors save: another file, renamed over it.
+    fs::write(host("new.tmp"), "three").unwrap();
+    fs::rename(host("new.tmp"), host("new")).unwrap();
+    watcher.expect(&[("new", "to")]);
+    until("the saved file is there", || fs::read(guest("new")).is_ok_and(|text| text == b"three"));
+
+    fs::rename(host("new"), host("moved")).unwrap();
+    watcher.expect(&[("new", "from"), ("moved", "to")]);
+    assert_eq!(fs::read(guest("moved")).unwrap(), b"three");
+    assert!(!guest("new").exists());
+
+    fs::set_permissions(host("moved"), fs::Permissions::from_mode(0o600)).unwrap();
+    watcher.expect(&[("moved", "attributes")]);
+    assert_eq!(fs::metadata(guest("moved")).unwrap().mode() & 0o777, 0o600);
+
+    fs::remove_file(host("moved")).unwrap();
+    watcher.expect(&[("moved", "delete")]);
+    assert!(!guest("moved").exists());
+
+    fs::create_dir(host("sub")).unwrap();
+    watcher.expect(&[("sub", "create")]);
+    fs::write(host("sub/x"), "x").unwrap();
+    until("what is in a new directory is there", || fs::read(guest("sub/x")).is_ok_and(|text| text == b"x"));
+    let mut below = Watcher::new(&guest("sub"));
+    fs::remove_file(host("sub/x")).unwrap();
+    below.expect(&[("x", "delete")]);
+    fs::remove_dir(host("sub")).unwrap();
+    watcher.expect(&[("sub", "delete")]);
+    assert!(!guest("sub").exists());
+    // Moved here from elsewhere, and away again.
+    fs::write(share.parent().unwrap().join("outside"), "o").unwrap();
+    fs::rename(share.parent().unwrap().join("outside"), host("inside")).unwrap();
+    watcher.expect(&[("inside", "create")]);
+    until("what was moved in is there", || fs::read(guest("inside")).is_ok_and(|text| text == b"o"));
+    fs::rename(host("inside"), share.parent().unwrap().join("outside")).unwrap();
+    watcher.expect(&[("inside", "delete")]);
+    assert!(!guest("inside").exists());
+}
+
+#[test]
+#[ignore = "takes root and /dev/fuse"]
+fn what_the_guest_does_does_not_come_back() {
+    let mounted = Mounted::new("own", "rw", &[]);
+    let mnt = &mounted.mnt;
+    mounted.settled();
+    let mut watcher = Watcher::new(mnt);
+    let script = r#"cd "$MNT"; echo 1 >a; echo 2 >>a; chmod 600 a; mv a b; ln b c; ln -s b d; mkdir e; mv b e/f; rm c d; touch e/f
+        i=0; while [ $i -lt 300 ]; do echo $i >g$i; i=$((i + 1)); done; rm g*; cp e/f h; truncate -s 100 h; rm -r e h; sync -f ."#;
+    assert!(Command::new("sh").args(["-ec", script]).env("MNT", mnt).status().unwrap().success());
+    let before = watcher.events().len();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(before > 300);
+    assert_eq!(watcher.events(), []);
+    assert_eq!(mounted.list()["events"], 0, "{}", mounted.list());
+}
+
+#[test]
+#[ignore = "takes root and /dev/fuse"]
+fn caches_are_never_stale_after_a_change() {
+    let mounted = Mounted::new("caches", "rw", &[]);
+    let (mnt, share) = (&mounted.mnt, &mounted.share);
+    mounted.settled();
+    for round in 0..200 {
+        let text = format!("{round:05}");
+        fs::write(share.join("f"), &text).unwrap();
+        until("the new text is there", || fs::read_to_string(mnt.join("f")).is_ok_and(|found| found == text));
+        fs::write(mnt.join("g"), &text).unwrap();
+        assert_eq!(fs::read_to_string(share.join("g")).unwrap(), text);
+        // An open file.
+        let open = fs::File::open(mnt.join("f")).unwrap();
+        fs::write(share.join("f"), format!("{round:05}x")).unwrap();
+        until("an open file says it, too", || {
+            let mut found = vec![0; 20];
+            let n = std::os::unix::fs::FileExt::read_at(&open, &mut found, 0).unwrap();
+            found[..n] == *format!("{round:05}x").as_bytes()
+        });
+    }
+    // Many at once, and names that were looked for in vain.
+    for i in 0..1000 {
+        assert!(!mnt.join(format!("n{i}")).exists());
+    }
+    for i in 0..1000 {
+        fs::write(share.join(format!("n{i}")), "n").unwrap();
+    }
+    until("all are there", || (0..1000).all(|i| mnt.join(format!("n{i}")).exists()));
+    for i in 0..1000 {
+        fs::remove_file(share.join(format!("n{i}"))).unwrap();
+    }
+    until("all are gone", || (0..1000).all(|i| !mnt.join(format!("n{i}")).exists()));
 }

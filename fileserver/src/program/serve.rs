@@ -5,7 +5,7 @@ use crate::program::options::options;
 use crate::program::server::Server;
 use crate::session::dial::Dial;
 use crate::session::link::Over;
-use crate::sys::{log, sockets, Errno, Fd, Res};
+use crate::sys::{log, sockets, write, Errno, Fd, Res};
 
 /// What a server is started with.
 pub struct Options {
@@ -45,6 +45,8 @@ pub fn serve(options: &Options) -> i32 {
             return 1;
         }
     };
+    // Who has started us may ask from now on. Nothing more is said there.
+    let _ = write(1, b"ready\n");
     let mut server = Server::new(options.dial.clone(), listener, files);
     loop {
         match server.turn() {

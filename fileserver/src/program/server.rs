@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::rc::Rc;
 
+use crate::changes::follow::Changes;
 use crate::control::asker::{Asker, News};
 use crate::control::request::{Mode, MountRequest, Refusal, Request};
 use crate::program::streams::{Mounted, Purpose, Stream, MAX_UNSENT, WINDOW};
@@ -16,13 +17,14 @@ use crate::share::shared::{Shared, Terms};
 use crate::sys::{log, now_ms, poll, waiting, Errno, Fd};
 use crate::wire::frame::{kind, put_frame, Header};
 use crate::wire::json::quote;
-use crate::wire::messages::{code, decode_result, HostMount, Open, Opened};
+use crate::wire::messages::{code, decode_result, put_change, Failure, HostMount, Open, Opened};
 
 /// The most nodes of all mounts together.
 const MAX_NODES: usize = 1_000_000;
 /// Descriptors that are not for the guest's handles.
 const RESERVED_FILES: usize = 512;
-const MAX_MOUNTS: usize = 256;
+/// A mount has two.
+const MAX_STREAMS: usize = 256;
 const MAX_ASKERS: usize = 32;
 /// Answers that are collected before they are sent.
 const SEND_AT: usize = 256 << 10;
@@ -67,6 +69,7 @@ impl Server {
             fds.push(entry);
             fds.len() - 1
         });
+        fds.extend(self.streams.values().filter_map(Stream::heard).map(|fd| waiting(fd, false)));
         let first_asker = fds.len();
         let ids: Vec<u64> = self.askers.keys().copied().collect();
         fds.extend(self.askers.values().map(|asker| waiting(asker.fd(), asker.wants_to_write())));
@@ -84,13 +87,15 @@ impl Server {
         if fds[0].revents != 0 {
             self.accept();
         }
+        self.tell_changes();
         let now = now_ms();
         self.askers.retain(|_, asker| asker.deadline().is_none_or(|until| now < until));
         self.link.write()
     }
 
     fn timeout(&self) -> i32 {
-        let deadlines = self.askers.values().filter_map(Asker::deadline).chain(self.link.deadline());
+        let changes = self.streams.values().filter_map(Stream::due);
+        let deadlines = self.askers.values().filter_map(Asker::deadline).chain(self.link.deadline()).chain(changes);
         match deadlines.min() {
             Some(until) => until.saturating_sub(now_ms()).min(60_000) as i32 + 1,
             None => -1,
@@ -154,7 +159,14 @@ impl Server {
         let (payload, out) = (&self.link.input[range], &mut self.link.out);
         let overrun = |_| Over::Failed("the guest sent more than it may, or granted too much");
         match kind {
-            kind::DATA if flags == 1 => stream.data(payload, out, unsent).map_err(overrun),
+            kind::DATA if flags == 1 => match stream.purpose {
+                Purpose::Changes(mount) => {
+                    stream.taken(payload.len() as u32, out).map_err(overrun)?;
+                    self.change_done(mount);
+                    Ok(())
+                }
+                _ => stream.data(payload, out, unsent).map_err(overrun),
+            },
             kind::WINDOW => {
                 let credit = payload.try_into().map(u32::from_le_bytes).unwrap_or(0);
                 stream.grant(credit, out).map_err(overrun)?;
@@ -170,35 +182,125 @@ impl Server {
             kind::RESULT => {
                 let failure = decode_result(payload).map_err(|_| Over::Failed("the guest sent what is no message"))?;
                 let Some(stream) = self.streams.remove(&id) else { return Ok(()) };
-                let line = match (failure, &stream.purpose) {
-                    (Some(failure), _) => Refusal::new(failure.code, failure.message).line(),
-                    (None, Purpose::Unmount) => "{\"ok\":true}\n".to_owned(),
-                    (None, Purpose::Mount(_)) => Refusal::new(code::CANCELLED, "it was unmounted").line(),
-                };
-                self.tell(stream.asker, &line);
+                self.ended(stream, failure);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// A mount is there: whose files are whose is known, and requests are answered.
+    /// A stream is over.
+    fn ended(&mut self, stream: Stream, failure: Option<Failure>) {
+        let line = match (&failure, &stream.purpose) {
+            (Some(failure), _) => Refusal::new(failure.code, failure.message.clone()).line(),
+            (None, Purpose::Mount(_)) => Refusal::new(code::CANCELLED, "it was unmounted").line(),
+            (None, _) => "{\"ok\":true}\n".to_owned(),
+        };
+        match stream.purpose {
+            Purpose::Mount(_) => {
+                self.reset(|other| matches!(other.purpose, Purpose::Changes(mount) if mount == stream.id))
+            }
+            // It is not there any more: then nothing is served for it either.
+            Purpose::Unmount(path) if failure.as_ref().is_none_or(|failure| failure.code == code::NOT_FOUND) => {
+                self.reset(|other| other.is_mounted_at(&path));
+            }
+            Purpose::Unmount(_) => {}
+            Purpose::Changes(mount) => {
+                if let Some(failure) = failure {
+                    log::say(format_args!("the guest cannot be told of changes: {}", failure.message));
+                }
+                if let Some(changes) = self.streams.get_mut(&mount).and_then(Stream::changes) {
+                    changes.pid = 0;
+                }
+            }
+        }
+        self.tell(stream.asker, &line);
+    }
+
+    /// Has streams ended.
+    fn reset(&mut self, which: impl Fn(&Stream) -> bool) {
+        for stream in self.streams.values_mut().filter(|stream| !stream.ending && which(stream)) {
+            stream.ending = true;
+            put_frame(&mut self.link.out, stream.id, kind::RESET, 0, &[]);
+        }
+    }
+
+    /// A stream has begun.
     fn opened(&mut self, id: u32, opened: Opened) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Purpose::Mount(mounted) = &mut stream.purpose else { return };
-        stream.opened = true;
-        let owners = &mut mounted.mount.shared.owners;
-        // SAFETY: plain calls.
-        unsafe {
-            owners.uid = (libc::geteuid(), opened.uid);
-            owners.gid = (libc::getegid(), opened.gid);
+        if std::mem::replace(&mut stream.opened, true) {
+            return;
         }
-        let asker = stream.asker.take();
-        let unsent = self.link.unsent();
-        let out = &mut self.link.out;
-        let sent = out.len() - unsent.min(out.len());
-        stream.go_on(out, sent);
-        self.tell(asker, &format!("{{\"ok\":true,\"mount\":{id},\"uid\":{},\"gid\":{}}}\n", opened.uid, opened.gid));
+        match &mut stream.purpose {
+            Purpose::Mount(mounted) => {
+                let owners = &mut mounted.mount.shared.owners;
+                // SAFETY: plain calls.
+                unsafe {
+                    owners.uid = (libc::geteuid(), opened.uid);
+                    owners.gid = (libc::getegid(), opened.gid);
+                }
+                let strict = mounted.request.strict;
+                let asker = stream.asker.take();
+                let unsent = self.link.unsent();
+                let out = &mut self.link.out;
+                let sent = out.len() - unsent.min(out.len());
+                stream.go_on(out, sent);
+                if !strict {
+                    self.open(&Open::HostChanges { mount: id }, Purpose::Changes(id), None);
+                }
+                let line = format!("{{\"ok\":true,\"mount\":{id},\"uid\":{},\"gid\":{}}}\n", opened.uid, opened.gid);
+                self.tell(asker, &line);
+            }
+            Purpose::Changes(mount) => {
+                let mount = *mount;
+                let Some(Purpose::Mount(mounted)) = self.streams.get_mut(&mount).map(|stream| &mut stream.purpose)
+                else {
+                    return;
+                };
+                if mounted.mount.changes.is_none() {
+                    match Changes::new(mounted.request.mode == Mode::Overlay) {
+                        Ok(changes) => mounted.mount.changes = Some(changes),
+                        Err(error) => log::say(format_args!("changes cannot be heard: {error}")),
+                    }
+                }
+                if let Some(changes) = &mut mounted.mount.changes {
+                    changes.pid = opened.pid;
+                }
+            }
+            Purpose::Unmount(_) => {}
+        }
+    }
+
+    /// The guest has done a change again.
+    fn change_done(&mut self, mount: u32) {
+        if let Some(changes) = self.streams.get_mut(&mount).and_then(Stream::changes) {
+            changes.queue.current = None;
+        }
+    }
+
+    /// Tells the guest of the next changes, for each mount of one at a time.
+    fn tell_changes(&mut self) {
+        let ids: Vec<(u32, u32)> = self
+            .streams
+            .values()
+            .filter_map(|stream| match stream.purpose {
+                Purpose::Changes(mount) if stream.opened && !stream.ending => Some((stream.id, mount)),
+                _ => None,
+            })
+            .collect();
+        for (id, mount) in ids {
+            let Some(mounted) = self.streams.get_mut(&mount).and_then(Stream::mount) else { continue };
+            mounted.drain();
+            let Some(record) = mounted.changes.as_mut().and_then(|changes| changes.queue.next_record()) else {
+                continue;
+            };
+            let mut payload = Vec::new();
+            let to = record.to.as_ref().map_or(&[][..], |(_, path)| path);
+            put_change(&mut payload, record.kind, &record.path, to, record.directory, &record.notify);
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.send(&payload, &mut self.link.out);
+            }
+        }
     }
 
     fn tell(&mut self, asker: Option<u64>, line: &str) {
@@ -251,7 +353,7 @@ impl Server {
             }
             Request::Unmount { guest, force } => {
                 let open = Open::HostUnmount { path: guest.as_bytes(), force };
-                self.open(&open, Purpose::Unmount, asker);
+                self.open(&open, Purpose::Unmount(guest.clone()), Some(asker));
             }
             Request::Mount(request) => {
                 let fd = fd.ok_or_else(|| Refusal::new(code::INVALID, "no descriptor of a directory came"))?;
@@ -265,15 +367,18 @@ impl Server {
                     source: request.source.as_bytes(),
                 };
                 let purpose = Purpose::Mount(Box::new(Mounted { mount, request: request.clone() }));
-                self.open(&Open::HostMount(open), purpose, asker);
+                self.open(&Open::HostMount(open), purpose, Some(asker));
             }
         }
         Ok(())
     }
 
     fn mount(&mut self, request: &MountRequest, fd: Fd) -> Result<Mount, Refusal> {
-        if self.streams.len() >= MAX_MOUNTS {
-            return Err(Refusal::new(code::LIMIT, format!("a sandbox has at most {MAX_MOUNTS} mounts")));
+        if self.streams.values().any(|stream| !stream.ending && stream.is_mounted_at(&request.guest)) {
+            return Err(Refusal::new(code::EXISTS, "a directory is mounted there already"));
+        }
+        if self.streams.len() >= MAX_STREAMS {
+            return Err(Refusal::new(code::LIMIT, "too much is mounted already"));
         }
         let file = match &request.file {
             None => None,
@@ -292,7 +397,7 @@ impl Server {
         })
     }
 
-    fn open(&mut self, open: &Open, purpose: Purpose, asker: u64) {
+    fn open(&mut self, open: &Open, purpose: Purpose, asker: Option<u64>) {
         let id = self.next_stream;
         self.next_stream += 2;
         put_frame(&mut self.link.out, id, kind::OPEN, 0, &open.encode(WINDOW));
@@ -307,12 +412,12 @@ impl Server {
             .filter_map(|id| self.streams.get(id))
             .filter_map(|stream| match &stream.purpose {
                 Purpose::Mount(mounted) => Some((stream.opened, mounted.as_ref())),
-                Purpose::Unmount => None,
+                _ => None,
             })
             .map(|(opened, Mounted { mount, request })| {
-                let figures = mount.figures;
+                let (figures, changes) = (mount.figures, mount.changes.as_ref());
                 format!(
-                    "{{\"guest\":{},\"mode\":\"{}\",\"source\":{},\"coherence\":\"{}\",\"mounted\":{opened},\"nodes\":{},\"handles\":{},\"requests\":{},\"read_bytes\":{},\"written_bytes\":{}}}",
+                    "{{\"guest\":{},\"mode\":\"{}\",\"source\":{},\"coherence\":\"{}\",\"mounted\":{opened},\"nodes\":{},\"handles\":{},\"requests\":{},\"events\":{},\"watched\":{},\"watches\":{},\"overflows\":{},\"read_bytes\":{},\"written_bytes\":{}}}",
                     quote(&request.guest),
                     request.mode.name(),
                     quote(&request.source),
@@ -320,6 +425,10 @@ impl Server {
                     mount.shared.nodes.count(),
                     mount.shared.handles.count(),
                     figures.requests,
+                    changes.map_or(0, |changes| changes.told),
+                    changes.is_some_and(|changes| changes.pid != 0 && changes.complete),
+                    changes.map_or(0, |changes| changes.watches.count()),
+                    changes.map_or(0, |changes| changes.overflows),
                     figures.read_bytes,
                     figures.written_bytes,
                 )

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use crate::changes::follow::Changes;
 use crate::control::request::MountRequest;
 use crate::requests::answer::{answer, is_init};
 use crate::requests::mount::Mount;
 use crate::wire::frame::{kind, put_frame, Header, HEADER};
 
 /// The credit for the guest's requests, in bytes.
-pub const WINDOW: u32 = 1 << 20;
+pub const WINDOW: u32 = 2 << 20;
 /// What a guest grants us with the stream.
 const FIRST_CREDIT: u64 = 65_536;
 /// How much of the credit is used up before it is granted anew.
@@ -20,7 +21,10 @@ pub const MAX_UNSENT: usize = 1 << 20;
 /// What it is for.
 pub enum Purpose {
     Mount(Box<Mounted>),
-    Unmount,
+    /// of what is mounted at that path
+    Unmount(String),
+    /// what happened on the host, for the mount of that stream
+    Changes(u32),
 }
 
 /// A directory that is mounted, or will be.
@@ -36,6 +40,8 @@ pub struct Stream {
     /// who waits for an answer
     pub asker: Option<u64>,
     pub opened: bool,
+    /// we have said that it is to end
+    pub ending: bool,
     /// how much we may send
     credit: u64,
     /// how much the guest may send, and how much of what it sent is done with but not granted anew
@@ -52,12 +58,13 @@ pub struct Stream {
 pub struct Overrun;
 
 impl Stream {
-    pub fn new(id: u32, purpose: Purpose, asker: u64) -> Stream {
+    pub fn new(id: u32, purpose: Purpose, asker: Option<u64>) -> Stream {
         Stream {
             id,
             purpose,
-            asker: Some(asker),
+            asker,
             opened: false,
+            ending: false,
             credit: FIRST_CREDIT,
             left: WINDOW,
             done: 0,
@@ -65,6 +72,40 @@ impl Stream {
             waiting_bytes: 0,
             held: VecDeque::new(),
         }
+    }
+
+    /// The mount that it is.
+    pub fn mount(&mut self) -> Option<&mut Mount> {
+        match &mut self.purpose {
+            Purpose::Mount(mounted) => Some(&mut mounted.mount),
+            _ => None,
+        }
+    }
+
+    /// What happens to the mount that it is.
+    pub fn changes(&mut self) -> Option<&mut Changes> {
+        self.mount()?.changes.as_mut()
+    }
+
+    pub fn is_mounted_at(&self, path: &str) -> bool {
+        matches!(&self.purpose, Purpose::Mount(mounted) if mounted.request.guest == path)
+    }
+
+    fn told(&self) -> Option<&Changes> {
+        match &self.purpose {
+            Purpose::Mount(mounted) => mounted.mount.changes.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The descriptor by which what happens to the mount is heard.
+    pub fn heard(&self) -> Option<i32> {
+        self.told().map(|changes| changes.watches.fd())
+    }
+
+    /// When something is due for the mount, without an event.
+    pub fn due(&self) -> Option<u64> {
+        self.told().and_then(Changes::deadline)
     }
 
     /// DATA came on channel 1: one request.
@@ -88,20 +129,39 @@ impl Stream {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
         answer(&mut mounted.mount, message, out);
+        self.finish(start, out);
+        self.consumed(message.len() as u32, out);
+    }
+
+    /// Sends data on channel 0, or keeps it until there is credit.
+    pub fn send(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER]);
+        out.extend_from_slice(payload);
+        self.finish(start, out);
+    }
+
+    /// The frame that begins there is complete, but for its header.
+    fn finish(&mut self, start: usize, out: &mut Vec<u8>) {
         let len = out.len() - start - HEADER;
         if len == 0 {
-            out.truncate(start);
-        } else {
-            let header = Header { len, stream: self.id, kind: kind::DATA, flags: 0 };
-            out[start..start + HEADER].copy_from_slice(&header.encode());
-            if !self.waiting.is_empty() || self.credit < len as u64 {
-                self.waiting_bytes += len;
-                self.waiting.push_back(out.split_off(start));
-            } else {
-                self.credit -= len as u64;
-            }
+            return out.truncate(start);
         }
-        self.consumed(message.len() as u32, out);
+        let header = Header { len, stream: self.id, kind: kind::DATA, flags: 0 };
+        out[start..start + HEADER].copy_from_slice(&header.encode());
+        if !self.waiting.is_empty() || self.credit < len as u64 {
+            self.waiting_bytes += len;
+            self.waiting.push_back(out.split_off(start));
+        } else {
+            self.credit -= len as u64;
+        }
+    }
+
+    /// DATA came on channel 1 of something else than a mount: it is taken.
+    pub fn taken(&mut self, bytes: u32, out: &mut Vec<u8>) -> Result<(), Overrun> {
+        self.left = self.left.checked_sub(bytes).ok_or(Overrun)?;
+        self.consumed(bytes, out);
+        Ok(())
     }
 
     fn consumed(&mut self, bytes: u32, out: &mut Vec<u8>) {

@@ -1,7 +1,7 @@
 //! From a message to its answer.
 
 use crate::requests::mount::Mount;
-use crate::requests::{attributes, content, directories, entries, extended, init, open};
+use crate::requests::{attributes, content, directories, entries, extended, init, open, shadow};
 use crate::sys::{Errno, Res};
 use crate::wire::fuse::{begin, end, fail, op, Malformed, Request};
 
@@ -20,6 +20,7 @@ pub fn is_init(message: &[u8]) -> bool {
 pub fn answer(mount: &mut Mount, message: &[u8], out: &mut Vec<u8>) {
     let Some(request) = Request::parse(message) else { return };
     mount.figures.requests += 1;
+    mount.drain();
     match request.opcode {
         op::FORGET | op::BATCH_FORGET => return entries::forget(mount, &request),
         op::INTERRUPT | op::NOTIFY_REPLY => return,
@@ -40,6 +41,9 @@ fn dispatch(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> 
     }
     if mount.agreed.is_none() {
         return Err(Errno(libc::EIO));
+    }
+    if let Some(done) = shadow::answer(mount, request, out) {
+        return done;
     }
     match request.opcode {
         op::LOOKUP => entries::lookup(mount, request, out),

@@ -64,6 +64,7 @@ pub fn set(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
         with_descriptor(mount, request.node, handle, |fd| files::set_times(fd, atime, mtime))?;
     }
     let found = stat(mount, request.node, handle)?;
+    mount.changed(request.node, &found);
     mount.tell(request.node, &found, out);
     Ok(())
 }

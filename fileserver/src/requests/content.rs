@@ -26,6 +26,16 @@ fn writable(mount: &Mount, handle: u64) -> Res<&Handle> {
         .and_then(|handle| if handle.writable { Ok(handle) } else { Err(Errno(libc::EBADF)) })
 }
 
+/// The guest has changed what is in a file: what the host says of that is no news.
+fn written(mount: &mut Mount, handle: u64) {
+    if let Ok(handle) = mount.shared.handles.get(handle) {
+        let node = handle.node;
+        if let Ok(stat) = files::stat(handle.fd.raw()) {
+            mount.changed(node, &stat);
+        }
+    }
+}
+
 pub fn read(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
     let fields = request.fields();
     let (handle, from, size) = (fields.u64(0)?, offset(fields.u64(8)?)?, fields.u32(16)? as usize);
@@ -55,6 +65,7 @@ pub fn write(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()>
     }
     let how = WriteAs { at_end: flags & libc::O_APPEND != 0, durable: flags & libc::O_DSYNC != 0 };
     let n = files::write_at(writable(mount, handle)?.fd.raw(), data, to, how)?;
+    written(mount, handle);
     mount.figures.written_bytes += n as u64;
     put_u32(out, n as u32);
     put_u32(out, 0);
@@ -86,7 +97,9 @@ pub fn allocate(mount: &mut Mount, request: &Request) -> Res<()> {
     if mode & !known != 0 {
         return Err(Errno(libc::EOPNOTSUPP));
     }
-    files::allocate(writable(mount, handle)?.fd.raw(), mode, from, length)
+    files::allocate(writable(mount, handle)?.fd.raw(), mode, from, length)?;
+    written(mount, handle);
+    Ok(())
 }
 
 pub fn copy_range(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
@@ -95,6 +108,7 @@ pub fn copy_range(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Re
     let (to, to_offset) = (writable(mount, fields.u64(24)?)?, offset(fields.u64(32)?)?);
     let length = fields.u64(40)?.min(MAX_COPY) as usize;
     let n = files::copy_range(from.fd.raw(), from_offset, to.fd.raw(), to_offset, length)?;
+    written(mount, fields.u64(24)?);
     put_u32(out, n as u32);
     put_u32(out, 0);
     Ok(())

@@ -82,6 +82,7 @@ pub fn read(mount: &mut Mount, request: &Request, plus: bool, out: &mut Vec<u8>)
     if mount.shared.nodes.get(id)?.directory.is_none() {
         return Err(Errno(libc::ENOTDIR));
     }
+    mount.watches(id);
     let listing = take(mount, id, after)?;
     let end = out.len() + size;
     let dots = [(DOT, &b"."[..]), (DOT_DOT, &b".."[..])];

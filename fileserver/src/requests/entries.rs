@@ -7,37 +7,51 @@ use crate::requests::mount::Mount;
 use crate::share::names::checked;
 use crate::share::nodes::{Id, Identity};
 use crate::sys::{files, Errno, Fd, Res};
-use crate::wire::fuse::Request;
+use crate::wire::fuse::{op, put_entry, Attributes, Request, Validity};
 
 /// The bits of a mode that a guest may set: nothing is made set-uid or set-gid on the host.
 pub const MODE: u32 = 0o1777;
+/// That there is no such name is believed only where the guest will be told of one, in milliseconds.
+const MIN_ABSENT_MS: u64 = 1000;
 /// The longest text of a symbolic link.
 const MAX_TARGET: usize = 4095;
 
 /// The kernel forgets nodes. It is not answered.
 pub fn forget(mount: &mut Mount, request: &Request) {
     let fields = request.fields();
-    if request.opcode == crate::wire::fuse::op::FORGET {
+    if request.opcode == op::FORGET {
         if let Ok(times) = fields.u64(0) {
-            mount.shared.nodes.forget(request.node, times);
+            forget_one(mount, request.node, times);
         }
         return;
     }
     let count = fields.u32(0).unwrap_or(0) as usize;
     for i in 0..count {
         let (Ok(node), Ok(times)) = (fields.u64(8 + 16 * i), fields.u64(16 + 16 * i)) else { return };
-        mount.shared.nodes.forget(node, times);
+        forget_one(mount, node, times);
+    }
+}
+
+fn forget_one(mount: &mut Mount, node: Id, times: u64) {
+    if let (Some(watch), Some(changes)) = (mount.shared.nodes.forget(node, times), &mut mount.changes) {
+        changes.watches.remove(watch);
     }
 }
 
 pub fn lookup(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {
     let [name] = request.names(0)?;
     let name = checked(name)?;
+    // Before it is looked at: what happens from then on is heard.
+    let entry_ms = mount.entry_ms(request.node);
     let dir = mount.shared.dir(request.node)?;
     match files::stat_at(dir.raw(), name) {
         Ok(stat) => mount.tell_entry(request.node, name, &stat, out).map(|_| ()),
         Err(error) => {
             mount.shared.nodes.unname(request.node, name);
+            if error.0 == libc::ENOENT && entry_ms > MIN_ABSENT_MS && mount.shared.nodes.absent(request.node, name) {
+                put_entry(out, 0, Validity { entry_ms, attributes_ms: 0 }, &Attributes::default());
+                return Ok(());
+            }
             Err(error)
         }
     }
@@ -56,6 +70,7 @@ pub fn read_link(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res
 fn place<'a>(mount: &mut Mount, parent: Id, name: &'a CStr) -> Res<(Rc<Fd>, &'a CStr)> {
     let name = checked(name)?;
     mount.writable()?;
+    mount.watches(parent);
     Ok((mount.shared.dir(parent)?, name))
 }
 
@@ -103,6 +118,7 @@ pub fn remove(mount: &mut Mount, request: &Request, directory: bool) -> Res<()> 
     let [name] = request.names(0)?;
     let (dir, name) = place(mount, request.node, name)?;
     files::remove(dir.raw(), name, directory)?;
+    mount.own(request.node, name);
     removed(mount, request.node, name);
     Ok(())
 }
@@ -127,6 +143,8 @@ pub fn rename(mount: &mut Mount, request: &Request, flags: u32, at: usize) -> Re
     let (dir, name) = place(mount, request.node, name)?;
     let (to_dir, to) = place(mount, to_parent, to)?;
     files::rename(dir.raw(), name, to_dir.raw(), to, flags)?;
+    mount.own(request.node, name);
+    mount.own(to_parent, to);
     let moved = mount.shared.nodes.child(request.node, name);
     let replaced = mount.shared.nodes.child(to_parent, to);
     if moved.is_some() && moved == replaced {

@@ -9,3 +9,4 @@ pub mod extended;
 pub mod init;
 pub mod mount;
 pub mod open;
+pub mod shadow;

@@ -2,15 +2,17 @@
 
 use std::ffi::CStr;
 
+use crate::changes::follow::Changes;
 use crate::share::listing::Listing;
 use crate::share::nodes::{Id, Identity, Told};
 use crate::share::shared::Shared;
 use crate::sys::files::Stat;
 use crate::sys::{Errno, Res};
-use crate::wire::fuse::{put_attributes, put_entry, Attributes, Validity};
+use crate::wire::fuse::{put_attributes, put_entry, Attributes, Validity, ROOT};
 
-/// How long the kernel may believe what it was told, where nothing would tell it of a change.
-const SHORT: Validity = Validity { entry_ms: 1000, attributes_ms: 1000 };
+/// How long the kernel may believe what it was told, in milliseconds: where nothing would tell it of a change, and where it will be told.
+const SHORT_MS: u64 = 1000;
+const LONG_MS: u64 = 3_600_000;
 
 /// What is counted.
 #[derive(Clone, Copy, Default, Debug)]
@@ -28,13 +30,15 @@ pub struct Mount {
     /// listings of directories that are being read, the latest last
     pub listings: Vec<(Id, Listing)>,
     pub figures: Figures,
+    /// what happens on the host, while the guest can be told of it
+    pub changes: Option<Changes>,
     device: u64,
 }
 
 impl Mount {
     pub fn new(mut shared: Shared) -> Res<Mount> {
-        let device = shared.stat(crate::wire::fuse::ROOT)?.dev;
-        Ok(Mount { shared, agreed: None, listings: Vec::new(), figures: Figures::default(), device })
+        let device = shared.stat(ROOT)?.dev;
+        Ok(Mount { shared, agreed: None, listings: Vec::new(), figures: Figures::default(), changes: None, device })
     }
 
     /// Fails where nothing may be changed.
@@ -45,12 +49,69 @@ impl Mount {
         Ok(())
     }
 
-    /// How long the kernel may believe what it is told.
-    pub fn validity(&self) -> Validity {
+    /// Whether the guest will be told of what changes in a directory; it is watched for that.
+    pub fn watches(&mut self, id: Id) -> bool {
+        match &mut self.changes {
+            Some(changes) if changes.pid != 0 => match self.shared.file() {
+                Some(_) => changes.watch_file(&self.shared),
+                None => changes.watch(&mut self.shared, id),
+            },
+            _ => false,
+        }
+    }
+
+    /// How long the kernel may believe that something has a name in a directory, or that nothing has.
+    pub fn entry_ms(&mut self, parent: Id) -> u64 {
         if self.shared.terms.strict {
-            Validity::default()
+            0
+        } else if self.watches(parent) {
+            LONG_MS
         } else {
-            SHORT
+            SHORT_MS
+        }
+    }
+
+    /// How long it may believe a node's attributes, by how long it may believe its name.
+    fn attributes_ms(&mut self, id: Id, entry_ms: u64, stat: &Stat) -> u64 {
+        let known = match stat.kind() {
+            // What is in it changes it, too.
+            libc::S_IFDIR => {
+                self.shared.nodes.get(id).is_ok_and(|node| node.directory.as_ref().is_some_and(|d| d.watch.is_some()))
+            }
+            // It can be changed by a name that is watched by nobody.
+            _ => stat.nlink <= 1,
+        };
+        if known {
+            entry_ms
+        } else {
+            entry_ms.min(SHORT_MS)
+        }
+    }
+
+    /// Takes in what has happened on the host.
+    pub fn drain(&mut self) {
+        if let Some(changes) = &mut self.changes {
+            changes.drain(&mut self.shared);
+        }
+    }
+
+    /// The guest takes a name away.
+    pub fn own(&mut self, parent: Id, name: &CStr) {
+        if let Some(changes) = &mut self.changes {
+            changes.own(parent, name);
+        }
+    }
+
+    /// Whether the kernel's pages of a file are good: it is as it was told, and was told in full.
+    pub fn keeps(&self, id: Id, stat: &Stat) -> bool {
+        self.shared.nodes.get(id).is_ok_and(|node| node.told == Some(Told::of(stat)))
+            && self.changes.as_ref().is_none_or(|changes| !changes.queue.holds(id))
+    }
+
+    /// The guest has changed a file itself.
+    pub fn changed(&mut self, id: Id, stat: &Stat) {
+        if let Ok(node) = self.shared.nodes.get_mut(id) {
+            node.told = Some(Told::of(stat));
         }
     }
 
@@ -74,17 +135,30 @@ impl Mount {
 
     /// Tells of a node's attributes: appends fuse_attr_out.
     pub fn tell(&mut self, id: Id, stat: &Stat, out: &mut Vec<u8>) {
-        if let Ok(node) = self.shared.nodes.get_mut(id) {
-            node.told = Some(Told::of(stat));
+        if let Some(changes) = &mut self.changes {
+            changes.noticed(&mut self.shared, id, stat);
         }
-        put_attributes(out, self.validity(), &self.attributes(stat));
+        self.changed(id, stat);
+        let parent = self.shared.nodes.get(id).ok().and_then(|node| node.names().next().map(|(parent, _)| *parent));
+        let entry_ms = match parent {
+            Some(parent) => self.entry_ms(parent),
+            None if id == ROOT => self.entry_ms(ROOT),
+            None => 0,
+        };
+        let valid = Validity { entry_ms, attributes_ms: self.attributes_ms(id, entry_ms, stat) };
+        put_attributes(out, valid, &self.attributes(stat));
     }
 
     /// Tells that a name is a file: appends fuse_entry_out. The kernel counts it.
     pub fn tell_entry(&mut self, parent: Id, name: &CStr, stat: &Stat, out: &mut Vec<u8>) -> Res<Id> {
+        let entry_ms = self.entry_ms(parent);
         let id = self.shared.nodes.tell(parent, name, Identity::of(stat))?;
-        self.shared.nodes.get_mut(id)?.told = Some(Told::of(stat));
-        put_entry(out, id, self.validity(), &self.attributes(stat));
+        if let Some(changes) = &mut self.changes {
+            changes.noticed(&mut self.shared, id, stat);
+        }
+        self.changed(id, stat);
+        let valid = Validity { entry_ms, attributes_ms: self.attributes_ms(id, entry_ms, stat) };
+        put_entry(out, id, valid, &self.attributes(stat));
         Ok(id)
     }
 }

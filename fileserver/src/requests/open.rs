@@ -3,7 +3,7 @@
 use crate::requests::entries::MODE;
 use crate::requests::mount::Mount;
 use crate::share::names::checked;
-use crate::share::nodes::{Id, Told};
+use crate::share::nodes::Id;
 use crate::sys::files::Stat;
 use crate::sys::{files, Errno, Fd, Res};
 use crate::wire::fuse::{open, put_open, Request};
@@ -38,11 +38,11 @@ fn add(
 /// What the kernel may keep: pages of a file that is as it was told. Strict: nothing.
 fn flags_of(mount: &Mount, id: Id, stat: &Stat) -> u32 {
     if mount.shared.terms.strict {
-        return open::DIRECT_IO;
-    }
-    match mount.shared.nodes.get(id) {
-        Ok(node) if node.told == Some(Told::of(stat)) => open::KEEP_CACHE,
-        _ => 0,
+        open::DIRECT_IO
+    } else if mount.keeps(id, stat) {
+        open::KEEP_CACHE
+    } else {
+        0
     }
 }
 
@@ -59,6 +59,9 @@ pub fn open(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> 
     let room = mount.shared.handles.room()?;
     let (fd, stat) = mount.shared.open(request.node, access | empty)?;
     let flags = flags_of(mount, request.node, &stat);
+    if empty != 0 {
+        mount.changed(request.node, &stat);
+    }
     add(mount, request.node, fd, room, access != libc::O_RDONLY, flags, out);
     Ok(())
 }
@@ -70,6 +73,7 @@ pub fn create(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()
     let name = checked(name)?;
     let access = access(wanted)?;
     mount.writable()?;
+    mount.watches(request.node);
     let dir = mount.shared.dir(request.node)?;
     let room = mount.shared.handles.room()?;
     let make = libc::O_CREAT | wanted as i32 & libc::O_EXCL | libc::O_NONBLOCK;

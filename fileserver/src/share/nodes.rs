@@ -1,7 +1,7 @@
 //! The files that the guest's kernel knows, by numbers that are never used again: what each is (identity), how it is reached (directory
 //! and name), how often the kernel was told of it. Pure, but for the descriptors that directories keep.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::rc::Rc;
 
@@ -15,6 +15,9 @@ pub type Id = u64;
 
 /// The most names that a node is known by; another takes the place of the oldest.
 const MAX_NAMES: usize = 8;
+/// The most names of a directory, and of all, that are known not to be there.
+const MAX_ABSENT: usize = 4096;
+const MAX_ALL_ABSENT: usize = 200_000;
 /// The most handles of a node that are found by it.
 const MAX_OPENS: usize = 8;
 
@@ -30,6 +33,12 @@ pub struct Identity {
 impl Identity {
     pub fn of(stat: &Stat) -> Identity {
         Identity { dev: stat.dev, ino: stat.ino, kind: stat.kind(), born: (stat.born.s, stat.born.ns) }
+    }
+    pub fn ino(&self) -> u64 {
+        self.ino
+    }
+    pub fn kind(&self) -> u32 {
+        self.kind
     }
     pub fn is_file(&self) -> bool {
         self.kind == libc::S_IFREG
@@ -47,6 +56,10 @@ pub struct Told {
 }
 
 impl Told {
+    /// The same but for the time of its last change of any kind, which also another name of it, or one less, changes.
+    pub fn looks_like(&self, other: &Told) -> bool {
+        Told { ctime: other.ctime, ..*self } == *other
+    }
     pub fn of(stat: &Stat) -> Told {
         Told { size: stat.size, mtime: stat.mtime, ctime: stat.ctime, mode: stat.mode, owner: (stat.uid, stat.gid) }
     }
@@ -63,6 +76,8 @@ pub struct Directory {
     recent: bool,
     /// the inotify watch on it
     pub watch: Option<i32>,
+    /// names that the kernel was told not to be there
+    pub absent: HashSet<Rc<CStr>>,
 }
 
 /// One file.
@@ -127,6 +142,9 @@ pub struct Nodes {
     kept: Vec<Id>,
     hand: usize,
     max_kept: usize,
+    /// names that are known not to be there, in all directories
+    absent: usize,
+    phantoms: u64,
     budget: Rc<Budget>,
 }
 
@@ -144,6 +162,8 @@ impl Nodes {
             kept: Vec::new(),
             hand: 0,
             max_kept,
+            absent: 0,
+            phantoms: 0,
             budget: budget.clone(),
         };
         let id = nodes.add(Identity::of(root))?;
@@ -247,8 +267,60 @@ impl Nodes {
         let shared: Rc<CStr> = name.into();
         let Some(directory) = self.get_mut(parent).ok().and_then(|parent| parent.directory.as_mut()) else { return };
         directory.children.insert(shared.clone(), id);
+        if directory.absent.remove(name) {
+            self.absent -= 1;
+        }
         if let Ok(node) = self.get_mut(id) {
             node.names.push((parent, shared));
+        }
+    }
+
+    /// The kernel may be told that nothing has this name, and believe it, if we can tell it of the contrary later.
+    pub fn absent(&mut self, parent: Id, name: &CStr) -> bool {
+        let all = self.absent;
+        let Some(directory) = self.get_mut(parent).ok().and_then(|node| node.directory.as_mut()) else { return false };
+        if directory.absent.contains(name) {
+            return true;
+        }
+        if directory.absent.len() >= MAX_ABSENT || all >= MAX_ALL_ABSENT {
+            return false;
+        }
+        directory.absent.insert(name.into());
+        self.absent += 1;
+        true
+    }
+
+    /// Something has this name now.
+    pub fn present(&mut self, parent: Id, name: &CStr) {
+        if let Some(directory) = self.get_mut(parent).ok().and_then(|node| node.directory.as_mut()) {
+            if directory.absent.remove(name) {
+                self.absent -= 1;
+            }
+        }
+    }
+
+    /// All numbers.
+    pub fn ids(&self) -> Vec<Id> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.node.is_some())
+            .map(|(i, slot)| id_of(i, slot.generation))
+            .collect()
+    }
+
+    /// A node without a file, told of once: what the guest makes of a name while it does again what was done on the host.
+    pub fn phantom(&mut self, kind: u32) -> Res<Id> {
+        self.phantoms += 1;
+        let id = self.add(Identity { dev: u64::MAX, ino: self.phantoms, kind, born: (0, 0) })?;
+        self.get_mut(id)?.lookups = 1;
+        Ok(id)
+    }
+
+    /// The kernel is told of a node once more.
+    pub fn told_again(&mut self, id: Id) {
+        if let Ok(node) = self.get_mut(id) {
+            node.lookups += 1;
         }
     }
 
@@ -303,7 +375,9 @@ impl Nodes {
                 }
             }
         }
-        node.directory.and_then(|directory| directory.watch)
+        let directory = node.directory?;
+        self.absent -= directory.absent.len();
+        directory.watch
     }
 
     /// The descriptor of a directory, if one is kept.

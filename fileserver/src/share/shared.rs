@@ -199,6 +199,22 @@ impl Shared {
         Err(failed)
     }
 
+    /// A node's path from the root, which has the empty one; None: it is not known to be anywhere.
+    pub fn path(&self, id: Id) -> Option<Vec<u8>> {
+        let mut parts: Vec<Rc<CStr>> = Vec::new();
+        let mut at = id;
+        while at != ROOT {
+            let (parent, name) = self.nodes.get(at).ok()?.names().next()?;
+            parts.push(name.clone());
+            at = *parent;
+            if parts.len() > MAX_DEPTH {
+                return None;
+            }
+        }
+        let parts: Vec<&[u8]> = parts.iter().rev().map(|name| name.to_bytes()).collect();
+        Some(parts.join(&b'/'))
+    }
+
     /// The file's type where that says that it can have content.
     pub fn is_file(&self, id: Id) -> Res<bool> {
         Ok(self.nodes.get(id)?.identity.is_file())
