@@ -35,10 +35,7 @@ export async function startGoogleRegistry(tools: string): Promise<{ host: string
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
-  const child = spawn(join(tools, "registry"), ["serve"], {
-    env: { ...process.env, PORT: String(port), REGISTRY_PORT: String(port) },
-    stdio: "ignore",
-  });
+  const child = spawn(join(tools, "registry"), ["-port", String(port)], { stdio: "ignore" });
   const host = `127.0.0.1:${port}`;
   await until("Google's registry answers", () => {
     return spawnSync("curl", ["-fs", "-o", "/dev/null", `http://${host}/v2/`]).status === 0;
