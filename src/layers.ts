@@ -37,6 +37,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/info/list.ts",
       "vm/home.ts",
       "vm/templates/prune.ts",
+      "vm/commit/own-parts.ts",
       "vm/lifecycle/may-remove.ts",
       "vm/recovery/running.ts",
       "config/defaults.ts",

@@ -24,6 +24,8 @@ export interface PushOptions extends Partial<RegistryOptions> {
   readonly arch: Arch;
   /** where to, with a tag; default what the image is called */
   readonly to?: string | undefined;
+  /** what it is, of an image that smolvm has made itself (vm/commit/own-parts.ts); default: what was pulled */
+  readonly own?: SavedParts | undefined;
   readonly deadline: Deadline;
   /** stage: push (with a fraction) */
   readonly onProgress?: OnProgress | undefined;
@@ -46,7 +48,7 @@ export interface PushResult {
  */
 export async function pushImage(dirs: ImageDirs, text: string, options: PushOptions): Promise<PushResult> {
   const { arch, deadline, onProgress } = options;
-  const parts = await savedParts(dirs, text, arch);
+  const parts = options.own ?? (await savedParts(dirs, text, arch));
   const target = registryTarget(options.to ?? parts.name);
   const client = new RegistryClient(target, { settings: readEnvironment(process.env), ...options });
   const total = parts.blobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0);

@@ -45,7 +45,7 @@ export async function storedParts(dirs: ImageDirs, { image }: StoredImage): Prom
       "NOT_SUPPORTED",
       `'${name}' was made by smolvm itself, and has no layers to give on`,
       {
-        hint: `Another smolvm takes it as a guest bundle: smolvm image export ${name} FILE`,
+        hint: `The command line makes one: smolvm image save ${name} FILE. Another smolvm takes it as a guest bundle: smolvm image export ${name} FILE`,
       },
     );
   }
@@ -92,6 +92,13 @@ export async function storedParts(dirs: ImageDirs, { image }: StoredImage): Prom
   };
 }
 
+export interface SaveOptions {
+  readonly arch: Arch;
+  readonly deadline: Deadline;
+  /** what it is, of an image that smolvm has made itself (vm/commit/own-parts.ts); default: what was pulled */
+  readonly own?: SavedParts | undefined;
+}
+
 /**
  * Writes an image into a directory in the OCI layout: others that are in it stay.
  * @param tag what it is called there; one that has that tag loses it
@@ -100,9 +107,9 @@ export async function storedParts(dirs: ImageDirs, { image }: StoredImage): Prom
 export async function saveLayout(
   dirs: ImageDirs,
   text: string,
-  { arch, directory, tag, deadline }: { arch: Arch; directory: string; tag: string; deadline: Deadline },
+  { arch, directory, tag, deadline, own }: SaveOptions & { directory: string; tag: string },
 ): Promise<SavedParts> {
-  const parts = await savedParts(dirs, text, arch);
+  const parts = own ?? (await savedParts(dirs, text, arch));
   await mkdir(join(directory, "blobs", "sha256"), { recursive: true });
   for (const { digest, path } of files(parts)) {
     deadline.check();
@@ -155,9 +162,9 @@ function files({
 export async function saveArchive(
   dirs: ImageDirs,
   text: string,
-  { arch, file, deadline }: { arch: Arch; file: string; deadline: Deadline },
+  { arch, file, deadline, own }: SaveOptions & { file: string },
 ): Promise<SavedParts> {
-  const parts = await savedParts(dirs, text, arch);
+  const parts = own ?? (await savedParts(dirs, text, arch));
   const name =
     parts.name.includes(":") && !/^(?:oci|docker-archive):/.test(parts.name) ? parts.name : undefined;
   const annotations =

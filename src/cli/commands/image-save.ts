@@ -8,6 +8,7 @@ import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
+import { ownLayers } from "../guest/own-layers.ts";
 import type { Io } from "../io.ts";
 
 const spec: CommandSpec = {
@@ -21,7 +22,7 @@ const spec: CommandSpec = {
   ],
   exit: "plain",
   notes: [
-    "FILE is an archive for docker load, podman load and skopeo; oci:DIRECTORY a directory in the OCI layout. It is the image as it was pulled, byte for byte. Images of smolvm's own have no layers: see image export.",
+    "FILE is an archive for docker load, podman load and skopeo; oci:DIRECTORY a directory in the OCI layout. It is the image as it was pulled, byte for byte. Of an image of smolvm's own (debian) one layer is made first, in a sandbox, and kept.",
   ],
   examples: ["smolvm image save python:3.12 python.tar", "smolvm image save python:3.12 oci:./layout:3.12"],
 };
@@ -34,6 +35,7 @@ async function imageSaveCommand(io: Io, args: Arguments): Promise<Outcome> {
     signal: io.interrupts.signal,
     option: "--timeout",
   });
+  const own = await ownLayers(text, { arch, deadline, onProgress: io.onProgress });
   io.onProgress({ stage: "save", message: `saving ${text}` });
   const target = to.startsWith("oci:") ? parseReference(to) : undefined;
   if (target?.kind === "oci") {
@@ -43,11 +45,12 @@ async function imageSaveCommand(io: Io, args: Arguments): Promise<Outcome> {
       directory,
       tag: target.tag ?? "latest",
       deadline,
+      own,
     });
     return { data: { name, path: directory, manifest: manifest.digest }, text: () => `${to}\n` };
   }
   const file = resolve(to.replace(/^docker-archive:/, ""));
-  const { name, manifest } = await saveArchive(processPaths(), text, { arch, file, deadline });
+  const { name, manifest } = await saveArchive(processPaths(), text, { arch, file, deadline, own });
   return { data: { name, path: file, manifest: manifest.digest }, text: () => `${to}\n` };
 }
 
