@@ -1,3 +1,5 @@
+import { SPEED_FACTOR } from "../../helpers/speed.ts";
+
 /** How a guest's open network is filtered: docs/network.md, "Who sees to it". */
 export const WAYS = ["tap", "namespace", "namespace-slirp", "door", "process"] as const;
 export type Way = (typeof WAYS)[number];
@@ -185,6 +187,7 @@ export const CELLS: readonly Cell[] = [
     attempt: 'tcp("rebound.test", 80); r = tcp("rebound.test", 80)',
     // at the door a name has the addresses that it had the first time, for some seconds
     ...seen("no route", { tap: "no answer", "namespace-slirp": "no answer", door: "reached" }),
+    alone: true,
   },
   { name: "DNS of somebody else", attempt: 'r = answered("good.test", "8.8.8.8")', ...CLOSED_UDP },
   { name: "DNS of somebody else, over TCP", attempt: 'r = answered_tcp("good.test", "8.8.8.8")', ...CLOSED },
@@ -332,13 +335,14 @@ const GUEST = `
 import concurrent.futures, errno, json, os, resource, socket, struct, sys, threading, time
 HERE = threading.local()
 OWN, GATEWAY, PUBLIC, LIBSLIRP = "{own}", "{gateway}", "93.184.216.34", {libslirp}
+PATIENCE = {patience}
 def said(got): return "reached" if got else "nothing said"
 def tcp(host, port):
-    s = socket.create_connection((host, port), 4)
+    s = socket.create_connection((host, port), PATIENCE)
     return said(s.recv(100))
 def udp(host, port, text=None):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(4)
+    s.settimeout(PATIENCE)
     s.connect((host, port))
     s.send((text or HERE.mark).encode())
     return said(s.recv(9000))
@@ -359,7 +363,7 @@ def icmp(kind, text=None):
     return body(checksum(body(0)))
 def ping(host):
     s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    s.settimeout(4)
+    s.settimeout(PATIENCE)
     s.connect((host, 0))
     s.send(icmp(8))
     while True:
@@ -418,12 +422,12 @@ def question(name):
     return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", 1, 1)
 def answered(name, server):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(4)
+    s.settimeout(PATIENCE)
     s.connect((server, 53))
     s.send(question(name))
     return said(s.recv(512))
 def answered_tcp(name, server):
-    s = socket.create_connection((server, 53), 4)
+    s = socket.create_connection((server, 53), PATIENCE)
     q = question(name)
     s.sendall(struct.pack("!H", len(q)) + q)
     return said(s.recv(512))
@@ -475,6 +479,11 @@ export function guestFiles(way: Way | "off"): { readonly program: string; readon
     const code = attempt.replaceAll("{mark}", mark(index));
     return leftOut.some((one) => one === way) ? [] : [{ name, code, alone, mark: mark(index) }];
   });
-  const program = GUEST.replace("{libslirp}", LIBSLIRP.some((one) => one === way) ? "True" : "False");
+  // At the door nothing is dropped, and so many at once take their time.
+  const patience = String(way === "door" ? Math.min(4 * SPEED_FACTOR, 30) : 4);
+  const program = GUEST.replace("{patience}", patience).replace(
+    "{libslirp}",
+    LIBSLIRP.some((one) => one === way) ? "True" : "False",
+  );
   return { program, attempts: JSON.stringify(attempts) };
 }
