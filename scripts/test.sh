@@ -325,14 +325,14 @@ if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
   note "$left_out"
   count 0 0 1
 elif [ -n "$long" ]; then
-  stage "In the lab: Firecracker, and QEMU with KVM" 5400 lab_tests firecracker,qemu \
+  stage "In the lab: Firecracker, and QEMU with KVM" 14400 lab_tests firecracker,qemu \
     tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk.test.ts \
-    tests/integration/network/{taps,open-escapes,rate}.test.ts
+    tests/integration/network/{taps,open-escapes,rate}.test.ts tests/integration/soak/soak.test.ts
 else
   # A fixed part that took twelve minutes on two idle cores, seven of them the walk's sample.
   stage "In the lab: parts of the contract and the crash walk, on Firecracker" 1200 lab_tests firecracker \
     tests/lab/tests/wrong-firecracker.test.ts tests/contract/commands.test.ts tests/contract/drives.test.ts \
-    tests/contract/templates.test.ts \
+    tests/contract/templates.test.ts tests/integration/network/open-escapes.test.ts \
     tests/integration/cli/crash-walk.test.ts
 fi
 
