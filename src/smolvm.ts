@@ -515,19 +515,26 @@ export class SmolVM implements AsyncDisposable {
 
   /**
    * Removes it with its disk. Deleting what was never started, is deleted already or is being deleted is fine.
-   * @param options `force` (default true for a sandbox that dies with this process, else false): kill it if it runs
+   * @param options `force` (default true for a sandbox that dies with this process, else false): kill it if it runs. With it `behind` (default
+   *   false): where smolvm's supervisor runs, that removes what is left when the machine has been killed, and this does not wait for it
    * @throws SmolVMError VM_STATE, VM_BUSY
    */
-  async delete(options: { force?: boolean } & Limits = {}): Promise<void> {
+  async delete({
+    behind = false,
+    ...options
+  }: { force?: boolean; behind?: boolean } & Limits = {}): Promise<void> {
     await this.#bringUp?.settled;
     const record = this.#home.store.vms.find(this.id);
     if (record) {
       const force = options.force ?? record.spec.lifetime === "owner";
-      const { removeVm } = await import("./vm/lifecycle/remove.ts");
+      const { removeBehind, removeVm } = await import("./vm/lifecycle/remove.ts");
       const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
       if (force) await this.#letGo(); // else it may be refused, and goes on as it is
-      await removeVm(this.#home, this.id, { force }, deadline);
-      await this.#tellSupervisor();
+      if (force && behind) await removeBehind(this.#home, this.id, deadline);
+      else {
+        await removeVm(this.#home, this.id, { force }, deadline);
+        await this.#tellSupervisor();
+      }
     }
     await this.#letGo();
     disown(this.id);

@@ -73,7 +73,8 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
     await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
     throw withCommandHint(error, "smolvm run", asked);
   }
-  await vm.delete({ force: true });
+  // One that was named may be wanted again at once.
+  await vm.delete({ force: true, behind: args.value("name") === undefined });
   return outcome;
 }
 

@@ -3,6 +3,7 @@ import type { PortRecord } from "../../store/ports.ts";
 import { TRANSITIONS } from "../../store/states.ts";
 import type { ListFilter, VmBrief } from "../../store/vms.ts";
 import { jsonProblem } from "../../util/json.ts";
+import { monotonicMs } from "../../util/monotonic.ts";
 import { type Home, openHome } from "../home.ts";
 import { recoverAll } from "../recovery/recover.ts";
 import { hostState } from "./host-state.ts";
@@ -17,7 +18,7 @@ export interface BriefList {
 /** Sandboxes of the home, oldest first, in the state that they really are in. */
 export async function listSandboxes(home: Home, filter: ListFilter): Promise<VMInfo[]> {
   checkFilter(filter);
-  await recoverAll(home);
+  await settle(home);
   const host = hostState(home);
   const ports = home.store.ports.byVm();
   return home.store.vms
@@ -28,8 +29,19 @@ export async function listSandboxes(home: Home, filter: ListFilter): Promise<VMI
 /** {@link listSandboxes} with only what a table shows: a thousand of them cost little more than one. */
 export async function listBriefly(filter: ListFilter): Promise<BriefList> {
   const home = openHome();
-  await recoverAll(home);
+  await settle(home);
   return { vms: home.store.vms.listBriefly(filter), ports: home.store.ports.byVm() };
+}
+
+/** How long what is being removed is waited for: mostly it takes some milliseconds (`behind` of a deletion). */
+const GONE_WITHIN_MS = 500;
+const LOOK_AGAIN_MS = 5;
+
+async function settle(home: Home): Promise<void> {
+  await recoverAll(home);
+  const until = monotonicMs() + GONE_WITHIN_MS;
+  while (home.store.vms.listBriefly({ state: "deleting" }).length > 0 && monotonicMs() < until)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
 }
 
 const FILTER: Record<keyof ListFilter, Check> = {

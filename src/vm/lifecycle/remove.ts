@@ -1,6 +1,6 @@
 import type { Deadline } from "../../util/deadline.ts";
 import { type Home, makeRoomToRemove } from "../home.ts";
-import { discard } from "../recovery/recover.ts";
+import { beginToDiscard, discard } from "../recovery/recover.ts";
 import { withLock } from "./lock.ts";
 import { requireRemovable } from "./may-remove.ts";
 
@@ -21,4 +21,20 @@ export async function removeVm(
     requireRemovable(record, options.force);
     await discard(home, record);
   });
+}
+
+/**
+ * {@link removeVm} by force, of which nobody waits for the end: its machine is killed, and the rest is the supervisor's, where there is one.
+ * @throws SmolVMError VM_BUSY
+ */
+export async function removeBehind(home: Home, id: string, deadline: Deadline): Promise<void> {
+  if (home.store.supervisor.current()) {
+    const { leaveToSupervisor } = await import("../supervisor/duties.ts"); // where none runs nothing is left to it
+    const begun = await withLock(home, id, deadline, async (record) => {
+      if (record) beginToDiscard(home, record);
+      return record !== undefined;
+    });
+    if (!begun || (await leaveToSupervisor(home))) return;
+  }
+  await removeVm(home, id, { force: true }, deadline);
 }

@@ -97,10 +97,16 @@ async function settle(home: Home, record: VmRecord): Promise<VmRecord> {
   }
 }
 
-/** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
-export async function discard(home: Home, record: VmRecord): Promise<void> {
+/** The first of {@link discard}: its machine is dying. Whoever looks at it next does the rest. */
+export function beginToDiscard(home: Home, record: VmRecord): void {
   home.store.vms.transition(record.id, "deleting");
   noteStep(home, record.id, "delete:machine");
+  if (record.vmm) signalProcess(record.vmm, "SIGKILL");
+}
+
+/** Removes a sandbox with everything that it has on the host. The record goes last: it is what the rest is found by. */
+export async function discard(home: Home, record: VmRecord): Promise<void> {
+  beginToDiscard(home, record);
   await endMachine(home, record);
   noteStep(home, record.id, "delete:files");
   const files = filesOf(home, record.id);

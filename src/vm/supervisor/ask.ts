@@ -38,6 +38,25 @@ export async function ask(
   }
 }
 
+/**
+ * Tells the supervisor on that socket something whose answer nobody waits for.
+ * @returns whether it was said to somebody
+ */
+export async function tell(
+  socketPath: string,
+  request: Exclude<SupervisorRequest, { op: "relay" }>,
+  deadline: Deadline,
+): Promise<boolean> {
+  const told = new Promise<boolean>((resolve) => {
+    const socket = connect({ path: localAddress(socketPath) });
+    socket.on("error", () => resolve(false));
+    socket.end(encodeLine(request), () => resolve(true));
+    socket.resume(); // its answer may come, and is nothing to wait for
+    socket.unref();
+  });
+  return await deadline.race(told);
+}
+
 function nobody(socketPath: string): SmolVMError {
   return new SmolVMError("AGENT_LOST", "the supervisor does not answer", { details: { socketPath } });
 }

@@ -3,7 +3,7 @@ import { supervisorFiles } from "../../host/files/filenames.ts";
 import { localAddress } from "../../host/relay/local-socket.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
-import { ask } from "./ask.ts";
+import { ask, tell } from "./ask.ts";
 import { ensureSupervisor } from "./ensure.ts";
 import { encodeLine, type SupervisorRequest } from "./messages.ts";
 
@@ -24,6 +24,16 @@ export async function tellSupervisor(home: Home): Promise<void> {
   if (!home.store.supervisor.current()) return;
   const deadline = Deadline.within(LOOK_MS, "telling the supervisor");
   await ask(socketOf(home), { op: "look" }, deadline).catch(() => {});
+}
+
+/**
+ * Leaves what was begun to the supervisor, if there is one.
+ * @returns whether it was told; it does it, or, should it die over that, whoever looks at the sandbox next
+ */
+export async function leaveToSupervisor(home: Home): Promise<boolean> {
+  if (!home.store.supervisor.current()) return false;
+  const deadline = Deadline.within(LOOK_MS, "telling the supervisor");
+  return await tell(socketOf(home), { op: "look" }, deadline).catch(() => false);
 }
 
 /**
