@@ -15,6 +15,8 @@ export const ERROR_CODES = {
   IMAGE_NOT_FOUND: "no image of that name is in the image store",
   IMAGE_INVALID: "an image, kernel or disk file is damaged or of an unknown format",
   IMAGE_BUILD_FAILED: "building an image failed",
+  DOCKERFILE_INVALID: "a Dockerfile is not understood, or asks for what there is not (details.line)",
+  STEP_FAILED: "an instruction of a Dockerfile failed (details.line, details.exitCode, details.output)",
   IMAGE_IN_USE: "the image is used by a sandbox",
   REGISTRY_AUTH: "a registry wants a login, or does not let this one have the image",
   REGISTRY_LIMITED: "a registry answers no more for now: its rate limit is used up",
@@ -92,6 +94,8 @@ export const ERROR_HINTS: Readonly<Record<ErrorCode, string>> = {
   IMAGE_INVALID:
     "Look at it: smolvm image inspect NAME --verify. Or build it again: smolvm image build NAME --force",
   IMAGE_BUILD_FAILED: "See what was done: smolvm image build NAME --verbose",
+  DOCKERFILE_INVALID: "Look at the line that it names. What is understood is in docs/builds.md",
+  STEP_FAILED: "Look at what the step printed, change the line that it names, and build again.",
   IMAGE_IN_USE: "See which sandboxes there are: smolvm ls",
   REGISTRY_AUTH: "Log in: smolvm image login -u NAME REGISTRY < PASSWORD-FILE",
   REGISTRY_LIMITED:

@@ -40,6 +40,7 @@ export type {
   StdinSource,
   StoppedBy,
 } from "./agent/types.ts";
+export type { BuildEvent, BuildOptions, BuiltImage, Images } from "./builder/types.ts";
 export type { HostMount, MountCoherence, MountMode, MountSpec } from "./config/mounts.ts";
 export type {
   ExtraDrive,
@@ -62,6 +63,7 @@ export {
   SmolVMError,
 } from "./errors.ts";
 export type { ImageChanges } from "./images/layer/config-document.ts";
+export { images } from "./images-of-user.ts";
 export { SandboxPool } from "./sandbox-pool.ts";
 export { SmolVM } from "./smolvm.ts";
 export type { SnapshotKind } from "./snapshots/snapshot-manifest.ts";

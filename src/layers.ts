@@ -16,8 +16,8 @@ export interface Layer {
 export const LAYERS: Readonly<Record<string, Layer>> = {
   // entries of the package
   index: {
-    imports: ["smolvm", "sandbox-pool", "errors", "agent/process/run-error.ts"],
-    types: ["types", "agent", "config", "egress", "images", "snapshots", "store", "vm"],
+    imports: ["smolvm", "images-of-user", "sandbox-pool", "errors", "agent/process/run-error.ts"],
+    types: ["types", "builder", "agent", "config", "egress", "images", "snapshots", "store", "vm"],
   },
   backends_entry: { imports: ["backends"], types: [] },
   layers: { imports: [], types: [] },
@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
       "smolvm",
+      "images-of-user",
       "doctor",
       "errors",
       "util",
@@ -51,7 +52,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       // tables and pure functions that are shown as they are
       "store/states.ts",
     ],
-    types: ["types", "agent", "config", "egress", "store", "vm"],
+    types: ["types", "builder", "agent", "config", "egress", "store", "vm"],
   },
   // by --deep it boots a sandbox as anybody would
   doctor: {
@@ -75,6 +76,12 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   saved: { imports: ["vm", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
+  "images-of-user": { imports: ["builder", "vm", "util"], types: [] },
+  // Dockerfiles: their steps in sandboxes, and images of what those have become
+  builder: {
+    imports: ["smolvm", "vm", "images", "config", "host", "util", "errors"],
+    types: ["types", "agent"],
+  },
   // what its methods take and give
   types: { imports: [], types: ["vm", "agent", "images", "snapshots", "config", "util"] },
 

@@ -178,6 +178,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     save: ["store", "oci"],
     // where such images are had from: references, credentials, downloads
     registry: ["store", "oci"],
+    // Dockerfiles as they are written
+    dockerfile: ["layer"],
     // what is made here for such images: layers, and what they say of how they are run
     layer: ["store", "oci"],
     // layers -> one read-only file system

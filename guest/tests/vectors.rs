@@ -203,6 +203,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 .int("since_s", wanted.since_s)
                 .int("since_ns", wanted.since_ns.into())
                 .flag("base", wanted.base)
+                .bytes("path", wanted.path)
                 .done(),
         ),
         Request::Bring(port) => ("bring", fields.int("port", (*port).into()).done()),

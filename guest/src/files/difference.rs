@@ -10,6 +10,7 @@ use crate::errors::{failed_at, failure};
 use crate::files::channels::Channels;
 use crate::files::entries::each_entry;
 use crate::files::info::{info_at, FileStat};
+use crate::files::paths::checked_path;
 use crate::files::records::Records;
 use crate::sys::{self, Errno, Fd, Res};
 use crate::wire::messages::file_kind::{CHARACTER_DEVICE, DIRECTORY, FILE, HARD_LINK, SOCKET};
@@ -28,14 +29,17 @@ const OPEN_FILE: i32 = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | li
 
 /// Sends it.
 pub fn send(wanted: Difference, layers: Layers, channels: &Channels) -> Result<Outcome, Failure> {
-    let (whole, changed) = if wanted.base {
+    let (whole, changed) = if !wanted.path.is_empty() {
+        let path = checked_path(wanted.path)?;
+        (sys::open(&path, libc::O_RDONLY | libc::O_DIRECTORY), None)
+    } else if wanted.base {
         (sys::openat(layers.base, c".", OPEN_DIR, 0), None)
     } else {
         let upper = sys::openat(layers.upper, c"root", OPEN_DIR, 0);
         let upper = upper.map_err(|e| failure(b"cannot open the writable disk", e))?;
         (root_without_mounts(), Some(upper))
     };
-    let whole = whole.map_err(|e| failure(b"cannot open the root directory", e))?;
+    let whole = whole.map_err(failed_at("cannot open", if wanted.path.is_empty() { b"/" } else { wanted.path }))?;
     channels.opened(&[]);
     let mut walk = Walk {
         records: Records::new(channels),

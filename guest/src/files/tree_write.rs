@@ -192,7 +192,8 @@ impl Receiver<'_> {
 
     fn note_directory(&mut self, dir: &Fd, info: &FileInfo) -> Result<(), Failure> {
         let fail = |e| failed_at("cannot set up the directory", info.path)(e);
-        if self.keep_owner {
+        // One that is only on the way keeps its own.
+        if self.keep_owner && info.mode != 0 {
             // SAFETY: plain call.
             did(unsafe { libc::fchown(dir.raw(), info.uid, info.gid) }).map_err(fail)?;
         }

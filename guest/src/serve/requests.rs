@@ -91,7 +91,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
     }
 }
 
-fn difference(agent: &mut Agent, link: Link, wanted: Difference) -> Result<(), Failure> {
+fn difference(agent: &mut Agent, link: Link, wanted: Difference<'_>) -> Result<(), Failure> {
     let layers = agent.disk.layers().map(|(upper, base)| Layers { upper: upper.raw(), base: base.raw() });
     let layers = layers.ok_or_else(|| Failure::new(code::UNSUPPORTED, "the machine has no disk over a base"))?;
     worker::start(&mut agent.mux, link, Job::Difference(wanted, layers))

@@ -36,7 +36,7 @@ pub enum Job<'a> {
     File(&'a FileRequest<'a>, &'a [u8]),
     Sync,
     /// what lies on the disk over its base, or the base
-    Difference(Difference, Layers),
+    Difference(Difference<'a>, Layers),
     /// hands out bytes that are too many for the stream's window
     Bytes(Vec<u8>),
     /// finds a host name's addresses, for a port

@@ -315,16 +315,18 @@ impl<'a> FileRequest<'a> {
 
 /// What of the disk is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Difference {
+pub struct Difference<'a> {
     /// content of files that were not changed after this is not
     pub since_s: u64,
     pub since_ns: u32,
     /// not what lies over the base, but the base
     pub base: bool,
+    /// nothing of the disk, but a directory as programs see it
+    pub path: &'a [u8],
 }
 
-impl Difference {
-    fn decode(buf: &[u8]) -> Decoded<Self> {
+impl<'a> Difference<'a> {
+    fn decode(buf: &'a [u8]) -> Decoded<Self> {
         let mut fields = Reader::new(buf);
         let mut request = Difference::default();
         while let Some((number, value)) = fields.next()? {
@@ -332,6 +334,7 @@ impl Difference {
                 1 => request.since_s = value.int()?,
                 2 => request.since_ns = value.u32()?,
                 3 => request.base = value.bool()?,
+                4 => request.path = value.bytes()?,
                 _ => {}
             }
         }
@@ -544,7 +547,7 @@ pub enum Request<'a> {
     HostUnmount(HostUnmount<'a>),
     /// the stream of the mount
     HostChanges(u32),
-    Difference(Difference),
+    Difference(Difference<'a>),
     /// The field is reserved, or of a later version.
     Unknown,
     /// No request, or several.

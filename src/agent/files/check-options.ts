@@ -24,7 +24,7 @@ const WRITE: Names<WriteOptions> = {
 };
 const TRANSFER: Names<TransferOptions> = { ...FILE, parents: true, onProgress: true };
 const DOWNLOAD: Names<DownloadOptions> = { ...TRANSFER, maxEntries: true, maxBytes: true };
-const UPLOAD_TAR: Names<UploadTarOptions> = { ...FILE, onProgress: true };
+const UPLOAD_TAR: Names<UploadTarOptions> = { ...FILE, keepOwner: true, onProgress: true };
 const DOWNLOAD_TAR: Names<DownloadTarOptions> = {
   ...FILE,
   maxEntries: true,

@@ -5,6 +5,7 @@ import { DifferenceRecord, FileType } from "../wire/messages.ts";
 import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
 import { checkEntryPath, unsafe } from "./entry-path.ts";
+import { guestPath } from "./guest-path.ts";
 import { MAX_TREE_DATA } from "./tree-policy.ts";
 
 /** What the disk has at a path. */
@@ -55,6 +56,8 @@ export interface DifferenceRequest {
   readonly since?: GuestTime | undefined;
   /** not what lies over the base, but the base; default false */
   readonly base?: boolean | undefined;
+  /** nothing of the disk, but all of that directory, as programs see it; absolute */
+  readonly path?: string | undefined;
 }
 
 const MAX_ENTRIES = 2_000_000;
@@ -80,10 +83,17 @@ const KINDS: Readonly<Record<number, DiskEntry["kind"]>> = {
  */
 export async function* readDifference(
   session: AgentSession,
-  { since, base }: DifferenceRequest,
+  { since, base, path }: DifferenceRequest,
   deadline: Deadline,
 ): AsyncGenerator<DifferenceStep, void, undefined> {
-  const open = { difference: { sinceS: since?.s, sinceNs: since?.ns, base } };
+  const open = {
+    difference: {
+      sinceS: since?.s,
+      sinceNs: since?.ns,
+      base,
+      path: path === undefined ? undefined : guestPath(path),
+    },
+  };
   const request = { open, what: "reading the sandbox's disk", effects: false, context: "file" } as const;
   const inflow = new Inflow(session, request, deadline, true);
   inflow.result.catch(() => {}); // taking throws it

@@ -19,6 +19,8 @@ export type ArchiveSource = Readable | AsyncIterable<Bytes>;
 
 /** Options of `uploadTar`. */
 export interface UploadTarOptions extends FileOptions {
+  /** files belong to whom the archive says, by number; default false: to `user` */
+  keepOwner?: boolean | undefined;
   /** told after each piece of the archive */
   onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
@@ -36,7 +38,7 @@ export async function uploadTar(
   deadline: Deadline,
 ): Promise<TransferResult> {
   const what = `unpacking an archive to ${showPath(to)}`;
-  const treeWrite = { path: guestPath(to), user: guestUser(options.user) };
+  const treeWrite = { path: guestPath(to), user: guestUser(options.user), keepOwner: options.keepOwner };
   const request = { open: { treeWrite }, what, effects: true, context: "file" } as const;
   const outflow = new Outflow(session, request, deadline);
   const unpacking = new Unpacking(new TreeSender(outflow));
@@ -140,7 +142,17 @@ class Unpacking {
     else await this.#sender.end();
   }
 
-  async #entry({ kind, path: given, target, mode, size, mtimeS, mtimeNs }: TarEntry): Promise<void> {
+  async #entry({
+    kind,
+    path: given,
+    target,
+    mode,
+    size,
+    mtimeS,
+    mtimeNs,
+    uid,
+    gid,
+  }: TarEntry): Promise<void> {
     this.#inFile = false;
     const path = archivePath(given);
     if (path.length === 0) {
@@ -154,7 +166,7 @@ class Unpacking {
     }
     await this.#enter(path, kind === "directory");
     this.#sender.entries++;
-    const info = { path, mode, mtimeS, mtimeNs };
+    const info = { path, mode, mtimeS, mtimeNs, uid, gid };
     switch (kind) {
       case "file":
         this.#inFile = true;

@@ -398,11 +398,13 @@ export interface Difference {
   sinceS: number;
   sinceNs: number;
   base: boolean;
+  path: Uint8Array;
 }
 export const Difference: Schema<Difference> = message("Difference", [
   [1, "sinceS", "uint64"],
   [2, "sinceNs", "uint32"],
   [3, "base", "bool"],
+  [4, "path", "bytes"],
 ]);
 
 export interface Attribute {

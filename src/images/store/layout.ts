@@ -27,6 +27,9 @@ export interface ImageLayout {
   /** which layer an image of ours is, that was made of it for others: JSON. @param digest of the image */
   readonly ownLayer: (digest: string) => string;
   readonly ownLayers: string;
+  /** which layer a step of a Dockerfile has made, by what it depends on: JSON */
+  readonly buildStep: (key: string) => string;
+  readonly buildSteps: string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
@@ -46,6 +49,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
   const refs = join(root, "refs");
   const agents = join(cacheDir, "agents");
   const blobs = join(root, "blobs");
+  const buildSteps = join(root, "build");
   const ownLayers = join(root, "layers");
   return {
     root,
@@ -53,6 +57,8 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     blobs,
     blob: (digest) => join(blobs, hexOf(digest)),
     ownLayers,
+    buildSteps,
+    buildStep: (key) => join(buildSteps, `${key}.json`),
     ownLayer: (digest) => join(ownLayers, `${digest}.json`),
     images: join(root, "sha256"),
     image: (digest) => join(root, "sha256", digest),

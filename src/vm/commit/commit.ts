@@ -56,15 +56,17 @@ export async function commitVm(
   const { record, below, layer } = await withLock(home, vm.id, deadline, async (record) => {
     if (!record) throw deletedError(vm);
     const stored = await imageBelow(home, record);
-    const partsBelow = (session: () => Promise<AgentSession>): Promise<ImageParts> =>
-      partsOf(home.paths, stored, () => ownLayer(home, stored.image, session, { deadline, onProgress }));
+    const partsBelow = (over: Over): Promise<ImageParts> =>
+      partsOf(home.paths, stored, () => ownLayer(home, stored.image, { deadline, onProgress }, over));
     // What can be read while it runs need not keep it waiting.
     const early =
-      record.state === "running" ? await overControl(home, record, partsBelow, deadline) : undefined;
+      record.state === "running"
+        ? await partsBelow((act) => overControl(home, record, act, deadline))
+        : undefined;
     const read = async (session: AgentSession): Promise<Taken> => ({
       record,
       layer: (await makeLayer(home.paths, session, { latest: sourceDate() }, deadline)).layer,
-      below: early ?? (await partsBelow(async () => session)),
+      below: early ?? (await partsBelow((act) => act(session))),
     });
     if (MAY_RUN.has(record.state)) return await whileHeld(home, record, read, deadline);
     return await withCopy(home, record, read, deadline);
@@ -81,18 +83,21 @@ interface Taken {
   readonly layer: MadeLayer | undefined;
 }
 
-/** Gives a session of its own to who may need one. */
-async function overControl<T>(
+/** Who gives a session to who reads a disk. */
+type Over = <T>(act: (session: AgentSession) => Promise<T>) => Promise<T>;
+
+/** Reads the disk of a sandbox that runs, over a session of its own. */
+export async function overControl<T>(
   home: Home,
   record: VmRecord,
-  act: (session: () => Promise<AgentSession>) => Promise<T>,
+  act: (session: AgentSession) => Promise<T>,
   deadline: Deadline,
 ): Promise<T> {
-  let session: AgentSession | undefined;
+  const session = await controlSession(home, record, deadline);
   try {
-    return await act(async () => (session ??= await controlSession(home, record, deadline)));
+    return await act(session);
   } finally {
-    await session?.close();
+    await session.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { type DifferenceRequest, type DiskEntry, readDifference } from "../../agent/files/difference.ts";
 import { TarFile } from "../../agent/files/tar-file.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
+import { SmolVMError } from "../../errors.ts";
 import { LayerFile, type MadeLayer } from "../../images/layer/layer-file.ts";
 import type { ImageDirs } from "../../images/store/layout.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -46,6 +47,34 @@ export async function listDisk(session: AgentSession, deadline: Deadline): Promi
   const all = { since: { s: 2 ** 40, ns: 0 } };
   for await (const step of readDifference(session, all, deadline)) changes.note(step);
   return changes.listing;
+}
+
+/**
+ * All of a directory of a sandbox, as programs see it, as a tar: with owners, links and modes.
+ * @throws SmolVMError as readDifference; NOT_SUPPORTED for a file with extended attributes
+ */
+export async function* directoryTar(
+  session: AgentSession,
+  path: string,
+  change: (entry: DiskEntry) => DiskEntry,
+  deadline: Deadline,
+): AsyncGenerator<Buffer, void, undefined> {
+  const tar = new LayerTar();
+  for await (const step of readDifference(session, { path }, deadline)) {
+    if (step.step === "removed") continue;
+    if (step.step === "entry" && step.entry.attributes.size > 0) {
+      const file = `${path}/${Buffer.from(step.entry.path, "latin1").toString("utf8")}`;
+      throw new SmolVMError("NOT_SUPPORTED", `'${file}' has extended attributes, which are not copied`, {
+        hint: "Set them where it is copied to: setcap, setfattr",
+      });
+    }
+    // The directory itself is there, or is made.
+    if (step.step === "entry" && step.entry.path === "") continue;
+    tar.take(step.step === "entry" ? { step: "entry", entry: change(step.entry) } : step);
+    for (const bytes of tar.made()) yield Buffer.from(bytes);
+  }
+  tar.end();
+  for (const bytes of tar.made()) yield Buffer.from(bytes);
 }
 
 async function read(

@@ -11,19 +11,19 @@ import { makeLayer } from "./layer.ts";
 
 /**
  * The layer that an image of ours is for others: it is read out of a sandbox of that image, once, and kept.
- * @param session of a sandbox of that image
+ * @param over gives the session of a sandbox of that image to who reads it
  * @throws SmolVMError as makeLayer
  */
 export async function ownLayer(
   { paths }: Home,
   image: Image,
-  session: () => Promise<AgentSession>,
   { deadline, onProgress }: { readonly deadline: Deadline; readonly onProgress?: OnProgress | undefined },
+  over: <T>(act: (session: AgentSession) => Promise<T>) => Promise<T>,
 ): Promise<MadeLayer> {
   const known = await knownLayer(paths, image.digest);
   if (known !== undefined) return known;
   onProgress?.({ stage: "layer", message: `making a layer of ${image.name}, once` });
-  const { layer } = await makeLayer(paths, await session(), { base: true }, deadline);
+  const { layer } = await over((session) => makeLayer(paths, session, { base: true }, deadline));
   if (layer === undefined) throw new Error("an image has a root directory");
   await writeDurably(imageLayout(paths).ownLayer(image.digest), `${JSON.stringify(layer)}\n`);
   return layer;

@@ -41,7 +41,7 @@ export async function makeOwnParts(
   const stored = await ownImage(home, name, arch);
   const session = await controlSession(home, home.store.vms.get(id), deadline);
   try {
-    const layer = await ownLayer(home, stored.image, async () => session, { deadline, onProgress });
+    const layer = await ownLayer(home, stored.image, { deadline, onProgress }, (act) => act(session));
     return await assemble(home, stored, layer);
   } finally {
     await session.close();

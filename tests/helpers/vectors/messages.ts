@@ -158,6 +158,9 @@ export const MESSAGES: readonly Vector[] = [
   canonical("difference", "OPEN", hex(bytes(28, hex(number(1, 1_763_800_000), number(2, 5)))), {
     difference: { since_s: 1_763_800_000, since_ns: 5 },
   }),
+  canonical("difference: a directory", "OPEN", hex(bytes(28, bytes(4, text("/a")))), {
+    difference: { path: text("/a") },
+  }),
   canonical("difference: the base", "OPEN", hex(bytes(28, number(3, 1))), { difference: { base: true } }),
   canonical("forward to a port", "OPEN", "72 03 10 903f", { forward: { port: 8080 } }),
   canonical("forward to a Unix socket", "OPEN", "72 04 1a 02 2f73", { forward: { unix: text("/s") } }),

@@ -1,0 +1,210 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { join, posix } from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { SmolVMError } from "../errors.ts";
+import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { rm } from "../util/files-go.ts";
+import { encodeEntry, padding } from "../util/tar/header.ts";
+import type { BuildContext, Selected } from "./context.ts";
+
+/** Whose what is copied is to be, and how it is called. */
+export interface Placed {
+  readonly uid: number;
+  readonly gid: number;
+  /** undefined: as it is */
+  readonly mode: number | undefined;
+  /** of a single file; undefined: as it is called */
+  readonly name: string | undefined;
+}
+
+/** Something that COPY or ADD copies. */
+export interface AddedFile {
+  /** it is one, and its destination may be its own path */
+  readonly isOneFile: boolean;
+  /** a hash of its content */
+  digest(): Promise<string>;
+  tar(placed: Placed): AsyncIterable<Buffer>;
+  /** nothing is left of it here */
+  close(): Promise<void>;
+}
+
+export interface AddOptions {
+  readonly dirs: ImageDirs;
+  readonly keyword: string;
+  /** of what is downloaded, "sha256:..." */
+  readonly checksum: string | undefined;
+  readonly deadline: Deadline;
+  /** the error for what cannot be copied */
+  readonly fail: (what: string) => SmolVMError;
+}
+
+/**
+ * What the sources of COPY and ADD are: files and directories of the context, and for ADD archives, which are unpacked, and URLs.
+ * @throws SmolVMError DOCKERFILE_INVALID, HOST_FAILED (a download), NO_SPACE, TIMEOUT, ABORTED
+ */
+export async function addedFiles(
+  context: BuildContext,
+  sources: readonly string[],
+  options: AddOptions,
+): Promise<AddedFile[]> {
+  const { keyword, fail, deadline } = options;
+  const files: AddedFile[] = [];
+  for (const source of sources) {
+    if (keyword === "ADD" && /^https?:\/\//.test(source)) {
+      files.push(await download(source, options));
+      continue;
+    }
+    if (options.checksum !== undefined) throw fail("--checksum is of what is downloaded");
+    if (keyword === "ADD" && /^(?:git@|git:|ssh:|.*\.git(?:#|$))/.test(source))
+      throw fail(`ADD of a Git repository is not supported: ${source}`);
+    if (/^(?:\.\.\/|.*\/\.\.\/|\.\.$)/.test(source)) throw fail(`'${source}' is outside of the context`);
+    const selected = await context.select(source);
+    if (selected === undefined)
+      throw fail(`'${source}' is not in '${context.directory}', or .dockerignore leaves it out`);
+    const one = selected.files[0];
+    if (keyword === "ADD" && !selected.isDirectory && one?.entry.kind === "file") {
+      const unpacked = await archive(join(context.directory, one.entry.path), fail);
+      if (unpacked !== undefined) {
+        files.push({
+          isOneFile: false,
+          digest: async () => `archive ${await context.digest(selected.files, deadline)}`,
+          tar: unpacked,
+          close: async () => {},
+        });
+        continue;
+      }
+    }
+    files.push({
+      isOneFile: !selected.isDirectory,
+      digest: () => context.digest(selected.files, deadline),
+      tar: (placed) => context.tar(named(selected, placed.name), placed),
+      close: async () => {},
+    });
+  }
+  return files;
+}
+
+function named(
+  { files, isDirectory }: { files: Selected[]; isDirectory: boolean },
+  name: string | undefined,
+): Selected[] {
+  return isDirectory || name === undefined ? files : files.map((file) => ({ ...file, name }));
+}
+
+const MAGIC: readonly (readonly [string, "gzip" | "zstd" | "bzip2" | "xz"])[] = [
+  ["1f8b", "gzip"],
+  ["28b52ffd", "zstd"],
+  ["425a68", "bzip2"],
+  ["fd377a585a00", "xz"],
+];
+const USTAR_AT = 257;
+
+/** How a local archive is unpacked; undefined: it is none. */
+async function archive(
+  path: string,
+  fail: (what: string) => SmolVMError,
+): Promise<(() => AsyncIterable<Buffer>) | undefined> {
+  const head = await headOf(createReadStream(path, { end: 511 }));
+  const packing = MAGIC.find(([magic]) => head.toString("hex").startsWith(magic))?.[1];
+  if (packing === "bzip2" || packing === "xz")
+    throw fail(`an archive packed with ${packing} cannot be unpacked: use gzip or zstd`);
+  const content = (): Readable => {
+    const file = createReadStream(path);
+    if (packing === undefined) return file;
+    const decoder = packing === "gzip" ? createGunzip() : createZstdDecompress();
+    file.on("error", (error) => decoder.destroy(error));
+    return file.pipe(decoder);
+  };
+  const first = packing === undefined ? head : await headOf(content()).catch(() => Buffer.alloc(0));
+  return first.toString("latin1", USTAR_AT, USTAR_AT + 5) === "ustar" ? content : undefined;
+}
+
+async function headOf(stream: Readable): Promise<Buffer> {
+  let head = Buffer.alloc(0);
+  for await (const chunk of stream) {
+    head = Buffer.concat([head, chunk as Buffer]);
+    if (head.length >= 512) break;
+  }
+  return head;
+}
+
+/** Downloads a file; it is for root alone, as Docker has it. */
+async function download(url: string, { dirs, checksum, deadline, fail }: AddOptions): Promise<AddedFile> {
+  if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum))
+    throw fail(`--checksum=${checksum} is no sha256:...`);
+  const name = posix.basename(new URL(url).pathname);
+  const { blobs } = imageLayout(dirs);
+  await mkdir(blobs, { recursive: true, mode: 0o700 });
+  // One whose maker has died is told by its name (store/unfinished.ts).
+  const path = join(blobs, `add.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
+  const hash = createHash("sha256");
+  let size = 0;
+  let mtime = 0;
+  try {
+    const answer = await fetch(url, { signal: deadline.signal });
+    if (!answer.ok || answer.body === null) throw new Error(`the server answers ${answer.status}`);
+    mtime = Math.floor((Date.parse(answer.headers.get("last-modified") ?? "") || 0) / 1000);
+    await pipeline(
+      answer.body,
+      async function* (chunks: AsyncIterable<Uint8Array>) {
+        for await (const chunk of chunks) {
+          hash.update(chunk);
+          size += chunk.length;
+          yield chunk;
+        }
+      },
+      createWriteStream(path, { flags: "wx", mode: 0o600 }),
+    );
+  } catch (cause) {
+    await rm(path, { force: true });
+    if (deadline.expired) throw deadline.error();
+    throw new SmolVMError("HOST_FAILED", `'${url}' cannot be downloaded: ${(cause as Error).message}`, {
+      hint: "Look whether this machine reaches it: curl -I URL",
+      cause,
+    });
+  }
+  const digest = `sha256:${hash.digest("hex")}`;
+  if (checksum !== undefined && digest !== checksum) {
+    await rm(path, { force: true });
+    throw fail(`what comes from ${url} is ${digest}, and not ${checksum}`);
+  }
+  return {
+    isOneFile: true,
+    digest: async () => `download ${digest} ${name}`,
+    async *tar(placed) {
+      const called = placed.name ?? name;
+      if (called === "")
+        throw fail(`${url} says no file name: give a destination without a slash at its end`);
+      const { uid, gid, mode = 0o600 } = placed;
+      const header = { mode, uid, gid, size, mtime, type: "0", linkName: Buffer.alloc(0) };
+      yield encodeEntry({ ...header, name: Buffer.from(called) });
+      const file = await open(path, "r");
+      yield* file.createReadStream() as AsyncIterable<Buffer>;
+      yield Buffer.alloc(padding(size) + 1024);
+    },
+    close: () => rm(path, { force: true }),
+  };
+}
+
+/** A text as a file. */
+export function textFile(called: string, content: string): AddedFile {
+  const bytes = Buffer.from(content);
+  return {
+    isOneFile: true,
+    digest: async () => `text ${called} ${createHash("sha256").update(bytes).digest("hex")}`,
+    async *tar({ uid, gid, mode = 0o644, name = called }) {
+      const header = { mode, uid, gid, size: bytes.length, mtime: 0, type: "0", linkName: Buffer.alloc(0) };
+      yield Buffer.concat([
+        encodeEntry({ ...header, name: Buffer.from(name) }),
+        bytes,
+        Buffer.alloc(padding(bytes.length) + 1024),
+      ]);
+    },
+    close: async () => {},
+  };
+}

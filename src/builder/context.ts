@@ -1,0 +1,180 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { SmolVMError } from "../errors.ts";
+import { clean, globPattern, type Ignored, readIgnore } from "../images/dockerfile/ignore.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { encodeEntry, padding } from "../util/tar/header.ts";
+
+/** A file of a build's context. */
+export interface ContextEntry {
+  /** relative, with `/` */
+  readonly path: string;
+  readonly kind: "file" | "directory" | "symlink";
+  readonly mode: number;
+  /** in s since 1970 */
+  readonly mtime: number;
+  readonly size: number;
+  readonly target: string;
+}
+
+/** What is copied: entries under the names that they get. */
+export interface Selected {
+  readonly name: string;
+  readonly entry: ContextEntry;
+}
+
+/** The directory that a Dockerfile copies from, without what its .dockerignore leaves out. Files are read when they are needed. */
+export class BuildContext {
+  readonly directory: string;
+  readonly #ignored: Ignored;
+  readonly #keepsSome: boolean;
+  #entries: readonly ContextEntry[] | undefined;
+
+  private constructor(directory: string, ignore: string) {
+    this.directory = directory;
+    this.#ignored = readIgnore(ignore);
+    this.#keepsSome = /^\s*!/m.test(ignore);
+  }
+
+  /**
+   * @param dockerfile its path: an ignore file of its own (NAME.dockerignore) comes first
+   * @throws SmolVMError FILE_NOT_FOUND, FILE_TYPE
+   */
+  static async open(directory: string, dockerfile: string): Promise<BuildContext> {
+    const stats = await lstat(join(directory, ".")).catch((cause: unknown) => {
+      throw new SmolVMError("FILE_NOT_FOUND", `there is no directory '${directory}'`, {
+        hint: "Give the directory that the Dockerfile copies from: smolvm image build -t NAME DIRECTORY",
+        cause,
+      });
+    });
+    if (!stats.isDirectory()) {
+      throw new SmolVMError("FILE_TYPE", `'${directory}' is no directory`, {
+        hint: "Give the directory that the Dockerfile copies from, and another Dockerfile with -f.",
+      });
+    }
+    for (const path of [`${dockerfile}.dockerignore`, join(directory, ".dockerignore")]) {
+      const text = await readFile(path, "utf8").catch(() => undefined);
+      if (text !== undefined) return new BuildContext(directory, text);
+    }
+    return new BuildContext(directory, "");
+  }
+
+  /** All of it, in the order of paths. */
+  async entries(): Promise<readonly ContextEntry[]> {
+    this.#entries ??= await this.#walk("");
+    return this.#entries;
+  }
+
+  async #walk(below: string): Promise<ContextEntry[]> {
+    const found: ContextEntry[] = [];
+    for (const name of (await readdir(join(this.directory, below))).sort()) {
+      const path = below === "" ? name : `${below}/${name}`;
+      const ignored = this.#ignored(path);
+      const file = join(this.directory, path);
+      const stats = await lstat(file);
+      if (ignored && !(stats.isDirectory() && this.#keepsSome)) continue;
+      const kind = stats.isDirectory()
+        ? "directory"
+        : stats.isSymbolicLink()
+          ? "symlink"
+          : stats.isFile()
+            ? "file"
+            : undefined;
+      if (kind === undefined) continue; // a device, fifo or socket: Docker sends none either
+      const inside = kind === "directory" ? await this.#walk(path) : [];
+      if (ignored && inside.length === 0) continue;
+      found.push(
+        {
+          path,
+          kind,
+          mode: process.platform === "win32" ? 0o755 : stats.mode & 0o7777,
+          mtime: Math.floor(stats.mtimeMs / 1000),
+          size: kind === "file" ? stats.size : 0,
+          target: kind === "symlink" ? await readlink(file) : "",
+        },
+        ...inside,
+      );
+    }
+    return found;
+  }
+
+  /**
+   * What a source of COPY names: a file, or what is in a directory.
+   * @returns undefined: it names nothing
+   */
+  async select(
+    source: string,
+  ): Promise<{ readonly files: Selected[]; readonly isDirectory: boolean } | undefined> {
+    const entries = await this.entries();
+    const wanted = clean(source);
+    const hasPattern = /[*?[]/.test(wanted);
+    const matches = hasPattern ? globPattern(wanted, false) : undefined;
+    const roots = entries.filter(({ path }) =>
+      matches === undefined ? path === wanted : matches.test(path),
+    );
+    if (wanted === "")
+      return { files: entries.map((entry) => ({ name: entry.path, entry })), isDirectory: true };
+    if (roots.length === 0) return undefined;
+    const files = roots.flatMap((root): Selected[] => {
+      if (root.kind !== "directory")
+        return [{ name: root.path.slice(root.path.lastIndexOf("/") + 1), entry: root }];
+      const start = `${root.path}/`;
+      return entries
+        .filter(({ path }) => path.startsWith(start))
+        .map((entry) => ({ name: entry.path.slice(start.length), entry }));
+    });
+    return { files, isDirectory: roots.length > 1 || roots[0]!.kind === "directory" };
+  }
+
+  /** What the content of a selection is, apart from times. */
+  async digest(files: readonly Selected[], deadline: Deadline): Promise<string> {
+    const hash = createHash("sha256");
+    for (const { name, entry } of files) {
+      deadline.check();
+      const { kind, mode, size, target } = entry;
+      hash.update(JSON.stringify([name, kind, kind === "symlink" ? 0 : mode, size, target]));
+      if (kind === "file") for await (const chunk of this.#read(entry)) hash.update(chunk);
+    }
+    return hash.digest("hex");
+  }
+
+  #read({ path }: ContextEntry): AsyncIterable<Buffer> {
+    return createReadStream(join(this.directory, path), { highWaterMark: 256 * 1024 });
+  }
+
+  /** A selection as a tar. */
+  async *tar(
+    files: readonly Selected[],
+    { uid, gid, mode }: { readonly uid: number; readonly gid: number; readonly mode?: number | undefined },
+  ): AsyncGenerator<Buffer, void, undefined> {
+    for (const { name, entry } of files) {
+      const header = {
+        name: Buffer.from(entry.kind === "directory" ? `${name}/` : name),
+        mode: mode ?? entry.mode,
+        uid,
+        gid,
+        size: entry.size,
+        mtime: entry.mtime,
+        type: { file: "0", directory: "5", symlink: "2" }[entry.kind],
+        linkName: Buffer.from(entry.target),
+      };
+      yield encodeEntry(header);
+      if (entry.kind !== "file") continue;
+      let left = entry.size;
+      for await (const chunk of this.#read(entry)) {
+        const piece = chunk.subarray(0, left);
+        left -= piece.length;
+        if (piece.length > 0) yield piece;
+      }
+      if (left > 0) {
+        throw new SmolVMError("HOST_FAILED", `'${entry.path}' became shorter while it was read`, {
+          hint: "Build again when nothing writes to it.",
+        });
+      }
+      yield Buffer.alloc(padding(entry.size));
+    }
+    yield Buffer.alloc(1024);
+  }
+}

@@ -1,0 +1,64 @@
+import { posix } from "node:path";
+import { isSmolVMError } from "../errors.ts";
+import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
+import type { SmolVM } from "../smolvm.ts";
+
+/** Where files are put: a directory of the image, and what a single file is called there. */
+export interface Destination {
+  readonly directory: string;
+  /** undefined: as it is called */
+  readonly name: string | undefined;
+}
+
+/**
+ * Where COPY and ADD put things: into a directory, or (one file, and no slash at the end) to a path. The directory is made.
+ * @param path absolute, a slash at its end means a directory
+ */
+export async function destination(vm: SmolVM, path: string, isOneFile: boolean): Promise<Destination> {
+  const isDirectory = !isOneFile || path.endsWith("/") || (await isDirectoryThere(vm, path));
+  const directory = isDirectory ? posix.join(path, ".") : posix.dirname(path);
+  await vm.files.mkdir(directory, { parents: true, user: "0" });
+  return { directory, name: isDirectory ? undefined : posix.basename(path) };
+}
+
+async function isDirectoryThere(vm: SmolVM, path: string): Promise<boolean> {
+  try {
+    return (await vm.files.stat(path, { user: "0" })).type === "directory";
+  } catch (error) {
+    if (isSmolVMError(error, "FILE_NOT_FOUND") || isSmolVMError(error, "FILE_TYPE")) return false;
+    throw error;
+  }
+}
+
+/** Users and groups as `--chown` names them. @throws SmolVMError DOCKERFILE_INVALID */
+export async function ownerOf(
+  vm: SmolVM,
+  chown: string,
+  { line }: Instruction,
+  file: string,
+): Promise<{ uid: number; gid: number }> {
+  const [user = "", group] = chown.split(":");
+  const table = async (path: string): Promise<string[][]> => {
+    const text = await vm.files.readText(path, { user: "0" }).catch(() => "");
+    return text.split("\n").map((entry) => entry.split(":"));
+  };
+  const isNumber = /^\d{1,10}$/;
+  const numberOf = async (name: string, path: string): Promise<string[]> => {
+    const found = (await table(path)).find((entry) => entry[0] === name);
+    if (found === undefined) throw dockerfileError(file, line, `the image's ${path} has no '${name}'`);
+    return found;
+  };
+  if (user === "") throw dockerfileError(file, line, `--chown=${chown} names no user`);
+  const entry = isNumber.test(user) ? undefined : await numberOf(user, "/etc/passwd");
+  const uid = Number(entry?.[2] ?? user);
+  if (group === undefined) return { uid, gid: entry === undefined ? uid : Number(entry[3]) };
+  if (isNumber.test(group)) return { uid, gid: Number(group) };
+  return { uid, gid: Number((await numberOf(group, "/etc/group"))[2]) };
+}
+
+/** The mode of `--chmod`. @throws SmolVMError DOCKERFILE_INVALID */
+export function modeOf(chmod: string, { line }: Instruction, file: string): number {
+  if (!/^0?[0-7]{3,4}$/.test(chmod))
+    throw dockerfileError(file, line, `--chmod=${chmod} is no mode in octal digits`);
+  return Number.parseInt(chmod, 8);
+}

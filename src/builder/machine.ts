@@ -1,0 +1,143 @@
+import { randomBytes } from "node:crypto";
+import type { GuestFileInfo } from "../agent/files/types.ts";
+import type { AgentSession } from "../agent/session/session.ts";
+import type { OnProgress } from "../config/progress.ts";
+import type { Arch } from "../config/spec.ts";
+import type { MadeLayer } from "../images/layer/layer-file.ts";
+import { SmolVM } from "../smolvm.ts";
+import type { Deadline } from "../util/deadline.ts";
+import { encodeEntry, padding } from "../util/tar/header.ts";
+import type { Listing } from "../vm/commit/changes.ts";
+import { overControl } from "../vm/commit/commit.ts";
+import { sourceDate } from "../vm/commit/dates.ts";
+import { directoryTar, listDisk, makeLayer } from "../vm/commit/layer.ts";
+import type { Home } from "../vm/home.ts";
+import { controlSession } from "../vm/machine/go-on.ts";
+
+export interface MachineOptions {
+  readonly arch: Arch;
+  readonly network: "open" | "off";
+  readonly memSizeMib: number;
+  readonly vcpuCount: number | undefined;
+  readonly diskSizeMib: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** Longer than a tick of any guest's clock: what a step changes then has another time than what the one before has. */
+const TICK_MS = 50;
+
+/** The sandbox that a stage's instructions are carried out in, and how its disk was after the last one. */
+export class BuildMachine {
+  readonly #home: Home;
+  readonly vm: SmolVM;
+  #listing: Listing;
+
+  private constructor(home: Home, vm: SmolVM, listing: Listing) {
+    this.#home = home;
+    this.vm = vm;
+    this.#listing = listing;
+  }
+
+  /**
+   * @param image by its name in the store
+   * @throws SmolVMError as SmolVM.create
+   */
+  static async start(
+    home: Home,
+    image: string,
+    options: MachineOptions,
+    deadline: Deadline,
+  ): Promise<BuildMachine> {
+    const { vcpuCount, diskSizeMib, onProgress, ...rest } = options;
+    const vm = await SmolVM.create({
+      ...rest,
+      ...(vcpuCount === undefined ? {} : { vcpuCount }),
+      ...(diskSizeMib === undefined ? {} : { diskSizeMib }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+      name: `build-${randomBytes(4).toString("hex")}`,
+      image,
+      pull: "never",
+      lifetime: "owner",
+      signal: deadline.signal,
+    });
+    try {
+      const record = home.store.vms.get(vm.id);
+      const listing = await overControl(home, record, (session) => listDisk(session, deadline), deadline);
+      return new BuildMachine(home, vm, listing);
+    } catch (error) {
+      await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
+      throw error;
+    }
+  }
+
+  /** Gives a session of its own to who reads its disk. */
+  async overControl<T>(act: (session: AgentSession) => Promise<T>, deadline: Deadline): Promise<T> {
+    return await overControl(this.#home, this.#home.store.vms.get(this.vm.id), act, deadline);
+  }
+
+  /** The layer of what has changed since the last one; undefined: nothing has. What still runs is ended first. */
+  async layer(deadline: Deadline): Promise<MadeLayer | undefined> {
+    for (const { id, running, processes } of await this.vm.processes.list())
+      if (running || (processes ?? 0) > 0)
+        await this.vm.processes.kill(id, "SIGKILL", { tree: true }).catch(() => {}); // it has ended
+    const before = this.#listing;
+    const { layer, listing } = await this.overControl(
+      (session) => makeLayer(this.#home.paths, session, { before, latest: sourceDate() }, deadline),
+      deadline,
+    );
+    this.#listing = listing;
+    await deadline.sleep(TICK_MS);
+    return layer;
+  }
+
+  /** All of a directory, as a tar. @param placed whose it is to be, and with which mode, if not as it is */
+  async *tar(path: string, placed: Replaced, deadline: Deadline): AsyncGenerator<Buffer, void, undefined> {
+    const session = await controlSession(this.#home, this.#home.store.vms.get(this.vm.id), deadline);
+    try {
+      yield* directoryTar(session, path, (entry) => ({ ...entry, ...given(placed) }), deadline);
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** A file, what a symlink leads to, as a tar. @param name what it is called there */
+  async *fileTar(
+    info: GuestFileInfo,
+    name: string,
+    placed: Replaced,
+  ): AsyncGenerator<Buffer, void, undefined> {
+    const { mode, uid, gid, mtime, path } = info;
+    const content = await this.vm.files.read(path, { user: "0" });
+    const header = {
+      name: Buffer.from(name),
+      mode,
+      uid,
+      gid,
+      size: content.length,
+      mtime: Math.floor(mtime.getTime() / 1000),
+      type: "0",
+      linkName: Buffer.alloc(0),
+      ...given(placed),
+    };
+    yield Buffer.concat([encodeEntry(header), content, Buffer.alloc(padding(content.length) + 1024)]);
+  }
+
+  async stop(): Promise<void> {
+    await this.vm.delete({ force: true });
+  }
+}
+
+/** Whose something is to be, and with which mode; absent: as it is. */
+export interface Replaced {
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly mode?: number | undefined;
+}
+
+function given({ uid, gid, mode }: Replaced): { uid?: number; gid?: number; mode?: number } {
+  return {
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+    ...(mode === undefined ? {} : { mode }),
+  };
+}

@@ -1,0 +1,280 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { processPaths } from "../../src/host/files/paths.ts";
+import { GO_ARCH } from "../../src/images/oci/platform.ts";
+import { imageLayout } from "../../src/images/store/layout.ts";
+import { listImages, readImage, removeImage } from "../../src/images/store/store.ts";
+import { type BuildEvent, type BuildOptions, images, SmolVM } from "../../src/index.ts";
+import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
+import { cli } from "../helpers/cli.ts";
+import { useTempHome } from "../helpers/home.ts";
+import { type LayerEntry, layerTar, writeLayout } from "../helpers/layers.ts";
+
+useTempHome();
+
+const COMMANDS = [
+  "sh",
+  "cat",
+  "ls",
+  "echo",
+  "env",
+  "id",
+  "stat",
+  "test",
+  "rm",
+  "mkdir",
+  "mv",
+  "ln",
+  "true",
+  "pwd",
+  "chmod",
+  "printf",
+  "sleep",
+  "date",
+];
+const LAYER: readonly LayerEntry[] = [
+  { path: "./" },
+  { path: "bin/" },
+  { path: "bin/busybox", content: readFileSync("/bin/busybox"), mode: 0o755 },
+  ...COMMANDS.map((name) => ({ path: `bin/${name}`, type: "2", target: "busybox" })),
+  { path: "etc/" },
+  { path: "etc/passwd", content: "root:x:0:0::/:/bin/sh\napp:x:1000:2000::/:/bin/sh\n" },
+  { path: "etc/group", content: "web:x:5000:\n" },
+  { path: "below", content: "of the image below" },
+];
+
+const startedAt = Date.now();
+let directory: string;
+let base: string;
+const names: string[] = [];
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "smolvm-build-"));
+  const layout = join(directory, "layout");
+  writeLayout(layout, {
+    layers: [LAYER],
+    architecture: GO_ARCH[ARCH],
+    config: {
+      Env: ["PATH=/bin", "LOW=1"],
+      Cmd: ["ls"],
+      Labels: { of: `${startedAt}` },
+      OnBuild: ["RUN echo trigger > /triggered"],
+    },
+  });
+  base = `oci:${layout}`;
+  names.push(base);
+});
+afterAll(async () => {
+  // The cache is the user's: what was put into it goes, layers and all.
+  const paths = processPaths();
+  for (const name of names) {
+    const origin = (await readImage(paths, name, ARCH))?.image.origin;
+    await removeImage(paths, name, ARCH, () => []).catch(() => {}); // a test that failed has made nothing
+    for (const digest of [
+      origin?.manifest,
+      origin?.configDigest,
+      ...(origin?.layers ?? []).map((layer) => layer.digest),
+    ])
+      if (digest !== undefined) rmSync(imageLayout(paths).blob(digest), { force: true });
+  }
+  const { buildSteps, blob } = imageLayout(paths);
+  for (const name of readdirSync(buildSteps)) {
+    const step = join(buildSteps, name);
+    if (statSync(step).mtimeMs < startedAt) continue;
+    const { layer } = JSON.parse(readFileSync(step, "utf8"));
+    if (layer !== undefined) rmSync(blob(layer.descriptor.digest), { force: true });
+    rmSync(step);
+  }
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const OPTIONS: BuildOptions = { network: "off", memSizeMib: 256 };
+
+/** A context with these files. */
+function context(name: string, files: Readonly<Record<string, string | Buffer>>): string {
+  const root = join(directory, name);
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(join(root, path, ".."), { recursive: true });
+    writeFileSync(join(root, path), content);
+  }
+  return root;
+}
+
+async function build(root: string, options: BuildOptions = {}) {
+  const tag = `build-test-${names.length}`;
+  names.push(tag);
+  const events: BuildEvent[] = [];
+  const built = await images.build(root, {
+    ...OPTIONS,
+    tags: [tag],
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
+  return { ...built, events };
+}
+
+// What is in the image is this machine's busybox.
+describe.skipIf(ARCH !== "x86_64").each(BACKENDS.slice(0, 1))("an image that is built on %s", (backend) => {
+  const DOCKERFILE = (from: string) => String.raw`# syntax=docker/dockerfile:1
+ARG FROM=${from}
+FROM $FROM AS first
+ARG WHO=nobody
+ENV A="one two" B=b\
+ # between
+ C='$A'
+ENV OLD form of it
+LABEL a.b="c d" e=$LOW
+WORKDIR /work/$LOW
+WORKDIR deep
+COPY --chown=app:web --chmod=640 a.txt sub/ ./
+COPY sub /plain/
+COPY --chown=7 a.txt /renamed
+COPY <<one <<-"two" /docs/
+is $WHO \$5
+one
+	is $WHO
+	two
+ADD packed.tgz /unpacked/
+RUN echo "$WHO $A" > who && rm /below && test -f /triggered; sleep 100 &
+RUN ["/bin/sh", "-c", "echo $0 list > list", "arg"]
+RUN <<EOF
+set -e
+echo script > script
+false || echo heredoc >> script
+EOF
+SHELL ["/bin/sh", "-e", "-c"]
+RUN false; echo never > /never || true
+`;
+
+  const FILES = {
+    "a.txt": "a",
+    "sub/s.txt": "s",
+    "sub/.hidden": "h",
+    "sub/more/deep.txt": "d",
+    "sub/left.out": "no",
+    ".dockerignore": "**/*.out\n!sub/kept.out\nDockerfile*\n",
+    "packed.tgz": gzipSync(
+      layerTar([{ path: "d/" }, { path: "d/owned", content: "o", uid: 12, gid: 34, mode: 0o600 }]),
+    ),
+  };
+
+  test("has the files and the config that its instructions say, and is known the next time", async () => {
+    const text = DOCKERFILE(base).replace("RUN false; echo never > /never || true\n", "");
+    const second = `FROM first AS second
+COPY --from=first --chown=1:2 /work/1/deep/who /plain/more /taken/
+COPY --from=${base} /bin/bus* /from-image/
+USER app
+EXPOSE 80 1000-1001/udp
+VOLUME ["/data"]
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=1m30s --retries=2 CMD test -f /x
+ONBUILD RUN later
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD echo hi
+FROM first AS unused
+RUN false
+`;
+    const root = context("all", { ...FILES, Dockerfile: text + second });
+    const made = await build(root, { buildArgs: { WHO: "you", NOBODY: "wants" }, target: "second" });
+    expect(made.warnings).toEqual(["no ARG declares NOBODY"]);
+    await using vm = await SmolVM.create(small(backend, { image: made.name, user: "root", workdir: "/" }));
+    const say = async (line: string) => (await vm.run(["sh", "-c", line], { check: true })).stdout;
+    expect(await say("cd /work/1/deep && stat -c '%n %a %u:%g' a.txt s.txt more/deep.txt .hidden; ls")).toBe(
+      "a.txt 640 1000:5000\ns.txt 640 1000:5000\nmore/deep.txt 640 1000:5000\n.hidden 640 1000:5000\na.txt\nlist\nmore\ns.txt\nscript\nwho\n",
+    );
+    expect(await say("stat -c '%a %u:%g' /plain/s.txt /renamed; ls -A /plain")).toBe(
+      "644 0:0\n644 7:7\n.hidden\nmore\ns.txt\n",
+    );
+    expect(await say("cat /docs/one /docs/two")).toBe("is you $5\nis $WHO\n");
+    expect(await say("stat -c '%a %u:%g' /unpacked/d/owned")).toBe("600 12:34\n");
+    expect(await say("cd /work/1/deep; cat who list script; ls -d /below /triggered 2>&1 || true")).toBe(
+      "you one two\narg list\nscript\nheredoc\nls: /below: No such file or directory\n/triggered\n",
+    );
+    expect(await say("cd /taken; stat -c '%n %u:%g' who deep.txt; ls /from-image")).toBe(
+      "who 1:2\ndeep.txt 1:2\nbusybox\n",
+    );
+    const { image } = (await readImage(processPaths(), made.name, ARCH))!;
+    expect(image.origin!.config).toMatchObject({
+      env: { PATH: "/bin", LOW: "1", A: "one two", B: "b", C: "$A", OLD: "form of it" },
+      user: "app",
+      workdir: "/work/1/deep",
+      entrypoint: ["/bin/sh", "-c"],
+      cmd: ["/bin/sh", "-e", "-c", "echo hi"],
+      exposedPorts: ["1000/udp", "1001/udp", "80/tcp"],
+      volumes: ["/data"],
+      labels: { "a.b": "c d", e: "1", of: `${startedAt}` },
+      stopSignal: "SIGINT",
+    });
+    const config = JSON.parse(
+      readFileSync(imageLayout(processPaths()).blob(image.origin!.configDigest), "utf8"),
+    );
+    expect(config.config).toMatchObject({
+      Healthcheck: { Test: ["CMD", "/bin/sh", "-e", "-c", "test -f /x"], Interval: 90e9, Retries: 2 },
+      OnBuild: ["RUN later"],
+      Shell: ["/bin/sh", "-e", "-c"],
+    });
+    expect(config.history.filter((one: { empty_layer?: boolean }) => !one.empty_layer)).toHaveLength(
+      image.origin!.layers.length - 1, // the image below says nothing of how it was made
+    );
+
+    // The same again is the same, and nothing is carried out; a file that has changed is a step, and those behind it.
+    const again = await build(root, { buildArgs: { WHO: "you" }, target: "second" });
+    expect(again.digest).toBe(made.digest);
+    expect(again.steps).toEqual({ carriedOut: 0, cached: made.steps.carriedOut });
+    writeFileSync(join(root, "sub/left.out"), "is not looked at");
+    writeFileSync(join(root, "packed.tgz"), gzipSync(layerTar([{ path: "other", content: "o" }])));
+    const changed = await build(root, { buildArgs: { WHO: "you" }, target: "second" });
+    expect(changed.steps.carriedOut).toBeLessThan(made.steps.carriedOut);
+    const first = changed.events.findIndex((event) => event.type === "done" && !event.cached);
+    expect(changed.events[first - 1]).toMatchObject({
+      type: "start",
+      instruction: "ADD packed.tgz /unpacked/",
+    });
+    // Nothing is left but what was asked for.
+    const left = (await listImages(processPaths())).filter(({ name }) =>
+      name.startsWith(`build-tmp-${process.pid}`),
+    );
+    expect(left).toEqual([]);
+    expect((await SmolVM.list()).filter(({ name }) => name.startsWith("build-"))).toEqual([]);
+  });
+
+  test("a step that fails says which, with its line and what it printed", async () => {
+    const root = context("fails", {
+      Dockerfile: `FROM ${base}\nRUN true\n\n# why\nRUN echo printed && \\\n  cat /nothing\n`,
+    });
+    await expect(build(root)).rejects.toMatchObject({
+      code: "STEP_FAILED",
+      message: "Dockerfile:5: RUN echo printed && cat /nothing: exit code 1",
+      details: {
+        line: 5,
+        exitCode: 1,
+        output: expect.stringContaining("printed\ncat: can't open '/nothing'"),
+      },
+    });
+    const run = await cli(["image", "build", "--network", "off", "-t", "mine", root]);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain("#2 [stage-0 2/3] RUN true\n#2 CACHED");
+    expect(run.stderr).toMatch(/#3 [\d.]+ printed\n/);
+    expect(run.stderr).toContain("Dockerfile:5: RUN echo printed");
+  });
+
+  test("from scratch it holds what is copied, and no times later than SOURCE_DATE_EPOCH", async () => {
+    const root = context("scratch", {
+      Dockerfile: `FROM scratch\nCOPY --from=${base} /bin /bin\nCOPY a /x/\nENV PATH=/bin\nRUN echo now > /now\nCMD ["/bin/cat", "/x/a", "/now"]\n`,
+      a: "from scratch\n",
+    });
+    process.env.SOURCE_DATE_EPOCH = "1700000000";
+    try {
+      const one = await build(root, { noCache: true });
+      const two = await build(root, { noCache: true });
+      expect(two.digest).toBe(one.digest);
+      await using vm = await SmolVM.create(small(backend, { image: one.name }));
+      expect((await vm.run(["/bin/stat", "-c", "%Y", "/now"])).stdout).toBe("1700000000\n");
+      expect((await vm.run(["/bin/cat", "/x/a"])).stdout).toBe("from scratch\n");
+    } finally {
+      delete process.env.SOURCE_DATE_EPOCH;
+    }
+  });
+});

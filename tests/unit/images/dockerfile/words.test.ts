@@ -1,0 +1,103 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are Dockerfiles
+import { describe, expect, test } from "vitest";
+import { readIgnore } from "../../../../src/images/dockerfile/ignore.ts";
+import { parseDockerfile } from "../../../../src/images/dockerfile/parse.ts";
+import { applyToState, type StageState } from "../../../../src/images/dockerfile/state.ts";
+import { expandText, splitWords } from "../../../../src/images/dockerfile/words.ts";
+
+const VALUES: Readonly<Record<string, string>> = { A: "a b", E: "" };
+const lookup = (name: string): string | undefined => VALUES[name];
+
+test.for<[string, string]>([
+  ["$A-${A}", "a b-a b"],
+  ["$NO|${NO}", "|"],
+  ["${NO:-d} ${E:-d} ${E-d} ${A:-d}", "d d  a b"],
+  ["${NO:+d}${A:+yes}${E+yes}", "yesyes"],
+  ["${NO:-$A}", "a b"],
+  ["\\$A '$A' \"$A\"", "$A $A a b"],
+  ['"a \\" b" \\x', 'a " b x'],
+  ["$", "$"],
+  ["a\\ b", "a b"],
+])("%s is expanded", ([text, expected]) => {
+  expect(expandText(text, "\\", lookup)).toBe(expected);
+});
+
+test.for(["${A", "'a", '"a', "${}", "${A#x}", "${NO:?is needed}"])("%s is refused", (text) => {
+  expect(() => expandText(text, "\\", lookup)).toThrow();
+});
+
+test("words are split outside of quotes, and of variables' values", () => {
+  expect(splitWords(`a "b c" d\\ e $A ''`, "\\", lookup)).toEqual(["a", "b c", "d e", "a b", ""]);
+});
+
+describe("an instruction", () => {
+  const NOTHING: StageState = { config: {}, author: undefined, args: new Map([["V", "1"]]), hasCmd: false };
+  const configAfter = (text: string, state = NOTHING) =>
+    parseDockerfile(`FROM x\n${text}`, "Dockerfile")
+      .instructions.slice(1)
+      .reduce((now, instruction) => applyToState(now, instruction, "\\") ?? now, state).config;
+
+  test.for<[string, object]>([
+    ["ENV A=$V B='$V' C=\"x y\"", { Env: ["A=1", "B=$V", "C=x y"] }],
+    ["ENV A=1\nENV A=2$A", { Env: ["A=21"] }],
+    ["ENV A  b  c", { Env: ["A=b  c"] }],
+    ['LABEL "a b"=c d=e', { Labels: { "a b": "c", d: "e" } }],
+    ["EXPOSE 80 53/UDP 1-2", { ExposedPorts: { "80/tcp": {}, "53/udp": {}, "1/tcp": {}, "2/tcp": {} } }],
+    ['VOLUME ["/a", "/b"]', { Volumes: { "/a": {}, "/b": {} } }],
+    ["CMD a b", { Cmd: ["/bin/sh", "-c", "a b"] }],
+    ['SHELL ["x"]\nCMD a', { Shell: ["x"], Cmd: ["x", "a"] }],
+    ['CMD a\nENTRYPOINT ["e"]', { Cmd: ["/bin/sh", "-c", "a"], Entrypoint: ["e"] }],
+    ["HEALTHCHECK NONE", { Healthcheck: { Test: ["NONE"] } }],
+    ["HEALTHCHECK --timeout=1m0.5s CMD a", { Healthcheck: { Test: ["CMD-SHELL", "a"], Timeout: 60.5e9 } }],
+  ])("%s", ([text, expected]) => {
+    expect(configAfter(text)).toEqual(expected);
+  });
+
+  test("ENTRYPOINT takes a command away that was there before the stage", () => {
+    expect(configAfter('ENTRYPOINT ["e"]', { ...NOTHING, config: { Cmd: ["old"] } })).toEqual({
+      Entrypoint: ["e"],
+    });
+  });
+
+  test.for([
+    "ENV A",
+    "EXPOSE x",
+    "SHELL x",
+    "ONBUILD ONBUILD RUN x",
+    "HEALTHCHECK x",
+    "USER a b",
+    "ENV --x A=b",
+  ])("%s is refused", (text) => {
+    expect(() => configAfter(text)).toThrow();
+  });
+
+  test("that there is not is refused with its line", () => {
+    expect(() => parseDockerfile("FROM x\n\nRUNN y", "Dockerfile")).toThrow(
+      "Dockerfile:3: there is no instruction RUNN",
+    );
+  });
+
+  test("is joined over lines without what is between them; the escape character is the file's", () => {
+    const text = "# escape=`\nFROM x\nRUN a `\n  # no\n\n  && b\nCOPY <<A /x\n# is content\n$V\nA\n";
+    const [, run, copy] = parseDockerfile(text, "Dockerfile").instructions;
+    expect(run).toMatchObject({ line: 3, text: "a   && b" });
+    expect(copy!.heredocs).toMatchObject([{ name: "A", expand: true, content: "# is content\n$V\n" }]);
+  });
+});
+
+test(".dockerignore leaves out what the last pattern that fits says", () => {
+  const ignored = readIgnore("# not\n*.o\n/build\n**/tmp\n!build/kept\na?c\n[x-z].txt\ndir/*/end\n");
+  const paths = [
+    "a.o",
+    "d/a.o",
+    "build",
+    "build/x",
+    "build/kept",
+    "q/tmp/x",
+    "abc",
+    "y.txt",
+    "dir/1/end",
+    "dir/1/2/end",
+  ];
+  expect(paths.filter(ignored)).toEqual(["a.o", "build", "build/x", "q/tmp/x", "abc", "y.txt", "dir/1/end"]);
+});
