@@ -6,6 +6,7 @@ import { density } from "./density.ts";
 import { firecracker } from "./firecracker.ts";
 import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
+import { images } from "./images.ts";
 import { load } from "./load.ts";
 import { memory } from "./memory.ts";
 import { mounts } from "./mounts.ts";
@@ -42,5 +43,6 @@ export const ROWS: Readonly<
   "15": { what: "a restricted network", measure: restricted },
   "16": { what: "an open network", measure: open },
   "18": { what: "directories of the host", measure: mounts },
+  "19": { what: "images of registries", measure: images },
   "13": { what: "a command beside loads", measure: load },
 };

@@ -15,9 +15,13 @@ export const ARCH: Arch = oneOf("SMOLVM_TEST_ARCH", ["x86_64", "aarch64"]) ?? ho
 /** The guests' kernel: SMOLVM_TEST_KERNEL (debian or fast, which then must be there), default what users get. */
 const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
-/** The guests' image: SMOLVM_TEST_IMAGE, default debian. On minimal, which every architecture has, what needs Python is left out. */
-const IMAGE = oneOf("SMOLVM_TEST_IMAGE", ["debian", "minimal"]);
-export const HAS_PYTHON: boolean = IMAGE !== "minimal";
+/**
+ * The guests' image: SMOLVM_TEST_IMAGE, default debian, or one that is pulled (oci:DIRECTORY, a registry's). On minimal, which every architecture has, and on
+ * one that is pulled what needs Python is left out.
+ */
+const PULLED = /[:/]/.test(process.env.SMOLVM_TEST_IMAGE ?? "") ? process.env.SMOLVM_TEST_IMAGE : undefined;
+const IMAGE = PULLED ?? oneOf("SMOLVM_TEST_IMAGE", ["debian", "minimal"]);
+export const HAS_PYTHON: boolean = IMAGE === undefined || IMAGE === "debian";
 
 /** The guests' virtual CPUs: SMOLVM_TEST_CPUS, default what users get. */
 const CPUS = oneOf("SMOLVM_TEST_CPUS", ["1", "2", "4"]);

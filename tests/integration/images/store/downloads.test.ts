@@ -2,8 +2,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { pullImage } from "../../../../src/images/pull.ts";
+import { LayoutSource } from "../../../../src/images/registry/layout-source.ts";
 import { keepDownloadsWithin } from "../../../../src/images/store/downloads.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
+import { removeImage } from "../../../../src/images/store/store.ts";
+import { Deadline } from "../../../../src/util/deadline.ts";
 import { cli } from "../../../helpers/cli.ts";
 import { writeLayout } from "../../../helpers/layers.ts";
 import { addSmallImage } from "../../../helpers/small-image.ts";
@@ -41,6 +45,24 @@ test("what another pull may need at this moment stays, and what is no longer nee
   downloads([0, 0, 5]);
   await keepDownloadsWithin({ cacheDir: join(home, "cache") }, 0, new Set([NAMES[1]]));
   expect(kept()).toEqual(["a"]);
+});
+
+test("layers of an image that was made here stay: nobody else has them", async () => {
+  const cacheDir = join(home, "cache");
+  const basis = await addSmallImage(cacheDir, "debian");
+  const layout = join(home, "layout");
+  writeLayout(layout, { layers: [[{ path: "f", content: "x" }]] });
+  const source = new LayoutSource({ kind: "oci", directory: layout, tag: undefined, name: "mine" });
+  const deadline = Deadline.of("pulling", { timeoutMs: 60_000 });
+  const options = { arch: "x86_64", reference: "mine", basis: async () => basis, deadline } as const;
+  await pullImage({ cacheDir }, source, { ...options, name: "mine", made: "commit" });
+  expect(kept()).toHaveLength(3);
+  const all = new Set(readdirSync(blobs));
+  await keepDownloadsWithin({ cacheDir }, 0, all);
+  expect(kept()).toHaveLength(3);
+  await removeImage({ cacheDir }, "mine", "x86_64", () => []);
+  await keepDownloadsWithin({ cacheDir }, 0, all);
+  expect(kept()).toEqual([]);
 });
 
 test("a pull leaves no more than the settings say, and image ls tells what is kept", async () => {
