@@ -1,5 +1,6 @@
+import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { nativeProgram } from "../package.ts";
@@ -60,7 +61,7 @@ export async function saveMemory(
       if (said.startsWith("ready\n")) isReady();
     },
   }).catch((error) => {
-    throw noRoomFor(to, error);
+    throw orRefused(noRoomFor(to, error), ptraceScope());
   });
   program.catch(() => go(undefined)); // whoever gave up before does not ask
   await Promise.race([ready, program]);
@@ -108,7 +109,37 @@ export async function giveMemory(
   deadline: Deadline,
 ): Promise<void> {
   const place = [pid, address, bytes].map(String);
-  await runProgram([monitorProgram(), "give", ...place, file, map], { deadline });
+  await runProgram([monitorProgram(), "give", ...place, file, map], { deadline }).catch((error) => {
+    throw orRefused(error, ptraceScope());
+  });
+}
+
+/** How far the kernel lets programs look into others, where it has such a setting (Yama, ptrace(2)): 0 as far as their user may; undefined: it has none. */
+function ptraceScope(): string | undefined {
+  try {
+    return readFileSync("/proc/sys/kernel/yama/ptrace_scope", "latin1").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A failure for want of the right to another program's memory as one that says what gives it; any other as it is. Pure.
+ * @param scope the host's setting
+ */
+export function orRefused(error: unknown, scope: string | undefined): unknown {
+  const refused = /Permission denied|Operation not permitted/;
+  if (scope === undefined || scope === "0" || !isSmolVMError(error, "HOST_FAILED")) return error;
+  if (!refused.test(String(error.details.stderr ?? ""))) return error;
+  return new SmolVMError(
+    "HOST_FAILED",
+    `this host keeps programs from others' memory (kernel.yama.ptrace_scope=${scope})`,
+    {
+      hint: "Let them have it: sudo sysctl -w kernel.yama.ptrace_scope=0",
+      details: { ...error.details, ptraceScope: scope },
+      cause: error,
+    },
+  );
 }
 
 /**
