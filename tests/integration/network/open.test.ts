@@ -277,14 +277,14 @@ test("what goes on from saved memory has the same filter, whichever way it was s
     smolvm image warm --quiet --memory 256M --backend qemu 2>/dev/null
     create one; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
     echo "== template"; way one; few one
-    smolvm snapshot create one saved >/dev/null; smolvm snapshot restore saved --name two >/dev/null
+    smolvm snapshot create --quiet one saved >/dev/null; smolvm snapshot restore --quiet saved --name two >/dev/null
     echo "== snapshot"; way two; few two
-    smolvm fork one --name three >/dev/null
+    smolvm fork --quiet one --name three >/dev/null
     echo "== fork"; way three; few three
     smolvm rm --force two three >/dev/null; rm /usr/bin/pasta*
-    smolvm snapshot restore saved --name two >/dev/null
+    smolvm snapshot restore --quiet saved --name two >/dev/null
     echo "== without pasta"; way two; few two
-    smolvm fork two --name three >/dev/null
+    smolvm fork --quiet two --name three >/dev/null
     echo "== fork without pasta"; way three; few three
     echo "== one goes on"; few one
     smolvm rm --all --force >/dev/null; gone`,
@@ -307,11 +307,11 @@ test("where no tap can be made in the namespace QEMU dials there, and what was s
     create one; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
     echo "== closed"; way one; few one
     echo "== told"; smolvm network status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["open"]["way"])'
-    smolvm snapshot create one saved >/dev/null
+    smolvm snapshot create --quiet one saved >/dev/null
     umount /proc/sys
-    smolvm snapshot restore saved --name two >/dev/null
+    smolvm snapshot restore --quiet saved --name two >/dev/null
     echo "== restored"; way two; ${LONG ? "few two" : ""}
-    smolvm fork two --name three >/dev/null
+    smolvm fork --quiet two --name three >/dev/null
     echo "== fork"; way three; ${LONG ? "few three" : ""}
     smolvm stop two >/dev/null; smolvm start two >/dev/null
     echo "== booted"; way two; few two

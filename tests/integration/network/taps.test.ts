@@ -207,8 +207,8 @@ describe.each(BACKENDS)("sandboxes with taps on %s", (backend) => {
       create one --publish 8081:80
       for file in ask-all talk serve; do smolvm cp /run/$file.py one:/root/$file.py >/dev/null; done
       smolvm exec one -- sh -c 'for file in talk serve; do python3 /root/$file.py >/dev/null 2>&1 & done'
-      smolvm snapshot create one saved >/dev/null
-      smolvm snapshot restore saved --name two >/dev/null; smolvm fork one --name three >/dev/null
+      smolvm snapshot create --quiet one saved >/dev/null
+      smolvm snapshot restore --quiet saved --name two >/dev/null; smolvm fork --quiet one --name three >/dev/null
       echo "== taps"; for name in one two three; do tap $name; done
       echo "== cards"; for name in one two three; do smolvm exec $name -- sh -c 'ip -4 -o addr show eth0 | tr -s " " | cut -d " " -f 4; cat /sys/class/net/eth0/address' | paste -s -; done
       echo "== reached"
