@@ -174,7 +174,11 @@ export class SmolVM implements AsyncDisposable {
       read: () => (this.#config ? (this.#config.env ?? {}) : this.#record().spec.env),
       change: (change) => this.#changeEnv(change),
     });
-    this.mounts = sandboxMounts(this.#home, () => recover(this.#home, this.#record()));
+    this.mounts = sandboxMounts(
+      this.#home,
+      () => recover(this.#home, this.#record()),
+      (deadline) => this.#session(deadline),
+    );
     this.network = sandboxNetwork({
       read: () => (this.#config ? policyOf(this, this.#config.network) : recordedPolicy(this.#record())),
       change: (policy) => this.#changeRules(policy),

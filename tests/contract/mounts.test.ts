@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -172,6 +173,50 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect(await sh("cat /over/changed /over/sub/made; ls /over; cat /ro/file")).toBe(
       "after\nmade\nchanged\nkept\nnew\nsub\nof the host\n",
     );
+  });
+
+  test("what was changed in an overlay is told, and brought to the host where that is wanted", async () => {
+    const changes = async (): Promise<string[]> =>
+      (await vm.mounts.diff("/over")).map(({ kind, path, type }) => `${kind} ${type} ${path}`);
+    expect(await changes()).toEqual([
+      "changed file changed",
+      "removed file removed",
+      "created file sub/made",
+    ]);
+    await sh(
+      "mkdir /over/dir; ln -s kept /over/dir/link; rm -r /over/sub; mkdir /over/sub; echo x >/over/sub/again",
+    );
+    writeFileSync(host("over", "sub", "hidden"), "");
+    expect(await changes()).toEqual([
+      "changed file changed",
+      "created directory dir",
+      "created symlink dir/link",
+      "removed file removed",
+      "created file sub/again",
+      "removed file sub/hidden",
+    ]);
+    await expect(vm.mounts.apply("/over", { paths: ["kept"] })).rejects.toMatchObject({
+      code: "FILE_NOT_FOUND",
+    });
+    await expect(vm.mounts.diff("/ro")).rejects.toMatchObject({ code: "MOUNT_NOT_FOUND" });
+    expect((await vm.mounts.apply("/over", { paths: ["dir/", "changed"] })).map(({ path }) => path)).toEqual([
+      "changed",
+      "dir",
+      "dir/link",
+    ]);
+    expect(readFileSync(host("over", "changed"), "utf8")).toBe("after\n");
+    expect(readlinkSync(host("over", "dir", "link"))).toBe("kept");
+    expect(existsSync(host("over", "removed"))).toBe(true);
+    await vm.mounts.apply("/over");
+    expect(existsSync(host("over", "removed"))).toBe(false);
+    expect(readdirSync(host("over", "sub"))).toEqual(["again"]);
+    // A link of the host's is no way out.
+    await sh("mkdir /over/out; echo x >/over/out/file");
+    symlinkSync(home, host("over", "out"));
+    await expect(vm.mounts.apply("/over", { paths: ["out/file"] })).rejects.toMatchObject({
+      code: "FILE_UNSAFE",
+    });
+    rmSync(host("over", "out"));
   });
 
   test("a file that an editor replaces is the new one", async () => {

@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 use crate::errors::{failed_at, failure};
 use crate::files::channels::Channels;
 use crate::files::entries::each_entry;
+use crate::files::host_mount::kept_at;
 use crate::files::info::{info_at, FileStat};
 use crate::files::paths::checked_path;
 use crate::files::records::Records;
@@ -32,6 +33,9 @@ pub fn send(wanted: Difference, layers: Layers, channels: &Channels) -> Result<O
     let (whole, changed) = if !wanted.path.is_empty() {
         let path = checked_path(wanted.path)?;
         (sys::open(&path, libc::O_RDONLY | libc::O_DIRECTORY), None)
+    } else if !wanted.overlay.is_empty() {
+        let (whole, changed) = of_overlay(wanted.overlay, layers)?;
+        (Ok(whole), Some(changed))
     } else if wanted.base {
         (sys::openat(layers.base, c".", OPEN_DIR, 0), None)
     } else {
@@ -52,6 +56,18 @@ pub fn send(wanted: Difference, layers: Layers, channels: &Channels) -> Result<O
     walk.all(whole, changed)?;
     walk.records.flush()?;
     Ok(Outcome { entries: walk.entries, bytes: walk.bytes, ..Outcome::default() })
+}
+
+/// A directory of the host that is an overlay, as programs see it, and what of it is on the disk.
+fn of_overlay(path: &[u8], layers: Layers) -> Result<(Fd, Fd), Failure> {
+    let none = |_| {
+        let message = [b"no directory of the host is an overlay at '", path, b"'"].concat();
+        Failure::new(code::NOT_FOUND, message)
+    };
+    let upper = sys::path(&[&kept_at(path), b"/upper"]);
+    let changed = sys::openat(layers.upper, &upper, OPEN_DIR, 0).map_err(none)?;
+    let whole = sys::open(&checked_path(path)?, OPEN_DIR).map_err(failed_at("cannot read", path))?;
+    Ok((whole, changed))
 }
 
 /// The root directory's own file system: whatever is mounted in it hides nothing of it here.

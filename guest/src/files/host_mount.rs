@@ -183,11 +183,20 @@ fn source_of(source: &[u8]) -> CString {
     CString::new(if shown.is_empty() { b"smolvm".to_vec() } else { shown }).unwrap_or_default()
 }
 
-/// What is written stays on the guest's disk: beside its root, under a name made of the path.
+/// Where on the guest's disk the writes of an overlay are: beside its root, under a name made of the path. Pure.
+pub fn kept_at(path: &[u8]) -> Vec<u8> {
+    let escaped = |byte: &u8| match byte {
+        b'/' => vec![b'+'],
+        b'+' => vec![b'+', b'+'],
+        &other => vec![other],
+    };
+    [b"mounts/".to_vec(), path.iter().flat_map(escaped).collect()].concat()
+}
+
+/// What is written stays on the guest's disk.
 fn lay_over(target: &CStr, lower: &CStr, disk: Option<i32>, path: &[u8]) -> Res<()> {
     let disk = disk.ok_or(Errno(libc::EOPNOTSUPP))?;
-    let name: Vec<u8> = path.iter().map(|&b| if b == b'/' { b'+' } else { b }).collect();
-    let dir = [by_number(disk).to_bytes(), b"/mounts/", &name[..name.len().min(200)]].concat();
+    let dir = [by_number(disk).to_bytes(), b"/", &kept_at(path)].concat();
     let (upper, work) = (sys::path(&[&dir, b"/upper"]), sys::path(&[&dir, b"/work"]));
     let upper_is_new = make_parents(&upper, true)?;
     make_parents(&work, true)?;

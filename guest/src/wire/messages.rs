@@ -323,6 +323,8 @@ pub struct Difference<'a> {
     pub base: bool,
     /// nothing of the disk, but a directory as programs see it
     pub path: &'a [u8],
+    /// not of the root, but of the directory of the host that is an overlay here
+    pub overlay: &'a [u8],
 }
 
 impl<'a> Difference<'a> {
@@ -335,6 +337,7 @@ impl<'a> Difference<'a> {
                 2 => request.since_ns = value.u32()?,
                 3 => request.base = value.bool()?,
                 4 => request.path = value.bytes()?,
+                5 => request.overlay = value.bytes()?,
                 _ => {}
             }
         }

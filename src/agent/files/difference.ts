@@ -58,6 +58,8 @@ export interface DifferenceRequest {
   readonly base?: boolean | undefined;
   /** nothing of the disk, but all of that directory, as programs see it; absolute */
   readonly path?: string | undefined;
+  /** of the directory of the host that is an overlay at that path, and not of the root */
+  readonly overlay?: string | undefined;
 }
 
 const MAX_ENTRIES = 2_000_000;
@@ -83,7 +85,7 @@ const KINDS: Readonly<Record<number, DiskEntry["kind"]>> = {
  */
 export async function* readDifference(
   session: AgentSession,
-  { since, base, path }: DifferenceRequest,
+  { since, base, path, overlay }: DifferenceRequest,
   deadline: Deadline,
 ): AsyncGenerator<DifferenceStep, void, undefined> {
   const open = {
@@ -92,6 +94,7 @@ export async function* readDifference(
       sinceNs: since?.ns,
       base,
       path: path === undefined ? undefined : guestPath(path),
+      overlay: overlay === undefined ? undefined : guestPath(overlay),
     },
   };
   const request = { open, what: "reading the sandbox's disk", effects: false, context: "file" } as const;

@@ -399,12 +399,15 @@ export interface Difference {
   sinceNs: number;
   base: boolean;
   path: Uint8Array;
+  /** of a directory of the host that is an overlay there; empty: of the root */
+  overlay: Uint8Array;
 }
 export const Difference: Schema<Difference> = message("Difference", [
   [1, "sinceS", "uint64"],
   [2, "sinceNs", "uint32"],
   [3, "base", "bool"],
   [4, "path", "bytes"],
+  [5, "overlay", "bytes"],
 ]);
 
 export interface Attribute {

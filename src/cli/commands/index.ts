@@ -131,6 +131,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import("./unmount.ts")).unmount,
       },
       {
+        name: "diff",
+        summary: "Show what a sandbox has changed in an overlay of a directory of this machine",
+        load: async () => (await import("./diff.ts")).diff,
+      },
+      {
+        name: "apply",
+        summary: "Bring what a sandbox has changed in an overlay to this machine",
+        load: async () => (await import("./apply.ts")).apply,
+      },
+      {
         name: "port",
         summary: "Reach a port of a sandbox from this machine",
         load: async () => (await import("./port.ts")).port,

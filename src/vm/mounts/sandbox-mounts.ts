@@ -1,9 +1,12 @@
+import type { AgentSession } from "../../agent/session/session.ts";
 import type { HostMount } from "../../config/mounts.ts";
 import type { Limits } from "../../config/options.ts";
 import type { VmRecord } from "../../store/vms.ts";
+import { checkNames } from "../../util/check-names.ts";
 import { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import type { MountInfo, UnmountOptions } from "./mounts.ts";
+import type { OverlayChange } from "./overlay.ts";
 
 /** A guest that does not answer is not waited for longer, in ms. */
 const TIMEOUT_MS = 30_000;
@@ -25,13 +28,39 @@ export interface SandboxMounts {
   remove(guest: string, options?: UnmountOptions & Limits): Promise<void>;
   /** Those that it has, and how each is served. @throws SmolVMError VM_NOT_FOUND */
   list(limits?: Limits): Promise<MountInfo[]>;
+  /**
+   * What the sandbox has changed in an overlay, beside the host's directory as it is now, by path.
+   * @param guest where it is in the sandbox
+   * @throws SmolVMError MOUNT_NOT_FOUND, also for what is no overlay; VM_STATE, FILE_UNSAFE
+   */
+  diff(guest: string, limits?: Limits): Promise<OverlayChange[]>;
+  /**
+   * Does to the host's directory what the sandbox has done to its overlay of it. The sandbox keeps what it has.
+   * @param guest where it is in the sandbox
+   * @param options `paths`: which, each with all below it; default all
+   * @returns what was done
+   * @throws SmolVMError as {@link SandboxMounts.diff}; FILE_NOT_FOUND: at one of the paths nothing was changed; FILE_UNSAFE: a symlink of the host's is on the way, or something is a device,
+   *   a fifo or a socket. What was done before that stays done
+   */
+  apply(guest: string, options?: ApplyOptions & Limits): Promise<OverlayChange[]>;
+}
+
+/** Which changes of an overlay are meant. */
+export interface ApplyOptions {
+  /** below the directory; default all */
+  paths?: readonly string[] | undefined;
 }
 
 /** A sandbox's mounts, as users see them. @param find its record as it is now */
-export function sandboxMounts(home: Home, find: () => Promise<VmRecord>): SandboxMounts {
+export function sandboxMounts(
+  home: Home,
+  find: () => Promise<VmRecord>,
+  connect: (deadline: Deadline) => Promise<AgentSession>,
+): SandboxMounts {
   const within = (what: string, { timeoutMs = TIMEOUT_MS, signal }: Limits): Deadline =>
     Deadline.of(what, { timeoutMs, signal });
   const verbs = async () => await import("./mounts.ts"); // few need them
+  const overlays = async () => await import("./overlay.ts");
   return {
     add: async (mount, limits = {}) =>
       (await verbs()).addMount(home, await find(), mount, within(`mounting '${mount?.host}'`, limits)),
@@ -45,5 +74,20 @@ export function sandboxMounts(home: Home, find: () => Promise<VmRecord>): Sandbo
       ),
     list: async (limits = {}) =>
       (await verbs()).listMounts(home, await find(), within("asking for its mounts", limits)),
+    diff: async (guest, limits = {}) => {
+      const deadline = within(`comparing '${guest}'`, limits);
+      return (await overlays()).diffOverlay(await find(), guest, await connect(deadline), deadline);
+    },
+    apply: async (guest, options = {}) => {
+      checkNames(options, ["paths", "timeoutMs", "signal"]);
+      const deadline = within(`applying '${guest}'`, options);
+      return (await overlays()).applyOverlay(
+        await find(),
+        guest,
+        options.paths,
+        await connect(deadline),
+        deadline,
+      );
+    },
   };
 }
