@@ -4,12 +4,12 @@ import type { BubblewrapFound, IsolationFacts } from "./tier.ts";
 /** Where a directory that is being shared is in the root of the process that hands it on. */
 export const SHARED_AT = "/share";
 
-/** The bubblewrap that encloses file servers: in a user namespace, of whoever runs smolvm; without one only where root cannot have that. Pure. */
+/** The bubblewrap that encloses file servers: root's without a user namespace, in which it would see neither its VMMs' sockets nor whose files are whose. Pure. */
 export function fileServerBubblewrap({
   user,
   ownUid,
 }: Pick<IsolationFacts, "user" | "ownUid">): BubblewrapFound {
-  return "bubblewrap" in user ? user : ownUid;
+  return "bubblewrap" in ownUid ? ownUid : user;
 }
 
 /** What such a process sees: itself, and these. */

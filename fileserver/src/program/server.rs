@@ -167,6 +167,12 @@ impl Server {
                 }
                 _ => stream.data(payload, out, unsent).map_err(overrun),
             },
+            // The mount is where it was wanted.
+            kind::DATA => {
+                let asker = stream.asker.take();
+                self.tell(asker, &format!("{{\"ok\":true,\"mount\":{id}}}\n"));
+                Ok(())
+            }
             kind::WINDOW => {
                 let credit = payload.try_into().map(u32::from_le_bytes).unwrap_or(0);
                 stream.grant(credit, out).map_err(overrun)?;
@@ -240,7 +246,6 @@ impl Server {
                     owners.gid = (libc::getegid(), opened.gid);
                 }
                 let strict = mounted.request.strict;
-                let asker = stream.asker.take();
                 let unsent = self.link.unsent();
                 let out = &mut self.link.out;
                 let sent = out.len() - unsent.min(out.len());
@@ -248,8 +253,6 @@ impl Server {
                 if !strict {
                     self.open(&Open::HostChanges { mount: id }, Purpose::Changes(id), None);
                 }
-                let line = format!("{{\"ok\":true,\"mount\":{id},\"uid\":{},\"gid\":{}}}\n", opened.uid, opened.gid);
-                self.tell(asker, &line);
             }
             Purpose::Changes(mount) => {
                 let mount = *mount;

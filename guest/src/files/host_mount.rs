@@ -13,7 +13,7 @@ use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::host_mount::{encode_opened_mount, HostMount, HostUnmount};
 use crate::wire::messages::{code, Failure, Outcome};
 
-/// A status record beside OPENED and RESULT: the file system is mounted, its requests come.
+/// A status record beside OPENED and RESULT: the file system is mounted, and by which descriptor its root is open.
 pub const MOUNTED: u8 = 254;
 
 /// How the mount table names their kind.
@@ -44,7 +44,7 @@ pub struct Given<'a> {
     pub disk: Option<i32>,
 }
 
-/// Mounts it, tells so, and waits until it is to be taken away again (SIGUSR1), or there is nothing to do any more (SIGTERM).
+/// Mounts it, tells so (by a byte of output, once it is where it was wanted), and waits until it is to be taken away again (SIGUSR1), or there is nothing to do any more (SIGTERM).
 ///
 /// The file system is mounted out of sight, and what the guest sees is bound to it or laid over it. So it can be read-only there while what
 /// happens on the host is done again from here, and who keeps it is nobody who has something open in it.
@@ -64,6 +64,9 @@ pub fn keep(given: &Given, channels: &Channels) -> Result<Outcome, Failure> {
     let root = mounted.and_then(|()| sys::open(&hidden, libc::O_PATH | libc::O_NOFOLLOW));
     let seen = root.and_then(|root| {
         channels.report(MOUNTED, &root.raw().to_le_bytes());
+        let mut opened = Vec::new();
+        encode_opened_mount(&mut opened, owner.uid, owner.gid);
+        channels.opened(&opened);
         let read_only = if request.read_only { libc::MS_RDONLY } else { 0 };
         if request.overlay {
             lay_over(&target, &hidden, given.disk, request.path)?;
@@ -79,9 +82,7 @@ pub fn keep(given: &Given, channels: &Channels) -> Result<Outcome, Failure> {
     let seen = place_of(seen).map_err(failed)?;
     // From here on the agent alone has it: what it closes is closed.
     drop(Fd::own(given.fuse));
-    let mut opened = Vec::new();
-    encode_opened_mount(&mut opened, owner.uid, owner.gid);
-    channels.opened(&opened);
+    sys::write_all(channels.output(), b".").map_err(failed)?;
     if wait_for(&signals) == libc::SIGUSR1 && place_at(&target) == Some(seen) {
         detach(&target);
     }

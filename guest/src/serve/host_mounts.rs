@@ -34,7 +34,8 @@ pub fn mount(mux: &mut Mux, link: Link, request: &HostMount, disk: Option<i32>) 
     worker::start(mux, link, Job::HostMount(Given { request, fuse: fuse.raw(), disk }))?;
     if let Some(task) = mux.sessions.task_of(link).and_then(|task| mux.tasks.get_mut(task)) {
         task.sink = Some(Sink::new(input, None, SinkKind::Messages, true));
-        task.sources[0] = Some(Source::of_messages(fuse));
+        // The child's word that it is done follows on channel 2.
+        task.sources[1] = task.sources[0].replace(Source::of_messages(fuse));
     }
     Ok(())
 }

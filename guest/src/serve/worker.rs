@@ -95,6 +95,7 @@ impl Job<'_> {
         matches!(
             self,
             Job::Bytes(_)
+                | Job::HostMount(_)
                 | Job::HostChanges(..)
                 | Job::Difference(..)
                 | Job::File(FileRequest { op: FileOp::Read | FileOp::List | FileOp::TreeRead | FileOp::Watch, .. }, _)
@@ -170,7 +171,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
     };
     let mut sources = [output.map(|fd| Source::new(fd, None, false)), None];
     if !job.has_opened() {
-        watch_output(&mut mux.poller, index, &mut sources[0])?;
+        watch_output(&mut mux.poller, index, &mut sources)?;
     }
     let worker = Worker {
         pid,
@@ -195,10 +196,14 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
 }
 
 /// Watches a worker's output: more will come than its result can take along.
-fn watch_output(poller: &mut Poller, task: usize, output: &mut Option<Source>) -> Res<()> {
-    if let Some(source) = output.as_mut().filter(|source| source.token.is_none()) {
-        sys::widen_pipe(source.fd.raw());
-        source.token = Some(poller.add(&source.fd, IN, Target::Source(task, 0))?);
+fn watch_output(poller: &mut Poller, task: usize, outputs: &mut [Option<Source>; 2]) -> Res<()> {
+    for (channel, output) in outputs.iter_mut().enumerate() {
+        if let Some(source) = output.as_mut().filter(|source| source.token.is_none()) {
+            if !source.messages {
+                sys::widen_pipe(source.fd.raw());
+            }
+            source.token = Some(poller.add(&source.fd, IN, Target::Source(task, channel))?);
+        }
     }
     Ok(())
 }
@@ -207,11 +212,13 @@ fn watch_output(poller: &mut Poller, task: usize, output: &mut Option<Source>) -
 fn go_on_with_output(mux: &mut Mux, task: usize, over: bool) {
     let Some(t) = mux.tasks.get_mut(task) else { return };
     if !over {
-        if let Err(error) = watch_output(&mut mux.poller, task, &mut t.sources[0]) {
+        if let Err(error) = watch_output(&mut mux.poller, task, &mut t.sources) {
             sys::console::warn("cannot watch a worker", error);
             stop_worker(mux, task);
         }
-    } else if let Some(source) = &mut t.sources[0] {
+        return;
+    }
+    for source in t.sources.iter_mut().flatten() {
         source.ready = true;
         source.hung_up = true;
     }
@@ -253,9 +260,16 @@ pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
     if let (Some(message), Some(link)) = (begun, link) {
         mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(&message));
     }
-    pump(mux, task, 0);
+    pump_all(mux, task);
     settle(mux, task);
     None
+}
+
+fn pump_all(mux: &mut Mux, task: usize) {
+    pump(mux, task, 0);
+    if mux.tasks.get(task).is_some_and(|t| t.sources[1].is_some()) {
+        pump(mux, task, 1);
+    }
 }
 
 /// A worker's process has ended, with or without a word. Returns what [`on_status`] does.
@@ -276,7 +290,7 @@ pub fn on_exit(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
         // What was read is still sent before the error.
     }
     go_on_with_output(mux, task, true);
-    pump(mux, task, 0);
+    pump_all(mux, task);
     settle(mux, task);
     None
 }

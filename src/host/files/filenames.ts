@@ -22,9 +22,9 @@ export interface VmFiles {
   readonly scratch: string;
   /** what the server of its host directories says, bounded in the same way */
   readonly filesLog: string;
-  /** directory of that server's socket: nothing else is in it */
+  /** directory of that server's socket: nothing else is in it, and no VMM can reach it */
   readonly mountsDir: string;
-  /** where that server is told what to share */
+  /** where that server is told what to share; see {@link socketPath}: data directories can have long names */
   readonly mounts: string;
   /** where Firecracker's jailer makes its root */
   readonly jail: string;
@@ -58,8 +58,8 @@ export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFile
     scratch: join(dir, "scratch"),
     jail: join(dir, "jail"),
     filesLog: join(dir, "files.log"),
-    mountsDir: join(run, "mnt"),
-    mounts: socketPath(join(run, "mnt", "ctl")),
+    mountsDir: join(dir, "mnt"),
+    mounts: join(dir, "mnt", "ctl"),
     relay: join(run, "relay.json"),
     lock: join(run, "monitor.lock"),
     control: socketPath(join(run, "ctl")),
@@ -86,7 +86,8 @@ export function supervisorFiles({ dataDir, runtimeDir }: Paths): SupervisorFiles
   return { socket: socketPath(join(runtimeDir, "supervisor")), log: join(dataDir, "supervisor.log") };
 }
 
-function socketPath(path: string): string {
+/** A path, if it is short enough for a socket. @throws SmolVMError CONFIG_INVALID */
+export function socketPath(path: string): string {
   // On Windows such a path is a file that says where the socket is (relay/local-socket.ts).
   if (process.platform !== "win32" && Buffer.byteLength(path) > SOCKET_PATH_MAX) {
     throw new SmolVMError(

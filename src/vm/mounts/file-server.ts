@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, lchownSync, mkdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
@@ -6,10 +6,10 @@ import { AGENT_VSOCK_PORT } from "../../backends/firecracker/kernel-args.ts";
 import { processHost } from "../../backends/host.ts";
 import type { MountSpec } from "../../config/mounts.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { VmFiles } from "../../host/files/filenames.ts";
+import { socketPath, type VmFiles } from "../../host/files/filenames.ts";
 import { nativeProgram } from "../../host/package.ts";
 import { startInBackground } from "../../host/process/background.ts";
-import { runProgram } from "../../host/process/run.ts";
+import { lastLines, runProgram } from "../../host/process/run.ts";
 import { isolationFacts } from "../../isolation/facts.ts";
 import { fileServerArgs, fileServerBubblewrap, SHARED_AT } from "../../isolation/file-server.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -38,8 +38,11 @@ export class FileServer {
   async start(deadline: Deadline): Promise<void> {
     const { mountsDir, filesLog, mounts: control } = this.#files;
     if (await this.#answers(deadline)) return;
+    socketPath(control);
     mkdirSync(mountsDir, { recursive: true, mode: 0o700 });
     const session = this.#session();
+    // Root without capabilities may not connect to what is another uid's.
+    if (process.getuid?.() === 0) lchownSync(session.path, 0, 0);
     const argv = [
       ...(await this.#enclosed({ readOnly: [session.path], writable: [mountsDir] })),
       ...[this.#program, "serve", "--session", session.path, ...session.options, "--control", control],
@@ -48,7 +51,7 @@ export class FileServer {
     try {
       const line = await deadline.race(firstLine(said));
       if (line !== "ready")
-        throw failed(`the server of host directories does not start: ${line ?? "see its log"}`, filesLog);
+        throw failed(`the server of host directories does not start: ${line ?? lastWords(filesLog)}`);
     } finally {
       said.destroy();
     }
@@ -147,8 +150,7 @@ export class FileServer {
       };
       await deadline.race(read());
       const answer = parseAnswer(Buffer.concat(chunks).toString());
-      if (answer === undefined)
-        throw failed("the server of host directories did not answer", this.#files.filesLog);
+      if (answer === undefined) throw failed("the server of host directories did not answer");
       return answer;
     } finally {
       socket.destroy();
@@ -192,8 +194,17 @@ function noServer(): SmolVMError {
   );
 }
 
-function failed(message: string, log: string): SmolVMError {
-  return new SmolVMError("MOUNT_FAILED", message, { hint: `What it said: cat '${log}'`, details: { log } });
+function failed(message: string): SmolVMError {
+  return new SmolVMError("MOUNT_FAILED", message, { hint: "See what is mounted: smolvm mount NAME" });
+}
+
+/** What it said last: the log goes with a sandbox that does not start. */
+function lastWords(log: string): string {
+  try {
+    return lastLines(readFileSync(log, "utf8"), 1, 300) || "it said nothing";
+  } catch {
+    return "it said nothing";
+  }
 }
 
 async function firstLine(stream: NodeJS.ReadableStream): Promise<string | undefined> {

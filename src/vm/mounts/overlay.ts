@@ -116,7 +116,7 @@ async function write(
   const { path, type } = change;
   const parts = path.split("/");
   for (let depth = 1; depth < parts.length; depth++)
-    makeDirectory(beneath(mount.host, parts.slice(0, depth).join("/")));
+    makeParent(beneath(mount.host, parts.slice(0, depth).join("/")));
   const to = beneath(mount.host, path);
   const from = `${mount.guest}/${path}`;
   if (type === "directory") return makeDirectory(to);
@@ -144,6 +144,17 @@ function requireName(path: string): void {
   if (!path.includes("\ufffd")) return;
   throw new SmolVMError("FILE_UNSAFE", `'${path}' has a name that is no UTF-8, which is not written`, {
     hint: "Leave it out: name the paths that are to be applied.",
+  });
+}
+
+/** A directory above what was chosen, which may not have been: nothing is replaced for it. @throws SmolVMError FILE_UNSAFE */
+function makeParent(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) makeDirectory(path);
+  if (stat === undefined || stat.isDirectory()) return;
+  throw new SmolVMError("FILE_UNSAFE", `'${path}' is no directory on this machine, and is not replaced`, {
+    hint: "Remove it first, or name it among the paths that are to be applied.",
+    details: { path },
   });
 }
 
