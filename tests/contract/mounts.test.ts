@@ -207,7 +207,7 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect(readFileSync(host("over", "changed"), "utf8")).toBe("after\n");
     expect(readlinkSync(host("over", "dir", "link"))).toBe("kept");
     expect(existsSync(host("over", "removed"))).toBe(true);
-    await vm.mounts.apply("/over");
+    expect((await vm.mounts.apply("/over")).length).toBeGreaterThan(2);
     expect(existsSync(host("over", "removed"))).toBe(false);
     expect(readdirSync(host("over", "sub"))).toEqual(["again"]);
     // A link of the host's is no way out.
@@ -242,11 +242,6 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     const reading = (async () => {
       for await (const { kind, path } of watch) seen.push(`${kind} ${path}`);
     })();
-    await until("the watch has begun", async () => {
-      writeFileSync(host("ro", "begin"), "");
-      rmSync(host("ro", "begin"));
-      return seen.includes("created begin");
-    });
     const told = async (what: string, change: () => void): Promise<number> => {
       seen.length = 0;
       const from = performance.now();
@@ -258,13 +253,13 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
       await told("created new", () => writeFileSync(host("ro", "new"), "")),
       await told("changed new", () => appendFileSync(host("ro", "new"), "more")),
       await told("changed new", () => chmodSync(host("ro", "new"), 0o600)),
-      await told("created newer", () => renameSync(host("ro", "new"), host("ro", "newer"))).catch(() => -1),
+      await told("renamed newer", () => renameSync(host("ro", "new"), host("ro", "newer"))),
       await told("removed newer", () => rmSync(host("ro", "newer"))),
       await told("created dir", () => mkdirSync(host("ro", "dir"))),
       await told("removed dir", () => rmSync(host("ro", "dir"), { recursive: true })),
     ];
     expect(Math.max(...times)).toBeLessThan(2000 * SPEED_FACTOR); // how fast: bench row 18
-    await watch.return?.();
+    watch.close();
     await reading;
   });
 

@@ -76,6 +76,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_clock_gettime,
     libc::SYS_getrandom,
     libc::SYS_geteuid,
+    libc::SYS_getegid,
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
