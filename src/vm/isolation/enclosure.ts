@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { homeHash } from "../../host/files/paths.ts";
 import { cgroupsOf, endCgroup, removeCgroup } from "../../host/linux/cgroup.ts";
@@ -10,10 +11,15 @@ import { filesOf, type Home } from "../home.ts";
 /** How long what is left of a machine may take to end when it is killed. */
 export const END_MS = 5_000;
 
-/** Takes away what was around a machine that has ended. The uid stays the sandbox's: its disk belongs to that. */
+/** Takes away what was around a machine that has ended, and waits for the server of its host directories. The uid stays the sandbox's: its disk belongs to that. */
 export async function takeDownEnclosure(home: Home, id: string): Promise<void> {
   if (!takeDownAtOnce(home, id))
     await endCgroup(cgroupOf(home, id), Deadline.within(END_MS, "ending a machine"));
+  const files = filesOf(home, id);
+  if (existsSync(files.mounts)) {
+    const { fileServerEnded } = await import("./file-server-end.ts");
+    await fileServerEnded(files);
+  }
   const given = givenTap(home, id);
   if (given === undefined) return;
   const { takeBackTap } = await import("./tap-owner.ts"); // every command recovers, few have this to do
