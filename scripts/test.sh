@@ -154,6 +154,13 @@ own_qemu() {
   return "$code"
 }
 
+# on_musl BUDGET_S FILES...: contract tests on an image with another C library and busybox for all commands
+on_musl() {
+  local budget=$1 layout=${XDG_CACHE_HOME:-$HOME/.cache}/smolvm-lab/alpine-3.23
+  shift
+  scripts/dev/alpine-image.sh "$layout" && contract "$budget" "SMOLVM_TEST_IMAGE=oci:$layout:alpine" "$@"
+}
+
 foreign_image() {
   local arch=aarch64
   [ "$(host_arch)" = aarch64 ] && arch=x86_64
@@ -246,6 +253,7 @@ need mkfs.erofs erofs-utils
 need docker-registry docker-registry
 need skopeo skopeo
 need umoci umoci
+if [ -n "$long" ]; then need qemu-img qemu-utils; fi
 need curl curl
 need openssl openssl
 # The monitor for Windows hosts, and what its tests run on.
@@ -298,6 +306,11 @@ if [ -n "$long" ]; then
   if [ "$(host_arch)" = x86_64 ]; then
     stage "Contract on aarch64: core" 900 contract SMOLVM_TEST_ARCH=aarch64 \
       tests/contract/commands.test.ts tests/contract/files.test.ts tests/contract/ports.test.ts
+  fi
+  if [ "$(host_arch)" = x86_64 ] && [ "$(id -u)" -eq 0 ]; then
+    stage "Contract on musl: Alpine" 900 on_musl \
+      tests/contract/boot.test.ts tests/contract/life.test.ts tests/contract/drives.test.ts tests/contract/hostile.test.ts \
+      tests/contract/templates.test.ts tests/contract/controllers.test.ts
   fi
   stage "Package: guest bundles, without Debian's tools" 900 limited scripts/test-guest-bundle.sh x64 arm64
 else
