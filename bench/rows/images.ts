@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { pullNamed } from "../../src/images/boot/pull-image.ts";
+import type { Image } from "../../src/images/store/image.ts";
 import { imageLayout } from "../../src/images/store/layout.ts";
 import { readImage, removeImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
@@ -15,8 +16,8 @@ import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, timed, toRow } from "../stats.ts";
 
 const run = promisify(execFile);
-/** As smolvm packs its own images. */
-const TAR2SQFS = "tar2sqfs -q -f -s -c lz4 -X hc -b 65536";
+/** The fastest that it can be asked for: it cannot leave content as it is. */
+const TAR2SQFS = "tar2sqfs -q -f -s -c lz4 -b 65536";
 
 /**
  * Row 19, on the default image as one layer (gzip): unpacking it, against `gzip -dc | tar2sqfs`; pulling it from a registry on this machine, against
@@ -33,19 +34,27 @@ export async function images({ target, n = 5 }: Setting): Promise<Measurement[]>
     await withBasis(cache.cacheDir);
     const pull = () => pullNamed(cache, name, { arch: "x86_64", deadline: Deadline.of("pulling") });
     const { image } = await pull();
-    const layer = imageLayout(cache).blob(image.origin!.layers[0]!.digest);
-    const kept = join(home, "layer");
-    linkSync(layer, kept);
+    const keep = (of: Image, to: string): void =>
+      linkSync(imageLayout(cache).blob(of.origin!.layers[0]!.digest), to);
+    const [kept, small] = [join(home, "layer"), join(home, "small")];
+    keep(image, kept);
+    const minimal = `${registry.host}/minimal:1`;
+    await run(process.execPath, [builtCli(), "image", "push", "minimal", minimal]);
+    keep(
+      (await pullNamed(cache, minimal, { arch: "x86_64", deadline: Deadline.of("pulling") })).image,
+      small,
+    );
 
-    const maxRss: number[] = [];
+    const child = async (layer: string): Promise<{ ms: number; maxRssMib: number }> => {
+      const words = [join(import.meta.dirname, "..", "images-child.ts"), layer, join(home, "rootfs.erofs")];
+      return JSON.parse((await run(process.execPath, words)).stdout);
+    };
+    const memory = await interleave(n, {
+      ours: async () => (await child(kept)).maxRssMib,
+      floor: async () => (await child(small)).maxRssMib,
+    });
     const unpacking = await interleave(n, {
-      ours: async () => {
-        const child = [join(import.meta.dirname, "..", "images-child.ts"), kept, join(home, "rootfs.erofs")];
-        const { stdout } = await run(process.execPath, child);
-        const { ms, maxRssMib } = JSON.parse(stdout) as { ms: number; maxRssMib: number };
-        maxRss.push(maxRssMib);
-        return ms;
-      },
+      ours: async () => (await child(kept)).ms,
       floor: () =>
         timed(() => run("sh", ["-c", `gzip -dc "$0" | ${TAR2SQFS} "$1"`, kept, join(home, "f.sqfs")])),
     });
@@ -73,14 +82,17 @@ export async function images({ target, n = 5 }: Setting): Promise<Measurement[]>
       });
     const starting = await interleave(n, { ours: cold(name), floor: cold("debian") });
     const what = { row: "19", unit: "ms" } as const;
-    const memory = { ours: maxRss, floor: maxRss };
     return [
       [
         { ...what, name: "unpacking the default image's layer", goal: "<= 1.15 x gzip -dc | tar2sqfs" },
         unpacking,
         1.15,
       ],
-      [{ row: "19", unit: "MiB", name: "of memory for it, at most", goal: "constant" }, memory, 1],
+      [
+        { row: "19", unit: "MiB", name: "of memory for it, at most", goal: "<= 1.5 x for a layer of 1 MiB" },
+        memory,
+        1.5,
+      ],
       [{ ...what, name: "pulling it", goal: "<= 1.15 x skopeo copy and that" }, pulling, 1.15],
       [
         { ...what, name: "cold create on what was pulled", goal: "<= 1.05 x the default image" },
