@@ -193,7 +193,8 @@ windows_tests() {
 
 cargo_tests() {
   local code=0
-  limited "$1" cargo test --locked --quiet 2>&1 | tee "$log_dir/cargo.log" || code=$?
+  # The file server's fuzzer runs for seconds, or for minutes.
+  SMOLVM_FILES_FUZZ_SECONDS=${long:+600} limited "$1" cargo test --locked --quiet 2>&1 | tee "$log_dir/cargo.log" || code=$?
   # test result: ok. 12 passed; 0 failed; 1 ignored; ...
   awk '/^test result:/ { p += $4; f += $6; s += $8 } END { print p + 0, f + 0, s + 0 }' "$log_dir/cargo.log" >"$log_dir/count"
   return "$code"
@@ -285,7 +286,7 @@ stage "Lint" 120 limited npm run --silent check:lint
 stage "Unused files and dependencies" 60 limited npm run --silent check:unused
 stage "Shell scripts" 60 shell_scripts
 stage "Unit tests" "$([ -n "$long" ] && echo 1800 || echo 300)" vitest_project unit
-stage "Agent and monitor (cargo test)" "$([ -n "$long" ] && echo 1500 || echo 600)" cargo_tests
+stage "Agent, monitor and file server (cargo test)" "$([ -n "$long" ] && echo 1500 || echo 600)" cargo_tests
 stage "The fast kernel" 1500 built kernel
 # Where it fails, its tests are left out, and all else runs on the distribution's, as it does where it is there.
 if [ "$(host_arch)" = x86_64 ]; then stage "Our own QEMU" 900 built qemu; fi

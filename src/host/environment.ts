@@ -10,7 +10,7 @@ export interface Environment {
   readonly qemu: string | undefined;
   /** `SMOLVM_FIRECRACKER`: path of the firecracker binary to use */
   readonly firecracker: string | undefined;
-  /** `SMOLVM_NATIVE_DIR`: where the agents and the monitor are, instead of in the package */
+  /** `SMOLVM_NATIVE_DIR`: where the agents, the monitor and the file server are, instead of in the package */
   readonly nativeDir: string | undefined;
   /** `SMOLVM_ALLOW_OLD_FIRECRACKER` is 1: for tests only, versions of Firecracker that are too old are used */
   readonly allowOldFirecracker: boolean;

@@ -22,6 +22,8 @@ const MAX_OWN: usize = 64;
 /// How many nodes are looked at in one go after an overflow, and while how few records wait.
 const LOOKED_AT: usize = 512;
 const FEW: usize = 1024;
+/// How often events are read in one go: a host that is faster than we are is not waited for.
+const MAX_READS: usize = 16;
 /// The longest path that is told of.
 const MAX_PATH: usize = 4000;
 
@@ -76,8 +78,8 @@ impl Changes {
         if directory.watch.is_some() {
             return true;
         }
-        let added = shared.dir(id).and_then(|dir| self.watches.add(dir.raw(), id));
-        match added {
+        let Ok(dir) = shared.dir(id) else { return false };
+        match self.watches.add(dir.raw(), id) {
             Ok(watch) => {
                 if let Some(directory) = shared.nodes.get_mut(id).ok().and_then(|node| node.directory.as_mut()) {
                     directory.watch = Some(watch);
@@ -119,7 +121,7 @@ impl Changes {
 
     /// Takes in what has happened so far.
     pub fn drain(&mut self, shared: &mut Shared) {
-        loop {
+        for _ in 0..MAX_READS {
             let mut buf = std::mem::take(&mut self.buf);
             self.watches.read(&mut buf);
             let events = parse(&buf);

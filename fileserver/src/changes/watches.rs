@@ -54,8 +54,10 @@ impl Watches {
         Ok(watch)
     }
 
-    pub fn remove(&mut self, watch: i32) {
-        if self.nodes.remove(&watch).is_some() {
+    /// The watch on a node is no longer needed.
+    pub fn remove(&mut self, watch: i32, id: Id) {
+        if self.nodes.get(&watch) == Some(&id) {
+            self.nodes.remove(&watch);
             // SAFETY: plain call.
             unsafe { libc::inotify_rm_watch(self.inotify.raw(), watch) };
         }

@@ -34,7 +34,7 @@ pub fn forget(mount: &mut Mount, request: &Request) {
 
 fn forget_one(mount: &mut Mount, node: Id, times: u64) {
     if let (Some(watch), Some(changes)) = (mount.shared.nodes.forget(node, times), &mut mount.changes) {
-        changes.watches.remove(watch);
+        changes.watches.remove(watch, node);
     }
 }
 

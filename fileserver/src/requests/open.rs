@@ -1,5 +1,7 @@
 //! Files are opened, made and closed.
 
+use std::ffi::CStr;
+
 use crate::requests::entries::MODE;
 use crate::requests::mount::Mount;
 use crate::share::names::checked;
@@ -76,12 +78,11 @@ pub fn create(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()
     mount.watches(request.node);
     let dir = mount.shared.dir(request.node)?;
     let room = mount.shared.handles.room()?;
-    let make = libc::O_CREAT | wanted as i32 & libc::O_EXCL | libc::O_NONBLOCK;
-    let fd = files::open_beneath(dir.raw(), name, access | make, mode & MODE)?;
-    let mut stat = files::stat(fd.raw())?;
-    if stat.kind() != libc::S_IFREG {
-        return Err(Errno(libc::EEXIST));
-    }
+    let make = access | libc::O_CREAT | libc::O_EXCL;
+    let (fd, mut stat) = match files::open_beneath(dir.raw(), name, make, mode & MODE) {
+        Err(Errno(libc::EEXIST)) if wanted as i32 & libc::O_EXCL == 0 => there_already(dir.raw(), name, access)?,
+        other => other.and_then(|fd| files::stat(fd.raw()).map(|stat| (fd, stat)))?,
+    };
     if wanted as i32 & libc::O_TRUNC != 0 && stat.size > 0 {
         files::truncate(fd.raw(), 0)?;
         stat = files::stat(fd.raw())?;
@@ -90,6 +91,21 @@ pub fn create(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()
     let flags = if mount.shared.terms.strict { open::DIRECT_IO } else { 0 };
     add(mount, id, fd, room, access != libc::O_RDONLY, flags, out);
     Ok(())
+}
+
+/// What has come to have the name meanwhile, if it is a file: to open something else would wait, or do something.
+fn there_already(dir: i32, name: &CStr, access: i32) -> Res<(Fd, Stat)> {
+    let is_file = |stat: &Stat| stat.kind() == libc::S_IFREG;
+    if !is_file(&files::stat_at(dir, name)?) {
+        return Err(Errno(libc::EEXIST));
+    }
+    let fd = files::open_beneath(dir, name, access | libc::O_NONBLOCK, 0)?;
+    let stat = files::stat(fd.raw())?;
+    if is_file(&stat) {
+        Ok((fd, stat))
+    } else {
+        Err(Errno(libc::EEXIST))
+    }
 }
 
 pub fn release(mount: &mut Mount, request: &Request) -> Res<()> {

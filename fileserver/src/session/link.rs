@@ -150,7 +150,10 @@ impl Link {
         let Ok(nonce) = random() else { return Err(Over::Failed("there is no randomness")) };
         if self.first.len() > 4 * MAX_PAYLOAD {
             // Nobody reads. What is said already is enough.
-            self.phase = Phase::Greeting { nonce, again: now_ms() + GREET_AGAIN_MS };
+            if let Phase::Greeting { again, .. } = &mut self.phase {
+                *again = now_ms() + GREET_AGAIN_MS;
+            }
+            return Ok(());
         }
         if flush {
             self.first.resize(self.first.len() + HEADER + MAX_PAYLOAD, 0);

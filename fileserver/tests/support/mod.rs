@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use smolvm_files::wire::fields::{put_bytes, put_field, put_uint};
+use smolvm_files::wire::fields::{put_bytes, put_uint, Reader};
 use smolvm_files::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC};
 
 /// A directory of its own, gone with the test.
@@ -42,8 +42,8 @@ pub struct Guest {
     pub server: Child,
     pub session: UnixStream,
     pub control: PathBuf,
+    listener: UnixListener,
     input: Vec<u8>,
-    pub credit: u32,
 }
 
 impl Guest {
@@ -59,22 +59,49 @@ impl Guest {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let (session, _) = listener.accept().unwrap();
-        session.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut guest = Guest { server, session, control, input: Vec::new(), credit: 0 };
+        let session = connected(&listener);
+        let mut guest = Guest { server, session, control, listener, input: Vec::new() };
+        assert_eq!(guest.greeted(false), None);
+        guest
+    }
+
+    /// Answers a greeting; returns the token of the session that is to go on.
+    fn greeted(&mut self, resumed: bool) -> Option<Vec<u8>> {
         let mut magic = [0; 16];
-        guest.session.read_exact(&mut magic).unwrap();
+        self.session.read_exact(&mut magic).unwrap();
         assert_eq!(&magic, MAGIC);
-        let (header, payload) = guest.frame().unwrap();
+        let (header, payload) = self.frame().unwrap();
         assert_eq!(header.kind, kind::HELLO);
-        let at = payload.windows(2).position(|pair| pair == [0x1a, 16]).unwrap() + 2;
+        let (mut fields, mut nonce, mut token) = (Reader::new(&payload), Vec::new(), None);
+        while let Some((number, value)) = fields.next().unwrap() {
+            match number {
+                3 => nonce = value.bytes().unwrap().to_vec(),
+                5 => token = Some(value.bytes().unwrap().to_vec()),
+                _ => {}
+            }
+        }
         let mut ack = Vec::new();
         put_uint(&mut ack, 1, 1);
-        put_bytes(&mut ack, 2, &payload[at..at + 16]);
+        put_bytes(&mut ack, 2, &nonce);
+        put_uint(&mut ack, 6, resumed.into());
         let mut out = MAGIC.to_vec();
         put_frame(&mut out, 0, kind::HELLO_ACK, 0, &ack);
-        guest.session.write_all(&out).unwrap();
-        guest
+        self.session.write_all(&out).unwrap();
+        token
+    }
+
+    /// Parts the session from its connection, as for a capture, and goes on with it over another one.
+    pub fn suspend(&mut self, token: &[u8; 16]) {
+        let mut out = Vec::new();
+        put_frame(&mut out, 0, kind::SUSPEND, 0, token);
+        self.session.write_all(&out).unwrap();
+        while self.frame().unwrap().0.kind != kind::SWITCH {}
+        assert!(self.frame().is_none());
+        // One that is lost with the machine's others.
+        drop(connected(&self.listener));
+        self.session = connected(&self.listener);
+        assert_eq!(self.greeted(true).as_deref(), Some(&token[..]));
+        assert_eq!(self.frame().unwrap().0.kind, kind::SWITCH);
     }
 
     /// Shares a directory, as its owner would, and accepts that: the stream.
@@ -146,11 +173,10 @@ impl Drop for Guest {
     }
 }
 
-/// A field of a message, for tests that write their own.
-pub fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_field(&mut out, number, bytes);
-    out
+fn connected(listener: &UnixListener) -> UnixStream {
+    let (session, _) = listener.accept().unwrap();
+    session.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    session
 }
 
 /// Mounts this machine's FUSE at `at` in this mount namespace: the descriptor of /dev/fuse.

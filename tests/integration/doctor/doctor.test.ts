@@ -110,6 +110,7 @@ describe("the native programs of a checkout", () => {
       "Cargo.lock",
       "guest",
       "monitor",
+      "fileserver",
       "scripts/build-native.sh",
       `native/.sources-${arch}`,
     ])
