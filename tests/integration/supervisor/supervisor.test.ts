@@ -155,7 +155,7 @@ describe("a time to live", () => {
   test("removes a detached sandbox while nobody looks, whatever runs in it", async () => {
     await createBox("brief", "--ttl", seconds(15));
     const { expiresAt, pid } = (await cliJson(["info", "brief"])).data;
-    await until("its time is over", () => Date.now() > Date.parse(expiresAt), 60_000);
+    await until("its time is over", () => Date.now() > Date.parse(expiresAt), scaled(60_000));
     await until("its machine has ended", () =>
       processesNaming(home).every((line) => Number(line.split(" ")[0]) !== pid),
     );
@@ -168,7 +168,7 @@ describe("a time to live", () => {
     expect(created.code).toBe(0);
     for (const pid of supervisors()) process.kill(pid, "SIGKILL");
     const { expiresAt } = (await cliJson(["info", "forgotten"], { env: { SMOLVM_SUPERVISOR: "off" } })).data;
-    await until("its time is over", () => Date.now() > Date.parse(expiresAt), 60_000);
+    await until("its time is over", () => Date.now() > Date.parse(expiresAt), scaled(60_000));
     expect((await cliJson(["ls"], { env: { SMOLVM_SUPERVISOR: "off" } })).data).not.toContainEqual(
       expect.objectContaining({ name: "forgotten" }),
     );
