@@ -93,6 +93,8 @@ export interface SnapshotOptions extends Limits {
 export interface CommitOptions extends Limits {
   /** what the image says otherwise than the one below */
   config?: ImageChanges | undefined;
+  /** the same as instructions of a Dockerfile, such as `CMD ["app"]` or `ENV A=b`, after that */
+  changes?: readonly string[] | undefined;
   author?: string | undefined;
   /** kept in the image's history */
   message?: string | undefined;

@@ -39,6 +39,7 @@ pub fn run(args: &[&[u8]]) -> i32 {
     }
     match args {
         [b"--listen-unix", path] => listen(path),
+        [b"--step", rest @ ..] => exec::step::run(rest),
         [b"--version"] => {
             let _ = sys::write(1, [wire::VERSION.as_bytes(), b"\n"].concat().as_slice());
             0

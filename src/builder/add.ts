@@ -192,7 +192,7 @@ async function download(url: string, { dirs, checksum, deadline, fail }: AddOpti
 }
 
 /** A text as a file. */
-export function textFile(called: string, content: string): AddedFile {
+export function textFile(called: string, content: string | Uint8Array): AddedFile {
   const bytes = Buffer.from(content);
   return {
     isOneFile: true,

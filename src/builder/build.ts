@@ -33,7 +33,9 @@ import { addedFiles, textFile } from "./add.ts";
 import { BuildContext } from "./context.ts";
 import { destination, modeOf, ownerOf } from "./copy.ts";
 import { BuildMachine } from "./machine.ts";
+import { parseMount, type StepMount } from "./mounts.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
+import { type BoundFiles, keepCaches, prepareStep } from "./step-mounts.ts";
 import { keepStep, knownStep, stepKey } from "./steps-cache.ts";
 import type { BuildEvent, BuildOptions, BuiltImage } from "./types.ts";
 
@@ -186,6 +188,8 @@ class Build {
 
   /** Nothing is left of it but what was built, and what the next build knows. */
   async close(): Promise<void> {
+    for (const { machine, arch } of this.#built.values())
+      if (machine !== undefined) await keepCaches(this.#home, machine, arch, this.#deadline).catch(() => {}); // a cache may be lost
     const machines = [...[...this.#built.values()].map(({ machine }) => machine), ...this.#others.values()];
     for (const machine of machines) await machine?.stop().catch(() => {}); // what is left, the next command clears up
     for (const [key, name] of this.#temporary) {
@@ -448,11 +452,25 @@ class Build {
 
   async #run(built: Built, instruction: Instruction, step: number): Promise<boolean> {
     const { flags, text, heredocs, line, shown } = instruction;
-    for (const { name, value } of flags) {
-      if (name === "network" && (value === "default" || value === this.#options.network)) continue;
-      throw this.#fail(line, `RUN --${name}${value === undefined ? "" : `=${value}`} is not supported`);
-    }
     const { config, args } = built.state;
+    const workdir = config.WorkingDir ?? "/";
+    const mounts: StepMount[] = [];
+    let noNetwork = false;
+    for (const { name, value = "" } of flags) {
+      const expanded = atLine(this.#name, line, () => expandText(value, this.#escape, lookupIn(built.state)));
+      if (name === "mount") mounts.push(atLine(this.#name, line, () => parseMount(expanded, workdir)));
+      else if (name === "network" && ["default", "none"].includes(expanded)) noNetwork = expanded === "none";
+      else throw this.#fail(line, `RUN --${name}=${value} is not supported`);
+    }
+    const secrets = this.#options.secrets ?? {};
+    for (const mount of mounts)
+      if (mount.type === "secret" && mount.required && secrets[mount.id] === undefined)
+        throw this.#fail(
+          line,
+          `the secret '${mount.id}' is required, and was not given (--secret id=${mount.id},src=FILE)`,
+        );
+    const bound: { digest: unknown; open: () => Promise<BoundFiles> }[] = [];
+    for (const mount of mounts) if (mount.type === "bind") bound.push(await this.#bound(built, mount, line));
     const shell = config.Shell ?? ["/bin/sh", "-c"];
     // Here-documents are the shell's, unless one is all that there is.
     const first = heredocs[0];
@@ -468,19 +486,43 @@ class Build {
       return value === undefined ? [] : [[name, value] as const];
     });
     const { network = "open" } = this.#options;
-    const depends = ["RUN", command, declaredArgs.filter(([name]) => !PROXIES.includes(name)), network];
+    const depends = [
+      "RUN",
+      command,
+      declaredArgs.filter(([name]) => !PROXIES.includes(name)),
+      network,
+      ...(noNetwork ? ["none"] : []),
+      ...(mounts.length > 0 ? [mounts, bound.map(({ digest }) => digest)] : []),
+    ];
     const says = `RUN ${jsonWords(text) === undefined ? shell.join(" ") : ""} ${whole}`.replace(/ {2,}/, " ");
-    return await this.#layer(built, depends, says.trim(), async ({ vm }) => {
+    return await this.#layer(built, depends, says.trim(), async (machine) => {
+      const { vm } = machine;
+      const user = config.User || "0";
+      const opened = [];
+      for (const each of bound) opened.push(await each.open());
+      const prepared =
+        mounts.length === 0 && !noNetwork
+          ? undefined
+          : await prepareStep(machine, command, mounts, opened, {
+              home: this.#home,
+              arch: built.arch,
+              noNetwork,
+              user,
+              workdir,
+              env,
+              secrets,
+              deadline: this.#deadline,
+            });
       let tail = Buffer.alloc(0);
       const output = (name: "stdout" | "stderr") => (data: Uint8Array) => {
         tail = Buffer.concat([tail, data]).subarray(-OUTPUT_TAIL_BYTES);
         this.#event({ type: "output", step, name, data });
       };
       const ended = await vm
-        .run(command, {
-          env: Object.fromEntries([...proxies, ...declaredArgs, ...env]),
-          cwd: config.WorkingDir ?? "/",
-          user: config.User || "0",
+        .run(prepared?.command ?? command, {
+          env: { ...Object.fromEntries([...proxies, ...declaredArgs, ...env]), ...prepared?.env },
+          cwd: prepared === undefined ? workdir : "/",
+          user: prepared === undefined ? user : "0",
           capture: false,
           onStdout: output("stdout"),
           onStderr: output("stderr"),
@@ -490,6 +532,7 @@ class Build {
           if (this.#deadline.expired) throw this.#deadline.error();
           throw error;
         });
+      await prepared?.cleanUp();
       if (ended.exitCode === 0) return;
       const how = ended.signal === undefined ? `exit code ${ended.exitCode}` : ended.signal;
       const printed = tail.toString("utf8");
@@ -498,6 +541,38 @@ class Build {
         details: { file: this.#name, line, instruction: shown, exitCode: ended.exitCode, output: printed },
       });
     });
+  }
+
+  /** What a bind mount mounts: files of the context, or a directory or file of a stage or image. */
+  async #bound(
+    built: Built,
+    { from, source }: Extract<StepMount, { type: "bind" }>,
+    line: number,
+  ): Promise<{ digest: unknown; open: () => Promise<BoundFiles> }> {
+    if (from === undefined) {
+      const files = await addedFiles(this.#context, [source], {
+        dirs: this.#home.paths,
+        keyword: "COPY",
+        checksum: undefined,
+        deadline: this.#deadline,
+        fail: (what) => this.#fail(line, what),
+      });
+      return {
+        digest: await files[0]!.digest(),
+        open: async () => ({ files, isOneFile: files[0]!.isOneFile }),
+      };
+    }
+    const { key, machine } = await this.#source(built, from, line);
+    const open = async (): Promise<BoundFiles> => {
+      const given = await machine();
+      const [path] = (await this.#matching(given, posix.resolve("/", source), line)) as [string];
+      const info = await given.vm.files.stat(path, { user: "0" });
+      const isOneFile = info.type !== "directory";
+      const tar = (): AsyncIterable<Buffer> =>
+        isOneFile ? given.fileTar(info, "file", {}) : given.tar(path, {}, this.#deadline);
+      return { files: [{ isOneFile, digest: async () => "", tar, close: async () => {} }], isOneFile };
+    };
+    return { digest: key, open };
   }
 
   async #copy(built: Built, instruction: Instruction): Promise<boolean> {

@@ -31,6 +31,7 @@ export class BuildMachine {
   readonly #home: Home;
   readonly vm: SmolVM;
   #listing: Listing;
+  readonly #caches = new Map<string, string>();
 
   private constructor(home: Home, vm: SmolVM, listing: Listing) {
     this.#home = home;
@@ -91,10 +92,17 @@ export class BuildMachine {
   }
 
   /** All of a directory, as a tar. @param placed whose it is to be, and with which mode, if not as it is */
-  async *tar(path: string, placed: Replaced, deadline: Deadline): AsyncGenerator<Buffer, void, undefined> {
+  async *tar(
+    path: string,
+    placed: Replaced,
+    deadline: Deadline,
+    withoutAttributes = false,
+  ): AsyncGenerator<Buffer, void, undefined> {
     const session = await controlSession(this.#home, this.#home.store.vms.get(this.vm.id), deadline);
     try {
-      yield* directoryTar(session, path, (entry) => ({ ...entry, ...given(placed) }), deadline);
+      yield* directoryTar(session, path, (entry) => ({ ...entry, ...given(placed) }), deadline, {
+        withoutAttributes,
+      });
     } finally {
       await session.close();
     }
@@ -120,6 +128,34 @@ export class BuildMachine {
       ...given(placed),
     };
     yield Buffer.concat([encodeEntry(header), content, Buffer.alloc(padding(content.length) + 1024)]);
+  }
+
+  /** Directories of caches, by their ids. */
+  get caches(): ReadonlyMap<string, string> {
+    return this.#caches;
+  }
+
+  /** The directory of a cache: it stays as long as the sandbox does. @param kept what it held before, the first time */
+  async cache(
+    id: string,
+    kept: () => Promise<AsyncIterable<Buffer> | undefined>,
+    { at, mode, uid, gid }: { at: string; mode: number; uid: number; gid: number },
+  ): Promise<string> {
+    const known = this.#caches.get(id);
+    if (known !== undefined) return known;
+    const name = String(this.#caches.size);
+    const directory = `${at}/${name}`;
+    await this.vm.files.mkdir(at, { parents: true, user: "0" });
+    const header = { mode, uid, gid, size: 0, mtime: 0, type: "5", linkName: Buffer.alloc(0) };
+    const empty = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.concat([encodeEntry({ ...header, name: Buffer.from(`${name}/`) }), Buffer.alloc(1024)]);
+    };
+    await this.vm.files.uploadTar(empty(), at, { keepOwner: true, user: "0" });
+    const content = await kept();
+    if (content !== undefined)
+      await this.vm.files.uploadTar(content, directory, { keepOwner: true, user: "0" });
+    this.#caches.set(id, directory);
+    return directory;
   }
 
   async stop(): Promise<void> {

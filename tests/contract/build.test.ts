@@ -260,6 +260,67 @@ RUN false
     expect(run.stderr).toContain("Dockerfile:5: RUN echo printed");
   });
 
+  test("what a step has mounted is of no layer; a cache is kept, a secret is not", async () => {
+    const root = context("mounts", {
+      Dockerfile: `FROM ${base} AS other
+RUN mkdir /given && echo given > /given/file
+FROM ${base}
+RUN --mount=type=cache,target=/caches/one echo $(cat /caches/one/count 2> /dev/null)x > /caches/one/count && cat /caches/one/count > /count
+RUN --mount=type=cache,target=/caches/one test "$(cat /caches/one/count)" = "$(cat /count)" && echo own > /caches/own
+RUN --mount=type=secret,id=token,uid=1000 --mount=type=secret,id=key,env=KEY \
+    --mount=target=/context --mount=type=bind,from=other,source=/given/file,target=/a/file --mount=type=tmpfs,target=/t,size=1m \
+    id > /who; cat /run/secrets/token | busybox wc -c > /seen; echo \${#KEY} >> /seen; cat /context/a.txt /a/file >> /seen; \
+    echo no > /context/x || echo is read-only >> /seen; echo x > /t/x
+USER app
+RUN --network=none --mount=type=secret,id=token,uid=1000 --mount=type=secret,id=token,target=/s,mode=0444 pwd > /tmp/me; id -u >> /tmp/me; echo $HOME >> /tmp/me; busybox ifconfig | busybox grep -c encap >> /tmp/me; cat /s >> /tmp/me; cat /run/secrets/token > /dev/null && echo may read >> /tmp/me
+`,
+      "a.txt": "of the context\n",
+    });
+    const secrets = { token: "top-secret", key: Buffer.from("12345") };
+    const cacheOf = Date.now();
+    const file = join(root, "Dockerfile");
+    writeFileSync(
+      file,
+      readFileSync(file, "utf8").replaceAll("target=/caches/one", `id=test-${cacheOf},target=/caches/one`),
+    );
+    const one = await build(root, { secrets });
+    await using vm = await SmolVM.create(small(backend, { image: one.name, user: "0" }));
+    expect(await vm.files.readText("/seen")).toBe("10\n5\nof the context\ngiven\nis read-only\n");
+    expect(await vm.files.readText("/tmp/me")).toBe("/\n1000\n/\n1\ntop-secretmay read\n");
+    expect(await vm.files.readText("/count")).toBe("x\n");
+    expect((await vm.run(["ls", "-A", "/caches"])).stdout).toBe("own\n");
+    for (const path of ["/.smolvm-build", "/context", "/a", "/t", "/s"])
+      expect(await vm.files.exists(path), path).toBe(false);
+    expect((await build(root, { secrets: {} })).steps.carriedOut).toBe(0);
+    const again = await build(root, { secrets, noCache: true });
+    await using second = await SmolVM.create(small(backend, { image: again.name, user: "0" }));
+    expect(await second.files.readText("/count")).toBe("xx\n");
+    const { buildCaches } = imageLayout(processPaths());
+    for (const name of readdirSync(buildCaches))
+      if (statSync(join(buildCaches, name)).mtimeMs >= cacheOf) rmSync(join(buildCaches, name));
+  });
+
+  // The other places have their turn with SMOLVM_TEST_LONG.
+  const places = ["layer made", "step done", "before compose", "before built", "pull unpacked"];
+  test.for(process.env.SMOLVM_TEST_LONG === undefined ? ["layer made"] : places)(
+    "one that is killed (%s) leaves what gc removes, and the next build goes on",
+    async (place) => {
+      const root = context(`killed ${place}`, {
+        Dockerfile: `FROM ${base}\nRUN echo ${place} > /x\nRUN echo 2 > /y\n`,
+      });
+      const args = ["image", "build", "--network", "off", "-t", "build-test-killed", root];
+      expect(await cli(args, { env: { SMOLVM_FAILPOINT: place } })).toMatchObject({ signal: "SIGKILL" });
+      await SmolVM.gc();
+      expect((await SmolVM.list()).filter(({ name }) => name.startsWith("build-"))).toEqual([]);
+      const images = (await listImages(processPaths())).map(({ name }) => name);
+      expect(images.filter((name) => name.startsWith("build-tmp-"))).toEqual([]);
+      const { blobs } = imageLayout(processPaths());
+      expect(readdirSync(blobs).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+      names.push("build-test-killed");
+      expect(await cli(args)).toMatchObject({ code: 0 });
+    },
+  );
+
   test("from scratch it holds what is copied, and no times later than SOURCE_DATE_EPOCH", async () => {
     const root = context("scratch", {
       Dockerfile: `FROM scratch\nCOPY --from=${base} /bin /bin\nCOPY a /x/\nENV PATH=/bin\nRUN echo now > /now\nCMD ["/bin/cat", "/x/a", "/now"]\n`,

@@ -102,6 +102,10 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image made of a sandbox on
     const before = await lines(vm);
     const made = await vm.commit("committed", {
       config: { env: { A: "changed", B: "new" }, cmd: ["busybox", "echo", "hi"], labels: { other: "1" } },
+      changes: ["EXPOSE 80", "ENV C=$B"],
+    });
+    await expect(vm.commit("committed", { changes: ["RUN true"] })).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
     });
     expect(made.name).toBe("committed");
     expect((await vm.run("busybox echo goes on")).stdout).toBe("goes on\n");
@@ -111,6 +115,7 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image made of a sandbox on
     const env = (await again.run(["busybox", "env"])).stdout;
     expect(env).toContain("A=changed");
     expect(env).toContain("B=new");
+    expect(env).toContain("C=new");
     expect(env).not.toContain("OF=");
     const { image } = (await readImage(processPaths(), "committed", ARCH))!;
     expect(image.origin).toMatchObject({

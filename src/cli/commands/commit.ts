@@ -11,6 +11,13 @@ const spec: CommandSpec = {
   usage: "[OPTIONS] NAME IMAGE",
   operands: { min: 2, max: 2, what: "the sandbox's name or the image's", complete: "sandboxes" },
   options: [
+    {
+      name: "change",
+      short: "c",
+      value: "LINE",
+      repeat: true,
+      help: "what the image says otherwise: CMD, ENTRYPOINT, ENV, LABEL, USER, ... as in a Dockerfile",
+    },
     { name: "message", short: "m", value: "TEXT", help: "for the image's history" },
     { name: "author", short: "a", value: "TEXT", help: "who has made it" },
     { name: "timeout", value: "TIME", help: "give up after that time" },
@@ -21,6 +28,7 @@ const spec: CommandSpec = {
     "Makes an image of what the sandbox has become: what its disk holds over its image becomes a layer over that. It goes on as before; one that runs stands still while its disk is read. The image holds what the sandbox holds, secrets too. Prints the image's name.",
   ],
   examples: [
+    `smolvm commit -c 'CMD ["app"]' -c "ENV A=b" box mine`,
     "smolvm commit box mine",
     "smolvm commit box ghcr.io/me/mine:1 && smolvm image push ghcr.io/me/mine:1",
   ],
@@ -30,6 +38,7 @@ async function commitCommand(io: Io, args: Arguments): Promise<Outcome> {
   const [name, image] = args.operands as [string, string];
   const vm = await SmolVM.get(name);
   const made = await vm.commit(image, {
+    changes: args.values("change"),
     message: args.value("message"),
     author: args.value("author"),
     onProgress: io.onProgress,

@@ -58,8 +58,8 @@ export async function keepDownloadsWithin(
   }
 }
 
-/** What images that were made here are of: hex digits. */
-async function ownDigests({ cacheDir }: ImageDirs): Promise<Set<string>> {
+/** What images that were made here are of, as long as they are there: hex digits. */
+export async function ownDigests({ cacheDir }: ImageDirs): Promise<Set<string>> {
   const own = new Set<string>();
   for (const { origin } of await listImages({ cacheDir })) {
     if (origin?.made === undefined) continue;

@@ -30,6 +30,9 @@ export interface ImageLayout {
   /** which layer a step of a Dockerfile has made, by what it depends on: JSON */
   readonly buildStep: (key: string) => string;
   readonly buildSteps: string;
+  /** what a cache mount of Dockerfiles held after the last build: a tar */
+  readonly buildCache: (key: string) => string;
+  readonly buildCaches: string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
   readonly buildLock: string;
@@ -49,6 +52,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
   const refs = join(root, "refs");
   const agents = join(cacheDir, "agents");
   const blobs = join(root, "blobs");
+  const buildCaches = join(root, "build-caches");
   const buildSteps = join(root, "build");
   const ownLayers = join(root, "layers");
   return {
@@ -58,6 +62,8 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     blob: (digest) => join(blobs, hexOf(digest)),
     ownLayers,
     buildSteps,
+    buildCaches,
+    buildCache: (key) => join(buildCaches, `${key}.tar`),
     buildStep: (key) => join(buildSteps, `${key}.json`),
     ownLayer: (digest) => join(ownLayers, `${digest}.json`),
     images: join(root, "sha256"),

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { acquireLock, isLocked } from "./build-lock.ts";
-import { listDownloads } from "./downloads.ts";
+import { listDownloads, ownDigests } from "./downloads.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { listKernels } from "./kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
@@ -97,9 +97,10 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       if (KEPT.test(name) && !inUse.paths.has(path)) found.push({ kind, name, path });
     }
   }
+  const needed = await ownDigests(dirs);
   for (const { name, path } of await listDownloads(dirs)) {
     // One that is being downloaded is about to be used.
-    if (!(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
+    if (!needed.has(name) && !(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
       found.push({ kind: "download", name: name.slice(0, 12), path });
   }
   return Promise.all(
@@ -109,6 +110,24 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       usedAt: (await lstat(file.path)).mtimeMs,
     })),
   );
+}
+
+/** Notes of layers that are gone: of steps of builds, and of images of ours. */
+async function removeStaleNotes(dirs: ImageDirs): Promise<void> {
+  const { ownLayers, buildSteps, blob } = imageLayout(dirs);
+  for (const directory of [ownLayers, buildSteps])
+    for (const name of await entries(directory)) {
+      const path = join(directory, name);
+      const note = (await readFile(path, "utf8").then(JSON.parse, () => undefined)) as StepNote | undefined;
+      const digest = (note?.layer ?? note)?.descriptor?.digest;
+      if (digest !== undefined && !(await lstat(blob(digest)).catch(() => undefined)))
+        await rm(path, { force: true });
+    }
+}
+
+interface StepNote {
+  readonly layer?: StepNote;
+  readonly descriptor?: { readonly digest: string };
 }
 
 /**
@@ -137,7 +156,12 @@ export async function removeUnused(
   const release = await acquireLock(layout.buildLock, deadline, (holder) => onWait?.(holder.pid));
   try {
     await mkdir(layout.work, { recursive: true, mode: 0o700 });
-    for (const file of which(await findUnused(dirs, await inUse()))) {
+    // What only an image had that is gone now can go as well.
+    const rounds = async function* (): AsyncGenerator<UnusedFile> {
+      yield* which(await findUnused(dirs, await inUse()));
+      if (removed.some(({ kind }) => kind === "image")) yield* which(await findUnused(dirs, await inUse()));
+    };
+    for await (const file of rounds()) {
       deadline.check();
       // In there it is rubbish, whatever becomes of this process.
       const aside = join(layout.work, randomBytes(8).toString("hex"));
@@ -150,6 +174,7 @@ export async function removeUnused(
       await rm(aside, { recursive: true, force: true });
       removed.push(file);
     }
+    await removeStaleNotes(dirs);
   } finally {
     await release();
   }

@@ -36,11 +36,13 @@ const OWN_FILES: ReadonlySet<string> = new Set([
   "etc/machine-id",
   "etc/resolv.conf",
 ]);
+/** What steps of a build have mounted, as long as they last. */
+const BUILD_FILES = /^\.smolvm-build(?:\/|$)/;
 const OWN_KEYS = /^etc\/ssh\/ssh_host_[a-z0-9]+_key(?:\.pub)?$/;
 
 /** Whether a file is of the sandbox, not of an image made of it. Pure. */
 function isOwn(path: string): boolean {
-  return OWN_FILES.has(path) || OWN_KEYS.test(path);
+  return OWN_FILES.has(path) || OWN_KEYS.test(path) || BUILD_FILES.test(path);
 }
 
 /** A directory on the way to where the last entry was. */

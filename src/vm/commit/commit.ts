@@ -3,7 +3,12 @@ import type { OnProgress } from "../../config/progress.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { composeImage, type ImageParts, partsOf } from "../../images/boot/compose.ts";
-import { type ConfigDocument, type ImageChanges, withChanges } from "../../images/layer/config-document.ts";
+import {
+  type ConfigDocument,
+  type ImageChanges,
+  type RunConfig,
+  withChanges,
+} from "../../images/layer/config-document.ts";
 import type { MadeLayer } from "../../images/layer/layer-file.ts";
 import type { Image } from "../../images/store/image.ts";
 import { readStored, type StoredImage } from "../../images/store/store.ts";
@@ -30,6 +35,8 @@ export interface CommitRequest {
   readonly name: string;
   /** what it says otherwise than the image below */
   readonly config?: ImageChanges | undefined;
+  /** the same as instructions of a Dockerfile, after that */
+  readonly changes?: readonly string[] | undefined;
   readonly author?: string | undefined;
   readonly message?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -51,6 +58,8 @@ export async function commitVm(
   deadline: Deadline,
 ): Promise<Image> {
   const name = checkTag(request.name);
+  const { config = {}, changes = [] } = request;
+  const changed = await withInstructions(changes);
   const { onProgress } = request;
   onProgress?.({ stage: "commit", message: `reading the disk of ${vm.name}` });
   const { record, below, layer } = await withLock(home, vm.id, deadline, async (record) => {
@@ -71,7 +80,7 @@ export async function commitVm(
     if (MAY_RUN.has(record.state)) return await whileHeld(home, record, read, deadline);
     return await withCopy(home, record, read, deadline);
   });
-  const parts = over(below, layer, record, request);
+  const parts = over(below, layer, record, request, (before) => changed(withChanges(before, config)));
   onProgress?.({ stage: "unpack", message: `making ${name}` });
   const { arch } = record.spec.machine;
   return await composeImage(home.paths, parts, { arch, name, made: "commit", deadline, onProgress });
@@ -166,11 +175,42 @@ function alone(spec: VmSpec): VmSpec {
   };
 }
 
+/**
+ * What instructions change about how an image is run.
+ * @throws SmolVMError CONFIG_INVALID for one that changes files, or is none
+ */
+async function withInstructions(changes: readonly string[]): Promise<(config: RunConfig) => RunConfig> {
+  if (changes.length === 0) return (config) => config;
+  const { parseDockerfile } = await import("../../images/dockerfile/parse.ts"); // few need it
+  const { applyToState } = await import("../../images/dockerfile/state.ts");
+  const refused = (text: string, cause: unknown, what: string): SmolVMError =>
+    new SmolVMError("CONFIG_INVALID", `'${text}' cannot be changed about an image: ${what}`, {
+      hint: `Give CMD, ENTRYPOINT, ENV, LABEL, USER, EXPOSE, VOLUME, STOPSIGNAL, HEALTHCHECK, SHELL or ONBUILD, as 'ENV A=b'.`,
+      details: { option: "changes" },
+      cause,
+    });
+  const apply = (config: RunConfig, text: string): RunConfig => {
+    const state = { config, author: undefined, args: new Map<string, string>(), hasCmd: true };
+    try {
+      const { instructions, escaping } = parseDockerfile(text, "changes");
+      if (instructions.length !== 1) throw new Error("it is not one instruction");
+      const next = applyToState(state, instructions[0]!, escaping);
+      if (next === undefined) throw new Error(`${instructions[0]!.keyword} changes more than that`);
+      return next.config;
+    } catch (error) {
+      throw refused(text, error, (error as Error).message);
+    }
+  };
+  for (const text of changes) apply({}, text); // what is wrong is told before anything is done
+  return (config) => changes.reduce(apply, config);
+}
+
 function over(
   below: ImageParts,
   layer: MadeLayer | undefined,
   { name }: VmRecord,
-  { config = {}, author, message }: CommitRequest,
+  { author, message }: CommitRequest,
+  changed: (config: RunConfig) => RunConfig,
 ): ImageParts {
   const date = sourceDate();
   const created = new Date(date === undefined ? Date.now() : date * 1000).toISOString();
@@ -178,7 +218,7 @@ function over(
     ...below.document,
     created,
     ...(author === undefined ? {} : { author }),
-    config: withChanges(below.document.config, config),
+    config: changed(below.document.config),
     rootfs: {
       type: "layers",
       diff_ids: [...below.document.rootfs.diff_ids, ...(layer === undefined ? [] : [layer.diffId])],

@@ -58,11 +58,12 @@ export async function* directoryTar(
   path: string,
   change: (entry: DiskEntry) => DiskEntry,
   deadline: Deadline,
+  { withoutAttributes = false }: { readonly withoutAttributes?: boolean } = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const tar = new LayerTar();
   for await (const step of readDifference(session, { path }, deadline)) {
     if (step.step === "removed") continue;
-    if (step.step === "entry" && step.entry.attributes.size > 0) {
+    if (step.step === "entry" && step.entry.attributes.size > 0 && !withoutAttributes) {
       const file = `${path}/${Buffer.from(step.entry.path, "latin1").toString("utf8")}`;
       throw new SmolVMError("NOT_SUPPORTED", `'${file}' has extended attributes, which are not copied`, {
         hint: "Set them where it is copied to: setcap, setfattr",
@@ -70,7 +71,8 @@ export async function* directoryTar(
     }
     // The directory itself is there, or is made.
     if (step.step === "entry" && step.entry.path === "") continue;
-    tar.take(step.step === "entry" ? { step: "entry", entry: change(step.entry) } : step);
+    const plain = withoutAttributes ? { attributes: new Map<string, Uint8Array>() } : {};
+    tar.take(step.step === "entry" ? { step: "entry", entry: { ...change(step.entry), ...plain } } : step);
     for (const bytes of tar.made()) yield Buffer.from(bytes);
   }
   tar.end();

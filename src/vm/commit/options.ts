@@ -44,8 +44,9 @@ const CHANGES: Readonly<Record<string, Check>> = {
 
 /** @throws SmolVMError CONFIG_INVALID */
 export function checkCommitOptions(options: object): void {
-  checkNames(options, ["config", "author", "message", "onProgress", "timeoutMs", "signal"]);
-  const { config, author, message, onProgress } = options as Record<string, unknown>;
+  checkNames(options, ["config", "changes", "author", "message", "onProgress", "timeoutMs", "signal"]);
+  const { config, changes, author, message, onProgress } = options as Record<string, unknown>;
+  if (changes !== undefined) requireOption("changes", changes, list(text));
   if (author !== undefined) requireOption("author", author, text);
   if (message !== undefined) requireOption("message", message, text);
   if (onProgress !== undefined) requireOption("onProgress", onProgress, functionValue);

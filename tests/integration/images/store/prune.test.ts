@@ -1,7 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { writeDurably } from "../../../../src/host/files/write-durably.ts";
+import { composeImage } from "../../../../src/images/boot/compose.ts";
+import { emptyDocument } from "../../../../src/images/layer/config-document.ts";
+import { LayerFile } from "../../../../src/images/layer/layer-file.ts";
+import type { Image } from "../../../../src/images/store/image.ts";
 import { kernelLayout } from "../../../../src/images/store/kernel-layout.ts";
 import { listKernels, useKernel } from "../../../../src/images/store/kernel-store.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
@@ -10,6 +15,7 @@ import { listImages } from "../../../../src/images/store/store.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { cli, Terminal } from "../../../helpers/cli.ts";
+import { layerTar } from "../../../helpers/layers.ts";
 import { addSmallImage, addSmallKernel } from "../../../helpers/small-image.ts";
 
 let home: string;
@@ -85,6 +91,50 @@ describe("what no sandbox uses", () => {
     expect(paths).not.toContain(dirname(other.path));
   });
 });
+
+test("layers of an image that was made here stay as long as it does, and go with it", async () => {
+  await addSmallImage(cacheDir, "debian", "new");
+  const image = await made("mine");
+  const { blobs, buildStep } = imageLayout({ cacheDir });
+  await writeDurably(buildStep("key"), JSON.stringify({ layer: { descriptor: image.origin!.layers[0] } }));
+  const before = readdirSync(blobs).sort();
+  const used = { ...NOTHING, digests: new Set([image.digest]) };
+  await removeUnused({ cacheDir }, async () => used, { deadline: deadline() });
+  expect(readdirSync(blobs).sort()).toEqual(before);
+  await removeUnused({ cacheDir }, async () => NOTHING, { deadline: deadline() });
+  expect(readdirSync(blobs)).toEqual([]);
+  expect(existsSync(buildStep("key"))).toBe(false);
+});
+
+test("what a build that was killed has left is removed, and nothing of one that runs", async () => {
+  await addSmallImage(cacheDir, "debian", "new");
+  await made("build-tmp-4194304-0123abcd"); // a number above all that Linux gives
+  await made(`build-tmp-${process.pid}-0123abcd`);
+  const { blobs } = imageLayout({ cacheDir });
+  writeFileSync(join(blobs, "layer.4194304.0123abcd.tmp"), "x");
+  writeFileSync(join(blobs, `layer.${process.pid}.0123abcd.tmp`), "x");
+  await removeUnfinished({ cacheDir });
+  expect((await listImages({ cacheDir })).map(({ name }) => name)).toEqual([
+    `build-tmp-${process.pid}-0123abcd`,
+    "debian",
+  ]);
+  expect(readdirSync(blobs).filter((name) => name.endsWith(".tmp"))).toEqual([
+    `layer.${process.pid}.0123abcd.tmp`,
+  ]);
+});
+
+/** An image of one layer that says when it was made: each is another. */
+async function made(name: string): Promise<Image> {
+  const file = await LayerFile.create({ cacheDir });
+  await file.write(layerTar([{ path: "a", content: name }]));
+  const layer = await file.finish();
+  const document = {
+    ...emptyDocument("x86_64"),
+    rootfs: { type: "layers" as const, diff_ids: [layer.diffId] },
+  };
+  const options = { arch: "x86_64" as const, name, made: "build" as const, deadline: deadline() };
+  return composeImage({ cacheDir }, { document, layers: [layer] }, options);
+}
 
 describe("image prune", () => {
   const env = (): { env: Record<string, string> } => ({ env: { SMOLVM_HOME: home } });

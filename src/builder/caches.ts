@@ -1,0 +1,40 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import type { Arch } from "../config/spec.ts";
+import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
+import { rename, rm } from "../util/files-go.ts";
+
+/** Where what a cache mount holds lies between builds. Pure. */
+function cacheFile(dirs: ImageDirs, id: string, arch: Arch): string {
+  return imageLayout(dirs).buildCache(createHash("sha256").update(`${arch} ${id}`).digest("hex"));
+}
+
+/** What a cache held after the last build; undefined: nothing is known of it. */
+export async function openCache(
+  dirs: ImageDirs,
+  id: string,
+  arch: Arch,
+): Promise<AsyncIterable<Buffer> | undefined> {
+  const file = await open(cacheFile(dirs, id, arch)).catch(() => undefined);
+  return file === undefined ? undefined : createReadStream("", { fd: file });
+}
+
+/** Keeps what a cache holds now. Of two builds the one that ends last keeps its own. */
+export async function keepCache(
+  dirs: ImageDirs,
+  id: string,
+  arch: Arch,
+  tar: AsyncIterable<Buffer>,
+): Promise<void> {
+  const path = cacheFile(dirs, id, arch);
+  await mkdir(imageLayout(dirs).buildCaches, { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    await pipeline(tar, createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
