@@ -79,7 +79,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   "images-of-user": { imports: ["builder", "vm", "util"], types: [] },
   // Dockerfiles: their steps in sandboxes, and images of what those have become
   builder: {
-    imports: ["smolvm", "vm", "images", "config", "host", "util", "errors"],
+    imports: ["smolvm", "vm", "images", "egress/special-addresses.ts", "config", "host", "util", "errors"],
     types: ["types", "agent"],
   },
   // what its methods take and give

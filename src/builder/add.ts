@@ -11,6 +11,7 @@ import type { Deadline } from "../util/deadline.ts";
 import { rm } from "../util/files-go.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
 import type { BuildContext, Selected } from "./context.ts";
+import { fetchUrl, isPublic, type MayReach } from "./fetch-url.ts";
 
 /** Whose what is copied is to be, and how it is called. */
 export interface Placed {
@@ -39,6 +40,8 @@ export interface AddOptions {
   /** of what is downloaded, "sha256:..." */
   readonly checksum: string | undefined;
   readonly deadline: Deadline;
+  /** default: the public internet */
+  readonly mayReach?: MayReach | undefined;
   /** the error for what cannot be copied */
   readonly fail: (what: string) => SmolVMError;
 }
@@ -134,7 +137,10 @@ async function headOf(stream: Readable): Promise<Buffer> {
 }
 
 /** Downloads a file; it is for root alone, as Docker has it. */
-async function download(url: string, { dirs, checksum, deadline, fail }: AddOptions): Promise<AddedFile> {
+async function download(
+  url: string,
+  { dirs, checksum, deadline, fail, mayReach = isPublic }: AddOptions,
+): Promise<AddedFile> {
   if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum))
     throw fail(`--checksum=${checksum} is no sha256:...`);
   const name = posix.basename(new URL(url).pathname);
@@ -146,11 +152,10 @@ async function download(url: string, { dirs, checksum, deadline, fail }: AddOpti
   let size = 0;
   let mtime = 0;
   try {
-    const answer = await fetch(url, { signal: deadline.signal });
-    if (!answer.ok || answer.body === null) throw new Error(`the server answers ${answer.status}`);
-    mtime = Math.floor((Date.parse(answer.headers.get("last-modified") ?? "") || 0) / 1000);
+    const answer = await fetchUrl(url, mayReach, deadline);
+    mtime = Math.floor((Date.parse(answer.headers["last-modified"] ?? "") || 0) / 1000);
     await pipeline(
-      answer.body,
+      answer,
       async function* (chunks: AsyncIterable<Uint8Array>) {
         for await (const chunk of chunks) {
           hash.update(chunk);
@@ -164,7 +169,7 @@ async function download(url: string, { dirs, checksum, deadline, fail }: AddOpti
     await rm(path, { force: true });
     if (deadline.expired) throw deadline.error();
     throw new SmolVMError("HOST_FAILED", `'${url}' cannot be downloaded: ${(cause as Error).message}`, {
-      hint: "Look whether this machine reaches it: curl -I URL",
+      hint: "Look whether this machine reaches it (curl -I URL), or put the file into the context and COPY it.",
       cause,
     });
   }

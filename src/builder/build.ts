@@ -285,8 +285,8 @@ class Build {
     const { paths } = this.#home;
     const { pull = "missing" } = this.#options;
     let found = pull === "always" ? undefined : await readImage(paths, text, arch);
-    if (found === undefined || /^(?:oci|docker-archive):/.test(text)) {
-      if (pull === "never" && found === undefined) throw imageNotFound(text, arch);
+    if (found === undefined || (pull !== "never" && /^(?:oci|docker-archive):/.test(text))) {
+      if (pull === "never") throw imageNotFound(text, arch);
       const isOwn =
         (await readImage(paths, text, arch))?.image.origin === undefined && /^(?:debian|minimal)$/.test(text);
       if (!isOwn)
@@ -606,6 +606,12 @@ class Build {
         : content;
       return textFile(name, whole);
     });
+    if (
+      this.#options.network === "off" &&
+      sources.some((source) => /^https?:/.test(source)) &&
+      keyword === "ADD"
+    )
+      throw this.#fail(line, "ADD of a URL reaches a network, and this build has none (--network off)");
     const added = await addedFiles(this.#context, sources, {
       dirs: this.#home.paths,
       keyword,
