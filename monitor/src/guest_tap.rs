@@ -59,7 +59,7 @@ impl GuestTap {
         if self.bytes_per_second > 0 {
             self.limit()?;
         }
-        Ok(device.into())
+        Ok(device)
     }
 
     fn limit(&self) -> std::io::Result<()> {
