@@ -294,7 +294,10 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
   test("a server that is killed means errors, not hangs, and a new mount works", async () => {
     const pids = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
     const writer = vm.run("while echo x >>/rw/writes; do :; done; echo ended");
-    await until("it writes", () => existsSync(host("rw", "writes")));
+    await until(
+      "it writes",
+      () => existsSync(host("rw", "writes")) && statSync(host("rw", "writes")).size > 0,
+    );
     for (const pid of pids.trim().split("\n")) spawnSync("kill", ["-9", pid]);
     expect((await writer).stdout).toBe("ended\n");
     expect(await sh("ls /rw 2>&1 | grep -o 'not connected'")).toBe("not connected\n");
