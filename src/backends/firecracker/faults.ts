@@ -25,7 +25,8 @@ const KNOWN_FAULTS: readonly { pattern: RegExp; code: ErrorCode; hint: string }[
   {
     pattern: /No space left on device|os error 28/i,
     code: "NO_SPACE",
-    hint: "Free space on the host's disk, then start it again: smolvm doctor shows how much there is.",
+    // It may be a start, or a machine that goes on and could not be saved.
+    hint: "Free some space on this machine's disk, then ask again: df -h shows where.",
   },
 ];
 

@@ -24,6 +24,14 @@ test.each([
   expect(error.details).toEqual({ status: 400, fault });
 });
 
+test("what could not be saved for want of room is asked for again, and not started again", () => {
+  const fault =
+    "Create snapshot error: Cannot write memory file: Cannot dump memory: Guest memory error: No space left on device (os error 28)";
+  const error = faultError("saving the machine", 400, fault);
+  expect(error.code).toBe("NO_SPACE");
+  expect(error.hint).toBe("Free some space on this machine's disk, then ask again: df -h shows where.");
+});
+
 test("an answer without words is told by its status", () => {
   expect(faultError("the kernel", 500, "").message).toBe("Firecracker refused the kernel: status 500");
 });
