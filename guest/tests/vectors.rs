@@ -207,6 +207,21 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 .done(),
         ),
         Request::Bring(port) => ("bring", fields.int("port", (*port).into()).done()),
+        Request::HostMount(mount) => (
+            "host_mount",
+            fields
+                .bytes("path", mount.path)
+                .flag("read_only", mount.read_only)
+                .bytes("user", mount.user)
+                .flag("file", mount.file)
+                .flag("overlay", mount.overlay)
+                .bytes("source", mount.source)
+                .done(),
+        ),
+        Request::HostUnmount(mount) => {
+            ("host_unmount", fields.bytes("path", mount.path).flag("force", mount.force).done())
+        }
+        Request::HostChanges(mount) => ("host_changes", fields.int("mount", (*mount).into()).done()),
         Request::DoorAccept(number) => ("door_accept", fields.int("connection", (*number).into()).done()),
         Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
