@@ -268,6 +268,13 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     const added = await vm.mounts.add({ host: host("later"), guest: "/srv/later", mode: "rw" });
     expect(added).toMatchObject({ guest: "/srv/later", mode: "rw", mounted: true });
     expect(await sh("cat /srv/later/x")).toBe("later\n");
+    // Many short answers and then the longest: what is granted for answers must leave room for it.
+    writeFileSync(host("later", "blob"), "x".repeat(300_000));
+    expect(
+      await sh(
+        "i=0; while [ $i -lt 150 ]; do [ -e /srv/later/no$i ]; i=$((i+1)); done; cat /srv/later/blob | wc -c",
+      ),
+    ).toBe("300000\n");
     expect((await vm.mounts.list()).map(({ guest, mounted }) => `${guest} ${mounted}`)).toEqual([
       "/ro true",
       "/rw true",

@@ -26,6 +26,8 @@ export function useTempHome(): string {
     // A supervisor that a test needed goes a few seconds after it has nothing left to do.
     const supervisor = join(home, "run", "smolvm", "supervisor");
     await until("the supervisor has ended", () => !existsSync(supervisor)).catch(() => {}); // what is left tells
+    // What has closed all that it had open may need a moment more to be no process.
+    await until("no process is left", () => leftovers(home).processes.length === 0, 2_000).catch(() => {});
     expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
     rmSync(home, { recursive: true, force: true });
   });

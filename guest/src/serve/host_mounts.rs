@@ -37,6 +37,11 @@ pub fn mount(mux: &mut Mux, link: Link, request: &HostMount, disk: Option<i32>) 
         // The child's word that it is done follows on channel 2.
         task.sources[1] = task.sources[0].replace(Source::of_messages(fuse));
     }
+    // An answer is sent whole or not at all: with the first credit alone, of which half is granted anew at a time, the longest could wait for ever.
+    if let Some(session) = mux.sessions.get_mut(link.session) {
+        session.widen(link.stream);
+        mux.sessions.mark(link.session);
+    }
     Ok(())
 }
 
