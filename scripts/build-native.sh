@@ -32,7 +32,7 @@ fi
 
 # What the programs are made of; doctor looks whether that is still what is here (src/doctor/checks/native-sources.ts).
 sources() {
-  find Cargo.toml Cargo.lock guest monitor fileserver scripts/build-native.sh -type f \
+  find Cargo.toml Cargo.lock wire guest monitor fileserver scripts/build-native.sh -type f \
     \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.sh' \) -print0 | LC_ALL=C sort -z | xargs -0 sha256sum |
     sha256sum | cut -d' ' -f1
 }

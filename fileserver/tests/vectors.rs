@@ -103,7 +103,7 @@ fn the_answer_to_a_greeting_is_found() {
         let wanted = vector["frames"].as_array().unwrap();
         let whole = scan(&buf, &nonce);
         assert_eq!(matches!(whole, Scan::Start { .. }), !wanted.is_empty(), "{name}");
-        if let Scan::Start { ack, .. } = &whole {
+        if let Scan::Start { message: ack, .. } = &whole {
             let message = &wanted[0]["message"];
             assert_eq!(u64::from(ack.version), message["version"].as_u64().unwrap_or(0), "{name}");
             assert_eq!(ack.resumed, message["resumed"].as_bool().unwrap_or(false), "{name}");

@@ -4,7 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use smolvm_agent::wire::fields::{put_bytes, put_uint, put_varint, read_varint, Reader, Value};
-use smolvm_agent::wire::frame::{scan, Header, Scan, Sender, HEADER, MAGIC, MAX_HELLO, MAX_PAYLOAD};
+use smolvm_agent::wire::frame::{Header, Sender, HEADER, MAGIC, MAX_HELLO, MAX_PAYLOAD};
+use smolvm_agent::wire::hello::{scan, Scan};
 use smolvm_agent::wire::messages::{Control, FileInfo, Hello, Open};
 use smolvm_agent::wire::tree::{self, Order, Record, MAX_RECORD};
 
@@ -94,7 +95,7 @@ proptest! {
                     buf.drain(..discard);
                     prop_assert!(buf.len() <= MAGIC.len() + HEADER + MAX_HELLO);
                 }
-                Scan::Start { used, hello } => {
+                Scan::Start { used, message: hello } => {
                     prop_assert_eq!(hello.nonce, [7; 16]);
                     buf.drain(..used);
                     found = true;

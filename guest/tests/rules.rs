@@ -318,7 +318,8 @@ fn asked_limits_replace_the_usual_ones_but_there_is_not_more_memory_than_there_i
 
 #[test]
 fn content_is_whole_if_its_end_is_there_and_nothing_comes_between() {
-    use smolvm_agent::wire::frame::{kind, put_frame, whole_content};
+    use smolvm_agent::wire::frame::{kind, put_frame};
+    use smolvm_agent::wire::hello::whole_content;
     let frames = |list: &[(u32, u8, &[u8])]| {
         let mut out = Vec::new();
         for (stream, kind, payload) in list {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{json, Map, Value};
 use smolvm_agent::wire::fields::put_field;
-use smolvm_agent::wire::frame::{kind, put_frame, scan, Header, Scan, Sender, HEADER, MAGIC, MORE};
+use smolvm_agent::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC, MORE};
+use smolvm_agent::wire::hello::{scan, Scan};
 use smolvm_agent::wire::messages::{
     encode_opened_process, put_record, Change, Control, DoorConnection, Failure, FileEvent, FileInfo, FileOp, Forward,
     Full, Hello, HelloAck, Info, InitRequest, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request,
@@ -385,7 +386,7 @@ fn a_session_starts_where_the_vectors_say() {
                 }
                 match scan(&buf) {
                     Scan::More { discard } => drop(buf.drain(..discard)),
-                    Scan::Start { used, hello } => {
+                    Scan::Start { used, message: hello } => {
                         started = Some(hello);
                         buf.drain(..used);
                     }

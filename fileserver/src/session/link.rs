@@ -225,7 +225,7 @@ impl Link {
                 }
                 Ok(())
             }
-            Scan::Start { used, ack } => {
+            Scan::Start { used, message: ack } => {
                 if ack.version != 1 {
                     return Err(Over::Failed("the guest's agent speaks another version of the protocol"));
                 }

@@ -13,7 +13,8 @@ use crate::streams::stop::{close_session, end_session, reset};
 use crate::streams::suspension;
 use crate::streams::target::Event;
 use crate::sys;
-use crate::wire::frame::{self, kind, whole_content, Header, Scan, Sender, HEADER, MAGIC};
+use crate::wire::frame::{self, kind, Header, Sender, HEADER, MAGIC};
+use crate::wire::hello::{scan, whole_content, Scan};
 use crate::wire::messages::{code, Control, Failure, Hello, HelloAck, Open, Outcome};
 use crate::wire::VERSION;
 
@@ -98,15 +99,17 @@ fn handle_input(agent: &mut Agent, mut index: usize) {
         let Some(session) = agent.mux.sessions.get_mut(index) else { return };
         let rest = &session.inbound[session.taken..];
         if !session.active {
-            match frame::scan(rest) {
+            match scan(rest) {
                 Scan::More { discard } => {
                     session.taken += discard;
                     return;
                 }
-                Scan::Start { hello, .. } if agent.mux.suspension.keeps_waiting(index, hello.resume.is_some()) => {
+                Scan::Start { message: hello, .. }
+                    if agent.mux.suspension.keeps_waiting(index, hello.resume.is_some()) =>
+                {
                     return
                 }
-                Scan::Start { used, hello } => {
+                Scan::Start { used, message: hello } => {
                     session.taken += used;
                     start_session(agent, index, &hello);
                 }

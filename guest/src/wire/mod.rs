@@ -1,11 +1,12 @@
 //! The protocol's bytes: frames, messages and tree records. Pure, and every decoder is fuzzed.
 
 pub mod dns;
-pub mod fields;
-pub mod frame;
+pub mod hello;
 pub mod host_mount;
 pub mod messages;
 pub mod tree;
+
+pub use smolvm_wire::{fields, frame};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

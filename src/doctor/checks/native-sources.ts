@@ -5,7 +5,7 @@ import { join } from "node:path";
 /** What the native programs are made of, as scripts/build-native.sh has it. */
 const SOURCES = [
   "{Cargo.toml,Cargo.lock,scripts/build-native.sh}",
-  "{guest,monitor,fileserver}/**/*.{rs,toml,lock,sh}",
+  "{wire,guest,monitor,fileserver}/**/*.{rs,toml,lock,sh}",
 ];
 
 /** Whether a checkout's native programs were built from other sources than those that are there now. False where there are no sources. */

@@ -111,6 +111,7 @@ describe("the native programs of a checkout", () => {
       "guest",
       "monitor",
       "fileserver",
+      "wire",
       "scripts/build-native.sh",
       `native/.sources-${arch}`,
     ])

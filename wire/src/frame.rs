@@ -1,5 +1,4 @@
-//! Frames: the 12-byte header, the rules that can be checked on it alone, and the search for a session's start.
-//! Pure: knows bytes, never descriptors.
+//! Frames: the 12-byte header, and the rules that can be checked on it alone.
 //!
 //! ```text
 //! offset 0   u32 length of the payload
@@ -8,8 +7,6 @@
 //!        9   u8  flags
 //!       10   u16 reserved, 0
 //! ```
-
-use crate::wire::messages::Hello;
 
 pub const HEADER: usize = 12;
 /// The longest payload of a frame.
@@ -70,25 +67,6 @@ pub enum Violation {
     Stream,
     Flags,
     Reserved,
-}
-
-/// What a host has sent on channel 0 of a stream, if all of it is here: its content, and how long the frames are that carry it. None
-/// where something else comes before its end, or it is longer than `max`.
-pub fn whole_content(buf: &[u8], stream: u32, max: usize) -> Option<(Vec<u8>, usize)> {
-    let mut content = Vec::new();
-    let mut at = 0;
-    loop {
-        let header = Header::parse(buf.get(at..)?.first_chunk()?, Sender::Host).ok()?;
-        let end = at + HEADER + header.len;
-        let payload = buf.get(at + HEADER..end)?;
-        at = end;
-        match header.kind {
-            _ if header.stream != stream => return None,
-            kind::DATA if content.len() + payload.len() <= max => content.extend_from_slice(payload),
-            kind::END => return Some((content, at)),
-            _ => return None,
-        }
-    }
 }
 
 impl Header {
@@ -162,47 +140,4 @@ fn channel_ok(channel: u8, host: bool) -> bool {
 pub fn put_frame(out: &mut Vec<u8>, stream: u32, kind: u8, flags: u8, payload: &[u8]) {
     out.extend_from_slice(&Header { len: payload.len(), stream, kind, flags }.encode());
     out.extend_from_slice(payload);
-}
-
-/// What a search for a session's start found.
-#[derive(PartialEq, Eq, Debug)]
-pub enum Scan {
-    /// Nothing yet: the first `discard` bytes can never be part of a start.
-    More { discard: usize },
-    /// A well-formed start; `used` bytes end with it.
-    Start { used: usize, hello: Hello },
-}
-
-/// Searches for MAGIC and a well-formed HELLO. A MAGIC that is not followed by one is skipped.
-pub fn scan(buf: &[u8]) -> Scan {
-    let mut at = 0;
-    loop {
-        // Everything before a byte 0xff is noise.
-        match buf[at..].iter().position(|&b| b == 0xff) {
-            Some(i) => at += i,
-            None => return Scan::More { discard: buf.len() },
-        }
-        let rest = &buf[at..];
-        let known = rest.len().min(MAGIC.len());
-        if rest[..known] != MAGIC[..known] {
-            at += 1;
-            continue;
-        }
-        let rest = &rest[known..];
-        let Some(header) = rest.first_chunk::<HEADER>() else {
-            return Scan::More { discard: at };
-        };
-        match Header::parse(header, Sender::Host) {
-            Ok(h) if h.kind == kind::HELLO => {
-                if rest.len() < HEADER + h.len {
-                    return Scan::More { discard: at };
-                }
-                if let Ok(hello) = Hello::decode(&rest[HEADER..HEADER + h.len]) {
-                    return Scan::Start { used: at + MAGIC.len() + HEADER + h.len, hello };
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
 }
