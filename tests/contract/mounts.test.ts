@@ -69,6 +69,17 @@ try: os.chown("a", 1234, 1234)
 except OSError as e: say("chown", e.errno)
 `;
 
+/** Waits until inotify tells of a change of a file. */
+const WATCH_FILE = `
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(0)
+libc.inotify_add_watch(fd, sys.argv[1].encode(), 0x2)
+print("watching")
+os.read(fd, 4096)
+print("changed")
+`;
+
 describe.each(BACKENDS)("directories of the host on %s", (backend) => {
   let vm: SmolVM;
   let dir: string;
@@ -224,6 +235,15 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     renameSync(host("single.new"), host("single"));
     await until("it is the new one", async () => (await sh("cat /etc/single.conf")) === "replaced\n");
     expect(await sh("ls /etc/single.conf/.. 2>&1 | head -1")).toMatch(/Not a directory/);
+    if (!HAS_PYTHON) return;
+    const watcher = vm.spawn(["python3", "-u", "-c", WATCH_FILE, "/etc/single.conf"]);
+    let said = "";
+    for await (const { data } of watcher) {
+      said += Buffer.from(data).toString();
+      if (said === "watching\n") appendFileSync(host("single"), "more\n");
+    }
+    expect(said).toBe("watching\nchanged\n");
+    expect(await sh("cat /etc/single.conf")).toBe("replaced\nmore\n");
   });
 
   test("links of the host lead nowhere but within the guest", async () => {

@@ -5,6 +5,7 @@ use std::ffi::CString;
 
 use crate::errors::failure;
 use crate::files::channels::Channels;
+use crate::sys::text::decimal;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::fields::read_varint;
 use crate::wire::host_mount::{change, HostChange};
@@ -64,6 +65,9 @@ fn act(root: &Fd, change: &HostChange) -> Res<()> {
     if change.kind == 0 {
         return Ok(());
     }
+    if change.path.is_empty() {
+        return act_on_itself(root, change.kind);
+    }
     let (dir, name) = parent(root, change.path)?;
     let at = dir.raw();
     // SAFETY: names are NUL-terminated, descriptors open.
@@ -71,13 +75,7 @@ fn act(root: &Fd, change: &HostChange) -> Res<()> {
         match change.kind {
             change::CREATED if change.directory => check(libc::mkdirat(at, name.as_ptr(), 0o755)).map(|_| ()),
             change::CREATED => sys::openat(at, &name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644).map(|_| ()),
-            change::CHANGED => {
-                let file = sys::openat(at, &name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?;
-                let mut stat: libc::stat = std::mem::zeroed();
-                check(libc::fstat(file.raw(), &mut stat))?;
-                // To the size that it has: watchers are told of a change, and nothing is one.
-                check(libc::ftruncate(file.raw(), stat.st_size)).map(|_| ())
-            }
+            change::CHANGED => touch(&sys::openat(at, &name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?),
             change::REMOVED => {
                 let flags = if change.directory { libc::AT_REMOVEDIR } else { 0 };
                 check(libc::unlinkat(at, name.as_ptr(), flags)).map(|_| ())
@@ -99,14 +97,39 @@ fn act(root: &Fd, change: &HostChange) -> Res<()> {
     }
 }
 
-/// The directory in which a path ends, and its last name; for the mount itself that is `.`. It follows no links and leaves the mount
-/// for nothing that the guest has mounted in it.
+/// The mount itself: a directory's attributes, or a single file's, and its content.
+fn act_on_itself(root: &Fd, kind: u32) -> Res<()> {
+    let path = sys::path(&[b"/proc/self/fd/", decimal(root.raw() as u64).as_bytes()]);
+    match kind {
+        change::CHANGED => touch(&sys::open(&path, libc::O_WRONLY | libc::O_NONBLOCK)?),
+        change::ATTRIBUTES => {
+            // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
+            unsafe {
+                let mut stat: libc::stat = std::mem::zeroed();
+                check(libc::stat(path.as_ptr(), &mut stat))?;
+                check(libc::chmod(path.as_ptr(), stat.st_mode & 0o7777)).map(|_| ())
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Truncates a file to the size that it has: watchers are told of a change, and nothing is one.
+fn touch(file: &Fd) -> Res<()> {
+    // SAFETY: the structure is a plain out parameter.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::fstat(file.raw(), &mut stat))?;
+        check(libc::ftruncate(file.raw(), stat.st_size)).map(|_| ())
+    }
+}
+
+/// The directory in which a path ends, and its last name. It follows no links and leaves the mount for nothing that the guest has mounted in it.
 fn parent(root: &Fd, path: &[u8]) -> Res<(Fd, CString)> {
     let (dir, name): (&[u8], &[u8]) = match path.iter().rposition(|&b| b == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b".", path),
     };
-    let name: &[u8] = if name.is_empty() { b"." } else { name };
     let dir = CString::new(dir).map_err(|_| Errno(libc::EINVAL))?;
     let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
     let how = OpenHow { flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE };
