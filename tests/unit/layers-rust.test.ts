@@ -103,7 +103,10 @@ function roomsOf(crate: string): Map<string, string[]> {
   return new Map(rows.map((row) => [row[1] ?? "", (row[2] ?? "").split(" ").filter((room) => room !== "")]));
 }
 
-const crates = ["wire", "guest", "monitor", "fileserver"].map((crate) => ({ crate, modules: modulesOf(crate) }));
+const crates = ["wire", "guest", "monitor", "fileserver"].map((crate) => ({
+  crate,
+  modules: modulesOf(crate),
+}));
 
 describe.each(crates)("the modules of $crate", ({ modules }) => {
   test("import each other without a circle", () => {
@@ -155,7 +158,8 @@ describe.each(["guest", "fileserver"])("the rooms of %s", (crate) => {
 test.each(["guest", "fileserver", "wire"])("wire/ of %s makes no system call", (crate) => {
   const impure = [...modulesOf(crate)].filter(
     ([name, code]) =>
-      (crate === "wire" || roomOf(name) === "wire") && /\b(?:libc|std::(?:fs|io|net|os|process|time))::/.test(code),
+      (crate === "wire" || roomOf(name) === "wire") &&
+      /\b(?:libc|std::(?:fs|io|net|os|process|time))::/.test(code),
   );
   expect(impure.map(([name]) => name)).toEqual([]);
 });

@@ -249,6 +249,13 @@ impl Changes {
         let Some(half) = half else { return self.appeared(shared, place, stat) };
         let (parent, name) = &place;
         let Some(path) = path_in(shared, *parent, name) else { return };
+        if half.node.is_none() && !self.queue.creates(&half.place) {
+            // As editors save: it was made and renamed before we looked. In the guest it has to be there to be renamed.
+            shared.nodes.present(half.place.0, &half.place.1);
+            let mut made = Record::new(Change::Created, Some(half.place.clone()), half.path.clone());
+            made.directory = half.directory;
+            self.push(made);
+        }
         shared.nodes.unname(*parent, name);
         shared.nodes.present(*parent, name);
         if let Some(node) = half.node {

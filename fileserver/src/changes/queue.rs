@@ -107,6 +107,12 @@ impl Queue {
         self.len() == 0
     }
 
+    /// Whether a name is still to be made, or is being made.
+    pub fn creates(&self, place: &Place) -> bool {
+        let made = |record: &Record| record.kind == Change::Created && record.place.as_ref() == Some(place);
+        self.current.iter().chain(self.waiting.iter().rev().take(LOOK_BACK)).any(made)
+    }
+
     /// Whether a file's content is still to be told of.
     pub fn holds(&self, node: Id) -> bool {
         self.current.iter().chain(self.waiting.iter().rev().take(4 * LOOK_BACK)).any(|record| record.node == Some(node))

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use crate::changes::queue::{Place, Record};
 use crate::requests::mount::Mount;
 use crate::share::nodes::Id;
-use crate::sys::{Errno, Res};
+use crate::sys::{files, Errno, Res};
 use crate::wire::fuse::{op, open, put_attributes, put_entry, put_open, put_u32, Attributes, Request, Validity};
 use crate::wire::messages::Change;
 
@@ -32,6 +32,7 @@ pub fn answer(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Option
             Some(Ok(()))
         }
         op::SETATTR => Some(attributes(mount, request, out)),
+        op::GETATTR => phantom_again(mount, request.node, out),
         op::WRITE => Some(write(request, out)),
         op::SYMLINK | op::LINK | op::SETXATTR | op::REMOVEXATTR | op::FALLOCATE | op::COPY_FILE_RANGE => {
             Some(Err(Errno(libc::EROFS)))
@@ -59,8 +60,14 @@ fn lookup(mount: &mut Mount, request: &Request, record: Record, out: &mut Vec<u8
             Some(_) => Some(as_it_was(mount, record.replaced, record.directory, out)),
             None => absent,
         },
+        // That a name is not there is not to be remembered: a later record may say that it was.
+        _ if is_missing(mount, request.node, name) => absent,
         _ => None,
     }
+}
+
+fn is_missing(mount: &mut Mount, parent: Id, name: &CStr) -> bool {
+    mount.shared.dir(parent).is_ok_and(|dir| files::stat_at(dir.raw(), name).is_err())
 }
 
 /// Tells that a name is what it was: the node that the guest knows, or one without a file.
@@ -97,7 +104,19 @@ fn as_it_was(mount: &mut Mount, node: Option<Id>, directory: bool, out: &mut Vec
 
 fn phantom(mount: &mut Mount, mode: u32) -> Res<(Id, Attributes)> {
     let id = mount.shared.nodes.phantom(mode & libc::S_IFMT)?;
-    Ok((id, Attributes { ino: id, mode, nlink: 1, block_size: 4096, ..Attributes::default() }))
+    Ok((id, phantom_attributes(id, mode)))
+}
+
+fn phantom_attributes(id: Id, mode: u32) -> Attributes {
+    Attributes { ino: id, mode, nlink: 1, block_size: 4096, ..Attributes::default() }
+}
+
+/// The kernel asks for the attributes of what was made just now: without an answer it would begin from the start, and find it there.
+fn phantom_again(mount: &Mount, id: Id, out: &mut Vec<u8>) -> Option<Res<()>> {
+    let kind = mount.shared.nodes.phantom_kind(id)?;
+    let mode = if kind == libc::S_IFDIR { DIRECTORY } else { FILE };
+    put_attributes(out, Validity::default(), &phantom_attributes(id, mode));
+    Some(Ok(()))
 }
 
 /// Does `run` where what the record says is being done, and has it done.

@@ -13,6 +13,8 @@ use crate::wire::fuse::ROOT;
 /// A node's number, as the guest has it. A slot's number, and above it how often the slot was used before.
 pub type Id = u64;
 
+/// The device of nodes without a file.
+const NO_DEVICE: u64 = u64::MAX;
 /// The most names that a node is known by; another takes the place of the oldest.
 const MAX_NAMES: usize = 8;
 /// The most names of a directory, and of all, that are known not to be there.
@@ -312,9 +314,14 @@ impl Nodes {
     /// A node without a file, told of once: what the guest makes of a name while it does again what was done on the host.
     pub fn phantom(&mut self, kind: u32) -> Res<Id> {
         self.phantoms += 1;
-        let id = self.add(Identity { dev: u64::MAX, ino: self.phantoms, kind, born: (0, 0) })?;
+        let id = self.add(Identity { dev: NO_DEVICE, ino: self.phantoms, kind, born: (0, 0) })?;
         self.get_mut(id)?.lookups = 1;
         Ok(id)
+    }
+
+    /// The kind of a node without a file; None for all others.
+    pub fn phantom_kind(&self, id: Id) -> Option<u32> {
+        self.get(id).ok().map(|node| node.identity).filter(|it| it.dev == NO_DEVICE).map(|it| it.kind)
     }
 
     /// The kernel is told of a node once more.

@@ -110,6 +110,7 @@ impl Guest {
         let (header, _) = self.frame().unwrap();
         assert_eq!(header.kind, kind::OPEN);
         self.opened(header.stream);
+        self.placed(header.stream);
         let output = client.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         header.stream
@@ -135,6 +136,13 @@ impl Guest {
         put_uint(&mut opened, 4, 0);
         put_frame(&mut out, stream, kind::OPENED, 0, &opened);
         put_frame(&mut out, stream, kind::WINDOW, 0, &(1u32 << 30).to_le_bytes());
+        self.session.write_all(&out).unwrap();
+    }
+
+    /// Says that a mount is where it was wanted.
+    pub fn placed(&mut self, stream: u32) {
+        let mut out = Vec::new();
+        put_frame(&mut out, stream, kind::DATA, 2, b".");
         self.session.write_all(&out).unwrap();
     }
 
