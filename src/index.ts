@@ -90,7 +90,7 @@ export type { NetworkRules } from "./vm/egress/rules.ts";
 export type { VMInfo } from "./vm/info/info.ts";
 export type { VMStats } from "./vm/info/stats.ts";
 export type { SandboxEnv } from "./vm/lifecycle/env.ts";
-export type { ServedMount } from "./vm/mounts/answer.ts";
+export type { MountFigures } from "./vm/mounts/answer.ts";
 export type { MountInfo, UnmountOptions } from "./vm/mounts/mounts.ts";
 export type { OverlayChange } from "./vm/mounts/overlay.ts";
 export type { ApplyOptions, SandboxMounts } from "./vm/mounts/sandbox-mounts.ts";

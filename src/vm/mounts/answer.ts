@@ -5,9 +5,8 @@ import { escapeTerminal } from "../../util/escape-terminal.ts";
 /** Longest sentence of the guest that is repeated in an error. */
 const MAX_MESSAGE = 300;
 
-/** One mount, as its server counts. */
-export interface ServedMount {
-  readonly guest: string;
+/** What the server of a mount counts. */
+export interface MountFigures {
   /** files and directories that the guest knows */
   readonly nodes: number;
   /** files and directories that it has open */
@@ -17,6 +16,34 @@ export interface ServedMount {
   readonly events: number;
   /** false: not all of its directories are watched, so that changes of the host are seen within a second and no watcher hears of them */
   readonly watched: boolean;
+  /** directories of the host that are watched */
+  readonly watches: number;
+  /** how often more changed than could be told one by one: all that was known was looked at again */
+  readonly overflows: number;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+}
+
+/** One mount, as its server names what it counts. */
+export interface ServedMount extends Partial<Omit<MountFigures, "readBytes" | "writtenBytes">> {
+  readonly guest: string;
+  readonly read_bytes?: number;
+  readonly written_bytes?: number;
+}
+
+/** Its figures; without what it does not say: with strict coherence nothing is watched. Pure. */
+export function figuresOf(served: ServedMount): MountFigures {
+  const {
+    nodes = 0,
+    handles = 0,
+    requests = 0,
+    events = 0,
+    watched = true,
+    watches = 0,
+    overflows = 0,
+  } = served;
+  const { read_bytes: readBytes = 0, written_bytes: writtenBytes = 0 } = served;
+  return { nodes, handles, requests, events, watched, watches, overflows, readBytes, writtenBytes };
 }
 
 /** What the server says: one object in a line. */

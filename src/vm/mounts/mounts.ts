@@ -4,7 +4,7 @@ import type { VmRecord } from "../../store/vms.ts";
 import { checkNames } from "../../util/check-names.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
-import type { ServedMount } from "./answer.ts";
+import { figuresOf, type MountFigures } from "./answer.ts";
 import { FileServer } from "./file-server.ts";
 import { requireUnmoved, shareable } from "./shareable.ts";
 
@@ -13,7 +13,7 @@ export interface MountInfo extends MountSpec {
   /** the guest has it now; false: the sandbox does not run, or what served it has ended */
   readonly mounted: boolean;
   /** what its server counts; absent where it is not mounted */
-  readonly served?: Omit<ServedMount, "guest"> | undefined;
+  readonly served?: MountFigures | undefined;
 }
 
 /** Mounts what a sandbox that was just started is to have, in that order. @throws SmolVMError as {@link addMount} */
@@ -126,7 +126,6 @@ export async function listMounts(home: Home, record: VmRecord, deadline: Deadlin
   return mounts.map((mount) => {
     const found = served.find(({ guest }) => guest === mount.guest);
     if (found === undefined) return { ...mount, mounted: false };
-    const { guest: _, ...figures } = found;
-    return { ...mount, mounted: true, served: figures };
+    return { ...mount, mounted: true, served: figuresOf(found) };
   });
 }
