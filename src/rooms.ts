@@ -73,7 +73,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],
     // directories of the host
-    mounts: ["home"],
+    mounts: ["recovery", "home"],
     // what a restricted network lets through
     egress: ["network", "recovery", "home"],
     disks: ["recovery", "home"],

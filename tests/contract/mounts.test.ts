@@ -318,6 +318,15 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect((await vm.mounts.list()).some(({ guest }) => guest === "/proc/x")).toBe(false);
   });
 
+  test("wait for one that is paused to go on", async () => {
+    await vm.pause();
+    await expect(vm.mounts.add({ host: host("later"), guest: "/paused" })).rejects.toMatchObject({
+      code: "VM_STATE",
+    });
+    await vm.resume();
+    expect(await sh("cat /ro/file")).toBe("of the host\n");
+  });
+
   test("a server that is killed means errors, not hangs, and a new mount works", async () => {
     const pids = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
     const writer = vm.run("while echo x >>/rw/writes; do :; done; echo ended");

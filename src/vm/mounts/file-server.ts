@@ -50,7 +50,8 @@ export class FileServer {
     const said = startInBackground(argv, filesLog);
     try {
       const line = await deadline.race(firstLine(said));
-      if (line !== "ready")
+      // Another process may have been faster.
+      if (line !== "ready" && !(await this.#answers(deadline)))
         throw failed(`the server of host directories does not start: ${line ?? lastWords(filesLog)}`);
     } finally {
       said.destroy();

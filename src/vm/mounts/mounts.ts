@@ -4,6 +4,7 @@ import type { VmRecord } from "../../store/vms.ts";
 import { checkNames } from "../../util/check-names.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
+import { pausedError } from "../recovery/running.ts";
 import { figuresOf, type MountFigures } from "./answer.ts";
 import { FileServer } from "./file-server.ts";
 import { requireUnmoved, shareable } from "./shareable.ts";
@@ -43,6 +44,7 @@ export async function addMount(
     });
   }
   const spec = shareable(mount, home.paths);
+  if (record.state === "paused") throw pausedError(record.name);
   const server = new FileServer(home, record);
   const isThere = ({ guest }: MountSpec): boolean => guest === spec.guest;
   home.store.vms.changeSpec(record.id, (before) => {
@@ -95,6 +97,7 @@ export async function removeMount(
 ): Promise<void> {
   checkNames(options, ["force", "timeoutMs", "signal"]);
   const place = guestPlace(guest);
+  if (record.state === "paused") throw pausedError(record.name);
   const isThere = (mount: MountSpec): boolean => mount.guest === place;
   if (!(record.spec.mounts ?? []).some(isThere)) {
     throw new SmolVMError(

@@ -15,7 +15,7 @@ const TIMEOUT_MS = 30_000;
 export interface SandboxMounts {
   /**
    * Has the sandbox a directory or file of the host: at once where it runs, and at each later start.
-   * @throws SmolVMError CONFIG_INVALID, also for what is not shared unasked; FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, MOUNT_FAILED, NOT_SUPPORTED, VM_NOT_FOUND: then
+   * @throws SmolVMError CONFIG_INVALID, also for what is not shared unasked; FILE_NOT_FOUND, FILE_TYPE, FILE_PERMISSION, MOUNT_FAILED, NOT_SUPPORTED, VM_STATE of one that is paused, VM_NOT_FOUND: then
    *   nothing is changed
    */
   add(mount: HostMount, limits?: Limits): Promise<MountInfo>;
