@@ -90,7 +90,8 @@ export const directories: Check = ({ paths, platform, env }) => {
   const name = "Directories";
   try {
     ensurePaths(paths);
-    for (const path of Object.values(paths)) accessSync(path, constants.W_OK);
+    // The images for all users are root's to write.
+    for (const path of [paths.dataDir, paths.cacheDir, paths.runtimeDir]) accessSync(path, constants.W_OK);
     vmFiles(paths.dataDir, paths.runtimeDir, "x".repeat(ID_LENGTH)).channel(31);
   } catch (error) {
     if (isSmolVMError(error)) return fail(name, error.message, error.hint);
