@@ -129,6 +129,7 @@ export async function resumeFromState(
 ): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
   const { client, ready } = QmpClient.begin(await dialWhenThere(files.control, deadline), deadline);
+  ready.catch(() => {}); // where the rest does not come, nobody waits for it
   try {
     // Who connects to its sockets before that is not told to the guest, which may think that it knows the other end.
     const runs = new Promise<void>((resolve) => {
