@@ -47,7 +47,8 @@ m = mmap.mmap(fd, 8192); m[4096:4101] = b"mmap!"; m.flush(); m.close(); os.close
 say("mmap", open("map", "rb").read()[4096:4101])
 fd = os.open("sparse", os.O_RDWR | os.O_CREAT); os.pwrite(fd, b"end", 1 << 30); say("sparse", os.fstat(fd).st_size, os.fstat(fd).st_blocks < 1024, os.lseek(fd, 0, os.SEEK_DATA) > 0)
 os.posix_fallocate(fd, 0, 65536); say("fallocate", os.fstat(fd).st_blocks * 512 >= 65536); os.close(fd)
-os.setxattr("a", "user.tag", b"value"); say("xattr", os.getxattr("a", "user.tag"), os.listxattr("a"))
+try: os.setxattr("a", "user.tag", b"value"); say("xattr", os.getxattr("a", "user.tag"), os.listxattr("a"))
+except OSError as e: say("xattr", e.errno)
 os.utime("a", ns=(1234567890123456789, 1234567891987654321)); say("times", os.stat("a").st_mtime_ns)
 os.chmod("a", 0o640); say("mode", oct(os.stat("a").st_mode & 0o7777))
 say("owner", os.stat("a").st_uid, os.stat("a").st_gid)
@@ -149,7 +150,8 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
       "mmap b'mmap!'",
       "sparse 1073741827 True True",
       "fallocate True",
-      "xattr b'value' ['user.tag']",
+      // A tmpfs of the host's has none before Linux 6.6.
+      expect.stringMatching(/^xattr (b'value' \['user.tag'\]|95)$/),
       "times 1234567891987654321",
       "mode 0o640",
       "owner 0 0",
