@@ -13,7 +13,7 @@ use crate::share::shared::Shared;
 use crate::sys::files::Stat;
 use crate::sys::{files, now_ms, Res};
 use crate::wire::fuse::{inval_entry, inval_inode, ROOT};
-use crate::wire::messages::Change;
+use crate::wire::host_mount::Change;
 
 /// How long the other half of a renaming is waited for, in milliseconds.
 const HALF_MS: u64 = 10;

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::rc::Rc;
 
 use crate::share::nodes::Id;
-use crate::wire::messages::Change;
+use crate::wire::host_mount::Change;
 
 /// The most that wait.
 const MAX_WAITING: usize = 16_384;

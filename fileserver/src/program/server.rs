@@ -16,8 +16,9 @@ use crate::share::names::checked;
 use crate::share::shared::{Shared, Terms};
 use crate::sys::{log, now_ms, poll, waiting, Errno, Fd};
 use crate::wire::frame::{kind, put_frame, Header};
+use crate::wire::host_mount::{HostChange, HostMount, HostUnmount};
 use crate::wire::json::quote;
-use crate::wire::messages::{code, decode_result, put_change, Failure, HostMount, Open, Opened};
+use crate::wire::messages::{code, decode_result, Failure, Open, Opened};
 
 /// The most nodes of all mounts together.
 const MAX_NODES: usize = 1_000_000;
@@ -299,7 +300,8 @@ impl Server {
             };
             let mut payload = Vec::new();
             let to = record.to.as_ref().map_or(&[][..], |(_, path)| path);
-            put_change(&mut payload, record.kind, &record.path, to, record.directory, &record.notify);
+            let (path, notify) = (&record.path[..], &record.notify[..]);
+            HostChange { kind: record.kind, path, to, directory: record.directory, notify }.put_record(&mut payload);
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.send(&payload, &mut self.link.out);
             }
@@ -355,7 +357,7 @@ impl Server {
                 self.tell(Some(asker), &line);
             }
             Request::Unmount { guest, force } => {
-                let open = Open::HostUnmount { path: guest.as_bytes(), force };
+                let open = Open::HostUnmount(HostUnmount { path: guest.as_bytes(), force });
                 self.open(&open, Purpose::Unmount(guest.clone()), Some(asker));
             }
             Request::Mount(request) => {

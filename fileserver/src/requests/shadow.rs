@@ -8,7 +8,7 @@ use crate::requests::mount::Mount;
 use crate::share::nodes::Id;
 use crate::sys::{files, Errno, Res};
 use crate::wire::fuse::{op, open, put_attributes, put_entry, put_open, put_u32, Attributes, Request, Validity};
-use crate::wire::messages::Change;
+use crate::wire::host_mount::Change;
 
 /// The handle of all files that it opens: no real one.
 const HANDLE: u64 = u64::MAX;

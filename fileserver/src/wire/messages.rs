@@ -1,19 +1,10 @@
 //! The messages of protocol/PROTOCOL.md, section 3, that a file server sends and gets.
 
-use crate::wire::fields::{put_bytes, put_field, put_uint, put_varint, Malformed, Reader};
+use crate::wire::fields::{put_bytes, put_field, put_uint, Malformed, Reader};
+use crate::wire::host_mount::{HostMount, HostUnmount};
 use crate::wire::VERSION;
 
-/// Error codes of `Error.code`.
-pub mod code {
-    pub const INVALID: u32 = 1;
-    pub const NOT_FOUND: u32 = 2;
-    pub const EXISTS: u32 = 3;
-    pub const NOT_DIRECTORY: u32 = 4;
-    pub const PERMISSION: u32 = 7;
-    pub const IO: u32 = 9;
-    pub const CANCELLED: u32 = 11;
-    pub const LIMIT: u32 = 12;
-}
+pub use smolvm_wire::code;
 
 type Decoded<T> = Result<T, Malformed>;
 
@@ -59,22 +50,11 @@ impl HelloAck {
     }
 }
 
-/// A directory that is to be mounted.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct HostMount<'a> {
-    pub path: &'a [u8],
-    pub read_only: bool,
-    pub user: &'a [u8],
-    pub file: bool,
-    pub overlay: bool,
-    pub source: &'a [u8],
-}
-
 /// What a stream is opened with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Open<'a> {
     HostMount(HostMount<'a>),
-    HostUnmount { path: &'a [u8], force: bool },
+    HostUnmount(HostUnmount<'a>),
     HostChanges { mount: u32 },
 }
 
@@ -84,17 +64,11 @@ impl Open<'_> {
         let mut inner = Vec::new();
         let number = match self {
             Open::HostMount(mount) => {
-                put_bytes(&mut inner, 1, mount.path);
-                put_uint(&mut inner, 2, mount.read_only.into());
-                put_bytes(&mut inner, 3, mount.user);
-                put_uint(&mut inner, 4, mount.file.into());
-                put_uint(&mut inner, 5, mount.overlay.into());
-                put_bytes(&mut inner, 6, mount.source);
+                mount.encode(&mut inner);
                 25
             }
-            Open::HostUnmount { path, force } => {
-                put_bytes(&mut inner, 1, path);
-                put_uint(&mut inner, 2, (*force).into());
+            Open::HostUnmount(unmount) => {
+                unmount.encode(&mut inner);
                 26
             }
             Open::HostChanges { mount } => {
@@ -161,27 +135,4 @@ pub fn decode_result(buf: &[u8]) -> Decoded<Option<Failure>> {
         }
     }
     Ok(failure)
-}
-
-/// What has been done on the host, to be done again in the guest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    None = 0,
-    Created = 1,
-    Changed = 2,
-    Removed = 3,
-    Renamed = 4,
-    Attributes = 5,
-}
-
-/// Appends a HostChange with its length before it.
-pub fn put_change(out: &mut Vec<u8>, kind: Change, path: &[u8], to: &[u8], directory: bool, notify: &[u8]) {
-    let mut inner = Vec::new();
-    put_uint(&mut inner, 1, kind as u64);
-    put_bytes(&mut inner, 2, path);
-    put_bytes(&mut inner, 3, to);
-    put_uint(&mut inner, 4, directory.into());
-    put_bytes(&mut inner, 5, notify);
-    put_varint(out, inner.len() as u64);
-    out.extend_from_slice(&inner);
 }

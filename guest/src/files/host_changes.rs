@@ -5,10 +5,9 @@ use std::ffi::CString;
 
 use crate::errors::failure;
 use crate::files::channels::Channels;
-use crate::sys::text::decimal;
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::fields::read_varint;
-use crate::wire::host_mount::{change, HostChange};
+use crate::wire::host_mount::{Change, HostChange};
 use crate::wire::messages::{code, Failure, Outcome};
 
 /// The longest record: a notification and two paths.
@@ -62,7 +61,7 @@ fn next_record(buf: &[u8]) -> Result<Option<(&[u8], usize)>, Failure> {
 }
 
 fn act(root: &Fd, change: &HostChange) -> Res<()> {
-    if change.kind == 0 {
+    if change.kind == Change::None {
         return Ok(());
     }
     if change.path.is_empty() {
@@ -73,18 +72,18 @@ fn act(root: &Fd, change: &HostChange) -> Res<()> {
     // SAFETY: names are NUL-terminated, descriptors open.
     unsafe {
         match change.kind {
-            change::CREATED if change.directory => check(libc::mkdirat(at, name.as_ptr(), 0o755)).map(|_| ()),
-            change::CREATED => sys::openat(at, &name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644).map(|_| ()),
-            change::CHANGED => touch(&sys::openat(at, &name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?),
-            change::REMOVED => {
+            Change::Created if change.directory => check(libc::mkdirat(at, name.as_ptr(), 0o755)).map(|_| ()),
+            Change::Created => sys::openat(at, &name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o644).map(|_| ()),
+            Change::Changed => touch(&sys::openat(at, &name, libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)?),
+            Change::Removed => {
                 let flags = if change.directory { libc::AT_REMOVEDIR } else { 0 };
                 check(libc::unlinkat(at, name.as_ptr(), flags)).map(|_| ())
             }
-            change::RENAMED => {
+            Change::Renamed => {
                 let (to_dir, to) = parent(root, change.to)?;
                 check(libc::renameat(at, name.as_ptr(), to_dir.raw(), to.as_ptr())).map(|_| ())
             }
-            change::ATTRIBUTES => {
+            Change::Attributes => {
                 let mut stat: libc::stat = std::mem::zeroed();
                 check(libc::fstatat(at, name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW))?;
                 if stat.st_mode & libc::S_IFMT == libc::S_IFLNK {
@@ -98,11 +97,11 @@ fn act(root: &Fd, change: &HostChange) -> Res<()> {
 }
 
 /// The mount itself: a directory's attributes, or a single file's, and its content.
-fn act_on_itself(root: &Fd, kind: u32) -> Res<()> {
-    let path = sys::path(&[b"/proc/self/fd/", decimal(root.raw() as u64).as_bytes()]);
+fn act_on_itself(root: &Fd, kind: Change) -> Res<()> {
+    let path = sys::fd_path(root.raw());
     match kind {
-        change::CHANGED => touch(&sys::open(&path, libc::O_WRONLY | libc::O_NONBLOCK)?),
-        change::ATTRIBUTES => {
+        Change::Changed => touch(&sys::open(&path, libc::O_WRONLY | libc::O_NONBLOCK)?),
+        Change::Attributes => {
             // SAFETY: the path is NUL-terminated, the structure a plain out parameter.
             unsafe {
                 let mut stat: libc::stat = std::mem::zeroed();

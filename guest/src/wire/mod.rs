@@ -2,11 +2,10 @@
 
 pub mod dns;
 pub mod hello;
-pub mod host_mount;
 pub mod messages;
 pub mod tree;
 
-pub use smolvm_wire::{fields, frame};
+pub use smolvm_wire::{fields, frame, host_mount};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

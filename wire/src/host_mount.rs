@@ -1,6 +1,6 @@
 //! Messages about directories of the host: PROTOCOL.md, "Directories of the host".
 
-use crate::wire::fields::{put_uint, Malformed, Reader};
+use crate::fields::{put_bytes, put_uint, put_varint, Malformed, Reader};
 
 /// `HostMount`: which of the guest's paths is answered for by the host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,6 +30,14 @@ impl<'a> HostMount<'a> {
         }
         Ok(mount)
     }
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(out, 1, self.path);
+        put_uint(out, 2, self.read_only.into());
+        put_bytes(out, 3, self.user);
+        put_uint(out, 4, self.file.into());
+        put_uint(out, 5, self.overlay.into());
+        put_bytes(out, 6, self.source);
+    }
 }
 
 /// `HostUnmount`: which of them shall go.
@@ -52,22 +60,42 @@ impl<'a> HostUnmount<'a> {
         }
         Ok(unmount)
     }
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(out, 1, self.path);
+        put_uint(out, 2, self.force.into());
+    }
 }
 
 /// What happened to a file of the host: `HostChange.kind`.
-pub mod change {
-    pub const CREATED: u32 = 1;
-    pub const CHANGED: u32 = 2;
-    pub const REMOVED: u32 = 3;
-    pub const RENAMED: u32 = 4;
-    pub const ATTRIBUTES: u32 = 5;
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Change {
+    /// nothing that is to be done again, or of a later version
+    #[default]
+    None = 0,
+    Created = 1,
+    Changed = 2,
+    Removed = 3,
+    Renamed = 4,
+    Attributes = 5,
+}
+
+impl Change {
+    fn of(number: u32) -> Change {
+        match number {
+            1 => Change::Created,
+            2 => Change::Changed,
+            3 => Change::Removed,
+            4 => Change::Renamed,
+            5 => Change::Attributes,
+            _ => Change::None,
+        }
+    }
 }
 
 /// `HostChange`: a record of what happened on the host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HostChange<'a> {
-    /// one of `change`, or 0
-    pub kind: u32,
+    pub kind: Change,
     pub path: &'a [u8],
     pub to: &'a [u8],
     pub directory: bool,
@@ -80,7 +108,7 @@ impl<'a> HostChange<'a> {
         let mut change = HostChange::default();
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => change.kind = value.u32()?,
+                1 => change.kind = Change::of(value.u32()?),
                 2 => change.path = value.bytes()?,
                 3 => change.to = value.bytes()?,
                 4 => change.directory = value.bool()?,
@@ -89,6 +117,17 @@ impl<'a> HostChange<'a> {
             }
         }
         Ok(change)
+    }
+    /// Appends it with its length before it.
+    pub fn put_record(&self, out: &mut Vec<u8>) {
+        let mut inner = Vec::new();
+        put_uint(&mut inner, 1, self.kind as u64);
+        put_bytes(&mut inner, 2, self.path);
+        put_bytes(&mut inner, 3, self.to);
+        put_uint(&mut inner, 4, self.directory.into());
+        put_bytes(&mut inner, 5, self.notify);
+        put_varint(out, inner.len() as u64);
+        out.extend_from_slice(&inner);
     }
 }
 
