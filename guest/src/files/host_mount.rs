@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use crate::errors::failed_at;
 use crate::files::channels::Channels;
 use crate::files::paths::{checked_path, make_parents};
-use crate::machine::places::mounts;
+use crate::machine::places::{mount_table, mounts};
 use crate::machine::users::resolve;
 use crate::sys::text::decimal;
 use crate::sys::{self, check, Errno, Fd, Res};
@@ -28,8 +28,6 @@ const FLAGS: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
 const STATX_MNT_ID: u32 = 0x1000;
 /// What one request or answer carries, in bytes: with its headers it fits a frame.
 const MAX_IO: &[u8] = b"61440";
-/// What may be read of the mount table.
-const MAX_TABLE: usize = 1 << 20;
 /// Where nothing may be mounted over: what the agent, or every program, needs to be the guest's own.
 const OWN: [&[u8]; 8] = [b"/", b"/dev", b"/proc", b"/sys", b"/run", b"/etc", b"/etc/passwd", b"/etc/group"];
 /// Below these neither.
@@ -107,8 +105,7 @@ fn place_at(target: &CStr) -> Option<u64> {
 /// Takes the mount at a path away.
 pub fn unmount(request: &HostUnmount) -> Result<Outcome, Failure> {
     let target = checked_path(request.path)?;
-    let table = sys::read_file(c"/proc/self/mounts", MAX_TABLE).unwrap_or_default();
-    if !is_ours(&table, request.path) {
+    if !is_ours(&mount_table(), request.path) {
         let message = [b"no directory of the host is mounted at '", request.path, b"'"].concat();
         return Err(Failure::new(code::NOT_FOUND, message));
     }
@@ -197,7 +194,7 @@ pub fn kept_at(path: &[u8]) -> Vec<u8> {
 /// What is written stays on the guest's disk.
 fn lay_over(target: &CStr, lower: &CStr, disk: Option<i32>, path: &[u8]) -> Res<()> {
     let disk = disk.ok_or(Errno(libc::EOPNOTSUPP))?;
-    let dir = [by_number(disk).to_bytes(), b"/", &kept_at(path)].concat();
+    let dir = [sys::fd_path(disk).to_bytes(), b"/", &kept_at(path)].concat();
     let (upper, work) = (sys::path(&[&dir, b"/upper"]), sys::path(&[&dir, b"/work"]));
     let upper_is_new = make_parents(&upper, true)?;
     make_parents(&work, true)?;
@@ -232,10 +229,6 @@ fn remove(hidden: &CStr, file: bool) {
     let flags = if file { 0 } else { libc::AT_REMOVEDIR };
     // SAFETY: the path is NUL-terminated.
     unsafe { libc::unlinkat(libc::AT_FDCWD, hidden.as_ptr(), flags) };
-}
-
-fn by_number(fd: i32) -> CString {
-    sys::path(&[b"/proc/self/fd/", decimal(fd as u64).as_bytes()])
 }
 
 /// The two signals, blocked: none is lost before it is waited for.

@@ -51,9 +51,7 @@ impl Disk {
         let _ = sys::mount(c"none", c"/", c"", flags, c"");
         if let Some(upper) = &self.upper {
             // The mount of the upper disk has no path any more, but its root is open.
-            let fd = crate::sys::text::decimal(upper.raw() as u64);
-            let path = sys::path(&[b"/proc/self/fd/", fd.as_bytes()]);
-            let _ = sys::mount(c"none", &path, c"", flags, c"");
+            let _ = sys::mount(c"none", &sys::fd_path(upper.raw()), c"", flags, c"");
         }
     }
 }

@@ -3,13 +3,12 @@
 use std::ffi::{CStr, CString};
 
 use crate::errors::failure;
-use crate::machine::users;
+use crate::machine::{slow_mounts, users};
 use crate::sys::{self, check, console, Errno, Res};
 use crate::wire::messages::{code, Failure, Mount};
 
 /// The kernel's PATH_MAX, with the final NUL.
 const MAX_PATH: usize = 4096;
-const TABLE: &CStr = c"/proc/self/mounts";
 /// What may be read of the mount table.
 const MAX_TABLE: usize = 1 << 20;
 /// How the user's own drives are named; what the guest mounts itself, it names by its node.
@@ -22,7 +21,7 @@ pub fn mount(wanted: &Mount) -> Result<(), Failure> {
     let source = sys::path(&[DRIVE, wanted.serial]);
     let kind =
         CString::new(wanted.kind).map_err(|_| Failure::new(code::INVALID, "the file system's name is malformed"))?;
-    let table = sys::read_file(TABLE, MAX_TABLE).unwrap_or_default();
+    let table = mount_table();
     if mounts(&table).any(|(from, at)| from == source.to_bytes() && at == wanted.path) {
         return Ok(());
     }
@@ -54,13 +53,18 @@ pub fn make_workdir(path: &[u8], user: &[u8]) -> Result<(), Failure> {
 
 /// Unmounts the drives, the last one first, so that the next to have them finds them clean. What cannot be unmounted is left.
 pub fn unmount_drives() {
-    let table = sys::read_file(TABLE, MAX_TABLE).unwrap_or_default();
+    let table = mount_table();
     let drives = mounts(&table).filter(|(from, at)| (from.starts_with(DRIVE) || from.starts_with(NODE)) && at != b"/");
     let mut targets: Vec<CString> = drives.filter_map(|(_, at)| CString::new(at).ok()).collect();
     while let Some(target) = targets.pop() {
         // SAFETY: a valid path.
         unsafe { libc::umount2(target.as_ptr(), 0) };
     }
+}
+
+/// The mount table; empty where it cannot be read.
+pub fn mount_table() -> Vec<u8> {
+    sys::read_file(slow_mounts::TABLE, MAX_TABLE).unwrap_or_default()
 }
 
 /// An absolute path without NUL bytes.

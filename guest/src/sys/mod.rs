@@ -292,6 +292,11 @@ pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong, da
         .map(|_| ())
 }
 
+/// The path of an open descriptor, of a file that may have no other.
+pub fn fd_path(fd: i32) -> CString {
+    path(&[b"/proc/self/fd/", text::decimal(fd as u64).as_bytes()])
+}
+
 /// A path made of parts; they hold no NUL.
 pub fn path(parts: &[&[u8]]) -> CString {
     CString::new(parts.concat()).unwrap_or_default()
