@@ -1,10 +1,6 @@
-import { closeSync, openSync, statSync } from "node:fs";
-import { SmolVMError } from "../../errors.ts";
-import { renameSync } from "../../util/files-go.ts";
 import { packagedProgram } from "../package.ts";
+import { startDetached } from "./detached.ts";
 
-/** A log that is larger than this when the next process begins to write to it is put aside as FILE.1, in bytes. */
-const LOG_MAX_BYTES = 256 * 1024;
 /** What a background process has no use for: options meant for the program that started it. */
 const NOT_PASSED_ON = ["NODE_OPTIONS", "NODE_V8_COVERAGE", "SMOLVM_FAILPOINT"];
 
@@ -19,38 +15,12 @@ export function startDaemon(
   env: NodeJS.ProcessEnv,
   options: readonly string[] = [],
 ): void {
-  // Not imported: loading it takes as long as all that a command does, and few start anything.
-  const { spawn } = process.getBuiltinModule("node:child_process");
-  const [program, ...args] = daemonCommand(module);
-  const log = openLog(logPath);
-  try {
-    const child = spawn(program, [...args, ...options], {
-      detached: true,
-      stdio: ["ignore", log, log],
-      cwd: "/",
-      env: Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_PASSED_ON.includes(name))),
-      windowsHide: true,
-    });
-    child.on("error", () => {}); // who waits for it has a deadline, and the log
-    child.unref();
-  } finally {
-    closeSync(log);
-  }
+  const passedOn = Object.fromEntries(Object.entries(env).filter(([name]) => !NOT_PASSED_ON.includes(name)));
+  // Who waits for it has a deadline, and the log.
+  startDetached([...daemonCommand(module), ...options], logPath, { env: passedOn, stdout: "log" });
 }
 
 /** The command line of such a program. */
 export function daemonCommand(module: string): [string, ...string[]] {
   return [process.execPath, "--no-warnings", packagedProgram(module)];
-}
-
-/** Opens a log to append to it; a long one is put aside first. @throws SmolVMError HOST_FAILED */
-export function openLog(path: string): number {
-  try {
-    if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_MAX_BYTES) renameSync(path, `${path}.1`);
-    return openSync(path, "a", 0o600);
-  } catch (error) {
-    throw new SmolVMError("HOST_FAILED", `the log '${path}' cannot be written: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }

@@ -8,7 +8,7 @@ import type { MountSpec } from "../../config/mounts.ts";
 import { SmolVMError } from "../../errors.ts";
 import { socketPath, type VmFiles } from "../../host/files/filenames.ts";
 import { nativeProgram } from "../../host/package.ts";
-import { startInBackground } from "../../host/process/background.ts";
+import { startInBackground } from "../../host/process/detached.ts";
 import { lastLines, runProgram } from "../../host/process/run.ts";
 import { isolationFacts } from "../../isolation/facts.ts";
 import { fileServerArgs, fileServerBubblewrap, SHARED_AT } from "../../isolation/file-server.ts";
