@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { GO_ARCH } from "../../src/images/oci/platform.ts";
-import { imageLayout } from "../../src/images/store/layout.ts";
-import { readImage, removeImage } from "../../src/images/store/store.ts";
+import { readImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { cli } from "../helpers/cli.ts";
+import { forgetImage } from "../helpers/forget-image.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { type LayerEntry, writeLayout } from "../helpers/layers.ts";
 
@@ -78,16 +78,7 @@ beforeAll(() => {
 afterAll(async () => {
   // The cache is the user's: what was put into it goes, layers and all.
   const paths = processPaths();
-  for (const name of names) {
-    const origin = (await readImage(paths, name, ARCH))?.image.origin;
-    await removeImage(paths, name, ARCH, () => []).catch(() => {}); // a test that failed has made nothing
-    for (const digest of [
-      origin?.manifest,
-      origin?.configDigest,
-      ...(origin?.layers ?? []).map((layer) => layer.digest),
-    ])
-      if (digest !== undefined) rmSync(imageLayout(paths).blob(digest), { force: true });
-  }
+  for (const name of names) await forgetImage(paths, name, ARCH);
   rmSync(directory, { recursive: true, force: true });
 });
 
