@@ -20,7 +20,7 @@ import type { ImageOrigin } from "./store/image.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
 import { describeFiles, type Manifest } from "./store/manifest.ts";
 import { linkOrCopy } from "./store/shared.ts";
-import { adoptImage, findByRecipe, nameImage, type StoredImage } from "./store/store.ts";
+import { adoptImage, findByRecipe, nameImage, type StoredImage, syncFile } from "./store/store.ts";
 import { inWorkDir } from "./store/work-dir.ts";
 import { UNPACK_RECIPE } from "./unpack/recipe.ts";
 import { unpackImage } from "./unpack/unpack-image.ts";
@@ -230,6 +230,11 @@ async function assemble(
   const target = join(workDir, "image");
   await mkdir(target);
   await rename(rootfs, join(target, ROOTFS_FILE));
+  // The disk writes while the processor hashes.
+  const [described] = await Promise.all([
+    describeFiles(target, [ROOTFS_FILE]),
+    syncFile(join(target, ROOTFS_FILE)),
+  ]);
   const { kernel, seeds, modules } = basis.manifest;
   const shared = [kernel.file, ...seeds.files, ...modules.map(({ file }) => file)];
   for (const file of shared) {
@@ -248,10 +253,7 @@ async function assemble(
     modules,
     packages: [],
     origin,
-    files: [
-      ...(await describeFiles(target, [ROOTFS_FILE])),
-      ...basis.manifest.files.filter(({ path }) => shared.includes(path)),
-    ],
+    files: [...described, ...basis.manifest.files.filter(({ path }) => shared.includes(path))],
   };
   failpoint("pull store");
   return adoptImage(dirs, target, manifest, { name });

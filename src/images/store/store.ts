@@ -346,7 +346,7 @@ async function verifyImage({ manifest, image }: StoredImage, dir: string): Promi
 }
 
 /** A crash of the host must not leave an image whose files are empty. */
-async function syncFile(path: string): Promise<void> {
+export async function syncFile(path: string): Promise<void> {
   const file = await open(path, "r+");
   try {
     await file.sync();

@@ -15,11 +15,13 @@ const CHUNK_BYTES = 256 * 1024;
 /** A layer may be of many small frames, each of which gets a buffer. */
 const ZSTD_CHUNK_BYTES = 64 * 1024;
 
-/** A layer's file, packed as it came. */
+/** A layer's file, packed as it came, or its tar. */
 export interface LayerFile {
   readonly path: string;
   /** of its tar, "sha256:..."; checked if it is given */
   readonly diffId?: string | undefined;
+  /** it is the tar itself, whatever its first bytes look like; default: they say it */
+  readonly plain?: boolean | undefined;
 }
 
 export interface ReadLayerOptions {
@@ -30,6 +32,8 @@ export interface ReadLayerOptions {
   readonly maxBytes: number;
   /** told of each piece, in bytes of tar */
   readonly onBytes?: (count: number) => void;
+  /** gets each piece of the tar, before what is in it is given out */
+  readonly keep?: ((tar: Uint8Array) => Promise<void>) | undefined;
 }
 
 /**
@@ -45,13 +49,14 @@ export async function* readLayer(
   const tar = new TarReader({ sparse: true });
   let bytes = 0;
   try {
-    for await (const chunk of await unpacked(layer.path, deadline)) {
+    for await (const chunk of await unpacked(layer, deadline)) {
       deadline.check();
       hash?.update(chunk);
       bytes += chunk.length;
       if (bytes > options.maxBytes)
         throw invalid(image, `a layer of it is larger than ${options.maxBytes} bytes unpacked`);
       options.onBytes?.(chunk.length);
+      await options.keep?.(chunk);
       if (!tar.over) yield* tar.push(chunk);
     }
     // A layer in which nothing is has no bytes for some tools.
@@ -69,8 +74,11 @@ function checkDiffId(hash: Hash | undefined, diffId: string | undefined, image: 
 }
 
 /** The file as it is, or what is packed in it: gzip and zstd are told by their first bytes, because media types lie. */
-async function unpacked(path: string, deadline: Deadline): Promise<AsyncIterable<Buffer>> {
-  const head = Buffer.from(await readHead(path, 4)).toString("hex");
+async function unpacked(
+  { path, plain = false }: LayerFile,
+  deadline: Deadline,
+): Promise<AsyncIterable<Buffer>> {
+  const head = plain ? "" : Buffer.from(await readHead(path, 4)).toString("hex");
   const file = createReadStream(path, { highWaterMark: CHUNK_BYTES, signal: deadline.signal });
   if (head.startsWith("1f8b")) return through(file, zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
   // Skippable frames come first in some.
