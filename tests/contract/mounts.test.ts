@@ -170,6 +170,26 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect(await sh("rm -rf /rw/*; ls -A /rw")).toBe("");
   });
 
+  test.skipIf(!HAS_PYTHON)("what is the same for all files is not asked of the host", async () => {
+    const asked = async (): Promise<number> => {
+      const mount = (await vm.mounts.list()).find(({ guest }) => guest === "/rw");
+      return mount?.served?.requests ?? 0;
+    };
+    const script = `
+import os, fcntl, termios
+f = open("/rw/asked", "w"); before = os.stat("/rw/asked").st_size
+for _ in range(200):
+    for name in ("security.capability", "system.posix_acl_access", "trusted.x"):
+        try: os.getxattr("/rw/asked", name)
+        except OSError as e: assert e.errno == 95, e
+    try: fcntl.ioctl(f, termios.TCGETS, bytes(64))
+    except OSError as e: assert e.errno == 25, e
+os.unlink("/rw/asked"); print("done")`;
+    const before = await asked();
+    expect((await vm.run(["python3", "-c", script])).stdout).toBe("done\n");
+    expect((await asked()) - before).toBeLessThan(50);
+  });
+
   test("an overlay's writes stay in the sandbox, over its end as well", async () => {
     expect(
       await sh(

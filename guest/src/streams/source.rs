@@ -7,6 +7,7 @@ use crate::streams::target::Event;
 use crate::streams::task::{Kind, Source};
 use crate::sys;
 use crate::wire::frame::{kind, put_frame, Header, HEADER, MAX_PAYLOAD};
+use crate::wire::fuse::answer_at_once;
 
 /// Output that is drained of a terminal after its command's end; what it can hold at most.
 const TERMINAL_REST: usize = 128 * 1024;
@@ -149,6 +150,12 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
     let len = session.out.len() - start - HEADER;
     if len == 0 {
         session.out.truncate(start);
+        return step;
+    }
+    if let (true, Some(answer)) = (source.messages, answer_at_once(&session.out[start + HEADER..])) {
+        session.out.truncate(start);
+        // Who asked may have given up meanwhile.
+        let _ = sys::write(source.fd.raw(), &answer);
         return step;
     }
     let header = Header { len, stream: link.stream, kind: kind::DATA, flags: channel as u8 + 1 };

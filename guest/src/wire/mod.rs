@@ -1,6 +1,7 @@
 //! The protocol's bytes: frames, messages and tree records. Pure, and every decoder is fuzzed.
 
 pub mod dns;
+pub mod fuse;
 pub mod hello;
 pub mod messages;
 pub mod tree;
