@@ -146,22 +146,23 @@ export class Broker {
     const addresses = await this.#addresses(live);
     if (addresses === undefined) return;
     const isChecked = name !== undefined && (wish.port === TLS_PORT || wish.port === HTTP_PORT);
-    // Where the client must say first to whom it speaks, that and the connection are waited for together.
+    // The server's answer and the guest's are waited for together, and with them what the client must say first of to whom it speaks:
+    // the guest's program sees its connection made anyway, and a reset where nobody answers.
     const dialled = this.#dial(live, addresses);
+    const accepted = this.#accept(live);
     if (isChecked && wish.port === TLS_PORT) {
-      live.guest = await this.#accept(live);
-      const fault = await awaitHello(live.guest, name);
+      const fault = await awaitHello(await accepted, name);
       if (fault !== undefined) return this.#end(live, "closed", fault);
     }
-    const socket = await dialled;
+    const [socket, guest] = await Promise.all([dialled, accepted]);
     if (socket === undefined) return this.#end(live, "failed", "unreachable");
     if (live.over) return void socket.destroy();
     // The rules of this moment, not of when it began.
     const decision = this.#decide(live, live.address!);
     if (!decision.allowed) return this.#end(live, "denied", decision.reason, decision.rule);
-    live.guest ??= await this.#accept(live);
+    this.#carry(live, guest, socket, isChecked && wish.port === HTTP_PORT ? name : undefined);
+    // Behind it: what the guest has sent already is on its way while this is written.
     this.#report(live, "allowed", { rule: decision.rule });
-    this.#carry(live, live.guest, socket, isChecked && wish.port === HTTP_PORT ? name : undefined);
   }
 
   /** The addresses that may be dialled, best first; undefined: it is over. */

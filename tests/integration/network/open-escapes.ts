@@ -220,6 +220,46 @@ export const CELLS: readonly Cell[] = [
     ...LOST,
   },
   { name: "IPv6: to all nodes of the link", attempt: 'r = send6("ff02::1")', ...LOST },
+  {
+    name: "IPv6: UDP to a public address",
+    attempt: 'r = udp6("2606:2800::34")',
+    ...seen("no answer", { door: "no route" }),
+  },
+  {
+    name: "IPv6: ICMP echo to a public address",
+    attempt: 'r = ping6("2606:2800::34")',
+    ...seen("no answer", { door: "no route" }),
+  },
+  {
+    name: "IPv6: with the source of a public address",
+    attempt: 'r = send6("2606:2800::34", source="2606:2800::77")',
+    ...LOST,
+  },
+  {
+    name: "IPv6: who has this machine's address on the link",
+    attempt: 'r = who_has6("fd00:17::1")',
+    ...withCard("no answer"),
+  },
+  {
+    name: "IPv6: that it is the router, with a prefix for all who listen",
+    attempt: "r = advertise()",
+    ...LOST,
+  },
+  {
+    name: "IPv6: behind a header for each hop, and in a fragment",
+    attempt: 'send6("2606:2800::34", before=0); r = send6("2606:2800::34", before=44)',
+    ...LOST,
+  },
+  {
+    name: "IPv6 in IPv4 (6in4) to a relay of everybody's (192.88.99.1)",
+    attempt: 'r = send(packet(OWN, "192.88.99.1", 41, ip6("fd00:77::2", "fd00:17::1")))',
+    ...LOST,
+  },
+  {
+    name: "IPv6 in IPv4 (6in4) to this machine",
+    attempt: 'r = send(packet(OWN, "93.184.216.1", 41, ip6("fd00:77::2", "fd00:17::1")))',
+    ...LOST,
+  },
   // packets that no honest program sends
   {
     name: "a packet of its own making",
@@ -410,13 +450,52 @@ def send(*packets, maker=None, kind=b"\\x08\\x00"):
     if CARD is None: raise NoCard
     for one in packets: CARD.send(GATEWAY_MAC + (bytes.fromhex(maker) if maker else MAC) + kind + one)
     return "sent"
-def send6(target):
-    text = HERE.mark
-    source, to = socket.inet_pton(socket.AF_INET6, "fd00:77::2"), socket.inet_pton(socket.AF_INET6, target)
-    length = 8 + len(text)
-    body = lambda sum: struct.pack("!HHHH", 5555, 7777, length, sum) + text.encode()
-    sum = checksum(source + to + struct.pack("!II", length, 17) + body(0))
-    return send(struct.pack("!IHBB", 6 << 28, length, 17, 64) + source + to + body(sum), kind=b"\\x86\\xdd")
+def ip6(source, target, kind=17, body=None, before=None, hops=64):
+    text = HERE.mark.encode()
+    source, to = socket.inet_pton(socket.AF_INET6, source), socket.inet_pton(socket.AF_INET6, target)
+    whole = body or (lambda sum: struct.pack("!HHHH", 5555, 7777, 8 + len(text), sum) + text)
+    data = whole(0)
+    data = whole(checksum(source + to + struct.pack("!II", len(data), kind) + data))
+    if before is not None: # a hop-by-hop header that pads, or one of a fragment that is the whole
+        data = bytes([kind]) + (b"\\0\\1\\4\\0\\0\\0\\0" if before == 0 else b"\\0\\0\\0\\0\\0\\0\\7") + data
+        kind = before
+    return struct.pack("!IHBB", 6 << 28, len(data), kind, hops) + source + to + data
+def send6(target, source="fd00:77::2", before=None):
+    return send(ip6(source, target, before=before), kind=b"\\x86\\xdd")
+def advertise():
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 3600, 3600, 0) + socket.inet_pton(socket.AF_INET6, "fd00:bad::")
+    body = lambda sum: struct.pack("!BBHBBHII", 134, 0, sum, 64, 0, 1800, 0, 0) + prefix + b"\\1\\1" + MAC
+    if CARD is None: raise NoCard
+    CARD.send(b"\\x33\\x33\\0\\0\\0\\1" + MAC + b"\\x86\\xdd" + ip6("fe80::77", "ff02::1", 58, body, hops=255))
+    return "sent"
+def who_has6(target):
+    if CARD is None: raise NoCard
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86dd))
+    s.bind(("eth0", 0x86dd))
+    to = socket.inet_pton(socket.AF_INET6, target)
+    body = lambda sum: struct.pack("!BBHI", 135, 0, sum, 0) + to + b"\\1\\1" + MAC
+    s.send(b"\\x33\\x33\\xff" + to[13:] + MAC + b"\\x86\\xdd" + ip6("fd00:77::2", "ff02::1:ff00:1", 58, body, hops=255))
+    until = time.time() + 2
+    s.settimeout(0.5)
+    while time.time() < until:
+        try: got = s.recv(200)
+        except socket.timeout: continue
+        if got[6:12] != MAC and got[20] == 58 and got[54] == 136: return "reached"
+    return "no answer"
+def udp6(target):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.settimeout(PATIENCE)
+    s.connect((target, 7777))
+    s.send(HERE.mark.encode())
+    return said(s.recv(100))
+def ping6(target):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    s.settimeout(PATIENCE)
+    s.connect((target, 0))
+    s.send(struct.pack("!BBHHH", 128, 0, 0, 1, 1) + HERE.mark.encode())
+    while True:
+        got = s.recv(200)
+        if got[0] == 129: return "reached"
 def question(name):
     labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split("."))
     return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", 1, 1)
