@@ -31,12 +31,19 @@ export class Deadline {
   /** undefined while nothing limits this and nobody has asked: making one takes longer than most that is done within it */
   #signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
-  readonly #startedAt = monotonicMs();
+  readonly #startedAt: number;
   readonly #caller: AbortSignal | undefined;
   readonly #what: string;
   readonly #option: string | undefined;
 
-  private constructor(what: string, option: string | undefined, timeoutMs?: number, caller?: AbortSignal) {
+  private constructor(
+    what: string,
+    option: string | undefined,
+    timeoutMs?: number,
+    caller?: AbortSignal,
+    startedAt = monotonicMs(),
+  ) {
+    this.#startedAt = startedAt;
     this.#what = what;
     this.#option = option;
     this.timeoutMs = timeoutMs;
@@ -45,7 +52,7 @@ export class Deadline {
     if (caller) signals.push(ownSignal(caller));
     // AbortSignal.timeout does not keep the process alive and takes at most 2^32-1 ms.
     if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) {
-      signals.push(AbortSignal.timeout(Math.min(Math.max(0, Math.ceil(timeoutMs)), 2 ** 31 - 1)));
+      signals.push(AbortSignal.timeout(Math.min(Math.ceil(this.remainingMs), 2 ** 31 - 1)));
     }
     if (signals.length > 0) this.#signal = signals.length === 1 ? signals[0]! : AbortSignal.any(signals);
   }
@@ -72,6 +79,12 @@ export class Deadline {
   /** A limit of our own, which no option raises: for what takes milliseconds and may hang. */
   static within(ms: number, what: string): Deadline {
     return new Deadline(what, undefined, ms);
+  }
+
+  /** The same limit, which is over with `gone` as well: for what is begun and may be given up, so that it does not go on for nobody. */
+  endedBy(gone: AbortSignal): Deadline {
+    const caller = this.#caller ? AbortSignal.any([ownSignal(this.#caller), gone]) : gone;
+    return new Deadline(this.#what, this.#option, this.timeoutMs, caller, this.#startedAt);
   }
 
   /** Milliseconds that are left: Infinity without a limit, 0 when it is over. */

@@ -148,14 +148,17 @@ async function ask(
 ): Promise<void> {
   const { ApiClient } = await import("./api-client.ts"); // few commands have something to ask
   const client = new ApiClient(files.control);
+  const gone = new AbortController();
+  const own = deadline.endedBy(gone.signal);
   const asked = (async () => {
-    for (const requests of turns) await client.send(requests, deadline);
+    for (const requests of turns) await client.send(requests, own);
   })();
   try {
     await (ended === undefined ? asked : Promise.race([asked, ended]));
   } finally {
     client.close();
     asked.catch(() => {}); // of one that has ended
+    gone.abort(); // it would wait for that one's socket
   }
 }
 

@@ -171,8 +171,10 @@ async function goOn(
   const ended = rejectAtEnd("qemu", launched, monotonicMs());
   // Of one that ends, its last words say why, not that its socket is gone.
   const machine = { arch, memSizeMib, pid: launched.program.pid };
-  const resumed = resumeFromState(files, machine, memory, deadline).catch(async (error) => {
-    await Promise.race([ended, deadline.sleep(LAST_WORDS_MS)]);
+  const gone = new AbortController();
+  const own = deadline.endedBy(gone.signal);
+  const resumed = resumeFromState(files, machine, memory, own).catch(async (error) => {
+    await Promise.race([ended, own.sleep(LAST_WORDS_MS)]);
     throw error;
   });
   // What was to come does not: then nothing is wrong with this machine.
@@ -184,6 +186,7 @@ async function goOn(
     throw error;
   } finally {
     resumed.catch(() => {}); // of one that has ended
+    gone.abort(); // it would wait for that one's socket
   }
 }
 

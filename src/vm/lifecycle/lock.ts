@@ -1,4 +1,4 @@
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { type Home, noteEnd } from "../home.ts";
@@ -17,7 +17,7 @@ export async function withOwnLock<T>(
   try {
     return await act(home.store.vms.find(id));
   } finally {
-    noteEnd(home, () => home.store.vms.unlock(id));
+    release(home, id);
   }
 }
 
@@ -47,6 +47,27 @@ export async function withLock<T>(
   try {
     return await act(await recoverLocked(home, id));
   } finally {
+    release(home, id);
+  }
+}
+
+/**
+ * Gives a lock back. A disk that others fill at this moment may have no room even for that: then it is given back as soon as there is some; of a
+ * process that ends before, nobody waits for the lock.
+ */
+function release(home: Home, id: string): void {
+  try {
     noteEnd(home, () => home.store.vms.unlock(id));
+  } catch (error) {
+    if (!isSmolVMError(error, "NO_SPACE")) throw error;
+    setTimeout(() => releaseLater(home, id), RETRY_MS).unref();
+  }
+}
+
+function releaseLater(home: Home, id: string): void {
+  try {
+    release(home, id);
+  } catch {
+    // the store is closed, or broken: who looks next says so
   }
 }

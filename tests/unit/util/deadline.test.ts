@@ -34,3 +34,17 @@ describe("what to do about a limit that is over", () => {
     expect(Deadline.of("waiting", { signal }).error()).toMatchObject({ code: "ABORTED", cause: "enough" });
   });
 });
+
+test("what is given up ends what was begun within it, and the limit around it is none the wiser", async () => {
+  const gone = new AbortController();
+  const deadline = Deadline.of("waiting", {});
+  const waits = deadline.endedBy(gone.signal).sleep(60_000);
+  gone.abort();
+  await expect(waits).rejects.toMatchObject({ code: "ABORTED" });
+  expect(deadline.expired).toBe(false);
+  const over = Deadline.of("waiting", { timeoutMs: 1 }).endedBy(new AbortController().signal);
+  await expect(over.sleep(60_000)).rejects.toMatchObject({
+    code: "TIMEOUT",
+    message: "waiting did not finish within 1 ms",
+  });
+});
