@@ -3,6 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
+import type { SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { writeDurably } from "../host/files/write-durably.ts";
 import { concurrentlyWithin } from "../util/concurrently.ts";
@@ -159,10 +160,15 @@ async function resolveManifest(
   source: ImageSource,
   { arch, digest, deadline, name }: PullOptions,
 ): Promise<{ manifest: ImageManifest; digest: string }> {
-  let document: SourceDocument = await source.top(deadline);
-  let found = digestOf(document);
-  if (digest !== undefined && found !== digest)
-    throw invalid(name, `its manifest is ${found}, and ${digest} was asked for`);
+  let { document, found } = await rightDocument(
+    source,
+    undefined,
+    () => source.top(deadline),
+    (_, found) =>
+      digest === undefined || found === digest
+        ? undefined
+        : invalid(name, `its manifest is ${found}, and ${digest} was asked for`),
+  );
   // An index may hold indexes; nobody needs many.
   for (let depth = 0; depth < 3; depth++) {
     const parsed = parseManifestDocument(document.bytes, document.mediaType, name);
@@ -172,12 +178,37 @@ async function resolveManifest(
       return { manifest: parsed, digest: found };
     }
     const chosen = choosePlatform(parsed, arch, name);
-    document = await source.document(chosen, deadline);
-    found = digestOf(document);
-    if (found !== chosen.digest || document.bytes.length !== chosen.size)
-      throw invalid(name, `what came for the manifest ${chosen.digest} is ${found}`);
+    ({ document, found } = await rightDocument(
+      source,
+      chosen.digest,
+      () => source.document(chosen, deadline),
+      ({ bytes }, found) =>
+        found === chosen.digest && bytes.length === chosen.size
+          ? undefined
+          : invalid(name, `what came for the manifest ${chosen.digest} is ${found}`),
+    ));
   }
   throw invalid(name, "it is an index of indexes of indexes");
+}
+
+/**
+ * A document that is what it should be, of whichever place has it.
+ * @param digest undefined: the top
+ * @param fault what is wrong with one, if anything is
+ */
+async function rightDocument(
+  source: ImageSource,
+  digest: string | undefined,
+  get: () => Promise<SourceDocument>,
+  fault: (document: SourceDocument, found: string) => SmolVMError | undefined,
+): Promise<{ document: SourceDocument; found: string }> {
+  for (;;) {
+    const document = await get();
+    const found = digestOf(document);
+    const why = fault(document, found);
+    if (why === undefined) return { document, found };
+    if (source.passBy?.(digest, why) !== true) throw why;
+  }
 }
 
 function digestOf({ bytes }: SourceDocument): string {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, stat, utimes } from "node:fs/promises";
-import { SmolVMError } from "../../errors.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
@@ -48,7 +48,7 @@ export async function fetchBlob(
   const release = await acquireLock(`${path}.lock`, deadline, (holder) => options.onWait?.(holder.pid));
   try {
     if (await isThere(path, descriptor)) onBytes?.(descriptor.size);
-    else await download(`${path}.partial`, path, source, descriptor, options);
+    else await downloadFrom(`${path}.partial`, path, source, descriptor, options);
     return path;
   } catch (error) {
     throw orNoSpace(error, `no space left for a layer of '${source.name}'`, layout.blobs, {
@@ -72,6 +72,32 @@ async function isThere(path: string, { size }: Descriptor): Promise<boolean> {
   );
 }
 
+/** {@link download}, of whichever place has the right one. */
+async function downloadFrom(
+  partial: string,
+  path: string,
+  source: ImageSource,
+  descriptor: Descriptor,
+  options: FetchOptions,
+): Promise<void> {
+  for (;;) {
+    try {
+      return await download(partial, path, source, descriptor, options);
+    } catch (error) {
+      if (!isSmolVMError(error, "IMAGE_INVALID") && !isSmolVMError(error, "REGISTRY_FAILED")) throw error;
+      if (!source.passBy?.(descriptor.digest, error)) throw error;
+      options.onBytes?.(-(await sizeOf(partial))); // they are counted once more
+    }
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
 async function download(
   partial: string,
   path: string,
@@ -79,10 +105,7 @@ async function download(
   descriptor: Descriptor,
   { deadline, onBytes }: FetchOptions,
 ): Promise<void> {
-  let have = await stat(partial).then(
-    ({ size }) => size,
-    () => 0,
-  );
+  let have = await sizeOf(partial);
   if (have > descriptor.size) {
     await rm(partial, { force: true });
     have = 0;
@@ -127,7 +150,7 @@ async function download(
     } catch (error) {
       if (deadline.expired) throw deadline.error();
       if (!(error instanceof ConnectionFailed)) {
-        if ((error as { code?: unknown }).code === "IMAGE_INVALID") await rm(partial, { force: true });
+        if (isSmolVMError(error, "IMAGE_INVALID")) await again();
         throw error;
       }
       // As long as it gets on it is asked again.

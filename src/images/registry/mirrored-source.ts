@@ -25,6 +25,10 @@ export class MirroredSource implements ImageSource {
   readonly #onMissed: ((message: string) => void) | undefined;
   /** the place that is asked first */
   #first = 0;
+  /** which place gave what, by digest */
+  readonly #gave = new Map<string | undefined, number>();
+  /** why mirrors were passed by */
+  readonly #missed: string[] = [];
 
   /** @param mirrors host and perhaps a path, which is put before the repository; one with http: is spoken to without TLS */
   constructor(reference: RegistryReference, mirrors: readonly URL[], options: RegistryOptions) {
@@ -56,11 +60,11 @@ export class MirroredSource implements ImageSource {
   }
 
   top(deadline: Deadline): Promise<SourceDocument> {
-    return this.#ask((source) => source.top(deadline), deadline);
+    return this.#ask(undefined, (source) => source.top(deadline), deadline);
   }
 
   document(descriptor: Descriptor, deadline: Deadline): Promise<SourceDocument> {
-    return this.#ask((source) => source.document(descriptor, deadline), deadline);
+    return this.#ask(descriptor.digest, (source) => source.document(descriptor, deadline), deadline);
   }
 
   blob(
@@ -68,24 +72,44 @@ export class MirroredSource implements ImageSource {
     from: number,
     deadline: Deadline,
   ): Promise<{ from: number; chunks: AsyncIterable<Uint8Array> }> {
-    return this.#ask((source) => source.blob(descriptor, from, deadline), deadline);
+    return this.#ask(descriptor.digest, (source) => source.blob(descriptor, from, deadline), deadline);
+  }
+
+  passBy(digest: string | undefined, why: SmolVMError): boolean {
+    const index = this.#gave.get(digest);
+    if (index === undefined || index === this.#places.length - 1) return false;
+    this.#miss(index, why);
+    return true;
   }
 
   /** The first answer; what the registry itself says counts where none has one. */
-  async #ask<T>(ask: (source: ImageSource) => Promise<T>, deadline: Deadline): Promise<T> {
-    const missed: string[] = [];
+  async #ask<T>(
+    digest: string | undefined,
+    ask: (source: ImageSource) => Promise<T>,
+    deadline: Deadline,
+  ): Promise<T> {
     for (let index = this.#first; ; index++) {
-      const { host, source } = this.#places[index]!;
       try {
-        return await ask(source);
+        const answer = await ask(this.#places[index]!.source);
+        this.#gave.set(digest, index);
+        return answer;
       } catch (error) {
         if (deadline.expired || !isSmolVMError(error)) throw error;
-        if (index === this.#places.length - 1) throw missed.length === 0 ? error : alsoMissed(error, missed);
-        missed.push(`${host}: ${error.message}`);
-        this.#onMissed?.(`not from the mirror ${host}: ${error.message}`);
-        this.#first = Math.max(this.#first, index + 1);
+        if (index === this.#places.length - 1)
+          throw this.#missed.length === 0 ? error : alsoMissed(error, this.#missed);
+        this.#miss(index, error);
       }
     }
+  }
+
+  /** Those behind it are asked from now on. */
+  #miss(index: number, why: SmolVMError): void {
+    const { host } = this.#places[index]!;
+    if (index >= this.#first) {
+      this.#missed.push(`${host}: ${why.message}`);
+      this.#onMissed?.(`not from the mirror ${host}: ${why.message}`);
+    }
+    this.#first = Math.max(this.#first, index + 1);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
@@ -25,5 +26,10 @@ export interface ImageSource {
     from: number,
     deadline: Deadline,
   ): Promise<{ readonly from: number; readonly chunks: AsyncIterable<Uint8Array> }>;
+  /**
+   * What it gave last for this digest (undefined: as the top) cannot be used.
+   * @returns whether there is another place to ask for it, which is asked from now on
+   */
+  passBy?(digest: string | undefined, why: SmolVMError): boolean;
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -51,6 +51,15 @@ function copy(layout: string, to: string, ...options: string[]): void {
   execFileSync("skopeo", [...skopeo, `oci:${layout}:latest`, `docker://${to}`]);
 }
 
+/** Changes a byte of what a registry has for a digest. */
+function damage(registry: string, digest: string): void {
+  const hex = digest.replace("sha256:", "");
+  const path = join(registry, "data/docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 2]! ^= 1;
+  writeFileSync(path, bytes);
+}
+
 /** Pulls anew, and tells what was said of waiting. */
 async function pull(text: string): Promise<{ waits: string[]; name: string; reference: string | undefined }> {
   const waits: string[] = [];
@@ -79,6 +88,39 @@ describe("mirrors of a registry", () => {
       expect.stringContaining("not from the mirror 127.0.0.1:2: 127.0.0.1:2 cannot be reached"),
       expect.stringContaining(`not from the mirror ${open.host}: ${open.host} has no image`),
     ]);
+  });
+
+  test("that give something else than what was asked for are passed by, for a layer as for a manifest", async () => {
+    const bad = await startDockerRegistry(join(home, "bad"));
+    try {
+      writeLayout(join(home, "three"), { layers: [[{ path: "who", content: "three" }]] });
+      for (const host of [open.host, bad.host]) copy(join(home, "three"), `${host}/three:1`);
+      process.env.SMOLVM_REGISTRY_MIRRORS = `${open.host}=http://${bad.host}`;
+      const document = JSON.parse(readFileSync(join(home, "three", "index.json"), "utf8")) as {
+        manifests: { digest: string }[];
+      };
+      const [{ digest = "" } = {}] = document.manifests;
+      const manifest = JSON.parse(
+        readFileSync(join(home, "three", "blobs", ...digest.split(":")), "utf8"),
+      ) as {
+        config: { digest: string };
+        layers: { digest: string }[];
+      };
+      for (const wrong of [manifest.layers[0]!.digest, manifest.config.digest]) {
+        damage(join(home, "bad"), wrong);
+        const { waits } = await pull(`${open.host}/three:1`);
+        expect(waits).toEqual([expect.stringContaining(`not from the mirror ${bad.host}: `)]);
+        expect(waits[0]).toContain(`what came for ${wrong} is sha256:`);
+        damage(join(home, "bad"), wrong); // and back
+      }
+      damage(join(home, "bad"), digest);
+      const { waits } = await pull(`${open.host}/three@${digest}`);
+      expect(waits).toEqual([expect.stringContaining(`not from the mirror ${bad.host}: `)]);
+      damage(join(home, "open"), manifest.layers[0]!.digest);
+      await expect(pull(`${open.host}/three:1`)).rejects.toMatchObject({ code: "IMAGE_INVALID" });
+    } finally {
+      await bad.stop();
+    }
   });
 
   test("are those of the file of settings", async () => {
