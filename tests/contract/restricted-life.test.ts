@@ -43,6 +43,18 @@ except Exception as e: print(repr(e))`;
   return (await vm.run(["python3", "-c", code])).stdout.trim();
 }
 
+/** When a supervisor is killed, counted from a connection's beginning. */
+const KILLED_AFTER_MS: readonly number[] =
+  process.env.SMOLVM_TEST_LONG === "1" ? Array.from({ length: 20 }, (_, turn) => turn * 3) : [0, 4, 11];
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 describe.each(BACKENDS)("a restricted network on %s", (backend) => {
   const restricted = (more: VMConfig = {}): VMConfig =>
     small(backend, { network: { mode: "restricted", allow: ["good.test", here] }, ...more });
@@ -104,6 +116,44 @@ describe.each(BACKENDS)("a restricted network on %s", (backend) => {
     expect(log).toMatch(/ allowed good\.test \(127\..*\) port \d+: by /);
     expect(log).toMatch(/ denied {2}good\.test port \d+: no-rule\n/);
     expect((await cli(["network", "set", "far"])).code).toBe(2);
+  });
+
+  test("of a detached sandbox is closed whenever what serves it is killed, and there again with the next command", async () => {
+    const vm = await SmolVM.create(restricted({ lifetime: "detached", name: "hunted" }));
+    const secret = await serve(here, (socket) => socket.end("secret"));
+    await vm.network.set({ allow: [`good.test:${server.port}`, `${here}:${server.port}`] });
+    // In the guest, without a pause: what is allowed and what is not, several of each at once.
+    const hunt = vm.spawn(
+      [
+        "bash",
+        "-c",
+        `for n in 1 2 3; do while :; do for port in ${secret.port} ${server.port}; do
+           (exec 3<>/dev/tcp/good.test/$port; echo x >&3; head -c 6 <&3 >>/tmp/heard) 2>/dev/null; done; done & done; wait`,
+      ],
+      { detached: true },
+    );
+    await hunt.started;
+    for (const afterMs of KILLED_AFTER_MS) {
+      const before = server.count();
+      await cliJson(["info", "hunted"]); // the next command after what was killed
+      await until("what is allowed passes", () => server.count() > before);
+      const { pid } = (await cliJson(["supervisor", "status"])).data as { pid: number };
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
+      process.kill(pid, "SIGKILL");
+      await until("it is gone", () => !isThere(pid));
+      // Nobody serves it now: nothing more is dialled.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const then = server.count();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(server.count()).toBe(then);
+    }
+    const before = server.count();
+    await cliJson(["info", "hunted"]);
+    await until("it is served again", () => server.count() > before);
+    expect(secret.count()).toBe(0);
+    expect(await vm.files.readText("/tmp/heard")).not.toContain("s");
+    secret.close();
+    await vm.delete({ force: true });
   });
 
   test("carries no faster than its limit, each way", async () => {
