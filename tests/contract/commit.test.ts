@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../src/host/files/paths.ts";
 import { GO_ARCH } from "../../src/images/oci/platform.ts";
+import { imageLayout } from "../../src/images/store/layout.ts";
 import { readImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
@@ -63,7 +64,13 @@ busybox find / -xdev ! -path '/etc/host*' ! -path '/etc/resolv.conf' ! -path '/e
 done`;
 
 let directory: string;
-const names: string[] = ["committed", "committed-again", "committed-stopped", "committed-moment"];
+const names: string[] = [
+  "committed",
+  "committed-again",
+  "committed-stopped",
+  "committed-moment",
+  "committed-killed",
+];
 let base: string;
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "smolvm-commit-"));
@@ -154,6 +161,36 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image made of a sandbox on
       expect((await SmolVM.list()).map(({ name }) => name)).not.toContainEqual(
         expect.stringMatching(/^commit-/),
       );
+    } finally {
+      await vm.delete({ force: true });
+    }
+  });
+
+  const places = ["after hold", "layer made", "before compose", "pull unpacked"];
+  test("that is killed leaves its sandbox as it was, and what gc removes; the next one is made", async () => {
+    const vm = await SmolVM.create(small(backend, { image: base, lifetime: "detached", name: "kept-on" }));
+    try {
+      await vm.run("echo kept > /kept", { check: true });
+      const counts = vm.spawn("i=0; while :; do i=$((i+1)); echo $i > /count; done");
+      await counts.started;
+      const commit = ["commit", "kept-on", "committed-killed"];
+      for (const place of places) {
+        expect(await cli(commit, { env: { SMOLVM_FAILPOINT: place } }), place).toMatchObject({
+          signal: "SIGKILL",
+        });
+        await SmolVM.gc();
+        expect((await vm.info()).state).toBe("running");
+        const before = await vm.files.readText("/count");
+        await expect.poll(() => vm.files.readText("/count"), { timeout: 20_000 }).not.toBe(before);
+        expect((await SmolVM.list()).map(({ name }) => name)).toEqual(["kept-on"]);
+        expect(await readImage(processPaths(), "committed-killed", ARCH)).toBeUndefined();
+        const { blobs, work } = imageLayout(processPaths());
+        expect(readdirSync(blobs).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+        expect(readdirSync(work)).toEqual([]);
+      }
+      expect(await cli(commit)).toMatchObject({ code: 0 });
+      await using again = await SmolVM.create(small(backend, { image: "committed-killed" }));
+      expect(await again.files.readText("/kept")).toBe("kept\n");
     } finally {
       await vm.delete({ force: true });
     }

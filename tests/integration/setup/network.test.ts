@@ -177,6 +177,8 @@ test("what has become of taps and their packet filter is said, with what mends i
     nft 'add rule ip filter FORWARD iifname "smolvm*" accept'
     echo "== told of taps"; check | grep -A1 Other
     nft delete table ip filter
+    nft 'table ip filter { chain ufw-user-forward { }; chain DOCKER-USER { }; chain FORWARD { type filter hook forward priority filter; policy drop; jump ufw-user-forward; }; }'
+    echo "== ufw"; check | grep -A1 Other; nft delete table ip filter
     nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept; reject; }; }'
     echo "== firewalld"; check | grep -A1 Other; nft delete table inet firewalld
     ip link add br-1 type bridge; ip link set br-1 up; ip addr add 10.213.9.1/24 dev br-1
@@ -203,6 +205,9 @@ test("what has become of taps and their packet filter is said, with what mends i
     /Docker \(ip filter FORWARD\)\nfix: sudo iptables -I DOCKER-USER -i smolvm\+/,
   );
   expect(part(stdout, "told of taps")).toContain("none drops");
+  expect(part(stdout, "ufw")).toMatch(
+    /ufw \(ip filter FORWARD\)\nfix: sudo iptables -I ufw-user-forward -i smolvm\+/,
+  );
   expect(part(stdout, "firewalld")).toMatch(
     /firewalld \(inet firewalld filter_FORWARD\)\nfix: sudo firewall-cmd/,
   );
