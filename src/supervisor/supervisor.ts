@@ -151,8 +151,10 @@ export class Supervisor implements ControlHandler {
     ];
     this.#logFailures(failures.map(({ message }) => message));
     const served = records.filter(({ id }) => this.#forwards.sandboxes.includes(id));
-    // Over these sessions it notices when a sandbox stops or crashes.
-    for (const { id, state } of served) if (state === "running") this.#upstreams.session(id).catch(() => {});
+    // Over these sessions it notices when a sandbox stops or crashes. Of one that cannot be had nobody would say so: a machine that has just been killed
+    // gives none, and may take a moment until it has ended.
+    for (const { id, state } of served)
+      if (state === "running") this.#upstreams.session(id).catch(() => this.#lookSoon(LOOK_AGAIN_MS));
     const again = failures.length > 0 || served.some(({ state }) => state !== "running");
     const expiryMs = nextExpiryMs(records, Date.now());
     this.#forgetLook();

@@ -305,6 +305,16 @@ os.unlink("/rw/asked"); print("done")`;
     await reading;
   });
 
+  test("a watcher of a directory further down hears of changes, also where nobody has listed it", async () => {
+    mkdirSync(host("ro", "far", "down"), { recursive: true });
+    writeFileSync(host("ro", "far", "down", "there"), "");
+    const watch = await vm.files.watch("/ro/far/down");
+    appendFileSync(host("ro", "far", "down", "there"), "more");
+    for await (const { kind, path } of watch) if (`${kind} ${path}` === "changed there") break;
+    watch.close();
+    rmSync(host("ro", "far"), { recursive: true });
+  });
+
   test("come and go while it runs", async () => {
     writeFileSync(host("later", "x"), "later\n");
     const added = await vm.mounts.add({ host: host("later"), guest: "/srv/later", mode: "rw" });

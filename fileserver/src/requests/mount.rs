@@ -153,6 +153,10 @@ impl Mount {
     pub fn tell_entry(&mut self, parent: Id, name: &CStr, stat: &Stat, out: &mut Vec<u8>) -> Res<Id> {
         let entry_ms = self.entry_ms(parent);
         let id = self.shared.nodes.tell(parent, name, Identity::of(stat))?;
+        // A watcher in the guest asks for nothing but the directory itself.
+        if stat.kind() == libc::S_IFDIR {
+            self.watches(id);
+        }
         if let Some(changes) = &mut self.changes {
             changes.noticed(&mut self.shared, id, stat);
         }
