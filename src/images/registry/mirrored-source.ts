@@ -88,6 +88,7 @@ export class MirroredSource implements ImageSource {
     ask: (source: ImageSource) => Promise<T>,
     deadline: Deadline,
   ): Promise<T> {
+    this.#gave.delete(digest); // whoever gave it before has nothing to do with what comes of this
     for (let index = this.#first; ; index++) {
       try {
         const answer = await ask(this.#places[index]!.source);

@@ -113,6 +113,16 @@ describe("mirrors of a registry", () => {
         expect(waits[0]).toContain(`what came for ${wrong} is sha256:`);
         damage(join(home, "bad"), wrong); // and back
       }
+      // The registry itself does not answer: then nobody is asked again.
+      damage(join(home, "bad"), manifest.layers[0]!.digest);
+      process.env.SMOLVM_REGISTRY_MIRRORS = `${REGISTRY}=http://${bad.host}`;
+      await expect(pull(`${REGISTRY}/three:1`)).rejects.toMatchObject({
+        code: "REGISTRY_FAILED",
+        message: expect.stringContaining(`${REGISTRY} cannot be reached`),
+        details: { mirrors: [expect.stringContaining(`${bad.host}: `)] },
+      });
+      damage(join(home, "bad"), manifest.layers[0]!.digest);
+      process.env.SMOLVM_REGISTRY_MIRRORS = `${open.host}=http://${bad.host}`;
       damage(join(home, "bad"), digest);
       const { waits } = await pull(`${open.host}/three@${digest}`);
       expect(waits).toEqual([expect.stringContaining(`not from the mirror ${bad.host}: `)]);
