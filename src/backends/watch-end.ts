@@ -1,3 +1,4 @@
+import type { Deadline } from "../util/deadline.ts";
 import { monotonicMs } from "../util/monotonic.ts";
 import type { LaunchedMachine } from "./backend.ts";
 import { vmmExitError } from "./vmm-exit.ts";
@@ -17,4 +18,23 @@ export function rejectAtEnd(
   });
   ended.catch(() => {});
   return ended;
+}
+
+/**
+ * Does `act`, unless one of `ends` rejects first: then it is given up, by the deadline that it gets, so that it does not go on for nobody.
+ * @throws what rejects first
+ */
+export async function unlessOver<T>(
+  deadline: Deadline,
+  ends: readonly Promise<never>[],
+  act: (own: Deadline) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const acting = act(deadline.endedBy(over.signal));
+  try {
+    return await Promise.race([...ends, acting]);
+  } finally {
+    acting.catch(() => {}); // given up
+    over.abort();
+  }
 }

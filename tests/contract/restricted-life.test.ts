@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { BackendName } from "../../src/config/spec.ts";
+import { identify, isAlive, signalProcess } from "../../src/host/process/process-identity.ts";
 import { SandboxPool, SmolVM, type VMConfig } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { cli, cliJson } from "../helpers/cli.ts";
@@ -46,14 +47,6 @@ except Exception as e: print(repr(e))`;
 /** When a supervisor is killed, counted from a connection's beginning. */
 const KILLED_AFTER_MS: readonly number[] =
   process.env.SMOLVM_TEST_LONG === "1" ? Array.from({ length: 20 }, (_, turn) => turn * 3) : [0, 4, 11];
-
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 describe.each(BACKENDS)("a restricted network on %s", (backend) => {
   const restricted = (more: VMConfig = {}): VMConfig =>
@@ -139,8 +132,9 @@ describe.each(BACKENDS)("a restricted network on %s", (backend) => {
       await until("what is allowed passes", () => server.count() > before);
       const { pid } = (await cliJson(["supervisor", "status"])).data as { pid: number };
       await new Promise((resolve) => setTimeout(resolve, afterMs));
-      process.kill(pid, "SIGKILL");
-      await until("it is gone", () => !isThere(pid));
+      const supervisor = identify(pid);
+      expect(signalProcess(supervisor, "SIGKILL")).toBe(true);
+      await until("it is gone", () => !isAlive(supervisor));
       // Nobody serves it now: nothing more is dialled.
       await new Promise((resolve) => setTimeout(resolve, 50));
       const then = server.count();

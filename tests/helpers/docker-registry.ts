@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 import { until } from "./wait.ts";
 
 export interface DockerRegistry {
@@ -61,12 +61,4 @@ function answers(url: string): boolean {
 async function ended(child: ChildProcess): Promise<void> {
   const over = new Promise((resolve) => child.once("exit", resolve));
   if (child.exitCode === null && child.kill("SIGKILL")) await over;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -17,7 +17,7 @@ import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
 import { statePath } from "../state-file.ts";
-import { rejectAtEnd } from "../watch-end.ts";
+import { rejectAtEnd, unlessOver } from "../watch-end.ts";
 import { jailerArgs, jailRoot } from "./jailer.ts";
 import { firecrackerMissing, locateFirecracker, locateJailer } from "./locate.ts";
 import { makeOwnNames, makeScratch } from "./own-files.ts";
@@ -73,7 +73,9 @@ async function launchFirecracker(
     deadline: options.deadline,
   });
   try {
-    await ask(files, requests, options.deadline, rejectAtEnd("firecracker", launched, startedAt));
+    // That the program ends says more than a socket that is gone.
+    const ended = rejectAtEnd("firecracker", launched, startedAt);
+    await unlessOver(options.deadline, [ended], (own) => ask(files, requests, own));
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
@@ -136,29 +138,18 @@ function firecrackerArgs({ control }: Pick<VmFiles, "control">): string[] {
   return ["--api-sock", control, "--level", "Warning", "--log-path", "/proc/self/fd/2"];
 }
 
-/**
- * Asks in turns, each when nothing of the one before was refused.
- * @param ended rejects if the program ends meanwhile: that says more than a socket that is gone
- */
+/** Asks in turns, each when nothing of the one before was refused. */
 async function ask(
   files: VmFiles,
   turns: readonly (readonly ApiRequest[])[],
   deadline: Deadline,
-  ended?: Promise<never>,
 ): Promise<void> {
   const { ApiClient } = await import("./api-client.ts"); // few commands have something to ask
   const client = new ApiClient(files.control);
-  const gone = new AbortController();
-  const own = deadline.endedBy(gone.signal);
-  const asked = (async () => {
-    for (const requests of turns) await client.send(requests, own);
-  })();
   try {
-    await (ended === undefined ? asked : Promise.race([asked, ended]));
+    for (const requests of turns) await client.send(requests, deadline);
   } finally {
     client.close();
-    asked.catch(() => {}); // of one that has ended
-    gone.abort(); // it would wait for that one's socket
   }
 }
 

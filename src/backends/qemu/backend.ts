@@ -19,7 +19,7 @@ import type { BackendHost } from "../host.ts";
 import { machineFiles, tapDevices } from "../machine-files.ts";
 import { kvmGroups } from "../own-uid.ts";
 import { makeSocketDir } from "../socket-dir.ts";
-import { rejectAtEnd } from "../watch-end.ts";
+import { rejectAtEnd, unlessOver } from "../watch-end.ts";
 import { type BehindCard, type QemuEndpoints, qemuArgs } from "./args.ts";
 import { memoryFile, readOnlyPreload, withMemory } from "./guest-memory.ts";
 import { locateQemu, qemuMissing } from "./locate.ts";
@@ -169,24 +169,20 @@ async function goOn(
 ): Promise<string | undefined> {
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
   const ended = rejectAtEnd("qemu", launched, monotonicMs());
-  // Of one that ends, its last words say why, not that its socket is gone.
   const machine = { arch, memSizeMib, pid: launched.program.pid };
-  const gone = new AbortController();
-  const own = deadline.endedBy(gone.signal);
-  const resumed = resumeFromState(files, machine, memory, own).catch(async (error) => {
-    await Promise.race([ended, own.sleep(LAST_WORDS_MS)]);
-    throw error;
-  });
   // What was to come does not: then nothing is wrong with this machine.
   const failed = memory.rest.then(() => new Promise<never>(() => {}));
   try {
-    return await Promise.race([failed, resumed, ended]);
+    return await unlessOver(deadline, [failed, ended], (own) =>
+      // Of one that ends, its last words say why, not that its socket is gone.
+      resumeFromState(files, machine, memory, own).catch(async (error) => {
+        await Promise.race([ended, own.sleep(LAST_WORDS_MS)]);
+        throw error;
+      }),
+    );
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
-  } finally {
-    resumed.catch(() => {}); // of one that has ended
-    gone.abort(); // it would wait for that one's socket
   }
 }
 

@@ -163,8 +163,7 @@ async function download(
   const digest = `sha256:${hash.digest("hex")}`;
   if (digest !== descriptor.digest) {
     const before = resumed;
-    await rm(partial, { force: true });
-    onBytes?.(-have);
+    await again();
     // What an earlier pull left may have been damaged: once more from the beginning.
     if (before) return download(partial, path, source, descriptor, { deadline, onBytes });
     throw invalid(source.name, `what came for ${descriptor.digest} is ${digest}`);

@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket, connect as tcp } from "node:net";
+import { createServer, type Socket, connect as tcp } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { SmolVM } from "../../../src/index.ts";
 import { small } from "../../helpers/backends.ts";
 import { cli, createBox } from "../../helpers/cli.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { useTempHome } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -11,15 +12,6 @@ useTempHome();
 afterEach(async () => {
   for (const { name } of await SmolVM.list()) await (await SmolVM.get(name)).delete({ force: true });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** gdb's side of its remote protocol (https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html). */
 class Gdb {

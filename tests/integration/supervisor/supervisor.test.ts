@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../../src/index.ts";
 import { cli, cliJson, createBox, RunningCli } from "../../helpers/cli.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { until } from "../../helpers/wait.ts";
@@ -56,14 +57,6 @@ async function shout(name: string): Promise<void> {
   await vm.spawn(["python3", "-c", SHOUT], { detached: true }).started;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 describe("ports of a detached sandbox", () => {
   let port: number;
   beforeAll(async () => {
@@ -101,10 +94,7 @@ describe("ports of a detached sandbox", () => {
 
   test("are added and removed while it runs; one that is taken is refused and nothing is kept of it", async () => {
     expect((await cliJson(["port", "web", "7"])).data.hostPort).toBe(port); // it has one: another is asked for by its number
-    const free = createServer();
-    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
-    const other = String((free.address() as AddressInfo).port);
-    await new Promise((resolve) => free.close(resolve));
+    const other = String(await freePort());
     const added = await cliJson(["port", "web", "7", "--host-port", other]);
     expect(added.data).toMatchObject({ name: "web", guestPort: 7, hostAddress: "127.0.0.1" });
     expect(await answerOf(added.data.hostPort, "more")).toBe("MORE");

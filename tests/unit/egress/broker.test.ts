@@ -1,20 +1,10 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
 import { Broker } from "../../../src/egress/broker.ts";
 import type { NetworkEvent } from "../../../src/egress/event.ts";
 import { parseIp } from "../../../src/util/ip-address.ts";
-
-/** A port of the loopback on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
+import { freePort } from "../../helpers/free-port.ts";
 
 test("a connection is taken up while its server is dialled, and cut where nobody answers", async () => {
   const events: NetworkEvent[] = [];
@@ -32,7 +22,7 @@ test("a connection is taken up while its server is dialled, and cut where nobody
   broker.handle({
     name: undefined,
     address: parseIp("127.0.0.1"),
-    port: await closedPort(),
+    port: await freePort(),
     accept: async () => guest,
     refuse: () => {
       refused = true;
