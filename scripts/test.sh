@@ -3,6 +3,8 @@
 #
 #   ./scripts/test.sh           everything but the tests that take many minutes
 #   ./scripts/test.sh --long    those too
+#   ./scripts/test.sh [--long] --only TEXT [--only TEXT]...
+#                               only the stages whose name contains one of these, and what all need (set-up, kernel, QEMU)
 #
 # Each stage has a time budget and prints the time it took. The last line is "N passed, N failed, N skipped" over all
 # stages; the exit code is 0 only if nothing failed and no test that was expected to run was skipped. As an ordinary user, whom
@@ -21,18 +23,26 @@ trap clean_up EXIT
 . scripts/lib.sh
 
 long=''
-for argument in "$@"; do
-  case $argument in
+only=()
+while [ $# -gt 0 ]; do
+  case $1 in
     --long) long=1 ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    *) die "unknown argument '$argument'" "$0 [--long]" ;;
+    --only)
+      [ -n "${2:-}" ] || die "--only needs a part of a stage's name" "$0 --help"
+      only+=("$2")
+      shift
+      ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) die "unknown argument '$1'" "$0 [--long] [--only TEXT]..." ;;
   esac
+  shift
 done
 if [ -n "$long" ]; then export SMOLVM_TEST_LONG=1; else unset SMOLVM_TEST_LONG; fi
 
 passed=0 failed=0 skipped=0
 problems=()
 left_out=''
+asked=0 not_asked=0
 started_all=$SECONDS
 
 # count PASSED FAILED SKIPPED
@@ -42,9 +52,26 @@ count() {
   skipped=$((skipped + $3))
 }
 
-# stage NAME BUDGET_S FUNCTION [ARGS...]: runs it; what it counts is in $log_dir/count ("PASSED FAILED SKIPPED"), and no
-# count is one test that passed or failed with the exit code
+# stage NAME BUDGET_S FUNCTION [ARGS...]: runs it, if it is asked for
 stage() {
+  if is_asked "$1"; then
+    asked=$((asked + 1))
+    run_stage "$@"
+  else
+    not_asked=$((not_asked + 1))
+  fi
+}
+
+is_asked() {
+  local text
+  [ "${#only[@]}" -eq 0 ] && return
+  for text in "${only[@]}"; do [[ $1 == *"$text"* ]] && return; done
+  return 1
+}
+
+# run_stage NAME BUDGET_S FUNCTION [ARGS...]: what it counts is in $log_dir/count ("PASSED FAILED SKIPPED"), and no
+# count is one test that passed or failed with the exit code
+run_stage() {
   local name=$1 budget=$2 function=$3 code=0 started=$SECONDS
   shift 3
   say "$name"
@@ -287,10 +314,10 @@ stage "Unused files and dependencies" 60 limited npm run --silent check:unused
 stage "Shell scripts" 60 shell_scripts
 stage "Unit tests" "$([ -n "$long" ] && echo 1800 || echo 300)" vitest_project unit
 stage "Agent, monitor and file server (cargo test)" "$([ -n "$long" ] && echo 1500 || echo 600)" cargo_tests
-stage "The fast kernel" 1500 built kernel
+run_stage "The fast kernel" 1500 built kernel
 # Where it fails, its tests are left out, and all else runs on the distribution's, as it does where it is there.
-if [ "$(host_arch)" = x86_64 ]; then stage "Our own QEMU" 900 built qemu; fi
-stage "A sandbox, and how fast this machine is" 180 first_sandbox
+if [ "$(host_arch)" = x86_64 ]; then run_stage "Our own QEMU" 900 built qemu; fi
+run_stage "A sandbox, and how fast this machine is" 180 first_sandbox
 # What users install is the built command line, so that is what tests type.
 export SMOLVM_TEST_CLI="$PWD/dist/cli/bin.js"
 stage "Integration, contract and end-to-end tests" "$([ -n "$long" ] && echo 9000 || echo 2700)" vitest_project integration
@@ -351,6 +378,10 @@ else
 fi
 
 say "All stages: $((SECONDS - started_all)) s"
+if [ "${#only[@]}" -gt 0 ]; then
+  note "not asked for: $not_asked other stages"
+  [ "$asked" -gt 0 ] || die "no stage's name contains: ${only[*]}" "grep -o 'stage \"[^\"]*\"' $0"
+fi
 for problem in "${problems[@]}" ${left_out:+"$left_out"}; do note "$problem"; done
 if [ -s "$log_dir/told" ]; then sed 's/^/    /' "$log_dir/told"; fi
 echo "$passed passed, $failed failed, $skipped skipped"
