@@ -61,7 +61,6 @@ async function launchFirecracker(
   makeSocketDir(files.runtimeDir, options.enclosure);
   makeOwnNames(spec.disks, files);
   makeScratch(files, options.enclosure.user);
-  const requests = await startRequests(spec, files, program, options, host);
   const startedAt = monotonicMs();
   const launched = await launchProgram({
     ...enclosed(spec, files, program, options, host),
@@ -75,7 +74,10 @@ async function launchFirecracker(
   try {
     // That the program ends says more than a socket that is gone.
     const ended = rejectAtEnd("firecracker", launched, startedAt);
-    await unlessOver(options.deadline, [ended], (own) => ask(files, requests, own));
+    await unlessOver(options.deadline, [ended], async (own) => {
+      // It starts while what it goes on from may still be coming.
+      await ask(files, await startRequests(spec, files, program, options, host), own);
+    });
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
@@ -185,7 +187,7 @@ async function startRequests(
   }
   const version = await probeFirecracker(program, host.cacheDir);
   const state = statePath(files);
-  writeFileSync(state, (await memory.rest).state, { mode: 0o600 });
+  writeFileSync(state, (await memory.rest).state, { mode: 0o600, flag: "wx" });
   if (enclosure.user !== undefined) chownSync(state, enclosure.user.uid, enclosure.user.gid);
   const limited = tap !== undefined && rateLimitMbps !== undefined;
   const load = loadRequest({ memory: memory.path, state, tap, version, halted: limited });

@@ -41,7 +41,10 @@ export async function captureFirecracker(
     const stoppedAt = monotonicMs();
     const whileStill = async (): Promise<number> => {
       rmSync(state, { force: true });
-      const [own] = await Promise.all([saving?.finish(), client.send([request], deadline), whileStopped()]);
+      // It stands still until nobody reads or writes what is its own, also when one of these has failed.
+      const parts = [saving?.finish(), client.send([request], deadline), whileStopped()] as const;
+      await Promise.allSettled(parts);
+      const [own] = await Promise.all(parts);
       return own ?? bytes / PAGE;
     };
     const pages = await standingStill(client, whileStill, deadline);
