@@ -7,7 +7,7 @@ import { isSmolVMError, SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { hostArch } from "../host/hardware/facts.ts";
 import { composeImage, type ImageParts, partsOf } from "../images/boot/compose.ts";
-import { pullNamed } from "../images/boot/pull-image.ts";
+import { findImage } from "../images/boot/find.ts";
 import { dockerfileError, type Instruction, parseDockerfile } from "../images/dockerfile/parse.ts";
 import {
   applyToState,
@@ -284,15 +284,8 @@ class Build {
   ): Promise<{ name: string; parts: ImageParts; key: string; machine: BuildMachine | undefined }> {
     const { paths } = this.#home;
     const { pull = "missing" } = this.#options;
-    let found = pull === "always" ? undefined : await readImage(paths, text, arch);
-    if (found === undefined || (pull !== "never" && /^(?:oci|docker-archive):/.test(text))) {
-      if (pull === "never") throw imageNotFound(text, arch);
-      const isOwn =
-        (await readImage(paths, text, arch))?.image.origin === undefined && /^(?:debian|minimal)$/.test(text);
-      if (!isOwn)
-        await pullNamed(paths, text, { arch, deadline: this.#deadline, onProgress: this.#progress });
-      found = await readImage(paths, text, arch);
-    }
+    await findImage(paths, text, arch, { pull, deadline: this.#deadline, onProgress: this.#progress });
+    const found = await readImage(paths, text, arch);
     if (found === undefined) throw imageNotFound(text, arch);
     const { image } = found;
     let machine: BuildMachine | undefined;

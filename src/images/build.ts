@@ -41,6 +41,14 @@ export interface BuildResult {
 }
 
 /**
+ * Whether building an image takes a sandbox of another architecture, for minutes.
+ * @throws SmolVMError as findRecipe
+ */
+export function needsGuest(name: string, arch: Arch): boolean {
+  return findRecipe(name, arch).runsScripts && arch !== hostArch();
+}
+
+/**
  * Builds an image by name and puts it into the store. One build at a time: a second process waits and, if it wanted the
  * same, uses what the first one built. What an interrupted build left behind is removed first.
  * @throws SmolVMError IMAGE_NOT_FOUND (no such recipe), NOT_SUPPORTED, DEPENDENCY_MISSING, IMAGE_BUILD_FAILED, NO_SPACE,
@@ -62,8 +70,7 @@ export async function buildImage(dirs: ImageDirs, name: string, options: BuildOp
   if (before !== undefined && !options.force) return { image: before, built: false };
   requireTools(recipe.tools);
   // What its packages' scripts run in; before the lock, which that build needs as well.
-  if (recipe.runsScripts && arch !== hostArch())
-    await buildImage(dirs, "minimal", { ...options, force: false });
+  if (needsGuest(name, arch)) await buildImage(dirs, "minimal", { ...options, force: false });
 
   let waited = false;
   const layout = imageLayout(dirs);

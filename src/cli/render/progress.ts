@@ -33,6 +33,8 @@ export class ProgressDisplay {
   #stageAt = 0;
   #drawn = false;
   #announced = false;
+  /** what its stage began with: says most of it, where there is one line for all */
+  #first = "";
   #timer: NodeJS.Timeout | undefined;
 
   constructor(terminal: ProgressTerminal) {
@@ -50,6 +52,7 @@ export class ProgressDisplay {
     if (progress.stage !== this.#progress?.stage) {
       this.#stageAt = now;
       this.#announced = false;
+      this.#first = progress.message;
     }
     this.#progress = progress;
     this.#tick();
@@ -74,7 +77,7 @@ export class ProgressDisplay {
       write(`\r${progressLine(this.#progress, elapsed, columns())}\x1b[K`);
     } else if (!this.#announced && now() - this.#stageAt >= PLAIN_AFTER_MS) {
       this.#announced = true;
-      write(`${escapeTerminal(this.#progress.message)} ...\n`);
+      write(`${escapeTerminal(this.#first)} ...\n`);
     }
   }
 }

@@ -1,12 +1,11 @@
 import type { OnProgress } from "../../config/progress.ts";
 import type { Arch, PullPolicy } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import { hostArch } from "../../host/hardware/facts.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Image } from "../store/image.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
-import { imageNotFound, isOwnImage, isPlainName, OWN_IMAGES } from "../store/reference.ts";
+import { imageNotFound, isOwnImage, isPlainName, OWN_IMAGES, type OwnImage } from "../store/reference.ts";
 import { comesFromPackage, readImage, type StoredImage } from "../store/store.ts";
 import { takeInstalled } from "./installed.ts";
 
@@ -41,13 +40,10 @@ export async function findImage(
     return found.image;
   const installed = found === undefined ? await takeInstalled(dirs, name, arch, options) : undefined;
   if (installed !== undefined) return installed.image;
-  if (pull === "never" || (isOwnImage(name) && arch !== hostArch())) throw imageNotFound(name, arch);
+  if (pull === "never") throw imageNotFound(name, arch);
   const deadline = options.deadline ?? Deadline.of(`getting the image '${name}'`);
   // Loaded only here: what boots every day is in the store.
-  if (isOwnImage(name)) {
-    const { buildImage } = await import("../build.ts");
-    return (await buildImage(dirs, name, { arch, deadline, onProgress })).image;
-  }
+  if (isOwnImage(name)) return await makeOwn(dirs, name, arch, { deadline, onProgress });
   const { pullNamed } = await import("./pull-image.ts");
   try {
     return (await pullNamed(dirs, name, { arch, deadline, onProgress })).image;
@@ -57,6 +53,24 @@ export async function findImage(
       return found.image;
     throw withOwnName(error, name);
   }
+}
+
+/** Makes an image of ours, unless that takes minutes in a sandbox of another architecture: that is for who asks for it. */
+async function makeOwn(
+  dirs: ImageDirs,
+  name: OwnImage,
+  arch: Arch,
+  { deadline, onProgress }: { readonly deadline: Deadline; readonly onProgress: OnProgress | undefined },
+): Promise<Image> {
+  const { buildImage, needsGuest } = await import("../build.ts");
+  if (needsGuest(name, arch)) throw imageNotFound(name, arch);
+  const { image } = await buildImage(dirs, name, {
+    arch,
+    deadline,
+    onProgress: ({ message, ...progress }) =>
+      onProgress?.({ ...progress, message: `making the image ${name}, once: ${message}` }),
+  });
+  return image;
 }
 
 function isOfThisMachine({ image }: StoredImage): boolean {

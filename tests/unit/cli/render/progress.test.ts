@@ -56,6 +56,16 @@ describe("the display", () => {
     expect(written).toEqual([]);
   });
 
+  test("without a terminal that line is what the stage began with", () => {
+    const shown = display(false);
+    shown.update({ stage: "rootfs", message: "installing Debian" });
+    pass(1_000);
+    shown.update({ stage: "rootfs", message: "I: a detail" });
+    pass(5_000);
+    shown.end();
+    expect(written).toEqual(["installing Debian ...\n"]);
+  });
+
   test("without a terminal a stage that lasts gets one line", () => {
     const shown = display(false);
     shown.update({ stage: "quick", message: "quick" });
