@@ -5,8 +5,10 @@
 import { useCompileCache } from "../host/files/compile-cache.ts";
 import { packageVersion } from "../host/package.ts";
 import { Deadline } from "../util/deadline.ts";
+import { isOlder } from "../util/versions.ts";
 import { openHomeQuietly } from "../vm/home.ts";
 import { askToRetire } from "../vm/supervisor/ensure.ts";
+import { STARTED_AGAIN_STATUS } from "../vm/supervisor/manage.ts";
 import { Supervisor } from "./supervisor.ts";
 
 useCompileCache();
@@ -25,18 +27,30 @@ const version = packageVersion();
 const isSupervisor = home.store.supervisor.tryTake(version) || (stay && (await takeOver()));
 if (isSupervisor) {
   const supervisor = new Supervisor(home, { version, stay, log });
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.on(signal, () => void supervisor.retire().finally(() => process.exit(0)));
+  let told = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      told = true;
+      void supervisor.retire().finally(() => process.exit(0));
+    });
+  }
   log(`version ${version} begins`);
   await supervisor.run();
   log("ends");
+  // It made room for one of the newer program, which was started on demand and goes again: what the init system starts now is that program, and stays.
+  if (stay && !told && isOlder(version, packageVersion())) process.exit(STARTED_AGAIN_STATUS);
 }
 process.exit(0);
 
-/** In place of one that was started on demand. */
+/** In place of one that was started on demand; not of a newer program's, which would take its place back with each command. */
 async function takeOver(): Promise<boolean> {
   const deadline = Deadline.within(10_000, "taking over from another supervisor");
   while (!home.store.supervisor.tryTake(version)) {
+    const other = home.store.supervisor.current()?.version ?? version;
+    if (isOlder(version, other)) {
+      log(`version ${version} is older than ${other}, which runs`);
+      return false;
+    }
     await askToRetire(home, deadline);
     await deadline.sleep(20);
   }

@@ -1,4 +1,3 @@
-import { readEnvironment } from "../../host/environment.ts";
 import { supervisorFiles } from "../../host/files/filenames.ts";
 import { daemonCommand } from "../../host/process/daemon.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
@@ -49,18 +48,32 @@ export async function stopSupervisor(): Promise<boolean> {
   return true;
 }
 
-/** A systemd user unit (systemd.service(5)) that keeps a supervisor running. */
-export function supervisorUnit(): string {
-  const { home } = readEnvironment(process.env);
-  const command = [...daemonCommand(SUPERVISOR_PROGRAM), "--stay"].map(quoted).join(" ");
+/** The status with which a supervisor of systemd's ends that has given its place up to a newer program's: systemd starts it again, as that program. */
+export const STARTED_AGAIN_STATUS = 75; // EX_TEMPFAIL of sysexits.h
+
+/** Variables that say where a home and its programs are, or what smolvm does: systemd's own environment has none of a shell's. */
+const PASSED_ON = /^(PATH|XDG_(DATA|CACHE|CONFIG)_HOME|SMOLVM_(?!FAILPOINT$|SUPERVISOR$)\w+)$/;
+
+/** A systemd user unit (systemd.service(5)) that keeps a supervisor running: for the home, and with the programs, of this process. */
+export function supervisorUnit(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const command = [...daemonCommand(SUPERVISOR_PROGRAM), "--stay"].map(commandWord).join(" ");
+  const passedOn = Object.entries(env).filter(([name, value]) => PASSED_ON.test(name) && value);
   return [
     "[Unit]",
-    "Description=smolvm supervisor: forwarded ports and times to live of sandboxes",
+    "Description=smolvm supervisor: networks, forwarded ports and times to live of sandboxes",
+    // One that cannot start (smolvm is gone, say) is given up some time; the next smolvm command starts one then.
+    "StartLimitIntervalSec=60",
+    "StartLimitBurst=20",
     "",
     "[Service]",
     `ExecStart=${command}`,
-    ...(home === undefined ? [] : [`Environment=${quoted(`SMOLVM_HOME=${home}`)}`]),
+    ...passedOn.sort().map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`),
     "Restart=on-failure",
+    `SuccessExitStatus=${STARTED_AGAIN_STATUS}`,
+    `RestartForceExitStatus=${STARTED_AGAIN_STATUS}`,
+    // Sandboxes of its pools are not its own: they go on without it.
+    "KillMode=process",
+    "OOMPolicy=continue",
     "",
     "[Install]",
     "WantedBy=default.target",
@@ -68,7 +81,12 @@ export function supervisorUnit(): string {
   ].join("\n");
 }
 
-/** As systemd reads words: in double quotes, with `%` (specifiers) and `$` (variables) doubled. */
+/** As systemd reads words: in double quotes, with `%` (specifiers) doubled. Pure. */
 function quoted(word: string): string {
-  return `"${word.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$")}"`;
+  return `"${word.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`;
+}
+
+/** {@link quoted} for a command, where `$` (variables) is doubled as well. Pure. */
+function commandWord(word: string): string {
+  return quoted(word).replaceAll("$", "$$$$");
 }
