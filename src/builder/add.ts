@@ -10,8 +10,10 @@ import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { rm } from "../util/files-go.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
-import type { BuildContext, Selected } from "./context.ts";
+import type { BuildContext, Selected, Selection } from "./context.ts";
+import type { Directory } from "./copy.ts";
 import { fetchUrl, isPublic, type MayReach } from "./fetch-url.ts";
+import { type CopyFilter, hasPattern, WHOLE } from "./selection.ts";
 
 /** Whose what is copied is to be, and how it is called. */
 export interface Placed {
@@ -32,19 +34,32 @@ export interface AddedFile {
   tar(placed: Placed): AsyncIterable<Buffer>;
   /** nothing is left of it here */
   close(): Promise<void>;
+  /** directories that are made where it goes, if they are missing */
+  readonly above?: readonly Directory[] | undefined;
 }
 
 export interface AddOptions {
   readonly dirs: ImageDirs;
   readonly keyword: string;
+  /** default: all of each source, under its own name */
+  readonly filter?: CopyFilter | undefined;
+  /** told of a pattern that matches nothing; absent: that is refused as well */
+  readonly warn?: ((what: string) => void) | undefined;
   /** of what is downloaded, "sha256:..." */
   readonly checksum: string | undefined;
+  /** nothing may be downloaded. Default false */
+  readonly offline?: boolean | undefined;
   readonly deadline: Deadline;
   /** default: the public internet */
   readonly mayReach?: MayReach | undefined;
   /** the error for what cannot be copied */
-  readonly fail: (what: string) => SmolVMError;
+  readonly fail: (what: string, hint?: string) => SmolVMError;
 }
+
+/** As `ADD` names a Git repository: git@host:path, or an address whose path ends in .git, with a branch and the like behind it. */
+const GIT = /^(?:git@|git:|ssh:|.*\.git(?:[#?]|$))/;
+export const WITHOUT_GIT =
+  "Clone it beside the Dockerfile and COPY it, or in a step: RUN git clone --depth 1 URL DIRECTORY";
 
 /**
  * What the sources of COPY and ADD are: files and directories of the context, and for ADD archives, which are unpacked, and URLs.
@@ -55,18 +70,24 @@ export async function addedFiles(
   sources: readonly string[],
   options: AddOptions,
 ): Promise<AddedFile[]> {
-  const { keyword, fail, deadline } = options;
+  const { keyword, fail, deadline, filter = WHOLE, warn } = options;
   const files: AddedFile[] = [];
   for (const source of sources) {
+    if (keyword === "ADD" && GIT.test(source))
+      throw fail(`ADD of a Git repository is not supported: ${source}`, WITHOUT_GIT);
     if (keyword === "ADD" && /^https?:\/\//.test(source)) {
+      if (options.offline === true)
+        throw fail("ADD of a URL reaches a network, and this build has none (--network off)");
       files.push(await download(source, options));
       continue;
     }
     if (options.checksum !== undefined) throw fail("--checksum is of what is downloaded");
-    if (keyword === "ADD" && /^(?:git@|git:|ssh:|.*\.git(?:#|$))/.test(source))
-      throw fail(`ADD of a Git repository is not supported: ${source}`);
     if (/^(?:\.\.\/|.*\/\.\.\/|\.\.$)/.test(source)) throw fail(`'${source}' is outside of the context`);
-    const selected = await context.select(source);
+    const selected = await context.select(source, filter);
+    if (selected === undefined && warn !== undefined && hasPattern(source)) {
+      warn(`'${source}' matches nothing in the context`);
+      continue;
+    }
     if (selected === undefined)
       throw fail(`'${source}' is not in '${context.directory}', or .dockerignore leaves it out`);
     const one = selected.files[0];
@@ -84,7 +105,14 @@ export async function addedFiles(
     }
     files.push({
       isOneFile: !selected.isDirectory,
-      digest: () => context.digest(selected.files, deadline),
+      above: selected.above.map(({ name, entry: { mode, mtime } }) => ({
+        name,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime,
+      })),
+      digest: () => context.digest([...selected.above, ...selected.files], deadline),
       tar: (placed) => context.tar(named(selected, placed.name), placed),
       close: async () => {},
     });
@@ -92,10 +120,7 @@ export async function addedFiles(
   return files;
 }
 
-function named(
-  { files, isDirectory }: { files: Selected[]; isDirectory: boolean },
-  name: string | undefined,
-): Selected[] {
+function named({ files, isDirectory }: Selection, name: string | undefined): Selected[] {
   return isDirectory || name === undefined ? files : files.map((file) => ({ ...file, name }));
 }
 

@@ -29,11 +29,13 @@ import type { Deadline } from "../util/deadline.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
 import type { Home } from "../vm/home.ts";
-import { addedFiles, textFile } from "./add.ts";
+import { addedFiles, textFile, WITHOUT_GIT } from "./add.ts";
 import { BuildContext } from "./context.ts";
-import { destination, modeOf, ownerOf } from "./copy.ts";
+import { destination, makeAbove, modeOf, ownerOf } from "./copy.ts";
+import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
+import { type CopyFilter, hasPattern } from "./selection.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
 import { type BoundFiles, keepCaches, prepareStep } from "./step-mounts.ts";
 import { keepStep, knownStep, stepKey } from "./steps-cache.ts";
@@ -198,8 +200,8 @@ class Build {
     }
   }
 
-  #fail(line: number, what: string): SmolVMError {
-    return dockerfileError(this.#name, line, what);
+  #fail(line: number, what: string, hint?: string): SmolVMError {
+    return dockerfileError(this.#name, line, what, hint);
   }
 
   #progress: OnProgress = (progress) => this.#options.onProgress?.(progress);
@@ -548,7 +550,7 @@ class Build {
         keyword: "COPY",
         checksum: undefined,
         deadline: this.#deadline,
-        fail: (what) => this.#fail(line, what),
+        fail: (what, hint) => this.#fail(line, what, hint),
       });
       return {
         digest: await files[0]!.digest(),
@@ -558,7 +560,8 @@ class Build {
     const { key, machine } = await this.#source(built, from, line);
     const open = async (): Promise<BoundFiles> => {
       const given = await machine();
-      const [path] = (await this.#matching(given, posix.resolve("/", source), line)) as [string];
+      const [path] = await matching(given, posix.resolve("/", source));
+      if (path === undefined) throw this.#fail(line, `there is no '${source}' to mount in '${from}'`);
       const info = await given.vm.files.stat(path, { user: "0" });
       const isOneFile = info.type !== "directory";
       const tar = (): AsyncIterable<Buffer> =>
@@ -586,31 +589,28 @@ class Build {
     const path = inImage(built.state.config.WorkingDir, to);
     if (sources.length + heredocs.length > 1 && !path.endsWith("/"))
       throw this.#fail(line, `${keyword} of several takes a directory, with a slash at its end: ${to}/`);
-    const { chown, chmod, from, checksum } = flags;
+    const { chown, chmod, from, checksum, filter } = flags;
     const mode = chmod === undefined ? undefined : modeOf(chmod, instruction, this.#name);
     const says = `${keyword} ${instruction.text}`;
     const own = async (machine: BuildMachine): Promise<{ uid: number; gid: number }> =>
       chown === undefined ? { uid: 0, gid: 0 } : await ownerOf(machine.vm, chown, instruction, this.#name);
     if (from !== undefined)
-      return await this.#copyFrom(built, instruction, { from, sources, path, chown, mode, says });
+      return await this.#copyFrom(built, instruction, { from, sources, path, chown, mode, filter, says });
     const texts = heredocs.map(({ name, content, expand }) => {
       const whole = expand
         ? atLine(this.#name, line, () => expandVariables(content, this.#escape, lookup))
         : content;
       return textFile(name, whole);
     });
-    if (
-      this.#options.network === "off" &&
-      sources.some((source) => /^https?:/.test(source)) &&
-      keyword === "ADD"
-    )
-      throw this.#fail(line, "ADD of a URL reaches a network, and this build has none (--network off)");
     const added = await addedFiles(this.#context, sources, {
       dirs: this.#home.paths,
       keyword,
+      filter,
       checksum,
+      offline: this.#options.network === "off",
       deadline: this.#deadline,
-      fail: (what) => this.#fail(line, what),
+      fail: (what, hint) => this.#fail(line, what, hint),
+      warn: (what) => this.#warn(line, what),
     });
     const files = [...added, ...texts];
     try {
@@ -620,6 +620,8 @@ class Build {
         const owner = await own(machine);
         for (const file of files) {
           const { directory, name } = await destination(machine.vm, path, file.isOneFile);
+          const above = file.above?.map((each) => ({ ...each, ...owner })) ?? [];
+          await makeAbove(machine.vm, directory, above);
           const tar = file.tar({ ...owner, mode, name });
           await machine.vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
         }
@@ -632,17 +634,35 @@ class Build {
   #copyFlags(
     built: Built,
     { keyword, flags, line }: Instruction,
-  ): { chown?: string; chmod?: string; from?: string; checksum?: string } {
+  ): { chown?: string; chmod?: string; from?: string; checksum?: string; filter: CopyFilter } {
     const known: Record<string, string> = {};
+    const exclude: string[] = [];
+    let parents = false;
     for (const { name, value } of flags) {
+      const isSwitch = value === undefined || value === "true" || value === "false";
       // Layers are made of what has changed, whether or not they could be had without the ones below.
-      if (name === "link" && (value === undefined || value === "true" || value === "false")) continue;
-      const allowed = keyword === "ADD" ? ["chown", "chmod", "checksum"] : ["chown", "chmod", "from"];
-      if (!allowed.includes(name) || value === undefined)
-        throw this.#fail(line, `${keyword} --${name} is not supported`);
-      known[name] = atLine(this.#name, line, () => expandText(value, this.#escape, lookupIn(built.state)));
+      if (name === "link" && isSwitch) continue;
+      if (name === "parents" && keyword === "COPY" && isSwitch) {
+        parents = value !== "false";
+        continue;
+      }
+      if (name === "keep-git-dir" && keyword === "ADD")
+        throw this.#fail(
+          line,
+          "ADD --keep-git-dir is of Git repositories, which are not supported",
+          WITHOUT_GIT,
+        );
+      const own = keyword === "ADD" ? "checksum" : "from";
+      if (!["chown", "chmod", "exclude", own].includes(name) || value === undefined)
+        throw this.#fail(
+          line,
+          `${keyword} --${name}${value === undefined ? "" : `=${value}`} is not supported`,
+        );
+      const expanded = atLine(this.#name, line, () => expandText(value, this.#escape, lookupIn(built.state)));
+      if (name === "exclude") exclude.push(expanded);
+      else known[name] = expanded;
     }
-    return known;
+    return { ...known, filter: { parents, exclude } };
   }
 
   async #copyFrom(
@@ -654,12 +674,15 @@ class Build {
       path: string;
       chown: string | undefined;
       mode: number | undefined;
+      filter: CopyFilter;
       says: string;
     },
   ): Promise<boolean> {
-    const { from, sources, path, chown, mode, says } = what;
+    const { from, sources, path, chown, mode, filter, says } = what;
     const { key, machine: other } = await this.#source(built, from, line);
-    const depends = ["COPY --from", key, sources, path, chown, mode];
+    const { parents, exclude } = filter;
+    const filtered = parents || exclude.length > 0 ? [filter] : [];
+    const depends = ["COPY --from", key, sources, path, chown, mode, ...filtered];
     return await this.#layer(
       built,
       depends,
@@ -670,35 +693,19 @@ class Build {
           chown === undefined
             ? undefined
             : await ownerOf(machine.vm, chown, { line } as Instruction, this.#name);
-        for (const source of sources)
-          for (const found of await this.#matching(given, posix.resolve("/", source), line)) {
-            const info = await given.vm.files.stat(found, { user: "0" });
-            const { directory, name } = await destination(machine.vm, path, info.type !== "directory");
-            const placed = { ...owner, mode };
-            const tar =
-              info.type === "directory"
-                ? given.tar(found, placed, this.#deadline)
-                : given.fileTar(info, name ?? posix.basename(found), placed);
-            await machine.vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
-          }
+        const to = { vm: machine.vm, path, placed: { ...owner, mode } };
+        for (const source of sources) {
+          const found = await copyFromMachine(given, source, to, filter, this.#deadline);
+          if (found) continue;
+          if (!hasPattern(source)) throw this.#fail(line, `there is no '${source}' to copy in '${from}'`);
+          this.#warn(line, `'${source}' matches nothing in '${from}'`);
+        }
       },
     );
   }
 
-  async #matching(machine: BuildMachine, path: string, line: number): Promise<string[]> {
-    const base = posix.basename(path);
-    if (!/[*?[]/.test(base)) {
-      if (!(await machine.vm.files.exists(path, { user: "0" })))
-        throw this.#fail(line, `there is no '${path}' to copy`);
-      return [path];
-    }
-    const { globPattern } = await import("../images/dockerfile/ignore.ts");
-    const matches = globPattern(base, false);
-    const directory = posix.dirname(path);
-    const names = (await machine.vm.files.list(directory, { user: "0" })).map(({ name }) => name);
-    const found = names.filter((name) => matches.test(name)).sort();
-    if (found.length === 0) throw this.#fail(line, `there is no '${path}' to copy`);
-    return found.map((name) => posix.join(directory, name));
+  #warn(line: number, what: string): void {
+    this.#warnings.push(`${this.#name}:${line}: ${what}`);
   }
 
   /** What `--from` names: a stage before, or an image. */

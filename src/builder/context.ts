@@ -6,6 +6,15 @@ import { SmolVMError } from "../errors.ts";
 import { clean, globPattern, type Ignored, readIgnore } from "../images/dockerfile/ignore.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
+import {
+  type CopyFilter,
+  directoriesAbove,
+  hasPattern,
+  leftOut,
+  literalPart,
+  pivotOf,
+  WHOLE,
+} from "./selection.ts";
 
 /** A file of a build's context. */
 export interface ContextEntry {
@@ -23,6 +32,13 @@ export interface ContextEntry {
 export interface Selected {
   readonly name: string;
   readonly entry: ContextEntry;
+}
+
+export interface Selection {
+  readonly files: Selected[];
+  /** directories that stand above them in their names, and are made as they are here where they are missing */
+  readonly above: Selected[];
+  readonly isDirectory: boolean;
 }
 
 /** The directory that a Dockerfile copies from, without what its .dockerignore leaves out. Files are read when they are needed. */
@@ -101,21 +117,18 @@ export class BuildContext {
   }
 
   /**
-   * What a source of COPY names: a file, or what is in a directory.
+   * What a source of COPY names: a file, or what is in a directory; with `parents` both under their whole names.
    * @returns undefined: it names nothing
    */
-  async select(
-    source: string,
-  ): Promise<{ readonly files: Selected[]; readonly isDirectory: boolean } | undefined> {
+  async select(source: string, filter: CopyFilter = WHOLE): Promise<Selection | undefined> {
     const entries = await this.entries();
-    const wanted = clean(source);
-    const hasPattern = /[*?[]/.test(wanted);
-    const matches = hasPattern ? globPattern(wanted, false) : undefined;
-    const roots = entries.filter(({ path }) =>
-      matches === undefined ? path === wanted : matches.test(path),
-    );
-    if (wanted === "")
-      return { files: entries.map((entry) => ({ name: entry.path, entry })), isDirectory: true };
+    const isLeftOut = leftOut(filter);
+    if (filter.parents) return withParents(entries, source, isLeftOut);
+    const roots = named(entries, clean(source));
+    if (roots === "all") {
+      const files = entries.map((entry) => ({ name: entry.path, entry }));
+      return { files: files.filter(({ name }) => !isLeftOut(name)), above: [], isDirectory: true };
+    }
     if (roots.length === 0) return undefined;
     const files = roots.flatMap((root): Selected[] => {
       if (root.kind !== "directory")
@@ -125,7 +138,11 @@ export class BuildContext {
         .filter(({ path }) => path.startsWith(start))
         .map((entry) => ({ name: entry.path.slice(start.length), entry }));
     });
-    return { files, isDirectory: roots.length > 1 || roots[0]!.kind === "directory" };
+    return {
+      files: files.filter(({ name }) => !isLeftOut(name)),
+      above: [],
+      isDirectory: roots.length > 1 || roots[0]!.kind === "directory",
+    };
   }
 
   /** What the content of a selection is, apart from times. */
@@ -177,4 +194,43 @@ export class BuildContext {
     }
     yield Buffer.alloc(1024);
   }
+}
+
+/** The entries that a path or pattern names. */
+function named(entries: readonly ContextEntry[], wanted: string): readonly ContextEntry[] | "all" {
+  if (wanted === "") return "all";
+  const matches = hasPattern(wanted) ? globPattern(wanted, false) : undefined;
+  return entries.filter(({ path }) => (matches === undefined ? path === wanted : matches.test(path)));
+}
+
+/** What `COPY --parents` copies. */
+function withParents(
+  entries: readonly ContextEntry[],
+  source: string,
+  isLeftOut: Ignored,
+): Selection | undefined {
+  const { base, pattern } = pivotOf(source);
+  const roots = named(entries, base);
+  const bases =
+    roots === "all" ? [""] : roots.filter(({ kind }) => kind === "directory").map(({ path }) => path);
+  const matches = globPattern(pattern, true);
+  const files: Selected[] = [];
+  const above: Selected[] = [];
+  let found = false;
+  for (const each of bases) {
+    const start = each === "" ? "" : `${each}/`;
+    const inside = entries
+      .filter(({ path }) => path.startsWith(start))
+      .map((entry) => ({ name: entry.path.slice(start.length), entry }));
+    const wanted = inside.filter(({ name }) => pattern === "" || matches.test(name));
+    found ||= wanted.length > 0 || pattern === "";
+    const kept = wanted.filter(({ name }) => !isLeftOut(name));
+    const needed = new Set(kept.flatMap(({ name }) => directoriesAbove(name, false)));
+    const certain = new Set(directoriesAbove(literalPart(pattern), hasPattern(pattern)));
+    const chosen = new Set(kept.map(({ name }) => name));
+    for (const one of inside)
+      if (chosen.has(one.name)) files.push(one);
+      else if (needed.has(one.name)) (certain.has(one.name) ? above : files).push(one);
+  }
+  return found ? { files, above, isDirectory: true } : undefined;
 }

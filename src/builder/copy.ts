@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import { isSmolVMError } from "../errors.ts";
 import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
 import type { SmolVM } from "../smolvm.ts";
+import { encodeEntry } from "../util/tar/header.ts";
 
 /** Where files are put: a directory of the image, and what a single file is called there. */
 export interface Destination {
@@ -19,6 +20,32 @@ export async function destination(vm: SmolVM, path: string, isOneFile: boolean):
   const directory = isDirectory ? posix.join(path, ".") : posix.dirname(path);
   await vm.files.mkdir(directory, { parents: true, user: "0" });
   return { directory, name: isDirectory ? undefined : posix.basename(path) };
+}
+
+/** A directory as it is where something is copied from. */
+export interface Directory {
+  /** relative to where it goes */
+  readonly name: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** in s since 1970 */
+  readonly mtime: number;
+}
+
+/** Makes directories, the highest first; those that are there stay as they are. */
+export async function makeAbove(vm: SmolVM, directory: string, above: readonly Directory[]): Promise<void> {
+  const missing: Buffer[] = [];
+  for (const { name, ...attributes } of above) {
+    if (await isDirectoryThere(vm, posix.join(directory, name))) continue;
+    const header = { ...attributes, size: 0, type: "5", linkName: Buffer.alloc(0) };
+    missing.push(encodeEntry({ ...header, name: Buffer.from(`${name}/`) }));
+  }
+  if (missing.length === 0) return;
+  const tar = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.concat([...missing, Buffer.alloc(1024)]);
+  };
+  await vm.files.uploadTar(tar(), directory, { keepOwner: true, user: "0" });
 }
 
 async function isDirectoryThere(vm: SmolVM, path: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { DiskEntry } from "../agent/files/difference.ts";
 import type { GuestFileInfo } from "../agent/files/types.ts";
 import type { AgentSession } from "../agent/session/session.ts";
 import type { OnProgress } from "../config/progress.ts";
@@ -10,7 +11,7 @@ import { encodeEntry, padding } from "../util/tar/header.ts";
 import type { Listing } from "../vm/commit/changes.ts";
 import { overControl } from "../vm/commit/commit.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
-import { directoryTar, listDisk, makeLayer } from "../vm/commit/layer.ts";
+import { directoryTar, listDisk, makeLayer, type TarOptions } from "../vm/commit/layer.ts";
 import type { Home } from "../vm/home.ts";
 import { controlSession } from "../vm/machine/go-on.ts";
 
@@ -91,31 +92,41 @@ export class BuildMachine {
     return layer;
   }
 
-  /** All of a directory, as a tar. @param placed whose it is to be, and with which mode, if not as it is */
+  /**
+   * All of a directory, as a tar.
+   * @param placed whose it is to be, and with which mode, if not as it is
+   * @param below the directory that names in the tar begin with
+   */
   async *tar(
     path: string,
     placed: Replaced,
     deadline: Deadline,
-    withoutAttributes = false,
+    { below = "", ...options }: TarOptions & { readonly below?: string } = {},
   ): AsyncGenerator<Buffer, void, undefined> {
+    const start = below === "" ? "" : Buffer.from(`${below}/`).toString("latin1");
+    const change = (entry: DiskEntry): DiskEntry => ({
+      ...entry,
+      path: `${start}${entry.path}`,
+      target: entry.kind === "link" ? `${start}${entry.target}` : entry.target,
+      ...given(placed),
+    });
     const session = await controlSession(this.#home, this.#home.store.vms.get(this.vm.id), deadline);
     try {
-      yield* directoryTar(session, path, (entry) => ({ ...entry, ...given(placed) }), deadline, {
-        withoutAttributes,
-      });
+      yield* directoryTar(session, path, change, deadline, options);
     } finally {
       await session.close();
     }
   }
 
-  /** A file, what a symlink leads to, as a tar. @param name what it is called there */
+  /** A file, or a symlink if that is what `info` is of, as a tar. @param name what it is called there */
   async *fileTar(
     info: GuestFileInfo,
     name: string,
     placed: Replaced,
   ): AsyncGenerator<Buffer, void, undefined> {
-    const { mode, uid, gid, mtime, path } = info;
-    const content = await this.vm.files.read(path, { user: "0" });
+    const { mode, uid, gid, mtime, path, target } = info;
+    const isLink = info.type === "symlink";
+    const content = isLink ? Buffer.alloc(0) : await this.vm.files.read(path, { user: "0" });
     const header = {
       name: Buffer.from(name),
       mode,
@@ -123,8 +134,8 @@ export class BuildMachine {
       gid,
       size: content.length,
       mtime: Math.floor(mtime.getTime() / 1000),
-      type: "0",
-      linkName: Buffer.alloc(0),
+      type: isLink ? "2" : "0",
+      linkName: Buffer.from(isLink ? target! : ""),
       ...given(placed),
     };
     yield Buffer.concat([encodeEntry(header), content, Buffer.alloc(padding(content.length) + 1024)]);

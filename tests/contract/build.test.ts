@@ -292,6 +292,87 @@ RUN --network=none --mount=type=secret,id=token,uid=1000 --mount=type=secret,id=
       if (statSync(join(buildCaches, name)).mtimeMs >= cacheOf) rmSync(join(buildCaches, name));
   });
 
+  test("COPY keeps the directories above what it copies, and leaves out what is excluded, of the context and of a stage", async () => {
+    const root = context("parents", {
+      Dockerfile: `FROM ${base} AS made
+RUN mkdir -p /made/one/two /made/other && chmod 751 /made/one && busybox chown 7:8 /made/one && echo 1 > /made/one/two/f && ln /made/one/two/f /made/one/zlink && echo 2 > /made/other/g.md && ln -s two /made/one/link
+FROM ${base}
+RUN mkdir -p /to/pack && chmod 700 /to/pack
+COPY --parents --chown=3:4 pack/*/package.json top.json no*thing /to/
+COPY --exclude=*.md --exclude=more . /rest/
+COPY --parents --from=made /made/one/./two/f /made/other/*.md /made/one/link /nothing/*.x /kept/
+COPY --parents --from=made /made/./**/f /deep/
+COPY --from=made --exclude=two/f /made/one /filtered/
+ADD --exclude=*.json . /added
+`,
+      "pack/a/package.json": "a",
+      "pack/a/index.js": "no",
+      "pack/b/package.json": "b",
+      "top.json": "top",
+      "read.md": "no",
+      "more/deep.txt": "no",
+    });
+    const made = await build(root);
+    expect(made.warnings).toEqual([
+      "Dockerfile:5: 'no*thing' matches nothing in the context",
+      "Dockerfile:7: '/nothing/*.x' matches nothing in 'made'",
+    ]);
+    await using vm = await SmolVM.create(small(backend, { image: made.name, user: "0" }));
+    const tree = async (path: string) => {
+      const list = `cd ${path}; busybox find . | busybox sort | while read -r name; do echo "$name $(stat -c '%a %u:%g' "$name")"; done`;
+      return (await vm.run(["sh", "-c", list], { check: true })).stdout.trim().split("\n").slice(1);
+    };
+    expect(await tree("/to")).toEqual([
+      "./pack 700 0:0",
+      "./pack/a 755 3:4",
+      "./pack/a/package.json 644 3:4",
+      "./pack/b 755 3:4",
+      "./pack/b/package.json 644 3:4",
+      "./top.json 644 3:4",
+    ]);
+    const names = async (path: string) => (await tree(path)).map((line) => line.split(" ")[0]!.slice(2));
+    expect(await names("/rest")).toEqual([
+      ...["Dockerfile", "pack", "pack/a", "pack/a/index.js", "pack/a/package.json"],
+      ...["pack/b", "pack/b/package.json", "top.json"],
+    ]);
+    expect(await tree("/kept")).toEqual([
+      "./made 755 0:0",
+      "./made/one 751 7:8",
+      "./made/one/link 777 0:0",
+      "./made/other 755 0:0",
+      "./made/other/g.md 644 0:0",
+      "./two 755 0:0",
+      "./two/f 644 0:0",
+    ]);
+    expect(await tree("/deep")).toEqual(["./one 751 7:8", "./one/two 755 0:0", "./one/two/f 644 0:0"]);
+    // Its content came under the name that is left out.
+    expect(await names("/filtered")).toEqual(["link", "two", "zlink"]);
+    expect(await vm.files.readText("/filtered/zlink")).toBe("1\n");
+    expect(await names("/added")).toEqual([
+      ...["Dockerfile", "more", "more/deep.txt", "pack", "pack/a", "pack/a/index.js", "pack/a/package.json"],
+      ...["pack/b", "pack/b/package.json", "read.md"],
+    ]);
+    expect((await build(root)).steps.carriedOut).toBe(0);
+  });
+
+  test.for([
+    ["ADD --keep-git-dir=true https://127.0.0.1/o/n.git /x", "ADD --keep-git-dir is of Git", "RUN git clone"],
+    ["ADD https://127.0.0.1/o/n.git /x", "ADD of a Git repository is not supported", "RUN git clone"],
+    ["ADD https://127.0.0.1/file /x", "ADD of a URL reaches a network", "docs/builds.md"],
+    ["ADD --parents a /x/", "ADD --parents is not supported", "docs/builds.md"],
+    ["COPY --parents=yes a /x/", "COPY --parents=yes is not supported", "docs/builds.md"],
+    ["COPY --exclude a /x/", "COPY --exclude is not supported", "docs/builds.md"],
+  ] as const)("%s is refused", async ([line, message, hint]) => {
+    await expect(
+      build(context(`refused ${line.length}`, { Dockerfile: `FROM scratch\n${line}\n`, a: "" })),
+    ).rejects.toMatchObject({
+      code: "DOCKERFILE_INVALID",
+      message: expect.stringContaining(`Dockerfile:2: ${message}`),
+      hint: expect.stringContaining(hint),
+      details: { line: 2 },
+    });
+  });
+
   // The other places have their turn with SMOLVM_TEST_LONG.
   const places = ["layer made", "step done", "before compose", "before built", "pull unpacked"];
   test.for(process.env.SMOLVM_TEST_LONG === undefined ? ["layer made"] : places)(

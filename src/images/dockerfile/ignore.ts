@@ -5,16 +5,20 @@ export type Ignored = (path: string) => boolean;
  * Reads a .dockerignore: one pattern a line, later ones win, `!` takes back, `**` is any number of directories. What matches a directory is all that is in it. Pure.
  */
 export function readIgnore(text: string): Ignored {
-  const rules = text
+  const lines = text
     .replace(/^\ufeff/, "")
     .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .map((line) => {
-      const keeps = line.startsWith("!");
-      const pattern = clean(keeps ? line.slice(1).trim() : line);
-      return { keeps, matches: globPattern(pattern, true) };
-    });
+    .map((line) => line.trim());
+  return patternList(lines.filter((line) => line !== "" && !line.startsWith("#")));
+}
+
+/** What patterns leave out, as the lines of a .dockerignore are read. Pure. */
+export function patternList(patterns: readonly string[]): Ignored {
+  const rules = patterns.map((text) => {
+    const keeps = text.startsWith("!");
+    const pattern = clean(keeps ? text.slice(1).trim() : text);
+    return { keeps, matches: globPattern(pattern, true) };
+  });
   return (path) => {
     let ignored = false;
     for (const { keeps, matches } of rules) if (matches.test(path)) ignored = !keeps;

@@ -69,10 +69,10 @@ export function parseDockerfile(content: string, name: string): ParsedDockerfile
   return { escaping, instructions };
 }
 
-/** The error for a Dockerfile that cannot be built. */
-export function dockerfileError(name: string, line: number, what: string): SmolVMError {
+/** The error for a Dockerfile that cannot be built. @param hint what to write instead */
+export function dockerfileError(name: string, line: number, what: string, hint?: string): SmolVMError {
   return new SmolVMError("DOCKERFILE_INVALID", `${name}:${line}: ${what}`, {
-    hint: `Look at line ${line} of it. What is understood is in docs/builds.md`,
+    hint: hint ?? `Look at line ${line} of it. What is understood is in docs/builds.md`,
     details: { file: name, line },
   });
 }

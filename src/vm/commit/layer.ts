@@ -1,4 +1,9 @@
-import { type DifferenceRequest, type DiskEntry, readDifference } from "../../agent/files/difference.ts";
+import {
+  type DifferenceRequest,
+  type DifferenceStep,
+  type DiskEntry,
+  readDifference,
+} from "../../agent/files/difference.ts";
 import { TarFile } from "../../agent/files/tar-file.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -49,6 +54,21 @@ export async function listDisk(session: AgentSession, deadline: Deadline): Promi
   return changes.listing;
 }
 
+export interface TarOptions {
+  /** extended attributes are left away; else a file that has some is an error. Default false */
+  readonly withoutAttributes?: boolean | undefined;
+  /** gives of each step what goes on; default: all of it */
+  readonly filter?: ((step: DifferenceStep) => Iterable<DifferenceStep>) | undefined;
+}
+
+async function* filtered(
+  steps: AsyncIterable<DifferenceStep>,
+  filter: TarOptions["filter"],
+): AsyncGenerator<DifferenceStep, void, undefined> {
+  if (filter === undefined) yield* steps;
+  else for await (const step of steps) yield* filter(step);
+}
+
 /**
  * All of a directory of a sandbox, as programs see it, as a tar: with owners, links and modes.
  * @throws SmolVMError as readDifference; NOT_SUPPORTED for a file with extended attributes
@@ -58,10 +78,10 @@ export async function* directoryTar(
   path: string,
   change: (entry: DiskEntry) => DiskEntry,
   deadline: Deadline,
-  { withoutAttributes = false }: { readonly withoutAttributes?: boolean } = {},
+  { withoutAttributes = false, filter }: TarOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const tar = new LayerTar();
-  for await (const step of readDifference(session, { path }, deadline)) {
+  for await (const step of filtered(readDifference(session, { path }, deadline), filter)) {
     if (step.step === "removed") continue;
     if (step.step === "entry" && step.entry.attributes.size > 0 && !withoutAttributes) {
       const file = `${path}/${Buffer.from(step.entry.path, "latin1").toString("utf8")}`;

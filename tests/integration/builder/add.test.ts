@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AddOptions, addedFiles } from "../../../src/builder/add.ts";
+import { type AddedFile, type AddOptions, addedFiles } from "../../../src/builder/add.ts";
 import { BuildContext } from "../../../src/builder/context.ts";
+import type { CopyFilter } from "../../../src/builder/selection.ts";
 import { imageLayout } from "../../../src/images/store/layout.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { type TarEntry, TarReader } from "../../../src/util/tar/reader.ts";
@@ -37,11 +38,8 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function add(
-  source: string,
-  more: Partial<AddOptions> = {},
-): Promise<{ entry: TarEntry; content: string }> {
-  const files = await addedFiles(context, [source], {
+function addAll(from: BuildContext, sources: string[], more: Partial<AddOptions>): Promise<AddedFile[]> {
+  return addedFiles(from, sources, {
     dirs: { cacheDir: directory },
     keyword: "ADD",
     checksum: undefined,
@@ -50,6 +48,13 @@ async function add(
     mayReach: () => true,
     ...more,
   });
+}
+
+async function add(
+  source: string,
+  more: Partial<AddOptions> = {},
+): Promise<{ entry: TarEntry; content: string }> {
+  const files = await addAll(context, [source], more);
   const reader = new TarReader();
   let entry: TarEntry | undefined;
   let content = "";
@@ -89,6 +94,92 @@ describe("ADD of a URL", () => {
       );
     },
   );
+});
+
+const TREE = [
+  "x/a.txt",
+  "y/a.txt",
+  "src/a.txt",
+  "src/x/b.txt",
+  "src/x/y/c.txt",
+  "src/x/y/d.md",
+  "home.txt",
+  "home.md",
+  "homes/in.txt",
+  "homes/deep/in.txt",
+];
+
+describe("what COPY takes of its context", () => {
+  let tree: BuildContext;
+  beforeAll(async () => {
+    const root = join(directory, "tree");
+    for (const path of TREE) {
+      mkdirSync(join(root, path, ".."), { recursive: true });
+      writeFileSync(join(root, path), path);
+    }
+    tree = await BuildContext.open(root, join(root, "Dockerfile"));
+  });
+
+  // What Docker's documentation says of each, and what else people write.
+  test.for<[string, Partial<CopyFilter>, string[], string[]]>([
+    ["x/a.txt", {}, ["a.txt"], []],
+    ["./x/a.txt", { parents: true }, ["x/a.txt"], ["x"]],
+    ["/y/a.txt", { parents: true }, ["y/a.txt"], ["y"]],
+    ["./src/./x/*.txt", { parents: true }, ["x/b.txt"], ["x"]],
+    [
+      "./src/**/*.txt",
+      { parents: true },
+      ["src/a.txt", "src/x", "src/x/b.txt", "src/x/y", "src/x/y/c.txt"],
+      ["src"],
+    ],
+    ["*/a.txt", { parents: true }, ["src", "src/a.txt", "x", "x/a.txt", "y", "y/a.txt"], []],
+    [
+      "src/x",
+      { parents: true },
+      ["src/x", "src/x/b.txt", "src/x/y", "src/x/y/c.txt", "src/x/y/d.md"],
+      ["src"],
+    ],
+    ["src/./x", { parents: true, exclude: ["**/*.txt"] }, ["x", "x/y", "x/y/d.md"], []],
+    ["s*/./x/b.txt", { parents: true }, ["x/b.txt"], ["x"]],
+    ["src/x/./", { parents: true }, ["b.txt", "y", "y/c.txt", "y/d.md"], []],
+    ["hom*", { exclude: ["*.txt"] }, ["home.md", "deep", "deep/in.txt"], []],
+    ["hom*", { exclude: ["*.txt", "*.md"] }, ["deep", "deep/in.txt"], []],
+    ["src", { exclude: ["x/y"] }, ["a.txt", "x", "x/b.txt"], []],
+    ["src", { exclude: ["**", "!x/b.txt"] }, ["x/b.txt"], []],
+    [".", { exclude: ["src", "**/a.txt", "hom*"] }, ["x", "y"], []],
+    ["x/a.txt", { exclude: ["a.txt"] }, [], []],
+  ])("%s with %o", async ([source, filter, files, above]) => {
+    const selected = await tree.select(source, { parents: false, exclude: [], ...filter });
+    const names = (list: readonly { name: string }[] = []) => list.map(({ name }) => name);
+    expect([names(selected?.files), names(selected?.above)]).toEqual([files, above]);
+  });
+
+  test("a pattern may match nothing, which is told; a name may not", async () => {
+    const warnings: string[] = [];
+    const options = { warn: (what: string) => warnings.push(what) };
+    expect(await addAll(tree, ["go.sum*", "none/**/*.go"], options)).toEqual([]);
+    expect(warnings).toEqual([
+      "'go.sum*' matches nothing in the context",
+      "'none/**/*.go' matches nothing in the context",
+    ]);
+    await expect(addAll(tree, ["go.sum"], options)).rejects.toThrow("is not in");
+  });
+});
+
+test.each([
+  "https://127.0.0.1:1/owner/name.git",
+  "https://127.0.0.1:1/owner/name.git#v1:docs",
+  "https://127.0.0.1:1/owner/name.git?branch=main",
+  "git@127.0.0.1:owner/name.git",
+  "ssh://git@127.0.0.1/owner/name",
+])("ADD of %s is refused as a Git repository, and nothing is downloaded", async (url) => {
+  const hints: (string | undefined)[] = [];
+  const fail = (what: string, hint?: string) => {
+    hints.push(hint);
+    return new Error(what) as never;
+  };
+  await expect(add(url, { fail })).rejects.toThrow("ADD of a Git repository is not supported");
+  expect(hints).toEqual([expect.stringContaining("RUN git clone")]);
 });
 
 test("an archive that cannot be unpacked is refused, and not copied as it is", async () => {
