@@ -141,9 +141,10 @@ describe.each(BACKENDS)("a restricted network on %s", (backend) => {
       socket.resume();
       socket.write("hello");
     });
-    await vm.run(`timeout -s KILL 2 python3 -c 'import socket,struct,time
+    await vm.run(`python3 -c 'import socket,struct,time
 s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack("ii",1,0));s.close()'`);
     await until("the connection is gone", () => seen.open.size === 0);
+    expect(seen.count()).toBe(1);
     seen.close();
   });
 
@@ -197,7 +198,8 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
     const running = vm.run([
       "python3",
       "-c",
-      CLIENT.replace("s.shutdown(socket.SHUT_WR)", "print(s.recv(5), flush=True)"),
+      // It waits as long as it takes on a slow machine: that the host cuts it is what is looked at.
+      CLIENT.replace("s.shutdown(socket.SHUT_WR)", "print(s.recv(5), flush=True)").replace("=20", "=None"),
       "good.test",
       String(held.port),
       "x",
@@ -221,9 +223,11 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
     const { stdout } = await running;
     expect(stdout).toContain("reset");
     expect(tookMs).toBeLessThan(scaled(1_000));
-    expect((await events()).filter(({ reason }) => reason === "rules-changed")).toMatchObject([
-      { decision: "closed", name: "good.test", port: held.port },
-    ]);
+    // Those that were just being made may have been cut with it.
+    const cut = (await events()).filter(
+      ({ reason, port }) => reason === "rules-changed" && port === held.port,
+    );
+    expect(cut).toMatchObject([{ decision: "closed", name: "good.test" }]);
     expect(await vm.network.rules()).toEqual({ allow: [here], deny: [] });
     await expect(vm.network.set({ mode: "open" } as object)).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
     await expect(vm.network.set({ allow: ["http://x"] })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
