@@ -58,6 +58,7 @@ export async function* readLayer(
       options.onBytes?.(chunk.length);
       await options.keep?.(chunk);
       if (!tar.over) yield* tar.push(chunk);
+      giveBack(chunk);
     }
     // A layer in which nothing is has no bytes for some tools.
     if (bytes > 0) tar.finish();
@@ -65,6 +66,15 @@ export async function* readLayer(
     throw deadline.expired ? deadline.error() : asInvalid(error, image);
   }
   checkDiffId(hash, layer.diffId, image);
+}
+
+/**
+ * Frees a chunk's memory at once: the collector would let a hundred of them lie first. A decoder goes on in a buffer of which it has given out only a part, and small
+ * ones may be parts of Node's pool.
+ */
+function giveBack({ buffer, byteOffset, length }: Buffer): void {
+  const isWhole = buffer.byteLength >= CHUNK_BYTES && byteOffset + length === buffer.byteLength;
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 function checkDiffId(hash: Hash | undefined, diffId: string | undefined, image: string): void {
