@@ -1,5 +1,6 @@
 import type { Setting } from "../setting.ts";
 import type { Measurement } from "../stats.ts";
+import { builds } from "./builds.ts";
 import { cliStart } from "./cli-start.ts";
 import { coldCreate } from "./cold-create.ts";
 import { density } from "./density.ts";
@@ -44,5 +45,6 @@ export const ROWS: Readonly<
   "16": { what: "an open network", measure: open },
   "18": { what: "directories of the host", measure: mounts },
   "19": { what: "images of registries", measure: images },
+  "20": { what: "builds of Dockerfiles", measure: builds },
   "13": { what: "a command beside loads", measure: load },
 };

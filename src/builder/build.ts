@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join, posix, resolve } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
@@ -6,7 +5,7 @@ import type { Arch } from "../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../errors.ts";
 import { failpoint } from "../host/failpoint.ts";
 import { hostArch } from "../host/hardware/facts.ts";
-import { composeImage, type ImageParts, partsOf } from "../images/boot/compose.ts";
+import { type ComposedImage, composeImage, type ImageParts, partsOf } from "../images/boot/compose.ts";
 import { findImage } from "../images/boot/find.ts";
 import { dockerfileError, type Instruction, parseDockerfile } from "../images/dockerfile/parse.ts";
 import {
@@ -21,10 +20,10 @@ import { expandText, expandVariables, splitWords } from "../images/dockerfile/wo
 import { type ConfigDocument, emptyDocument, type HistoryEntry } from "../images/layer/config-document.ts";
 import type { MadeLayer } from "../images/layer/layer-file.ts";
 import { GO_ARCH } from "../images/oci/platform.ts";
-import type { Image } from "../images/store/image.ts";
-import { imageNotFound } from "../images/store/reference.ts";
-import { readImage, removeImage } from "../images/store/store.ts";
+import { imageNotFound, stageImageName } from "../images/store/reference.ts";
+import { readImage } from "../images/store/store.ts";
 import { checkTag, tagImage } from "../images/store/tag.ts";
+import { SmolVM } from "../smolvm.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
@@ -36,6 +35,7 @@ import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
+import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
 import { type BoundFiles, keepCaches, prepareStep } from "./step-mounts.ts";
 import { keepStep, knownStep, stepKey } from "./steps-cache.ts";
@@ -118,8 +118,6 @@ class Build {
   readonly #built = new Map<number, Built>();
   /** sandboxes of images that are only copied from */
   readonly #others = new Map<string, BuildMachine>();
-  /** images that only stages boot from, by what they hold */
-  readonly #temporary = new Map<string, string>();
   readonly #warnings: string[] = [];
   #steps = 0;
   #cached = 0;
@@ -175,7 +173,7 @@ class Build {
       };
     const name = tags[0] ?? `built-${built.key.slice(0, 12)}`;
     failpoint("before built");
-    const image = await this.#compose(parts, name, built.arch);
+    const { image } = await this.#compose(parts, name, built.arch);
     for (const tag of tags.slice(1)) await tagImage(this.#home.paths, name, tag, built.arch);
     return {
       name,
@@ -194,10 +192,9 @@ class Build {
       if (machine !== undefined) await keepCaches(this.#home, machine, arch, this.#deadline).catch(() => {}); // a cache may be lost
     const machines = [...[...this.#built.values()].map(({ machine }) => machine), ...this.#others.values()];
     for (const machine of machines) await machine?.stop().catch(() => {}); // what is left, the next command clears up
-    for (const [key, name] of this.#temporary) {
-      const arch = key.slice(0, key.indexOf(" ")) as Arch;
-      await removeImage(this.#home.paths, name, arch, () => []).catch(() => {}); // likewise
-    }
+    const using = async (digest: string): Promise<string[]> =>
+      (await SmolVM.list()).flatMap(({ imageDigest, name }) => (imageDigest === digest ? [name] : []));
+    await keepStageImagesWithin(this.#home.paths, using).catch(() => {}); // the next build does it
   }
 
   #fail(line: number, what: string, hint?: string): SmolVMError {
@@ -210,7 +207,7 @@ class Build {
     this.#options.onEvent?.(event);
   }
 
-  #compose(parts: ImageParts, name: string, arch: Arch): Promise<Image> {
+  #compose(parts: ImageParts, name: string, arch: Arch): Promise<ComposedImage> {
     return composeImage(this.#home.paths, parts, {
       arch,
       name,
@@ -301,27 +298,26 @@ class Build {
     return { name: image.name, parts, key: stepKey(["image", digest, arch]), machine };
   }
 
-  #boot(image: string, arch: Arch): Promise<BuildMachine> {
+  /** @param isNew nothing has booted from that image, and perhaps nothing will again: no template is made of it */
+  #boot(image: string, arch: Arch, isNew = false): Promise<BuildMachine> {
     const { network = "open", memSizeMib = DEFAULT_MEM_MIB, vcpuCount, diskSizeMib } = this.#options;
-    const options = { arch, network, memSizeMib, vcpuCount, diskSizeMib, onProgress: this.#progress };
+    const onProgress = this.#progress;
+    const template = isNew ? ("off" as const) : undefined;
+    const options = { arch, network, memSizeMib, vcpuCount, diskSizeMib, template, onProgress };
     return BuildMachine.start(this.#home, image, options, this.#deadline);
   }
 
   /** The sandbox of a stage, with all that its layers hold. */
   async #machine(built: Built): Promise<BuildMachine> {
     if (built.machine !== undefined) return built.machine;
-    const { arch, layers } = built;
-    let name = built.image;
-    if (name === undefined) {
-      const key = `${arch} ${layers.map(({ diffId }) => diffId).join(" ")}`;
-      name = this.#temporary.get(key);
-      if (name === undefined) {
-        name = `build-tmp-${process.pid}-${randomBytes(4).toString("hex")}`;
-        this.#temporary.set(key, name);
-        await this.#compose(this.#parts(built), name, arch);
-      }
+    const { arch, image } = built;
+    if (image !== undefined) built.machine = await this.#boot(image, arch);
+    else {
+      const name = stageImageName(built.key);
+      const { composed } = await this.#compose(this.#parts(built), name, arch);
+      await touchStageImage(this.#home.paths, name, arch);
+      built.machine = await this.#boot(name, arch, composed);
     }
-    built.machine = await this.#boot(name, arch);
     return built.machine;
   }
 
@@ -431,6 +427,7 @@ class Build {
     }
     if (made === undefined) {
       const machine = await this.#machine(built);
+      await machine.nextTick(this.#deadline);
       await act(machine);
       failpoint("step done");
       const layer = await machine.layer(this.#deadline);

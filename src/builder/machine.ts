@@ -21,6 +21,8 @@ export interface MachineOptions {
   readonly memSizeMib: number;
   readonly vcpuCount: number | undefined;
   readonly diskSizeMib: number | undefined;
+  /** as of a sandbox; default as there */
+  readonly template: "auto" | "off" | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -32,6 +34,8 @@ export class BuildMachine {
   readonly #home: Home;
   readonly vm: SmolVM;
   #listing: Listing;
+  /** when the last layer was made, by performance.now() */
+  #madeAt = Number.NEGATIVE_INFINITY;
   readonly #caches = new Map<string, string>();
 
   private constructor(home: Home, vm: SmolVM, listing: Listing) {
@@ -50,11 +54,12 @@ export class BuildMachine {
     options: MachineOptions,
     deadline: Deadline,
   ): Promise<BuildMachine> {
-    const { vcpuCount, diskSizeMib, onProgress, ...rest } = options;
+    const { vcpuCount, diskSizeMib, template, onProgress, ...rest } = options;
     const vm = await SmolVM.create({
       ...rest,
       ...(vcpuCount === undefined ? {} : { vcpuCount }),
       ...(diskSizeMib === undefined ? {} : { diskSizeMib }),
+      ...(template === undefined ? {} : { template }),
       ...(onProgress === undefined ? {} : { onProgress }),
       name: `build-${randomBytes(4).toString("hex")}`,
       image,
@@ -88,8 +93,14 @@ export class BuildMachine {
       deadline,
     );
     this.#listing = listing;
-    await deadline.sleep(TICK_MS);
+    this.#madeAt = performance.now();
     return layer;
+  }
+
+  /** Waits until what is changed now has another time than what the last layer holds. */
+  async nextTick(deadline: Deadline): Promise<void> {
+    const left = this.#madeAt + TICK_MS - performance.now();
+    if (left > 0) await deadline.sleep(left);
   }
 
   /**

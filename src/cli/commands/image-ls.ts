@@ -3,6 +3,7 @@ import { imageSettings } from "../../images/settings.ts";
 import { listDownloads } from "../../images/store/downloads.ts";
 import type { Image } from "../../images/store/image.ts";
 import type { ImageDirs } from "../../images/store/layout.ts";
+import { isStageImage } from "../../images/store/reference.ts";
 import { listImages } from "../../images/store/store.ts";
 import { type ImageUsage, imagesUsage } from "../../images/store/usage.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
@@ -25,7 +26,8 @@ const spec: CommandSpec = {
 
 async function imageLsCommand(io: Io): Promise<Outcome> {
   const paths = processPaths();
-  const images = await listImages(paths);
+  const all = await listImages(paths);
+  const images = all.filter(({ name }) => !isStageImage(name));
   if (images.length === 0) io.note("No images yet. Build the default one: smolvm image build");
   const usage = await usageOf(paths);
   const downloads = await listDownloads(paths);
@@ -35,6 +37,10 @@ async function imageLsCommand(io: Io): Promise<Outcome> {
     io.note(
       `Besides, ${downloads.length} downloads of registries are kept: ${formatBytes(total)} of at most ${formatBytes(downloadsMaxBytes)} (${downloadsMaxFrom}).`,
     );
+  }
+  if (all.length > images.length) {
+    const total = all.reduce((sum, { name, sizeBytes }) => sum + (isStageImage(name) ? sizeBytes : 0), 0);
+    io.note(`For builds ${all.length - images.length} images of stages are kept: ${formatBytes(total)}.`);
   }
   return {
     data: images.map((image) => ({ ...imageData(image), ...usage(image) })),

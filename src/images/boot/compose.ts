@@ -70,6 +70,13 @@ function ownConfig(name: string): RunConfig {
   };
 }
 
+/** What {@link composeImage} gives. */
+export interface ComposedImage {
+  readonly image: Image;
+  /** false: the same image was there already */
+  readonly composed: boolean;
+}
+
 /**
  * Puts an image together, and takes it into the store under a name, as one that is pulled.
  * @param made how it came to be; it is `reference` in what is known of it
@@ -85,7 +92,7 @@ export async function composeImage(
     readonly deadline: Deadline;
     readonly onProgress?: OnProgress | undefined;
   },
-): Promise<Image> {
+): Promise<ComposedImage> {
   const config = await keep(dirs, Buffer.from(JSON.stringify(document)), MEDIA_TYPES.ociConfig);
   const manifest = Buffer.from(
     JSON.stringify({
@@ -96,12 +103,12 @@ export async function composeImage(
     }),
   );
   failpoint("before compose");
-  const { stored } = await pullImage(dirs, new Kept(options.name, manifest), {
+  const { stored, pulled } = await pullImage(dirs, new Kept(options.name, manifest), {
     ...options,
     reference: options.name,
     basis: () => findBasis(dirs, options),
   });
-  return stored.image;
+  return { image: stored.image, composed: pulled };
 }
 
 async function keep(dirs: ImageDirs, bytes: Buffer, mediaType: string): Promise<Descriptor> {

@@ -28,6 +28,16 @@ export function isPlainName(name: string): boolean {
   return NAME.test(name);
 }
 
+/** Whether a name is of what a build has made to boot a stage from ({@link stageImageName}), and nobody has asked for. Pure. */
+export function isStageImage(name: string): boolean {
+  return /^build-stage-[0-9a-f]{24}$/.test(name);
+}
+
+/** What the image is called that a stage of a build boots from. @param key hex digits: what it depends on. Pure. */
+export function stageImageName(key: string): string {
+  return `build-stage-${key.slice(0, 24)}`;
+}
+
 /** Whether an image is one that smolvm makes itself. Pure. */
 export function isOwnImage(name: string): name is OwnImage {
   return OWN_IMAGES.some((own) => own === name);

@@ -5,7 +5,6 @@ import { rm } from "../../util/files-go.ts";
 import { isLocked, removeStale } from "./build-lock.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { type ImageDirs, imageLayout } from "./layout.ts";
-import { listRefs, removeImage } from "./store.ts";
 import { isWorkDir } from "./work-dir.ts";
 
 /** What is noted of this host beside the directories (host/files/cached-json.ts). There may be files of another program there. */
@@ -47,13 +46,6 @@ export async function removeUnfinished(dirs: ImageDirs): Promise<string[]> {
       const pid = temporaryOf(name);
       if (pid !== undefined && !isAlive(identify(pid))) await remove(join(directory, name));
     }
-  }
-  for (const { name, arch } of await listRefs(dirs)) {
-    // Of a build: only its sandboxes have booted from it.
-    const maker = /^build-tmp-(\d+)-[0-9a-f]{8}$/.exec(name)?.[1];
-    if (maker === undefined || isAlive(identify(Number(maker)))) continue;
-    await removeImage(dirs, name, arch, () => []);
-    removed.push(layout.ref(name, arch));
   }
   for (const name of await names(layout.blobs)) {
     if (!name.endsWith(".lock")) continue;

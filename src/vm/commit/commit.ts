@@ -83,7 +83,8 @@ export async function commitVm(
   const parts = over(below, layer, record, request, (before) => changed(withChanges(before, config)));
   onProgress?.({ stage: "unpack", message: `making ${name}` });
   const { arch } = record.spec.machine;
-  return await composeImage(home.paths, parts, { arch, name, made: "commit", deadline, onProgress });
+  const options = { arch, name, made: "commit", deadline, onProgress } as const;
+  return (await composeImage(home.paths, parts, options)).image;
 }
 
 interface Taken {

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { keepStageImagesWithin, touchStageImage } from "../../../../src/builder/stage-images.ts";
 import { writeDurably } from "../../../../src/host/files/write-durably.ts";
 import { composeImage } from "../../../../src/images/boot/compose.ts";
 import { emptyDocument } from "../../../../src/images/layer/config-document.ts";
@@ -11,7 +12,8 @@ import { kernelLayout } from "../../../../src/images/store/kernel-layout.ts";
 import { listKernels, useKernel } from "../../../../src/images/store/kernel-store.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
 import { findUnused, type InUse, removeUnused } from "../../../../src/images/store/prune.ts";
-import { listImages } from "../../../../src/images/store/store.ts";
+import { stageImageName } from "../../../../src/images/store/reference.ts";
+import { listImages, readImage } from "../../../../src/images/store/store.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { cli, Terminal } from "../../../helpers/cli.ts";
@@ -108,19 +110,35 @@ test("layers of an image that was made here stay as long as it does, and go with
 
 test("what a build that was killed has left is removed, and nothing of one that runs", async () => {
   await addSmallImage(cacheDir, "debian", "new");
-  await made("build-tmp-4194304-0123abcd"); // a number above all that Linux gives
-  await made(`build-tmp-${process.pid}-0123abcd`);
   const { blobs } = imageLayout({ cacheDir });
+  mkdirSync(blobs, { recursive: true });
+  // The first is a number above all that Linux gives.
   writeFileSync(join(blobs, "layer.4194304.0123abcd.tmp"), "x");
   writeFileSync(join(blobs, `layer.${process.pid}.0123abcd.tmp`), "x");
   await removeUnfinished({ cacheDir });
-  expect((await listImages({ cacheDir })).map(({ name }) => name)).toEqual([
-    `build-tmp-${process.pid}-0123abcd`,
-    "debian",
-  ]);
   expect(readdirSync(blobs).filter((name) => name.endsWith(".tmp"))).toEqual([
     `layer.${process.pid}.0123abcd.tmp`,
   ]);
+});
+
+test("of what stages of builds boot from those stay that were used last, and what is in use", async () => {
+  await addSmallImage(cacheDir, "debian", "new");
+  const names = ["a", "b", "c", "d"].map((letter) => stageImageName(letter.repeat(64)));
+  const sizes = new Map<string, number>();
+  for (const [index, name] of names.entries()) {
+    const image = await made(name);
+    sizes.set(image.digest, image.sizeBytes);
+    utimesSync(imageLayout({ cacheDir }).ref(name, "x86_64"), index, index);
+  }
+  const [size] = [...sizes.values()] as [number];
+  await touchStageImage({ cacheDir }, names[0]!, "x86_64");
+  const used = (await readImage({ cacheDir }, names[1]!, "x86_64"))!.image.digest;
+  const left = async (): Promise<string[]> =>
+    (await listImages({ cacheDir })).map(({ name }) => name).filter((name) => name !== "debian");
+  await keepStageImagesWithin({ cacheDir }, (digest) => (digest === used ? ["box"] : []), 2 * size);
+  expect(await left()).toEqual([names[0], names[1], names[3]]);
+  await keepStageImagesWithin({ cacheDir }, () => [], 1);
+  expect(await left()).toEqual([names[0]]);
 });
 
 /** An image of one layer that says when it was made: each is another. */
@@ -133,7 +151,7 @@ async function made(name: string): Promise<Image> {
     rootfs: { type: "layers" as const, diff_ids: [layer.diffId] },
   };
   const options = { arch: "x86_64" as const, name, made: "build" as const, deadline: deadline() };
-  return composeImage({ cacheDir }, { document, layers: [layer] }, options);
+  return (await composeImage({ cacheDir }, { document, layers: [layer] }, options)).image;
 }
 
 describe("image prune", () => {
