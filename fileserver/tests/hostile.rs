@@ -601,3 +601,28 @@ fn a_guest_that_breaks_the_protocol_loses_its_server() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_server_whose_machine_ended_before_it_answered_ends_too() {
+    let place = Place::new("ended");
+    let (path, control) = (place.0.join("session"), place.0.join("control"));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let mut server = std::process::Command::new(support::server())
+        .args(["serve", "--session"])
+        .arg(&path)
+        .arg("--control")
+        .arg(&control)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(listener.accept().unwrap());
+    drop(listener);
+    let end = Instant::now() + Duration::from_secs(10);
+    while server.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            server.kill().unwrap();
+            panic!("it still waits for a machine that does not come back");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

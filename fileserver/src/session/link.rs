@@ -11,8 +11,10 @@ use crate::wire::scan::{scan, Scan};
 const GREET_AGAIN_MS: u64 = 1000;
 /// Between attempts at a connection.
 const CONNECT_AGAIN_MS: u64 = 50;
-/// For how long connections may be refused.
+/// For how long an agent may not be reached that somebody listens for: its machine may be booting, or stand still.
 const MAX_REFUSED_MS: u64 = 120_000;
+/// For how long nobody may listen: a machine that has ended does not come back.
+const MAX_GONE_MS: u64 = 1_000;
 /// How much of what an earlier user left unread is skipped.
 const MAX_NOISE: usize = 16 << 20;
 /// How much is read at once.
@@ -128,17 +130,19 @@ impl Link {
                         self.greet(false)
                     }
                 }
-                Err(_) => self.refused(),
+                Err(Errno(libc::ECONNREFUSED | libc::ENOENT)) => self.refused(MAX_GONE_MS),
+                Err(_) => self.refused(MAX_REFUSED_MS),
             },
             Phase::Greeting { again, .. } if now >= again => self.greet(true),
             _ => Ok(()),
         }
     }
 
-    fn refused(&mut self) -> Result<(), Over> {
+    /// There is no session yet. Another attempt is made, but for no longer than that since there was one.
+    fn refused(&mut self, most: u64) -> Result<(), Over> {
         self.connection = None;
         let now = now_ms();
-        if now.saturating_sub(self.refused_since) > MAX_REFUSED_MS {
+        if now.saturating_sub(self.refused_since) > most {
             return Err(Over::Failed("the sandbox cannot be reached"));
         }
         self.phase = Phase::Away { again: now + CONNECT_AGAIN_MS };
@@ -193,7 +197,7 @@ impl Link {
                 self.away();
                 Ok(())
             }
-            _ => self.refused(),
+            _ => self.refused(MAX_REFUSED_MS),
         }
     }
 
@@ -211,7 +215,7 @@ impl Link {
                 self.greet(false)
             }
             None if self.input.len() < MAX_LINE => Ok(()),
-            _ => self.refused(),
+            _ => self.refused(MAX_REFUSED_MS),
         }
     }
 
