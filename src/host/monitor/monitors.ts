@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
+import { type CommandLine, procCommandLines } from "../process/command-lines.ts";
 import { identify, type ProcessIdentity } from "../process/process-identity.ts";
 import { isLockHeld } from "../process/process-lock.ts";
 import { runProgram } from "../process/run.ts";
@@ -59,26 +59,9 @@ export function monitorsAmong(
   return [...monitors, ...found(markedExit, true).filter(({ exit }) => !watched.has(exit))];
 }
 
-interface CommandLine {
-  readonly pid: number;
-  readonly args: readonly string[];
-}
-
 async function commandLines(deadline: Deadline): Promise<CommandLine[]> {
   if (process.platform === "linux") return procCommandLines();
   return await psCommandLines(deadline);
-}
-
-function procCommandLines(): CommandLine[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        return [{ pid: Number(name), args: readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0") }];
-      } catch {
-        return []; // it ended while we looked
-      }
-    });
 }
 
 /** `ps` shows arguments separated by spaces, so a path with two spaces in a row would be missed. */

@@ -88,10 +88,13 @@ export async function startVm(
       requireFreeDisks(home, id, record.spec),
     );
     try {
-      const started = await startFrom(home, record, deadline, extras);
-      if (extras.forTemplate === undefined) await mountAll(home, started.record, deadline);
-      await extras.prepare?.(started.session);
-      return started;
+      const { session, lease, facts } = await startFrom(home, record, deadline, extras);
+      // Before it counts as running: who dies in between must not leave one without its directories.
+      if (extras.forTemplate === undefined) await mountAll(home, record, deadline);
+      failpoint("before running");
+      const running = home.store.vms.transition(id, "running", { startedAt: Date.now(), ...facts });
+      await extras.prepare?.(session);
+      return { record: running, session, lease };
     } catch (reason) {
       const error = orDiskFull(home.paths.dataDir, reason); // before its end makes room
       if (unfinished) {
@@ -125,13 +128,18 @@ export async function startNewVm(
   throw new SmolVMError("INTERNAL", "a sandbox that was just made runs already");
 }
 
+/** A machine that answers, and what its record says of it once it counts as running. */
+interface Launched extends Pick<Started, "session" | "lease"> {
+  readonly facts: Parameters<Home["store"]["vms"]["transition"]>[2];
+}
+
 /** From a template, where there is one; where that fails, and where there is none, by booting. */
 async function startFrom(
   home: Home,
   record: VmRecord,
   deadline: Deadline,
   extras: StartExtras,
-): Promise<Started> {
+): Promise<Launched> {
   const { forTemplate, gdbPort, saved } = extras;
   const isPlain = forTemplate === undefined && gdbPort === undefined && saved === undefined;
   const source = isPlain ? startSource(home, record) : undefined;
@@ -159,7 +167,7 @@ async function boot(
   deadline: Deadline,
   extras: StartExtras,
   template?: Template,
-): Promise<Started> {
+): Promise<Launched> {
   const lost: string[] = [];
   let again = false;
   for (;;) {
@@ -207,7 +215,7 @@ async function launch(
   deadline: Deadline,
   { onProgress, gdbPort, forTemplate, saved }: StartExtras,
   template?: Template,
-): Promise<Started> {
+): Promise<Launched> {
   const files = filesOf(home, record.id);
   const machine = { ...record.spec.machine, ...(gdbPort === undefined ? {} : { gdbPort }) };
   const backend: Backend = backendOf(machine.backend);
@@ -263,15 +271,13 @@ async function launch(
       return giveIdentity(reached, record, { network, mounts, init: forTemplate === undefined }, deadline);
     },
   );
-  failpoint("before running");
-  const running = home.store.vms.transition(record.id, "running", {
-    startedAt: Date.now(),
+  const facts = {
     vmm: launched.vmm,
     isolation: reachedIsolation(plan, made, launched, userNetwork),
     template: saved === undefined ? (template?.key ?? null) : ORIGIN,
     commands: answer.commands,
-  });
-  return { record: running, session, lease };
+  };
+  return { session, lease, facts };
 }
 
 /** The door of a sandbox with a restricted network. */

@@ -8,7 +8,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
@@ -95,6 +95,9 @@ const CAPTURES = BACKEND_FEATURES[BACKENDS[0] as BackendName].snapshots;
 // The most that a machine can have: a tap, or a network namespace with its processes.
 const NETWORK = IN_LAB ? withTap(BACKENDS[0]!) : ["--network", hasSlirp(BACKENDS[0]!) ? "open" : "off"];
 const SMALL = ["--backend", BACKENDS[0]!, ...NETWORK, "--memory", "256M"];
+/** A directory of the host: what starts with it has a server for it as well. */
+const SHARED = join(home, "shared");
+const WITH_MOUNT = [...SMALL, "-v", `${SHARED}:/shared`];
 let before: ReturnType<typeof traces>;
 
 /** What only machines have: sandboxes that have none keep their files and their uids. */
@@ -104,6 +107,8 @@ function machines({ directories, sockets, uids, ...rest }: ReturnType<typeof tra
 
 beforeAll(async () => {
   if (IN_LAB) makeLabTaps();
+  mkdirSync(SHARED);
+  writeFileSync(join(SHARED, "up"), "up\n");
   // Or one is made in the background, whose processes come and go.
   if (BACKEND_FEATURES[BACKENDS[0] as BackendName].templates) await done(["image", "warm", ...SMALL]);
   await done(["create", "--name", "keep", "--start", ...SMALL]);
@@ -135,13 +140,13 @@ describe("smolvm that is killed", () => {
   });
 
   test.each(places("start"))("while starting, at '%s', leaves one that can be started", async (failpoint) => {
-    await done(["create", "--name", "box", ...SMALL]);
+    await done(["create", "--name", "box", ...WITH_MOUNT]);
     await dieAt(failpoint, ["start", "box"]);
     expect(await states()).toEqual({ keep: "running", box: "error" });
     expect(processesNaming(await idOf("box"))).toEqual([]);
     expect(machines(traces(home))).toEqual(machines(before));
     await done(["start", "box"]);
-    expect((await done(["exec", "box", "--", "echo", "up"])).text).toBe("up\n");
+    expect((await done(["exec", "box", "--", "cat", "/shared/up"])).text).toBe("up\n");
     await keepAnswers();
     await done(["rm", "-f", "box"]);
     expect(traces(home)).toEqual(before);
@@ -173,7 +178,7 @@ describe("smolvm that is killed", () => {
   test.each(places("run"))(
     "while running something once, at '%s', takes its machine with it",
     async (failpoint) => {
-      await dieAt(failpoint, ["run", ...SMALL, "--", "true"]);
+      await dieAt(failpoint, ["run", ...WITH_MOUNT, "--", "true"]);
       await done(["gc"]);
       expect(await states()).toEqual({ keep: "running" });
       expect(traces(home)).toEqual(before);
