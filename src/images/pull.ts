@@ -268,9 +268,11 @@ async function assemble(
   ]);
   const { kernel, seeds, modules } = basis.manifest;
   const shared = [kernel.file, ...seeds.files, ...modules.map(({ file }) => file)];
+  const onDisk = new Set([ROOTFS_FILE]);
   for (const file of shared) {
     await mkdir(dirname(join(target, file)), { recursive: true });
-    await linkOrCopy(join(basis.image.directory, file), join(target, file));
+    const how = await linkOrCopy(join(basis.image.directory, file), join(target, file));
+    if (how === "linked") onDisk.add(file);
   }
   const manifest: Manifest = {
     version: 1,
@@ -287,5 +289,5 @@ async function assemble(
     files: [...described, ...basis.manifest.files.filter(({ path }) => shared.includes(path))],
   };
   failpoint("pull store");
-  return adoptImage(dirs, target, manifest, { name });
+  return adoptImage(dirs, target, manifest, { name, onDisk });
 }

@@ -117,13 +117,15 @@ async function open(path: string, mode = 0o755): Promise<void> {
 }
 
 /** On one file system, and where that is allowed, it takes no room again. */
-export async function linkOrCopy(from: string, to: string): Promise<void> {
+export async function linkOrCopy(from: string, to: string): Promise<"linked" | "copied"> {
   try {
     await link(from, to);
+    return "linked";
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "EXDEV" && code !== "EPERM" && code !== "EACCES" && code !== "EMLINK") throw error;
     await copyFile(from, to, constants.COPYFILE_FICLONE);
+    return "copied";
   }
 }
 

@@ -228,16 +228,21 @@ export async function addImage(
  * Takes a directory in that holds what its manifest says: it gets its final name, then the reference points at it. An
  * image of the same content that is there already is kept.
  * @param dir with all files of the manifest; on the same file system as the store
- * @param options `name`: what it is to be called, default the manifest's name; `fromPackage`: see {@link nameImage}
+ * @param options `name`: what it is to be called, default the manifest's name; `fromPackage`: see {@link nameImage}; `onDisk`: files of which all is on the disk
+ *   already, default none
  */
 export async function adoptImage(
   dirs: ImageDirs,
   dir: string,
   manifest: Manifest,
-  { name = manifest.name, fromPackage = false }: { name?: string; fromPackage?: boolean } = {},
+  {
+    name = manifest.name,
+    fromPackage = false,
+    onDisk = new Set(),
+  }: { name?: string; fromPackage?: boolean; onDisk?: ReadonlySet<string> } = {},
 ): Promise<StoredImage> {
   const layout = imageLayout(dirs);
-  for (const { path } of manifest.files) await syncFile(join(dir, path));
+  for (const { path } of manifest.files) if (!onDisk.has(path)) await syncFile(join(dir, path));
   const digest = manifestDigest(manifest);
   const final = layout.image(digest);
   await writeDurably(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);

@@ -15,6 +15,9 @@ const KEPT_BYTES = 4 * 1024 ** 3;
 /** Told no more often than for so many bytes. */
 const TELL_BYTES = 8 * 1024 * 1024;
 
+/** Of all the time, what the first reading takes: for the progress. */
+const FIRST_PART = 0.4;
+
 export interface UnpackOptions {
   /** its name, for errors */
   readonly image: string;
@@ -36,72 +39,92 @@ export interface UnpackOptions {
 export async function unpackImage(
   path: string,
   layers: readonly LayerFile[],
-  { image, identity, directories, deadline, onFraction }: UnpackOptions,
+  options: UnpackOptions,
 ): Promise<void> {
-  const tree = new Tree(image);
-  const sizes = await Promise.all(layers.map(async (layer) => (await stat(layer.path)).size));
-  const packed = Math.max(
-    1,
-    sizes.reduce((sum, size) => sum + size, 0),
-  );
-  // Of each layer it is known how large it is packed: the first time through tells how large it is unpacked.
-  const unpacked: number[] = layers.map(() => 0);
   const kept: KeptTar[] = [];
   try {
-    let left = TREE_LIMITS.contentBytes + OVERHEAD_BYTES;
-    let packedDone = 0;
-    let room = KEPT_BYTES;
-    for (const [index, layer] of layers.entries()) {
-      failpoint("pull layer");
-      tree.nextLayer();
-      const tar = await KeptTar.create(`${path}.${index}.tar`, room);
-      kept.push(tar);
-      for await (const step of readLayer(layer, {
-        image,
-        deadline,
-        maxBytes: left,
-        onBytes: (count) => (unpacked[index]! += count),
-        keep: (bytes) => tar.write(bytes),
-      })) {
-        if (step.step === "entry") tree.apply(step.entry);
-      }
-      await tar.end();
-      room -= tar.bytes;
-      left -= unpacked[index]!;
-      packedDone += sizes[index]!;
-      onFraction?.((0.4 * packedDone) / packed);
-    }
-    tree.addDirectories(directories);
-    const total = Math.max(
-      1,
-      unpacked.reduce((sum, size) => sum + size, 0),
-    );
-    let done = 0;
-    let told = 0;
-    const again = (index: number): AsyncIterable<TarStep> =>
-      readLayer(
-        // What it is was checked the first time; a file of the store is not changed.
-        kept[index]!.path === undefined
-          ? { path: layers[index]!.path }
-          : { path: kept[index]!.path, plain: true },
-        {
-          image,
-          deadline,
-          maxBytes: unpacked[index]!,
-          onBytes: (count) => {
-            done += count;
-            if (done - told < TELL_BYTES) return;
-            told = done;
-            onFraction?.(0.4 + 0.6 * (done / total));
-          },
-        },
-      );
+    const { tree, tarBytes } = await readTree(path, layers, kept, options);
+    tree.addDirectories(options.directories);
+    const onBytes = secondPart(tarBytes, options.onFraction);
     await writeErofs(path, tree, {
       layers: layers.length,
-      layer: again,
-      uuid: createHash("sha256").update(identity).digest().subarray(0, 16),
+      layer: (index) => readAgain(layers[index]!, kept[index]!, tarBytes[index]!, onBytes, options),
+      uuid: createHash("sha256").update(options.identity).digest().subarray(0, 16),
     });
   } finally {
     for (const tar of kept) await tar.remove();
   }
+}
+
+/**
+ * The first time through: what all layers together are, and how large each tar is.
+ * @param kept gets each layer's tar; whoever gives it removes them, also after an error
+ */
+async function readTree(
+  path: string,
+  layers: readonly LayerFile[],
+  kept: KeptTar[],
+  { image, deadline, onFraction }: UnpackOptions,
+): Promise<{ readonly tree: Tree; readonly tarBytes: readonly number[] }> {
+  const tree = new Tree(image);
+  // Of each layer it is known how large it is packed: only this time through tells how large it is unpacked.
+  const packedBytes = await Promise.all(layers.map(async (layer) => (await stat(layer.path)).size));
+  const allPacked = Math.max(1, sum(packedBytes));
+  const tarBytes = layers.map(() => 0);
+  let left = TREE_LIMITS.contentBytes + OVERHEAD_BYTES;
+  let packedDone = 0;
+  let room = KEPT_BYTES;
+  for (const [index, layer] of layers.entries()) {
+    failpoint("pull layer");
+    tree.nextLayer();
+    const tar = await KeptTar.create(`${path}.${index}.tar`, room);
+    kept.push(tar);
+    for await (const step of readLayer(layer, {
+      image,
+      deadline,
+      maxBytes: left,
+      onBytes: (count) => (tarBytes[index]! += count),
+      keep: (bytes) => tar.write(bytes),
+    })) {
+      if (step.step === "entry") tree.apply(step.entry);
+    }
+    await tar.end();
+    room -= tar.bytes;
+    left -= tarBytes[index]!;
+    packedDone += packedBytes[index]!;
+    onFraction?.((FIRST_PART * packedDone) / allPacked);
+  }
+  return { tree, tarBytes };
+}
+
+/** Counts what is read the second time, and tells how far all of it is. */
+function secondPart(
+  tarBytes: readonly number[],
+  onFraction: UnpackOptions["onFraction"],
+): (count: number) => void {
+  const total = Math.max(1, sum(tarBytes));
+  let done = 0;
+  let told = 0;
+  return (count) => {
+    done += count;
+    if (done - told < TELL_BYTES) return;
+    told = done;
+    onFraction?.(FIRST_PART + (1 - FIRST_PART) * (done / total));
+  };
+}
+
+/** A layer the second time: its tar where that was kept, else it is unpacked again. What it is was checked the first time; a file of the store is not changed. */
+function readAgain(
+  layer: LayerFile,
+  kept: KeptTar,
+  maxBytes: number,
+  onBytes: (count: number) => void,
+  { image, deadline }: UnpackOptions,
+): AsyncIterable<TarStep> {
+  const file = kept.path === undefined ? { path: layer.path } : { path: kept.path, plain: true };
+  return readLayer(file, { image, deadline, maxBytes, onBytes });
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }
