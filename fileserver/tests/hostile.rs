@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use smolvm_files::wire::frame::{kind, put_frame};
 use smolvm_files::wire::fuse::{op, put_u32, put_u64};
+use smolvm_files::wire::known::{decode, Known};
 use support::{Guest, Place};
 
 /// What nobody in the guest may ever see.
@@ -548,6 +549,88 @@ fn of_a_directory_with_one_file_shared_nothing_else_is_reached() {
     symlink("../secret", share.join("f")).unwrap();
     assert!(ask(&mut guest, stream, op::OPEN, 1, &[0; 8]).is_err());
     assert!(ask(&mut guest, stream, op::GETATTR, 1, &[0; 16]).is_err());
+}
+
+/// A guest that hears of all that the server says; its process that does changes again is 666, and does nothing by itself.
+struct Hearing {
+    guest: Guest,
+    stream: u32,
+    /// messages for the agent, and how many changes of the host came
+    known: Vec<Vec<u8>>,
+    changes: usize,
+}
+
+impl Hearing {
+    /// Sends a request and waits for its answer: an error, and what follows.
+    fn ask(&mut self, unique: u64, opcode: u32, node: u64, pid: u32, body: &[u8]) -> (i32, Vec<u8>) {
+        self.guest.send(self.stream, &request(opcode, unique, node, pid, body));
+        loop {
+            let answer = self.hear();
+            if let Some(answer) = answer.filter(|answer| answer[8..16] == unique.to_le_bytes()) {
+                return (-i32::from_le_bytes(answer[4..8].try_into().unwrap()), answer[16..].to_vec());
+            }
+        }
+    }
+
+    /// Takes in one frame; returns an answer.
+    fn hear(&mut self) -> Option<Vec<u8>> {
+        let (header, payload) = self.guest.frame().expect("the server has not ended");
+        if header.kind == kind::OPEN {
+            let mut opened = Vec::new();
+            smolvm_files::wire::fields::put_uint(&mut opened, 2, 666);
+            let mut out = Vec::new();
+            put_frame(&mut out, header.stream, kind::OPENED, 0, &opened);
+            self.guest.session.write_all(&out).unwrap();
+        } else if header.kind == kind::DATA && header.stream != self.stream {
+            self.changes += 1;
+        } else if header.kind == kind::DATA && decode(&payload).is_some() {
+            self.known.push(payload);
+        } else if header.kind == kind::DATA {
+            return Some(payload);
+        }
+        None
+    }
+}
+
+#[test]
+fn what_the_guest_makes_again_is_not_removed_and_the_agent_is_told_of_directories() {
+    let (place, share) = place("again");
+    let mut guest = Guest::start(&place.0);
+    let stream = guest.mount(&share, "rw", &[]);
+    let mut guest = Hearing { guest, stream, known: Vec::new(), changes: 0 };
+    guest.guest.send(stream, &init());
+    while guest.hear().is_none() {}
+    // Until it knows the process: from then on what it says is believed for long.
+    let d = loop {
+        let (_, entry) = guest.ask(2, op::LOOKUP, 1, 1, b"d\0");
+        if u64::from_le_bytes(entry[16..24].try_into().unwrap()) > 1 {
+            break node_of(&entry);
+        }
+    };
+    // What the kernel will ask for comes behind the answer.
+    assert_eq!(guest.ask(4, op::MKDIR, d, 1, b"\xed\x01\0\0\0\0\0\0h\0").0, 0);
+    while guest.known.is_empty() {
+        guest.hear();
+    }
+    let Some(Known::Directory { request: 4, node, attributes }) = decode(&guest.known[0]) else { panic!() };
+    assert_eq!((node, attributes.to_vec()), (d, guest.ask(6, op::GETATTR, d, 1, &[0; 16]).1));
+    // What the host removes, and the guest makes again before it is told of that, stays.
+    let (_, old) = guest.ask(8, op::LOOKUP, d, 1, b"e\0");
+    fs::remove_dir(share.join("d/e")).unwrap();
+    let (error, new) = guest.ask(10, op::MKDIR, d, 1, b"\xed\x01\0\0\0\0\0\0e\0");
+    assert_eq!(error, 0);
+    assert_ne!(node_of(&old), node_of(&new));
+    while guest.changes == 0 {
+        guest.hear();
+    }
+    assert!(guest.known.iter().any(|message| decode(message) == Some(Known::Nothing)));
+    assert_eq!(node_of(&guest.ask(12, op::LOOKUP, d, 666, b"e\0").1), node_of(&new));
+    assert_eq!(guest.ask(14, op::RMDIR, d, 666, b"e\0").0, libc::EROFS);
+    // A file that is closed is not answered for where the agent has done so.
+    let (_, opened) = guest.ask(16, op::CREATE, d, 1, b"\x01\0\0\0\xa4\x01\0\0\0\0\0\0\0\0\0\0n\0");
+    let (node, handle) = (node_of(&opened), &opened[128..136]);
+    guest.guest.send(stream, &request(op::RELEASE, 0, node, 1, &[handle, &[0; 16]].concat()));
+    assert_eq!(guest.ask(18, op::WRITE, node, 1, &[handle, &[0; 32]].concat()).0, libc::EBADF);
 }
 
 #[test]

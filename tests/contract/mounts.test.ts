@@ -11,6 +11,7 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -189,6 +190,43 @@ os.unlink("/rw/asked"); print("done")`;
     expect((await vm.run(["python3", "-c", script])).stdout).toBe("done\n");
     expect((await asked()) - before).toBeLessThan(50);
   });
+
+  test.skipIf(!HAS_PYTHON)(
+    "attributes of a directory come with what changes them, and are right",
+    async () => {
+      const script = `
+import os
+os.mkdir("/rw/many")
+for n in range(200):
+    with open(f"/rw/many/{n}", "w") as f: f.write("x")
+for n in range(200): os.unlink(f"/rw/many/{n}")
+os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many"); print(s.st_nlink, oct(s.st_mode), s.st_mtime_ns)`;
+      const asked = async (): Promise<number> =>
+        (await vm.mounts.list()).find(({ guest }) => guest === "/rw")?.served?.requests ?? 0;
+      const before = await asked();
+      const { stdout } = await vm.run(["python3", "-c", script], { check: true });
+      // Looked up, made, written, closed, removed, forgotten.
+      expect((await asked()) - before).toBeLessThan(200 * 6.5);
+      const told = () => {
+        const { nlink, mode, mtimeNs } = statSync(host("rw", "many"), { bigint: true });
+        return `${nlink} 0o${mode.toString(8)} ${mtimeNs}\n`;
+      };
+      expect(stdout).toBe(told());
+      // Also where the guest has changed it last, and then the host does.
+      const stat = `import os; s = os.stat("/rw/many"); print(s.st_nlink, oct(s.st_mode), s.st_mtime_ns)`;
+      const seen = async (): Promise<string> => (await vm.run(["python3", "-c", stat])).stdout;
+      for (const change of [
+        () => mkdirSync(host("rw", "many", "more")),
+        () => chmodSync(host("rw", "many"), 0o700),
+        () => rmdirSync(host("rw", "many", "more")),
+      ]) {
+        await sh("mkdir /rw/many/x; rmdir /rw/many/x");
+        change();
+        await until("the guest sees what the host has changed", async () => (await seen()) === told());
+      }
+      await sh("rm -r /rw/many");
+    },
+  );
 
   test("an overlay's writes stay in the sandbox, over its end as well", async () => {
     expect(

@@ -5,4 +5,5 @@ pub mod code;
 pub mod fields;
 pub mod frame;
 pub mod host_mount;
+pub mod known;
 pub mod start;

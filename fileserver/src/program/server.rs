@@ -293,7 +293,8 @@ impl Server {
             })
             .collect();
         for (id, mount) in ids {
-            let Some(mounted) = self.streams.get_mut(&mount).and_then(Stream::mount) else { continue };
+            let Some(stream) = self.streams.get_mut(&mount).filter(|stream| !stream.is_held_up()) else { continue };
+            let Some(mounted) = stream.mount() else { continue };
             mounted.drain();
             let Some(record) = mounted.changes.as_mut().and_then(|changes| changes.queue.next_record()) else {
                 continue;
@@ -302,6 +303,9 @@ impl Server {
             let to = record.to.as_ref().map_or(&[][..], |(_, path)| path);
             let (path, notify) = (&record.path[..], &record.notify[..]);
             HostChange { kind: record.kind, path, to, directory: record.directory, notify }.put_record(&mut payload);
+            if let Some(message) = mounted.keep_no_longer() {
+                stream.send(&message, &mut self.link.out);
+            }
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.send(&payload, &mut self.link.out);
             }

@@ -74,6 +74,11 @@ impl Stream {
         }
     }
 
+    /// Whether answers wait for credit.
+    pub fn is_held_up(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The mount that it is.
     pub fn mount(&mut self) -> Option<&mut Mount> {
         match &mut self.purpose {
@@ -129,7 +134,11 @@ impl Stream {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
         answer(&mut mounted.mount, message, out);
+        let behind = std::mem::take(&mut mounted.mount.behind);
         self.finish(start, out);
+        for message in behind {
+            self.send(&message, out);
+        }
         self.consumed(message.len() as u32, out);
     }
 

@@ -24,15 +24,39 @@ pub fn answer(mount: &mut Mount, message: &[u8], out: &mut Vec<u8>) {
     match request.opcode {
         op::FORGET | op::BATCH_FORGET => return entries::forget(mount, &request),
         op::INTERRUPT | op::NOTIFY_REPLY => return,
+        // The agent has answered it.
+        op::RELEASE if request.unique == 0 => {
+            let _ = open::release(mount, &request);
+            return;
+        }
         // An answer to it would be a notification.
         _ if request.unique == 0 => return,
         _ => {}
     }
     let at = begin(out, request.unique);
     match dispatch(mount, &request, out) {
-        Ok(()) => end(&mut out[..], at),
+        Ok(()) => {
+            end(&mut out[..], at);
+            lend(mount, &request);
+        }
         Err(error) => fail(out, at, error.0),
     }
+}
+
+/// The kernel asks for the attributes of a directory as soon as it has changed something there: they go behind the answer.
+fn lend(mount: &mut Mount, request: &Request) {
+    if mount.changes.as_ref().is_none_or(|changes| changes.pid == 0 || changes.pid == request.pid) {
+        return; // nobody would tell it of another change; or it has changed nothing
+    }
+    match request.opcode {
+        op::CREATE | op::MKDIR | op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK | op::RMDIR => {}
+        op::RENAME | op::RENAME2 => match request.fields().u64(0) {
+            Ok(to) if to != request.node => mount.lend(request.unique, to),
+            _ => {}
+        },
+        _ => return,
+    }
+    mount.lend(request.unique, request.node);
 }
 
 fn dispatch(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> {

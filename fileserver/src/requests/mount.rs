@@ -9,6 +9,7 @@ use crate::share::shared::Shared;
 use crate::sys::files::Stat;
 use crate::sys::{Errno, Res};
 use crate::wire::fuse::{put_attributes, put_entry, Attributes, Validity, ROOT};
+use crate::wire::known::{encode, Known, ATTRIBUTES};
 
 /// How long the kernel may believe what it was told, in milliseconds: where nothing would tell it of a change, and where it will be told.
 const SHORT_MS: u64 = 1000;
@@ -32,13 +33,25 @@ pub struct Mount {
     pub figures: Figures,
     /// what happens on the host, while the guest can be told of it
     pub changes: Option<Changes>,
+    /// what goes behind the answer, for the agent; whether it has been told something that it may still answer
+    pub behind: Vec<Vec<u8>>,
+    pub lent: bool,
     device: u64,
 }
 
 impl Mount {
     pub fn new(mut shared: Shared) -> Res<Mount> {
         let device = shared.stat(ROOT)?.dev;
-        Ok(Mount { shared, agreed: None, listings: Vec::new(), figures: Figures::default(), changes: None, device })
+        Ok(Mount {
+            shared,
+            agreed: None,
+            listings: Vec::new(),
+            figures: Figures::default(),
+            changes: None,
+            behind: Vec::new(),
+            lent: false,
+            device,
+        })
     }
 
     /// Fails where nothing may be changed.
@@ -147,6 +160,32 @@ impl Mount {
         };
         let valid = Validity { entry_ms, attributes_ms: self.attributes_ms(id, entry_ms, stat) };
         put_attributes(out, valid, &self.attributes(stat));
+    }
+
+    /// Something in a directory has been changed, so that the kernel asks for its attributes next: the agent may tell it them, as they are now.
+    /// Only where they can be believed until an event, which ends that as well (`keep_no_longer`).
+    pub fn lend(&mut self, request: u64, id: Id) {
+        if self.shared.terms.strict || !self.watches(id) {
+            return;
+        }
+        let Ok(stat) = self.shared.stat(id) else { return };
+        let mut told = Vec::with_capacity(ATTRIBUTES);
+        self.tell(id, &stat, &mut told);
+        let Ok(attributes) = <&[u8; ATTRIBUTES]>::try_from(&told[..]) else { return };
+        let mut message = Vec::new();
+        encode(Known::Directory { request, node: id, attributes }, &mut message);
+        self.behind.push(message);
+        self.lent = true;
+    }
+
+    /// What the agent is to be told before a change: that it knows nothing any more.
+    pub fn keep_no_longer(&mut self) -> Option<Vec<u8>> {
+        let lent = std::mem::take(&mut self.lent);
+        lent.then(|| {
+            let mut message = Vec::new();
+            encode(Known::Nothing, &mut message);
+            message
+        })
     }
 
     /// Tells that a name is a file: appends fuse_entry_out. The kernel counts it.

@@ -52,6 +52,7 @@ fn lookup(mount: &mut Mount, request: &Request, record: Record, out: &mut Vec<u8
     let absent = Some(Err(Errno(libc::ENOENT)));
     match (record.kind, record.done) {
         (Change::Created, false) if from => absent,
+        (Change::Removed, _) if from && is_made_again(mount, request.node, name) => None,
         (Change::Removed | Change::Renamed, false) if from => {
             Some(as_it_was(mount, record.node, record.directory, out))
         }
@@ -138,8 +139,16 @@ fn make(mount: &mut Mount, request: &Request, at: usize, mode: u32, out: &mut Ve
     Ok(())
 }
 
+/// What the guest has made since the host took the name away is not what the record is about, and stays.
+fn is_made_again(mount: &Mount, parent: Id, name: &CStr) -> bool {
+    mount.shared.nodes.child(parent, name).is_some()
+}
+
 fn take_away(mount: &mut Mount, request: &Request) -> Res<()> {
     let [name] = request.names(0)?;
+    if is_made_again(mount, request.node, name) {
+        return Err(Errno(libc::EROFS));
+    }
     done(mount, |record| record.kind == Change::Removed && is(record.place.as_ref(), request.node, name))
 }
 

@@ -19,7 +19,7 @@ const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
 /// Mounts a directory of the host; `disk` is the root of the guest's writable disk.
 pub fn mount(mux: &mut Mux, link: Link, request: &HostMount, disk: Option<i32>) -> Result<(), Failure> {
-    let is_mount = |kind: &Kind| matches!(kind, Kind::Worker(worker) if worker.mount);
+    let is_mount = |kind: &Kind| matches!(kind, Kind::Worker(worker) if worker.mount.is_some());
     if mux.tasks.iter().filter(|(_, task)| is_mount(&task.kind)).count() >= MAX_MOUNTS {
         return Err(Failure::new(code::LIMIT, "64 directories of the host are mounted already"));
     }
@@ -51,7 +51,7 @@ pub fn follow(mux: &mut Mux, link: Link, mount: u32) -> Result<(), Failure> {
     let task = mux.sessions.task_of(Link { stream: mount, ..link }).ok_or_else(none)?;
     let Some(task) = mux.tasks.get_mut(task) else { return Err(none()) };
     let (Kind::Worker(worker), Some(fuse)) = (&task.kind, &task.sources[0]) else { return Err(none()) };
-    let (true, true, Some(place)) = (worker.mount, worker.pid > 0, worker.place) else { return Err(none()) };
+    let (true, true, Some(place)) = (worker.mount.is_some(), worker.pid > 0, worker.place) else { return Err(none()) };
     let (pid, place) = (decimal(worker.pid as u64), decimal(place as u64));
     let path = sys::path(&[b"/proc/", pid.as_bytes(), b"/fd/", place.as_bytes()]);
     let fuse = fuse.fd.raw();

@@ -21,6 +21,7 @@ use crate::streams::task::{Kind, Sink, SinkKind, Source, Task, Waiting, Worker};
 use crate::sys::poller::{IN, OUT};
 use crate::sys::{self, check, Fd, Res};
 use crate::wire::frame::{kind, MAX_PAYLOAD};
+use crate::wire::fuse::Directories;
 use crate::wire::host_mount::HostUnmount;
 use crate::wire::messages::{code, Difference, Failure, FileOp, FileRequest, Outcome};
 
@@ -184,7 +185,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
             || (job.has_input() && !matches!(job, Job::HostChanges(..)))
             || job.is_copy(),
         watch: job.is_watch(),
-        mount: matches!(job, Job::HostMount(_)),
+        mount: matches!(job, Job::HostMount(_)).then(Directories::default),
         place: None,
         key,
         answered: false,

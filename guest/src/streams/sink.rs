@@ -4,8 +4,9 @@ use crate::streams::mux::Mux;
 use crate::streams::session::{Link, MAX_WIDE};
 use crate::streams::settle::settle;
 use crate::streams::target::Event;
-use crate::streams::task::{Kind, SinkKind};
+use crate::streams::task::{Kind, SinkKind, Task, Worker};
 use crate::sys;
+use crate::wire::known::decode;
 
 /// A frame of this size shows that a stream moves much.
 const WIDE_AT: usize = 16_384;
@@ -20,9 +21,13 @@ pub fn deliver(mux: &mut Mux, link: Link, payload: &[u8]) {
         return mux.sessions.mark(link.session);
     };
     let mut used = payload.len();
-    if let Some(sink) = mux.tasks.get_mut(task).and_then(|t| t.sink.as_mut()) {
+    if let Some(Task { sink: Some(sink), kind, .. }) = mux.tasks.get_mut(task) {
         let mut done = 0;
-        if sink.writable && sink.buf.is_empty() {
+        let known = if sink.kind == SinkKind::Messages { decode(payload) } else { None };
+        if let (Some(known), Kind::Worker(Worker { mount: Some(directories), .. })) = (known, kind) {
+            directories.told(known);
+            done = payload.len();
+        } else if sink.writable && sink.buf.is_empty() {
             match sys::write(sink.fd.raw(), payload) {
                 Ok(n) => done = n,
                 Err(_) if sink.kind == SinkKind::Messages => done = payload.len(),

@@ -4,10 +4,10 @@ use crate::streams::mux::Mux;
 use crate::streams::session::OUT_HIGH;
 use crate::streams::settle::settle;
 use crate::streams::target::Event;
-use crate::streams::task::{Kind, Source};
+use crate::streams::task::{Kind, Source, Worker};
 use crate::sys;
 use crate::wire::frame::{kind, put_frame, Header, HEADER, MAX_PAYLOAD};
-use crate::wire::fuse::answer_at_once;
+use crate::wire::fuse::Way;
 
 /// Output that is drained of a terminal after its command's end; what it can hold at most.
 const TERMINAL_REST: usize = 128 * 1024;
@@ -23,6 +23,9 @@ const BUSY_AFTER: u32 = 64;
 const LET_RUN_US: u32 = 1000;
 /// A read of this size shows that a pipe was full: it is made larger.
 const WIDEN_AT: usize = 60_000;
+
+/// How much of what can wait does, in bytes.
+const MAX_LATER: usize = 4096;
 
 /// What a look at a source led to.
 enum Step {
@@ -152,15 +155,27 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
         session.out.truncate(start);
         return step;
     }
-    if let (true, Some(answer)) = (source.messages, answer_at_once(&session.out[start + HEADER..])) {
-        session.out.truncate(start);
+    let way = match &mut task.kind {
+        Kind::Worker(Worker { mount: Some(directories), .. }) if source.messages => {
+            directories.way(&mut session.out[start + HEADER..])
+        }
+        _ => Way::Pass,
+    };
+    if let Way::Answer(answer) | Way::AnswerAndPass(answer) = &way {
         // Who asked may have given up meanwhile.
-        let _ = sys::write(source.fd.raw(), &answer);
+        let _ = sys::write(source.fd.raw(), answer.bytes());
+    }
+    if let Way::Answer(_) = way {
+        session.out.truncate(start);
         return step;
     }
     let header = Header { len, stream: link.stream, kind: kind::DATA, flags: channel as u8 + 1 };
     session.out[start..start + HEADER].copy_from_slice(&header.encode());
     session.streams[at].credit[channel] -= len as u32;
+    if matches!(way, Way::PassLater) && session.unsent() < MAX_LATER {
+        // It leaves with the next frame, and nothing is woken for it.
+        return step;
+    }
     mux.sessions.mark(link.session);
     step
 }
@@ -250,7 +265,7 @@ fn finish_source(mux: &mut Mux, t: usize, channel: usize, held: bool) {
     match &mut task.kind {
         Kind::Forward(forward) => forward.reset |= forward.cut,
         // It was unmounted: nobody has to keep it any more.
-        Kind::Worker(worker) if worker.mount && worker.pid > 0 => {
+        Kind::Worker(worker) if worker.mount.is_some() && worker.pid > 0 => {
             let _ = sys::kill(worker.pid, libc::SIGTERM);
         }
         _ => {}

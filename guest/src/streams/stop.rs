@@ -92,7 +92,7 @@ fn abandon(mux: &mut Mux, task: usize) {
             discard_output(mux, task);
         }
         // The mount stays, without anybody who answers.
-        Kind::Worker(worker) if worker.mount => {
+        Kind::Worker(worker) if worker.mount.is_some() => {
             worker.cancelled = true;
             if worker.pid > 0 {
                 let _ = sys::kill(worker.pid, libc::SIGKILL);
@@ -131,7 +131,7 @@ pub fn stop_worker(mux: &mut Mux, task: usize) {
     worker.cancelled = true;
     if worker.pid > 0 {
         let signal = match worker {
-            Worker { mount: true, .. } => libc::SIGUSR1,
+            Worker { mount: Some(_), .. } => libc::SIGUSR1,
             Worker { cleans_up: true, .. } => libc::SIGTERM,
             _ => libc::SIGKILL,
         };

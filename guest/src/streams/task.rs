@@ -6,6 +6,7 @@ use crate::machine::address::Address;
 use crate::streams::session::Link;
 use crate::sys::poller::Token;
 use crate::sys::Fd;
+use crate::wire::fuse::Directories;
 
 /// The way in: bytes of channel 0 on their way to a descriptor.
 pub struct Sink {
@@ -111,7 +112,7 @@ pub struct Worker {
     /// it stays until it is told to stop
     pub watch: bool,
     /// it keeps a mount of the host's, whose messages are the task's
-    pub mount: bool,
+    pub mount: Option<Directories>,
     /// the number of that mount's root among its descriptors
     pub place: Option<i32>,
     /// it can do another request after this one, for whom this stands
