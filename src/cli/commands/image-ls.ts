@@ -24,6 +24,13 @@ const spec: CommandSpec = {
   examples: ["smolvm image ls"],
 };
 
+/** What is kept is called. */
+const KEPT = {
+  download: ["download of a registry", "downloads of registries"],
+  layer: ["layer or manifest made here", "layers and manifests made here"],
+  cache: ["cache of RUN --mount", "caches of RUN --mount"],
+} as const;
+
 async function imageLsCommand(io: Io): Promise<Outcome> {
   const paths = processPaths();
   const all = await listImages(paths);
@@ -34,8 +41,16 @@ async function imageLsCommand(io: Io): Promise<Outcome> {
   if (downloads.length > 0) {
     const { downloadsMaxBytes, downloadsMaxFrom } = imageSettings();
     const total = downloads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const kinds = (["download", "layer", "cache"] as const).flatMap((kind) => {
+      const some = downloads.filter((one) => one.kind === kind);
+      const bytes = some.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      const [one, many] = KEPT[kind];
+      return some.length === 0
+        ? []
+        : `${some.length} ${some.length === 1 ? one : many} (${formatBytes(bytes)})`;
+    });
     io.note(
-      `Besides, ${downloads.length} downloads of registries are kept: ${formatBytes(total)} of at most ${formatBytes(downloadsMaxBytes)} (${downloadsMaxFrom}).`,
+      `Kept besides, to be used again: ${kinds.join(", ")}; ${formatBytes(total)} of at most ${formatBytes(downloadsMaxBytes)} (${downloadsMaxFrom}).`,
     );
   }
   if (all.length > images.length) {

@@ -28,13 +28,17 @@ const spec: CommandSpec = {
   options: [
     { name: "force", short: "f", help: "without asking" },
     { name: "dry-run", help: "only print what would be removed" },
-    { name: "until", value: "TIME", help: "only what was made, or last used by a pull, that long ago: 24h" },
+    {
+      name: "until",
+      value: "TIME",
+      help: "only what was made, or last used by a pull or build, that long ago: 24h",
+    },
     { name: "keep-storage", value: "SIZE", help: "of what is not used keep so much, the newest: 10G" },
     ...COMMON_OPTIONS,
   ],
   exit: "plain",
   notes: [
-    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, downloads of registries, and templates that no running sandbox has started from. Asks first.",
+    "Removes from smolvm's cache what no sandbox uses: images (also with a name), kernels but the one that new sandboxes boot, initramfs archives, kernel source packages, downloads of registries, layers and cache mounts of builds, and templates that no running sandbox has started from. Asks first.",
     "What is missing afterwards is built, or taken from an installed guest bundle, again.",
   ],
   examples: ["smolvm image prune --dry-run", "smolvm image prune -f --until 24h --keep-storage 10G"],

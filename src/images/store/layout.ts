@@ -32,6 +32,8 @@ export interface ImageLayout {
   readonly buildSteps: string;
   /** what a cache mount of Dockerfiles held after the last build: a tar */
   readonly buildCache: (key: string) => string;
+  /** what that cache is called: JSON {id, arch} */
+  readonly buildCacheNote: (key: string) => string;
   readonly buildCaches: string;
   /** work in progress; whatever is here without a running build is rubbish */
   readonly work: string;
@@ -64,6 +66,7 @@ export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
     buildSteps,
     buildCaches,
     buildCache: (key) => join(buildCaches, `${key}.tar`),
+    buildCacheNote: (key) => join(buildCaches, `${key}.json`),
     buildStep: (key) => join(buildSteps, `${key}.json`),
     ownLayer: (digest) => join(ownLayers, `${digest}.json`),
     images: join(root, "sha256"),

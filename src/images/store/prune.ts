@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
+import { lstat, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { acquireLock, isLocked } from "./build-lock.ts";
-import { listDownloads, ownDigests } from "./downloads.ts";
+import { layerNotes, listDownloads, ownImages } from "./downloads.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { listKernels } from "./kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
@@ -20,14 +20,19 @@ export interface InUse {
 
 /** Something in the cache that no sandbox uses. */
 export interface UnusedFile {
-  /** `source`: a kernel's source package, kept for the next build; `download`: a layer or manifest of a registry, or the beginning of one, kept for the next pull */
-  readonly kind: "image" | "kernel" | "initramfs" | "source" | "download";
-  /** as a person knows it: an image's names with their architectures, a kernel's name, else a file's */
+  /**
+   * `source`: a kernel's source package, kept for the next build; `download`: a layer or manifest of a registry, or the beginning of one, kept for the next pull; `layer`: one that
+   * was made here; `cache`: what a cache mount of Dockerfiles holds
+   */
+  readonly kind: "image" | "kernel" | "initramfs" | "source" | "download" | "layer" | "cache";
+  /** as a person knows it: an image's names with their architectures, a kernel's name, a cache's id, else a file's */
   readonly name: string;
   readonly path: string;
   readonly sizeBytes: number;
   /** when it was made, or a pull used it last, ms since the epoch */
   readonly usedAt: number;
+  /** paths of images that have it, and are not used either: it goes with the last of them */
+  readonly neededBy?: readonly string[] | undefined;
 }
 
 /** Which of what is not used is to be removed. */
@@ -38,19 +43,27 @@ export interface PruneLimits {
   readonly keepBytes?: number | undefined;
 }
 
-/** The oldest of these, as far as the limits say that they go. Pure. */
-export function prunable<F extends Pick<UnusedFile, "sizeBytes" | "usedAt">>(
-  files: readonly F[],
-  { olderThanMs = 0, keepBytes = 0 }: PruneLimits,
-  now: number,
-): F[] {
+/** The oldest of these, as far as the limits say that they go; what an image has goes only if that does. Pure. */
+export function prunable<
+  F extends Pick<UnusedFile, "sizeBytes" | "usedAt" | "neededBy"> & { readonly path?: string },
+>(files: readonly F[], { olderThanMs = 0, keepBytes = 0 }: PruneLimits, now: number): F[] {
   let left = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const gone = new Set<string | undefined>();
   const oldest = [...files].sort((a, b) => a.usedAt - b.usedAt);
-  return oldest.filter(({ sizeBytes, usedAt }) => {
-    const goes = now - usedAt >= olderThanMs && (left > keepBytes || keepBytes === 0);
-    if (goes) left -= sizeBytes;
-    return goes;
-  });
+  const isNeeded = ({ neededBy = [] }: F): boolean => neededBy.length > 0;
+  return [...oldest.filter((file) => !isNeeded(file)), ...oldest.filter(isNeeded)].filter(
+    ({ sizeBytes, usedAt, neededBy = [], path }) => {
+      const goes =
+        now - usedAt >= olderThanMs &&
+        (left > keepBytes || keepBytes === 0) &&
+        neededBy.every((image) => gone.has(image));
+      if (goes) {
+        left -= sizeBytes;
+        gone.add(path);
+      }
+      return goes;
+    },
+  );
 }
 
 // Another program has the name smolvm, too, and may keep files in directories of the same names: ours are known by theirs.
@@ -97,11 +110,15 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
       if (KEPT.test(name) && !inUse.paths.has(path)) found.push({ kind, name, path });
     }
   }
-  const needed = await ownDigests(dirs);
-  for (const { name, path } of await listDownloads(dirs)) {
+  const unused = new Set(found.flatMap(({ kind, path }) => (kind === "image" ? path : [])));
+  const own = await ownImages(dirs);
+  for (const { kind, name, path } of await listDownloads(dirs)) {
     // One that is being downloaded is about to be used.
-    if (!needed.has(name) && !(await isLocked(`${path.replace(/\.partial$/, "")}.lock`)))
-      found.push({ kind: "download", name: name.slice(0, 12), path });
+    if (await isLocked(`${path.replace(/\.partial$/, "")}.lock`)) continue;
+    const neededBy = [...(own.get(name) ?? [])].map((digest) => layout.image(digest));
+    if (!neededBy.every((image) => unused.has(image))) continue;
+    const shown = kind === "cache" ? name : name.slice(0, 12);
+    found.push({ kind, name: shown, path, ...(neededBy.length > 0 ? { neededBy } : {}) });
   }
   return Promise.all(
     found.map(async (file) => ({
@@ -112,22 +129,20 @@ export async function findUnused(dirs: ImageDirs, inUse: InUse): Promise<UnusedF
   );
 }
 
-/** Notes of layers that are gone: of steps of builds, and of images of ours. */
+/** Notes of what is gone: of layers that steps of builds and images of ours have become, and of caches. */
 async function removeStaleNotes(dirs: ImageDirs): Promise<void> {
-  const { ownLayers, buildSteps, blob } = imageLayout(dirs);
-  for (const directory of [ownLayers, buildSteps])
-    for (const name of await entries(directory)) {
-      const path = join(directory, name);
-      const note = (await readFile(path, "utf8").then(JSON.parse, () => undefined)) as StepNote | undefined;
-      const digest = (note?.layer ?? note)?.descriptor?.digest;
-      if (digest !== undefined && !(await lstat(blob(digest)).catch(() => undefined)))
-        await rm(path, { force: true });
-    }
+  const { blob, buildCaches, buildCache } = imageLayout(dirs);
+  for await (const { path, digest } of layerNotes(dirs))
+    if (digest !== undefined && !(await isThere(blob(digest)))) await rm(path, { force: true });
+  for (const name of await entries(buildCaches)) {
+    const key = /^([0-9a-f]{64})\.json$/.exec(name)?.[1];
+    if (key !== undefined && !(await isThere(buildCache(key))))
+      await rm(join(buildCaches, name), { force: true });
+  }
 }
 
-interface StepNote {
-  readonly layer?: StepNote;
-  readonly descriptor?: { readonly digest: string };
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
 /**
@@ -156,13 +171,10 @@ export async function removeUnused(
   const release = await acquireLock(layout.buildLock, deadline, (holder) => onWait?.(holder.pid));
   try {
     await mkdir(layout.work, { recursive: true, mode: 0o700 });
-    // What only an image had that is gone now can go as well.
-    const rounds = async function* (): AsyncGenerator<UnusedFile> {
-      yield* which(await findUnused(dirs, await inUse()));
-      if (removed.some(({ kind }) => kind === "image")) yield* which(await findUnused(dirs, await inUse()));
-    };
-    for await (const file of rounds()) {
+    // Images come first: what they have stays with one that is in use by now.
+    for (const file of which(await findUnused(dirs, await inUse()))) {
       deadline.check();
+      if ((await Promise.all((file.neededBy ?? []).map(isThere))).includes(true)) continue;
       // In there it is rubbish, whatever becomes of this process.
       const aside = join(layout.work, randomBytes(8).toString("hex"));
       await rename(file.path, aside);

@@ -72,7 +72,7 @@ test("a pull leaves no more than the settings say, and image ls tells what is ke
   downloads([5, 6]);
   const env = { SMOLVM_HOME: home };
   const listed = async (more = {}) => (await cli(["image", "ls"], { env: { ...env, ...more } })).stderr;
-  expect(await listed()).toContain("2 downloads of registries are kept: 2K of at most 20G (default)");
+  expect(await listed()).toContain("2 downloads of registries (2K); 2K of at most 20G (default)");
   writeFileSync(join(home, "images.json"), JSON.stringify({ downloadsMax: "3K" }));
   expect(await listed()).toContain("at most 3K (");
   const pulled = await cli(["image", "pull", `oci:${layout}`], {

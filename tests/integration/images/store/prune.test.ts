@@ -2,11 +2,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { keepCache } from "../../../../src/builder/caches.ts";
 import { keepStageImagesWithin, touchStageImage } from "../../../../src/builder/stage-images.ts";
 import { writeDurably } from "../../../../src/host/files/write-durably.ts";
 import { composeImage } from "../../../../src/images/boot/compose.ts";
 import { emptyDocument } from "../../../../src/images/layer/config-document.ts";
 import { LayerFile } from "../../../../src/images/layer/layer-file.ts";
+import { keepDownloadsWithin } from "../../../../src/images/store/downloads.ts";
 import type { Image } from "../../../../src/images/store/image.ts";
 import { kernelLayout } from "../../../../src/images/store/kernel-layout.ts";
 import { listKernels, useKernel } from "../../../../src/images/store/kernel-store.ts";
@@ -106,6 +108,55 @@ test("layers of an image that was made here stay as long as it does, and go with
   await removeUnused({ cacheDir }, async () => NOTHING, { deadline: deadline() });
   expect(readdirSync(blobs)).toEqual([]);
   expect(existsSync(buildStep("key"))).toBe(false);
+});
+
+test("what builds keep is listed by its kind and id, pruned by age, and its layers with their image", async () => {
+  await addSmallImage(cacheDir, "debian", "new");
+  const { buildStep, buildCaches, blobs } = imageLayout({ cacheDir });
+  const image = await made("mine");
+  await writeDurably(buildStep("key"), JSON.stringify({ layer: { descriptor: image.origin!.layers[0] } }));
+  const content = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.alloc(3 * 1024);
+  };
+  for (const id of ["apt", "/root/.cache"]) await keepCache({ cacheDir }, id, "x86_64", content());
+  const old = readdirSync(buildCaches).find((name) => name.endsWith(".tar"))!;
+  utimesSync(join(buildCaches, old), 0, 0);
+  const env = { SMOLVM_HOME: home };
+  const listed = await cli(["image", "ls"], { env });
+  expect(listed.stderr).toMatch(
+    /Kept besides, to be used again: 3 layers and manifests made here \(\S+\), 2 caches of RUN --mount \(6K\); \S+ of at most 20G/,
+  );
+  const prune = async (...more: string[]) => (await cli(["image", "prune", ...more], { env })).text;
+  const all = await prune("--dry-run");
+  expect(all).toMatch(/^cache +3K +apt for x86_64$/m);
+  expect(all).toMatch(/^cache +3K +\/root\/.cache for x86_64$/m);
+  expect(all.match(/^layer /gm)).toHaveLength(3);
+  expect(all).not.toContain("download");
+  expect(await prune("-f", "--until", "24h")).toMatch(/^KIND.*\ncache.*\n$/);
+  expect(readdirSync(buildCaches).sort()).toEqual([
+    expect.stringMatching(/json$/),
+    expect.stringMatching(/tar$/),
+  ]);
+  expect(await prune("-f", "--keep-storage", "1G")).toBe("");
+  expect(readdirSync(blobs)).toHaveLength(3);
+  await prune("-f");
+  expect(readdirSync(buildCaches)).toEqual([]);
+  expect(readdirSync(blobs)).toEqual([]);
+  expect(existsSync(buildStep("key"))).toBe(false);
+});
+
+test("caches of builds count for what is kept at most", async () => {
+  const content = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.alloc(1000);
+  };
+  await keepCache({ cacheDir }, "apt", "x86_64", content());
+  const { buildCaches } = imageLayout({ cacheDir });
+  const [tar] = readdirSync(buildCaches).filter((name) => name.endsWith(".tar"));
+  await keepDownloadsWithin({ cacheDir }, 999, new Set());
+  expect(readdirSync(buildCaches)).toContain(tar); // it was used just now
+  utimesSync(join(buildCaches, tar!), 0, 0);
+  await keepDownloadsWithin({ cacheDir }, 999, new Set());
+  expect(readdirSync(buildCaches)).not.toContain(tar);
 });
 
 test("what a build that was killed has left is removed, and nothing of one that runs", async () => {

@@ -24,3 +24,17 @@ test("what is newer stays, and as much as is to be kept, the newest of it", () =
   expect(names({ keepBytes: 300 })).toEqual([]);
   expect(names({ olderThanMs: 24 * HOUR, keepBytes: 50 })).toEqual(["older", "old"]);
 });
+
+test("what an image has goes with the last of those, and never before it", () => {
+  const [new_, older] = [file("new", 1, 100), file("older", 50, 100)];
+  const files = [
+    { ...new_, path: "new" },
+    { ...older, path: "older" },
+    { ...file("of both", 60, 10), path: "1", neededBy: ["new", "older"] },
+    { ...file("of the older", 60, 10), path: "2", neededBy: ["older"] },
+  ];
+  const which = (limits: Parameters<typeof prunable>[1]) =>
+    prunable(files, limits, NOW).map(({ name }) => name);
+  expect(which({})).toEqual(["older", "new", "of both", "of the older"]);
+  expect(which({ olderThanMs: 24 * HOUR })).toEqual(["older", "of the older"]);
+});
