@@ -367,7 +367,7 @@ if [ "$(host_arch)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
   count 0 0 1
 elif [ -n "$long" ]; then
   stage "In the lab: Firecracker, and QEMU with KVM" 14400 lab_tests firecracker,qemu \
-    tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk.test.ts \
+    tests/lab/tests/*.test.ts tests/contract/*.test.ts tests/integration/cli/crash-walk{,-saved}.test.ts \
     tests/integration/network/{taps,open-escapes,rate}.test.ts tests/integration/soak/soak.test.ts
 else
   # A fixed part that took twelve minutes on two idle cores, seven of them the walk's sample.

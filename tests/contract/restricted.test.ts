@@ -194,6 +194,9 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
   );
 
   test("changes its rules while it runs: at once for what is new, within a second for what is there", async () => {
+    // Also where it is a second attempt.
+    await vm.network.set({ allow });
+    await vm.run("rm -f /tmp/enough");
     const held = await serve(here, (socket) => void socket.write("hello"));
     const running = vm.run([
       "python3",
