@@ -38,7 +38,7 @@ export interface PortForward {
   guestPort: number;
   /** TCP port on the host; default: any free one */
   hostPort?: number;
-  /** address to listen on; default 127.0.0.1 */
+  /** IP address of this machine to listen on; default 127.0.0.1 */
   hostAddress?: string;
 }
 

@@ -1,7 +1,9 @@
 import { isAbsolute, posix } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { checkCommandLimits } from "../util/command-limits.ts";
+import { isListenAddress } from "../util/ip-address.ts";
 import { nearest } from "../util/nearest.ts";
+import { portClash } from "../util/port-clash.ts";
 import {
   all,
   anyText,
@@ -263,8 +265,6 @@ function checkDrives(value: unknown): string | undefined {
 function checkPorts(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "is not an array";
   if (value.length > 64) return "has more than 64 entries";
-  const guest = new Set<number>();
-  const host = new Set<number>();
   for (const forward of value as PortForward[]) {
     if (typeof forward !== "object" || forward === null) return "has an entry that is not an object";
     for (const key of Object.keys(forward)) {
@@ -275,15 +275,15 @@ function checkPorts(value: unknown): string | undefined {
       portNumber(forward.guestPort) ??
       (forward.hostPort === undefined ? undefined : portNumber(forward.hostPort));
     if (problem) return `has a port that ${problem}`;
-    if (forward.hostAddress !== undefined && text(forward.hostAddress))
-      return "has an entry without a host address";
-    if (guest.has(forward.guestPort)) return `forwards guest port ${forward.guestPort} twice`;
-    if (forward.hostPort !== undefined && host.has(forward.hostPort))
-      return `uses host port ${forward.hostPort} twice`;
-    guest.add(forward.guestPort);
-    if (forward.hostPort !== undefined) host.add(forward.hostPort);
+    const { hostAddress } = forward;
+    if (hostAddress !== undefined && (text(hostAddress) !== undefined || !isListenAddress(hostAddress)))
+      return "has an entry whose host address is no IP address";
   }
-  return undefined;
+  const forwards = value as PortForward[];
+  const clash = portClash(forwards);
+  if (clash === undefined) return undefined;
+  const { guestPort, hostPort } = forwards[clash.at[1]]!;
+  return clash.of === "host" ? `uses host port ${hostPort} twice` : `forwards guest port ${guestPort} twice`;
 }
 
 function checkBring(value: unknown): string | undefined {

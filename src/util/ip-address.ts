@@ -31,6 +31,11 @@ export function parseIp(text: string): IpAddress | undefined {
   return text.includes(":") ? parseV6(text) : parseV4(text);
 }
 
+/** Whether text is an address that a server could listen on: one of IPv6 may have a zone (`fe80::1%eth0`). Pure. */
+export function isListenAddress(text: string): boolean {
+  return parseIp(text.includes(":") ? text.replace(/%[\w.-]+$/, "") : text) !== undefined;
+}
+
 function parseV4(text: string): IpAddress | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;

@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
+import { isListenAddress } from "../../util/ip-address.ts";
 import type { AgentSession } from "../session/session.ts";
 import { carryOver, checkPort, forward } from "./forward.ts";
 
@@ -27,6 +28,17 @@ export function portUrl(hostAddress: string, hostPort: number): string {
   return `http://${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}`;
 }
 
+const ADDRESSES_HINT =
+  "127.0.0.1 is this machine alone, 0.0.0.0 each IPv4 address that it has, :: each address. See which it has: ip address";
+
+/** Throws CONFIG_INVALID unless `address` is one of IPv4 or IPv6: what a name means may change, and be several. */
+export function checkHostAddress(address: string): void {
+  if (typeof address === "string" && isListenAddress(address)) return;
+  throw new SmolVMError("CONFIG_INVALID", `hostAddress ${JSON.stringify(address)} is not an IP address`, {
+    hint: ADDRESSES_HINT,
+  });
+}
+
 /**
  * Listens on the host and carries each connection to a port of the guest. A connection that the guest refuses is reset.
  * It keeps the process alive until it is closed.
@@ -42,6 +54,7 @@ export async function expose(
   checkPort(guestPort, "the guest port");
   if (options.hostPort !== undefined && options.hostPort !== 0) checkPort(options.hostPort, "hostPort");
   const hostAddress = options.hostAddress ?? "127.0.0.1";
+  checkHostAddress(hostAddress);
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
     sockets.add(socket);
@@ -93,9 +106,9 @@ function listenError(error: NodeJS.ErrnoException, port: number, address: string
         cause: error,
       });
     case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
     case "EINVAL":
       return new SmolVMError("CONFIG_INVALID", `'${address}' is not an address of this machine`, {
+        hint: ADDRESSES_HINT,
         details,
         cause: error,
       });

@@ -1,6 +1,8 @@
 import type { BringTarget } from "../../agent/door/bring.ts";
 import type { PortForward } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
+import { isListenAddress } from "../../util/ip-address.ts";
+import { portClash } from "../../util/port-clash.ts";
 
 /**
  * Reads a TCP port number. Pure.
@@ -15,46 +17,66 @@ export function parsePort(option: string, text: string): number {
 }
 
 /**
- * Reads one `-p`: `GUEST`, `HOST:GUEST`, `ADDRESS:HOST:GUEST` or `ADDRESS::GUEST` (any free host port);
+ * Reads an address of this machine to listen on. Pure.
+ * @throws SmolVMError USAGE
+ */
+export function parseHostAddress(option: string, text: string): string {
+  const address = text.replace(/^\[(.*)\]$/, "$1");
+  if (isListenAddress(address)) return address;
+  throw new SmolVMError("USAGE", `${option}: '${text}' is not an IP address`, {
+    hint: "127.0.0.1 is this machine alone, 0.0.0.0 each IPv4 address that it has, [::] each address.",
+  });
+}
+
+/**
+ * Reads one `-p`: `GUEST`, `HOST:GUEST`, `ADDRESS:HOST:GUEST` or `ADDRESS::GUEST` (any free host port), each with `/tcp` behind it or without;
  * an IPv6 address stands in brackets. Pure.
  * @throws SmolVMError USAGE
  */
 export function parsePortForward(text: string): PortForward {
-  const match = /^(?:(?:(\[[^\]]*\]|[^:[\]]*):)?([^:]*):)?([^:]*)$/.exec(text);
+  const [, ports, protocol = "tcp"] = /^(.*?)(?:\/([a-z]*))?$/.exec(text) ?? [];
+  const match = /^(?:(?:(\[[^\]]*\]|[^:[\]]*):)?([^:]*):)?([^:]*)$/.exec(ports ?? "");
   if (!match) {
     throw new SmolVMError("USAGE", `-p: '${text}' is not a port forward`, {
-      hint: "Write -p HOST:GUEST, for example -p 8080:80",
+      hint: "Write -p HOST:GUEST, for example -p 8080:80; an IPv6 address stands in brackets: -p [::1]:8080:80",
+    });
+  }
+  if (protocol !== "tcp") {
+    throw new SmolVMError("USAGE", `-p '${text}': '${protocol}' is not forwarded`, {
+      hint: "TCP alone is. Leave the protocol out.",
     });
   }
   const [, address, host, guest] = match;
   const forward: PortForward = { guestPort: parsePort(`-p '${text}'`, guest!) };
   if (host) forward.hostPort = parsePort(`-p '${text}'`, host);
-  if (address) forward.hostAddress = address.replace(/^\[|\]$/g, "");
+  if (address) forward.hostAddress = parseHostAddress(`-p '${text}'`, address);
   return forward;
 }
 
 /**
- * Reads all `-p` of one command line, none of which may use a port twice. Pure.
+ * Reads all `-p` of one command line: none may be at the place of another on this machine. Pure.
  * @throws SmolVMError USAGE
  */
 export function parsePortForwards(texts: readonly string[]): PortForward[] {
   const forwards = texts.map(parsePortForward);
-  for (const key of ["guestPort", "hostPort"] as const) {
-    const seen = new Map<number, string>();
-    forwards.forEach((forward, i) => {
-      const port = forward[key];
-      if (port === undefined) return;
-      const other = seen.get(port);
-      if (other !== undefined) {
-        const which = key === "guestPort" ? "guest" : "host";
-        throw new SmolVMError("USAGE", `-p ${other} and -p ${texts[i]} both use ${which} port ${port}`, {
-          hint: `Give each ${which} port once.`,
-        });
-      }
-      seen.set(port, texts[i]!);
-    });
-  }
-  return forwards;
+  const clash = portClash(forwards);
+  if (clash === undefined) return forwards;
+  const [one, other] = clash.at.map((at) => texts[at]);
+  throw clash.of === "host"
+    ? new SmolVMError(
+        "USAGE",
+        `-p ${one} and -p ${other} both use host port ${forwards[clash.at[1]]!.hostPort}`,
+        {
+          hint: "Give each host port once.",
+        },
+      )
+    : new SmolVMError(
+        "USAGE",
+        `-p ${one} and -p ${other} both forward guest port ${forwards[clash.at[1]]!.guestPort}`,
+        {
+          hint: "Give each a host port of its own.",
+        },
+      );
 }
 
 /** One `-R`. */

@@ -1,7 +1,7 @@
 import { SmolVM } from "../../smolvm.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
-import { parsePort } from "../args/port.ts";
+import { parseHostAddress, parsePort } from "../args/port.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { runningSandbox } from "../guest/running.ts";
@@ -46,7 +46,7 @@ async function portCommand(io: Io, args: Arguments): Promise<Outcome> {
   const hostAddress = args.value("host-address");
   const wanted: Wanted = {
     ...(hostPort === undefined ? {} : { hostPort: parsePort("--host-port", hostPort) }),
-    ...(hostAddress === undefined ? {} : { hostAddress }),
+    ...(hostAddress === undefined ? {} : { hostAddress: parseHostAddress("--host-address", hostAddress) }),
   };
   if (args.flag("remove")) {
     if (args.flag("foreground"))

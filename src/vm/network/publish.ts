@@ -1,4 +1,4 @@
-import { type ExposeOptions, portUrl } from "../../agent/forward/expose.ts";
+import { checkHostAddress, type ExposeOptions, portUrl } from "../../agent/forward/expose.ts";
 import { checkPort } from "../../agent/forward/forward.ts";
 import type { Limits } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -33,6 +33,7 @@ export async function publishPort(
 ): Promise<PublishedPort> {
   checkPort(guestPort, "the guest port");
   if (hostPort !== undefined && hostPort !== 0) checkPort(hostPort, "hostPort");
+  checkHostAddress(hostAddress);
   const { forwards } = home.store;
   const { forward, added } = forwards.addOnce(id, {
     guestPort,

@@ -10,6 +10,7 @@ import { FrameType, INITIAL_CREDIT } from "../../../src/agent/wire/frame.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import { agentMissing, type LocalAgent, startAgent } from "../../helpers/agent.ts";
+import { NOBODY } from "../../helpers/ordinary-user.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -380,6 +381,26 @@ describe.skipIf(missing)("a connection into the guest", () => {
       await exposed.close();
     });
 
+    test("at a port of the system's is refused to an ordinary user, with what to do", async () => {
+      const own = process.geteuid?.();
+      if (own === 0) process.seteuid!(NOBODY);
+      try {
+        await expect(expose(async () => session, 80, { hostPort: 80 })).rejects.toMatchObject({
+          code: "HOST_FAILED",
+          message: "this user may not listen on port 80",
+          hint: "Choose a host port of 1024 or above.",
+        });
+      } finally {
+        if (own === 0) process.seteuid!(0);
+      }
+    });
+
+    test("at an address of IPv6 too", async () => {
+      const exposed = await expose(async () => session, port, { hostAddress: "::1" });
+      expect(exposed.url).toBe(`http://[::1]:${exposed.hostPort}`);
+      await exposed.close();
+    });
+
     test("needs a free port and an address of this machine", async () => {
       await expect(expose(async () => session, 80, { hostPort: port })).rejects.toMatchObject({
         code: "PORT_IN_USE",
@@ -387,7 +408,13 @@ describe.skipIf(missing)("a connection into the guest", () => {
       });
       await expect(expose(async () => session, 80, { hostAddress: "192.0.2.1" })).rejects.toMatchObject({
         code: "CONFIG_INVALID",
+        message: "'192.0.2.1' is not an address of this machine",
       });
+      for (const hostAddress of ["localhost", "1.2.3", "[::1]", ""])
+        await expect(expose(async () => session, 80, { hostAddress })).rejects.toMatchObject({
+          code: "CONFIG_INVALID",
+          message: expect.stringContaining("is not an IP address"),
+        });
       for (const [guestPort, hostPort] of [
         [0, 80],
         [70_000, 80],

@@ -80,9 +80,9 @@ describe("wrong usage", () => {
       hint: Write --env NAME=VALUE
       exit 125"
     `);
-    expect(await told("run", "-p", "8080:80", "-p", "8081:80", "--", "true")).toMatchInlineSnapshot(`
-      "error: -p 8080:80 and -p 8081:80 both use guest port 80
-      hint: Give each guest port once.
+    expect(await told("run", "-p", "8080:80", "-p", "8080:81", "--", "true")).toMatchInlineSnapshot(`
+      "error: -p 8080:80 and -p 8080:81 both use host port 8080
+      hint: Give each host port once.
       exit 125"
     `);
     expect(await told("exec", "--timeout", "2", "box", "true")).toMatchInlineSnapshot(`

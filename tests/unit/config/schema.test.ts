@@ -36,6 +36,10 @@ describe("options", () => {
     [{ env: { A: 1 } }, "env: [\"A\"] has 'A', whose value is not a string"],
     [{ env: { A: "x\0" } }, "env: [\"A\"] has 'A', whose value contains a NUL character"],
     [{ bootArgs: "a\nb" }, 'bootArgs: "a\\nb" is more than one line'],
+    [
+      { ports: [{ guestPort: 80, hostAddress: "localhost" }] },
+      'ports: [{"guestPort":80,"hostAddress":"localhost"}] has an entry whose host address is no IP address',
+    ],
     [{ ports: [{ guestPort: 0 }] }, 'ports: [{"guestPort":0}] has a port that is less than 1'],
     [
       { ports: [{ guestPort: 80 }, { guestPort: 80 }] },

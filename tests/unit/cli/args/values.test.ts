@@ -69,6 +69,8 @@ describe("ports", () => {
     ["0.0.0.0:8080:80", { guestPort: 80, hostPort: 8080, hostAddress: "0.0.0.0" }],
     ["127.0.0.1::80", { guestPort: 80, hostAddress: "127.0.0.1" }],
     ["[::1]:8080:80", { guestPort: 80, hostPort: 8080, hostAddress: "::1" }],
+    ["[fe80::1%eth0]:8080:80", { guestPort: 80, hostPort: 8080, hostAddress: "fe80::1%eth0" }],
+    ["8080:80/tcp", { guestPort: 80, hostPort: 8080 }],
   ])("-p %s is %j", (text, forward) => {
     expect(parsePortForward(text)).toEqual(forward);
   });
@@ -78,20 +80,36 @@ describe("ports", () => {
     ["80:", `-p '80:': '' is not a port | A port is a number from 1 to 65535.`],
     ["0:80", `-p '0:80': '0' is not a port | A port is a number from 1 to 65535.`],
     ["80:65536", `-p '80:65536': '65536' is not a port | A port is a number from 1 to 65535.`],
-    ["80/udp", `-p '80/udp': '80/udp' is not a port | A port is a number from 1 to 65535.`],
-    ["::1:80:80", `-p: '::1:80:80' is not a port forward | Write -p HOST:GUEST, for example -p 8080:80`],
+    ["8080:80/udp", "-p '8080:80/udp': 'udp' is not forwarded | TCP alone is. Leave the protocol out."],
+    [
+      "::1:80:80",
+      "-p: '::1:80:80' is not a port forward | Write -p HOST:GUEST, for example -p 8080:80; an IPv6 address stands in brackets: -p [::1]:8080:80",
+    ],
+    [
+      "localhost:80:80",
+      "-p 'localhost:80:80': 'localhost' is not an IP address | 127.0.0.1 is this machine alone, 0.0.0.0 each IPv4 address that it has, [::] each address.",
+    ],
+    [
+      "1.2.3:80:80",
+      "-p '1.2.3:80:80': '1.2.3' is not an IP address | 127.0.0.1 is this machine alone, 0.0.0.0 each IPv4 address that it has, [::] each address.",
+    ],
+    [
+      "[]:80:80",
+      "-p '[]:80:80': '[]' is not an IP address | 127.0.0.1 is this machine alone, 0.0.0.0 each IPv4 address that it has, [::] each address.",
+    ],
   ])("-p %j is refused", (text, message) => {
     expect(refusal(() => parsePortForward(text))).toBe(message);
   });
 
-  test("no port may be used twice", () => {
-    expect(refusal(() => parsePortForwards(["1:80", "2:80"]))).toMatchInlineSnapshot(
-      `"-p 1:80 and -p 2:80 both use guest port 80 | Give each guest port once."`,
+  test("no port of an address of the host may be used twice, and no forward be another's twin", () => {
+    expect(refusal(() => parsePortForwards(["80", "8080:80"]))).toBe(
+      "-p 80 and -p 8080:80 both forward guest port 80 | Give each a host port of its own.",
     );
-    expect(refusal(() => parsePortForwards(["1:80", "1:81"]))).toMatchInlineSnapshot(
-      `"-p 1:80 and -p 1:81 both use host port 1 | Give each host port once."`,
+    expect(refusal(() => parsePortForwards(["1:80", "127.0.0.1:1:81"]))).toBe(
+      "-p 1:80 and -p 127.0.0.1:1:81 both use host port 1 | Give each host port once.",
     );
     expect(parsePortForwards(["80", "81"])).toHaveLength(2);
+    expect(parsePortForwards(["1:80", "2:80", "127.0.0.2:1:80", "[::1]:1:81"])).toHaveLength(4);
   });
 
   test("a single port names what was typed", () => {
