@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { failpoint } from "../../host/failpoint.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isNoSpace } from "../../util/no-space.ts";
 import type { TarStep } from "../../util/tar/reader.ts";
 import { KeptTar } from "./kept-tar.ts";
 import { type LayerFile, readLayer } from "./layer-stream.ts";
@@ -45,12 +46,22 @@ export async function unpackImage(
   try {
     const { tree, tarBytes } = await readTree(path, layers, kept, options);
     tree.addDirectories(options.directories);
-    const onBytes = secondPart(tarBytes, options.onFraction);
-    await writeErofs(path, tree, {
-      layers: layers.length,
-      layer: (index) => readAgain(layers[index]!, kept[index]!, tarBytes[index]!, onBytes, options),
-      uuid: createHash("sha256").update(options.identity).digest().subarray(0, 16),
-    });
+    const write = async (): Promise<void> => {
+      const onBytes = secondPart(tarBytes, options.onFraction);
+      await writeErofs(path, tree, {
+        layers: layers.length,
+        layer: (index) => readAgain(layers[index]!, kept[index]!, tarBytes[index]!, onBytes, options),
+        uuid: createHash("sha256").update(options.identity).digest().subarray(0, 16),
+      });
+    };
+    try {
+      await write();
+    } catch (error) {
+      if (!isNoSpace(error) || kept.every((tar) => tar.path === undefined)) throw error;
+      // What was kept to save time may be what takes the room.
+      for (const tar of kept) await tar.remove();
+      await write();
+    }
   } finally {
     for (const tar of kept) await tar.remove();
   }
