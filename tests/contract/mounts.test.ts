@@ -353,6 +353,71 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     rmSync(host("ro", "far"), { recursive: true });
   });
 
+  test("when more changes than the host's kernel keeps, watchers and caches are right all the same", async () => {
+    mkdirSync(host("ro", "much"));
+    for (const name of ["a", "b", "same", "gone", "replaced"])
+      writeFileSync(host("ro", "much", name), "old\n");
+    expect(await sh("cd /ro/much && cat * && ls && [ ! -e absent ]")).toBe(
+      `${"old\n".repeat(5)}a\nb\ngone\nreplaced\nsame\n`,
+    );
+    const seen = new Set<string>();
+    const watch = await vm.files.watch("/ro/much");
+    const reading = (async () => {
+      for await (const { kind, path } of watch) seen.add(`${kind} ${path}`);
+    })();
+    const servers = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
+    const signal = (name: string): void => {
+      for (const pid of servers.trim().split("\n")) process.kill(Number(pid), name);
+    };
+    const overflows = async () =>
+      (await vm.mounts.list()).find(({ guest }) => guest === "/ro")?.served?.overflows ?? 0;
+    const before = await overflows();
+    signal("SIGSTOP");
+    try {
+      const most = Number(readFileSync("/proc/sys/fs/inotify/max_queued_events", "utf8"));
+      for (let i = 0; i < most / 2 + 100; i++)
+        for (const name of ["a", "b"]) appendFileSync(host("ro", "much", name), "x");
+      writeFileSync(host("ro", "much", "same"), "new\n");
+      rmSync(host("ro", "much", "gone"));
+      writeFileSync(host("ro", "new"), "new\n");
+      renameSync(host("ro", "new"), host("ro", "much", "replaced"));
+      writeFileSync(host("ro", "much", "absent"), "new\n");
+    } finally {
+      signal("SIGCONT");
+    }
+    const wanted = ["changed same", "removed gone", "created absent", "changed a"];
+    await until(
+      "watchers have heard",
+      () => wanted.every((one) => seen.has(one)) && [...seen].some((one) => one.endsWith("replaced")),
+    );
+    expect(await overflows()).toBeGreaterThan(before);
+    expect(await sh("cd /ro/much && ls && cat absent replaced same && wc -c <a")).toBe(
+      `a\nabsent\nb\nreplaced\nsame\nnew\nnew\nnew\n${statSync(host("ro", "much", "a")).size}\n`,
+    );
+    watch.close();
+    await reading;
+    rmSync(host("ro", "much"), { recursive: true });
+  });
+
+  test("with strict coherence nothing is believed", async () => {
+    writeFileSync(host("later", "strict"), "0");
+    await vm.mounts.add({ host: host("later"), guest: "/strict", coherence: "strict" });
+    const child = vm.spawn("cd /strict; while read -r name; do cat $name; ls | wc -l; done");
+    const output = child[Symbol.asyncIterator]();
+    for (let round = 1; round < 20; round++) {
+      writeFileSync(host("later", "strict"), `${round} `);
+      if (round === 10) writeFileSync(host("later", "another"), "");
+      child.stdin.write("strict\n");
+      let said = "";
+      while (!said.endsWith("\n")) said += Buffer.from((await output.next()).value!.data).toString();
+      expect(said).toBe(`${round} ${round < 10 ? 1 : 2}\n`);
+    }
+    await child.kill("SIGKILL");
+    await child.wait().catch(() => {});
+    await vm.mounts.remove("/strict", { force: true });
+    for (const name of readdirSync(host("later"))) rmSync(host("later", name));
+  });
+
   test("come and go while it runs", async () => {
     writeFileSync(host("later", "x"), "later\n");
     const added = await vm.mounts.add({ host: host("later"), guest: "/srv/later", mode: "rw" });

@@ -1,7 +1,7 @@
 //! From events to what the guest is told: compared with what it knows, so that what it did itself does not come back.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::rc::Rc;
 
 use crate::changes::events::{parse, Event};
@@ -11,7 +11,7 @@ use crate::share::listing::raw_entries;
 use crate::share::nodes::{Id, Identity, Told};
 use crate::share::shared::Shared;
 use crate::sys::files::Stat;
-use crate::sys::{files, now_ms, Res};
+use crate::sys::{files, now_ms, now_s, Fd, Res};
 use crate::wire::fuse::{inval_entry, inval_inode, ROOT};
 use crate::wire::host_mount::Change;
 
@@ -22,6 +22,10 @@ const MAX_OWN: usize = 64;
 /// How many nodes are looked at in one go after an overflow, and while how few records wait.
 const LOOKED_AT: usize = 512;
 const FEW: usize = 1024;
+/// How much of a directory is gone through in one go, in bytes of its listing.
+const NAMES: usize = 16 << 10;
+/// File systems have coarser clocks than the kernel, in seconds.
+const SLACK_S: i64 = 2;
 /// How often events are read in one go: a host that is faster than we are is not waited for.
 const MAX_READS: usize = 16;
 /// The longest path that is told of.
@@ -51,7 +55,12 @@ pub struct Changes {
     pub overflows: u64,
     halves: HashMap<u32, Half>,
     own: VecDeque<Place>,
+    /// what is still to be looked at after an overflow, and the directory that is being gone through for new names
     rest: Vec<Id>,
+    through: Option<(Id, Fd)>,
+    /// until when everything was heard, and since when something was not
+    heard: i64,
+    lost_since: Option<i64>,
     buf: Vec<u8>,
 }
 
@@ -68,6 +77,9 @@ impl Changes {
             halves: HashMap::new(),
             own: VecDeque::new(),
             rest: Vec::new(),
+            through: None,
+            heard: now_s(),
+            lost_since: None,
             buf: Vec::new(),
         })
     }
@@ -112,7 +124,7 @@ impl Changes {
     /// When something is due without an event.
     pub fn deadline(&self) -> Option<u64> {
         let half = self.halves.values().map(|half| half.since + HALF_MS).min();
-        if self.rest.is_empty() || self.queue.len() >= FEW {
+        if (self.rest.is_empty() && self.through.is_none()) || self.queue.len() >= FEW {
             half
         } else {
             Some(0)
@@ -121,16 +133,21 @@ impl Changes {
 
     /// Takes in what has happened so far.
     pub fn drain(&mut self, shared: &mut Shared) {
+        let now = now_s();
         for _ in 0..MAX_READS {
             let mut buf = std::mem::take(&mut self.buf);
             self.watches.read(&mut buf);
             let events = parse(&buf);
             self.buf = buf;
             if events.is_empty() {
+                self.heard = now;
                 break;
             }
             for event in events {
                 self.event(shared, event);
+            }
+            if self.queue.overflow {
+                self.lost_since.get_or_insert(self.heard);
             }
         }
         self.own.clear();
@@ -148,10 +165,17 @@ impl Changes {
         if self.queue.overflow && self.queue.len() < FEW {
             self.look_again(shared);
         }
-        if !self.rest.is_empty() && self.queue.len() < FEW {
-            for _ in 0..LOOKED_AT {
-                let Some(id) = self.rest.pop() else { break };
+        for _ in 0..LOOKED_AT {
+            if self.queue.len() >= FEW {
+                break;
+            }
+            if let Some((id, dir)) = self.through.take() {
+                self.go_through(shared, id, dir);
+            } else if let Some(id) = self.rest.pop() {
                 self.look_at(shared, id);
+            } else {
+                self.lost_since = None;
+                break;
             }
         }
     }
@@ -367,7 +391,9 @@ impl Changes {
     fn look_again(&mut self, shared: &mut Shared) {
         self.queue.overflow = false;
         self.overflows += 1;
+        self.lost_since.get_or_insert(self.heard);
         self.rest = shared.nodes.ids();
+        self.through = None;
     }
 
     /// Looks at one node: at a directory's entries, at a file itself.
@@ -387,14 +413,13 @@ impl Changes {
         for (name, child) in known {
             match files::stat_at(dir.raw(), &name) {
                 Ok(stat) if shared.nodes.get(child).is_ok_and(|node| node.identity == Identity::of(&stat)) => {
-                    let looks = shared
-                        .nodes
-                        .get(child)
-                        .ok()
-                        .and_then(|node| node.told)
-                        .is_none_or(|told| told == Told::of(&stat));
-                    if !looks && stat.kind() != libc::S_IFDIR {
-                        self.compare(shared, (id, name), Some(child), &stat, true);
+                    let now = Told::of(&stat);
+                    let told = shared.nodes.get(child).ok().and_then(|node| node.told).unwrap_or(now);
+                    let content = told.size != now.size || told.mtime != now.mtime;
+                    if stat.kind() == libc::S_IFDIR {
+                        self.seen_again(shared, child);
+                    } else if told != now {
+                        self.compare(shared, (id, name), Some(child), &stat, content);
                     }
                 }
                 Ok(stat) => self.appeared(shared, (id, name), &stat),
@@ -411,23 +436,38 @@ impl Changes {
                 self.appeared(shared, (id, name), &stat);
             }
         }
-        // What is there and was not known may have been made meanwhile.
+        // What is there and was not known may have been made meanwhile; and what the guest has listed is not so any more.
         let changed = files::stat(dir.raw()).is_ok_and(|stat| told.is_some_and(|told| told.mtime != stat.mtime));
         if changed {
-            let Ok((fd, _)) = shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY) else { return };
-            let mut buf = Vec::new();
-            let mut names = Vec::new();
-            while names.len() < FEW && files::entries(fd.raw(), &mut buf, 64 << 10).is_ok_and(|n| n > 0) {
-                raw_entries(&buf, |_, _, name| names.push(name.to_vec()));
-            }
-            for name in names.into_iter().filter_map(|name| std::ffi::CString::new(name).ok()) {
-                if shared.nodes.child(id, &name).is_none() {
-                    if let Ok(stat) = files::stat_at(dir.raw(), &name) {
-                        self.appeared(shared, (id, name.as_c_str().into()), &stat);
+            let mut record = Record::new(Change::None, None, Vec::new());
+            record.node = Some(id);
+            record.notify = inval_inode(id, true);
+            self.push(record);
+            self.through =
+                shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY).ok().map(|(dir, _)| (id, dir));
+        }
+    }
+
+    /// Tells of the next names of a directory that have come since events were lost.
+    fn go_through(&mut self, shared: &mut Shared, id: Id, dir: Fd) {
+        let mut buf = Vec::new();
+        if !files::entries(dir.raw(), &mut buf, NAMES).is_ok_and(|n| n > 0) {
+            return;
+        }
+        let mut names = Vec::new();
+        raw_entries(&buf, |_, _, name| names.push(name.to_vec()));
+        // A name's renaming is a change of its file, too.
+        let since = self.lost_since.unwrap_or(0) - SLACK_S;
+        for name in names.into_iter().filter_map(|name| CString::new(name).ok()) {
+            if shared.nodes.child(id, &name).is_none() {
+                if let Ok(stat) = files::stat_at(dir.raw(), &name).as_ref() {
+                    if stat.ctime.s >= since {
+                        self.appeared(shared, (id, name.as_c_str().into()), stat);
                     }
                 }
             }
         }
+        self.through = Some((id, dir));
     }
 }
 

@@ -116,6 +116,16 @@ pub fn now_ms() -> u64 {
     }
 }
 
+/// The wall clock, by which files have their times, in whole seconds.
+pub fn now_s() -> i64 {
+    // SAFETY: plain out parameter.
+    unsafe {
+        let mut now: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_REALTIME, &mut now);
+        now.tv_sec
+    }
+}
+
 /// Bytes that nobody can guess.
 pub fn random<const N: usize>() -> Res<[u8; N]> {
     let mut bytes = [0; N];
