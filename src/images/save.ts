@@ -11,8 +11,7 @@ import { type Descriptor, layoutBlob, MEDIA_TYPES } from "./oci/manifest.ts";
 import { GO_ARCH } from "./oci/platform.ts";
 import type { ImageOrigin } from "./store/image.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
-import { imageNotFound } from "./store/reference.ts";
-import { readImage, type StoredImage } from "./store/store.ts";
+import { missingImage, readImage, type StoredImage } from "./store/store.ts";
 
 /** Everything that an image is, as it came: it can be given on, and is the same image then. */
 export interface SavedParts {
@@ -30,7 +29,7 @@ export interface SavedParts {
  */
 export async function savedParts(dirs: ImageDirs, text: string, arch: Arch): Promise<SavedParts> {
   const found = await readImage(dirs, text, arch);
-  if (found === undefined) throw imageNotFound(text, arch);
+  if (found === undefined) throw await missingImage(dirs, text, arch);
   return await storedParts(dirs, found);
 }
 

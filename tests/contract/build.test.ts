@@ -73,9 +73,9 @@ afterAll(async () => {
   const paths = processPaths();
   for (const name of names) await forgetImage(paths, name, ARCH);
   const { buildSteps, blob, ref } = imageLayout(paths);
-  for (const { name } of await listImages({ cacheDir: paths.cacheDir }))
-    if (isStageImage(name) && statSync(ref(name, ARCH)).mtimeMs >= startedAt)
-      await forgetImage(paths, name, ARCH);
+  for (const { name, arch } of await listImages({ cacheDir: paths.cacheDir }))
+    if (isStageImage(name) && statSync(ref(name, arch)).mtimeMs >= startedAt)
+      await forgetImage(paths, name, arch);
   for (const name of readdirSync(buildSteps)) {
     const step = join(buildSteps, name);
     if (statSync(step).mtimeMs < startedAt) continue;
@@ -379,6 +379,42 @@ ADD --exclude=*.json . /added
       details: { line: 2 },
     });
   });
+
+  // Emulated, with a kernel of its own: with SMOLVM_TEST_LONG alone.
+  if (process.env.SMOLVM_TEST_LONG !== undefined)
+    test("for another platform it is built in an emulated guest, and is that platform's", async () => {
+      const other = ARCH === "x86_64" ? "aarch64" : "x86_64";
+      const root = context("platform", {
+        Dockerfile: `FROM minimal\nCOPY a /a\nRUN uname -m > /machine\nCMD ["cat", "/machine", "/a"]\n`,
+        a: `${startedAt}\n`,
+      });
+      const platform = `linux/${GO_ARCH[other]}`;
+      const tags = ["build-test-platform"];
+      const made = await build(root, { platform, tags });
+      try {
+        expect(made).toMatchObject({ arch: other, steps: { carriedOut: 2, cached: 0 } });
+        const { image } = (await readImage(processPaths(), tags[0]!, other))!;
+        const config = readFileSync(imageLayout(processPaths()).blob(image.origin!.configDigest), "utf8");
+        expect(JSON.parse(config)).toMatchObject({ architecture: GO_ARCH[other], os: "linux" });
+        const args = ["run", "--network", "off", "--image", tags[0]!, "--pull", "never"];
+        const ran = await cli([...args, "--arch", other]);
+        expect(ran).toMatchObject({ code: 0, text: `${other}\n${startedAt}\n` });
+        // Another platform's steps are others.
+        const own = await build(root, {});
+        expect(own.steps).toEqual({ carriedOut: 2, cached: 0 });
+        const without = join(directory, "native");
+        mkdirSync(without);
+        const refused = await cli(
+          ["image", "build", "--network", "off", "--no-cache", "--platform", platform, root],
+          { env: { SMOLVM_NATIVE_DIR: without } },
+        );
+        expect(refused.code).toBe(1);
+        expect(refused.stderr).toContain(`the guest agent 'agent-${other}' is not built`);
+        expect(refused.stderr).toContain("npm run build:native");
+      } finally {
+        await forgetImage(processPaths(), tags[0]!, other);
+      }
+    });
 
   // The other places have their turn with SMOLVM_TEST_LONG.
   const places = ["layer made", "step done", "before compose", "before built", "pull unpacked"];

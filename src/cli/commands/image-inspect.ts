@@ -62,6 +62,12 @@ export function imageFields({ image, manifest, verified }: ImageInspection): str
   ]);
 }
 
+/** Pure. */
+function sourceOf({ made, reference }: NonNullable<Image["origin"]>): string {
+  if (made === undefined) return `pulled from ${reference}`;
+  return made === "build" ? "built here, by a Dockerfile" : "made here, of a sandbox";
+}
+
 /** Where a pulled image is from, and what it says of itself. Pure. */
 function originFields({ name, origin }: Image): (readonly [string, string | undefined])[] {
   if (origin === undefined) {
@@ -73,7 +79,7 @@ function originFields({ name, origin }: Image): (readonly [string, string | unde
     items.length === 0 ? undefined : items.join(" ");
   const packed = origin.layers.reduce((sum, { size }) => sum + size, 0);
   return [
-    ["source", `pulled from ${origin.reference}`],
+    ["source", sourceOf(origin)],
     ["manifest", origin.manifest],
     ["made", origin.created],
     ["layers", `${origin.layers.length} (${formatBytes(packed)} packed)`],

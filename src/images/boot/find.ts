@@ -6,7 +6,13 @@ import { nearest } from "../../util/nearest.ts";
 import type { Image } from "../store/image.ts";
 import { type ImageDirs, imageLayout } from "../store/layout.ts";
 import { imageNotFound, isOwnImage, isPlainName, OWN_IMAGES, type OwnImage } from "../store/reference.ts";
-import { comesFromPackage, readImage, type StoredImage } from "../store/store.ts";
+import {
+  comesFromPackage,
+  missingImage,
+  otherArchHint,
+  readImage,
+  type StoredImage,
+} from "../store/store.ts";
 import { takeInstalled } from "./installed.ts";
 
 export interface FindOptions {
@@ -40,7 +46,7 @@ export async function findImage(
     return found.image;
   const installed = found === undefined ? await takeInstalled(dirs, name, arch, options) : undefined;
   if (installed !== undefined) return installed.image;
-  if (pull === "never") throw imageNotFound(name, arch);
+  if (pull === "never") throw await missingImage(dirs, name, arch);
   const deadline = options.deadline ?? Deadline.of(`getting the image '${name}'`);
   // Loaded only here: what boots every day is in the store.
   if (isOwnImage(name)) return await makeOwn(dirs, name, arch, { deadline, onProgress });
@@ -51,7 +57,9 @@ export async function findImage(
     // The directory that it is from may be gone: then it is what it was.
     if (found !== undefined && pull === "missing" && (error as { code?: unknown }).code === "FILE_NOT_FOUND")
       return found.image;
-    throw withOwnName(error, name);
+    const own = isPlainName(name) ? nearest(name, OWN_IMAGES) : undefined;
+    const meant = own === undefined ? undefined : `Did you mean the image ${own}?`;
+    throw withHint(error, (found === undefined && (await otherArchHint(dirs, name, arch))) || meant);
   }
 }
 
@@ -77,14 +85,9 @@ function isOfThisMachine({ image }: StoredImage): boolean {
   return /^(?:oci|docker-archive):/.test(image.name);
 }
 
-/** A word that is nearly the name of an image of ours was most likely meant to be it, and not one of Docker's registry. */
-function withOwnName(error: unknown, name: string): unknown {
-  const near = isPlainName(name) ? nearest(name, OWN_IMAGES) : undefined;
-  if (near === undefined || !(error instanceof SmolVMError)) return error;
-  const { code, message, details } = error;
-  return new SmolVMError(code, message, {
-    hint: `Did you mean the image ${near}? ${error.hint}`,
-    details,
-    cause: error,
-  });
+/** What was most likely meant: one of that name that is here for the other architecture, or an image of ours with nearly that name; and not one of Docker's registry. */
+function withHint(error: unknown, meant: string | undefined): unknown {
+  if (meant === undefined || !(error instanceof SmolVMError)) return error;
+  const { code, message, details, hint } = error;
+  return new SmolVMError(code, message, { hint: `${meant} ${hint}`, details, cause: error });
 }

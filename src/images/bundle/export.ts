@@ -23,8 +23,8 @@ import { kernelLayout } from "../store/kernel-layout.ts";
 import { anyKernel, type BuiltKernel } from "../store/kernel-store.ts";
 import { type ImageDirs, MANIFEST_FILE } from "../store/layout.ts";
 import type { ManifestFile } from "../store/manifest.ts";
-import { imageNotFound, isPlainName } from "../store/reference.ts";
-import { readImage, type StoredImage } from "../store/store.ts";
+import { isPlainName } from "../store/reference.ts";
+import { missingImage, readImage, type StoredImage } from "../store/store.ts";
 import {
   AGENT_FILE,
   ARCHIVE_PREFIX,
@@ -80,7 +80,7 @@ export async function exportBundle(dirs: ImageDirs, options: ExportOptions): Pro
   const target = resolve(options.target);
   await requireFree(target, options.force ?? false);
   const stored = await readImage(dirs, name, arch);
-  if (stored === undefined) throw imageNotFound(name, arch);
+  if (stored === undefined) throw await missingImage(dirs, name, arch);
   if (!isPlainName(stored.image.name)) {
     throw new SmolVMError(
       "CONFIG_INVALID",

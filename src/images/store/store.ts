@@ -16,7 +16,7 @@ import {
 } from "./layout.ts";
 import { describeFiles, type Manifest, manifestDigest, parseManifest, toImage } from "./manifest.ts";
 import { readText } from "./read-text.ts";
-import { imageNotFound, storeNames } from "./reference.ts";
+import { imageNotFound, isOwnImage, storeNames } from "./reference.ts";
 import { requireTrusted, sharedLayout, shareFiles, unshareFiles } from "./shared.ts";
 import { removeFirst } from "./users.ts";
 
@@ -40,6 +40,21 @@ export async function readImage(dirs: ImageDirs, text: string, arch: Arch): Prom
     }
   }
   return undefined;
+}
+
+/** The error for an image that is not in the store; it says if there is one of that name for the other architecture. */
+export async function missingImage(dirs: ImageDirs, text: string, arch: Arch): Promise<SmolVMError> {
+  const missing = imageNotFound(text, arch);
+  const hint = (await otherArchHint(dirs, text, arch)) ?? missing.hint;
+  return new SmolVMError(missing.code, missing.message, { hint, details: missing.details });
+}
+
+/** What to say of an image that is in the store for the other architecture alone; undefined: nothing. */
+export async function otherArchHint(dirs: ImageDirs, text: string, arch: Arch): Promise<string | undefined> {
+  if (isOwnImage(text)) return undefined; // it can be built
+  const other: Arch = arch === "x86_64" ? "aarch64" : "x86_64";
+  const found = await readImage(dirs, text, other).catch(() => undefined); // a damaged one is none
+  return found === undefined ? undefined : `There is one for ${other}: --arch ${other}`;
 }
 
 /** The image that was made by a recipe, under whatever name, or undefined. */
@@ -109,7 +124,7 @@ export async function inspectImage(
   { verify = false }: { verify?: boolean } = {},
 ): Promise<ImageInspection> {
   const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw imageNotFound(name, arch);
+  if (found === undefined) throw await missingImage(dirs, name, arch);
   if (verify) await verifyImage(found, found.image.directory);
   return { ...found, verified: verify ? true : undefined };
 }
@@ -158,7 +173,7 @@ export async function unshareImage(dirs: ImageDirs, text: string, arch: Arch): P
   const layout = requireShared(dirs);
   const cacheDir = dirs.sharedDir!;
   const found = await readImage({ cacheDir }, text, arch);
-  if (found === undefined) throw imageNotFound(text, arch);
+  if (found === undefined) throw await missingImage(dirs, text, arch);
   const { name, digest } = found.image;
   const others: string[] = [];
   for (const ref of await listRefs({ cacheDir })) {
@@ -184,7 +199,7 @@ export async function removableImage(
   users: ImageUsers,
 ): Promise<Image> {
   const found = await readImage(dirs, name, arch);
-  if (found === undefined) throw imageNotFound(name, arch);
+  if (found === undefined) throw await missingImage(dirs, name, arch);
   if (readText(imageLayout(dirs).ref(found.image.name, arch)) === undefined) {
     throw new SmolVMError("CONFIG_INVALID", `the image '${name}' is for all users of this machine`, {
       hint: `Root takes it from them: sudo smolvm image rm --shared ${name}`,

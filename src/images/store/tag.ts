@@ -1,8 +1,8 @@
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { ImageDirs } from "./layout.ts";
-import { absoluteReference, imageNotFound, isOwnImage, isPlainName } from "./reference.ts";
-import { nameImage, readImage, type StoredImage } from "./store.ts";
+import { absoluteReference, isOwnImage, isPlainName } from "./reference.ts";
+import { missingImage, nameImage, readImage, type StoredImage } from "./store.ts";
 
 /**
  * Gives an image one more name; what had it loses it.
@@ -13,7 +13,7 @@ import { nameImage, readImage, type StoredImage } from "./store.ts";
 export async function tagImage(dirs: ImageDirs, from: string, to: string, arch: Arch): Promise<StoredImage> {
   const name = checkTag(to);
   const found = await readImage(dirs, from, arch);
-  if (found === undefined) throw imageNotFound(from, arch);
+  if (found === undefined) throw await missingImage(dirs, from, arch);
   await nameImage(dirs, { name, arch, digest: found.image.digest, fromPackage: false });
   return { image: { ...found.image, name }, manifest: found.manifest };
 }

@@ -166,3 +166,21 @@ describe("the image store", () => {
     expect(await listImages({ cacheDir })).toEqual([]);
   });
 });
+
+test("an image that is here for the other architecture alone is told so", async () => {
+  await add("mine", "m");
+  await expect(inspectImage({ cacheDir }, "mine", "aarch64")).rejects.toMatchObject({
+    code: "IMAGE_NOT_FOUND",
+    hint: "There is one for x86_64: --arch x86_64",
+  });
+  await add("debian", "d");
+  await expect(inspectImage({ cacheDir }, "debian", "aarch64")).rejects.toMatchObject({
+    hint: "Build it: smolvm image build debian --arch aarch64",
+  });
+  await expect(inspectImage({ cacheDir }, "other", "aarch64")).rejects.toMatchObject({
+    hint: expect.stringContaining("smolvm image pull other"),
+  });
+  await expect(findImage({ cacheDir }, "mine", "aarch64")).rejects.toMatchObject({
+    hint: "There is one for x86_64: --arch x86_64",
+  });
+});
