@@ -18,8 +18,11 @@ interface Chain {
 }
 
 const OWN_TABLE = "smolvm";
-/** How taps are called, in iptables' and firewalld's way. */
+/** How taps are called, in iptables' and firewalld's way, and in nft's. */
 const TAPS = "smolvm+";
+const TAPS_OF_NFT = "'smolvm*'";
+/** The families whose chains see a tap's packets that are passed on: IPv6 of theirs is not. */
+const FAMILIES: readonly string[] = ["ip", "inet"];
 
 /**
  * The filters that drop forwarded packets unless they are told not to, and were not told of taps. A packet must pass all of
@@ -30,8 +33,10 @@ export function otherFilters(ruleset: string): OtherFilter[] {
   const entries = parse(ruleset);
   const chains = entries.flatMap(({ chain }) => (isChain(chain) ? [chain] : []));
   return chains
-    .filter(({ table, hook }) => table !== OWN_TABLE && hook === "forward")
-    .filter((chain) => chain.policy === "drop" || chain.table === "firewalld")
+    .filter(
+      ({ family, table, hook }) => FAMILIES.includes(family) && table !== OWN_TABLE && hook === "forward",
+    )
+    .filter((chain) => chain.policy === "drop" || chain.table === "firewalld" || endsInNo(entries, chain))
     .filter(({ family, table }) => !mentionsTaps(entries, family, table))
     .map((chain) => filterOf(chain, chains));
 }
@@ -48,13 +53,35 @@ function filterOf({ family, table, name }: Chain, chains: readonly Chain[]): Oth
     };
   if (has("ufw-user-forward")) return { whose: "ufw", where, fix: letThrough("ufw-user-forward") };
   if (has("DOCKER-USER")) return { whose: "Docker", where, fix: letThrough("DOCKER-USER") };
-  return { whose: "another packet filter", where, fix: letThrough(name) };
+  // What iptables keeps is told by its own program, so that it is saved as its user saves the rest.
+  const isOfIptables = family === "ip" && table === "filter" && name === "FORWARD";
+  const fix = isOfIptables ? letThrough(name) : letThroughByNft(where);
+  return { whose: "another packet filter", where, fix };
 }
 
 /** What taps send, and the answers. */
 function letThrough(chain: string): string {
   const insert = `sudo iptables -I ${chain}`;
   return `${insert} -i ${TAPS} -j ACCEPT && ${insert} -o ${TAPS} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`;
+}
+
+function letThroughByNft(where: string): string {
+  const insert = `sudo nft insert rule ${where}`;
+  return `${insert} iifname ${TAPS_OF_NFT} accept && ${insert} oifname ${TAPS_OF_NFT} ct state established,related accept`;
+}
+
+/** What a rule may have besides its verdict, and be one for all packets. */
+const WITHOUT_CONDITION: readonly string[] = ["counter", "log", "drop", "reject"];
+
+/** Whether a chain has a rule that drops or rejects whatever comes to it. */
+function endsInNo(entries: readonly Entry[], { family, table, name }: Chain): boolean {
+  return entries.some(({ rule }) => {
+    if (!isRecord(rule) || rule.family !== family || rule.table !== table || rule.chain !== name)
+      return false;
+    const parts = Array.isArray(rule.expr) ? rule.expr.filter(isRecord).flatMap(Object.keys) : [];
+    const isNo = parts.includes("drop") || parts.includes("reject");
+    return isNo && parts.every((part) => WITHOUT_CONDITION.includes(part));
+  });
 }
 
 function mentionsTaps(entries: readonly Entry[], family: string, table: string): boolean {

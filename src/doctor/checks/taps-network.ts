@@ -70,10 +70,13 @@ export const otherPacketFilters: Check = (context) =>
     const name = "Other packet filters";
     if (!context.root) return undefined; // only root sees them
     const found = otherFilters(await liveRuleset());
-    const [first] = found;
-    if (first === undefined) return pass(name, "none drops what sandboxes with a tap send");
+    if (found.length === 0) return pass(name, "none drops what sandboxes with a tap send");
     const all = found.map(({ whose, where }) => `${whose} (${where})`).join(", ");
-    return fail(name, `drops what sandboxes with a tap send: ${all}`, first.fix);
+    return fail(
+      name,
+      `drops what sandboxes with a tap send: ${all}`,
+      found.map(({ fix }) => fix).join(" && "),
+    );
   });
 
 const ROOT_COMMAND = "sudo smolvm network check";

@@ -216,6 +216,60 @@ test("what has become of taps and their packet filter is said, with what mends i
   expect(part(stdout, "render")).toBe("table inet smolvm\n");
 });
 
+test("what is said to mend it does, and then a guest's packets go through", async () => {
+  const { stdout, stderr } =
+    await fakeHost(`${TAPS.replace("useradd -m ann", "true").replace("tap_user:-ann", "tap_user:-root")} ${INTERNET} ${GUESTS} ${CHECK}
+    stand_in sudo <<<'exec "$@"'
+    mend() {
+      ask guest0 93.184.216.34
+      check | grep -A1 "^$1:" | tail -1 | sed -n 's/^fix: //p' >/run/fix
+      bash -e /run/fix >/run/mended 2>&1 || cat /run/mended
+      check | grep "^$1:"
+      ask guest0 93.184.216.34
+    }
+    echo "== forwarding"; echo 0 >/proc/sys/net/ipv4/ip_forward; mend Forwarding
+    echo "== changed"; nft insert rule inet smolvm through drop; mend "Packet filter"
+    echo "== flushed"; nft flush ruleset; mend "Packet filter" | tail -2
+    echo "== own table"; nft 'table inet mine { chain on_their_way { type filter hook forward priority filter; policy drop; }; }'
+    mend "Other packet filters"; nft delete table inet mine
+    echo "== a last rule, and IPv6 besides"
+    nft 'table ip mine { chain way { type filter hook forward priority filter; policy accept; ip daddr 1.2.3.4 accept; counter reject; }; }'
+    nft 'table ip6 filter { chain FORWARD { type filter hook forward priority filter; policy drop; }; chain DOCKER-USER { }; }'
+    mend "Other packet filters"; nft delete table ip mine; nft delete table ip6 filter
+    echo "== taps"
+    taps() { { $smolvm network check </dev/null 2>&1 | grep -A1 'Taps:' | sed 's/^[^a-zA-Z]*//' || true; } }
+    ip link delete smolvm1; taps; taps | sed -n 's/^fix: //p' >/run/fix; bash -e /run/fix >/dev/null; taps
+    echo "== addresses"
+    ip link add br-1 type bridge; ip link set br-1 up; ip addr add 10.213.9.1/24 dev br-1
+    sed -i s/subnet=10.213/subnet=10.214/ /etc/smolvm/runtime.conf; /usr/local/lib/smolvm/network up; check
+    ip -br -4 addr show dev smolvm0 | awk '{ for (i = 3; i <= NF; i++) print $i }'; ip link delete br-1
+    sed -i s/subnet=10.214/subnet=10.213/ /etc/smolvm/runtime.conf; /usr/local/lib/smolvm/network up
+    echo "== iptables"
+    if command -v iptables >/dev/null; then
+      iptables -P FORWARD DROP; mend "Other packet filters"; iptables -F FORWARD
+      for chain in DOCKER-USER ufw-user-forward; do
+        iptables -N $chain; iptables -I FORWARD -j $chain; mend "Other packet filters"
+        iptables -F FORWARD; iptables -F $chain; iptables -X $chain
+      done
+    fi`);
+  expect(stderr).toBe("");
+  const [without, passes] = ["guest0 93.184.216.34: nothing", "guest0 93.184.216.34: 93.184.216.1"];
+  const none = "Other packet filters: none drops what sandboxes with a tap send";
+  expect(part(stdout, "forwarding")).toBe(`${without}\nForwarding: on\n${passes}\n`);
+  expect(part(stdout, "changed")).toBe(`${without}\nPacket filter: as it is meant\n${passes}\n`);
+  expect(part(stdout, "flushed")).toBe(`Packet filter: as it is meant\n${passes}\n`);
+  expect(part(stdout, "own table")).toBe(`${without}\n${none}\n${passes}\n`);
+  expect(part(stdout, "a last rule, and IPv6 besides")).toBe(`${without}\n${none}\n${passes}\n`);
+  expect(part(stdout, "taps")).toBe(
+    "Taps: 1 of 2 are there\nfix: /usr/local/lib/smolvm/network up\nTaps: 2 of 2\nForwarding: on\n",
+  );
+  expect(part(stdout, "addresses")).toBe(
+    `Forwarding: on\nTap addresses: 10.214.0.0/16\nPacket filter: as it is meant\n${none}\n10.214.0.1/30\n`,
+  );
+  const byIptables = part(stdout, "iptables");
+  if (byIptables !== "") expect(byIptables).toBe(`${without}\n${none}\n${passes}\n`.repeat(3));
+});
+
 test("the set-up takes addresses that no other network of the machine has", async () => {
   const { stdout, stderr } = await fakeHost(`
     subnet() { (mode=check state_dir=/run setup_dir=/checkout/scripts/setup; . /checkout/scripts/setup/lib.sh; . /checkout/scripts/setup/runtime.sh; free_subnet); }
