@@ -20,6 +20,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BACKEND_FEATURES } from "../../src/backends/features.ts";
+import type { BackendName } from "../../src/config/spec.ts";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
@@ -462,8 +464,54 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     expect(await sh("cat /ro/file")).toBe("of the host\n");
   });
 
+  test.runIf(BACKEND_FEATURES[backend as BackendName].snapshots)(
+    "one that goes on from a snapshot has what its restorer shares with it and nothing else, also of what it had open",
+    async () => {
+      writeFileSync(host("rw", "open"), Buffer.alloc(16 << 20, "x"));
+      const megabyte = "dd bs=1M count=1 iflag=skip_bytes skip=4M <&3 2>&1 | tail -1";
+      const loop = `while :; do if [ -e /root/go ]; then ${megabyte} >/root/new; rm /root/go; mv /root/new /root/said; fi; sleep 0.05; done`;
+      await sh(`(exec 3</rw/open; cd /rw; ${loop}) >/dev/null 2>&1 & echo mine >/over/mine`);
+      const read = async (of: SmolVM): Promise<string> => {
+        await of.run("rm -f /root/said; : >/root/go");
+        return await until(
+          "it has read",
+          async () => (await of.run("cat /root/said || :")).stdout.match(/.*(copied|not connected).*/)?.[0],
+        );
+      };
+      expect(await read(vm)).toContain("copied");
+      await vm.snapshot("mounted");
+      const overlay = { host: host("over"), guest: "/over", mode: "overlay" } as const;
+      const copies = [
+        await SmolVM.restore("mounted"),
+        await SmolVM.restore("mounted", { mounts: [{ host: host("ro"), guest: "/rw" }, overlay] }),
+      ];
+      try {
+        const [without, withOthers] = copies as [SmolVM, SmolVM];
+        expect(await without.mounts.list()).toEqual([]);
+        expect((await without.run("cat /rw/open /ro/file 2>&1 | grep -c 'not connected'")).stdout).toBe(
+          "2\n",
+        );
+        expect(await read(without)).toContain("not connected");
+        expect((await withOthers.mounts.list()).map(({ guest }) => guest)).toEqual(["/rw", "/over"]);
+        expect((await withOthers.run("cat /rw/file /over/kept /over/mine")).stdout).toBe(
+          "of the host\nkept\nmine\n",
+        );
+        expect(await read(withOthers)).toContain("not connected");
+        // Whoever it was taken of goes on with all of it.
+        expect(await read(vm)).toContain("copied");
+        expect(await sh("cat /ro/file; echo new >/rw/new; rm /rw/new /over/mine")).toBe("of the host\n");
+      } finally {
+        for (const copy of copies) await copy.delete({ force: true });
+        await SmolVM.snapshots.delete("mounted");
+        await sh("pkill -f root/go");
+        rmSync(host("rw", "open"));
+      }
+    },
+  );
+
   test("a server that is killed means errors, not hangs, and a new mount works", async () => {
     const pids = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
+    await sh("echo own >/over/own");
     const writer = vm.run("while echo x >>/rw/writes; do :; done; echo ended");
     await until(
       "it writes",
@@ -475,5 +523,12 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     expect((await vm.mounts.list()).every(({ mounted }) => !mounted)).toBe(true);
     await vm.mounts.add({ host: host("rw"), guest: "/rw", mode: "rw" });
     expect(await sh("tail -n 1 /rw/writes; rm /rw/writes; ls -A /rw")).toBe("x\n");
+    // Of an overlay only what is below is gone: what is there of the guest's own is still answered for.
+    const overlay = { host: host("over"), guest: "/over", mode: "overlay" } as const;
+    expect(await sh("cat /over/unknown 2>&1 | grep -o 'not connected'; cat /over/own")).toBe(
+      "not connected\nown\n",
+    );
+    await vm.mounts.add(overlay);
+    expect(await sh("cat /over/own /over/kept; grep -c ' /over ' /proc/mounts")).toBe("own\nkept\n1\n");
   });
 });

@@ -20,6 +20,8 @@ pub const MOUNTED: u8 = 254;
 const KIND: &CStr = c"fuse.smolvm";
 /// How it names what is laid over one.
 const OVERLAY: &[u8] = b"smolvm-overlay";
+/// The most that are taken away from one place.
+const MAX_DEAD: usize = 64;
 /// Where the file system itself is for a moment, with a number behind it.
 const HIDDEN: &[u8] = b"/run/smolvm/mount-";
 /// Nothing in it is more than a file.
@@ -149,11 +151,25 @@ fn make_target(target: &CStr, file: bool) -> Res<()> {
     Ok(())
 }
 
-/// A mount of ours there whose host has gone is in the way, and nobody gets at anything in it.
+/// Mounts of ours there whose host has gone are in the way, and nobody gets at anything in them. An overlay of which only what is below is gone still
+/// answers for its upper directory, which another one may not have at the same time.
 fn remove_dead(target: &CStr) {
-    if sys::statfs(target).is_err_and(|error| error == Errno(libc::ENOTCONN)) {
+    for _ in 0..MAX_DEAD {
+        if !is_dead(target) {
+            return;
+        }
         detach(target);
     }
+}
+
+fn is_dead(target: &CStr) -> bool {
+    const GONE: Errno = Errno(libc::ENOTCONN);
+    // SAFETY: plain call.
+    let pid = unsafe { libc::getpid() } as u64;
+    // Whether there is such a name nobody has asked yet: what is below has to say.
+    let asked = sys::path(&[target.to_bytes(), b"/.smolvm-", decimal(pid).as_bytes()]);
+    let (asked, statfs) = (sys::open(&asked, libc::O_PATH | libc::O_NOFOLLOW), sys::statfs(target));
+    asked.is_err_and(|error| error == GONE) || statfs.is_err_and(|error| error == GONE)
 }
 
 fn detach(target: &CStr) {
