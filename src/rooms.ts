@@ -171,7 +171,9 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // what a user and the machine's administrator have set
     settings: ["store"],
     // an image of a registry, a directory or an archive becomes one of the store
-    pull: ["registry", "unpack", "store", "oci"],
+    pull: ["lower-image", "registry", "unpack", "store", "oci"],
+    // the image that it can begin with
+    "lower-image": ["unpack", "store", "oci"],
     // a pulled image to a registry
     push: ["save", "registry", "store", "oci"],
     // a pulled image as others read it

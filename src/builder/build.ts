@@ -269,7 +269,9 @@ class Build {
       const key = stepKey(["scratch", arch]);
       return { ...fresh, state, document, layers: [], key, created: undefined, image: undefined };
     }
-    const { name, parts, key, machine } = await this.#base(stage.from, arch);
+    const { name, parts, key, machine, isOwn } = await this.#base(stage.from, arch);
+    // Images are made over what their lower layers have become (images/lower-image.ts): of one of ours there is none yet.
+    if (isOwn) await this.#stageImage(parts, key, arch);
     const { document, layers } = parts;
     const state: StageState = { config: document.config, author: document.author, args, hasCmd: false };
     const { created } = document;
@@ -280,7 +282,13 @@ class Build {
   async #base(
     text: string,
     arch: Arch,
-  ): Promise<{ name: string; parts: ImageParts; key: string; machine: BuildMachine | undefined }> {
+  ): Promise<{
+    name: string;
+    parts: ImageParts;
+    key: string;
+    machine: BuildMachine | undefined;
+    isOwn: boolean;
+  }> {
     const { paths } = this.#home;
     const { pull = "missing" } = this.#options;
     await findImage(paths, text, arch, { pull, deadline: this.#deadline, onProgress: this.#progress });
@@ -295,7 +303,8 @@ class Build {
       }),
     );
     const digest = image.origin?.manifest ?? image.digest;
-    return { name: image.name, parts, key: stepKey(["image", digest, arch]), machine };
+    const isOwn = image.origin === undefined;
+    return { name: image.name, parts, key: stepKey(["image", digest, arch]), machine, isOwn };
   }
 
   /** @param isNew nothing has booted from that image, and perhaps nothing will again: no template is made of it */
@@ -313,12 +322,21 @@ class Build {
     const { arch, image } = built;
     if (image !== undefined) built.machine = await this.#boot(image, arch);
     else {
-      const name = stageImageName(built.key);
-      const { composed } = await this.#compose(this.#parts(built), name, arch);
-      await touchStageImage(this.#home.paths, name, arch);
+      const { name, composed } = await this.#stageImage(this.#parts(built), built.key, arch);
       built.machine = await this.#boot(name, arch, composed);
     }
     return built.machine;
+  }
+
+  async #stageImage(
+    parts: ImageParts,
+    key: string,
+    arch: Arch,
+  ): Promise<{ readonly name: string; readonly composed: boolean }> {
+    const name = stageImageName(key);
+    const { composed } = await this.#compose(parts, name, arch);
+    await touchStageImage(this.#home.paths, name, arch);
+    return { name, composed };
   }
 
   async #instruction(built: Built, instruction: Instruction, position: string): Promise<void> {

@@ -10,6 +10,7 @@ import { concurrentlyWithin } from "../util/concurrently.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { rename } from "../util/files-go.ts";
 import { orNoSpace } from "../util/no-space.ts";
+import { lowerImage, ownDirectories } from "./lower-image.ts";
 import { parseImageDocument } from "./oci/config.ts";
 import { type Descriptor, type ImageManifest, invalid, parseManifestDocument } from "./oci/manifest.ts";
 import { choosePlatform } from "./oci/platform.ts";
@@ -28,8 +29,6 @@ import { unpackImage } from "./unpack/unpack-image.ts";
 
 /** Layers that are downloaded at a time. */
 const PARALLEL = 3;
-/** What a guest mounts, and where its host name and name servers are noted: an image of one program alone has none of it. */
-const EXPECTED = ["/dev", "/etc", "/proc", "/run", "/sys"];
 const ROOTFS_FILE = "rootfs.erofs";
 
 export interface PullOptions {
@@ -117,7 +116,8 @@ export async function pullImage(
         await unpackImage(rootfs, layers, {
           image: name,
           identity: `${digest} ${UNPACK_RECIPE}`,
-          directories: [...EXPECTED, ...document.config.volumes],
+          directories: ownDirectories(document),
+          base: await lowerImage(dirs, manifest, document, arch),
           deadline,
           onFraction: (fraction) => onProgress?.({ stage: "unpack", message: `unpacking ${name}`, fraction }),
         });

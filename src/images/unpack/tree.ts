@@ -45,6 +45,15 @@ export interface TreeLimits {
   readonly contentBytes: number;
 }
 
+/** What is there before the first layer: what lower ones have become. */
+export interface BaseTree {
+  /** its nodes are of layer 0, and are changed */
+  readonly root: Node;
+  readonly entries: number;
+  readonly textBytes: number;
+  readonly contentBytes: number;
+}
+
 export const TREE_LIMITS: TreeLimits = {
   entries: 2_000_000,
   textBytes: 256 * 1024 * 1024,
@@ -78,11 +87,20 @@ export class Tree {
   #contentBytes = 0;
   #steps = 0;
 
-  /** @param image its name, for errors */
-  constructor(image: string, limits: TreeLimits = TREE_LIMITS) {
+  /**
+   * @param image its name, for errors
+   * @param base what the layers come over, as layer 0
+   */
+  constructor(
+    image: string,
+    { limits = TREE_LIMITS, base }: { limits?: TreeLimits | undefined; base?: BaseTree } = {},
+  ) {
     this.#image = image;
     this.#limits = limits;
-    this.root = directoryNode(impliedDirectory(-1), -1);
+    this.root = base?.root ?? directoryNode(impliedDirectory(-1), -1);
+    if (base === undefined) return;
+    this.#layer = 0;
+    ({ entries: this.#entries, textBytes: this.#textBytes, contentBytes: this.#contentBytes } = base);
   }
 
   /** What comes now is of the next layer up. */
@@ -150,6 +168,16 @@ export class Tree {
       );
       if (fine && path.length <= MAX_PATH_BYTES) this.#walk(parts, true);
     }
+  }
+
+  /** Whether these are directories, and no symlink leads to them. */
+  hasPlain(paths: readonly string[]): boolean {
+    return paths.every((path) => {
+      let node: Node | undefined = this.root;
+      for (const part of Buffer.from(path, "utf8").toString("latin1").split("/"))
+        if (part !== "" && part !== ".") node = node?.children?.get(part);
+      return node?.children !== undefined;
+    });
   }
 
   /** Removes what lower layers have put under a name, or (opaque) into a directory; what this one has put there stays. */

@@ -7,6 +7,7 @@ import type { TarStep } from "../../util/tar/reader.ts";
 import { KeptTar } from "./kept-tar.ts";
 import { type LayerFile, readLayer } from "./layer-stream.ts";
 import { TREE_LIMITS, Tree } from "./tree.ts";
+import { BaseUnfit, UnpackedBase } from "./unpacked-base.ts";
 import { writeErofs } from "./write-erofs.ts";
 
 /** A layer's tar may hold this much that is no content: headers, padding, what a higher layer hides. */
@@ -19,6 +20,15 @@ const TELL_BYTES = 8 * 1024 * 1024;
 /** Of all the time, what the first reading takes: for the progress. */
 const FIRST_PART = 0.4;
 
+/** What was made of the lowest of the layers before. */
+export interface UnpackBase {
+  readonly path: string;
+  /** of how many */
+  readonly layers: number;
+  /** what it was given for `directories`: all of them are given again */
+  readonly directories: readonly string[];
+}
+
 export interface UnpackOptions {
   /** its name, for errors */
   readonly image: string;
@@ -26,6 +36,7 @@ export interface UnpackOptions {
   readonly identity: string;
   /** directories that are made if they are missing: the image's volumes */
   readonly directories: readonly string[];
+  readonly base?: UnpackBase | undefined;
   readonly deadline: Deadline;
   /** 0..1 */
   readonly onFraction?: ((fraction: number) => void) | undefined;
@@ -33,7 +44,7 @@ export interface UnpackOptions {
 
 /**
  * Makes one read-only file system of layers, as an ordinary user and without mounts. They are read twice: to know what of them is left, and
- * to write that. Until then their tars lie beside it (`PATH.0.tar` ...), as far as there is room. Constant memory but for the names.
+ * to write that. Until then their tars lie beside it (`PATH.0.tar` ...), as far as there is room. Those of a base are not read, and it is the same bytes. Constant memory but for the names.
  * @param layers from the lowest up
  * @throws SmolVMError IMAGE_INVALID, NOT_SUPPORTED, TIMEOUT, ABORTED
  */
@@ -42,16 +53,54 @@ export async function unpackImage(
   layers: readonly LayerFile[],
   options: UnpackOptions,
 ): Promise<void> {
+  if (await unpackOverBase(path, layers, options)) return;
+  await unpack(path, layers, options);
+}
+
+/** @returns false: there is no base, or it does not serve */
+async function unpackOverBase(
+  path: string,
+  layers: readonly LayerFile[],
+  options: UnpackOptions,
+): Promise<boolean> {
+  const { base } = options;
+  if (base === undefined) return false;
+  const opened = await UnpackedBase.open(base.path).catch(() => undefined); // it may have been removed
+  if (opened === undefined) return false;
+  try {
+    await unpack(path, layers.slice(base.layers), options, opened);
+    return true;
+  } catch (error) {
+    if (error instanceof BaseUnfit) return false;
+    throw error;
+  } finally {
+    await opened.close();
+  }
+}
+
+async function unpack(
+  path: string,
+  layers: readonly LayerFile[],
+  options: UnpackOptions,
+  base?: UnpackedBase,
+): Promise<void> {
   const kept: KeptTar[] = [];
   try {
-    const { tree, tarBytes } = await readTree(path, layers, kept, options);
+    const tree = new Tree(options.image, base && { base: base.tree });
+    if (base !== undefined && !tree.hasPlain(options.base!.directories))
+      throw new BaseUnfit("made through a symlink");
+    const tarBytes = await readTree(path, layers, kept, tree, options);
     tree.addDirectories(options.directories);
     const write = async (): Promise<void> => {
-      const onBytes = secondPart(tarBytes, options.onFraction);
+      const onBytes = secondPart([base?.tree.contentBytes ?? 0, ...tarBytes], options.onFraction);
+      const read = (index: number): AsyncIterable<TarStep> =>
+        readAgain(layers[index]!, kept[index]!, tarBytes[index]!, onBytes, options);
       await writeErofs(path, tree, {
-        layers: layers.length,
-        layer: (index) => readAgain(layers[index]!, kept[index]!, tarBytes[index]!, onBytes, options),
+        layers: layers.length + (base === undefined ? 0 : 1),
+        layer:
+          base === undefined ? read : (index) => (index === 0 ? base.contents(onBytes) : read(index - 1)),
         uuid: createHash("sha256").update(options.identity).digest().subarray(0, 16),
+        overBase: base !== undefined,
       });
     };
     try {
@@ -68,16 +117,17 @@ export async function unpackImage(
 }
 
 /**
- * The first time through: what all layers together are, and how large each tar is.
+ * The first time through: what all layers together are.
  * @param kept gets each layer's tar; whoever gives it removes them, also after an error
+ * @returns how large each layer's tar is
  */
 async function readTree(
   path: string,
   layers: readonly LayerFile[],
   kept: KeptTar[],
+  tree: Tree,
   { image, deadline, onFraction }: UnpackOptions,
-): Promise<{ readonly tree: Tree; readonly tarBytes: readonly number[] }> {
-  const tree = new Tree(image);
+): Promise<readonly number[]> {
   // Of each layer it is known how large it is packed: only this time through tells how large it is unpacked.
   const packedBytes = await Promise.all(layers.map(async (layer) => (await stat(layer.path)).size));
   const allPacked = Math.max(1, sum(packedBytes));
@@ -105,7 +155,7 @@ async function readTree(
     packedDone += packedBytes[index]!;
     onFraction?.((FIRST_PART * packedDone) / allPacked);
   }
-  return { tree, tarBytes };
+  return tarBytes;
 }
 
 /** Counts what is read the second time, and tells how far all of it is. */

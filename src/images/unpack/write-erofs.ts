@@ -1,5 +1,4 @@
 import { open } from "node:fs/promises";
-import type { TarStep } from "../../util/tar/reader.ts";
 import {
   EROFS_BLOCK,
   EROFS_INODE_BYTES,
@@ -16,6 +15,7 @@ import {
 import { ATTRIBUTE_PREFIXES } from "./attributes.ts";
 import { BlockFile } from "./block-file.ts";
 import type { Inode, Node, Tree } from "./tree.ts";
+import { BaseUnfit, type ContentStep } from "./unpacked-base.ts";
 
 /** Content up to this size lies behind its inode, so that it takes no block of its own ... */
 const INLINE_BYTES = 2048;
@@ -45,7 +45,8 @@ interface Slot {
  * @param path a file that is made, or replaced
  * @param layer gives what is in a layer of the tree, from its beginning on
  * @param uuid 16 bytes: what tells this file system from others
- * @throws what `layer` throws
+ * @param overBase the first layer is an {@link UnpackedBase}
+ * @throws what `layer` throws; BaseUnfit
  */
 export async function writeErofs(
   path: string,
@@ -54,7 +55,13 @@ export async function writeErofs(
     layers,
     layer,
     uuid,
-  }: { layers: number; layer: (index: number) => AsyncIterable<TarStep>; uuid: Uint8Array },
+    overBase = false,
+  }: {
+    layers: number;
+    layer: (index: number) => AsyncIterable<ContentStep>;
+    uuid: Uint8Array;
+    overBase?: boolean;
+  },
 ): Promise<void> {
   const slots = collect(tree.root);
   const file = await open(path, "w", 0o600);
@@ -63,6 +70,7 @@ export async function writeErofs(
     await out.fillTo(EROFS_BLOCK); // the superblock's
     const contents = contentsOf(slots, layers);
     const inlineBytes = inlineLimit(slots);
+    if (overBase && inlineBytes === 0) throw new BaseUnfit("little files have no order in it");
     for (let index = 0; index < layers; index++) {
       if (contents[index]!.size > 0) await writeContents(out, layer(index), contents[index]!, inlineBytes);
     }
@@ -155,7 +163,7 @@ function inlineLimit(slots: readonly Slot[]): number {
 /** @param inlineBytes content up to that size is kept, for {@link writeMetadata} */
 async function writeContents(
   out: BlockFile,
-  steps: AsyncIterable<TarStep>,
+  steps: AsyncIterable<ContentStep>,
   wanted: Map<number, Slot>,
   inlineBytes: number,
 ): Promise<void> {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { unpackImage } from "../../../../src/images/unpack/unpack-image.ts";
+import { type UnpackBase, unpackImage } from "../../../../src/images/unpack/unpack-image.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { type LayerEntry, layerTar, writeLayout } from "../../../helpers/layers.ts";
 import { readErofs, type SeenFile } from "../../../helpers/read-erofs.ts";
@@ -213,9 +213,16 @@ async function unpack(
   name: string,
   layers: readonly (readonly LayerEntry[] | Buffer)[],
   packing: "gzip" | "zstd" | "none" = "gzip",
+  directories: readonly string[] = [],
+  base?: UnpackBase,
+  keepLower = false,
 ) {
   const layout = join(directory, name, "layout");
   const made = writeLayout(layout, { layers, packing });
+  // What is under it is not looked at, where it serves.
+  for (const digest of made.layerDigests.slice(0, keepLower ? 0 : (base?.layers ?? 0)))
+    if (!made.layerDigests.slice(base!.layers).includes(digest))
+      rmSync(join(layout, "blobs/sha256", digest.slice(7)));
   const tars = layers.map((layer) => (Buffer.isBuffer(layer) ? layer : layerTar(layer)));
   const path = join(directory, name, "rootfs.erofs");
   await unpackImage(
@@ -224,7 +231,7 @@ async function unpack(
       path: join(layout, "blobs/sha256", digest.slice(7)),
       diffId: `sha256:${createHash("sha256").update(tars[index]!).digest("hex")}`,
     })),
-    { image: name, identity: made.manifestDigest, directories: [], deadline: Deadline.of("unpacking") },
+    { image: name, identity: made.manifestDigest, directories, base, deadline: Deadline.of("unpacking") },
   );
   return { layout, path };
 }
@@ -281,6 +288,34 @@ describe.skipIf(!asRoot)(
     });
   },
 );
+
+test.each(Object.entries(NASTY).filter(([, layers]) => layers.length > 1 || layers[0]!.length > 3))(
+  "%s: over what the lower ones have become they are the same bytes",
+  async (name, layers) => {
+    const key = createHash("sha256").update(`over ${name}`).digest("hex").slice(0, 12);
+    // One layer alone, too: nothing is over it.
+    const parts = layers.length > 1 ? [...layers] : [layers[0]!, []];
+    const directories = ["/dev", "/v/w"];
+    const { path } = await unpack(key, parts, "gzip", directories);
+    const lower = await unpack(`${key}-lower`, parts.slice(0, -1), "gzip", directories);
+    const whole = readFileSync(path);
+    const base = { path: lower.path, layers: parts.length - 1, directories };
+    const over = await unpack(key, parts, "gzip", directories, base);
+    expect(readFileSync(over.path).equals(whole)).toBe(true);
+  },
+);
+
+test("what a directory was made for behind a symlink that is gone is not in what is made over it", async () => {
+  const lower: readonly LayerEntry[] = [{ path: "./" }, { path: "run", type: "2", target: "var/run" }];
+  const upper: readonly LayerEntry[] = [{ path: "run/" }, { path: "run/x", content: "x" }];
+  const base = await unpack("symlinked-lower", [lower], "gzip", ["/run"]);
+  const whole = await unpack("symlinked", [lower, upper], "gzip", ["/run"]);
+  const bytes = readFileSync(whole.path);
+  const options = { path: base.path, layers: 1, directories: ["/run"] };
+  const over = await unpack("symlinked", [lower, upper], "gzip", ["/run"], options, true);
+  expect(readFileSync(over.path).equals(bytes)).toBe(true);
+  expect([...readErofs(over.path).keys()].sort()).toEqual(["", "run", "run/x"]);
+});
 
 describe("the same layers", () => {
   const layers = NASTY["a hard link within a layer, and to a file of a lower one"]!;

@@ -4,7 +4,7 @@ import { TarReader } from "../../../../src/util/tar/reader.ts";
 import { type LayerEntry, layerTar } from "../../../helpers/layers.ts";
 
 function tree(layers: readonly (readonly LayerEntry[])[], limits?: TreeLimits): Tree {
-  const made = new Tree("x", limits);
+  const made = new Tree("x", { limits });
   for (const layer of layers) {
     made.nextLayer();
     for (const step of new TarReader().push(layerTar(layer)))
