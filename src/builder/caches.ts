@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Arch } from "../config/spec.ts";
+import { failpoint } from "../host/failpoint.ts";
 import { writeDurably } from "../host/files/write-durably.ts";
 import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
 import { rename, rm } from "../util/files-go.ts";
@@ -36,6 +37,7 @@ export async function keepCache(
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
     await pipeline(tar, createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
+    failpoint("cache written");
     await writeDurably(layout.buildCacheNote(key), `${JSON.stringify({ id, arch })}\n`);
     await rename(temporary, path);
   } finally {

@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -11,9 +21,11 @@ import { listImages, readImage } from "../../src/images/store/store.ts";
 import { type BuildEvent, type BuildOptions, images, SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
 import { cli } from "../helpers/cli.ts";
+import { startDockerRegistry } from "../helpers/docker-registry.ts";
 import { forgetImage } from "../helpers/forget-image.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { type LayerEntry, layerTar, writeLayout } from "../helpers/layers.ts";
+import { readErofs, type SeenFile } from "../helpers/read-erofs.ts";
 
 useTempHome();
 
@@ -417,23 +429,84 @@ ADD --exclude=*.json . /added
     });
 
   // The other places have their turn with SMOLVM_TEST_LONG.
-  const places = ["layer made", "step done", "before compose", "before built", "pull unpacked"];
+  const places = [
+    ...["layer made", "step done", "before compose", "before built"],
+    ...["pull layer", "pull unpacked", "pull store", "cache written"],
+  ];
   test.for(process.env.SMOLVM_TEST_LONG === undefined ? ["layer made"] : places)(
     "one that is killed (%s) leaves what gc removes, and the next build goes on",
     async (place) => {
       const root = context(`killed ${place}`, {
-        Dockerfile: `FROM ${base}\nRUN echo ${place} > /x\nRUN echo 2 > /y\n`,
+        Dockerfile: `FROM ${base}\nRUN echo ${place} > /x\nRUN --mount=type=cache,id=test-${startedAt},target=/c echo 2 > /y\n`,
       });
       const args = ["image", "build", "--network", "off", "-t", "build-test-killed", root];
       expect(await cli(args, { env: { SMOLVM_FAILPOINT: place } })).toMatchObject({ signal: "SIGKILL" });
       await SmolVM.gc();
       expect((await SmolVM.list()).filter(({ name }) => name.startsWith("build-"))).toEqual([]);
       const { blobs } = imageLayout(processPaths());
-      expect(readdirSync(blobs).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+      const { buildCaches, work } = imageLayout(processPaths());
+      for (const kept of [blobs, buildCaches]) {
+        const left = existsSync(kept) ? readdirSync(kept) : [];
+        expect(left.filter((name) => name.endsWith(".tmp"))).toEqual([]);
+      }
+      expect(readdirSync(work)).toEqual([]);
       names.push("build-test-killed");
       expect(await cli(args)).toMatchObject({ code: 0 });
     },
   );
+
+  test("is taken by skopeo and umoci, of a registry and as a directory; a push of it that is killed goes on", async () => {
+    const root = context("given", {
+      Dockerfile: `FROM ${base}\nCOPY --chown=3:4 --chmod=4750 a sub /here/\nRUN rm /below && ln /here/a /here/b && ln -s a /here/link && mkdir -p /etc/x && chmod 1777 /etc/x\nENV A=b\nENTRYPOINT ["/bin/cat"]\n`,
+      a: "of the build",
+      "sub/s": Buffer.alloc(100_000, "s"),
+    });
+    const made = await build(root);
+    const registry = await startDockerRegistry(join(directory, "registry"));
+    try {
+      const to = `${registry.host}/built/x:1`;
+      const env = { DOCKER_CONFIG: join(directory, "nobody") };
+      const push = (place?: string) =>
+        cli(["image", "push", made.name, to], {
+          env: place === undefined ? env : { ...env, SMOLVM_FAILPOINT: place },
+        });
+      for (const place of ["push chunk", "push layer", "push manifest"])
+        expect(await push(place)).toMatchObject({ signal: "SIGKILL" });
+      expect((await push()).text).toBe(`${to}@${made.digest}\n`);
+      const skopeo = (...args: string[]) => execFileSync("skopeo", args).toString();
+      const there = JSON.parse(skopeo("inspect", "--tls-verify=false", `docker://${to}`));
+      expect(there).toMatchObject({
+        Digest: made.digest,
+        Architecture: GO_ARCH[ARCH],
+        Env: ["PATH=/bin", "LOW=1", "A=b"],
+      });
+      const [copy, saved] = [join(directory, "copy"), join(directory, "saved")];
+      skopeo("copy", "-q", "--insecure-policy", "--src-tls-verify=false", `docker://${to}`, `oci:${copy}:x`);
+      expect(await cli(["image", "save", made.name, `oci:${saved}:x`])).toMatchObject({ code: 0 });
+      for (const layout of [copy, saved])
+        expect(JSON.parse(skopeo("inspect", `oci:${layout}:x`))).toMatchObject({ Digest: made.digest });
+      if (process.getuid?.() !== 0) return; // umoci makes owners
+      const bundle = join(directory, "bundle");
+      execFileSync("umoci", ["unpack", "--image", `${copy}:x`, bundle], { stdio: "pipe" });
+      const walk = join(import.meta.dirname, "../helpers/walk-tree.py");
+      const walked = execFileSync("python3", [walk, join(bundle, "rootfs")], { maxBuffer: 1 << 26 });
+      const theirs = new Map(Object.entries(JSON.parse(walked.toString()) as Record<string, SeenFile>));
+      const ours = readErofs((await readImage(processPaths(), made.name, ARCH))!.image.rootfsPath);
+      // What every guest needs is added to what the layers hold.
+      for (const path of ours.keys()) if (/^(?:dev|proc|run|sys|tmp)$/.test(path)) ours.delete(path);
+      const facts = (files: ReadonlyMap<string, SeenFile>) =>
+        [...files].map(([path, { kind, mode, uid, gid, links, sha256, target }]) => {
+          const of = kind === "directory" ? [] : [links, sha256 ?? undefined, target ?? undefined];
+          return [path, kind, kind === "symlink" ? 0 : mode, uid, gid, ...of];
+        });
+      const sorted = (list: unknown[][]) => list.sort(([a], [b]) => (`${a}` < `${b}` ? -1 : 1));
+      expect(sorted(facts(ours))).toEqual(sorted(facts(theirs)));
+      expect(theirs.get("here/b")).toMatchObject({ links: 2, uid: 3, gid: 4, mode: 0o4750 });
+      expect(theirs.has("below")).toBe(false);
+    } finally {
+      await registry.stop();
+    }
+  });
 
   test("from scratch it holds what is copied, and no times later than SOURCE_DATE_EPOCH", async () => {
     const root = context("scratch", {
