@@ -28,9 +28,9 @@ const servedKey = async (vm: SmolVM, kind: string): Promise<string> =>
 
 async function clockDifferenceMs(vm: SmolVM): Promise<number> {
   const before = Date.now();
-  const { stdout } = await vm.run("date +%s%3N");
+  await vm.files.write("/tmp/clock", ""); // busybox's date has no more than seconds
   const after = Date.now();
-  const is = Number(stdout);
+  const is = (await vm.files.stat("/tmp/clock")).mtime.getTime();
   return is < before ? before - is : Math.max(0, is - after);
 }
 
