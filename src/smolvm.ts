@@ -17,7 +17,7 @@ import type { AgentSession } from "./agent/session/session.ts";
 import type { Command, GuestProcess, RunOptions, RunResult, SpawnOptions } from "./agent/types.ts";
 import { parseBackend } from "./backends/names.ts";
 import { requireOption, text, wholeNumber } from "./config/checks.ts";
-import { BOOT_TIMEOUT_MS, HELLO_TIMEOUT_MS } from "./config/defaults.ts";
+import { BOOT_TIMEOUT_MS, FORK_EACH_MS, HELLO_TIMEOUT_MS } from "./config/defaults.ts";
 import type { NetworkPolicy } from "./config/network-rules.ts";
 import type { Limits, VMConfig } from "./config/options.ts";
 import { parseConfig, requireGdbPort } from "./config/schema.ts";
@@ -476,15 +476,16 @@ export class SmolVM implements AsyncDisposable {
   /**
    * New sandboxes that go on from where this one is now, memory and processes included, each on its own. This one is not stopped: it stands still for some
    * milliseconds. Commands that run in it go on in each child, detached (`processes.list()`, `processes.attach()`); connections of this one end in them.
-   * @param options `timeoutMs` (default 60,000 ms) and `signal` limit the whole call
+   * @param options `timeoutMs` (default 60,000 ms, and 5,000 more for each child after the first) and `signal` limit the whole call
    * @returns all of them; when one fails, none is left
    * @throws SmolVMError VM_STATE if it does not run, CONFIG_INVALID, and as {@link snapshot} and {@link SmolVM.restore}
    */
   async fork(options: ForkOptions = {}): Promise<SmolVM[]> {
     const { checkOwnOptions, childNames } = await import("./vm/lifecycle/own-options.ts");
-    const { timeoutMs = BOOT_TIMEOUT_MS, signal, count = 1, name, ...rest } = options;
+    const { signal, count = 1, name, timeoutMs: limitMs, ...rest } = options;
     const own = checkOwnOptions({ name, ...rest });
     const names = childNames(count, name, generatedName);
+    const timeoutMs = limitMs ?? BOOT_TIMEOUT_MS + (count - 1) * FORK_EACH_MS;
     const deadline = Deadline.of(`forking sandbox '${this.name}'`, { timeoutMs, signal });
     await this.#bringUp?.settled; // whoever began it is told
     this.#record();

@@ -9,6 +9,8 @@ export const SESSION_PORTS = 4;
 
 /** How long a boot may take before BOOT_TIMEOUT: generous, because emulated boots on a busy machine are slow. */
 export const BOOT_TIMEOUT_MS = 60_000;
+/** What a fork may take besides for each child after the first: as many start at once as there are processors. */
+export const FORK_EACH_MS = 5_000;
 /** Between asking the guest's processes to end and killing them, at a stop. */
 export const STOP_GRACE_MS = 500;
 /** The same where the image's init has to end its services first. */

@@ -17,7 +17,7 @@ import type { BackendName } from "../../src/config/spec.ts";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
-import { SPEED_FACTOR } from "../helpers/speed.ts";
+import { SPEED_FACTOR, scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
 const home = useTempHome();
@@ -248,7 +248,7 @@ describe.each(able)("forks on %s", (backend) => {
     const parent = await SmolVM.create(small(backend, { name: "parent" }));
     parent.spawn(COUNTER);
     await until("it counts", async () => (await count(parent)) > 3);
-    const children = await parent.fork({ count: LONG ? 10 : 3, name: "child" });
+    const children = await parent.fork({ count: LONG ? 10 : 3, name: "child", timeoutMs: scaled(60_000) });
     expect(children.map(({ name }) => name)).toEqual(children.map((_, index) => `child-${index + 1}`));
     expect(readdirSync(snapshots)).toEqual([]);
 
