@@ -608,11 +608,15 @@ fn what_the_guest_makes_again_is_not_removed_and_the_agent_is_told_of_directorie
         }
     };
     // What the kernel will ask for comes behind the answer.
-    assert_eq!(guest.ask(4, op::MKDIR, d, 1, b"\xed\x01\0\0\0\0\0\0h\0").0, 0);
-    while guest.known.is_empty() {
+    let (error, made) = guest.ask(4, op::MKDIR, d, 1, b"\xed\x01\0\0\0\0\0\0h\0");
+    assert_eq!(error, 0);
+    // Before it, that there is nothing in it: from the answer on the kernel may make something there.
+    assert_eq!(guest.known.len(), 1);
+    assert_eq!(decode(&guest.known[0]), Some(Known::Empty { node: node_of(&made) }));
+    while guest.known.len() < 2 {
         guest.hear();
     }
-    let Some(Known::Directory { request: 4, node, attributes }) = decode(&guest.known[0]) else { panic!() };
+    let Some(Known::Directory { request: 4, node, attributes }) = decode(&guest.known[1]) else { panic!() };
     assert_eq!((node, attributes.to_vec()), (d, guest.ask(6, op::GETATTR, d, 1, &[0; 16]).1));
     // What the host removes, and the guest makes again before it is told of that, stays.
     let (_, old) = guest.ask(8, op::LOOKUP, d, 1, b"e\0");

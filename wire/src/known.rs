@@ -13,6 +13,8 @@ pub const ATTRIBUTES: usize = 104;
 pub enum Known<'a> {
     /// a directory's attributes, as they were when that request had been done
     Directory { request: u64, node: u64, attributes: &'a [u8; ATTRIBUTES] },
+    /// a directory that was made just now, with nothing in it: this comes before the answer that names it
+    Empty { node: u64 },
     /// nothing that was told before is to be answered any more
     Nothing,
 }
@@ -23,9 +25,10 @@ pub fn decode(message: &[u8]) -> Option<Known<'_>> {
     if number(8)? != UNIQUE {
         return None;
     }
-    let body = (number(HEADER), number(HEADER + 8), message.get(HEADER + 16..).and_then(|rest| rest.try_into().ok()));
-    Some(match body {
+    let attributes = message.get(HEADER + 16..).and_then(|rest| rest.try_into().ok());
+    Some(match (number(HEADER), number(HEADER + 8), attributes) {
         (Some(request), Some(node), Some(attributes)) => Known::Directory { request, node, attributes },
+        (Some(node), None, None) if message.len() == HEADER + 8 => Known::Empty { node },
         _ => Known::Nothing,
     })
 }
@@ -34,15 +37,20 @@ pub fn decode(message: &[u8]) -> Option<Known<'_>> {
 pub fn encode(known: Known, out: &mut Vec<u8>) {
     let length = match known {
         Known::Directory { .. } => HEADER + 16 + ATTRIBUTES,
+        Known::Empty { .. } => HEADER + 8,
         Known::Nothing => HEADER,
     };
     out.extend_from_slice(&(length as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&UNIQUE.to_le_bytes());
-    if let Known::Directory { request, node, attributes } = known {
-        out.extend_from_slice(&request.to_le_bytes());
-        out.extend_from_slice(&node.to_le_bytes());
-        out.extend_from_slice(attributes);
+    match known {
+        Known::Directory { request, node, attributes } => {
+            out.extend_from_slice(&request.to_le_bytes());
+            out.extend_from_slice(&node.to_le_bytes());
+            out.extend_from_slice(attributes);
+        }
+        Known::Empty { node } => out.extend_from_slice(&node.to_le_bytes()),
+        Known::Nothing => {}
     }
 }
 
@@ -63,6 +71,10 @@ mod tests {
         encode(Known::Nothing, &mut bytes);
         assert_eq!(bytes, [&[16], &head[1..]].concat());
         assert_eq!(decode(&bytes), Some(Known::Nothing));
+        let mut bytes = Vec::new();
+        encode(Known::Empty { node: 3 }, &mut bytes);
+        assert_eq!(bytes, [&[24], &head[1..], &[3, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(decode(&bytes), Some(Known::Empty { node: 3 }));
     }
 
     #[test]
@@ -73,6 +85,7 @@ mod tests {
             let message = vec![255; length];
             let known = decode(&message);
             assert_eq!(matches!(known, Some(Known::Directory { .. })), length == 136, "{length}");
+            assert_eq!(matches!(known, Some(Known::Empty { .. })), length == 24, "{length}");
             assert!(known.is_some());
         }
     }

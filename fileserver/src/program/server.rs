@@ -216,8 +216,11 @@ impl Server {
                 if let Some(failure) = failure {
                     log::say(format_args!("the guest cannot be told of changes: {}", failure.message));
                 }
-                if let Some(changes) = self.streams.get_mut(&mount).and_then(Stream::changes) {
-                    changes.pid = 0;
+                if let Some(stream) = self.streams.get_mut(&mount) {
+                    stream.changes().into_iter().for_each(|changes| changes.pid = 0);
+                    if let Some(message) = stream.mount().and_then(Mount::keep_no_longer) {
+                        stream.send(&message, &mut self.link.out);
+                    }
                 }
             }
         }

@@ -134,8 +134,18 @@ impl Stream {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
         answer(&mut mounted.mount, message, out);
-        let behind = std::mem::take(&mut mounted.mount.behind);
-        self.finish(start, out);
+        let (before, behind) = (std::mem::take(&mut mounted.mount.before), std::mem::take(&mut mounted.mount.behind));
+        if !before.is_empty() {
+            let answer = out.split_off(start);
+            for message in before {
+                self.send(&message, out);
+            }
+            let start = out.len();
+            out.extend_from_slice(&answer);
+            self.finish(start, out);
+        } else {
+            self.finish(start, out);
+        }
         for message in behind {
             self.send(&message, out);
         }

@@ -2,8 +2,9 @@
 
 use crate::requests::mount::Mount;
 use crate::requests::{attributes, content, directories, entries, extended, init, open, shadow};
+use crate::share::nodes::Id;
 use crate::sys::{Errno, Res};
-use crate::wire::fuse::{begin, end, fail, op, Malformed, Request};
+use crate::wire::fuse::{begin, end, fail, op, Malformed, Request, OUT_HEADER};
 
 impl From<Malformed> for Errno {
     fn from(_: Malformed) -> Errno {
@@ -37,16 +38,21 @@ pub fn answer(mount: &mut Mount, message: &[u8], out: &mut Vec<u8>) {
     match dispatch(mount, &request, out) {
         Ok(()) => {
             end(&mut out[..], at);
-            lend(mount, &request);
+            let node = out.get(at + OUT_HEADER..).and_then(|entry| entry.first_chunk());
+            lend(mount, &request, node.map(|node| u64::from_le_bytes(*node)));
         }
         Err(error) => fail(out, at, error.0),
     }
 }
 
-/// The kernel asks for the attributes of a directory as soon as it has changed something there: they go behind the answer.
-fn lend(mount: &mut Mount, request: &Request) {
+/// The kernel looks for names in a new directory, and asks for the attributes of a directory as soon as it has changed something there: the agent is told.
+/// `made`: what the answer names.
+fn lend(mount: &mut Mount, request: &Request, made: Option<Id>) {
     if mount.changes.as_ref().is_none_or(|changes| changes.pid == 0 || changes.pid == request.pid) {
         return; // nobody would tell it of another change; or it has changed nothing
+    }
+    if let (op::MKDIR, Some(made)) = (request.opcode, made) {
+        mount.lend_new(made);
     }
     match request.opcode {
         op::CREATE | op::MKDIR | op::MKNOD | op::SYMLINK | op::LINK | op::UNLINK | op::RMDIR => {}

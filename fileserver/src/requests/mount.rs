@@ -3,17 +3,20 @@
 use std::ffi::CStr;
 
 use crate::changes::follow::Changes;
-use crate::share::listing::Listing;
+use crate::share::listing::{raw_entries, Listing};
 use crate::share::nodes::{Id, Identity, Told};
 use crate::share::shared::Shared;
 use crate::sys::files::Stat;
-use crate::sys::{Errno, Res};
+use crate::sys::{files, Errno, Res};
 use crate::wire::fuse::{put_attributes, put_entry, Attributes, Validity, ROOT};
 use crate::wire::known::{encode, Known, ATTRIBUTES};
 
 /// How long the kernel may believe what it was told, in milliseconds: where nothing would tell it of a change, and where it will be told.
 const SHORT_MS: u64 = 1000;
 const LONG_MS: u64 = 3_600_000;
+
+/// How much of a new directory is looked at.
+const PIECE: usize = 1024;
 
 /// What is counted.
 #[derive(Clone, Copy, Default, Debug)]
@@ -33,7 +36,8 @@ pub struct Mount {
     pub figures: Figures,
     /// what happens on the host, while the guest can be told of it
     pub changes: Option<Changes>,
-    /// what goes behind the answer, for the agent; whether it has been told something that it may still answer
+    /// what goes before and behind the answer, for the agent; whether it has been told something that it may still answer
+    pub before: Vec<Vec<u8>>,
     pub behind: Vec<Vec<u8>>,
     pub lent: bool,
     device: u64,
@@ -48,6 +52,7 @@ impl Mount {
             listings: Vec::new(),
             figures: Figures::default(),
             changes: None,
+            before: Vec::new(),
             behind: Vec::new(),
             lent: false,
             device,
@@ -176,6 +181,27 @@ impl Mount {
         encode(Known::Directory { request, node: id, attributes }, &mut message);
         self.behind.push(message);
         self.lent = true;
+    }
+
+    /// The guest has made a directory: the agent may say of names that they are not in it, where it would be told of what comes to be there.
+    pub fn lend_new(&mut self, id: Id) {
+        if self.shared.terms.strict || !self.watches(id) {
+            return;
+        }
+        // It is watched; nothing may have come before that.
+        let mut found = false;
+        let mut buf = Vec::new();
+        let Ok((dir, _)) = self.shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY) else { return };
+        if files::entries(dir.raw(), &mut buf, PIECE).is_err() {
+            return;
+        }
+        raw_entries(&buf, |_, _, name| found |= !matches!(name, b"." | b".."));
+        if !found {
+            let mut message = Vec::new();
+            encode(Known::Empty { node: id }, &mut message);
+            self.before.push(message);
+            self.lent = true;
+        }
     }
 
     /// What the agent is to be told before a change: that it knows nothing any more.

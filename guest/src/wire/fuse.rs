@@ -1,6 +1,7 @@
 //! FUSE requests (linux/fuse.h) that the agent answers, so that nobody waits for the host. Some have one answer whatever the host's files are:
 //! for each new file that is written to the kernel asks for `security.capability`, and many programs ask whether it is a terminal. Nobody
-//! waits for a file to be closed. And the attributes of a directory in which something was changed are with the answer to that (known.rs).
+//! waits for a file to be closed. The attributes of a directory in which something was changed are with the answer to that (known.rs). And in
+//! a directory that was made just now there is nothing but what has been made in it.
 
 use crate::wire::known::{Known, ATTRIBUTES};
 
@@ -13,19 +14,37 @@ const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
 const OPEN: u32 = 14;
+const SETATTR: u32 = 4;
+const SYMLINK: u32 = 6;
+const MKNOD: u32 = 8;
+const MKDIR: u32 = 9;
+const UNLINK: u32 = 10;
+const RMDIR: u32 = 11;
+const RENAME: u32 = 12;
+const LINK: u32 = 13;
 const READ: u32 = 15;
 const WRITE: u32 = 16;
 const RELEASE: u32 = 18;
 const GETXATTR: u32 = 22;
+const FSYNC: u32 = 20;
+const SETXATTR: u32 = 21;
+const LISTXATTR: u32 = 23;
 const FLUSH: u32 = 25;
+const READDIR: u32 = 28;
+const CREATE: u32 = 35;
+const READDIRPLUS: u32 = 44;
+const RENAME2: u32 = 45;
 const IOCTL: u32 = 39;
 const BATCH_FORGET: u32 = 42;
 /// The only attributes that files of the host have here.
 const USERS: &[u8] = b"user.";
+const ENOENT: i32 = 2;
 const ENOTTY: i32 = 25;
 const EOPNOTSUPP: i32 = 95;
-/// The most directories of which attributes are kept.
+/// The most directories of which attributes are kept, and of which it is known what is in them.
 const MAX_KEPT: usize = 8;
+/// The most names of one of these.
+const MAX_NAMES: usize = 4096;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -68,6 +87,18 @@ pub struct Directories {
     /// the `unique` of the last request passed on with which attributes of directories may have changed
     last: u64,
     kept: Vec<(u64, [u8; ATTRIBUTES])>,
+    /// new ones, the latest last, and hashes of all names that may be in them, in order
+    new: Vec<(u64, Vec<u64>)>,
+}
+
+/// FNV-1a. Who makes two names with one hash has the host asked about the second.
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The name that begins there in a request.
+fn name_at(message: &[u8], at: usize) -> Option<&[u8]> {
+    message.get(at..)?.split(|byte| *byte == 0).next()
 }
 
 impl Directories {
@@ -95,19 +126,60 @@ impl Directories {
                 return Some(Way::AnswerAndPass(answer));
             }
             FORGET | BATCH_FORGET => return Some(Way::PassLater),
+            LOOKUP if whole && self.is_absent(node, name_at(message, HEADER_IN)?) => Answer::to(message, ENOENT, &[]),
             LOOKUP | GETATTR | OPEN | READ | WRITE | GETXATTR | FLUSH | IOCTL => return None,
             _ => {
                 self.last = unique;
                 self.kept.clear();
+                self.passed(opcode, node, message);
                 return None;
             }
         };
         answer.map(Way::Answer)
     }
 
+    /// Whether nothing can have that name.
+    fn is_absent(&self, node: u64, name: &[u8]) -> bool {
+        self.new.iter().any(|(of, names)| *of == node && names.binary_search(&hash(name)).is_err())
+    }
+
+    /// A request goes to the host: what it makes may be there from now on.
+    fn passed(&mut self, opcode: u32, node: u64, message: &[u8]) {
+        let (directory, name) = match opcode {
+            SYMLINK => (node, name_at(message, HEADER_IN)),
+            MKDIR | LINK => (node, name_at(message, HEADER_IN + 8)),
+            MKNOD | CREATE => (node, name_at(message, HEADER_IN + 16)),
+            SETATTR | UNLINK | RMDIR | FSYNC | SETXATTR | LISTXATTR | READDIR | READDIRPLUS => return,
+            RENAME | RENAME2 => {
+                let to = message.get(HEADER_IN..).and_then(|body| body.first_chunk());
+                (to.map_or(node, |to| u64::from_le_bytes(*to)), None)
+            }
+            _ => return self.new.clear(),
+        };
+        let Some(at) = self.new.iter().position(|(of, _)| *of == directory) else { return };
+        let names = &mut self.new[at].1;
+        match name.map(|name| names.binary_search(&hash(name))) {
+            Some(Err(place)) if names.len() < MAX_NAMES => names.insert(place, hash(name.unwrap_or_default())),
+            Some(Ok(_)) => {}
+            _ => drop(self.new.remove(at)),
+        }
+    }
+
     /// The host has told something. What was before a request that has been passed on since is old.
     pub fn told(&mut self, known: Known) {
-        let Known::Directory { request, node, attributes } = known else { return self.kept.clear() };
+        let (request, node, attributes) = match known {
+            Known::Directory { request, node, attributes } => (request, node, attributes),
+            Known::Empty { node } => {
+                if self.new.len() >= MAX_KEPT {
+                    self.new.remove(0);
+                }
+                return self.new.push((node, Vec::new()));
+            }
+            Known::Nothing => {
+                self.new.clear();
+                return self.kept.clear();
+            }
+        };
         if request != self.last {
             return;
         }
@@ -121,8 +193,6 @@ impl Directories {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MKDIR: u32 = 9;
 
     fn request(opcode: u32, unique: u64, node: u64, body: &[u8]) -> Vec<u8> {
         let mut message = vec![0; HEADER_IN];
@@ -171,6 +241,48 @@ mod tests {
         assert_eq!(answer.bytes(), [16, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(message, request(RELEASE, 0, 5, &[9; 24]));
         assert!(matches!(Directories::default().way(&mut request(FORGET, 0, 5, &[1; 8])), Way::PassLater));
+    }
+
+    #[test]
+    fn in_a_new_directory_is_only_what_was_made_there() {
+        let mut directories = Directories::default();
+        let find = |directories: &mut Directories, node: u64, name: &[u8]| {
+            let way = directories.way(&mut request(LOOKUP, 2, node, &[name, b"\0"].concat()));
+            answered(way).map(|answer| -i32::from_le_bytes(*answer[4..].first_chunk().unwrap()))
+        };
+        assert_eq!(find(&mut directories, 7, b"a"), None);
+        directories.told(Known::Empty { node: 7 });
+        assert_eq!(find(&mut directories, 7, b"a"), Some(ENOENT));
+        assert_eq!(find(&mut directories, 8, b"a"), None);
+        for (opcode, before, name) in
+            [(CREATE, 16, "a"), (MKDIR, 8, "b"), (MKNOD, 16, "c"), (SYMLINK, 0, "d"), (LINK, 8, "e")]
+        {
+            assert_eq!(find(&mut directories, 7, name.as_bytes()), Some(ENOENT), "{name}");
+            let body = [&vec![1; before][..], name.as_bytes(), b"\0x\0"].concat();
+            directories.way(&mut request(opcode, 4, 7, &body));
+            assert_eq!(find(&mut directories, 7, name.as_bytes()), None, "{name}");
+        }
+        directories.way(&mut request(UNLINK, 4, 7, b"a\0"));
+        assert_eq!(find(&mut directories, 7, b"a"), None);
+        assert_eq!(find(&mut directories, 7, b"z"), Some(ENOENT));
+        // What comes from elsewhere has any name, and what is not known may do anything.
+        directories.way(&mut request(RENAME, 4, 9, &[&7u64.to_le_bytes()[..], b"f\0z\0"].concat()));
+        assert_eq!(find(&mut directories, 7, b"z"), None);
+        directories.told(Known::Empty { node: 7 });
+        directories.way(&mut request(51, 4, 9, b"f\0"));
+        assert_eq!(find(&mut directories, 7, b"z"), None);
+        directories.told(Known::Empty { node: 7 });
+        directories.told(Known::Nothing);
+        assert_eq!(find(&mut directories, 7, b"z"), None);
+        for node in 10..30 {
+            directories.told(Known::Empty { node });
+        }
+        assert_eq!(directories.new.len(), MAX_KEPT);
+        assert_eq!((find(&mut directories, 21, b"a"), find(&mut directories, 22, b"a")), (None, Some(ENOENT)));
+        for name in 0..MAX_NAMES + 1 {
+            directories.way(&mut request(SYMLINK, 4, 22, format!("{name}\0x\0").as_bytes()));
+        }
+        assert_eq!(find(&mut directories, 22, b"a"), None);
     }
 
     #[test]
