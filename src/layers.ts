@@ -28,6 +28,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: [
       "smolvm",
       "images-of-user",
+      "users-of-images",
       "doctor",
       "errors",
       "util",
@@ -77,9 +78,21 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   saved: { imports: ["vm", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
   "images-of-user": { imports: ["builder", "vm", "util"], types: [] },
+  // what of this user's needs which images
+  "users-of-images": { imports: ["smolvm"], types: [] },
   // Dockerfiles: their steps in sandboxes, and images of what those have become
   builder: {
-    imports: ["smolvm", "vm", "images", "egress/special-addresses.ts", "config", "host", "util", "errors"],
+    imports: [
+      "users-of-images",
+      "smolvm",
+      "vm",
+      "images",
+      "egress/special-addresses.ts",
+      "config",
+      "host",
+      "util",
+      "errors",
+    ],
     types: ["types", "agent"],
   },
   // what its methods take and give

@@ -11,7 +11,6 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // one file per command, and the table of all of them
     commands: [
       "change-each",
-      "users",
       "completion",
       "guest",
       "args",
@@ -22,8 +21,6 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "arguments",
       "io",
     ],
-    // what needs images and kernels
-    users: [],
     "change-each": ["args", "each", "command", "arguments", "io"],
     each: ["render", "command", "io"],
     // words of the command line -> values

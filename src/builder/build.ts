@@ -20,10 +20,11 @@ import { expandText, expandVariables, splitWords } from "../images/dockerfile/wo
 import { type ConfigDocument, emptyDocument, type HistoryEntry } from "../images/layer/config-document.ts";
 import type { MadeLayer } from "../images/layer/layer-file.ts";
 import { GO_ARCH } from "../images/oci/platform.ts";
+import { removeReplaced } from "../images/store/prune.ts";
 import { imageNotFound, stageImageName } from "../images/store/reference.ts";
 import { readImage } from "../images/store/store.ts";
 import { checkTag, tagImage } from "../images/store/tag.ts";
-import { SmolVM } from "../smolvm.ts";
+import { usersOfImages } from "../users-of-images.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
@@ -173,8 +174,10 @@ class Build {
       };
     const name = tags[0] ?? `built-${built.key.slice(0, 12)}`;
     failpoint("before built");
+    const replaced = await this.#named([name, ...tags.slice(1)], built.arch);
     const { image } = await this.#compose(parts, name, built.arch);
     for (const tag of tags.slice(1)) await tagImage(this.#home.paths, name, tag, built.arch);
+    for (const digest of replaced) if (digest !== image.digest) await this.#removeReplaced(digest);
     return {
       name,
       names: tags.length === 0 ? [name] : tags,
@@ -193,8 +196,25 @@ class Build {
     const machines = [...[...this.#built.values()].map(({ machine }) => machine), ...this.#others.values()];
     for (const machine of machines) await machine?.stop().catch(() => {}); // what is left, the next command clears up
     const using = async (digest: string): Promise<string[]> =>
-      (await SmolVM.list()).flatMap(({ imageDigest, name }) => (imageDigest === digest ? [name] : []));
+      (await usersOfImages()).flatMap(({ imageDigest, what }) => (imageDigest === digest ? [what] : []));
     await keepStageImagesWithin(this.#home.paths, using).catch(() => {}); // the next build does it
+  }
+
+  /** The images that these names stand for now. */
+  async #named(names: readonly string[], arch: Arch): Promise<Set<string>> {
+    const { cacheDir } = this.#home.paths;
+    const found = await Promise.all(
+      names.map((name) => readImage({ cacheDir }, name, arch).catch(() => undefined)), // a damaged one is replaced, too
+    );
+    return new Set(found.flatMap((stored) => stored?.image.digest ?? []));
+  }
+
+  /** What was built before under that name goes, unless something uses it: each build would leave an image. */
+  async #removeReplaced(digest: string): Promise<void> {
+    const inUse = async (): Promise<{ digests: ReadonlySet<string> }> => ({
+      digests: new Set((await usersOfImages()).flatMap(({ imageDigest }) => imageDigest ?? [])),
+    });
+    await removeReplaced(this.#home.paths, digest, inUse, this.#deadline).catch(() => {}); // prune finds it
   }
 
   #fail(line: number, what: string, hint?: string): SmolVMError {

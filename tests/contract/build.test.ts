@@ -247,6 +247,12 @@ RUN false
     const third = await build(root, { buildArgs: { WHO: "you" }, target: "second" });
     expect([...changed.unpacked].filter((what) => what.includes("build-stage-"))).toHaveLength(2);
     expect([...third.unpacked].filter((what) => what.includes("build-stage-"))).toHaveLength(1);
+    // The image that had the name goes with it, and one that has another stays.
+    const before = (await readImage(processPaths(), third.name, ARCH))!.image;
+    writeFileSync(join(root, "packed.tgz"), gzipSync(layerTar([{ path: "fourth", content: "o" }])));
+    await build(root, { buildArgs: { WHO: "you" }, target: "second", tags: [third.name] });
+    expect(existsSync(before.directory)).toBe(false);
+    expect(existsSync((await readImage(processPaths(), changed.name, ARCH))!.image.directory)).toBe(true);
     // Nothing runs any more.
     expect((await SmolVM.list()).filter(({ name }) => name.startsWith("build-"))).toEqual([]);
   });

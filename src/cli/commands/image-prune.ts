@@ -8,6 +8,7 @@ import {
   removeUnused,
   type UnusedFile,
 } from "../../images/store/prune.ts";
+import { usersOfImages } from "../../users-of-images.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHome } from "../../vm/home.ts";
 import { pruneTemplates, type UnusedTemplate, unusedTemplates } from "../../vm/templates/prune.ts";
@@ -19,7 +20,6 @@ import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../render/table.ts";
 import { formatBytes } from "../render/units.ts";
-import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image prune",

@@ -1,5 +1,6 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removableImage, removeImage, unshareImage } from "../../images/store/store.ts";
+import { usersOfImages } from "../../users-of-images.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
@@ -7,7 +8,6 @@ import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
-import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image rm",

@@ -1,11 +1,11 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removeKernel } from "../../images/store/kernel-store.ts";
+import { usersOfImages } from "../../users-of-images.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { forEachName } from "../each.ts";
 import type { Io } from "../io.ts";
-import { usersOfImages } from "../users.ts";
 
 const spec: CommandSpec = {
   name: "image kernel rm",

@@ -8,7 +8,7 @@ import { layerNotes, listDownloads, ownImages } from "./downloads.ts";
 import { kernelLayout } from "./kernel-layout.ts";
 import { listKernels } from "./kernel-store.ts";
 import { type ImageDirs, imageLayout, MANIFEST_FILE } from "./layout.ts";
-import { listRefs, readRef } from "./store.ts";
+import { listRefs, readRef, readStored } from "./store.ts";
 
 /** What sandboxes boot from. */
 export interface InUse {
@@ -191,6 +191,39 @@ export async function removeUnused(
     await release();
   }
   return removed;
+}
+
+/**
+ * Removes an image that was built here, and that no name stands for any more, unless something uses it: another one has its name.
+ * @param inUse asked before and after it is moved aside, as by {@link removeUnused}
+ * @returns whether it is gone
+ * @throws SmolVMError TIMEOUT, ABORTED
+ */
+export async function removeReplaced(
+  dirs: ImageDirs,
+  digest: string,
+  inUse: () => Promise<Pick<InUse, "digests">>,
+  deadline: Deadline,
+): Promise<boolean> {
+  const layout = imageLayout(dirs);
+  const release = await acquireLock(layout.buildLock, deadline, () => {});
+  try {
+    const path = layout.image(digest);
+    const stored = await readStored({ cacheDir: dirs.cacheDir }, digest);
+    if (stored?.image.origin?.made !== "build" || (await imageNames(dirs)).has(digest)) return false;
+    if ((await inUse()).digests.has(digest)) return false;
+    await mkdir(layout.work, { recursive: true, mode: 0o700 });
+    const aside = join(layout.work, randomBytes(8).toString("hex"));
+    await rename(path, aside);
+    if ((await inUse()).digests.has(digest)) {
+      await rename(aside, path);
+      return false;
+    }
+    await rm(aside, { recursive: true, force: true });
+    return true;
+  } finally {
+    await release();
+  }
 }
 
 function isUsed(dirs: ImageDirs, { kind, path }: UnusedFile, { digests, paths }: InUse): boolean {

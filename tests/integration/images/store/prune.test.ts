@@ -13,7 +13,7 @@ import type { Image } from "../../../../src/images/store/image.ts";
 import { kernelLayout } from "../../../../src/images/store/kernel-layout.ts";
 import { listKernels, useKernel } from "../../../../src/images/store/kernel-store.ts";
 import { imageLayout } from "../../../../src/images/store/layout.ts";
-import { findUnused, type InUse, removeUnused } from "../../../../src/images/store/prune.ts";
+import { findUnused, type InUse, removeReplaced, removeUnused } from "../../../../src/images/store/prune.ts";
 import { stageImageName } from "../../../../src/images/store/reference.ts";
 import { listImages, readImage } from "../../../../src/images/store/store.ts";
 import { removeUnfinished } from "../../../../src/images/store/unfinished.ts";
@@ -190,6 +190,29 @@ test("of what stages of builds boot from those stay that were used last, and wha
   expect(await left()).toEqual([names[0], names[1], names[3]]);
   await keepStageImagesWithin({ cacheDir }, () => [], 1);
   expect(await left()).toEqual([names[0]]);
+});
+
+test("what a build has replaced goes, unless it has another name, is used, or was not built", async () => {
+  await addSmallImage(cacheDir, "debian", "new");
+  const one = await made("one");
+  const layout = imageLayout({ cacheDir });
+  const gone = (image: Image): boolean => !existsSync(image.directory);
+  const remove = (image: Image, used: string[] = []): Promise<boolean> =>
+    removeReplaced({ cacheDir }, image.digest, async () => ({ digests: new Set(used) }), deadline());
+  expect(await remove(one)).toBe(false);
+  rmSync(layout.ref("one", "x86_64"));
+  expect(await remove(one, [one.digest])).toBe(false);
+  let asked = 0;
+  // A sandbox is created of it meanwhile.
+  const late = async () => ({ digests: new Set(asked++ === 0 ? [] : [one.digest]) });
+  expect(await removeReplaced({ cacheDir }, one.digest, late, deadline())).toBe(false);
+  expect(gone(one)).toBe(false);
+  expect(await remove(one)).toBe(true);
+  expect(gone(one)).toBe(true);
+  expect(await remove(one)).toBe(false);
+  const { image } = (await readImage({ cacheDir }, "debian", "x86_64"))!;
+  rmSync(layout.ref("debian", "x86_64"));
+  expect([await remove(image), gone(image)]).toEqual([false, false]);
 });
 
 /** An image of one layer that says when it was made: each is another. */

@@ -1,4 +1,4 @@
-import { SmolVM } from "../smolvm.ts";
+import { SmolVM } from "./smolvm.ts";
 
 /** What a sandbox boots from, or one that goes on from a snapshot. */
 export interface BootFiles {
