@@ -67,6 +67,9 @@ Written by \`tests/contract/restricted-escapes.test.ts\` from a run with a real 
 machine. While it ran, a trap listened at all addresses of this machine, over TCP and UDP, and caught nothing; the name server was asked for allowed names alone, and the web server saw requests to the allowed host
 alone. [How it works](network.md#a-restricted-network).
 
+It is held to on each backend: QEMU, emulated and with KVM, and Firecracker. Root may replace the guest's agent as well. What one that lies may tell the host (names that are addresses, in other letters, with a NUL, too long; addresses of the
+host's, mapped and translated ones; ports that are none; thousands of connections that it never hands over) is tried by \`tests/integration/egress/lying-agent.test.ts\`: it gets what the rules allow, and nothing else.
+
 | root of the guest tries | and sees | decided on the host |
 | --- | --- | --- |
 ${rows.join("\n")}

@@ -50,6 +50,10 @@ def spoofed(source, host, port):
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, socket.inet_aton(source), socket.inet_aton(host))
     syn = struct.pack("!HHIIBBHHH", 4000, port, 1, 0, 0x50, 2, 1024, 0, 0)
     return raw(socket.IPPROTO_RAW, host, ip + syn)
+def fragment(host, port, flags):
+    body = struct.pack("!HHHH", 5555, port, 24, 0) + b"fragment" * 2
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 7, flags, 64, 17, 0, socket.inet_aton("10.9.8.7"), socket.inet_aton(host))
+    return raw(socket.IPPROTO_RAW, host, ip + body)
 def question(name, kind):
     labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".") if l)
     return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", kind, 1)
@@ -115,6 +119,12 @@ export const CELLS: readonly Cell[] = [
     name: "200 connections at once",
     attempt:
       'ss = [socket.create_connection(("good.test", {good}), 20) for _ in range(200)]; r = said(b"".join(talk(s, "x")[:1] for s in ss))',
+    ...reached,
+  },
+  {
+    name: "an allowed name, while 300 other connections are being refused",
+    attempt:
+      'a = socket.gethostbyname("evil.test"); ss = [socket.socket() for _ in range(300)]; [(s.setblocking(False), s.connect_ex((a, {trap}))) for s in ss]; r = tcp("good.test", {good})',
     ...reached,
   },
   // names
@@ -223,6 +233,8 @@ export const CELLS: readonly Cell[] = [
     attempt: 'r = ask_tcp("evil.test", 1, "8.8.8.8")',
     ...denied("no-rule"),
   },
+  { name: "DNS of somebody else, over TLS", attempt: 'r = tcp("8.8.8.8", 853)', ...denied("no-rule") },
+  { name: "DNS of somebody else, over HTTPS", attempt: 'r = tcp("8.8.8.8", 443)', ...denied("no-rule") },
   { name: "private addresses: 10/8", attempt: 'r = tcp("10.0.0.1", 80)', ...denied("special-purpose") },
   {
     name: "private addresses: 172.16/12",
@@ -232,6 +244,16 @@ export const CELLS: readonly Cell[] = [
   {
     name: "private addresses: 192.168/16",
     attempt: 'r = tcp("192.168.1.1", 80)',
+    ...denied("special-purpose"),
+  },
+  {
+    name: "another sandbox's address on a tap",
+    attempt: 'r = tcp("10.213.1.2", {trap})',
+    ...denied("special-purpose"),
+  },
+  {
+    name: "a tap's address on this host",
+    attempt: 'r = tcp("10.213.0.1", {trap})',
     ...denied("special-purpose"),
   },
   {
@@ -286,6 +308,22 @@ export const CELLS: readonly Cell[] = [
   {
     name: "a packet with another source",
     attempt: 'r = spoofed("9.9.9.9", "1.1.1.1", {trap})',
+    ...kept("no route"),
+  },
+  {
+    name: "a datagram in two fragments",
+    attempt: 'r = fragment("1.1.1.1", {trap}, 0x2000) + fragment("1.1.1.1", {trap}, 1)',
+    ...kept("no route"),
+  },
+  {
+    name: "a fragment whose first one never comes",
+    attempt: 'r = fragment("1.1.1.1", {trap}, 100)',
+    ...kept("no route"),
+  },
+  {
+    name: "ARP, and a card's address of its own, which need a card",
+    attempt:
+      's = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("eth0", 0)); r = "a card"',
     ...kept("no route"),
   },
   {

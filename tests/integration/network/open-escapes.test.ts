@@ -1,13 +1,16 @@
 import { describe, expect, test } from "vitest";
+import { imageLayout } from "../../../src/images/store/layout.ts";
 import { pastaArgs } from "../../../src/isolation/own-network.ts";
 import { openRules } from "../../../src/network/open-rules.ts";
 import { renderNft } from "../../../src/network/render-nft.ts";
-import { BACKENDS } from "../../helpers/backends.ts";
+import { ARCH, BACKENDS } from "../../helpers/backends.ts";
 import { fakeHost, part } from "../../helpers/fake-host.ts";
 import { INTERNET, TAPS } from "../../helpers/internet.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { CELLS, guestFiles, mark, WAYS, type Way } from "./open-escapes.ts";
 
+/** In the fake host. */
+const IMAGES = imageLayout({ cacheDir: "/root/.cache/smolvm" });
 const LONG = process.env.SMOLVM_TEST_LONG === "1";
 const LAB = process.env.SMOLVM_LAB !== undefined;
 
@@ -28,9 +31,9 @@ def start(act, *args): threading.Thread(target=act, args=args, daemon=True).star
 asked = {}
 def answer(query):
     end = query.index(b"\\0", 12) + 5
-    name = ".".join(part for part in re.split("[\\x01-\\x1f]", query[13:end - 5].decode()))
+    name = ".".join(part for part in re.split("[\\x01-\\x1f]", query[13:end - 5].decode())).lower()
     asked[name] = asked.get(name, 0) + 1
-    address = {"loop.test": "127.0.0.1", "host.test": "93.184.216.1", "metadata.test": "169.254.169.254"}.get(name, "93.184.216.34")
+    address = {"loop.test": "127.0.0.1", "host.test": "93.184.216.1", "metadata.test": "169.254.169.254", "patient.test": "93.184.216.35"}.get(name, "93.184.216.34")
     if name == "rebound.test" and asked[name] > 2: address = "93.184.216.1" # a question for IPv4 and one for IPv6 the first time
     records = int(query[end - 4:end - 2] == b"\\0\\1")
     record = b"\\xc0\\x0c\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x04" + socket.inet_aton(address)
@@ -44,7 +47,9 @@ def accept(listener, port):
             if port == 53:
                 query = client.recv(600)[2:]
                 client.sendall(len(answer(query)).to_bytes(2, "big") + answer(query))
-            else: client.sendall(PLACE.encode())
+            else:
+                if plain(client.getsockname()[0]) == "93.184.216.35": client.recv(2000) # it lets the client speak first
+                client.sendall(PLACE.encode())
         except OSError: pass
         client.close()
 def hear(server, port):
@@ -110,11 +115,11 @@ link set cable up
 address add 192.168.77.2/24 dev cable
 route add default via 192.168.77.1
 IP
-for address in 8.8.8.8/32 172.20.0.1/32 100.64.0.1/32 198.18.0.1/32 "2606:2800::34/64 nodad" "fd00:ec2::254/128 nodad"; do ip -n internet address add $address dev cable; done
+for address in 8.8.8.8/32 93.184.216.35/32 169.254.7.7/32 172.20.0.1/32 100.64.0.1/32 198.18.0.1/32 "2606:2800::34/64 nodad" "fd00:ec2::254/128 nodad"; do ip -n internet address add $address dev cable; done
 ip netns exec internet nft 'table ip deaf { chain in { type filter hook input priority filter; tcp dport 10000-13000 drop; }; }'
 rm -f /etc/resolv.conf; echo nameserver 1.1.1.1 >/etc/resolv.conf
 echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range # as systemd has it everywhere
-start ip netns exec internet python3 /run/world.py internet 93.184.216.34 1.1.1.1 8.8.8.8 10.99.0.1 172.20.0.1 100.64.0.1 169.254.169.254 198.18.0.1
+start ip netns exec internet python3 /run/world.py internet 93.184.216.34 1.1.1.1 8.8.8.8 10.99.0.1 172.20.0.1 100.64.0.1 169.254.169.254 169.254.7.7 198.18.0.1
 start ip netns exec lan python3 /run/world.py lan 192.168.77.2
 start python3 /run/world.py here 127.0.0.1 93.184.216.1 11.22.33.44 172.17.0.1 192.168.77.1 ${ownAddresses}
 `;
@@ -158,7 +163,8 @@ if [ ${user} = root ]; then
   smolvm() { XDG_DATA_HOME=/tmp/data $smolvm "$@" </dev/null; }
 else
   mkdir -p /home/ann/.cache/smolvm
-  cp -r /root/.cache/smolvm/images /root/.cache/smolvm/kernels /home/ann/.cache/smolvm/
+  digest=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["digest"])' ${IMAGES.ref("debian", ARCH)})
+  (cd /root && cp -r --parents .cache/smolvm/kernels ${IMAGES.ref("debian", ARCH).slice("/root/".length)} ${IMAGES.image("DIGEST").slice("/root/".length).replace("DIGEST", "$digest")} /home/ann/)
   chown -R ann /home/ann
   smolvm() { as ann $smolvm "$@" </dev/null; }
 fi
@@ -225,7 +231,7 @@ const KINDS: readonly (Kind & { readonly way: Way })[] = [
   ...WAYS.filter((way) => way !== "tap" && BACKENDS.includes("qemu") && (ALL || way === "namespace")).map(
     (way) => ({ way, user: "root", backend: "qemu" }) as const,
   ),
-  // Images are copied for her: in the lab that is memory.
+  // Her image is a copy: in the lab that is memory.
   ...(LONG && !LAB ? [{ way: "namespace", user: "ann", backend: "qemu" } as const] : []),
   ...(ALL ? BACKENDS.map((backend) => ({ way: "tap", user: "root", backend }) as const) : []),
 ];
@@ -250,7 +256,7 @@ function judge(way: Way, stdout: string): void {
     Object.fromEntries(tried.map(([name, index]) => [name, seenOf(outcomes[name], index, seen)])),
   ).toEqual(Object.fromEntries(tried.map(([name, , outcome]) => [name, outcome[way]])));
   // Nobody has come here, to the LAN or to another guest; every packet that has left was this machine's, to an address that it may go to.
-  const proper = [/^\w+ internet 93\.184\.216\.1 (93\.184\.216\.34|1\.1\.1\.1|8\.8\.8\.8)( |$)/];
+  const proper = [/^\w+ internet 93\.184\.216\.1 (93\.184\.216\.3[45]|1\.1\.1\.1|8\.8\.8\.8)( |$)/];
   if (way === "door") proper.push(/^\w+ internet 2606:2800::1 (2606:2800::34|fe80::)/);
   expect(seen.filter((line) => !proper.some((pattern) => pattern.test(line)))).toEqual([]);
 }
@@ -276,7 +282,7 @@ async function tryAll(kind: Kind): Promise<string> {
   const tap = kind.way === "tap";
   const { stdout, stderr } = await fakeHost(
     `${machine(kind)}
-    ${tap ? "create two; create one; number=$(tap one)" : "create one --publish 0.0.0.0:8081:7777"}
+    ${tap ? "create two --publish 0.0.0.0:8081:7777; create one; number=$(tap one)" : "create one --publish 0.0.0.0:8081:7777"}
     addresses ${tap ? "10.213.$number.2 10.213.$number.1 10.213.$((1 - number)).2" : "10.0.2.15 10.0.2.2 10.213.1.2"}
     smolvm cp /run/guest.py one:/root/guest.py >/dev/null; smolvm cp /run/attempts.json one:/root/attempts.json >/dev/null
     echo "== machine"; smolvm info --json one | python3 -c 'import json, sys; data = json.load(sys.stdin)["data"]; print(data["network"].get("way"), data["accelerator"])'

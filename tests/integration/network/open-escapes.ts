@@ -75,6 +75,7 @@ const KEPT: Readonly<Record<string, string>> = {
   "a private network behind the router (172.16/12)": "172.20.0.1",
   "shared address space (100.64/10)": "100.64.0.1",
   "a cloud's metadata": "169.254.169.254",
+  "a link-local address": "169.254.7.7",
   "another sandbox": "{other}",
 };
 
@@ -82,6 +83,16 @@ export const CELLS: readonly Cell[] = [
   // what is promised
   { name: "a public address over TCP", attempt: 'r = tcp("93.184.216.34", 80)', ...REACHED },
   { name: "a name", attempt: 'r = tcp("good.test", 80)', ...REACHED },
+  {
+    name: "a name in other letters, with a dot at its end",
+    attempt: 'r = tcp("GOOD.Test.", 80)',
+    ...REACHED,
+  },
+  {
+    name: "a name of 253 characters",
+    attempt: 'r = tcp(("a" * 61 + ".") * 3 + "b" * 57 + ".good.test", 80)',
+    ...REACHED,
+  },
   { name: "another port", attempt: 'r = tcp("93.184.216.34", 7777)', ...REACHED },
   { name: "a public address over UDP", attempt: 'r = udp("93.184.216.34", 7777)', ...REACHED_BY_CARD },
   { name: "QUIC's port", attempt: 'r = udp("93.184.216.34", 443)', ...REACHED_BY_CARD },
@@ -119,6 +130,25 @@ export const CELLS: readonly Cell[] = [
     name: "a secret in a name that is asked for",
     attempt: 'r = tcp("5ec237.good.test", 80)',
     ...REACHED,
+    byNature: true,
+  },
+  // at the door 80 and 443 are looked at, as in a restricted network
+  {
+    name: "HTTP to another host than the one that was looked up",
+    attempt: 'r = talk("patient.test", 80, http("evil.test"))',
+    ...seen("reached", { door: "reset" }),
+    byNature: true,
+  },
+  {
+    name: "a second request to another host, in one piece",
+    attempt: 'r = talk("patient.test", 80, http("patient.test") + http("evil.test"))',
+    ...seen("reached", { door: "reset" }),
+    byNature: true,
+  },
+  {
+    name: "TLS to another server than the one that was looked up",
+    attempt: 'r = talk("patient.test", 443, hello("evil.test"))',
+    ...seen("reached", { door: "reset" }),
     byNature: true,
   },
   // addresses that are not of the public internet
@@ -181,6 +211,11 @@ export const CELLS: readonly Cell[] = [
     ...seen("refused", { door: "reset" }),
   },
   { name: "a name that is this host", attempt: 'r = tcp("host.test", 80)', ...CLOSED },
+  {
+    name: "a name that is this host, in other letters and with a dot at its end",
+    attempt: 'r = tcp("Host.TEST.", 80)',
+    ...CLOSED,
+  },
   { name: "a name that is a cloud's metadata", attempt: 'r = tcp("metadata.test", 80)', ...CLOSED },
   {
     name: "a name that is another address the second time (rebinding)",
@@ -217,6 +252,11 @@ export const CELLS: readonly Cell[] = [
   {
     name: "IPv6: a packet to a cloud's metadata, in a frame for the gateway",
     attempt: 'r = send6("fd00:ec2::254")',
+    ...LOST,
+  },
+  {
+    name: "IPv6: a packet to a link-local address, in a frame for the gateway",
+    attempt: 'r = send6("fe80::1")',
     ...LOST,
   },
   { name: "IPv6: to all nodes of the link", attempt: 'r = send6("ff02::1")', ...LOST },
@@ -372,7 +412,7 @@ export const CELLS: readonly Cell[] = [
 
 /** In the guest: what attempts are written with, and all of them; {@link guestFiles} fills it in. */
 const GUEST = `
-import concurrent.futures, errno, json, os, resource, socket, struct, sys, threading, time
+import concurrent.futures, errno, json, os, resource, socket, ssl, struct, sys, threading, time
 HERE = threading.local()
 OWN, GATEWAY, PUBLIC, LIBSLIRP = "{own}", "{gateway}", "93.184.216.34", {libslirp}
 PATIENCE = {patience}
@@ -380,6 +420,15 @@ def said(got): return "reached" if got else "nothing said"
 def tcp(host, port, patience=PATIENCE):
     s = socket.create_connection((host, port), patience)
     return said(s.recv(100))
+def talk(host, port, text):
+    s = socket.create_connection((host, port), PATIENCE)
+    s.sendall(text)
+    return said(s.recv(100))
+def http(host): return f"GET / HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n".encode()
+def hello(name):
+    out = ssl.MemoryBIO()
+    try: ssl._create_unverified_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname=name).do_handshake()
+    except ssl.SSLWantReadError: return out.read()
 def udp(host, port, text=None):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.settimeout(PATIENCE)
