@@ -124,7 +124,10 @@ export function tapRefusal(): TapRefusal | undefined {
 
 function usableRuntime(): RuntimeConfig | TapRefusal {
   if (process.platform !== "linux")
-    return { reason: "only Linux has them", hint: 'Use qemuNetwork "slirp", the default.' };
+    return {
+      reason: "only Linux has them",
+      hint: "Leave qemuNetwork (--qemu-network) out: an open network is kept in the best way that this machine has.",
+    };
   const { runtime } = setupState();
   const user = userName();
   if (runtime === undefined)
