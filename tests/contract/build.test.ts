@@ -84,7 +84,9 @@ afterAll(async () => {
   // The cache is the user's: what was put into it goes, layers and all.
   const paths = processPaths();
   for (const name of names) await forgetImage(paths, name, ARCH);
-  const { buildSteps, blob, ref } = imageLayout(paths);
+  const { buildSteps, buildCaches, blob, ref } = imageLayout(paths);
+  for (const name of existsSync(buildCaches) ? readdirSync(buildCaches) : [])
+    if (statSync(join(buildCaches, name)).mtimeMs >= startedAt) rmSync(join(buildCaches, name));
   for (const { name, arch } of await listImages({ cacheDir: paths.cacheDir }))
     if (isStageImage(name) && statSync(ref(name, arch)).mtimeMs >= startedAt)
       await forgetImage(paths, name, arch);
