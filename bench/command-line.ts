@@ -21,7 +21,11 @@ export const BENCH: ProgramSpec = {
   usage: "[OPTIONS]",
   operands: { min: 0, max: 0, what: "nothing" },
   options: [
-    { name: "rows", value: "ROWS", help: "which, with commas between them (default: all but 2b, 10 and 16)" },
+    {
+      name: "rows",
+      value: "ROWS",
+      help: "which, with commas between them (default: all but 2b, 10, 16 and 18b)",
+    },
     { name: "n", value: "N", help: "rounds of samples (default: as many as each row takes by itself)" },
     { name: "runs", value: "N", help: "rounds of what takes milliseconds (default: 300)" },
     { name: "mib", value: "MIB", help: "size of a transfer (default: 256)" },
@@ -49,7 +53,7 @@ export function readSetting(args: Arguments): {
   const rows = (
     args.value("rows") ??
     Object.keys(ROWS)
-      .filter((row) => !["2b", "10", "16"].includes(row))
+      .filter((row) => !["2b", "10", "16", "18b"].includes(row))
       .join(",")
   ).split(",");
   const unknown = rows.find((row) => !(row in ROWS));

@@ -11,6 +11,8 @@ import { images } from "./images.ts";
 import { load } from "./load.ts";
 import { memory } from "./memory.ts";
 import { mounts } from "./mounts.ts";
+import { mountsBeside9p } from "./mounts-9p.ts";
+import { mountsTools } from "./mounts-tools.ts";
 import { open } from "./open.ts";
 import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
@@ -44,6 +46,8 @@ export const ROWS: Readonly<
   "15": { what: "a restricted network", measure: restricted },
   "16": { what: "an open network", measure: open },
   "18": { what: "directories of the host", measure: mounts },
+  "18b": { what: "directories of the host beside 9p", measure: mountsBeside9p },
+  "18c": { what: "git and a compiler in directories of the host", measure: mountsTools },
   "19": { what: "images of registries", measure: images },
   "20": { what: "builds of Dockerfiles", measure: builds },
   "13": { what: "a command beside loads", measure: load },

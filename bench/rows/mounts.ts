@@ -1,54 +1,17 @@
-import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SmolVM } from "../../src/index.ts";
+import { BLOCK, CREATED, FILES, fill, guestWork } from "../file-work.ts";
 import { rawAgent } from "../machine.ts";
 import type { Setting } from "../setting.ts";
 import { checkOutput, interleave, type Measurement, type Samples, timed, toRow } from "../stats.ts";
 
-/** As a working tree has them: directories of a hundred files. */
-const DIRECTORIES = 100;
-const FILES = 100;
-/** As an installation makes them. */
-const CREATED = 5000;
-
-/** What is done in a directory, told in ms as the guest's clock counts them. */
-const WORK = `
-import os, sys, time
-kind, dir = sys.argv[1], sys.argv[2]
-if kind in ("cold", "make"): os.sync(); open("/proc/sys/vm/drop_caches", "w").write("3")
-def stat_all():
-    n = 0
-    for entry in os.scandir(dir):
-        for file in os.scandir(entry.path):
-            os.lstat(file.path); n += 1
-    return n
-if kind == "warm": stat_all()
-before = time.perf_counter()
-if kind in ("cold", "warm"): done = stat_all()
-elif kind == "make":
-    os.mkdir(dir)
-    for n in range(${CREATED}):
-        if n % 50 == 0: os.mkdir(f"{dir}/{n // 50}")
-        with open(f"{dir}/{n // 50}/{n}", "w") as f: f.write("x" * 500)
-    done = ${CREATED}
-elif kind == "remove":
-    import shutil; shutil.rmtree(dir); done = ${CREATED}
-elif kind == "read":
-    open("/proc/sys/vm/drop_caches", "w").write("3"); before = time.perf_counter(); done = 0
-    with open(dir, "rb", buffering=0) as f:
-        while chunk := f.read(1 << 20): done += len(chunk)
-print(done, (time.perf_counter() - before) * 1000)
-`;
-
 /** Row 18: a directory of the host beside the guest's own disk, reading beside the raw channel, and how soon a watcher of the guest hears of a change. */
 export async function mounts({ target, n = 5, mib }: Setting): Promise<Measurement[]> {
   const host = realpathSync(mkdtempSync(join(tmpdir(), "smolvm-bench-")));
-  const blob = join(host, "blob");
-  const block = Buffer.alloc(2 ** 20, "0123456789abcdef");
-  for (let i = 0; i < mib; i++) appendFileSync(blob, block);
   mkdirSync(join(host, "watched"));
-  fill(join(host, "tree"));
+  fill(host, mib);
   try {
     await using vm = await SmolVM.create({
       ...target,
@@ -56,21 +19,14 @@ export async function mounts({ target, n = 5, mib }: Setting): Promise<Measureme
       mounts: [{ host, guest: "/mnt/host", mode: "rw" }],
     });
     await vm.run("cp -r /mnt/host/tree /root/tree; cp /mnt/host/blob /root/blob; sync");
-    const inGuest = async (kind: string, dir: string, expected: number): Promise<number> => {
-      const { stdout } = await vm.run(["python3", "-c", WORK, kind, dir], {
-        check: true,
-        timeoutMs: 600_000,
-      });
-      const [done, ms] = stdout.trim().split(" ");
-      checkOutput(done!, String(expected));
-      return Number(ms);
-    };
-    const tree = DIRECTORIES * FILES;
+    const inGuest = guestWork(
+      async (argv) => (await vm.run([...argv], { check: true, timeoutMs: 600_000 })).stdout,
+    );
     const stats = await interleave(n, {
-      warm: () => inGuest("warm", "/mnt/host/tree", tree),
-      warmOwn: () => inGuest("warm", "/root/tree", tree),
-      cold: () => inGuest("cold", "/mnt/host/tree", tree),
-      coldOwn: () => inGuest("cold", "/root/tree", tree),
+      warm: () => inGuest("warm", "/mnt/host/tree", FILES),
+      warmOwn: () => inGuest("warm", "/root/tree", FILES),
+      cold: () => inGuest("cold", "/mnt/host/tree", FILES),
+      coldOwn: () => inGuest("cold", "/root/tree", FILES),
     });
     const madeIn = (dir: string) => async (): Promise<readonly [number, number]> => [
       await inGuest("make", dir, CREATED),
@@ -93,7 +49,7 @@ export async function mounts({ target, n = 5, mib }: Setting): Promise<Measureme
         rate(
           await timed(async () =>
             checkOutput(
-              (await raw.run("cat > /dev/null && echo ok", { stdin: block, times: mib })).text,
+              (await raw.run("cat > /dev/null && echo ok", { stdin: BLOCK, times: mib })).text,
               "ok\n",
             ),
           ),
@@ -143,14 +99,6 @@ function row(name: string, samples: Samples, most?: number): Measurement {
       ({ ratio }) => most === undefined || ratio <= most,
     ),
   };
-}
-
-function fill(tree: string): void {
-  mkdirSync(tree);
-  for (let d = 0; d < DIRECTORIES; d++) {
-    mkdirSync(join(tree, String(d)));
-    for (let f = 0; f < FILES; f++) writeFileSync(join(tree, String(d), String(f)), "content\n");
-  }
 }
 
 /** From a write on the host to the event in this process; the floor is one in the guest, told in the same way. */

@@ -83,25 +83,39 @@ async function fetchPackages(
       mirror: await hostMirror(deadline),
       deadline,
     });
-    const kernel = kernelPackage((await apt.show("linux-image-amd64")).get("Depends") ?? "");
-    const version = kernel.replace(/^linux-image-/, "");
-    await apt.unpack(await apt.download(kernel), join(work, "kernel"));
     await apt.unpack(await apt.download("busybox-static"), join(work, "busybox"));
     const made = join(work, "made");
-    await mkdir(join(made, "modules"), { recursive: true });
-    const found = await findModules(await modulesDir(join(work, "kernel"), version), LAB_MODULES);
-    const order = loadOrder(found, LAB_MODULES);
-    for (const { name, path } of order)
-      await writeFile(join(made, "modules", `${name}.ko`), stripModuleSignature(await readFile(path)));
-    await writeFile(join(made, "modules", "order"), order.map(({ name }) => `${name}.ko\n`).join(""));
+    await unpackFullKernel(apt, work, made, LAB_MODULES);
     await rename(join(work, "busybox", "bin", "busybox"), join(made, "busybox"));
-    await rename(join(work, "kernel", "boot", `vmlinuz-${version}`), join(made, "vmlinuz"));
-    await chmod(join(made, "vmlinuz"), 0o644);
     await rm(target, { recursive: true, force: true });
     await rename(made, target);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/**
+ * Debian's full kernel: `vmlinuz` and, in `modules`, the wanted ones with all they depend on; `modules/order` has their files' names in the
+ * order in which they are loaded.
+ * @param work a directory for what comes in between
+ */
+export async function unpackFullKernel(
+  apt: Apt,
+  work: string,
+  target: string,
+  wanted: readonly string[],
+): Promise<void> {
+  const kernel = kernelPackage((await apt.show("linux-image-amd64")).get("Depends") ?? "");
+  const version = kernel.replace(/^linux-image-/, "");
+  await apt.unpack(await apt.download(kernel), join(work, "kernel"));
+  await mkdir(join(target, "modules"), { recursive: true });
+  const found = await findModules(await modulesDir(join(work, "kernel"), version), wanted);
+  const order = loadOrder(found, wanted);
+  for (const { name, path } of order)
+    await writeFile(join(target, "modules", `${name}.ko`), stripModuleSignature(await readFile(path)));
+  await writeFile(join(target, "modules", "order"), order.map(({ name }) => `${name}.ko\n`).join(""));
+  await rename(join(work, "kernel", "boot", `vmlinuz-${version}`), join(target, "vmlinuz"));
+  await chmod(join(target, "vmlinuz"), 0o644);
 }
 
 async function initramfs(packages: string, init: string): Promise<Uint8Array> {
