@@ -11,7 +11,10 @@ export function supervisorAllowed(): boolean {
   return readEnvironment(process.env).supervisor !== "off";
 }
 
-/** Starts the home's supervisor in the background, and does not wait for it. One too many ends by itself. */
-export function startSupervisor(paths: Paths): void {
-  startDaemon(SUPERVISOR_PROGRAM, supervisorFiles(paths).log, process.env);
+/**
+ * Starts the home's supervisor in the background, and does not wait for it. One too many ends by itself.
+ * @returns tells whether it has ended
+ */
+export function startSupervisor(paths: Paths): () => boolean {
+  return startDaemon(SUPERVISOR_PROGRAM, supervisorFiles(paths).log, process.env);
 }

@@ -13,8 +13,10 @@ import type { SupervisorHello } from "./messages.ts";
 const LOOK_MS = 5;
 /** Each pause is longer than the last, up to this: many who wait for it at once would keep it from its start. */
 const MAX_LOOK_MS = 100;
-/** How long one that was started may take to answer before another one is started. */
-const START_MS = 10_000;
+/** How long one may take to answer, in ms. A host with very much else to do takes half a minute to start Node. */
+const START_MS = 60_000;
+/** So many are started, where each ends and leaves none that answers. */
+const MAX_STARTS = 3;
 
 /**
  * The home's supervisor answers: it is started if there is none, and replaced if it is older than this program.
@@ -32,9 +34,10 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
   }
   const { socket, log } = supervisorFiles(home.paths);
   const version = packageVersion();
-  let startedAt: number | undefined;
+  let starts = 0;
+  let hasEnded = (): boolean => true;
   let pauseMs = LOOK_MS;
-  const givenUpAt = monotonicMs() + 3 * START_MS;
+  const givenUpAt = monotonicMs() + START_MS;
   for (;;) {
     const current = home.store.supervisor.current();
     if (current) {
@@ -42,18 +45,21 @@ export async function ensureSupervisor(home: Home, deadline: Deadline): Promise<
       if (hello !== undefined && !isOlder(hello.version, version)) return hello;
       // It gives its place up before it answers, so that the next look finds none.
       if (hello !== undefined) await askToRetire(home, deadline);
-    } else if (startedAt === undefined || monotonicMs() > startedAt + START_MS) {
-      startSupervisor(home.paths);
-      startedAt = monotonicMs();
+    } else if (hasEnded()) {
+      if (starts === MAX_STARTS) throw doesNotStart(log);
+      hasEnded = startSupervisor(home.paths);
+      starts++;
     }
-    if (monotonicMs() > givenUpAt) {
-      throw new SmolVMError("HOST_FAILED", "smolvm's supervisor does not start", {
-        hint: `See what it says: cat '${log}'`,
-      });
-    }
+    if (monotonicMs() > givenUpAt) throw doesNotStart(log);
     await deadline.sleep(pauseMs);
     pauseMs = Math.min(pauseMs * 1.5, MAX_LOOK_MS);
   }
+}
+
+function doesNotStart(log: string): SmolVMError {
+  return new SmolVMError("HOST_FAILED", "smolvm's supervisor does not start", {
+    hint: `See what it says: cat '${log}'`,
+  });
 }
 
 /** Has the supervisor that lives now give its place up; commands that go through it are finished first. */

@@ -176,22 +176,26 @@ describe("a time to live", () => {
   });
 });
 
+/** The same program in a directory of its own, with that manifest; what starts its command line. */
+function ownProgram(name: string, manifest: object): (...args: string[]) => RunningCli {
+  const directory = join(home, name);
+  mkdirSync(directory);
+  cpSync(join(ROOT, "src"), join(directory, "src"), { recursive: true });
+  for (const part of ["native", "node_modules"]) symlinkSync(join(ROOT, part), join(directory, part));
+  writeFileSync(join(directory, "package.json"), JSON.stringify(manifest));
+  return (...args) =>
+    new RunningCli(
+      spawn(process.execPath, [join(directory, "src/cli/bin.ts"), ...args], {
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
+    );
+}
+
 describe("the supervisor", () => {
   test("is replaced by a newer program's; what goes through the old one is finished first", async () => {
     await cli(["supervisor", "stop"]);
-    // The same program as an earlier version.
-    const earlier = join(home, "earlier");
-    mkdirSync(earlier);
-    cpSync(join(ROOT, "src"), join(earlier, "src"), { recursive: true });
-    for (const name of ["native", "node_modules"]) symlinkSync(join(ROOT, name), join(earlier, name));
     const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-    writeFileSync(join(earlier, "package.json"), JSON.stringify({ ...manifest, version: "0.0.1" }));
-    const old = (...args: string[]) => {
-      const stdio = ["ignore", "pipe", "pipe"] as const;
-      return new RunningCli(
-        spawn(process.execPath, [join(earlier, "src/cli/bin.ts"), ...args], { stdio: [...stdio] }),
-      );
-    };
+    const old = ownProgram("earlier", { ...manifest, version: "0.0.1" });
 
     const port = await freePort();
     const flags = ["--network", "off", "--memory", "256M", "--start", "-q", "-p", `${port}:7`];
@@ -224,7 +228,21 @@ describe("the supervisor", () => {
     expect((await cli(["rm", "-f", "old"])).code).toBe(0);
   });
 
-  test("that hangs or cannot start is told, and what does not need it works", async () => {
+  test("that ends before it answers is started three times, and then that is told", async () => {
+    await cli(["supervisor", "stop"]);
+    const broken = ownProgram("broken", JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")));
+    const program = join(home, "broken/src/supervisor/main.ts");
+    writeFileSync(program, 'console.log("broken");\nprocess.exit(1);\n');
+    const { stderr } = await broken("create", "--name", "none", "--ttl", "1h").ended;
+    expect(stderr).toContain("smolvm's supervisor does not start");
+    const log = /cat '(.*)'/.exec(stderr)?.[1];
+    // One more where the command found that something needs one.
+    const starts = readFileSync(log!, "utf8").split("broken\n").length - 1;
+    expect([3, 4]).toContain(starts);
+    expect((await cliJson(["info", "none"])).error).toMatchObject({ code: "VM_NOT_FOUND" });
+  });
+
+  test("that is forbidden is told, and what does not need it works", async () => {
     const env = { SMOLVM_SUPERVISOR: "off" };
     const refused = await cliJson(["create", "--name", "no", "--ttl", "1h"], { env });
     expect(refused).toMatchObject({
