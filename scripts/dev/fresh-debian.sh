@@ -126,8 +126,8 @@ copy_cache() {
   local from=${XDG_CACHE_HOME:-$HOME/.cache}/smolvm to=$root$home/.cache/smolvm
   [ -d "$from" ] || die "there are no images and kernels in $from"
   mkdir -p "$to"
-  # A kernel's build tree is gigabytes, and of no use once it is built.
-  tar -C "$from" --exclude=./kernels/work -c . | tar -C "$to" -x --skip-old-files
+  # A kernel's build tree is gigabytes, and of no use once it is built; templates are made where they are used.
+  tar -C "$from" --exclude=./kernels/work --exclude=./templates --sparse -c . | tar -C "$to" -x --skip-old-files
 }
 
 # The machine's first process is unshare's child; with it all others end. A command that fails in here would be the exit code.
