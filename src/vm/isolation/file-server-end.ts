@@ -1,7 +1,11 @@
-import { connect } from "node:net";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { procCommandLines } from "../../host/process/command-lines.ts";
-import { identify, isAlive, signalProcess } from "../../host/process/process-identity.ts";
+import {
+  identify,
+  isAlive,
+  type ProcessIdentity,
+  signalProcess,
+} from "../../host/process/process-identity.ts";
 import { waitForEnd } from "../../host/process/wait-end.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
@@ -16,33 +20,25 @@ export async function fileServerEnded({
   mounts,
   mountsDir,
 }: Pick<VmFiles, "mounts" | "mountsDir">): Promise<void> {
-  const ended = await new Promise<boolean>((resolve) => {
-    const socket = connect(mounts);
-    let inTime = true;
-    const timer = setTimeout(() => {
-      inTime = false;
-      socket.destroy();
-    }, ENDS_WITHIN_MS);
-    socket.on("error", () => {}); // nobody listens
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve(inTime);
-    });
-    socket.resume();
-  });
-  if (!ended) await killServer(mounts);
+  const processes = serverOf(mounts);
+  if (!(await haveEnded(processes, ENDS_WITHIN_MS))) {
+    // It was stopped, or hangs.
+    for (const identity of processes) signalProcess(identity, "SIGKILL");
+    await haveEnded(processes, KILL_MS);
+  }
   rmSync(mountsDir, { recursive: true, force: true });
 }
 
-/** Ends one that was stopped, or hangs: it, and what is around it, have the path of its socket among their arguments. */
-async function killServer(control: string): Promise<void> {
-  const ofServer = ({ args }: { readonly args: readonly string[] }): boolean => {
-    const at = args.lastIndexOf("--control");
-    return args[at + 1] === control && args.includes("serve");
-  };
-  const deadline = Deadline.within(KILL_MS, "ending the server of host directories");
-  const servers = procCommandLines().filter(ofServer);
-  const identities = servers.map(({ pid }) => identify(pid)).filter(isAlive);
-  for (const identity of identities) signalProcess(identity, "SIGKILL");
-  await Promise.all(identities.map((identity) => waitForEnd(identity, deadline).catch(() => {})));
+/** The server, and what is around it: they have the path of its socket among their arguments. */
+function serverOf(control: string): ProcessIdentity[] {
+  return procCommandLines()
+    .filter(({ args }) => args.includes("serve") && args[args.lastIndexOf("--control") + 1] === control)
+    .map(({ pid }) => identify(pid))
+    .filter(isAlive);
+}
+
+async function haveEnded(processes: readonly ProcessIdentity[], withinMs: number): Promise<boolean> {
+  const deadline = Deadline.within(withinMs, "the end of the server of host directories");
+  await Promise.all(processes.map((identity) => waitForEnd(identity, deadline).catch(() => {})));
+  return !processes.some(isAlive);
 }
