@@ -58,6 +58,18 @@ export function processesNaming(text: string): string[] {
   return found;
 }
 
+/** The supervisors of a home, also one that is about to begin: their command line is the same everywhere, so their environment tells. */
+export function supervisorsOf(home: string): number[] {
+  const pids = processesNaming("supervisor/main.").map((line) => Number(line.split(" ")[0]));
+  return pids.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_DATA_HOME=${home}/`);
+    } catch {
+      return false; // it ended while we looked
+    }
+  });
+}
+
 function entries(directory: string): string[] {
   try {
     return readdirSync(directory);

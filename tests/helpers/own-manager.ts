@@ -41,20 +41,20 @@ export async function startOwnManager(configHome: string): Promise<OwnManager> {
     said = (said + chunk).slice(-2_000);
   });
   await until(`the manager listens: ${said}`, () => existsSync(join(runtimeDir, "systemd", "private")));
-  const deadline = Deadline.of("systemctl", { timeoutMs: scaled(60_000) });
+  const limited = (): Deadline => Deadline.of("systemctl", { timeoutMs: scaled(60_000) });
   return {
     units: join(configHome, "systemd/user"),
     systemctl: async (...args) =>
       (
         await runProgram(["env", `XDG_CONFIG_HOME=${configHome}`, "systemctl", "--user", ...args], {
-          deadline,
+          deadline: limited(),
           check: false,
         })
       ).stdout.trim(),
     stop: async () => {
       manager.kill("SIGTERM");
       if (manager.exitCode === null && manager.signalCode === null) await once(manager, "exit");
-      await runProgram(["unshare", "--mount", "sh", "-c", REMOVE, "sh", cgroup], { deadline });
+      await runProgram(["unshare", "--mount", "sh", "-c", REMOVE, "sh", cgroup], { deadline: limited() });
     },
   };
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../../src/index.ts";
 import { cli, cliJson, createBox, RunningCli } from "../../helpers/cli.ts";
 import { freePort } from "../../helpers/free-port.ts";
-import { processesNaming, useTempHome } from "../../helpers/home.ts";
+import { processesNaming, supervisorsOf, useTempHome } from "../../helpers/home.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -21,17 +21,7 @@ afterAll(async () => {
   await until("the supervisor, with nothing to do, has ended", () => supervisors().length === 0);
 });
 
-/** The supervisors of this home: their command line is the same everywhere, so their environment tells. */
-function supervisors(): number[] {
-  const pids = processesNaming("supervisor/main.").map((line) => Number(line.split(" ")[0]));
-  return pids.filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`XDG_DATA_HOME=${home}/`);
-    } catch {
-      return false; // it ended while we looked
-    }
-  });
-}
+const supervisors = (): number[] => supervisorsOf(home);
 
 /** What the guest answers on a port: connected to again until it does. */
 async function answerOf(port: number, text: string): Promise<string> {
