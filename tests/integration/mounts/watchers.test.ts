@@ -15,11 +15,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type GuestProcess, SmolVM } from "../../src/index.ts";
-import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
-import { useTempHome } from "../helpers/home.ts";
-import { SPEED_FACTOR, scaled } from "../helpers/speed.ts";
-import { until } from "../helpers/wait.ts";
+import { type GuestProcess, SmolVM } from "../../../src/index.ts";
+import { BACKENDS, HAS_PYTHON, small } from "../../helpers/backends.ts";
+import { useTempHome } from "../../helpers/home.ts";
+import { SPEED_FACTOR, scaled } from "../../helpers/speed.ts";
+import { until } from "../../helpers/wait.ts";
 
 useTempHome();
 const LONG = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
