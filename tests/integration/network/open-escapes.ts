@@ -412,7 +412,7 @@ export const CELLS: readonly Cell[] = [
 
 /** In the guest: what attempts are written with, and all of them; {@link guestFiles} fills it in. */
 const GUEST = `
-import concurrent.futures, errno, json, os, resource, socket, ssl, struct, sys, threading, time
+import concurrent.futures, errno, json, os, random, resource, socket, ssl, struct, sys, threading, time
 HERE = threading.local()
 OWN, GATEWAY, PUBLIC, LIBSLIRP = "{own}", "{gateway}", "93.184.216.34", {libslirp}
 PATIENCE = {patience}
@@ -461,9 +461,11 @@ def ping(host):
             if not LIBSLIRP: raise
             return "sent"
         if got[20] == 0: return "sent" if LIBSLIRP else "reached"
-def packet(source, target, protocol, body, flags=0, options=b""):
+def packet(source, target, protocol, body, flags=0, options=b"", ident=None):
     if CARD is None: raise NoCard
-    head = lambda sum: struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 20 + len(options) + len(body), 7, flags, 64, protocol, sum, socket.inet_aton(source), socket.inet_aton(target)) + options
+    # Each its own: what is left of another in somebody's reassembly is no part of it.
+    if ident is None: ident = random.randrange(1, 65536)
+    head = lambda sum: struct.pack("!BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 20 + len(options) + len(body), ident, flags, 64, protocol, sum, socket.inet_aton(source), socket.inet_aton(target)) + options
     return head(checksum(head(0))) + body
 def datagram(port=7777, text=None):
     text = (text or HERE.mark).encode()
@@ -471,7 +473,8 @@ def datagram(port=7777, text=None):
 def fragments(source, target, body):
     body += b"." * (-len(body) % 8) + b"rest...."
     body = struct.pack("!HHHH", 5555, 7777, len(body), 0) + body[8:]
-    return packet(source, target, 17, body[:-8], flags=0x2000), packet(source, target, 17, body[-8:], flags=len(body[:-8]) // 8)
+    ident = random.randrange(1, 65536)
+    return packet(source, target, 17, body[:-8], 0x2000, ident=ident), packet(source, target, 17, body[-8:], len(body[:-8]) // 8, ident=ident)
 class NoCard(Exception): pass
 CARD = None
 if os.path.exists("/sys/class/net/eth0"):
