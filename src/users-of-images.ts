@@ -20,3 +20,20 @@ export async function usersOfImages(): Promise<BootFiles[]> {
   const pooled = (await Promise.all(waiting.map((pool) => SmolVM.list({ pool })))).flat();
   return [...sandboxes, ...snapshots, ...pooled.map((info) => ({ ...info, what: `pool ${info.pool}` }))];
 }
+
+/** What uses the image of a digest, as it is called in messages. */
+export async function usersOfImage(digest: string): Promise<string[]> {
+  return (await usersOfImages()).filter((user) => user.imageDigest === digest).map(({ what }) => what);
+}
+
+/** What is used of this user's cache: the digests of images, and the paths of kernels and initramfs archives. */
+export async function imagesInUse(): Promise<{
+  readonly digests: ReadonlySet<string>;
+  readonly paths: ReadonlySet<string>;
+}> {
+  const users = await usersOfImages();
+  return {
+    digests: new Set(users.flatMap(({ imageDigest }) => imageDigest ?? [])),
+    paths: new Set(users.flatMap(({ kernelPath, initrdPath }) => [kernelPath, initrdPath ?? []].flat())),
+  };
+}

@@ -24,14 +24,14 @@ import { removeReplaced } from "../images/store/prune.ts";
 import { imageNotFound, stageImageName } from "../images/store/reference.ts";
 import { readImage } from "../images/store/store.ts";
 import { checkTag, tagImage } from "../images/store/tag.ts";
-import { usersOfImages } from "../users-of-images.ts";
+import { imagesInUse, usersOfImage } from "../users-of-images.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
 import type { Home } from "../vm/home.ts";
 import { addedFiles, textFile, WITHOUT_GIT } from "./add.ts";
 import { BuildContext } from "./context.ts";
-import { destination, makeAbove, modeOf, ownerOf } from "./copy.ts";
+import { destination, makeAbove, modeOf, ownerOf, putTar } from "./copy.ts";
 import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
@@ -195,9 +195,7 @@ class Build {
       if (machine !== undefined) await keepCaches(this.#home, machine, arch, this.#deadline).catch(() => {}); // a cache may be lost
     const machines = [...[...this.#built.values()].map(({ machine }) => machine), ...this.#others.values()];
     for (const machine of machines) await machine?.stop().catch(() => {}); // what is left, the next command clears up
-    const using = async (digest: string): Promise<string[]> =>
-      (await usersOfImages()).flatMap(({ imageDigest, what }) => (imageDigest === digest ? [what] : []));
-    await keepStageImagesWithin(this.#home.paths, using).catch(() => {}); // the next build does it
+    await keepStageImagesWithin(this.#home.paths, usersOfImage).catch(() => {}); // the next build does it
   }
 
   /** The images that these names stand for now. */
@@ -211,10 +209,7 @@ class Build {
 
   /** What was built before under that name goes, unless something uses it: each build would leave an image. */
   async #removeReplaced(digest: string): Promise<void> {
-    const inUse = async (): Promise<{ digests: ReadonlySet<string> }> => ({
-      digests: new Set((await usersOfImages()).flatMap(({ imageDigest }) => imageDigest ?? [])),
-    });
-    await removeReplaced(this.#home.paths, digest, inUse, this.#deadline).catch(() => {}); // prune finds it
+    await removeReplaced(this.#home.paths, digest, imagesInUse, this.#deadline).catch(() => {}); // prune finds it
   }
 
   #fail(line: number, what: string, hint?: string): SmolVMError {
@@ -658,7 +653,7 @@ class Build {
           const above = file.above?.map((each) => ({ ...each, ...owner })) ?? [];
           await makeAbove(machine.vm, directory, above);
           const tar = file.tar({ ...owner, mode, name });
-          await machine.vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
+          await putTar(machine.vm, tar, directory);
         }
       });
     } finally {

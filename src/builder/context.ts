@@ -126,18 +126,15 @@ export class BuildContext {
     if (filter.parents) return withParents(entries, source, isLeftOut);
     const roots = named(entries, clean(source));
     if (roots === "all") {
-      const files = entries.map((entry) => ({ name: entry.path, entry }));
-      return { files: files.filter(({ name }) => !isLeftOut(name)), above: [], isDirectory: true };
+      const files = inside(entries, "").filter(({ name }) => !isLeftOut(name));
+      return { files, above: [], isDirectory: true };
     }
     if (roots.length === 0) return undefined;
-    const files = roots.flatMap((root): Selected[] => {
-      if (root.kind !== "directory")
-        return [{ name: root.path.slice(root.path.lastIndexOf("/") + 1), entry: root }];
-      const start = `${root.path}/`;
-      return entries
-        .filter(({ path }) => path.startsWith(start))
-        .map((entry) => ({ name: entry.path.slice(start.length), entry }));
-    });
+    const files = roots.flatMap((root): Selected[] =>
+      root.kind === "directory"
+        ? inside(entries, root.path)
+        : [{ name: root.path.slice(root.path.lastIndexOf("/") + 1), entry: root }],
+    );
     return {
       files: files.filter(({ name }) => !isLeftOut(name)),
       above: [],
@@ -203,6 +200,14 @@ function named(entries: readonly ContextEntry[], wanted: string): readonly Conte
   return entries.filter(({ path }) => (matches === undefined ? path === wanted : matches.test(path)));
 }
 
+/** What is in a directory, under the names that it has there; of "" all. */
+function inside(entries: readonly ContextEntry[], directory: string): Selected[] {
+  const start = directory === "" ? "" : `${directory}/`;
+  return entries
+    .filter(({ path }) => path.startsWith(start))
+    .map((entry) => ({ name: entry.path.slice(start.length), entry }));
+}
+
 /** What `COPY --parents` copies. */
 function withParents(
   entries: readonly ContextEntry[],
@@ -218,17 +223,14 @@ function withParents(
   const above: Selected[] = [];
   let found = false;
   for (const each of bases) {
-    const start = each === "" ? "" : `${each}/`;
-    const inside = entries
-      .filter(({ path }) => path.startsWith(start))
-      .map((entry) => ({ name: entry.path.slice(start.length), entry }));
-    const wanted = inside.filter(({ name }) => pattern === "" || matches.test(name));
+    const below = inside(entries, each);
+    const wanted = below.filter(({ name }) => pattern === "" || matches.test(name));
     found ||= wanted.length > 0 || pattern === "";
     const kept = wanted.filter(({ name }) => !isLeftOut(name));
     const needed = new Set(kept.flatMap(({ name }) => directoriesAbove(name, false)));
     const certain = new Set(directoriesAbove(literalPart(pattern), hasPattern(pattern)));
     const chosen = new Set(kept.map(({ name }) => name));
-    for (const one of inside)
+    for (const one of below)
       if (chosen.has(one.name)) files.push(one);
       else if (needed.has(one.name)) (certain.has(one.name) ? above : files).push(one);
   }

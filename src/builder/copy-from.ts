@@ -5,7 +5,7 @@ import { isSmolVMError } from "../errors.ts";
 import { globPattern } from "../images/dockerfile/ignore.ts";
 import type { SmolVM } from "../smolvm.ts";
 import type { Deadline } from "../util/deadline.ts";
-import { type Directory, destination, makeAbove } from "./copy.ts";
+import { type Directory, destination, makeAbove, putTar } from "./copy.ts";
 import type { BuildMachine, Replaced } from "./machine.ts";
 import { type CopyFilter, directoriesAbove, hasPattern, leftOut, literalPart, pivotOf } from "./selection.ts";
 import { TreeFilter } from "./tree-filter.ts";
@@ -45,7 +45,7 @@ export async function copyFromMachine(
       await copyTree(given, path, { ...to, directory, below: "" }, wanted, deadline);
     } else {
       const tar = given.fileTar(info, name ?? posix.basename(path), to.placed);
-      await to.vm.files.uploadTar(tar, directory, { keepOwner: true, ...AS_ROOT });
+      await putTar(to.vm, tar, directory);
     }
   }
   return found.length > 0;
@@ -98,7 +98,7 @@ async function copyWithParents(
       if (isLeftOut(literal)) continue;
       await above();
       const tar = given.fileTar(info, literal, to.placed);
-      await to.vm.files.uploadTar(tar, directory, { keepOwner: true, ...AS_ROOT });
+      await putTar(to.vm, tar, directory);
       continue;
     }
     const start = literal === "" ? "" : `${literal}/`;
@@ -159,12 +159,10 @@ async function copyTree(
     yield first.value;
     yield* chunks;
   };
-  const upload = (tar: AsyncIterable<Buffer>): Promise<unknown> =>
-    to.vm.files.uploadTar(tar, to.directory, { keepOwner: true, ...AS_ROOT });
-  await upload(all());
+  await putTar(to.vm, all(), to.directory);
   for (const bytes of filter.withoutContent) {
     const name = Buffer.from(bytes, "latin1").toString("utf8");
     const info = await given.vm.files.stat(posix.join(path, name), { ...AS_ROOT, follow: false });
-    await upload(given.fileTar(info, posix.join(below, name), placed));
+    await putTar(to.vm, given.fileTar(info, posix.join(below, name), placed), to.directory);
   }
 }

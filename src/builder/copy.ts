@@ -35,17 +35,29 @@ export interface Directory {
 
 /** Makes directories, the highest first; those that are there stay as they are. */
 export async function makeAbove(vm: SmolVM, directory: string, above: readonly Directory[]): Promise<void> {
-  const missing: Buffer[] = [];
-  for (const { name, ...attributes } of above) {
-    if (await isDirectoryThere(vm, posix.join(directory, name))) continue;
-    const header = { ...attributes, size: 0, type: "5", linkName: Buffer.alloc(0) };
-    missing.push(encodeEntry({ ...header, name: Buffer.from(`${name}/`) }));
-  }
-  if (missing.length === 0) return;
-  const tar = async function* (): AsyncGenerator<Buffer> {
-    yield Buffer.concat([...missing, Buffer.alloc(1024)]);
-  };
-  await vm.files.uploadTar(tar(), directory, { keepOwner: true, user: "0" });
+  const missing: Directory[] = [];
+  for (const one of above)
+    if (!(await isDirectoryThere(vm, posix.join(directory, one.name)))) missing.push(one);
+  if (missing.length > 0) await putTar(vm, directoriesTar(missing), directory);
+}
+
+/** Directories with nothing in them, as a tar. */
+export async function* directoriesTar(directories: readonly Directory[]): AsyncGenerator<Buffer> {
+  const entries = directories.map(({ name, ...attributes }) =>
+    encodeEntry({
+      ...attributes,
+      name: Buffer.from(`${name}/`),
+      size: 0,
+      type: "5",
+      linkName: Buffer.alloc(0),
+    }),
+  );
+  yield Buffer.concat([...entries, Buffer.alloc(1024)]);
+}
+
+/** Unpacks a tar in a directory of a sandbox, as root and with the owners that it says. */
+export async function putTar(vm: SmolVM, tar: AsyncIterable<Buffer>, directory: string): Promise<void> {
+  await vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
 }
 
 async function isDirectoryThere(vm: SmolVM, path: string): Promise<boolean> {

@@ -14,6 +14,7 @@ import { sourceDate } from "../vm/commit/dates.ts";
 import { directoryTar, listDisk, makeLayer, type TarOptions } from "../vm/commit/layer.ts";
 import type { Home } from "../vm/home.ts";
 import { controlSession } from "../vm/machine/go-on.ts";
+import { directoriesTar, putTar } from "./copy.ts";
 
 export interface MachineOptions {
   readonly arch: Arch;
@@ -168,14 +169,9 @@ export class BuildMachine {
     const name = String(this.#caches.size);
     const directory = `${at}/${name}`;
     await this.vm.files.mkdir(at, { parents: true, user: "0" });
-    const header = { mode, uid, gid, size: 0, mtime: 0, type: "5", linkName: Buffer.alloc(0) };
-    const empty = async function* (): AsyncGenerator<Buffer> {
-      yield Buffer.concat([encodeEntry({ ...header, name: Buffer.from(`${name}/`) }), Buffer.alloc(1024)]);
-    };
-    await this.vm.files.uploadTar(empty(), at, { keepOwner: true, user: "0" });
+    await putTar(this.vm, directoriesTar([{ name, mode, uid, gid, mtime: 0 }]), at);
     const content = await kept();
-    if (content !== undefined)
-      await this.vm.files.uploadTar(content, directory, { keepOwner: true, user: "0" });
+    if (content !== undefined) await putTar(this.vm, content, directory);
     this.#caches.set(id, directory);
     return directory;
   }

@@ -6,6 +6,7 @@ import type { Deadline } from "../util/deadline.ts";
 import type { Home } from "../vm/home.ts";
 import { type AddedFile, textFile } from "./add.ts";
 import { keepCache, openCache } from "./caches.ts";
+import { putTar } from "./copy.ts";
 import type { BuildMachine } from "./machine.ts";
 import type { StepMount } from "./mounts.ts";
 
@@ -77,11 +78,7 @@ export async function prepareStep(
     directory: string,
     placed: { uid: number; gid: number; mode?: number },
     name?: string,
-  ) =>
-    vm.files.uploadTar(file.tar({ mode: undefined, ...placed, name }), directory, {
-      keepOwner: true,
-      ...root,
-    });
+  ) => putTar(vm, file.tar({ mode: undefined, ...placed, name }), directory);
   let nextBound = 0;
   for (const [index, mount] of mounts.entries()) {
     if (mount.type === "tmpfs") {

@@ -33,13 +33,14 @@ pub fn decode(message: &[u8]) -> Option<Known<'_>> {
     })
 }
 
-/// Appends a message.
-pub fn encode(known: Known, out: &mut Vec<u8>) {
+/// The message that says it.
+pub fn encode(known: Known) -> Vec<u8> {
     let length = match known {
         Known::Directory { .. } => HEADER + 16 + ATTRIBUTES,
         Known::Empty { .. } => HEADER + 8,
         Known::Nothing => HEADER,
     };
+    let mut out = Vec::with_capacity(length);
     out.extend_from_slice(&(length as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&UNIQUE.to_le_bytes());
@@ -52,6 +53,7 @@ pub fn encode(known: Known, out: &mut Vec<u8>) {
         Known::Empty { node } => out.extend_from_slice(&node.to_le_bytes()),
         Known::Nothing => {}
     }
+    out
 }
 
 #[cfg(test)]
@@ -62,17 +64,14 @@ mod tests {
     fn messages_are_these_bytes() {
         let attributes = [7; ATTRIBUTES];
         let known = Known::Directory { request: 258, node: 3, attributes: &attributes };
-        let mut bytes = Vec::new();
-        encode(known, &mut bytes);
+        let bytes = encode(known);
         let head = [136, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
         assert_eq!(bytes, [&head[..], &[2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0], &attributes].concat());
         assert_eq!(decode(&bytes), Some(known));
-        let mut bytes = Vec::new();
-        encode(Known::Nothing, &mut bytes);
+        let bytes = encode(Known::Nothing);
         assert_eq!(bytes, [&[16], &head[1..]].concat());
         assert_eq!(decode(&bytes), Some(Known::Nothing));
-        let mut bytes = Vec::new();
-        encode(Known::Empty { node: 3 }, &mut bytes);
+        let bytes = encode(Known::Empty { node: 3 });
         assert_eq!(bytes, [&[24], &head[1..], &[3, 0, 0, 0, 0, 0, 0, 0]].concat());
         assert_eq!(decode(&bytes), Some(Known::Empty { node: 3 }));
     }

@@ -443,8 +443,7 @@ impl Changes {
             record.node = Some(id);
             record.notify = inval_inode(id, true);
             self.push(record);
-            self.through =
-                shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY).ok().map(|(dir, _)| (id, dir));
+            self.through = shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY).ok().map(|(dir, _)| (id, dir));
         }
     }
 

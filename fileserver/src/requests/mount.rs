@@ -167,25 +167,27 @@ impl Mount {
         put_attributes(out, valid, &self.attributes(stat));
     }
 
+    /// Whether the agent may answer for a directory: only where what it says can be believed until an event, which ends that as well (`keep_no_longer`).
+    fn may_lend(&mut self, id: Id) -> bool {
+        !self.shared.terms.strict && self.watches(id)
+    }
+
     /// Something in a directory has been changed, so that the kernel asks for its attributes next: the agent may tell it them, as they are now.
-    /// Only where they can be believed until an event, which ends that as well (`keep_no_longer`).
     pub fn lend(&mut self, request: u64, id: Id) {
-        if self.shared.terms.strict || !self.watches(id) {
+        if !self.may_lend(id) {
             return;
         }
         let Ok(stat) = self.shared.stat(id) else { return };
         let mut told = Vec::with_capacity(ATTRIBUTES);
         self.tell(id, &stat, &mut told);
         let Ok(attributes) = <&[u8; ATTRIBUTES]>::try_from(&told[..]) else { return };
-        let mut message = Vec::new();
-        encode(Known::Directory { request, node: id, attributes }, &mut message);
-        self.behind.push(message);
+        self.behind.push(encode(Known::Directory { request, node: id, attributes }));
         self.lent = true;
     }
 
     /// The guest has made a directory: the agent may say of names that they are not in it, where it would be told of what comes to be there.
     pub fn lend_new(&mut self, id: Id) {
-        if self.shared.terms.strict || !self.watches(id) {
+        if !self.may_lend(id) {
             return;
         }
         // It is watched; nothing may have come before that.
@@ -197,21 +199,14 @@ impl Mount {
         }
         raw_entries(&buf, |_, _, name| found |= !matches!(name, b"." | b".."));
         if !found {
-            let mut message = Vec::new();
-            encode(Known::Empty { node: id }, &mut message);
-            self.before.push(message);
+            self.before.push(encode(Known::Empty { node: id }));
             self.lent = true;
         }
     }
 
     /// What the agent is to be told before a change: that it knows nothing any more.
     pub fn keep_no_longer(&mut self) -> Option<Vec<u8>> {
-        let lent = std::mem::take(&mut self.lent);
-        lent.then(|| {
-            let mut message = Vec::new();
-            encode(Known::Nothing, &mut message);
-            message
-        })
+        std::mem::take(&mut self.lent).then(|| encode(Known::Nothing))
     }
 
     /// Tells that a name is a file: appends fuse_entry_out. The kernel counts it.

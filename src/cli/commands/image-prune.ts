@@ -2,13 +2,12 @@ import { SmolVMError } from "../../errors.ts";
 import { ensurePaths, processPaths } from "../../host/files/paths.ts";
 import {
   findUnused,
-  type InUse,
   type PruneLimits,
   prunable,
   removeUnused,
   type UnusedFile,
 } from "../../images/store/prune.ts";
-import { usersOfImages } from "../../users-of-images.ts";
+import { imagesInUse } from "../../users-of-images.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { openHome } from "../../vm/home.ts";
 import { pruneTemplates, type UnusedTemplate, unusedTemplates } from "../../vm/templates/prune.ts";
@@ -50,7 +49,7 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
   const dryRun = args.flag("dry-run");
   const home = openHome();
   const limits = pruneLimits(args);
-  const all = [...(await findUnused(paths, await inUse())), ...unusedTemplates(home)];
+  const all = [...(await findUnused(paths, await imagesInUse())), ...unusedTemplates(home)];
   const unused = inOrder(all, prunable(all, limits, Date.now()));
   const chosen = new Set(unused.map(({ path }) => path));
   if (!dryRun && unused.length > 0 && !args.flag("force") && !(await agreed(io, unused))) {
@@ -60,7 +59,7 @@ async function imagePruneCommand(io: Io, args: Arguments): Promise<Outcome> {
     dryRun || unused.length === 0
       ? unused
       : [
-          ...(await removeUnused(paths, inUse, {
+          ...(await removeUnused(paths, imagesInUse, {
             which: (files) => files.filter(({ path }) => chosen.has(path)),
             deadline: Deadline.of("removing what is not used", { signal: io.interrupts.signal }),
             onWait: (pid) =>
@@ -100,14 +99,6 @@ function inOrder<T>(all: readonly T[], some: readonly T[]): T[] {
 
 function sizeOf(files: readonly Unused[]): number {
   return files.reduce((sum, file) => sum + file.sizeBytes, 0);
-}
-
-async function inUse(): Promise<InUse> {
-  const users = await usersOfImages();
-  return {
-    digests: new Set(users.flatMap(({ imageDigest }) => imageDigest ?? [])),
-    paths: new Set(users.flatMap(({ kernelPath, initrdPath }) => [kernelPath, initrdPath ?? []].flat())),
-  };
 }
 
 type Unused = UnusedFile | UnusedTemplate;

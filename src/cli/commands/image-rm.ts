@@ -1,6 +1,6 @@
 import { processPaths } from "../../host/files/paths.ts";
 import { removableImage, removeImage, unshareImage } from "../../images/store/store.ts";
-import { usersOfImages } from "../../users-of-images.ts";
+import { usersOfImage } from "../../users-of-images.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
@@ -30,12 +30,10 @@ async function imageRmCommand(io: Io, args: Arguments): Promise<Outcome> {
   const dirs = processPaths();
   if (args.flag("shared") && dryRun)
     throw usage(spec, "--shared and --dry-run exclude each other", "See what there is: smolvm image ls");
-  const users = async (digest: string): Promise<string[]> =>
-    (await usersOfImages()).filter((user) => user.imageDigest === digest).map(({ what }) => what);
   const removed = await forEachName(args.operands, async (name) => {
     const image = args.flag("shared")
       ? await unshareImage(dirs, name, arch)
-      : await (dryRun ? removableImage : removeImage)(dirs, name, arch, users);
+      : await (dryRun ? removableImage : removeImage)(dirs, name, arch, usersOfImage);
     return { name, arch, digest: image.digest, sizeBytes: image.sizeBytes, removed: !dryRun };
   });
   if (dryRun) io.note("Would be removed:");

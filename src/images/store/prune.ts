@@ -170,18 +170,12 @@ export async function removeUnused(
   const removed: UnusedFile[] = [];
   const release = await acquireLock(layout.buildLock, deadline, (holder) => onWait?.(holder.pid));
   try {
-    await mkdir(layout.work, { recursive: true, mode: 0o700 });
     // Images come first: what they have stays with one that is in use by now.
     for (const file of which(await findUnused(dirs, await inUse()))) {
       deadline.check();
       if ((await Promise.all((file.neededBy ?? []).map(isThere))).includes(true)) continue;
-      // In there it is rubbish, whatever becomes of this process.
-      const aside = join(layout.work, randomBytes(8).toString("hex"));
-      await rename(file.path, aside);
-      if (isUsed(dirs, file, await inUse())) {
-        await rename(aside, file.path);
-        continue;
-      }
+      const aside = await putAside(dirs, file.path, async () => isUsed(dirs, file, await inUse()));
+      if (aside === undefined) continue;
       await removeNames(dirs, file);
       await rm(aside, { recursive: true, force: true });
       removed.push(file);
@@ -208,22 +202,35 @@ export async function removeReplaced(
   const layout = imageLayout(dirs);
   const release = await acquireLock(layout.buildLock, deadline, () => {});
   try {
-    const path = layout.image(digest);
     const stored = await readStored({ cacheDir: dirs.cacheDir }, digest);
     if (stored?.image.origin?.made !== "build" || (await imageNames(dirs)).has(digest)) return false;
-    if ((await inUse()).digests.has(digest)) return false;
-    await mkdir(layout.work, { recursive: true, mode: 0o700 });
-    const aside = join(layout.work, randomBytes(8).toString("hex"));
-    await rename(path, aside);
-    if ((await inUse()).digests.has(digest)) {
-      await rename(aside, path);
-      return false;
-    }
+    const hasUsers = async (): Promise<boolean> => (await inUse()).digests.has(digest);
+    if (await hasUsers()) return false;
+    const aside = await putAside(dirs, layout.image(digest), hasUsers);
+    if (aside === undefined) return false;
     await rm(aside, { recursive: true, force: true });
     return true;
   } finally {
     await release();
   }
+}
+
+/**
+ * Moves something to where it is rubbish, whatever becomes of this process.
+ * @returns where it is now; undefined: it is used after all, and where it was
+ */
+async function putAside(
+  dirs: ImageDirs,
+  path: string,
+  isUsed: () => Promise<boolean>,
+): Promise<string | undefined> {
+  const { work } = imageLayout(dirs);
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  const aside = join(work, randomBytes(8).toString("hex"));
+  await rename(path, aside);
+  if (!(await isUsed())) return aside;
+  await rename(aside, path);
+  return undefined;
 }
 
 function isUsed(dirs: ImageDirs, { kind, path }: UnusedFile, { digests, paths }: InUse): boolean {
