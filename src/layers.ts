@@ -75,7 +75,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ["saved", "vm", "agent", "backends", "store/states.ts", "config", "host", "util", "errors"],
     types: ["types", "egress", "store"],
   },
-  saved: { imports: ["vm", "util"], types: ["types"] },
+  saved: { imports: ["vm", "config/checks.ts", "util"], types: ["types"] },
   "sandbox-pool": { imports: ["smolvm", "vm", "util"], types: ["types", "config", "errors"] },
   "images-of-user": { imports: ["builder", "vm", "util"], types: [] },
   // what of this user's needs which images
@@ -220,6 +220,7 @@ export const PURE: readonly string[] = [
   "util/escape-terminal.ts",
   "util/ip-address.ts",
   "util/message-of.ts",
+  "util/shown.ts",
   "util/special-ranges.ts",
   "util/tar/",
   "util/until-ms.ts",

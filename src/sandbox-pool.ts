@@ -2,7 +2,8 @@ import type { Limits } from "./config/options.ts";
 import type { SmolVMError } from "./errors.ts";
 import { SmolVM } from "./smolvm.ts";
 import type { PoolOptions, TakeOptions } from "./types.ts";
-import { Deadline } from "./util/deadline.ts";
+import { requireObject } from "./util/check-names.ts";
+import { Deadline, limited } from "./util/deadline.ts";
 import { openHome } from "./vm/home.ts";
 import { newId } from "./vm/lifecycle/names.ts";
 import { OwnPool } from "./vm/pool/own-pool.ts";
@@ -23,7 +24,7 @@ export class SandboxPool implements AsyncDisposable {
    * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED
    */
   constructor(options: PoolOptions) {
-    const { size, ...config } = options;
+    const { size, ...config } = requireObject(options);
     this.size = size;
     this.#pool = new OwnPool(openHome(), { name: this.name, size, config });
   }
@@ -38,7 +39,7 @@ export class SandboxPool implements AsyncDisposable {
    * @throws SmolVMError why one of them could not be made; TIMEOUT, ABORTED (default: no limit)
    */
   async filled(limits: Limits = {}): Promise<void> {
-    await this.#pool.filled(Deadline.of("filling a pool", limits));
+    await this.#pool.filled(Deadline.of("filling a pool", limited(limits)));
   }
 
   /**
@@ -47,7 +48,7 @@ export class SandboxPool implements AsyncDisposable {
    * @throws SmolVMError why none could be made; POOL_NOT_FOUND after {@link drain}; VM_NAME_TAKEN, CONFIG_INVALID, TIMEOUT, ABORTED
    */
   take(options: Omit<TakeOptions, "lifetime"> = {}): Promise<SmolVM> {
-    return SmolVM.take(this.name, { ...options, lifetime: "owner" });
+    return SmolVM.take(this.name, { ...requireObject(options), lifetime: "owner" });
   }
 
   /** Makes no more, and deletes what waits. Those that were taken stay. */

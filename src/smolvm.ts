@@ -5,7 +5,9 @@ import {
   abortedEarly,
   attachProcess,
   checkAttachOptions,
+  checkCommand,
   checkKillOptions,
+  checkProcessId,
   checkRunOptions,
   checkSpawnOptions,
   listProcesses,
@@ -43,9 +45,11 @@ import type {
   StartOptions,
   TakeOptions,
 } from "./types.ts";
-import { Deadline } from "./util/deadline.ts";
+import { checkNames, requireObject } from "./util/check-names.ts";
+import { Deadline, limited } from "./util/deadline.ts";
 import { requireNode } from "./util/node-version.ts";
 import { SharedWork } from "./util/shared-work.ts";
+import { shown } from "./util/shown.ts";
 import { tailLines } from "./util/tail-lines.ts";
 import { Channel } from "./vm/channel/channel.ts";
 import type { DiagnosisFile } from "./vm/diagnosis/diagnose.ts";
@@ -134,7 +138,8 @@ export class SmolVM implements AsyncDisposable {
       expose: (guestPort, exposeOptions) => this.#expose(guestPort, exposeOptions),
       list: () => this.#forwards.list(),
       bring: async (guestPort, target) => {
-        const { bring } = await import("./agent/door/bring.ts"); // few need it
+        const { bring, checkBrought } = await import("./agent/door/bring.ts"); // few need it
+        checkBrought(guestPort, target);
         return bring(
           await this.#limited(`bringing a port into sandbox '${this.name}'`, {}),
           guestPort,
@@ -152,21 +157,23 @@ export class SmolVM implements AsyncDisposable {
         (await import("./vm/network/publish.ts")).publishedPorts(this.#home, this.#record().id),
     };
     this.processes = {
-      list: async (limits) => {
-        const deadline = Deadline.of("listing processes", limits);
+      list: async (limits = {}) => {
+        const deadline = Deadline.of("listing processes", limited(limits));
         return listProcesses(await this.#session(deadline), deadline.limits);
       },
       attach: (id, limits = {}) => {
         const session = (): Promise<AgentSession> => {
+          checkProcessId(id);
           checkAttachOptions(limits);
-          return this.#limited(`attaching to process ${id}`, { signal: limits.signal });
+          return this.#limited(`attaching to process ${shown(id)}`, { signal: limits.signal });
         };
         return attachProcess(session(), id, limits);
       },
       kill: async (id, signal, options = {}) => {
+        checkProcessId(id);
         checkKillOptions(options);
         const { tree, ...limits } = options;
-        const deadline = Deadline.of(`signalling process ${id}`, limits);
+        const deadline = Deadline.of(`signalling process ${shown(id)}`, limits);
         return signalProcess(await this.#session(deadline), id, signal, { tree, ...deadline.limits });
       },
     };
@@ -192,7 +199,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError CONFIG_INVALID, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, BOOT_FAILED, BOOT_TIMEOUT, NO_SPACE, VM_NAME_TAKEN
    */
   static async create(options: VMConfig & Limits = {}): Promise<SmolVM> {
-    const { timeoutMs, signal, ...config } = options;
+    const { timeoutMs, signal, ...config } = requireObject(options);
     return await new SmolVM(config).#startNew({ timeoutMs, signal }, { force: true });
   }
 
@@ -216,7 +223,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError as {@link SmolVM.create}, but for the boot
    */
   static async define(options: VMConfig & Limits = {}): Promise<SmolVM> {
-    const { timeoutMs, signal, ...config } = options;
+    const { timeoutMs, signal, ...config } = requireObject(options);
     const vm = new SmolVM({ lifetime: "detached", ...config });
     await vm.#make(Deadline.of(`creating sandbox '${vm.name}'`, { timeoutMs, signal }));
     return vm;
@@ -234,7 +241,7 @@ export class SmolVM implements AsyncDisposable {
   static async warm(
     options: VMConfig & { forAll?: boolean | undefined } & Limits = {},
   ): Promise<{ made: boolean }> {
-    const { timeoutMs = WARM_TIMEOUT_MS, signal, forAll, ...config } = options;
+    const { timeoutMs = WARM_TIMEOUT_MS, signal, forAll, ...config } = requireObject(options);
     const deadline = Deadline.of("making a template", { timeoutMs, signal });
     const { warm } = await import("./vm/template-maker/warm.ts");
     return warm(openHome(), { ...parseConfig(config), forAll }, deadline);
@@ -254,7 +261,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError as {@link SmolVM.create}
    */
   static async getOrCreate(key: string, options: VMConfig & Limits = {}): Promise<SmolVM> {
-    const { timeoutMs, signal, ...given } = options;
+    const { timeoutMs, signal, ...given } = requireObject(options);
     const config: VMConfig = { lifetime: "detached", ...parseConfig(given) };
     const { findOrMake } = await import("./vm/lifecycle/get-or-create.ts");
     const deadline = Deadline.of("getting or creating a sandbox", { timeoutMs, signal });
@@ -298,7 +305,8 @@ export class SmolVM implements AsyncDisposable {
   static async take(pool: string, options: TakeOptions = {}): Promise<SmolVM> {
     const { checkOwnOptions } = await import("./vm/lifecycle/own-options.ts");
     const { takeFromPool } = await import("./vm/pool/take.ts");
-    const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), ...rest } = options;
+    const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), ...rest } = requireObject(options);
+    requireOption("pool", pool, text);
     const own = checkOwnOptions({ name, ...rest });
     const deadline = Deadline.of(`taking a sandbox from pool '${pool}'`, { timeoutMs, signal });
     const home = openHome();
@@ -323,7 +331,14 @@ export class SmolVM implements AsyncDisposable {
    */
   static async restore(snapshot: string, options: RestoreOptions = {}): Promise<SmolVM> {
     const { checkOwnOptions } = await import("./vm/lifecycle/own-options.ts");
-    const { timeoutMs = BOOT_TIMEOUT_MS, signal, name = generatedName(), diskOnly, ...rest } = options;
+    const {
+      timeoutMs = BOOT_TIMEOUT_MS,
+      signal,
+      name = generatedName(),
+      diskOnly,
+      ...rest
+    } = requireObject(options);
+    requireOption("snapshot", snapshot, text);
     const own = checkOwnOptions({ name, ...rest });
     const vm = new SmolVM(undefined, { id: newId(), name });
     const deadline = Deadline.of(`restoring snapshot '${snapshot}'`, { timeoutMs, signal });
@@ -364,8 +379,8 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError as {@link SmolVM.create}
    */
   async start(limits: StartOptions = {}): Promise<void> {
+    const { timeoutMs, signal } = limited(limits, "onProgress", "gdbPort");
     if (limits.gdbPort !== undefined) requireGdbPort(limits.gdbPort);
-    const { timeoutMs, signal } = limits;
     const deadline = Deadline.of(`starting sandbox '${this.name}'`, { timeoutMs, signal });
     if (!this.#bringUp) {
       const record = this.#home.store.vms.find(this.id);
@@ -385,7 +400,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_BUSY, VM_NOT_FOUND
    */
   async stop(limits: Limits = {}): Promise<void> {
-    const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limits);
+    const deadline = Deadline.of(`stopping sandbox '${this.name}'`, limited(limits));
     if (this.#config && !this.#bringUp) return;
     await this.#forwards.closeAll();
     await this.#stop(deadline);
@@ -399,6 +414,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError as {@link stop} and {@link start}
    */
   async restart(limits: StartOptions = {}): Promise<void> {
+    limited(limits, "onProgress", "gdbPort");
     const deadline = Deadline.of(`restarting sandbox '${this.name}'`, limits);
     await this.#bringUp?.settled; // whoever began it is told
     if (this.#home.store.vms.find(this.id)) {
@@ -416,7 +432,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async pause(limits: Limits = {}): Promise<void> {
     const { pauseVm } = await import("./vm/lifecycle/pause.ts");
-    const deadline = Deadline.of(`pausing sandbox '${this.name}'`, limits);
+    const deadline = Deadline.of(`pausing sandbox '${this.name}'`, limited(limits));
     await this.#bringUp?.settled; // whoever began it is told
     this.#record();
     await pauseVm(this.#home, this, deadline);
@@ -428,7 +444,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async resume(limits: Limits = {}): Promise<void> {
     const { resumeVm } = await import("./vm/lifecycle/pause.ts");
-    const deadline = Deadline.of(`resuming sandbox '${this.name}'`, limits);
+    const deadline = Deadline.of(`resuming sandbox '${this.name}'`, limited(limits));
     this.#record();
     await resumeVm(this.#home, this, deadline);
   }
@@ -442,6 +458,7 @@ export class SmolVM implements AsyncDisposable {
   async snapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     const { takeSnapshot, checkSnapshotOptions } = await import("./vm/snapshots/take.ts");
     const { oneSnapshot } = await import("./vm/snapshots/manage.ts");
+    requireOption("name", name, text);
     checkSnapshotOptions(options);
     const { kind = "full", ...limits } = options;
     const deadline = Deadline.of(`taking snapshot '${name}'`, limits);
@@ -482,7 +499,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async fork(options: ForkOptions = {}): Promise<SmolVM[]> {
     const { checkOwnOptions, childNames } = await import("./vm/lifecycle/own-options.ts");
-    const { signal, count = 1, name, timeoutMs: limitMs, ...rest } = options;
+    const { signal, count = 1, name, timeoutMs: limitMs, ...rest } = requireObject(options);
     const own = checkOwnOptions({ name, ...rest });
     const names = childNames(count, name, generatedName);
     const timeoutMs = limitMs ?? BOOT_TIMEOUT_MS + (count - 1) * FORK_EACH_MS;
@@ -511,7 +528,7 @@ export class SmolVM implements AsyncDisposable {
   async setTtl(ttlMs: number | "off", limits: Limits = {}): Promise<void> {
     const { changeTtl, requireTtl } = await import("./vm/lifecycle/ttl.ts");
     requireTtl(ttlMs);
-    const deadline = Deadline.of(`setting the time to live of sandbox '${this.name}'`, limits);
+    const deadline = Deadline.of(`setting the time to live of sandbox '${this.name}'`, limited(limits));
     await this.#bringUp?.settled; // whoever began it is told
     if (!this.#config) return await changeTtl(this.#home, this, ttlMs, deadline);
     const { ttlMs: _, ...rest } = this.#config;
@@ -524,16 +541,14 @@ export class SmolVM implements AsyncDisposable {
    *   false): where smolvm's supervisor runs, that removes what is left when the machine has been killed, and this does not wait for it
    * @throws SmolVMError VM_STATE, VM_BUSY
    */
-  async delete({
-    behind = false,
-    ...options
-  }: { force?: boolean; behind?: boolean } & Limits = {}): Promise<void> {
+  async delete(options: { force?: boolean; behind?: boolean } & Limits = {}): Promise<void> {
+    const { behind = false, force: asked, ...limits } = limited(options, "force", "behind");
     await this.#bringUp?.settled;
     const record = this.#home.store.vms.find(this.id);
     if (record) {
-      const force = options.force ?? record.spec.lifetime === "owner";
+      const force = asked ?? record.spec.lifetime === "owner";
       const { removeBehind, removeVm } = await import("./vm/lifecycle/remove.ts");
-      const deadline = Deadline.of(`deleting sandbox '${this.name}'`, options);
+      const deadline = Deadline.of(`deleting sandbox '${this.name}'`, limits);
       if (force) await this.#letGo(); // else it may be refused, and goes on as it is
       if (force && behind) await removeBehind(this.#home, this.id, deadline);
       else {
@@ -574,7 +589,7 @@ export class SmolVM implements AsyncDisposable {
     const { diagnose } = await import("./vm/diagnosis/diagnose.ts");
     const deadline = Deadline.of(`diagnosing sandbox '${this.name}'`, {
       timeoutMs: 30_000,
-      ...given(limits),
+      ...given(limited(limits)),
     });
     return diagnose(this.#home, this.#record(), deadline);
   }
@@ -585,6 +600,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_NOT_FOUND, CONFIG_INVALID
    */
   async logs(options: { tailLines?: number } = {}): Promise<string> {
+    checkNames(options, ["tailLines"]);
     checkTail(options.tailLines);
     this.#record();
     const text = readLog(filesOf(this.#home, this.id).console);
@@ -596,6 +612,7 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError VM_NOT_FOUND; ABORTED or TIMEOUT by `signal` and `timeoutMs` (default: no limit)
    */
   async *followLogs(options: FollowLogsOptions = {}): AsyncGenerator<string, void, undefined> {
+    limited(options, "tailLines");
     checkTail(options.tailLines);
     const deadline = Deadline.of(`following the console of sandbox '${this.name}'`, options);
     const { console } = filesOf(this.#home, this.#record().id);
@@ -617,7 +634,7 @@ export class SmolVM implements AsyncDisposable {
    */
   async run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
     checkRunOptions(options);
-    const session = await this.#commandSession(command, options.signal);
+    const session = await this.#commandSession(command, options);
     return runCommand(session, command, this.#withDefaults(options));
   }
 
@@ -628,14 +645,14 @@ export class SmolVM implements AsyncDisposable {
   spawn(command: string | readonly string[], options: SpawnOptions = {}): GuestProcess {
     const session = async (): Promise<AgentSession> => {
       checkSpawnOptions(options);
-      return await this.#commandSession(command, options.signal);
+      return await this.#commandSession(command, options);
     };
     return spawnProcess(session(), command, () => this.#withDefaults(options));
   }
 
   /** An interactive login shell on a terminal in the guest: bash where there is one, else sh. */
   shell(options: ShellOptions = {}): GuestProcess {
-    const { cols = 80, rows = 24, ...rest } = options;
+    const { cols = 80, rows = 24, ...rest } = requireObject(options);
     const login = "if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi";
     return this.spawn(["/bin/sh", "-c", login], { ...rest, pty: { cols, rows } });
   }
@@ -645,8 +662,9 @@ export class SmolVM implements AsyncDisposable {
    * @throws SmolVMError CONNECTION_REFUSED, VM_STATE
    */
   async connect(guestPort: number, limits: Limits = {}): Promise<Duplex> {
-    const { forward } = await import("./agent/forward/forward.ts");
-    const deadline = Deadline.of(`connecting to guest port ${guestPort}`, limits);
+    const { checkPort, forward } = await import("./agent/forward/forward.ts");
+    checkPort(guestPort, "the guest port");
+    const deadline = Deadline.of(`connecting to guest port ${guestPort}`, limited(limits));
     return forward(await this.#session(deadline), { port: guestPort }, { deadline });
   }
 
@@ -660,7 +678,9 @@ export class SmolVM implements AsyncDisposable {
       : deletedError(this);
   }
 
-  async #commandSession(command: Command, signal: AbortSignal | undefined): Promise<AgentSession> {
+  async #commandSession(command: Command, options: RunOptions | SpawnOptions): Promise<AgentSession> {
+    if (!this.#channel.isOpen) checkCommand(command, options); // else it is on its way, without more ado
+    const { signal } = options;
     try {
       return await this.#anySession(Deadline.of(`running a command in sandbox '${this.name}'`, { signal }));
     } catch (error) {
@@ -906,7 +926,8 @@ export class SmolVM implements AsyncDisposable {
     await this.#unlessDeleted((async () => changeRules(this.#home, this, policy))());
   }
 
-  async *#networkEvents({ follow = false, ...limits }: NetworkEventsOptions): AsyncGenerator<NetworkEvent> {
+  async *#networkEvents(options: NetworkEventsOptions): AsyncGenerator<NetworkEvent> {
+    const { follow = false, ...limits } = limited(options, "follow");
     const { keptEvents, followEvents } = await import("./vm/egress/events.ts");
     const deadline = Deadline.of(`following the network of sandbox '${this.name}'`, limits);
     const { networkLog } = filesOf(this.#home, this.#record().id);
@@ -928,6 +949,9 @@ export class SmolVM implements AsyncDisposable {
   }
 
   async #expose(guestPort: number, options: ExposeOptions = {}): Promise<ExposedPort> {
+    const { checkExposed } = await import("./agent/forward/expose.ts");
+    checkNames(options, ["hostPort", "hostAddress"]);
+    checkExposed(guestPort, options);
     await this.#limited(`exposing guest port ${guestPort}`, {}); // fails now if it does not run
     return await this.#listen(guestPort, options);
   }

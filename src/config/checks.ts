@@ -1,4 +1,5 @@
 import { SmolVMError } from "../errors.ts";
+import { shown } from "../util/shown.ts";
 
 /**
  * A check of one value: returns what is wrong with it as the end of a sentence ("is more than 32"), or undefined.
@@ -85,12 +86,4 @@ export function invalidOption(
 export function requireOption(option: string, value: unknown, check: Check): void {
   const problem = check(value);
   if (problem !== undefined) throw invalidOption(option, value, problem, check.accepts);
-}
-
-function shown(value: unknown): string {
-  try {
-    return JSON.stringify(value)?.slice(0, 80) ?? String(value);
-  } catch {
-    return String(value).slice(0, 80); // it holds itself, or what JSON has not
-  }
 }

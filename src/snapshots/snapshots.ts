@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node
 import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { renameSync } from "../util/files-go.ts";
+import { shown } from "../util/shown.ts";
 import { hashOf, isSame, keptCode, stampOf } from "./manifest.ts";
 import { REMOVED, type SavedFiles, type SavedMemory, savedFiles, snapshotsDir } from "./saved.ts";
 import { DIFFERENCE_FORMAT, SNAPSHOT_FORMAT, type SnapshotManifest } from "./snapshot-manifest.ts";
@@ -26,7 +27,7 @@ export function requireSnapshotName(name: unknown): asserts name is string {
   if (typeof name === "string" && NAME.test(name)) return;
   throw new SmolVMError(
     "CONFIG_INVALID",
-    `the snapshot name ${JSON.stringify(name)} is not 1 to 63 letters, digits, dots, dashes and underscores that begin with a letter or digit`,
+    `the snapshot name ${shown(name)} is not 1 to 63 letters, digits, dots, dashes and underscores that begin with a letter or digit`,
     { hint: "Choose another name, such as before-upgrade." },
   );
 }

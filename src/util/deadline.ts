@@ -1,16 +1,17 @@
 import { SmolVMError } from "../errors.ts";
 import { isAbortSignal, ownSignal } from "./abort-signal.ts";
+import { checkNames, requireObject } from "./check-names.ts";
 import { monotonicMs } from "./monotonic.ts";
+import { shown } from "./shown.ts";
 
 /**
  * Refuses limits that would be none, or end at once, without a word: callers without types get `timeoutMs: "5"` wrong.
  * @throws SmolVMError CONFIG_INVALID
  */
 export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): void {
-  const { timeoutMs, signal } = limits;
+  const { timeoutMs, signal } = requireObject(limits);
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0)) {
-    const shown = typeof timeoutMs === "string" ? JSON.stringify(timeoutMs) : String(timeoutMs);
-    throw new SmolVMError("CONFIG_INVALID", `timeoutMs: ${shown} is not a time in milliseconds`, {
+    throw new SmolVMError("CONFIG_INVALID", `timeoutMs: ${shown(timeoutMs)} is not a time in milliseconds`, {
       hint: "Give a number, such as 5000, or leave it out.",
       details: { option: "timeoutMs" },
     });
@@ -21,6 +22,20 @@ export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): 
       details: { option: "signal" },
     });
   }
+}
+
+/** What limits a call, whichever it is. */
+const LIMITS: readonly string[] = ["timeoutMs", "signal"];
+
+/**
+ * The options of a call that can be limited, as they were given.
+ * @param own those that it has besides `timeoutMs` and `signal`
+ * @throws SmolVMError CONFIG_INVALID for others, and as {@link checkLimits}
+ */
+export function limited<Options extends object>(options: Options, ...own: readonly string[]): Options {
+  checkNames(options, [...own, ...LIMITS]);
+  checkLimits(options);
+  return options;
 }
 
 /**

@@ -1,5 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { checkNames } from "../../util/check-names.ts";
+import { shown } from "../../util/shown.ts";
 import { carryOver, checkPort } from "../forward/forward.ts";
 import type { AgentSession } from "../session/session.ts";
 import { serveKnocks } from "./knocks.ts";
@@ -29,6 +31,21 @@ const MAX_OPEN = 256;
 const WINDOW: number = 256 * 1024;
 
 /**
+ * Refuses ports and a target that are none.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function checkBrought(guestPort: number, target: BringTarget): void {
+  checkPort(guestPort, "the guest port");
+  checkNames(target, ["host", "port"]);
+  const { host, port } = target;
+  checkPort(port, "port");
+  if (host === undefined || (typeof host === "string" && host !== "" && !host.includes("\0"))) return;
+  throw new SmolVMError("CONFIG_INVALID", `host ${shown(host)} is neither a name nor an address`, {
+    details: { option: "host" },
+  });
+}
+
+/**
  * Has the guest's agent listen on a port of the guest's 127.0.0.1, and connects each who comes there to the target, and to nothing else. It ends with the
  * session. Keeps neither that nor this process.
  * @throws SmolVMError CONFIG_INVALID, PORT_IN_USE if a program of the guest's listens there, NOT_SUPPORTED by an older agent, VM_BUSY (64 are there), TIMEOUT, AGENT_LOST
@@ -36,10 +53,10 @@ const WINDOW: number = 256 * 1024;
 export async function bring(
   session: AgentSession,
   guestPort: number,
-  { host = "127.0.0.1", port }: BringTarget,
+  target: BringTarget,
 ): Promise<BroughtPort> {
-  checkPort(guestPort, "the guest port");
-  checkPort(port, "port");
+  checkBrought(guestPort, target);
+  const { host = "127.0.0.1", port } = target;
   const open = new Set<Socket>();
   const what = `bringing ${host}:${port} to port ${guestPort} of the sandbox`;
   const served = await serveKnocks(session, { bring: { port: guestPort } }, what, (knock) => {

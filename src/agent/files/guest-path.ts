@@ -1,5 +1,6 @@
 import { SmolVMError } from "../../errors.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { shown } from "../../util/shown.ts";
 import { violation } from "../wire/violation.ts";
 
 /** Linux's PATH_MAX, with the final NUL (limits.h). */
@@ -7,6 +8,7 @@ const PATH_MAX = 4096;
 
 /** A guest path as an error names it. */
 export function showPath(path: string | Uint8Array): string {
+  if (typeof path !== "string" && !(path instanceof Uint8Array)) return shown(path);
   return `'${escapeTerminal(typeof path === "string" ? path : Buffer.from(path).toString("utf8"), 300)}'`;
 }
 
@@ -52,7 +54,7 @@ export function locatedAt(path: string, said: string): string {
 export function guestPath(path: string): Buffer {
   const problem = typeof path !== "string" ? "is not a string" : pathProblem(path);
   if (problem !== undefined) {
-    throw new SmolVMError("CONFIG_INVALID", `the path in the sandbox ${showPath(String(path))} ${problem}`, {
+    throw new SmolVMError("CONFIG_INVALID", `the path in the sandbox ${showPath(path)} ${problem}`, {
       hint: "Give an absolute path, such as /root/file, or one in the sandbox's working directory.",
     });
   }
@@ -70,14 +72,10 @@ function pathProblem(path: string): string | undefined {
 export function guestUser(user: string | undefined): Buffer | undefined {
   if (user === undefined) return undefined;
   if (typeof user !== "string" || user.includes("\0") || user === "") {
-    throw new SmolVMError(
-      "CONFIG_INVALID",
-      `user: ${JSON.stringify(user)} is not the name or number of a user`,
-      {
-        hint: 'Give a name or number, with or without a group: "nobody", "1000:1000".',
-        details: { option: "user" },
-      },
-    );
+    throw new SmolVMError("CONFIG_INVALID", `user: ${shown(user)} is not the name or number of a user`, {
+      hint: 'Give a name or number, with or without a group: "nobody", "1000:1000".',
+      details: { option: "user" },
+    });
   }
   return Buffer.from(user);
 }

@@ -1,6 +1,8 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { SmolVMError } from "../../errors.ts";
+import { requireObject } from "../../util/check-names.ts";
 import { isListenAddress } from "../../util/ip-address.ts";
+import { shown } from "../../util/shown.ts";
 import type { AgentSession } from "../session/session.ts";
 import { carryOver, checkPort, forward } from "./forward.ts";
 
@@ -34,9 +36,20 @@ const ADDRESSES_HINT =
 /** Throws CONFIG_INVALID unless `address` is one of IPv4 or IPv6: what a name means may change, and be several. */
 export function checkHostAddress(address: string): void {
   if (typeof address === "string" && isListenAddress(address)) return;
-  throw new SmolVMError("CONFIG_INVALID", `hostAddress ${JSON.stringify(address)} is not an IP address`, {
+  throw new SmolVMError("CONFIG_INVALID", `hostAddress ${shown(address)} is not an IP address`, {
     hint: ADDRESSES_HINT,
   });
+}
+
+/**
+ * Refuses ports and addresses that are none.
+ * @throws SmolVMError CONFIG_INVALID
+ */
+export function checkExposed(guestPort: number, options: ExposeOptions): void {
+  const { hostPort, hostAddress } = requireObject(options);
+  checkPort(guestPort, "the guest port");
+  if (hostPort !== undefined && hostPort !== 0) checkPort(hostPort, "hostPort");
+  if (hostAddress !== undefined) checkHostAddress(hostAddress);
 }
 
 /**
@@ -51,10 +64,8 @@ export async function expose(
   guestPort: number,
   options: ExposeOptions = {},
 ): Promise<ExposedPort> {
-  checkPort(guestPort, "the guest port");
-  if (options.hostPort !== undefined && options.hostPort !== 0) checkPort(options.hostPort, "hostPort");
+  checkExposed(guestPort, options);
   const hostAddress = options.hostAddress ?? "127.0.0.1";
-  checkHostAddress(hostAddress);
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
     sockets.add(socket);

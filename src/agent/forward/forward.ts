@@ -4,6 +4,7 @@ import { SmolVMError } from "../../errors.ts";
 import { ChunkQueue } from "../../util/chunk-queue.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { shown } from "../../util/shown.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { AgentStream } from "../session/stream.ts";
@@ -100,10 +101,7 @@ function describe(target: ForwardTarget): string {
 /** Throws CONFIG_INVALID unless `port` is a whole number from 1 to 65,535. */
 export function checkPort(port: number, name: string): void {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return;
-  throw new SmolVMError(
-    "CONFIG_INVALID",
-    `${name} ${JSON.stringify(port)} is not a whole number from 1 to 65535`,
-  );
+  throw new SmolVMError("CONFIG_INVALID", `${name} ${shown(port)} is not a whole number from 1 to 65535`);
 }
 
 function request(target: ForwardTarget): Buffer {

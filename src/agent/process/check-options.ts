@@ -2,6 +2,7 @@ import { SmolVMError } from "../../errors.ts";
 import { contentOf } from "../../util/bytes.ts";
 import { checkNames } from "../../util/check-names.ts";
 import { checkLimits } from "../../util/deadline.ts";
+import { shown } from "../../util/shown.ts";
 import type { AttachOptions, ExecOptions, KillOptions, RunOptions, SpawnOptions } from "../types.ts";
 
 const EXEC = [
@@ -43,7 +44,7 @@ export function checkRunOptions(options: RunOptions): void {
     throw invalid("stdin", "is neither a string, nor bytes, nor a stream or async iterable of them");
   const { maxOutputBytes, capture, overflow } = options;
   if (maxOutputBytes !== undefined && !(typeof maxOutputBytes === "number" && maxOutputBytes >= 0))
-    throw invalid("maxOutputBytes", `${JSON.stringify(maxOutputBytes)} is not a number of bytes`);
+    throw invalid("maxOutputBytes", `${shown(maxOutputBytes)} is not a number of bytes`);
   checkWord("ifStopped", options.ifStopped, IF_STOPPED);
   checkWord("overflow", overflow, OVERFLOW);
   if (capture === false && overflow !== undefined && overflow !== "stop")

@@ -2,8 +2,9 @@ import type { CommandLimits } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { checkCommandLimits } from "../../util/command-limits.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { shown } from "../../util/shown.ts";
 import { guestUser } from "../files/guest-path.ts";
-import type { Command, ExecOptions, PtySize } from "../types.ts";
+import type { Command, ExecOptions, PtySize, SpawnOptions } from "../types.ts";
 import { MAX_OPEN } from "../wire/frame.ts";
 import { limitsMessage } from "../wire/limits.ts";
 import { type Exec, Open } from "../wire/messages.ts";
@@ -87,8 +88,17 @@ function directory(cwd: string): Buffer {
 
 function checked(limits: CommandLimits): CommandLimits {
   const problem = checkCommandLimits(limits);
-  if (problem) throw invalid(`limits: ${JSON.stringify(limits)} ${problem}`);
+  if (problem) throw invalid(`limits: ${shown(limits)} ${problem}`);
   return limits;
+}
+
+/**
+ * Checks a command and its options, before there is who runs it.
+ * @throws SmolVMError CONFIG_INVALID, ARGUMENTS_TOO_LONG
+ */
+export function checkCommand(command: Command, options: Omit<SpawnOptions, "stdin">): void {
+  const { cwd, env, user, limits, pty } = options;
+  execRequest(command, { cwd, env, user, limits, pty, stdin: false, window: 0 });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { shown } from "../../util/shown.ts";
 import { call } from "../session/call.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { KillOptions, Limits, ProcessInfo } from "../types.ts";
@@ -71,7 +72,7 @@ export async function listProcesses(session: AgentSession, limits: Limits = {}):
 /** @throws SmolVMError CONFIG_INVALID unless it is one of the agent's numbers */
 export function checkProcessId(id: number): void {
   if (Number.isSafeInteger(id) && id >= 0) return;
-  throw new SmolVMError("CONFIG_INVALID", `the process ${JSON.stringify(id)} is not a number`, {
+  throw new SmolVMError("CONFIG_INVALID", `the process ${shown(id)} is not a number`, {
     hint: "Give the id of a process of processes.list().",
   });
 }

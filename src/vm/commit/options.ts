@@ -9,6 +9,7 @@ import {
   text,
 } from "../../config/checks.ts";
 import { checkNames } from "../../util/check-names.ts";
+import { limited } from "../../util/deadline.ts";
 
 const VARIABLE = matching(/^[^=\0]+$/, "is no name of a variable");
 const ABSOLUTE = all(text, matching(/^\//, "is not absolute"));
@@ -44,7 +45,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
 
 /** @throws SmolVMError CONFIG_INVALID */
 export function checkCommitOptions(options: object): void {
-  checkNames(options, ["config", "changes", "author", "message", "onProgress", "timeoutMs", "signal"]);
+  limited(options, "config", "changes", "author", "message", "onProgress");
   const { config, changes, author, message, onProgress } = options as Record<string, unknown>;
   if (changes !== undefined) requireOption("changes", changes, list(text));
   if (author !== undefined) requireOption("author", author, text);

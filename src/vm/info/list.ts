@@ -53,7 +53,7 @@ const FILTER: Record<keyof ListFilter, Check> = {
 
 /** @throws SmolVMError CONFIG_INVALID: a filter that is not understood would list too much */
 function checkFilter(filter: ListFilter): void {
-  if (typeof filter !== "object" || filter === null)
+  if (typeof filter !== "object" || filter === null || Array.isArray(filter))
     throw invalidOption("filter", filter, "is not an object");
   for (const [name, value] of Object.entries(filter)) {
     if (!Object.hasOwn(FILTER, name)) throw invalidOption("filter", filter, `has the unknown key '${name}'`);

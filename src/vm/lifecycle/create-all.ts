@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
 import type { Limits, VMConfig } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
+import { requireObject } from "../../util/check-names.ts";
 import { concurrently } from "../../util/concurrently.ts";
+import { shown } from "../../util/shown.ts";
 
 const MAX_COUNT = 1000;
 
@@ -14,7 +16,7 @@ export async function createAll<Vm extends { delete(options: { force: true }): P
   options: VMConfig & Limits & { concurrency?: number },
   create: (options: VMConfig & Limits) => Promise<Vm>,
 ): Promise<Vm[]> {
-  const { concurrency = availableParallelism(), signal, ...rest } = options;
+  const { concurrency = availableParallelism(), signal, ...rest } = requireObject(options);
   requireCount("count", count);
   requireCount("concurrency", concurrency);
   if (count > 1 && rest.ports?.some(({ hostPort }) => hostPort !== undefined)) {
@@ -46,5 +48,8 @@ export async function createAll<Vm extends { delete(options: { force: true }): P
 /** @throws SmolVMError CONFIG_INVALID */
 function requireCount(what: string, value: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= MAX_COUNT) return;
-  throw new SmolVMError("CONFIG_INVALID", `${what}: ${value} is not a whole number from 1 to ${MAX_COUNT}`);
+  throw new SmolVMError(
+    "CONFIG_INVALID",
+    `${what}: ${shown(value)} is not a whole number from 1 to ${MAX_COUNT}`,
+  );
 }

@@ -1,7 +1,6 @@
 import { checkMount, guestPlace, type HostMount, MAX_MOUNTS, type MountSpec } from "../../config/mounts.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import { checkNames } from "../../util/check-names.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { pausedError } from "../recovery/running.ts";
@@ -95,7 +94,6 @@ export async function removeMount(
   options: UnmountOptions,
   deadline: Deadline,
 ): Promise<void> {
-  checkNames(options, ["force", "timeoutMs", "signal"]);
   const place = guestPlace(guest);
   if (record.state === "paused") throw pausedError(record.name);
   const isThere = (mount: MountSpec): boolean => mount.guest === place;

@@ -1,9 +1,9 @@
 import type { AgentSession } from "../../agent/session/session.ts";
+import { requireOption, text } from "../../config/checks.ts";
 import type { HostMount } from "../../config/mounts.ts";
 import type { Limits } from "../../config/options.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import { checkNames } from "../../util/check-names.ts";
-import { Deadline } from "../../util/deadline.ts";
+import { Deadline, limited } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import type { MountInfo, UnmountOptions } from "./mounts.ts";
 import type { OverlayChange } from "./overlay.ts";
@@ -57,37 +57,36 @@ export function sandboxMounts(
   find: () => Promise<VmRecord>,
   connect: (deadline: Deadline) => Promise<AgentSession>,
 ): SandboxMounts {
-  const within = (what: string, { timeoutMs = TIMEOUT_MS, signal }: Limits): Deadline =>
-    Deadline.of(what, { timeoutMs, signal });
+  const within = (what: string, options: Limits, ...own: readonly string[]): Deadline => {
+    const { timeoutMs = TIMEOUT_MS, signal } = limited(options, ...own);
+    return Deadline.of(what, { timeoutMs, signal });
+  };
   const verbs = async () => await import("./mounts.ts"); // few need them
   const overlays = async () => await import("./overlay.ts");
   return {
-    add: async (mount, limits = {}) =>
-      (await verbs()).addMount(home, await find(), mount, within(`mounting '${mount?.host}'`, limits)),
-    remove: async (guest, options = {}) =>
-      (await verbs()).removeMount(
-        home,
-        await find(),
-        guest,
-        options,
-        within(`unmounting '${guest}'`, options),
-      ),
-    list: async (limits = {}) =>
-      (await verbs()).listMounts(home, await find(), within("asking for its mounts", limits)),
+    add: async (mount, limits = {}) => {
+      const deadline = within(`mounting '${String(mount?.host)}'`, limits);
+      return (await verbs()).addMount(home, await find(), mount, deadline);
+    },
+    remove: async (guest, options = {}) => {
+      requireOption("guest", guest, text);
+      const deadline = within(`unmounting '${guest}'`, options, "force");
+      await (await verbs()).removeMount(home, await find(), guest, options, deadline);
+    },
+    list: async (limits = {}) => {
+      const deadline = within("asking for its mounts", limits);
+      return (await verbs()).listMounts(home, await find(), deadline);
+    },
     diff: async (guest, limits = {}) => {
+      requireOption("guest", guest, text);
       const deadline = within(`comparing '${guest}'`, limits);
       return (await overlays()).diffOverlay(await find(), guest, await connect(deadline), deadline);
     },
     apply: async (guest, options = {}) => {
-      checkNames(options, ["paths", "timeoutMs", "signal"]);
-      const deadline = within(`applying '${guest}'`, options);
-      return (await overlays()).applyOverlay(
-        await find(),
-        guest,
-        options.paths,
-        await connect(deadline),
-        deadline,
-      );
+      requireOption("guest", guest, text);
+      const deadline = within(`applying '${guest}'`, options, "paths");
+      const session = await connect(deadline);
+      return (await overlays()).applyOverlay(await find(), guest, options.paths, session, deadline);
     },
   };
 }

@@ -1,12 +1,15 @@
-import { checkHostAddress, type ExposeOptions, portUrl } from "../../agent/forward/expose.ts";
-import { checkPort } from "../../agent/forward/forward.ts";
+import { checkExposed, type ExposeOptions, portUrl } from "../../agent/forward/expose.ts";
 import type { Limits } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { ForwardRecord } from "../../store/forwards.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import { Deadline } from "../../util/deadline.ts";
+import { checkNames } from "../../util/check-names.ts";
+import { Deadline, limited } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { openForwards, tellSupervisor } from "../supervisor/duties.ts";
+
+/** How a port on the host is told, by {@link ExposeOptions}. */
+const WHERE = ["hostPort", "hostAddress"];
 
 /** A port that is forwarded into a sandbox whenever it runs, whichever process asked for it. */
 export interface PublishedPort {
@@ -29,11 +32,10 @@ export async function publishPort(
   home: Home,
   { id, state }: VmRecord,
   guestPort: number,
-  { hostPort, hostAddress = "127.0.0.1", ...limits }: ExposeOptions & Limits,
+  options: ExposeOptions & Limits,
 ): Promise<PublishedPort> {
-  checkPort(guestPort, "the guest port");
-  if (hostPort !== undefined && hostPort !== 0) checkPort(hostPort, "hostPort");
-  checkHostAddress(hostAddress);
+  const { hostPort, hostAddress = "127.0.0.1", ...limits } = limited(options, ...WHERE);
+  checkExposed(guestPort, options);
   const { forwards } = home.store;
   const { forward, added } = forwards.addOnce(id, {
     guestPort,
@@ -57,6 +59,7 @@ export async function unpublishPorts(
   id: string,
   filter: PublishedFilter,
 ): Promise<PublishedPort[]> {
+  checkNames(filter, ["guestPort", ...WHERE]); // else a misspelt one would mean all of them
   const { forwards } = home.store;
   const meant = forwards.of(id).filter((forward) => matches(toPublished(forward), filter));
   if (meant.length === 0) {

@@ -2,6 +2,7 @@ import { requireOption, wholeNumber } from "../../config/checks.ts";
 import type { VMConfig } from "../../config/options.ts";
 import { NAME_PATTERN, parseConfig } from "../../config/schema.ts";
 import { SmolVMError } from "../../errors.ts";
+import { shown } from "../../util/shown.ts";
 
 /** What each sandbox has of its own when it is taken, or what only one can have. */
 const NOT_SHARED: readonly string[] = [
@@ -49,6 +50,6 @@ export function checkPoolName(name: unknown): void {
   if (typeof name === "string" && NAME_PATTERN.test(name)) return;
   throw new SmolVMError(
     "CONFIG_INVALID",
-    `the pool name ${JSON.stringify(name)} is not 1 to 64 of a-z, 0-9, - and _, beginning and ending with a letter or digit`,
+    `the pool name ${shown(name)} is not 1 to 64 of a-z, 0-9, - and _, beginning and ending with a letter or digit`,
   );
 }

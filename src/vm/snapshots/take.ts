@@ -13,8 +13,7 @@ import {
 import { requireFreeName, requireSnapshotName, type Snapshot } from "../../snapshots/snapshots.ts";
 import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import { checkNames } from "../../util/check-names.ts";
-import type { Deadline } from "../../util/deadline.ts";
+import { type Deadline, limited } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
@@ -25,7 +24,7 @@ import { withWorkDir } from "./work.ts";
 
 /** @throws SmolVMError CONFIG_INVALID */
 export function checkSnapshotOptions(options: object): void {
-  checkNames(options, ["kind", "timeoutMs", "signal"]);
+  limited(options, "kind");
   const { kind = "full" } = options as { kind?: unknown };
   if (kind !== "full" && kind !== "disk") throw invalidOption("kind", kind, "is not one of full, disk");
 }
