@@ -274,6 +274,9 @@ need ip iproute2
 need mount mount
 need shellcheck shellcheck
 need lz4 lz4
+# archives for the tests of ADD
+need bzip2 bzip2
+need xz xz-utils
 need zstd zstd
 need busybox busybox-static
 need mkfs.erofs erofs-utils

@@ -1,15 +1,16 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join, posix } from "node:path";
-import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress } from "node:zlib";
-import { SmolVMError } from "../errors.ts";
+import { isSmolVMError, SmolVMError } from "../errors.ts";
+import { PACKING_HEAD_BYTES, packingOf, readPacked } from "../images/formats/packed.ts";
+import { readHead } from "../images/formats/read-head.ts";
 import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { rm } from "../util/files-go.ts";
-import { encodeEntry, padding } from "../util/tar/header.ts";
+import { BLOCK_BYTES, decodeHeader, encodeEntry, padding } from "../util/tar/header.ts";
+import { type Chmod, changed } from "./chmod.ts";
 import type { BuildContext, Selected, Selection } from "./context.ts";
 import type { Directory } from "./copy.ts";
 import { fetchUrl, isPublic, type MayReach } from "./fetch-url.ts";
@@ -20,7 +21,7 @@ export interface Placed {
   readonly uid: number;
   readonly gid: number;
   /** undefined: as it is */
-  readonly mode: number | undefined;
+  readonly mode: Chmod | undefined;
   /** of a single file; undefined: as it is called */
   readonly name: string | undefined;
 }
@@ -47,6 +48,8 @@ export interface AddOptions {
   readonly warn?: ((what: string) => void) | undefined;
   /** of what is downloaded, "sha256:..." */
   readonly checksum: string | undefined;
+  /** archives are unpacked. Default: those of the context are, what is downloaded is not */
+  readonly unpack?: boolean | undefined;
   /** nothing may be downloaded. Default false */
   readonly offline?: boolean | undefined;
   readonly deadline: Deadline;
@@ -60,6 +63,8 @@ export interface AddOptions {
 const GIT = /^(?:git@|git:|ssh:|.*\.git(?:[#?]|$))/;
 export const WITHOUT_GIT =
   "Clone it beside the Dockerfile and COPY it, or in a step: RUN git clone --depth 1 URL DIRECTORY";
+
+const COPIED_AS_IT_IS = "Make it again, or copy it as it is: ADD --unpack=false";
 
 /**
  * What the sources of COPY and ADD are: files and directories of the context, and for ADD archives, which are unpacked, and URLs.
@@ -78,7 +83,15 @@ export async function addedFiles(
     if (keyword === "ADD" && /^https?:\/\//.test(source)) {
       if (options.offline === true)
         throw fail("ADD of a URL reaches a network, and this build has none (--network off)");
-      files.push(await download(source, options));
+      const file = await download(source, options);
+      const unpacked =
+        options.unpack === true
+          ? await archive(file.path, source, fail, file).catch(async (error: unknown) => {
+              await file.close();
+              throw error;
+            })
+          : undefined;
+      files.push(unpacked ?? file);
       continue;
     }
     if (options.checksum !== undefined) throw fail("--checksum is of what is downloaded");
@@ -91,15 +104,14 @@ export async function addedFiles(
     if (selected === undefined)
       throw fail(`'${source}' is not in '${context.directory}', or .dockerignore leaves it out`);
     const one = selected.files[0];
-    if (keyword === "ADD" && !selected.isDirectory && one?.entry.kind === "file") {
-      const unpacked = await archive(join(context.directory, one.entry.path), fail);
+    const isUnpacked = keyword === "ADD" && options.unpack !== false;
+    if (isUnpacked && !selected.isDirectory && one?.entry.kind === "file") {
+      const unpacked = await archive(join(context.directory, one.entry.path), source, fail, {
+        digest: () => context.digest(selected.files, deadline),
+        close: async () => {},
+      });
       if (unpacked !== undefined) {
-        files.push({
-          isOneFile: false,
-          digest: async () => `archive ${await context.digest(selected.files, deadline)}`,
-          tar: unpacked,
-          close: async () => {},
-        });
+        files.push(unpacked);
         continue;
       }
     }
@@ -124,48 +136,58 @@ function named({ files, isDirectory }: Selection, name: string | undefined): Sel
   return isDirectory || name === undefined ? files : files.map((file) => ({ ...file, name }));
 }
 
-const MAGIC: readonly (readonly [string, "gzip" | "zstd" | "bzip2" | "xz"])[] = [
-  ["1f8b", "gzip"],
-  ["28b52ffd", "zstd"],
-  ["425a68", "bzip2"],
-  ["fd377a585a00", "xz"],
-];
 const USTAR_AT = 257;
 
-/** How a local archive is unpacked; undefined: it is none. */
+/**
+ * A file as an archive that is unpacked where it goes, whole and with the owners that it says.
+ * @returns undefined: it is none
+ * @throws SmolVMError DOCKERFILE_INVALID if it is packed and its beginning is damaged
+ */
 async function archive(
   path: string,
-  fail: (what: string) => SmolVMError,
-): Promise<(() => AsyncIterable<Buffer>) | undefined> {
-  const head = await headOf(createReadStream(path, { end: 511 }));
-  const packing = MAGIC.find(([magic]) => head.toString("hex").startsWith(magic))?.[1];
-  if (packing === "bzip2" || packing === "xz")
-    throw fail(`an archive packed with ${packing} cannot be unpacked: use gzip or zstd`);
-  const content = (): Readable => {
-    const file = createReadStream(path);
-    if (packing === undefined) return file;
-    const decoder = packing === "gzip" ? createGunzip() : createZstdDecompress();
-    file.on("error", (error) => decoder.destroy(error));
-    return file.pipe(decoder);
+  source: string,
+  fail: AddOptions["fail"],
+  of: Pick<AddedFile, "digest" | "close">,
+): Promise<AddedFile | undefined> {
+  const packing = packingOf(await readHead(path, PACKING_HEAD_BYTES));
+  const head = await headOf(readPacked(path, packing)).catch((error: unknown) => {
+    if (!isSmolVMError(error)) throw error;
+    throw fail(`'${source}' cannot be unpacked: ${error.message}`, COPIED_AS_IT_IS);
+  });
+  if (!isTar(head)) return undefined;
+  return {
+    isOneFile: false,
+    digest: async () => `archive ${await of.digest()}`,
+    tar: () => readPacked(path, packing),
+    close: of.close,
   };
-  const first = packing === undefined ? head : await headOf(content()).catch(() => Buffer.alloc(0));
-  return first.toString("latin1", USTAR_AT, USTAR_AT + 5) === "ustar" ? content : undefined;
 }
 
-async function headOf(stream: Readable): Promise<Buffer> {
-  let head = Buffer.alloc(0);
-  for await (const chunk of stream) {
-    head = Buffer.concat([head, chunk as Buffer]);
-    if (head.length >= 512) break;
+/** What a header says, or would if it were not damaged. */
+function isTar(head: Buffer): boolean {
+  if (head.length < BLOCK_BYTES) return false;
+  if (head.toString("latin1", USTAR_AT, USTAR_AT + 5) === "ustar") return true;
+  try {
+    return decodeHeader(head) !== undefined;
+  } catch {
+    return false;
   }
-  return head;
+}
+
+async function headOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  let head = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    head = Buffer.concat([head, chunk.subarray(0, BLOCK_BYTES)]);
+    if (head.length >= BLOCK_BYTES) break;
+  }
+  return head.subarray(0, BLOCK_BYTES);
 }
 
 /** Downloads a file; it is for root alone, as Docker has it. */
 async function download(
   url: string,
   { dirs, checksum, deadline, fail, mayReach = isPublic }: AddOptions,
-): Promise<AddedFile> {
+): Promise<AddedFile & { readonly path: string }> {
   if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum))
     throw fail(`--checksum=${checksum} is no sha256:...`);
   const name = posix.basename(new URL(url).pathname);
@@ -204,13 +226,15 @@ async function download(
     throw fail(`what comes from ${url} is ${digest}, and not ${checksum}`);
   }
   return {
+    path,
     isOneFile: true,
     digest: async () => `download ${digest} ${name}`,
     async *tar(placed) {
       const called = placed.name ?? name;
       if (called === "")
         throw fail(`${url} says no file name: give a destination without a slash at its end`);
-      const { uid, gid, mode = 0o600 } = placed;
+      const { uid, gid } = placed;
+      const mode = changed(placed.mode, 0o600, false);
       const header = { mode, uid, gid, size, mtime, type: "0", linkName: Buffer.alloc(0) };
       yield encodeEntry({ ...header, name: Buffer.from(called) });
       const file = await open(path, "r");
@@ -227,8 +251,16 @@ export function textFile(called: string, content: string | Uint8Array): AddedFil
   return {
     isOneFile: true,
     digest: async () => `text ${called} ${createHash("sha256").update(bytes).digest("hex")}`,
-    async *tar({ uid, gid, mode = 0o644, name = called }) {
-      const header = { mode, uid, gid, size: bytes.length, mtime: 0, type: "0", linkName: Buffer.alloc(0) };
+    async *tar({ uid, gid, mode, name = called }) {
+      const header = {
+        mode: changed(mode, 0o644, false),
+        uid,
+        gid,
+        size: bytes.length,
+        mtime: 0,
+        type: "0",
+        linkName: Buffer.alloc(0),
+      };
       yield Buffer.concat([
         encodeEntry({ ...header, name: Buffer.from(name) }),
         bytes,

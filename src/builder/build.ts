@@ -30,6 +30,7 @@ import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
 import type { Home } from "../vm/home.ts";
 import { addedFiles, textFile, WITHOUT_GIT } from "./add.ts";
+import type { Chmod } from "./chmod.ts";
 import { BuildContext } from "./context.ts";
 import { destination, makeAbove, modeOf, ownerOf, putTar } from "./copy.ts";
 import { copyFromMachine, matching } from "./copy-from.ts";
@@ -619,13 +620,22 @@ class Build {
     const path = inImage(built.state.config.WorkingDir, to);
     if (sources.length + heredocs.length > 1 && !path.endsWith("/"))
       throw this.#fail(line, `${keyword} of several takes a directory, with a slash at its end: ${to}/`);
-    const { chown, chmod, from, checksum, filter } = flags;
+    const { chown, chmod, from, checksum, unpack, filter } = flags;
     const mode = chmod === undefined ? undefined : modeOf(chmod, instruction, this.#name);
     const says = `${keyword} ${instruction.text}`;
     const own = async (machine: BuildMachine): Promise<{ uid: number; gid: number }> =>
       chown === undefined ? { uid: 0, gid: 0 } : await ownerOf(machine.vm, chown, instruction, this.#name);
     if (from !== undefined)
-      return await this.#copyFrom(built, instruction, { from, sources, path, chown, mode, filter, says });
+      return await this.#copyFrom(built, instruction, {
+        from,
+        sources,
+        path,
+        chown,
+        chmod,
+        mode,
+        filter,
+        says,
+      });
     const texts = heredocs.map(({ name, content, expand }) => {
       const whole = expand
         ? atLine(this.#name, line, () => expandVariables(content, this.#escape, lookup))
@@ -637,6 +647,7 @@ class Build {
       keyword,
       filter,
       checksum,
+      unpack,
       offline: this.#options.network === "off",
       deadline: this.#deadline,
       fail: (what, hint) => this.#fail(line, what, hint),
@@ -646,7 +657,7 @@ class Build {
     try {
       const digests = [];
       for (const file of files) digests.push(await file.digest());
-      return await this.#layer(built, [keyword, path, chown, mode, digests], says, async (machine) => {
+      return await this.#layer(built, [keyword, path, chown, chmod, digests], says, async (machine) => {
         const owner = await own(machine);
         for (const file of files) {
           const { directory, name } = await destination(machine.vm, path, file.isOneFile);
@@ -664,16 +675,28 @@ class Build {
   #copyFlags(
     built: Built,
     { keyword, flags, line }: Instruction,
-  ): { chown?: string; chmod?: string; from?: string; checksum?: string; filter: CopyFilter } {
+  ): {
+    chown?: string;
+    chmod?: string;
+    from?: string;
+    checksum?: string;
+    unpack: boolean | undefined;
+    filter: CopyFilter;
+  } {
     const known: Record<string, string> = {};
     const exclude: string[] = [];
     let parents = false;
+    let unpack: boolean | undefined;
     for (const { name, value } of flags) {
       const isSwitch = value === undefined || value === "true" || value === "false";
       // Layers are made of what has changed, whether or not they could be had without the ones below.
       if (name === "link" && isSwitch) continue;
       if (name === "parents" && keyword === "COPY" && isSwitch) {
         parents = value !== "false";
+        continue;
+      }
+      if (name === "unpack" && keyword === "ADD" && isSwitch) {
+        unpack = value !== "false";
         continue;
       }
       if (name === "keep-git-dir" && keyword === "ADD")
@@ -692,7 +715,7 @@ class Build {
       if (name === "exclude") exclude.push(expanded);
       else known[name] = expanded;
     }
-    return { ...known, filter: { parents, exclude } };
+    return { ...known, unpack, filter: { parents, exclude } };
   }
 
   async #copyFrom(
@@ -703,16 +726,17 @@ class Build {
       sources: readonly string[];
       path: string;
       chown: string | undefined;
-      mode: number | undefined;
+      chmod: string | undefined;
+      mode: Chmod | undefined;
       filter: CopyFilter;
       says: string;
     },
   ): Promise<boolean> {
-    const { from, sources, path, chown, mode, filter, says } = what;
+    const { from, sources, path, chown, chmod, mode, filter, says } = what;
     const { key, machine: other } = await this.#source(built, from, line);
     const { parents, exclude } = filter;
     const filtered = parents || exclude.length > 0 ? [filter] : [];
-    const depends = ["COPY --from", key, sources, path, chown, mode, ...filtered];
+    const depends = ["COPY --from", key, sources, path, chown, chmod, ...filtered];
     return await this.#layer(
       built,
       depends,

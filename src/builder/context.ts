@@ -6,6 +6,7 @@ import { SmolVMError } from "../errors.ts";
 import { clean, globPattern, type Ignored, readIgnore } from "../images/dockerfile/ignore.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
+import { type Chmod, changed } from "./chmod.ts";
 import {
   type CopyFilter,
   directoriesAbove,
@@ -161,12 +162,12 @@ export class BuildContext {
   /** A selection as a tar. */
   async *tar(
     files: readonly Selected[],
-    { uid, gid, mode }: { readonly uid: number; readonly gid: number; readonly mode?: number | undefined },
+    { uid, gid, mode }: { readonly uid: number; readonly gid: number; readonly mode?: Chmod | undefined },
   ): AsyncGenerator<Buffer, void, undefined> {
     for (const { name, entry } of files) {
       const header = {
         name: Buffer.from(entry.kind === "directory" ? `${name}/` : name),
-        mode: mode ?? entry.mode,
+        mode: changed(mode, entry.mode, entry.kind === "directory"),
         uid,
         gid,
         size: entry.size,

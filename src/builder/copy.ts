@@ -3,6 +3,7 @@ import { isSmolVMError } from "../errors.ts";
 import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
 import type { SmolVM } from "../smolvm.ts";
 import { encodeEntry } from "../util/tar/header.ts";
+import { type Chmod, parseChmod } from "./chmod.ts";
 
 /** Where files are put: a directory of the image, and what a single file is called there. */
 export interface Destination {
@@ -96,8 +97,13 @@ export async function ownerOf(
 }
 
 /** The mode of `--chmod`. @throws SmolVMError DOCKERFILE_INVALID */
-export function modeOf(chmod: string, { line }: Instruction, file: string): number {
-  if (!/^0?[0-7]{3,4}$/.test(chmod))
-    throw dockerfileError(file, line, `--chmod=${chmod} is no mode in octal digits`);
-  return Number.parseInt(chmod, 8);
+export function modeOf(chmod: string, { line }: Instruction, file: string): Chmod {
+  const mode = parseChmod(chmod);
+  if (mode !== undefined) return mode;
+  throw dockerfileError(
+    file,
+    line,
+    `--chmod=${chmod} is no mode`,
+    "Give octal digits (755), or what chmod takes: u=rwX,go=rX",
+  );
 }

@@ -14,6 +14,7 @@ import { sourceDate } from "../vm/commit/dates.ts";
 import { directoryTar, listDisk, makeLayer, type TarOptions } from "../vm/commit/layer.ts";
 import type { Home } from "../vm/home.ts";
 import { controlSession } from "../vm/machine/go-on.ts";
+import { type Chmod, changed } from "./chmod.ts";
 import { directoriesTar, putTar } from "./copy.ts";
 
 export interface MachineOptions {
@@ -120,7 +121,7 @@ export class BuildMachine {
       ...entry,
       path: `${start}${entry.path}`,
       target: entry.kind === "link" ? `${start}${entry.target}` : entry.target,
-      ...given(placed),
+      ...given(placed, entry.mode, entry.kind === "directory"),
     });
     const session = await controlSession(this.#home, this.#home.store.vms.get(this.vm.id), deadline);
     try {
@@ -141,14 +142,13 @@ export class BuildMachine {
     const content = isLink ? Buffer.alloc(0) : await this.vm.files.read(path, { user: "0" });
     const header = {
       name: Buffer.from(name),
-      mode,
       uid,
       gid,
       size: content.length,
       mtime: Math.floor(mtime.getTime() / 1000),
       type: isLink ? "2" : "0",
       linkName: Buffer.from(isLink ? target! : ""),
-      ...given(placed),
+      ...given(placed, mode, false),
     };
     yield Buffer.concat([encodeEntry(header), content, Buffer.alloc(padding(content.length) + 1024)]);
   }
@@ -185,13 +185,17 @@ export class BuildMachine {
 export interface Replaced {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  readonly mode?: number | undefined;
+  readonly mode?: Chmod | undefined;
 }
 
-function given({ uid, gid, mode }: Replaced): { uid?: number; gid?: number; mode?: number } {
+function given(
+  { uid, gid, mode }: Replaced,
+  before: number,
+  isDirectory: boolean,
+): { uid?: number; gid?: number; mode: number } {
   return {
+    mode: changed(mode, before, isDirectory),
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
-    ...(mode === undefined ? {} : { mode }),
   };
 }

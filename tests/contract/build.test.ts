@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -382,7 +383,66 @@ ADD --exclude=*.json . /added
     expect((await build(root)).steps.carriedOut).toBe(0);
   });
 
+  test("ADD unpacks archives however they are packed, or leaves them; --chmod takes letters", async () => {
+    const tar = layerTar([{ path: "in/" }, { path: "in/file", content: "packed", uid: 12, mode: 0o600 }]);
+    const pack = (program: string) => execFileSync(program, ["-c"], { input: tar });
+    const root = context("packed", {
+      Dockerfile: `FROM ${base}
+ADD a.tar.xz /xz/
+ADD a.tar.bz2 /bz2
+ADD --unpack=true several.txz /several
+ADD --unpack=false a.tar.xz /kept/
+COPY --chmod=+x,g-w,o= tree/ /letters/
+COPY --chmod=u=rwX,go=rX tree/ /portable/
+COPY --chmod=g=u,+t --from=${base} /below /etc/group /taken/
+COPY --chmod=4 --chown=5 tree/plain /none
+COPY --chmod=a+x <<script /script
+#!/bin/sh
+script
+RUN ["/bin/chmod", "-R", "+x,g-w,o=", "/portable"]
+RUN /script
+`,
+      "a.tar.xz": pack("xz"),
+      "a.tar.bz2": pack("bzip2"),
+      "several.txz": Buffer.concat([
+        execFileSync("xz", ["-c"], { input: tar.subarray(0, 700) }),
+        execFileSync("xz", ["-c", "--check=crc32"], { input: tar.subarray(700) }),
+      ]),
+      "tree/plain": "plain",
+      "tree/below/program": "#!/bin/sh\n",
+    });
+    chmodSync(join(root, "tree/plain"), 0o664);
+    chmodSync(join(root, "tree/below"), 0o775);
+    chmodSync(join(root, "tree/below/program"), 0o744);
+    const made = await build(root);
+    await using vm = await SmolVM.create(small(backend, { image: made.name, user: "0" }));
+    const say = async (line: string) => (await vm.run(["sh", "-c", line], { check: true })).stdout;
+    expect(await say("cd /; stat -c '%n %a %u' */in/file; stat -c '%n %s' kept/*")).toBe(
+      `bz2/in/file 600 12\nseveral/in/file 600 12\nxz/in/file 600 12\nkept/a.tar.xz ${pack("xz").length}\n`,
+    );
+    const modes = "stat -c '%n %a' plain below below/program";
+    expect(await say(`cd /letters; ${modes}`)).toBe("plain 750\nbelow 750\nbelow/program 750\n");
+    expect(await say(`cd /portable; ${modes}`)).toBe("plain 750\nbelow 750\nbelow/program 750\n");
+    expect(await say("stat -c '%n %a %u' /taken/* /none /script")).toBe(
+      "/taken/below 1664 0\n/taken/group 1664 0\n/none 4 5\n/script 755 0\n",
+    );
+    // The same again is known, and another mode is another step.
+    expect((await build(root)).steps.carriedOut).toBe(0);
+
+    writeFileSync(join(root, "several.txz"), pack("xz").subarray(0, -20));
+    await expect(build(root)).rejects.toMatchObject({
+      code: "FILE_FAILED",
+      message: expect.stringMatching(/^Dockerfile:4: ADD .*: what is packed with xz is damaged: it ends/),
+      hint: expect.stringContaining("xz -t FILE"),
+      details: { line: 4 },
+    });
+  });
+
   test.for([
+    ["COPY --chmod=u+q a /x/", "--chmod=u+q is no mode", "u=rwX,go=rX"],
+    ["COPY --chmod=77777 a /x/", "--chmod=77777 is no mode", "octal digits"],
+    ["COPY --unpack a /x/", "COPY --unpack is not supported", "docs/builds.md"],
+    ["ADD --unpack=1 a /x/", "ADD --unpack=1 is not supported", "docs/builds.md"],
     ["ADD --keep-git-dir=true https://127.0.0.1/o/n.git /x", "ADD --keep-git-dir is of Git", "RUN git clone"],
     ["ADD https://127.0.0.1/o/n.git /x", "ADD of a Git repository is not supported", "RUN git clone"],
     ["ADD https://127.0.0.1/file /x", "ADD of a URL reaches a network", "docs/builds.md"],

@@ -1,4 +1,4 @@
-import { SmolVMError } from "../../errors.ts";
+import { packedDamaged } from "./packed-error.ts";
 
 /*
  * Where the frames of a zstd stream begin and end (RFC 8878, 3.1). Node's decoder reads one frame and silently leaves the rest; several are what
@@ -30,7 +30,7 @@ export class ZstdFrames {
     return this.#state === "magic" && this.#fieldBytes === 0;
   }
 
-  /** @throws SmolVMError IMAGE_INVALID for what is no zstd */
+  /** @throws SmolVMError FILE_FAILED for what is no zstd */
   *push(chunk: Buffer): Generator<ZstdPiece, void, undefined> {
     let rest = chunk;
     while (rest.length > 0) {
@@ -55,7 +55,7 @@ export class ZstdFrames {
       case "magic": {
         const magic = field.readUInt32LE(0);
         if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) return this.#next("skippable", 4);
-        if (magic !== MAGIC) throw new SmolVMError("IMAGE_INVALID", "what follows a zstd frame is none");
+        if (magic !== MAGIC) throw packedDamaged("zstd", "what follows a frame is none");
         yield { data: field };
         return this.#next("descriptor", 1);
       }

@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import type { CopyFilter } from "../../../src/builder/selection.ts";
 import { imageLayout } from "../../../src/images/store/layout.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { type TarEntry, TarReader } from "../../../src/util/tar/reader.ts";
+import { layerTar } from "../../helpers/layers.ts";
 
 const CONTENT = "of the network\n";
 const DIGEST = `sha256:${createHash("sha256").update(CONTENT).digest("hex")}`;
@@ -19,14 +21,15 @@ let directory: string;
 let context: BuildContext;
 let server: Server;
 let origin: string;
+let served: Buffer;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "smolvm-add-"));
-  writeFileSync(join(directory, "bzip2.tar"), Buffer.from("425a6839", "hex"));
   context = await BuildContext.open(directory, join(directory, "Dockerfile"));
   server = createServer((request, response) => {
     if (request.url === "/moved") response.writeHead(302, { location: "/file" }).end();
     else if (request.url === "/round") response.writeHead(302, { location: "/round" }).end();
     else if (request.url === "/away") response.writeHead(302, { location: "ftp://x/" }).end();
+    else if (request.url === "/served") response.writeHead(200).end(served);
     else if (request.url !== "/file") response.writeHead(404).end();
     else response.writeHead(200, { "last-modified": "Fri, 13 Feb 2009 23:31:30 GMT" }).end(CONTENT);
   });
@@ -182,8 +185,81 @@ test.each([
   expect(hints).toEqual([expect.stringContaining("RUN git clone")]);
 });
 
-test("an archive that cannot be unpacked is refused, and not copied as it is", async () => {
-  await expect(add("bzip2.tar")).rejects.toThrow("packed with bzip2");
+describe("an archive", () => {
+  const TAR = layerTar([
+    { path: "in/" },
+    { path: "in/file", content: "x".repeat(5000), uid: 7, mode: 0o640 },
+  ]);
+  const WAYS = ["xz", "bzip2", "gzip", "zstd", "cat"];
+  const pack = (program: string, content: Uint8Array) =>
+    execFileSync(program, program === "cat" ? [] : ["-c"], { input: content });
+  beforeAll(() => {
+    for (const program of WAYS) writeFileSync(join(directory, `${program}.tar`), pack(program, TAR));
+    writeFileSync(join(directory, "noise.gz"), pack("gzip", randomBytes(5000)));
+    writeFileSync(join(directory, "cut.txz"), readFileSync(join(directory, "xz.tar")).subarray(0, -9));
+    for (const program of WAYS.slice(0, -1)) {
+      const cut = pack(program, randomBytes(5000)).subarray(0, 30);
+      writeFileSync(join(directory, `${program}.cut`), cut);
+    }
+  });
+  const content = async (file: AddedFile): Promise<Buffer> => {
+    const pieces: Buffer[] = [];
+    for await (const piece of file.tar({ uid: 1, gid: 2, mode: undefined, name: undefined }))
+      pieces.push(Buffer.from(piece));
+    return Buffer.concat(pieces);
+  };
+  const fresh = () => BuildContext.open(directory, join(directory, "Dockerfile"));
+
+  test.each(WAYS)(
+    "packed with %s is unpacked, unless it is to be left; a part of it is not",
+    async (program) => {
+      const name = `${program}.tar`;
+      const [unpacked] = await addAll(await fresh(), [name], {});
+      expect(unpacked!.isOneFile).toBe(false);
+      expect((await content(unpacked!)).equals(TAR)).toBe(true);
+      const { entry } = await add(name, { unpack: false });
+      expect(Buffer.from(entry.path).toString()).toBe(name);
+      const [copied] = await addAll(await fresh(), [name], { keyword: "COPY" });
+      expect(copied!.isOneFile).toBe(true);
+      expect(await copied!.digest()).not.toBe(await unpacked!.digest());
+    },
+  );
+
+  test("of the network is unpacked if that is said, and what is none stays a file", async () => {
+    served = readFileSync(join(directory, "xz.tar"));
+    const { blobs } = imageLayout({ cacheDir: directory });
+    const [file] = await addAll(context, [`${origin}/served`], {});
+    expect(file!.isOneFile).toBe(true);
+    await file!.close();
+    const [unpacked] = await addAll(context, [`${origin}/served`], { unpack: true });
+    expect((await content(unpacked!)).equals(TAR)).toBe(true);
+    await unpacked!.close();
+    const [text] = await addAll(context, [`${origin}/file`], { unpack: true });
+    expect(text!.isOneFile).toBe(true);
+    await text!.close();
+    served = served.subarray(0, 30);
+    await expect(addAll(context, [`${origin}/served`], { unpack: true })).rejects.toThrow(
+      "cannot be unpacked",
+    );
+    expect(readdirSync(blobs)).toEqual([]);
+  });
+
+  test("that is damaged is an error, and what is packed and is no archive is a file", async () => {
+    const here = await fresh();
+    for (const program of WAYS.slice(0, -1)) {
+      const name = `${program}.cut`;
+      await expect(addAll(here, [name], {})).rejects.toThrow(
+        `'${name}' cannot be unpacked: what is packed with ${program} is damaged`,
+      );
+      expect(await addAll(here, [name], { unpack: false })).toHaveLength(1);
+    }
+    expect((await addAll(here, ["noise.gz"], {}))[0]!.isOneFile).toBe(true);
+    const [cut] = await addAll(here, ["cut.txz"], {});
+    await expect(content(cut!)).rejects.toMatchObject({ code: "FILE_FAILED" });
+  });
+});
+
+test("what is outside of the context or missing is refused", async () => {
   await expect(add("../x")).rejects.toThrow("outside of the context");
   await expect(add("missing")).rejects.toThrow("is not in");
 });
