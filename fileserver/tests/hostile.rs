@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use smolvm_files::wire::frame::{kind, put_frame};
 use smolvm_files::wire::fuse::{op, put_u32, put_u64};
+use smolvm_files::wire::kept::{encode, Kept};
 use smolvm_files::wire::known::{decode, Known};
 use support::{Guest, Place};
 
@@ -270,6 +271,65 @@ fn handles_are_few_however_many_are_asked_for() {
     assert!(memory(&guest) < 200 << 20, "{}", memory(&guest));
 }
 
+#[test]
+fn what_waits_takes_no_more_memory_the_smaller_it_is() {
+    let (place, share) = place("small");
+    let mut guest = Guest::start(&place.0);
+    let client = guest.ask_to_mount(&share, "rw", &["--coherence", "strict"]);
+    let stream = guest.frame().unwrap().0.stream;
+    // Without any credit but the first: soon all answers wait, and then all requests.
+    let mut out = Vec::new();
+    put_frame(&mut out, stream, kind::OPENED, 0, &[]);
+    guest.session.write_all(&out).unwrap();
+    guest.placed(stream);
+    assert!(client.wait_with_output().unwrap().status.success());
+    guest.send(stream, &init());
+    for _ in 0..4000 {
+        guest.send(stream, &request(op::LOOKUP, 5, 1, 1, b"f\0"));
+    }
+    let mut out = Vec::new();
+    for _ in 0..100_000 {
+        put_frame(&mut out, stream, kind::DATA, 1, b"x");
+    }
+    for _ in 0..18 {
+        guest.session.write_all(&out).unwrap();
+    }
+    // All of it has been looked at when this has been answered.
+    let mut out = Vec::new();
+    put_frame(&mut out, 0, kind::PING, 0, b"12345678");
+    guest.session.write_all(&out).unwrap();
+    while guest.frame().expect("the server has not ended").0.kind != kind::PONG {}
+    assert!(memory(&guest) < 64 << 20, "{}", memory(&guest));
+}
+
+#[test]
+fn names_of_one_file_and_names_that_are_not_there_count_as_files_do() {
+    let (place, share) = place("names");
+    for i in 0..300 {
+        fs::hard_link(share.join("f"), share.join(format!("{i:0>200}"))).unwrap();
+    }
+    let mut guest = Guest::start(&place.0);
+    let stream = guest.mount(&share, "rw", &["--coherence", "strict"]);
+    guest.send(stream, &init());
+    assert_eq!(answer(&mut guest).1, 0);
+    let before = memory(&guest);
+    for round in 0..20 {
+        for i in 0..300 {
+            let name = format!("{i:0>200}\0");
+            assert!(ask(&mut guest, stream, op::LOOKUP, 1, name.as_bytes()).is_ok());
+        }
+        if round % 5 == 0 {
+            assert!(memory(&guest) < before + (8 << 20), "{}", memory(&guest));
+        }
+    }
+    // What is forgotten more often than it was told of is gone, and nothing besides.
+    let file = node_of(&ask(&mut guest, stream, op::LOOKUP, 1, b"f\0").unwrap());
+    guest.send(stream, &request(op::FORGET, 0, file, 1, &u64::MAX.to_le_bytes()));
+    guest.send(stream, &request(op::FORGET, 0, 1, 1, &u64::MAX.to_le_bytes()));
+    assert_eq!(ask(&mut guest, stream, op::GETATTR, file, &[0; 16]), Err(libc::ESTALE));
+    assert!(ask(&mut guest, stream, op::LOOKUP, 1, b"f\0").is_ok());
+}
+
 /// The server's memory, in bytes.
 fn memory(guest: &Guest) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", guest.server.id())).unwrap();
@@ -381,6 +441,19 @@ fn made_up(dice: &mut Dice, nodes: &[u64], handles: &[u64]) -> Vec<u8> {
         op::RENAME2,
         op::LSEEK,
         op::COPY_FILE_RANGE,
+        // What a kernel asks only of who says that it can: locks, interrupts, blocks, ioctl, poll, replies to notifications, mappings.
+        25,
+        31,
+        32,
+        33,
+        36,
+        37,
+        39,
+        40,
+        41,
+        48,
+        49,
+        51,
         0,
         999,
     ];
@@ -436,6 +509,11 @@ fn made_up(dice: &mut Dice, nodes: &[u64], handles: &[u64]) -> Vec<u8> {
     }
     if dice.below(8) == 0 {
         body.resize(body.len() + dice.below(60_000) as usize, b'x');
+    }
+    if dice.below(200) == 0 {
+        // What the agent says of its own: it asks what is known, and has kept something.
+        body.truncate(60_000);
+        return encode(*dice.of(&[Kept::Ask, Kept::Part(&body), Kept::Last(&body)]));
     }
     let mut message = request(opcode, 2 + dice.below(1 << 40), node, if dice.below(8) == 0 { 666 } else { 1 }, &body);
     if dice.below(50) == 0 {

@@ -217,6 +217,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
                 .flag("file", mount.file)
                 .flag("overlay", mount.overlay)
                 .bytes("source", mount.source)
+                .bytes("keep", mount.keep)
                 .done(),
         ),
         Request::HostUnmount(mount) => {

@@ -514,6 +514,60 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     },
   );
 
+  // Firecracker ends all connections with a capture, and what answers for the mounts with them.
+  test.runIf(BACKEND_FEATURES[backend as BackendName].snapshots && backend !== "firecracker")(
+    "what is open goes on in copies that are given the same directory, and is stale where the host's file has changed",
+    async () => {
+      const dirs = host("rw", "kept");
+      mkdirSync(dirs);
+      for (const [name, text] of [
+        ["same", "1111222233334444"],
+        ["changed", "aaaabbbbccccdddd"],
+        ["here", "old\n"],
+        ["written", ""],
+      ] as const)
+        writeFileSync(join(dirs, name), text);
+      const say = "head -c 4 <&3; echo; head -c 4 <&4; echo; cat here; echo more >&5";
+      const loop = `while :; do if [ -e /root/go ]; then { ${say}; } >/root/new 2>&1; rm /root/go; mv /root/new /root/said; fi; sleep 0.05; done`;
+      await sh(`(cd /rw/kept; exec 3<same 4<changed 5>>written; ${loop}) >/dev/null 2>&1 &`);
+      const ask = async (of: SmolVM): Promise<string[]> => {
+        await of.run("rm -f /root/said; : >/root/go");
+        const said = await until("it has answered", async () => {
+          const { stdout, exitCode } = await of.run("cat /root/said");
+          return exitCode === 0 ? stdout : undefined;
+        });
+        return said.split("\n").filter((line) => line !== "");
+      };
+      const mounts = [{ host: host("rw"), guest: "/rw", mode: "rw" }] as const;
+      const copies: SmolVM[] = [];
+      try {
+        expect(await ask(vm)).toEqual(["1111", "aaaa", "old"]);
+        expect(readFileSync(join(dirs, "written"), "utf8")).toBe("more\n");
+        await vm.snapshot("open");
+        writeFileSync(join(dirs, "changed"), "of another length");
+        writeFileSync(join(dirs, "here"), "new\n");
+        const restored = await SmolVM.restore("open", { mounts });
+        copies.push(restored);
+        const [same, changed, here] = await ask(restored);
+        expect([same, here]).toEqual(["2222", "new"]);
+        expect(changed).toMatch(/Stale file handle/);
+        expect(readFileSync(join(dirs, "written"), "utf8")).toBe("more\nmore\n");
+        expect((await restored.run("cat /rw/kept/changed")).stdout).toBe("of another length");
+        // The one that it was taken of goes on with what it has open, as on any file system.
+        expect((await ask(vm))[0]).toBe("2222");
+        const [child] = await vm.fork({ mounts });
+        copies.push(child!);
+        expect((await ask(child!))[0]).toBe("3333");
+        expect(await ask(vm)).toEqual(["3333", "er l", "new"]);
+      } finally {
+        for (const copy of copies) await copy.delete({ force: true });
+        await SmolVM.snapshots.delete("open").catch(() => {});
+        await sh("pkill -f root/go");
+        rmSync(dirs, { recursive: true });
+      }
+    },
+  );
+
   test("a server that is killed means errors, not hangs, and a new mount works", async () => {
     const pids = execFileSync("pgrep", ["-f", `files-[^ ]* serve .*${home}`], { encoding: "utf8" });
     await sh("echo own >/over/own");

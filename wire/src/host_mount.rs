@@ -11,6 +11,7 @@ pub struct HostMount<'a> {
     pub file: bool,
     pub overlay: bool,
     pub source: &'a [u8],
+    pub keep: &'a [u8],
 }
 
 impl<'a> HostMount<'a> {
@@ -25,6 +26,7 @@ impl<'a> HostMount<'a> {
                 4 => mount.file = value.bool()?,
                 5 => mount.overlay = value.bool()?,
                 6 => mount.source = value.bytes()?,
+                7 => mount.keep = value.bytes()?,
                 _ => {}
             }
         }
@@ -37,6 +39,7 @@ impl<'a> HostMount<'a> {
         put_uint(out, 4, self.file.into());
         put_uint(out, 5, self.overlay.into());
         put_bytes(out, 6, self.source);
+        put_bytes(out, 7, self.keep);
     }
 }
 

@@ -5,5 +5,6 @@ pub mod code;
 pub mod fields;
 pub mod frame;
 pub mod host_mount;
+pub mod kept;
 pub mod known;
 pub mod start;

@@ -131,6 +131,29 @@ impl Changes {
         }
     }
 
+    /// What the guest knows was told by an earlier server, up to that moment: all of it is watched and looked at again.
+    pub fn goes_on(&mut self, shared: &mut Shared, since_s: i64) {
+        for id in shared.nodes.ids() {
+            if shared.file().is_none() {
+                self.watch(shared, id);
+            }
+        }
+        if shared.file().is_some() {
+            self.watch_file(shared);
+        }
+        self.lost_since = Some(since_s);
+        self.rest = shared.nodes.ids();
+    }
+
+    /// The guest has been told of all that is known to have happened.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty()
+            && !self.queue.overflow
+            && self.rest.is_empty()
+            && self.through.is_none()
+            && self.halves.is_empty()
+    }
+
     /// Takes in what has happened so far.
     pub fn drain(&mut self, shared: &mut Shared) {
         let now = now_s();
@@ -407,7 +430,7 @@ impl Changes {
             return;
         }
         let known: Vec<(Rc<CStr>, Id)> = directory.children.iter().map(|(name, id)| (name.clone(), *id)).collect();
-        let absent: Vec<Rc<CStr>> = directory.absent.iter().cloned().collect();
+        let absent: Vec<Rc<CStr>> = directory.absent.keys().cloned().collect();
         let told = node.told;
         let Ok(dir) = shared.dir(id) else { return };
         for (name, child) in known {

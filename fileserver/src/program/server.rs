@@ -29,6 +29,8 @@ const MAX_STREAMS: usize = 256;
 const MAX_ASKERS: usize = 32;
 /// Answers that are collected before they are sent.
 const SEND_AT: usize = 256 << 10;
+/// How long a guest that goes on after a capture may take to be told of what has changed since, in milliseconds, before it counts as mounted.
+const TELL_MS: u64 = 5000;
 
 /// All of it.
 pub struct Server {
@@ -89,6 +91,7 @@ impl Server {
             self.accept();
         }
         self.tell_changes();
+        self.tell_mounted();
         let now = now_ms();
         self.askers.retain(|_, asker| asker.deadline().is_none_or(|until| now < until));
         self.link.write()
@@ -170,8 +173,10 @@ impl Server {
             },
             // The mount is where it was wanted.
             kind::DATA => {
-                let asker = stream.asker.take();
-                self.tell(asker, &format!("{{\"ok\":true,\"mount\":{id}}}\n"));
+                stream.placed = true;
+                if stream.mount().is_some_and(|mount| mount.before_s.is_some() && !mount.shared.terms.strict) {
+                    stream.told_by = Some(now_ms() + TELL_MS);
+                }
                 Ok(())
             }
             kind::WINDOW => {
@@ -270,8 +275,12 @@ impl Server {
                         Err(error) => log::say(format_args!("changes cannot be heard: {error}")),
                     }
                 }
-                if let Some(changes) = &mut mounted.mount.changes {
+                let Mount { changes, shared, before_s, .. } = &mut mounted.mount;
+                if let Some(changes) = changes {
                     changes.pid = opened.pid;
+                    if let Some(since) = *before_s {
+                        changes.goes_on(shared, since);
+                    }
                 }
             }
             Purpose::Unmount(_) => {}
@@ -282,6 +291,17 @@ impl Server {
     fn change_done(&mut self, mount: u32) {
         if let Some(changes) = self.streams.get_mut(&mount).and_then(Stream::changes) {
             changes.queue.current = None;
+        }
+    }
+
+    /// Tells those whose mounts are there.
+    fn tell_mounted(&mut self) {
+        let now = now_ms();
+        let ready = |stream: &&mut Stream| stream.placed && stream.is_ready(now);
+        let told: Vec<(u32, Option<u64>)> =
+            self.streams.values_mut().filter(ready).map(|stream| (stream.id, stream.ready())).collect();
+        for (id, asker) in told {
+            self.tell(asker, &format!("{{\"ok\":true,\"mount\":{id}}}\n"));
         }
     }
 
@@ -377,6 +397,8 @@ impl Server {
                     file: request.file.is_some(),
                     overlay: request.mode == Mode::Overlay,
                     source: request.source.as_bytes(),
+                    // What the guest may keep in its caches was agreed on before.
+                    keep: if request.strict { b"strict" } else { b"events" },
                 };
                 let purpose = Purpose::Mount(Box::new(Mounted { mount, request: request.clone() }));
                 self.open(&Open::HostMount(open), purpose, Some(asker));

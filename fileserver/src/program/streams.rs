@@ -7,6 +7,8 @@ use crate::control::request::MountRequest;
 use crate::requests::answer::{answer, is_init};
 use crate::requests::mount::Mount;
 use crate::wire::frame::{kind, put_frame, Header, HEADER};
+use crate::wire::fuse::IN_HEADER;
+use crate::wire::kept::{decode, messages, Kept};
 
 /// The credit for the guest's requests, in bytes.
 pub const WINDOW: u32 = 2 << 20;
@@ -42,6 +44,10 @@ pub struct Stream {
     pub opened: bool,
     /// we have said that it is to end
     pub ending: bool,
+    /// the mount is at its path, and nobody has been told yet
+    pub placed: bool,
+    /// of a mount that goes on after a capture: how long who waits for it is kept waiting until the guest knows what has changed meanwhile, in ms
+    pub told_by: Option<u64>,
     /// how much we may send
     credit: u64,
     /// how much the guest may send, and how much of what it sent is done with but not granted anew
@@ -65,6 +71,8 @@ impl Stream {
             asker,
             opened: false,
             ending: false,
+            placed: false,
+            told_by: None,
             credit: FIRST_CREDIT,
             left: WINDOW,
             done: 0,
@@ -110,12 +118,30 @@ impl Stream {
 
     /// When something is due for the mount, without an event.
     pub fn due(&self) -> Option<u64> {
-        self.told().and_then(Changes::deadline)
+        self.told().and_then(Changes::deadline).into_iter().chain(self.told_by).min()
+    }
+
+    /// Who waits for the mount is told: who that is.
+    pub fn ready(&mut self) -> Option<u64> {
+        self.placed = false;
+        self.told_by = None;
+        self.asker.take()
+    }
+
+    /// Whether who waits for the mount may be told that it is there.
+    pub fn is_ready(&self, now_ms: u64) -> bool {
+        let told = || self.told().is_some_and(|changes| changes.pid != 0 && changes.is_settled());
+        self.told_by.is_none_or(|until| now_ms >= until || told())
     }
 
     /// DATA came on channel 1: one request.
     pub fn data(&mut self, message: &[u8], out: &mut Vec<u8>, unsent: usize) -> Result<(), Overrun> {
         self.left = self.left.checked_sub(message.len() as u32).ok_or(Overrun)?;
+        if message.len() < IN_HEADER && decode(message).is_none() {
+            // No request. To keep it would cost many times what it has cost to send.
+            self.consumed(message.len() as u32, out);
+            return Ok(());
+        }
         if !self.held.is_empty() || !self.may_answer(message, unsent) {
             self.held.push_back(message.to_vec());
             return Ok(());
@@ -131,6 +157,17 @@ impl Stream {
 
     fn answer(&mut self, message: &[u8], out: &mut Vec<u8>) {
         let Purpose::Mount(mounted) = &mut self.purpose else { return };
+        if let Some(kept) = decode(message) {
+            let answers = match kept {
+                Kept::Ask => messages(&mounted.mount.keep()),
+                Kept::Part(part) | Kept::Last(part) => {
+                    mounted.mount.goes_on(part, matches!(kept, Kept::Last(_)));
+                    Vec::new()
+                }
+            };
+            answers.iter().for_each(|answer| self.send(answer, out));
+            return self.consumed(message.len() as u32, out);
+        }
         let start = out.len();
         out.extend_from_slice(&[0; HEADER]);
         answer(&mut mounted.mount, message, out);

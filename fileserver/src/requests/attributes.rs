@@ -75,7 +75,7 @@ fn truncate(mount: &mut Mount, node: Id, handle: Option<u64>, size: u64) -> Res<
     }
     if let Some(handle) = handle {
         let handle = mount.shared.handles.get(handle)?;
-        if handle.node == node && handle.writable {
+        if handle.node == node && handle.writable() {
             return files::truncate(handle.fd.raw(), size);
         }
     }

@@ -23,7 +23,7 @@ fn writable(mount: &Mount, handle: u64) -> Res<&Handle> {
         .shared
         .handles
         .get(handle)
-        .and_then(|handle| if handle.writable { Ok(handle) } else { Err(Errno(libc::EBADF)) })
+        .and_then(|handle| if handle.writable() { Ok(handle) } else { Err(Errno(libc::EBADF)) })
 }
 
 /// The guest has changed what is in a file: what the host says of that is no news.

@@ -3,12 +3,14 @@
 use std::ffi::CStr;
 
 use crate::changes::follow::Changes;
+use crate::share::kept::{export, import, Before};
 use crate::share::listing::{raw_entries, Listing};
 use crate::share::nodes::{Id, Identity, Told};
 use crate::share::shared::Shared;
 use crate::sys::files::Stat;
 use crate::sys::{files, Errno, Res};
 use crate::wire::fuse::{put_attributes, put_entry, Attributes, Validity, ROOT};
+use crate::wire::kept::MAX_KEPT;
 use crate::wire::known::{encode, Known, ATTRIBUTES};
 
 /// How long the kernel may believe what it was told, in milliseconds: where nothing would tell it of a change, and where it will be told.
@@ -40,6 +42,9 @@ pub struct Mount {
     pub before: Vec<Vec<u8>>,
     pub behind: Vec<Vec<u8>>,
     pub lent: bool,
+    /// what an earlier server has kept, as far as it has come; and when that was, in seconds, once it is taken in
+    kept: Vec<u8>,
+    pub before_s: Option<i64>,
     device: u64,
 }
 
@@ -55,6 +60,8 @@ impl Mount {
             before: Vec::new(),
             behind: Vec::new(),
             lent: false,
+            kept: Vec::new(),
+            before_s: None,
             device,
         })
     }
@@ -207,6 +214,26 @@ impl Mount {
     /// What the agent is to be told before a change: that it knows nothing any more.
     pub fn keep_no_longer(&mut self) -> Option<Vec<u8>> {
         std::mem::take(&mut self.lent).then(|| encode(Known::Nothing))
+    }
+
+    /// All that the guest knows, for its agent to keep over a capture; empty where it is too much, or nothing has been agreed on.
+    pub fn keep(&self) -> Vec<u8> {
+        self.agreed.and_then(|agreed| export(&self.shared, agreed)).unwrap_or_default()
+    }
+
+    /// A part of what an earlier server has kept has come. Only before anything else is asked for: then nothing is known yet.
+    pub fn goes_on(&mut self, part: &[u8], last: bool) {
+        if self.agreed.is_some() || self.kept.len() + part.len() > MAX_KEPT {
+            return;
+        }
+        self.kept.extend_from_slice(part);
+        if last {
+            let kept = std::mem::take(&mut self.kept);
+            if let Some(Before { agreed, at_s }) = import(&mut self.shared, &kept) {
+                self.agreed = Some(agreed);
+                self.before_s = Some(at_s);
+            }
+        }
     }
 
     /// Tells that a name is a file: appends fuse_entry_out. The kernel counts it.

@@ -26,11 +26,11 @@ fn add(
     id: Id,
     fd: Fd,
     room: crate::share::handles::Room,
-    writable: bool,
+    access: i32,
     flags: u32,
     out: &mut Vec<u8>,
 ) {
-    let handle = mount.shared.handles.add(room, fd, id, writable);
+    let handle = mount.shared.handles.add(room, fd, id, access);
     if let Ok(node) = mount.shared.nodes.get_mut(id) {
         node.opened(handle);
     }
@@ -64,7 +64,7 @@ pub fn open(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> 
     if empty != 0 {
         mount.changed(request.node, &stat);
     }
-    add(mount, request.node, fd, room, access != libc::O_RDONLY, flags, out);
+    add(mount, request.node, fd, room, access, flags, out);
     Ok(())
 }
 
@@ -89,7 +89,7 @@ pub fn create(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()
     }
     let id = mount.tell_entry(request.node, name, &stat, out)?;
     let flags = if mount.shared.terms.strict { open::DIRECT_IO } else { 0 };
-    add(mount, id, fd, room, access != libc::O_RDONLY, flags, out);
+    add(mount, id, fd, room, access, flags, out);
     Ok(())
 }
 

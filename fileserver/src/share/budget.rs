@@ -22,6 +22,10 @@ impl Budget {
         self.used.set(self.used.get() + 1);
         Some(Share(self.clone()))
     }
+    /// The most there may be.
+    pub fn max(&self) -> usize {
+        self.max
+    }
     pub fn used(&self) -> usize {
         self.used.get()
     }

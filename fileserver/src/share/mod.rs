@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod handles;
+pub mod kept;
 pub mod listing;
 pub mod names;
 pub mod nodes;

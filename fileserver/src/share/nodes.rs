@@ -1,7 +1,7 @@
 //! The files that the guest's kernel knows, by numbers that are never used again: what each is (identity), how it is reached (directory
 //! and name), how often the kernel was told of it. Pure, but for the descriptors that directories keep.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
@@ -45,6 +45,19 @@ impl Identity {
     pub fn is_file(&self) -> bool {
         self.kind == libc::S_IFREG
     }
+    /// There is, or was, a file that it is of.
+    pub fn is_real(&self) -> bool {
+        self.dev != NO_DEVICE
+    }
+    /// As numbers: device, inode, type, and when it was made.
+    pub fn parts(&self) -> [u64; 5] {
+        [self.dev, self.ino, self.kind.into(), self.born.0 as u64, self.born.1.into()]
+    }
+    /// What has these numbers; None: nothing can.
+    pub fn from_parts([dev, ino, kind, s, ns]: [u64; 5]) -> Option<Identity> {
+        let it = Identity { dev, ino, kind: kind.try_into().ok()?, born: (s as i64, ns.try_into().ok()?) };
+        it.is_real().then_some(it)
+    }
 }
 
 /// What the guest was told last of a file, as far as it says whether the file has changed.
@@ -79,7 +92,7 @@ pub struct Directory {
     /// the inotify watch on it
     pub watch: Option<i32>,
     /// names that the kernel was told not to be there
-    pub absent: HashSet<Rc<CStr>>,
+    pub absent: HashMap<Rc<CStr>, Share>,
 }
 
 /// One file.
@@ -90,6 +103,8 @@ pub struct Node {
     lookups: u64,
     /// directory and name, the latest last
     names: Vec<(Id, Rc<CStr>)>,
+    /// the right to each name but the first
+    more_names: Vec<Share>,
     pub directory: Option<Box<Directory>>,
     pub told: Option<Told>,
     /// some of its handles
@@ -102,6 +117,10 @@ impl Node {
     /// Where it is: the latest first.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &(Id, Rc<CStr>)> {
         self.names.iter().rev()
+    }
+    /// How many times the kernel was told of it, less what it forgot.
+    pub fn lookups(&self) -> u64 {
+        self.lookups
     }
     /// A handle of it.
     pub fn open(&self) -> Option<u64> {
@@ -131,7 +150,8 @@ impl Node {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
-    node: Option<Node>,
+    /// a slot is kept for good, and its node is many times as large
+    node: Option<Box<Node>>,
 }
 
 /// All of a mount.
@@ -147,6 +167,8 @@ pub struct Nodes {
     /// names that are known not to be there, in all directories
     absent: usize,
     phantoms: u64,
+    /// that of slots that are added
+    first_generation: u32,
     budget: Rc<Budget>,
 }
 
@@ -166,6 +188,7 @@ impl Nodes {
             max_kept,
             absent: 0,
             phantoms: 0,
+            first_generation: 0,
             budget: budget.clone(),
         };
         let id = nodes.add(Identity::of(root))?;
@@ -176,23 +199,28 @@ impl Nodes {
         Ok(nodes)
     }
 
-    fn add(&mut self, identity: Identity) -> Res<Id> {
+    fn fresh(&self, identity: Identity) -> Res<Node> {
         let share = self.budget.take().ok_or(Errno(libc::ENFILE))?;
         let directory = (identity.kind == libc::S_IFDIR).then(Box::default);
-        let node = Node {
+        Ok(Node {
             identity,
             lookups: 0,
             names: Vec::new(),
+            more_names: Vec::new(),
             directory,
             told: None,
             opens: Vec::new(),
             open_count: 0,
             _share: share,
-        };
+        })
+    }
+
+    fn add(&mut self, identity: Identity) -> Res<Id> {
+        let node = Box::new(self.fresh(identity)?);
         let slot = match self.free.pop() {
             Some(slot) => slot as usize,
             None => {
-                self.slots.push(Slot { generation: 0, node: None });
+                self.slots.push(Slot { generation: self.first_generation, node: None });
                 self.slots.len() - 1
             }
         };
@@ -210,14 +238,14 @@ impl Nodes {
     pub fn get(&self, id: Id) -> Res<&Node> {
         Self::slot(id)
             .and_then(|(slot, generation)| {
-                self.slots.get(slot).filter(|slot| slot.generation == generation)?.node.as_ref()
+                self.slots.get(slot).filter(|slot| slot.generation == generation)?.node.as_deref()
             })
             .ok_or(Errno(libc::ESTALE))
     }
     pub fn get_mut(&mut self, id: Id) -> Res<&mut Node> {
         Self::slot(id)
             .and_then(|(slot, generation)| {
-                self.slots.get_mut(slot).filter(|slot| slot.generation == generation)?.node.as_mut()
+                self.slots.get_mut(slot).filter(|slot| slot.generation == generation)?.node.as_deref_mut()
             })
             .ok_or(Errno(libc::ESTALE))
     }
@@ -259,35 +287,40 @@ impl Nodes {
             Some(_) => drop(self.unname(parent, name)),
             None => {}
         }
-        let Ok(node) = self.get(id) else { return };
+        let budget = self.budget.clone();
+        let Ok(node) = self.get_mut(id) else { return };
         // A directory has one name, and nothing needs more than some.
         let most = if node.directory.is_some() { 1 } else { MAX_NAMES };
-        if node.names.len() >= most {
+        let share = if node.names.is_empty() { None } else { budget.take() };
+        if node.names.len() >= most || (!node.names.is_empty() && share.is_none()) {
             let (old_parent, old_name) = node.names[0].clone();
             self.unname(old_parent, &old_name);
         }
         let shared: Rc<CStr> = name.into();
         let Some(directory) = self.get_mut(parent).ok().and_then(|parent| parent.directory.as_mut()) else { return };
         directory.children.insert(shared.clone(), id);
-        if directory.absent.remove(name) {
+        if directory.absent.remove(name).is_some() {
             self.absent -= 1;
         }
         if let Ok(node) = self.get_mut(id) {
             node.names.push((parent, shared));
+            node.more_names.extend(share);
+            node.more_names.truncate(node.names.len() - 1);
         }
     }
 
     /// The kernel may be told that nothing has this name, and believe it, if we can tell it of the contrary later.
     pub fn absent(&mut self, parent: Id, name: &CStr) -> bool {
-        let all = self.absent;
+        let (all, budget) = (self.absent, self.budget.clone());
         let Some(directory) = self.get_mut(parent).ok().and_then(|node| node.directory.as_mut()) else { return false };
-        if directory.absent.contains(name) {
+        if directory.absent.contains_key(name) {
             return true;
         }
         if directory.absent.len() >= MAX_ABSENT || all >= MAX_ALL_ABSENT {
             return false;
         }
-        directory.absent.insert(name.into());
+        let Some(share) = budget.take() else { return false };
+        directory.absent.insert(name.into(), share);
         self.absent += 1;
         true
     }
@@ -295,10 +328,55 @@ impl Nodes {
     /// Something has this name now.
     pub fn present(&mut self, parent: Id, name: &CStr) {
         if let Some(directory) = self.get_mut(parent).ok().and_then(|node| node.directory.as_mut()) {
-            if directory.absent.remove(name) {
+            if directory.absent.remove(name).is_some() {
                 self.absent -= 1;
             }
         }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, &Node)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(i, slot)| Some((id_of(i, slot.generation), slot.node.as_deref()?)))
+    }
+
+    /// A node by the number that it had with an earlier server. Afterwards: `settle`.
+    pub fn add_again(&mut self, id: Id, identity: Identity, lookups: u64) -> Res<()> {
+        let (slot, generation) =
+            Self::slot(id).filter(|(slot, _)| *slot < self.budget.max()).ok_or(Errno(libc::EINVAL))?;
+        if self.slots.get(slot).is_some_and(|slot| slot.node.is_some()) {
+            return Err(Errno(libc::EEXIST));
+        }
+        let node = self.fresh(identity)?;
+        while self.slots.len() <= slot {
+            self.slots.push(Slot { generation: 0, node: None });
+        }
+        self.slots[slot] = Slot { generation, node: Some(Box::new(Node { lookups, ..node })) };
+        self.by_identity.insert(identity, id);
+        Ok(())
+    }
+
+    /// What the kernel was told of a node by an earlier server.
+    pub fn known_again(&mut self, id: Id, told: Option<Told>) {
+        if let Ok(node) = self.get_mut(id) {
+            node.told = told;
+        }
+    }
+
+    /// The highest generation of a number so far.
+    pub fn last_generation(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.generation).max().unwrap_or(0).max(self.first_generation)
+    }
+
+    /// All of an earlier server's are there: what is new gets numbers that none of them had. `last`: the highest generation of those.
+    pub fn settle(&mut self, last: u32) {
+        let next = last.wrapping_add(1);
+        self.free.clear();
+        for (i, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.node.is_none()) {
+            slot.generation = next;
+            self.free.push(i as u32);
+        }
+        self.first_generation = next;
     }
 
     /// All numbers.
@@ -336,6 +414,7 @@ impl Nodes {
         let id = self.get_mut(parent).ok()?.directory.as_mut()?.children.remove(name)?;
         if let Ok(node) = self.get_mut(id) {
             node.names.retain(|(at, known)| *at != parent || **known != *name);
+            node.more_names.truncate(node.names.len().saturating_sub(1));
         }
         Some(id)
     }

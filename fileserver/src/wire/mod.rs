@@ -5,7 +5,7 @@ pub mod json;
 pub mod messages;
 pub mod scan;
 
-pub use smolvm_wire::{fields, frame, host_mount, known};
+pub use smolvm_wire::{fields, frame, host_mount, kept, known};
 
 /// What HELLO says of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -35,6 +35,10 @@ pub fn mount(wanted: &Mount) -> Result<(), Failure> {
 /// be made by its first commands.
 pub fn make_workdir(path: &[u8], user: &[u8]) -> Result<(), Failure> {
     let target = checked(path)?;
+    // Whose files these are, we are the ones to ask: nobody would answer.
+    if is_served(&mount_table(), path) {
+        return Ok(());
+    }
     let owner = match users::resolve(user) {
         Ok(user) => Some((user.identity.uid, user.identity.gid)),
         Err(_) => {
@@ -95,6 +99,16 @@ fn make(path: &CStr, owner: Option<(u32, u32)>) -> Res<()> {
     let slash = sys::path(&[bytes, b"/."]);
     // SAFETY: a valid path. It says whether a directory is there.
     check(unsafe { libc::access(slash.as_ptr(), libc::F_OK) }).map(|_| ())
+}
+
+/// Whether a path is, or lies below, a directory of the host. Pure.
+fn is_served(table: &[u8], path: &[u8]) -> bool {
+    let ours = |line: &[u8]| {
+        let mut fields = line.split(|&b| b == b' ');
+        fields.next() == Some(b"smolvm-overlay") || fields.nth(1) == Some(b"fuse.smolvm")
+    };
+    let below = |at: &[u8]| path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+    table.split(|&b| b == b'\n').filter(|line| ours(line)).any(|line| mounts(line).any(|(_, at)| below(&at)))
 }
 
 /// What is mounted where, by a mount table (proc(5), mounts). Pure.

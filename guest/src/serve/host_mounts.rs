@@ -3,6 +3,8 @@
 use crate::errors::failure;
 use crate::files::host_mount::Given;
 use crate::serve::worker::{self, Job};
+use crate::streams::keeping;
+use crate::streams::kept_mount::KeptMount;
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::task::{Kind, Sink, SinkKind, Source};
@@ -23,6 +25,11 @@ pub fn mount(mux: &mut Mux, link: Link, request: &HostMount, disk: Option<i32>) 
     if mux.tasks.iter().filter(|(_, task)| is_mount(&task.kind)).count() >= MAX_MOUNTS {
         return Err(Failure::new(code::LIMIT, "64 directories of the host are mounted already"));
     }
+    let asked = asked(request);
+    if keeping::go_on(mux, link, request.path, &asked) {
+        widen(mux, link);
+        return Ok(());
+    }
     let fuse = open_device().map_err(|e| Failure {
         code: code::UNSUPPORTED,
         ..failure(b"this kernel has no FUSE (its module may be missing from the image)", e)
@@ -36,13 +43,28 @@ pub fn mount(mux: &mut Mux, link: Link, request: &HostMount, disk: Option<i32>) 
         task.sink = Some(Sink::new(input, None, SinkKind::Messages, true));
         // The child's word that it is done follows on channel 2.
         task.sources[1] = task.sources[0].replace(Source::of_messages(fuse));
+        if let (Kind::Worker(worker), false) = (&mut task.kind, request.keep.is_empty()) {
+            let path = request.path.to_vec();
+            worker.kept = Some(Box::new(KeptMount { asked, path, ..KeptMount::default() }));
+        }
     }
+    widen(mux, link);
+    Ok(())
+}
+
+/// What has to be the same for another host to go on with a mount.
+fn asked(request: &HostMount) -> Vec<u8> {
+    let mut asked = Vec::new();
+    HostMount { source: &[], ..request.clone() }.encode(&mut asked);
+    asked
+}
+
+fn widen(mux: &mut Mux, link: Link) {
     // An answer is sent whole or not at all: with the first credit alone, of which half is granted anew at a time, the longest could wait for ever.
     if let Some(session) = mux.sessions.get_mut(link.session) {
         session.widen(link.stream);
         mux.sessions.mark(link.session);
     }
-    Ok(())
 }
 
 /// Starts the child that does again what was done on the host, for the mount of another stream of this session.

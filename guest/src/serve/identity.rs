@@ -7,7 +7,7 @@ use crate::machine::role::Role;
 use crate::serve::agent::Agent;
 use crate::serve::waiting::AHEAD_MS;
 use crate::streams::session::Link;
-use crate::streams::suspension;
+use crate::streams::{keeping, suspension};
 use crate::sys;
 use crate::wire::messages::{code, Configure, Failure, Outcome};
 
@@ -21,11 +21,16 @@ pub fn hold(agent: &mut Agent, link: Link, suspend: bool) -> Result<Option<Outco
         suspension::begin(&mut agent.mux, link);
         return Ok(None);
     }
-    freeze(agent).map(|()| Some(Outcome::default()))
+    freeze(agent)?;
+    // Nothing runs that would ask the hosts of mounts for more.
+    Ok((!keeping::begin(&mut agent.mux, link)).then(Outcome::default))
 }
 
-/// Goes on where [`hold`] waits for the sessions to part.
+/// Goes on where [`hold`] waits for the sessions to part, or for the hosts of mounts.
 pub fn go_on_holding(agent: &mut Agent) {
+    if let Some(link) = keeping::over(&mut agent.mux) {
+        agent.mux.sessions.answer(link, &Outcome::default());
+    }
     let Some(link) = suspension::parted(&mut agent.mux) else { return };
     let waits = agent.mux.sessions.stream(link).is_some();
     let outcome = match if waits { freeze(agent) } else { Err(Failure::new(code::CANCELLED, "")) } {
@@ -57,6 +62,7 @@ pub fn release(agent: &mut Agent) -> Result<(), Failure> {
         suspension::reopen(&mut agent.mux);
         return Ok(());
     }
+    keeping::end(&mut agent.mux);
     cgroup::freeze_all(false).map_err(|error| failure(b"cannot let the processes go on", error))?;
     agent.held = false;
     agent.mux.keeps_commands = false;
@@ -69,6 +75,9 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
     if agent.held && !configure::is_new_identity(settings) {
         let message = "a machine that was held needs entropy, a clock, a machine id and a generation";
         return Err(Failure::new(code::INVALID, message));
+    }
+    if agent.held {
+        keeping::end(&mut agent.mux); // nobody answers for them
     }
     // The clock is set before the rest, which takes its time.
     let now_ms = sys::now_ms();

@@ -45,6 +45,8 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             | Request::Release
             | Request::Shutdown { .. }
             | Request::Difference(_)
+            | Request::HostMount(_)
+            | Request::HostChanges(_)
     );
     if agent.held && !may_be_held {
         return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));

@@ -186,6 +186,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
             || job.is_copy(),
         watch: job.is_watch(),
         mount: matches!(job, Job::HostMount(_)).then(Directories::default),
+        kept: None,
         place: None,
         key,
         answered: false,
@@ -243,6 +244,9 @@ pub fn on_status(mux: &mut Mux, task: usize) -> Option<Vec<u8>> {
         if record_kind == kind::OPENED && !worker.opened {
             worker.opened = true;
             begun = Some(message.to_vec());
+            if let Some(kept) = &mut worker.kept {
+                kept.opened = message.to_vec();
+            }
         } else if record_kind == kind::RESULT {
             worker.result = Some(message.to_vec());
             worker.answered = true;

@@ -2,6 +2,8 @@
 
 pub mod ending;
 pub mod flush;
+pub mod keeping;
+pub mod kept_mount;
 pub mod mux;
 pub mod orphans;
 pub mod parting;

@@ -54,6 +54,8 @@ pub struct Mux {
     pub keeps_commands: bool,
     /// sessions part from their connections, or have
     pub suspension: Suspension,
+    /// who waits until the hosts of mounts have told what they know, and until when, in monotonic ms
+    pub keeping: Option<(Link, u64)>,
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,
@@ -81,6 +83,7 @@ impl Mux {
             closing: Vec::new(),
             keeps_commands: false,
             suspension: Suspension::default(),
+            keeping: None,
             yielded: false,
             scratch: Vec::new(),
             content: None,

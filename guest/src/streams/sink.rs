@@ -6,6 +6,7 @@ use crate::streams::settle::settle;
 use crate::streams::target::Event;
 use crate::streams::task::{Kind, SinkKind, Task, Worker};
 use crate::sys;
+use crate::wire::kept;
 use crate::wire::known::decode;
 
 /// A frame of this size shows that a stream moves much.
@@ -23,8 +24,12 @@ pub fn deliver(mux: &mut Mux, link: Link, payload: &[u8]) {
     let mut used = payload.len();
     if let Some(Task { sink: Some(sink), kind, .. }) = mux.tasks.get_mut(task) {
         let mut done = 0;
+        let kept = if sink.kind == SinkKind::Messages { kept::decode(payload) } else { None };
         let known = if sink.kind == SinkKind::Messages { decode(payload) } else { None };
-        if let (Some(known), Kind::Worker(Worker { mount: Some(directories), .. })) = (known, kind) {
+        if let (Some(part), Kind::Worker(Worker { kept: Some(mount), .. })) = (kept, &mut *kind) {
+            mount.take_in(part);
+            done = payload.len();
+        } else if let (Some(known), Kind::Worker(Worker { mount: Some(directories), .. })) = (known, kind) {
             directories.told(known);
             done = payload.len();
         } else if sink.writable && sink.buf.is_empty() {

@@ -1,5 +1,6 @@
 //! The way out: descriptors, or the rings of detached processes, to channels 1 and 2, under credit.
 
+use crate::streams::kept_mount::Keeping;
 use crate::streams::mux::Mux;
 use crate::streams::session::OUT_HIGH;
 use crate::streams::settle::settle;
@@ -122,6 +123,10 @@ fn pump_once(mux: &mut Mux, t: usize, channel: usize) -> Step {
         }
     }
     if let Kind::Worker(worker) = &task.kind {
+        // What a host has told of what it knows is right for as long as it is asked for nothing more.
+        if source.messages && worker.kept.as_ref().is_some_and(|kept| kept.state != Keeping::Not) {
+            return Step::Rest;
+        }
         // Output follows OPENED; a refusal has none.
         if !worker.opened && worker.result.is_none() && !source.messages {
             return Step::Rest;

@@ -91,20 +91,25 @@ fn abandon(mux: &mut Mux, task: usize) {
             let _ = kill::tree(process, libc::SIGKILL);
             discard_output(mux, task);
         }
-        // The mount stays, without anybody who answers.
-        Kind::Worker(worker) if worker.mount.is_some() => {
-            worker.cancelled = true;
-            if worker.pid > 0 {
-                let _ = sys::kill(worker.pid, libc::SIGKILL);
-            }
-            discard_output(mux, task);
-        }
+        Kind::Worker(worker) if mux.keeps_commands && worker.is_kept() => {}
+        Kind::Worker(worker) if worker.mount.is_some() => end_mount(mux, task),
         Kind::Worker(_) => {
             stop_worker(mux, task);
             discard_output(mux, task);
         }
         Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => mux.remove(task),
     }
+}
+
+/// What serves a mount has ended: it stays, without anybody who answers.
+pub fn end_mount(mux: &mut Mux, task: usize) {
+    if let Some(Kind::Worker(worker)) = mux.tasks.get_mut(task).map(|t| &mut t.kind) {
+        worker.cancelled = true;
+        if worker.pid > 0 {
+            let _ = sys::kill(worker.pid, libc::SIGKILL);
+        }
+    }
+    discard_output(mux, task);
 }
 
 /// Nothing of a task is wanted any more: its descriptors are closed, its end is still awaited.

@@ -3,6 +3,7 @@
 
 use crate::exec::process::Process;
 use crate::machine::address::Address;
+use crate::streams::kept_mount::{Keeping, KeptMount};
 use crate::streams::session::Link;
 use crate::sys::poller::Token;
 use crate::sys::Fd;
@@ -113,6 +114,8 @@ pub struct Worker {
     pub watch: bool,
     /// it keeps a mount of the host's, whose messages are the task's
     pub mount: Option<Directories>,
+    /// what it takes to go on with that mount after a capture, if its host knows how
+    pub kept: Option<Box<KeptMount>>,
     /// the number of that mount's root among its descriptors
     pub place: Option<i32>,
     /// it can do another request after this one, for whom this stands
@@ -124,6 +127,13 @@ pub struct Worker {
     pub kill_at: Option<u64>,
     /// of a lookup: where to connect then
     pub port: u16,
+}
+
+impl Worker {
+    /// It keeps a mount that outlives its session.
+    pub fn is_kept(&self) -> bool {
+        self.pid > 0 && self.kept.as_ref().is_some_and(|kept| matches!(kept.state, Keeping::There(_)))
+    }
 }
 
 /// A worker with nothing to do.

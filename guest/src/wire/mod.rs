@@ -6,7 +6,7 @@ pub mod hello;
 pub mod messages;
 pub mod tree;
 
-pub use smolvm_wire::{fields, frame, host_mount, known};
+pub use smolvm_wire::{fields, frame, host_mount, kept, known};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
