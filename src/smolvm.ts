@@ -634,8 +634,8 @@ export class SmolVM implements AsyncDisposable {
    */
   async run(command: string | readonly string[], options: RunOptions = {}): Promise<RunResult> {
     checkRunOptions(options);
-    const session = await this.#commandSession(command, options);
-    return runCommand(session, command, this.#withDefaults(options));
+    const { session, record } = await this.#readyFor(command, options);
+    return runCommand(session, command, withDefaults(record, options));
   }
 
   /**
@@ -643,11 +643,13 @@ export class SmolVM implements AsyncDisposable {
    * See {@link run} for the command, {@link GuestProcess} for the rest.
    */
   spawn(command: string | readonly string[], options: SpawnOptions = {}): GuestProcess {
+    let ready: Ready;
     const session = async (): Promise<AgentSession> => {
       checkSpawnOptions(options);
-      return await this.#commandSession(command, options);
+      ready = await this.#readyFor(command, options);
+      return ready.session;
     };
-    return spawnProcess(session(), command, () => this.#withDefaults(options));
+    return spawnProcess(session(), command, () => withDefaults(ready.record, options));
   }
 
   /** An interactive login shell on a terminal in the guest: bash where there is one, else sh. */
@@ -668,6 +670,11 @@ export class SmolVM implements AsyncDisposable {
     return forward(await this.#session(deadline), { port: guestPort }, { deadline });
   }
 
+  /** {@link #record}, of which reading all takes as long as all else that this side does for a small request. */
+  #brief(): CommandRecord {
+    return this.#home.store.vms.findForCommand(this.id) ?? this.#record();
+  }
+
   #record(): VmRecord {
     const record = this.#home.store.vms.find(this.id);
     if (record) return record;
@@ -678,11 +685,18 @@ export class SmolVM implements AsyncDisposable {
       : deletedError(this);
   }
 
-  async #commandSession(command: Command, options: RunOptions | SpawnOptions): Promise<AgentSession> {
-    if (!this.#channel.isOpen) checkCommand(command, options); // else it is on its way, without more ado
+  /** The session for a command, and what is known of the sandbox then: any process may have changed it since the last one. */
+  async #readyFor(command: Command, options: RunOptions | SpawnOptions): Promise<Ready> {
+    const known = await this.#ofOpenChannel();
+    if (!known) checkCommand(command, options); // else it is on its way, without more ado
     const { signal } = options;
     try {
-      return await this.#anySession(Deadline.of(`running a command in sandbox '${this.name}'`, { signal }));
+      const session = await this.#anySession(
+        Deadline.of(`running a command in sandbox '${this.name}'`, { signal }),
+      );
+      const record = known ?? this.#brief();
+      requireUnpaused(record);
+      return { session, record };
     } catch (error) {
       throw abortedEarly(error, command);
     }
@@ -705,12 +719,25 @@ export class SmolVM implements AsyncDisposable {
 
   /** The session to the agent; a sandbox that has not run yet is started for it. @throws SmolVMError VM_STATE: it is paused */
   async #session(deadline: Deadline): Promise<AgentSession> {
-    // One that is open would wait, without a word, for the sandbox to go on.
-    if (this.#channel.isOpen) requireUnpaused(this.#record());
+    await this.#ofOpenChannel();
     return await this.#anySession(deadline);
   }
 
-  /** {@link #session}, for who looks at the record anyway. */
+  /**
+   * What is known of the sandbox, if there is a channel into it to be used; else undefined. One into a machine that is known to be gone is none: that its
+   * socket has ended comes later than the record, for who looks at that first, and what is asked over it may or may not have happened.
+   * @throws SmolVMError VM_STATE: it is paused, and would let a request wait without a word
+   */
+  async #ofOpenChannel(): Promise<CommandRecord | undefined> {
+    if (this.#bringUp || !this.#channel.isOpen) return undefined;
+    const record = this.#brief();
+    requireUnpaused(record);
+    if (!HAS_NO_MACHINE.has(record.state) && record.state !== "starting") return record; // the next machine's, if it is starting
+    await this.#channel.close();
+    return undefined;
+  }
+
+  /** {@link #session}, for who has looked at the record. */
   async #anySession(deadline: Deadline): Promise<AgentSession> {
     if (this.#bringUp) await this.#bringUp.join(deadline);
     else if (!this.#channel.isOpen && (await this.#isToStart())) {
@@ -888,20 +915,6 @@ export class SmolVM implements AsyncDisposable {
     await this.#live(record);
   }
 
-  /** The sandbox's own env, workdir and user, under what a command asks for. */
-  #withDefaults<T extends CommandDefaults>(options: T): T {
-    // Read each time: any process may have changed it.
-    const record = this.#home.store.vms.findForCommand(this.id) ?? this.#record();
-    requireUnpaused(record);
-    const { env, workdir, user } = record.spec;
-    return {
-      ...options,
-      cwd: options.cwd ?? workdir,
-      user: options.user ?? user,
-      env: { ...env, ...options.env },
-    };
-  }
-
   async #changeEnv(change: (env: VmSpec["env"]) => VmSpec["env"]): Promise<void> {
     await this.#bringUp?.settled; // whoever began it is told
     if (this.#config) {
@@ -992,9 +1005,28 @@ function recordedPolicy(record: VmRecord): NetworkPolicy {
   return networkPolicy;
 }
 
+/** The sandbox's own env, workdir and user, under what a command asks for. */
+function withDefaults<T extends CommandDefaults>({ spec }: CommandRecord, options: T): T {
+  const { env, workdir, user } = spec;
+  return {
+    ...options,
+    cwd: options.cwd ?? workdir,
+    user: options.user ?? user,
+    env: { ...env, ...options.env },
+  };
+}
+
 /** @throws SmolVMError VM_STATE */
 function requireUnpaused({ name, state }: Pick<VmRecord, "name" | "state">): void {
   if (state === "paused") throw pausedError(name);
+}
+
+type CommandRecord = Pick<VmRecord, "name" | "state" | "spec">;
+
+/** All that a command needs of this side. */
+interface Ready {
+  readonly session: AgentSession;
+  readonly record: CommandRecord;
 }
 
 interface CommandDefaults {

@@ -1,9 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
+import { CLI } from "../helpers/cli.ts";
 import { leftovers, useTempHome } from "../helpers/home.ts";
 import { until } from "../helpers/wait.ts";
 
@@ -50,6 +51,22 @@ describe.each(BACKENDS)("a sandbox's life on %s", (backend) => {
     await until("the crash is noticed", async () => (await vm.info()).state === "error");
     const said = await Promise.all([vm.run("cat /root/file"), SmolVM.from(vm).run("cat /root/file")]);
     expect(said.map(({ stdout }) => stdout)).toEqual(["kept\n", "kept\n"]);
+  });
+
+  test("is asked for nothing over the channel into a machine that is known to be gone, by who has not heard of its end", async () => {
+    await using vm = await SmolVM.create(small(backend, { autoStart: true }));
+    const crash = async (): Promise<void> => {
+      const { pid } = await vm.info();
+      process.kill(pid!, "SIGKILL");
+      // This process hears of nothing meanwhile.
+      const info = (): string =>
+        spawnSync(CLI[0]!, [...CLI.slice(1), "info", "--json", vm.name], { encoding: "utf8" }).stdout;
+      while ((JSON.parse(info()) as { data: { state: string } }).data.state !== "error");
+    };
+    await crash();
+    expect((await vm.run("echo up")).stdout).toBe("up\n");
+    await crash();
+    await vm.files.write("/root/file", "here\n");
   });
 
   test("is made longer and shorter while it runs", async () => {
