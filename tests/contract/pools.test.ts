@@ -7,6 +7,7 @@ import { SandboxPool, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { cli } from "../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../helpers/home.ts";
+import { changeStore } from "../helpers/store-file.ts";
 import { until } from "../helpers/wait.ts";
 
 const home = useTempHome();
@@ -140,10 +141,7 @@ describe.each(BACKENDS)("a pool of the supervisor's on %s", (backend) => {
     await SmolVM.pools.create({ ...small(backend), name: "it", size: 1 });
     await until("it is full", async () => (await waiting("it")) === 1);
     await cli(["supervisor", "stop"]);
-    const { DatabaseSync } = await import("node:sqlite");
-    const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
-    database.exec("DELETE FROM pools");
-    database.close();
+    changeStore(home, "DELETE FROM pools");
     await cli(["gc"]); // or a supervisor that was just ending
     expect(await SmolVM.list({ pool: "it" })).toEqual([]);
 

@@ -1,11 +1,11 @@
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { homeHash } from "../../src/host/files/paths.ts";
 import { cgroupsOf, listCgroups } from "../../src/host/linux/cgroup.ts";
 import { tapsOf } from "../../src/host/linux/taps.ts";
 import { isVmmUid } from "../../src/host/linux/vmm-uids.ts";
 import { leftovers } from "./home.ts";
+import { storeFile, storeRows } from "./store-file.ts";
 
 /**
  * How much of each kind a home's sandboxes have on this machine: their names differ from run to run. What belongs to nobody is
@@ -15,8 +15,8 @@ import { leftovers } from "./home.ts";
 export function traces(home: string): Record<string, number> {
   const data = join(home, "data", "smolvm");
   const { directories, sockets, processes } = leftovers(home);
-  const uids = new Set(rows(data, "SELECT uid AS value FROM uid_leases").map(Number));
-  const leasedTaps = new Set(rows(data, "SELECT tap AS value FROM tap_leases").map(String));
+  const uids = new Set(rows(home, "SELECT uid AS value FROM uid_leases").map(Number));
+  const leasedTaps = new Set(rows(home, "SELECT tap AS value FROM tap_leases").map(String));
   const givenTaps = tapsOf(0).filter(({ uid }) => isVmmUid(uid));
   return {
     directories: directories.length,
@@ -52,17 +52,9 @@ function connectors(home: string): number {
   }).length;
 }
 
-function rows(data: string, query: string): unknown[] {
-  if (!existsSync(join(data, "store.db"))) return []; // no command was typed yet
-  const database = new DatabaseSync(join(data, "store.db"), { readOnly: true });
-  try {
-    return database
-      .prepare(query)
-      .all()
-      .map(({ value }) => value);
-  } finally {
-    database.close();
-  }
+function rows(home: string, query: string): unknown[] {
+  if (!existsSync(storeFile(home))) return []; // no command was typed yet
+  return storeRows(home, query).map(({ value }) => value);
 }
 
 /** Whose the files of a directory are, one by one. */

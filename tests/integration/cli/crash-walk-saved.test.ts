@@ -7,7 +7,6 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
 import type { BackendName } from "../../../src/config/spec.ts";
@@ -16,6 +15,7 @@ import { CHECKOUT, cli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
 import { useOwnTemplates } from "../../helpers/own-templates.ts";
+import { storeRows } from "../../helpers/store-file.ts";
 import { traces } from "../../helpers/traces.ts";
 import { until } from "../../helpers/wait.ts";
 import { dieAt, done, states } from "../../helpers/walk.ts";
@@ -153,16 +153,10 @@ describe.runIf(CAPTURES)("smolvm that is killed over what is saved", () => {
 
 describe("smolvm that is killed over a pool", () => {
   const SUPERVISOR = join(CHECKOUT, "src/supervisor/main.ts");
-  const store = join(home, "data", "smolvm", "store.db");
   /** The process in the background; undefined: there is none. */
   function supervisor(): number | undefined {
-    const database = new DatabaseSync(store, { readOnly: true });
-    try {
-      const holder = database.prepare("SELECT holder FROM supervisor").get()?.holder;
-      return holder === undefined ? undefined : (JSON.parse(String(holder)) as { pid: number }).pid;
-    } finally {
-      database.close();
-    }
+    const [row] = storeRows(home, "SELECT holder FROM supervisor");
+    return row && (JSON.parse(String(row.holder)) as { pid: number }).pid;
   }
   const isFull = async (): Promise<boolean> => /^it +1\/1 /m.test((await done(["pool", "ls"])).text);
 
@@ -190,21 +184,17 @@ describe("smolvm that is killed over a pool", () => {
   test("over the one that it has taken, is followed by nobody who has it", async () => {
     await done(["pool", "create", "--name", "it", "--size", "1", ...SMALL]);
     await until("it is full", isFull);
-    const [waiting] = await waitingIds();
+    const [waiting] = waitingIds();
     await dieAt("after taken", ["run", "--pool", "it", "--", "true"]);
     await until("it is full again", isFull);
-    expect(await waitingIds()).not.toContain(waiting);
+    expect(waitingIds()).not.toContain(waiting);
     await done(["gc"]);
     expect(processesNaming(waiting!)).toEqual([]);
     await poolIsRemoved();
   });
 
-  const waitingIds = async (): Promise<string[]> => {
-    const database = new DatabaseSync(store, { readOnly: true });
-    const rows = database.prepare("SELECT id FROM vms WHERE pool = 'it'").all();
-    database.close();
-    return rows.map(({ id }) => String(id));
-  };
+  const waitingIds = (): string[] =>
+    storeRows(home, "SELECT id FROM vms WHERE pool = 'it'").map(({ id }) => String(id));
 
   async function poolIsRemoved(): Promise<void> {
     await done(["pool", "rm", "it"]);

@@ -19,6 +19,7 @@ import { CLI, cli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
 import { scaled } from "../../helpers/speed.ts";
+import { changeStore } from "../../helpers/store-file.ts";
 import { traces } from "../../helpers/traces.ts";
 import { until } from "../../helpers/wait.ts";
 import { dieAt, done, states } from "../../helpers/walk.ts";
@@ -292,10 +293,7 @@ describe.runIf(!SAMPLED)("gc", () => {
   test("removes machines and directories that no record names, and stale sockets of another boot", async () => {
     await done(["create", "--name", "box", "--start", ...SMALL]);
     const id = await idOf("box");
-    const { DatabaseSync } = await import("node:sqlite");
-    const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
-    database.exec("DELETE FROM vms WHERE name = 'box'");
-    database.close();
+    changeStore(home, "DELETE FROM vms WHERE name = 'box'");
     expect(processesNaming(id)).not.toEqual([]);
     const { text } = await done(["gc"]);
     expect(text).toMatch(/process: process \d+, the monitor of a machine/);
@@ -307,13 +305,9 @@ describe.runIf(!SAMPLED)("gc", () => {
 
   test("finds sandboxes of an earlier boot stopped, whatever has their process ids now", async () => {
     await done(["create", "--name", "box", ...SMALL]);
-    const { DatabaseSync } = await import("node:sqlite");
-    const database = new DatabaseSync(join(home, "data", "smolvm", "store.db"));
     const vmm = { pid: process.pid, startTime: "1", bootId: "another boot" };
-    database
-      .prepare("UPDATE vms SET state = 'running', vmm = ? WHERE name = 'box'")
-      .run(JSON.stringify({ ...vmm, monitor: vmm }));
-    database.close();
+    const running = JSON.stringify({ ...vmm, monitor: vmm });
+    changeStore(home, "UPDATE vms SET state = 'running', vmm = ? WHERE name = 'box'", running);
     expect((await done(["gc"])).text).toContain("sandbox: box: running, is error");
     await done(["start", "box"]);
     expect((await done(["exec", "box", "--", "echo", "up"])).text).toBe("up\n");
