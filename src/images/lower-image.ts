@@ -3,7 +3,7 @@ import type { Arch } from "../config/spec.ts";
 import { type ImageDocument, parseImageDocument } from "./oci/config.ts";
 import type { ImageManifest } from "./oci/manifest.ts";
 import { type ImageDirs, imageLayout } from "./store/layout.ts";
-import { listImages } from "./store/store.ts";
+import { listImages, readStored } from "./store/store.ts";
 import { UNPACK_RECIPE } from "./unpack/recipe.ts";
 import type { UnpackBase } from "./unpack/unpack-image.ts";
 
@@ -15,6 +15,11 @@ export function ownDirectories({ config }: Pick<ImageDocument, "config">): strin
   return [...EXPECTED, ...config.volumes];
 }
 
+/** An image that others begin with. */
+export interface LowerImage extends UnpackBase {
+  readonly name: string;
+}
+
 /**
  * The image of the store that has most of an image's layers, from the lowest up, and nothing else: what those have become can be taken over from it.
  * @returns undefined: there is none
@@ -24,14 +29,14 @@ export async function lowerImage(
   { layers }: ImageManifest,
   document: ImageDocument,
   arch: Arch,
-): Promise<UnpackBase | undefined> {
+): Promise<LowerImage | undefined> {
   const directories = ownDirectories(document);
-  let best: UnpackBase | undefined;
-  for (const { name, arch: itsArch, origin, rootfsPath, rootfsFormat } of await listImages(dirs)) {
+  let best: LowerImage | undefined;
+  for (const { name, digest, arch: itsArch, origin, rootfsPath, rootfsFormat } of await listImages(dirs)) {
     if (origin === undefined || origin.recipe !== UNPACK_RECIPE) continue;
     const count = origin.layers.length;
     if (itsArch !== arch || rootfsFormat !== "erofs" || count <= (best?.layers ?? 0)) continue;
-    if (!origin.layers.every(({ digest }, index) => digest === layers[index]?.digest)) continue;
+    if (!origin.layers.every((layer, index) => layer.digest === layers[index]?.digest)) continue;
     const its = await readFile(imageLayout(dirs).blob(origin.configDigest))
       .then((bytes) => parseImageDocument(bytes, arch, name))
       .catch(() => undefined); // it was pruned
@@ -39,8 +44,10 @@ export async function lowerImage(
     if (its === undefined || !its.diffIds.every((diffId, index) => diffId === document.diffIds[index]))
       continue;
     const has = ownDirectories(its);
-    if (has.every((one) => directories.includes(one)))
-      best = { path: rootfsPath, layers: count, directories: has };
+    if (!has.every((one) => directories.includes(one))) continue;
+    const { manifest } = (await readStored(dirs, digest)) ?? {};
+    const sha256 = manifest?.files.find(({ path }) => path === manifest.rootfs.file)?.sha256;
+    if (sha256 !== undefined) best = { name, path: rootfsPath, sha256, layers: count, directories: has };
   }
   return best;
 }

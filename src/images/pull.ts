@@ -112,12 +112,18 @@ export async function pullImage(
     return await inWorkDir(layout.work, async (workDir) => {
       try {
         const rootfs = join(workDir, ROOTFS_FILE);
+        const base = await lowerImage(dirs, manifest, document, arch);
         const layers = files.layers.map((path, index) => ({ path, diffId: document.diffIds[index]! }));
         await unpackImage(rootfs, layers, {
           image: name,
           identity: `${digest} ${UNPACK_RECIPE}`,
           directories: ownDirectories(document),
-          base: await lowerImage(dirs, manifest, document, arch),
+          base,
+          onDamagedBase: () =>
+            onProgress?.({
+              stage: "unpack",
+              message: `the image '${base?.name}' is damaged (smolvm image inspect '${base?.name}' --verify): unpacking all layers of ${name} instead`,
+            }),
           deadline,
           onFraction: (fraction) => onProgress?.({ stage: "unpack", message: `unpacking ${name}`, fraction }),
         });

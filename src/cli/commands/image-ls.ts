@@ -4,7 +4,7 @@ import { listDownloads } from "../../images/store/downloads.ts";
 import type { Image } from "../../images/store/image.ts";
 import type { ImageDirs } from "../../images/store/layout.ts";
 import { isStageImage } from "../../images/store/reference.ts";
-import { listImages } from "../../images/store/store.ts";
+import { listImages, unnamedImages } from "../../images/store/store.ts";
 import { type ImageUsage, imagesUsage } from "../../images/store/usage.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -19,7 +19,7 @@ const spec: CommandSpec = {
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
-    "SIZE is what its files hold, DISK what they take of the disk, and SHARED what of that other images have as well. With --quiet only the names, one a line.",
+    "SIZE is what its files hold, DISK what they take of the disk, and SHARED what of that other images have as well. An image whose name another has got is <none>. With --quiet only the names, one a line.",
   ],
   examples: ["smolvm image ls"],
 };
@@ -31,10 +31,15 @@ const KEPT = {
   cache: ["cache of RUN --mount", "caches of RUN --mount"],
 } as const;
 
+/** What stands where a name would. */
+const NO_NAME = "<none>";
+
 async function imageLsCommand(io: Io): Promise<Outcome> {
   const paths = processPaths();
   const all = await listImages(paths);
-  const images = all.filter(({ name }) => !isStageImage(name));
+  const named = all.filter(({ name }) => !isStageImage(name));
+  const unnamed = (await unnamedImages(paths)).map((image) => ({ ...image, name: NO_NAME }));
+  const images = [...named, ...unnamed];
   if (images.length === 0) io.note("No images yet. Build the default one: smolvm image build");
   const usage = await usageOf(paths);
   const downloads = await listDownloads(paths);
@@ -53,13 +58,17 @@ async function imageLsCommand(io: Io): Promise<Outcome> {
       `Kept besides, to be used again: ${kinds.join(", ")}; ${formatBytes(total)} of at most ${formatBytes(downloadsMaxBytes)} (${downloadsMaxFrom}).`,
     );
   }
-  if (all.length > images.length) {
+  if (unnamed.length > 0)
+    io.note(
+      `${unnamed.length === 1 ? "One image has" : `${unnamed.length} images have`} no name any more, as others have it: smolvm image prune removes what nothing uses.`,
+    );
+  if (all.length > named.length) {
     const total = all.reduce((sum, { name, sizeBytes }) => sum + (isStageImage(name) ? sizeBytes : 0), 0);
-    io.note(`For builds ${all.length - images.length} images of stages are kept: ${formatBytes(total)}.`);
+    io.note(`For builds ${all.length - named.length} images of stages are kept: ${formatBytes(total)}.`);
   }
   return {
     data: images.map((image) => ({ ...imageData(image), ...usage(image) })),
-    text: () => (io.quiet ? images.map((image) => `${image.name}\n`).join("") : imageTable(images, usage)),
+    text: () => (io.quiet ? named.map((image) => `${image.name}\n`).join("") : imageTable(images, usage)),
   };
 }
 

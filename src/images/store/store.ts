@@ -107,6 +107,21 @@ export async function listImages(dirs: ImageDirs): Promise<Image[]> {
   return images.sort((a, b) => (`${a.name} ${a.arch}` < `${b.name} ${b.arch}` ? -1 : 1));
 }
 
+/** The user's own images that no name stands for any more, because another has it: what still uses them needs them. By when they were made. */
+export async function unnamedImages({ cacheDir }: ImageDirs): Promise<Image[]> {
+  const layout = imageLayout({ cacheDir });
+  const named = new Set<string | undefined>();
+  for (const { name, arch } of await listRefs({ cacheDir }))
+    named.add(await readRef(layout.ref(name, arch)).catch(() => undefined)); // a damaged one names nothing
+  const images: Image[] = [];
+  for (const digest of await readdir(layout.images).catch(() => [])) {
+    if (named.has(digest)) continue;
+    const found = await readStored({ cacheDir }, digest).catch(() => undefined); // prune takes a damaged one as well
+    if (found !== undefined) images.push(found.image);
+  }
+  return images.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+}
+
 /** What {@link inspectImage} tells. */
 export interface ImageInspection extends StoredImage {
   /** only with `verify` */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { failpoint } from "../../host/failpoint.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -7,7 +8,7 @@ import type { TarStep } from "../../util/tar/reader.ts";
 import { KeptTar } from "./kept-tar.ts";
 import { type LayerFile, readLayer } from "./layer-stream.ts";
 import { TREE_LIMITS, Tree } from "./tree.ts";
-import { BaseUnfit, UnpackedBase } from "./unpacked-base.ts";
+import { BaseDamaged, BaseUnfit, UnpackedBase } from "./unpacked-base.ts";
 import { writeErofs } from "./write-erofs.ts";
 
 /** A layer's tar may hold this much that is no content: headers, padding, what a higher layer hides. */
@@ -23,6 +24,8 @@ const FIRST_PART = 0.4;
 /** What was made of the lowest of the layers before. */
 export interface UnpackBase {
   readonly path: string;
+  /** of the whole file, in hex: what is taken from it is believed only if it is that */
+  readonly sha256: string;
   /** of how many */
   readonly layers: number;
   /** what it was given for `directories`: all of them are given again */
@@ -37,6 +40,8 @@ export interface UnpackOptions {
   /** directories that are made if they are missing: the image's volumes */
   readonly directories: readonly string[];
   readonly base?: UnpackBase | undefined;
+  /** told if the base is not what was recorded: then it is not used */
+  readonly onDamagedBase?: (() => void) | undefined;
   readonly deadline: Deadline;
   /** 0..1 */
   readonly onFraction?: ((fraction: number) => void) | undefined;
@@ -65,17 +70,35 @@ async function unpackOverBase(
 ): Promise<boolean> {
   const { base } = options;
   if (base === undefined) return false;
-  const opened = await UnpackedBase.open(base.path).catch(() => undefined); // it may have been removed
-  if (opened === undefined) return false;
+  let opened: UnpackedBase | undefined;
   try {
+    opened = await UnpackedBase.open(base.path, base.sha256);
     await unpack(path, layers.slice(base.layers), options, opened);
     return true;
   } catch (error) {
-    if (error instanceof BaseUnfit) return false;
+    if (isMissing(error)) return false; // it was removed meanwhile
+    const isDamaged =
+      error instanceof BaseDamaged ||
+      (!(error instanceof BaseUnfit) && !isNoSpace(error) && (await isOther(base, options.deadline)));
+    if (isDamaged) options.onDamagedBase?.();
+    if (isDamaged || error instanceof BaseUnfit) return false;
     throw error;
   } finally {
-    await opened.close();
+    await opened?.close();
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === "ENOENT";
+}
+
+/** Whether the file is not what was recorded: then nothing that came of it means anything, an error neither. */
+async function isOther({ path, sha256 }: UnpackBase, deadline: Deadline): Promise<boolean> {
+  if (deadline.expired) return false;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }))
+    hash.update(chunk as Buffer);
+  return hash.digest("hex") !== sha256;
 }
 
 async function unpack(
@@ -102,6 +125,7 @@ async function unpack(
         uuid: createHash("sha256").update(options.identity).digest().subarray(0, 16),
         overBase: base !== undefined,
       });
+      await base?.checkWhole();
     };
     try {
       await write();

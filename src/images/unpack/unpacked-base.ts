@@ -1,3 +1,4 @@
+import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import type { TarStep } from "../../util/tar/reader.ts";
 import { EROFS_BLOCK, EROFS_INODE_BYTES, EROFS_SLOT, EROFS_SUPERBLOCK_AT } from "../formats/erofs.ts";
@@ -20,6 +21,9 @@ const KINDS: Readonly<Record<number, Inode["kind"]>> = {
 /** What is to be made cannot begin with that file system. */
 export class BaseUnfit extends Error {}
 
+/** It is not as it was written. */
+export class BaseDamaged extends BaseUnfit {}
+
 /** A file with content: where that is, or itself if it is behind the inode. */
 interface BaseFile {
   readonly inode: { -readonly [Key in keyof Inode]: Inode[Key] };
@@ -39,20 +43,29 @@ export class UnpackedBase {
   readonly tree: BaseTree;
   readonly #file: FileHandle;
   readonly #files: readonly BaseFile[];
+  readonly #sha256: string;
+  /** of all before `#hashed`: it is read once, for its content, and all between is read with that */
+  #hash: Hash = createHash("sha256");
+  #hashed = 0;
+  readonly #buffer = Buffer.allocUnsafe(PIECE_BYTES);
 
-  private constructor(file: FileHandle, tree: BaseTree, files: readonly BaseFile[]) {
+  private constructor(file: FileHandle, tree: BaseTree, files: readonly BaseFile[], sha256: string) {
     this.#file = file;
     this.tree = tree;
     this.#files = files;
+    this.#sha256 = sha256;
   }
 
-  /** @throws if it is none, or too large to be held in memory */
-  static async open(path: string): Promise<UnpackedBase> {
+  /**
+   * @param sha256 what it is, in hex: {@link checkWhole} compares
+   * @throws if it is none, or too large to be held in memory
+   */
+  static async open(path: string, sha256: string): Promise<UnpackedBase> {
     const file = await open(path, "r");
     try {
       const reader = await BaseReader.of(file);
       const tree = await reader.tree();
-      return new UnpackedBase(file, tree, reader.files());
+      return new UnpackedBase(file, tree, reader.files(), sha256);
     } catch (error) {
       await file.close();
       throw error;
@@ -61,21 +74,46 @@ export class UnpackedBase {
 
   /** All files with content, as if they came from a layer's tar. @param onBytes told of each piece */
   async *contents(onBytes: (count: number) => void): AsyncGenerator<ContentStep, void, undefined> {
-    const buffer = Buffer.allocUnsafe(PIECE_BYTES);
+    this.#hash = createHash("sha256");
+    this.#hashed = 0;
     for (const { inode, at, inline } of this.#files) {
       yield { step: "entry" };
       if (inline !== undefined) yield { step: "data", data: inline };
-      else
-        for (let done = 0; done < inode.size; ) {
-          const want = Math.min(PIECE_BYTES, inode.size - done);
-          const { bytesRead } = await this.#file.read(buffer, 0, want, at + done);
-          if (bytesRead === 0) throw damaged();
-          done += bytesRead;
-          onBytes(bytesRead);
-          yield { step: "data", data: buffer.subarray(0, bytesRead) };
+      else {
+        if (at < this.#hashed) throw damaged(); // two of them lie on one another
+        await this.#skip(at);
+        for await (const data of this.#until(at + inode.size)) {
+          onBytes(data.length);
+          yield { step: "data", data };
         }
+      }
       yield { step: "end" };
     }
+  }
+
+  /** What comes before a place and was not read yet. */
+  async *#until(end: number): AsyncGenerator<Buffer, void, undefined> {
+    while (this.#hashed < end) {
+      const want = Math.min(PIECE_BYTES, end - this.#hashed);
+      const { bytesRead } = await this.#file.read(this.#buffer, 0, want, this.#hashed);
+      if (bytesRead === 0) throw damaged();
+      const data = this.#buffer.subarray(0, bytesRead);
+      this.#hash.update(data);
+      this.#hashed += bytesRead;
+      yield data;
+    }
+  }
+
+  async #skip(end: number): Promise<void> {
+    for await (const data of this.#until(end)) void data;
+  }
+
+  /** Reads what {@link contents} has left; without that all. @throws BaseDamaged: something that was taken from it may be wrong */
+  async checkWhole(): Promise<void> {
+    const { size } = await this.#file.stat();
+    await this.#skip(size);
+    if (this.#hash.digest("hex") !== this.#sha256)
+      throw new BaseDamaged("its bytes are not those that were recorded");
   }
 
   async close(): Promise<void> {
@@ -192,6 +230,7 @@ class BaseReader {
   async #content(number: number): Promise<Buffer> {
     const { size, value, inline } = this.#head(number);
     const outside = size - (inline?.length ?? 0);
+    if (outside > MAX_METADATA_BYTES) throw damaged();
     if (outside === 0) return inline ?? Buffer.alloc(0);
     const blocks = await exactly(this.#file, value * EROFS_BLOCK, outside);
     return inline === undefined ? blocks : Buffer.concat([blocks, inline]);
@@ -242,5 +281,5 @@ async function exactly(file: FileHandle, at: number, size: number): Promise<Buff
 }
 
 function damaged(): Error {
-  return new BaseUnfit("it is no file system that smolvm has written");
+  return new BaseDamaged("it is no file system that smolvm has written");
 }

@@ -86,6 +86,34 @@ test("a pull leaves no more than the settings say, and image ls tells what is ke
   expect(wrong.stderr).toContain("'SMOLVM_DOWNLOADS_MAX' has 'much', which is no size such as 20G");
 });
 
+test("an image whose name another has got is listed without one, and pruned unless something uses it", async () => {
+  await addSmallImage(join(home, "cache"), "debian");
+  const layout = join(home, "layout");
+  const env = { SMOLVM_HOME: home };
+  const ls = async (...args: string[]) => await cli(["image", "ls", ...args], { env });
+  const pulled = async (content: string): Promise<string> => {
+    writeLayout(layout, { layers: [[{ path: "f", content }]] });
+    expect(await cli(["image", "pull", `oci:${layout}`], { env })).toMatchObject({ code: 0 });
+    const { data: images } = JSON.parse((await ls("--json")).text);
+    return images.find(({ name }: { name: string }) => name.startsWith("oci:")).digest;
+  };
+  const first = await pulled("one");
+  expect((await ls()).stderr).not.toContain("no name");
+  const second = await pulled("two");
+  const listed = await ls();
+  expect(listed.stderr).toContain("One image has no name any more, as others have it: smolvm image prune");
+  expect(listed.text).toMatch(new RegExp(`^<none> +x86_64 +${first.slice(0, 12)} `, "m"));
+  expect((await ls("--quiet")).text).toBe(`debian\noci:${layout}\n`);
+  await cli(["image", "tag", `oci:${layout}`, "mine"], { env });
+  expect(await pulled("three")).not.toBe(second);
+  // It has another name.
+  expect((await ls()).text.match(/^<none>/gm)).toHaveLength(1);
+  const prune = await cli(["image", "prune", "--dry-run"], { env });
+  expect(prune.text).toContain(`${first.slice(0, 12)} (without a name)`);
+  await cli(["image", "prune", "-f"], { env });
+  expect((await ls()).text).not.toContain("<none>");
+});
+
 test("image inspect shows how an image was made, layer by layer", async () => {
   await addSmallImage(join(home, "cache"), "debian");
   const layout = join(home, "layout");

@@ -20,7 +20,9 @@ import {
   listImages,
   removeImage,
   type StoredImage,
+  unnamedImages,
 } from "../../../../src/images/store/store.ts";
+import { tagImage } from "../../../../src/images/store/tag.ts";
 
 let cacheDir: string;
 beforeEach(() => {
@@ -56,6 +58,20 @@ async function add(name: string, content: string, arch: Arch = "x86_64"): Promis
 const digests = (): string[] => readdirSync(dirname(imageLayout({ cacheDir }).image("x")));
 
 describe("the image store", () => {
+  test("tells which images have no name any more, as others have it", async () => {
+    expect(await unnamedImages({ cacheDir })).toEqual([]);
+    const first = await add("mine", "first");
+    const second = await add("mine", "second");
+    await tagImage({ cacheDir }, "mine", "kept", "x86_64");
+    const third = await add("mine", "third");
+    expect((await unnamedImages({ cacheDir })).map(({ digest }) => digest)).toEqual([first.image.digest]);
+    await removeImage({ cacheDir }, "kept", "x86_64", nobody);
+    const left = (await unnamedImages({ cacheDir })).map(({ digest }) => digest);
+    expect(left).toEqual([first.image.digest]); // who removes a name removes the image that has no other
+    expect(digests()).not.toContain(second.image.digest);
+    expect((await listImages({ cacheDir })).map(({ digest }) => digest)).toEqual([third.image.digest]);
+  });
+
   test("gives an image by name and architecture, with paths that exist", async () => {
     const { image } = await add("debian", "root");
     const found = await findImage({ cacheDir }, "debian", "x86_64");

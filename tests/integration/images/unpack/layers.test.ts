@@ -216,6 +216,7 @@ async function unpack(
   directories: readonly string[] = [],
   base?: UnpackBase,
   keepLower = false,
+  onDamagedBase?: () => void,
 ) {
   const layout = join(directory, name, "layout");
   const made = writeLayout(layout, { layers, packing });
@@ -231,9 +232,20 @@ async function unpack(
       path: join(layout, "blobs/sha256", digest.slice(7)),
       diffId: `sha256:${createHash("sha256").update(tars[index]!).digest("hex")}`,
     })),
-    { image: name, identity: made.manifestDigest, directories, base, deadline: Deadline.of("unpacking") },
+    {
+      image: name,
+      identity: made.manifestDigest,
+      directories,
+      base,
+      onDamagedBase,
+      deadline: Deadline.of("unpacking"),
+    },
   );
   return { layout, path };
+}
+
+function fileOf(path: string): Pick<UnpackBase, "path" | "sha256"> {
+  return { path, sha256: createHash("sha256").update(readFileSync(path)).digest("hex") };
 }
 
 /** Hard links as lists of names; inode numbers and directories' link counts are each file system's own. */
@@ -299,11 +311,49 @@ test.each(Object.entries(NASTY).filter(([, layers]) => layers.length > 1 || laye
     const { path } = await unpack(key, parts, "gzip", directories);
     const lower = await unpack(`${key}-lower`, parts.slice(0, -1), "gzip", directories);
     const whole = readFileSync(path);
-    const base = { path: lower.path, layers: parts.length - 1, directories };
+    const base = { ...fileOf(lower.path), layers: parts.length - 1, directories };
     const over = await unpack(key, parts, "gzip", directories, base);
     expect(readFileSync(over.path).equals(whole)).toBe(true);
   },
 );
+
+test("a base that is damaged anywhere is told of, and the layers are unpacked instead", async () => {
+  const lower: readonly LayerEntry[] = [
+    { path: "./" },
+    { path: "large", content: Buffer.alloc(200_000, "large") },
+    { path: "small", content: "small" },
+    ...Array.from({ length: 300 }, (_, index) => ({ path: `many-${index}-${"x".repeat(50)}`, content: "y" })),
+  ];
+  const layers = [lower, [{ path: "own", content: "z" }]];
+  const base = await unpack("whole-lower", [lower]);
+  const bytes = readFileSync((await unpack("whole", layers)).path);
+  const options = { ...fileOf(base.path), layers: 1, directories: [] };
+  const whole = readFileSync(base.path);
+  const damaged = async (change: (bytes: Buffer) => Buffer): Promise<number> => {
+    writeFileSync(base.path, change(Buffer.from(whole)));
+    let told = 0;
+    const over = await unpack("whole", layers, "gzip", [], options, true, () => told++);
+    expect(readFileSync(over.path).equals(bytes)).toBe(true);
+    return told;
+  };
+  expect(await damaged((same) => same)).toBe(0);
+  expect(await damaged((cut) => cut.subarray(0, cut.length / 2))).toBe(1);
+  expect(await damaged((zeros) => zeros.fill(0))).toBe(1);
+  // In the superblock, the large file's content, what fills up blocks, and all over the inodes and names.
+  for (let at = 1030; at < whole.length; at += Math.ceil(whole.length / 60) | 1)
+    expect(
+      await damaged((other) => {
+        other[at]! ^= 0x41;
+        return other;
+      }),
+      `${at}`,
+    ).toBe(1);
+  rmSync(base.path);
+  let told = 0;
+  const over = await unpack("whole", layers, "gzip", [], options, true, () => told++);
+  expect(told).toBe(0);
+  expect(readFileSync(over.path).equals(bytes)).toBe(true);
+});
 
 test("what a directory was made for behind a symlink that is gone is not in what is made over it", async () => {
   const lower: readonly LayerEntry[] = [{ path: "./" }, { path: "run", type: "2", target: "var/run" }];
@@ -311,7 +361,7 @@ test("what a directory was made for behind a symlink that is gone is not in what
   const base = await unpack("symlinked-lower", [lower], "gzip", ["/run"]);
   const whole = await unpack("symlinked", [lower, upper], "gzip", ["/run"]);
   const bytes = readFileSync(whole.path);
-  const options = { path: base.path, layers: 1, directories: ["/run"] };
+  const options = { ...fileOf(base.path), layers: 1, directories: ["/run"] };
   const over = await unpack("symlinked", [lower, upper], "gzip", ["/run"], options, true);
   expect(readFileSync(over.path).equals(bytes)).toBe(true);
   expect([...readErofs(over.path).keys()].sort()).toEqual(["", "run", "run/x"]);
