@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { clean, globPattern, type Ignored, readIgnore } from "../images/dockerfile/ignore.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { hostLinkTarget, hostMode } from "../util/host-files.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
 import { type Chmod, changed } from "./chmod.ts";
 import {
@@ -106,10 +107,11 @@ export class BuildContext {
         {
           path,
           kind,
-          mode: process.platform === "win32" ? 0o755 : stats.mode & 0o7777,
+          mode: hostMode(stats.mode),
           mtime: Math.floor(stats.mtimeMs / 1000),
           size: kind === "file" ? stats.size : 0,
-          target: kind === "symlink" ? await readlink(file) : "",
+          target:
+            kind === "symlink" ? hostLinkTarget(await readlink(file, { encoding: "buffer" })).toString() : "",
         },
         ...inside,
       );

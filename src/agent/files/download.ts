@@ -3,6 +3,7 @@ import { chmod, mkdir, open } from "node:fs/promises";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
+import { HAS_MODES } from "../../util/host-files.ts";
 import { Inflow } from "../session/inflow.ts";
 import type { AgentSession } from "../session/session.ts";
 import { TreeRecord } from "../wire/messages.ts";
@@ -77,7 +78,7 @@ async function downloadFile(
         options.onProgress?.({ bytes, entries: 0 });
       }
       if (file !== undefined) {
-        await handle.chmod(file.mode & 0o777);
+        if (HAS_MODES) await handle.chmod(file.mode & 0o777);
         const mtime = mtimeOf(file);
         await handle.utimes(mtime, mtime);
       }

@@ -75,7 +75,11 @@ function nameProblem(name: Uint8Array, rules: NameRules): string | undefined {
   } catch {
     return "has a name that is not UTF-8, which this system cannot hold";
   }
-  if (rules === "darwin") return undefined;
+  return rules === "darwin" ? undefined : windowsNameProblem(text);
+}
+
+/** What of one name (without `/`) Windows cannot hold, or would take for another, or undefined. Pure. */
+export function windowsNameProblem(text: string): string | undefined {
   if (WINDOWS_FORBIDDEN.test(text)) return "has a character in its name that Windows does not allow";
   if (WINDOWS_RESERVED.test(text)) return "has a name that is a device on Windows";
   if (/[. ]$/.test(text)) return "has a name that ends in a dot or space, which Windows drops";

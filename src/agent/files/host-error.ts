@@ -24,7 +24,7 @@ export function hostError(error: unknown, what: string, path: string): SmolVMErr
   if (error instanceof SmolVMError) return error;
   const { code: errno, path: at } = error as NodeJS.ErrnoException;
   // A file is written under a name of ours first, which the user has never typed.
-  const where = escapeTerminal(at === undefined || at.includes("/.smolvm-") ? path : at, 300);
+  const where = escapeTerminal(at === undefined || /[\\/]\.smolvm-/.test(at) ? path : at, 300);
   const [code, text, hint] = MEANINGS[errno ?? ""] ?? ["FILE_FAILED", (error as Error).message];
   return new SmolVMError(code, `${what} failed: '${where}': ${text}`, {
     hint,

@@ -1,8 +1,9 @@
 import { lstat, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, parse, resolve, sep } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { randomBytes } from "../../util/random-bytes.ts";
+import { windowsNameProblem } from "./entry-path.ts";
 import { hostError } from "./host-error.ts";
 
 /** Where a download goes on the host. */
@@ -22,6 +23,7 @@ export interface HostTarget {
 export async function hostTarget(hostPath: string, parents: boolean): Promise<HostTarget> {
   checkHostPath(hostPath);
   const named = resolve(hostPath);
+  if (process.platform === "win32") checkWindowsNames(named);
   const what = "downloading";
   try {
     const path = await realpath(named);
@@ -58,6 +60,21 @@ export async function hostTarget(hostPath: string, parents: boolean): Promise<Ho
 export function checkHostPath(path: string): void {
   if (typeof path !== "string" || path === "" || path.includes("\0")) {
     throw new SmolVMError("CONFIG_INVALID", "the path on this machine is empty or holds a NUL character");
+  }
+}
+
+/**
+ * Throws CONFIG_INVALID for a path that Windows would take for another (`file.`, `a:b`) or for a device (`aux.txt`), or that nothing but
+ * Node could open and remove again.
+ */
+function checkWindowsNames(path: string): void {
+  for (const name of path.slice(parse(path).root.length).split(sep)) {
+    const problem = name === "" ? undefined : windowsNameProblem(name);
+    if (problem === undefined) continue;
+    throw new SmolVMError("CONFIG_INVALID", `the path '${path}' on this machine ${problem}`, {
+      hint: "Give the copy another name.",
+      details: { side: "host", path },
+    });
   }
 }
 

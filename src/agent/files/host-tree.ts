@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { SmolVMError } from "../../errors.ts";
+import { HAS_MODES } from "../../util/host-files.ts";
 import { TimeSlice } from "../../util/time-slice.ts";
 import { unsafe } from "./entry-path.ts";
 import { hostError } from "./host-error.ts";
@@ -133,7 +134,7 @@ export class HostTree {
         for (const piece of file.pieces) {
           for (let rest = piece; rest.length > 0; ) rest = rest.subarray(writeSync(fd, rest));
         }
-        fchmodSync(fd, file.mode);
+        if (HAS_MODES) fchmodSync(fd, file.mode);
         futimesSync(fd, file.mtime, file.mtime);
       } finally {
         closeSync(fd);
@@ -146,7 +147,7 @@ export class HostTree {
     await this.#attemptLater(file.path, async () => {
       try {
         await writeAll(handle, file.pieces);
-        await handle.chmod(file.mode);
+        if (HAS_MODES) await handle.chmod(file.mode);
         await handle.utimes(file.mtime, file.mtime);
       } finally {
         await handle.close();
@@ -178,7 +179,7 @@ export class HostTree {
       const full = Buffer.concat([at, path]);
       this.#attempt(path, () => {
         utimesSync(full, mtime, mtime);
-        chmodSync(full, mode);
+        if (HAS_MODES) chmodSync(full, mode);
       });
       await this.#slice.breathe();
     }

@@ -13,6 +13,7 @@ import { resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { hostLinkTarget, hostMode } from "../../util/host-files.ts";
 import { TimeSlice } from "../../util/time-slice.ts";
 import type { AgentSession } from "../session/session.ts";
 import { FileType } from "../wire/messages.ts";
@@ -76,7 +77,7 @@ async function uploadFile(
   const handle = await open(path, "r");
   const fileWrite = {
     path: guestPath(to),
-    mode: options.mode ?? Number(stats.mode) & 0o7777,
+    mode: options.mode ?? hostMode(stats.mode),
     parents: options.parents ?? false,
     user: guestUser(options.user),
     ...mtime(stats),
@@ -155,7 +156,7 @@ class TreeUpload {
     this.#outflow = new Outflow(session, request, deadline);
     this.#sender = new TreeSender(this.#outflow);
     try {
-      const mode = Number(stats.mode) & 0o7777;
+      const mode = hostMode(stats.mode);
       await this.#sender.entry({ type: FileType.directory, mode, ...mtime(stats) });
       await this.#directory(this.#root, Buffer.alloc(0));
       await this.#sender.flush();
@@ -188,7 +189,7 @@ class TreeUpload {
   }
 
   async #send(host: Buffer, path: Buffer, { stats, target, content }: Looked): Promise<void> {
-    const info = { path, mode: Number(stats.mode) & 0o7777, ...mtime(stats) };
+    const info = { path, mode: hostMode(stats.mode), ...mtime(stats) };
     if (stats.isDirectory()) {
       this.#sender.entries++;
       await this.#sender.entry({ ...info, type: FileType.directory });
@@ -231,7 +232,9 @@ function join(directory: Buffer, name: Buffer): Buffer {
 function look(path: Buffer): Looked | undefined {
   try {
     const stats = lstatSync(path, { bigint: true });
-    const target = stats.isSymbolicLink() ? readlinkSync(path, { encoding: "buffer" }) : undefined;
+    const target = stats.isSymbolicLink()
+      ? hostLinkTarget(readlinkSync(path, { encoding: "buffer" }))
+      : undefined;
     const small = stats.isFile() && stats.size <= SMALL_BYTES;
     return { stats, target, content: small ? readSmall(path, Number(stats.size)) : undefined };
   } catch (error) {

@@ -8,13 +8,13 @@ export type CopyPath =
 
 /**
  * Reads `-`, `PATH` or `NAME:PATH`. What begins with `/`, `./` or `../` is a path on this machine, whatever colons
- * follow; on Windows so is `C:\...` (one letter, then a backslash or slash). Pure.
+ * follow; on Windows so is `C:\...` (one letter, then a backslash or slash), and what begins with a backslash. Pure.
  * @throws SmolVMError USAGE
  */
 export function parseCopyPath(text: string, platform: NodeJS.Platform): CopyPath {
   if (text === "-") return { kind: "stream", path: "-" };
   const colon = text.indexOf(":");
-  const isDrive = platform === "win32" && /^[A-Za-z]:[\\/]/.test(text);
+  const isDrive = platform === "win32" && /^(?:[A-Za-z]:[\\/]|\.?\.?\\)/.test(text);
   const isHost = colon < 0 || /^[./]/.test(text) || isDrive;
   if (isHost) {
     if (text === "") throw new SmolVMError("USAGE", "cp: a path is empty");

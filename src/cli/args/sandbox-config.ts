@@ -59,7 +59,11 @@ export function sandboxConfig(args: Arguments, env: VMConfig["env"] | undefined)
   give("rootfsPath", file("rootfs"));
   give("gdbPort", gdbPort(args));
   give("diskMode", args.value("disk-mode") as VMConfig["diskMode"]);
-  if (args.values("drive").length > 0) give("extraDrives", args.values("drive").map(parseDrive));
+  if (args.values("drive").length > 0)
+    give(
+      "extraDrives",
+      args.values("drive").map((text) => parseDrive(text)),
+    );
   if (args.values("volume").length > 0) give("mounts", parseVolumes(args));
   if (args.values("label").length > 0) give("labels", parseLabels(args.values("label")));
   const ttl = args.value("ttl");

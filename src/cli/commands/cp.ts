@@ -59,8 +59,8 @@ async function cpCommand(io: Io, args: Arguments): Promise<Outcome> {
     if (target.kind === "stream") return await pack(io, vm, guest.path);
     const [sourceKind, targetKind] = await Promise.all([kindOf(source, vm), kindOf(target, vm)]);
     const to = copyTarget(
-      { path: source.path, kind: sourceKind },
-      { path: target.path, kind: targetKind },
+      { path: source.path, kind: sourceKind, backslashes: isWindowsPath(source) },
+      { path: target.path, kind: targetKind, backslashes: isWindowsPath(target) },
       { source: sourceText, target: targetText },
     );
     const options = { signal: io.interrupts.signal };
@@ -128,6 +128,10 @@ function twoSandboxes(): SmolVMError {
   return new SmolVMError("NOT_SUPPORTED", "copying between sandboxes is not built", {
     hint: "Pass an archive from one to the other: smolvm cp ONE:/SRC - | smolvm cp - OTHER:/DST",
   });
+}
+
+function isWindowsPath(path: CopyPath): boolean {
+  return path.kind === "host" && process.platform === "win32";
 }
 
 async function kindOf(path: Exclude<CopyPath, { kind: "stream" }>, vm: SmolVM): Promise<PathKind> {

@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync } from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { join, win32 } from "node:path";
 import { DEFAULT_IMAGE } from "../../config/defaults.ts";
 import { isSmolVMError } from "../../errors.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
@@ -105,7 +106,9 @@ export const directories: Check = ({ paths, platform, env }) => {
     );
   }
   return (
-    lingering(paths.runtimeDir, platform, env.userHome) ?? pass(name, `${paths.dataDir}, ${paths.runtimeDir}`)
+    lingering(paths.runtimeDir, platform, env.userHome) ??
+    outsideProfile([paths.dataDir, paths.runtimeDir], platform, homedir()) ??
+    pass(name, `${paths.dataDir}, ${paths.runtimeDir}`)
   );
 };
 
@@ -125,6 +128,26 @@ function lingering(
     "Directories",
     `${runtimeDir} goes away when you log out, and detached sandboxes become unreachable`,
     "loginctl enable-linger",
+  );
+}
+
+/**
+ * On Windows a directory has the permissions of the one that it is made in: below the user's profile others have none, elsewhere every user may mostly
+ * read and make files. Pure.
+ */
+export function outsideProfile(
+  directories: readonly string[],
+  platform: NodeJS.Platform,
+  profile: string,
+): CheckResult | undefined {
+  if (platform !== "win32") return undefined;
+  const below = `${win32.resolve(profile).toLowerCase()}\\`;
+  const outside = directories.find((path) => !win32.resolve(path).toLowerCase().startsWith(below));
+  if (outside === undefined) return undefined;
+  return warn(
+    "Directories",
+    `${outside} is outside of your profile, where other users of this machine may have access`,
+    `icacls "${outside}" /inheritance:r /grant:r "$($env:USERNAME):(OI)(CI)F" (in PowerShell; if that is done, all is well)`,
   );
 }
 

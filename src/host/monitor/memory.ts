@@ -5,6 +5,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { orNoSpace } from "../../util/no-space.ts";
 import { nativeProgram } from "../package.ts";
 import { runProgram } from "../process/run.ts";
+import { copyWithoutZeros } from "./copy-sparse.ts";
 
 /** A part of a running program's memory. */
 export interface MemoryPart {
@@ -155,6 +156,7 @@ export async function copySparse(
   { makeHoles = false }: { readonly makeHoles?: boolean } = {},
 ): Promise<void> {
   try {
+    if (process.platform !== "linux") return await copyWithoutZeros(from, to, deadline);
     const verb = makeHoles ? "copy-pages" : "copy";
     await runProgram([monitorProgram(), verb, from, to], { deadline });
   } catch (error) {

@@ -47,6 +47,9 @@ test("doctor says that sandboxes run, and why they are emulated where they are",
   expect(check("QEMU binary").status).toBe("pass");
   // In a checkout whose sources have changed since, they are told as such.
   expect(check("Native programs").detail).toMatch(/^(agent, monitor$|built from other sources)/);
+  // The home of these tests is none of the profile's under wine (main.ts).
+  const { status, fix } = check("Directories");
+  if (status === "warn") expect(fix).toContain("icacls");
   const { detail } = check("Accelerator");
   if (detail !== "whpx") {
     expect(detail).toMatch(/^tcg \(QEMU cannot use whpx: /);

@@ -18,9 +18,12 @@ describe("a side of cp", () => {
     expect(parseCopyPath(text, "linux")).toEqual(path);
   });
 
-  test.each(["C:\\temp", "c:/temp"])("%j is a path here on Windows", (path) => {
-    expect(parseCopyPath(path, "win32")).toEqual({ kind: "host", path });
-  });
+  test.each(["C:\\temp", "c:/temp", "\\a:b", ".\\a:b", "..\\a:b", "\\\\server\\share\\a:b"])(
+    "%j is a path here on Windows",
+    (path) => {
+      expect(parseCopyPath(path, "win32")).toEqual({ kind: "host", path });
+    },
+  );
 
   test.each([
     ["box:", /is empty/],
@@ -64,5 +67,25 @@ describe("where a copy goes", () => {
     ["src", "directory", "/b.txt", "file", "/b.txt is a file, not a directory"],
   ])("%s (%s) to %s (%s) is refused: %s", (source, sourceKind, to, toKind, message) => {
     expect(() => target(source, sourceKind, to, toKind)).toThrow(message);
+  });
+
+  test.each<[string, PathKind, string]>([
+    ["C:\\src\\a.txt", "file", "/root/a.txt"],
+    ["C:\\src\\", "directory", "/root/src"],
+    ["C:\\src\\.", "directory", "/root"],
+    ["..\\..", "directory", "/root"],
+  ])("%s (%s) of Windows to a directory of the guest is %s", (path, kind, result) => {
+    const from = { path, kind, backslashes: true };
+    expect(copyTarget(from, { path: "/root", kind: "directory" }, { source: path, target: "/root" })).toBe(
+      result,
+    );
+  });
+
+  test("a name that would be a path on Windows is refused", () => {
+    const to = { path: "C:\\out\\", kind: "directory", backslashes: true } as const;
+    const copied = (path: string): string =>
+      copyTarget({ path, kind: "file" }, to, { source: path, target: to.path });
+    expect(copied("/root/a")).toBe("C:/out/a");
+    expect(() => copied("/root/..\\..\\a")).toThrow("cannot be copied under its own name");
   });
 });
