@@ -51,7 +51,7 @@ export async function* readPacked(
       case "zstd":
         return yield* unzstd(file);
       case "xz":
-        return yield* unxz(new ByteSource(file, packing));
+        return yield* unxz(file);
       case "bzip2":
         return yield* bunzip2(new ByteSource(file, packing));
       default:
