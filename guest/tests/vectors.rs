@@ -8,9 +8,9 @@ use smolvm_agent::wire::fields::put_field;
 use smolvm_agent::wire::frame::{kind, put_frame, Header, Sender, HEADER, MAGIC, MORE};
 use smolvm_agent::wire::hello::{scan, Scan};
 use smolvm_agent::wire::messages::{
-    encode_opened_process, put_record, Change, Control, DoorConnection, Failure, FileEvent, FileInfo, FileOp, Forward,
-    Full, Hello, HelloAck, Info, InitRequest, Limits, Mount, Network, Open, Outcome, ProcessRecord, Request,
-    DEFAULT_WINDOW, MAX_WINDOW,
+    encode_opened_connection, encode_opened_process, put_record, Change, Control, DoorConnection, Failure, FileEvent,
+    FileInfo, FileOp, Forward, Full, Hello, HelloAck, Info, InitRequest, Limits, Mount, Network, Open, Outcome,
+    ProcessRecord, Request, DEFAULT_WINDOW, MAX_WINDOW,
 };
 use smolvm_agent::wire::tree::{self, Record};
 
@@ -224,6 +224,7 @@ fn request_json(request: &Request) -> (&'static str, Value) {
             ("host_unmount", fields.bytes("path", mount.path).flag("force", mount.force).done())
         }
         Request::HostChanges(mount) => ("host_changes", fields.int("mount", (*mount).into()).done()),
+        Request::DoorNext => ("door_accept", fields.flag("next", true).done()),
         Request::DoorAccept(number) => ("door_accept", fields.int("connection", (*number).into()).done()),
         Request::Release => ("release", fields.done()),
         Request::Unknown => ("unknown", fields.done()),
@@ -449,11 +450,15 @@ fn encode_event(message: &Value) -> Vec<u8> {
 }
 
 fn encode_connection(message: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    with_connection(message, |connection| connection.encode(&mut out));
+    out
+}
+
+fn with_connection(message: &Value, mut then: impl FnMut(&DoorConnection)) {
     let (name, address) = (bytes(&message["name"]), bytes(&message["address"]));
     let (connection, port) = (int(message, "connection") as u32, int(message, "port") as u16);
-    let mut out = Vec::new();
-    DoorConnection { connection, name: &name, address: &address, port }.encode(&mut out);
-    out
+    then(&DoorConnection { connection, name: &name, address: &address, port });
 }
 
 fn limits(message: &Value) -> Limits {
@@ -498,6 +503,9 @@ fn encode_guest_message(kind: &str, message: &Value) -> Option<Vec<u8>> {
             resumed: message["resumed"] == true,
         }
         .encode(&mut out),
+        "OPENED" if message["connection"].is_object() => {
+            with_connection(&message["connection"], |connection| encode_opened_connection(&mut out, connection));
+        }
         "OPENED" if message["file"].is_object() => put_field(&mut out, 3, &encode_file(&message["file"])),
         "OPENED" => encode_opened_process(&mut out, int(message, "process") as u32, int(message, "pid") as u32),
         "RESULT" => {

@@ -62,6 +62,15 @@ pub fn start() -> Result<Interception, Failure> {
 }
 
 impl Interception {
+    /// The socket to which connections over IPv4 (0) or IPv6 (1) come.
+    pub fn listener(&self, which: usize) -> Option<&Fd> {
+        if which == 0 {
+            Some(&self.v4)
+        } else {
+            self.v6.as_ref()
+        }
+    }
+
     /// The machine's addresses have changed.
     pub fn on_addresses(&self) {
         self.addresses.take(&mut |address, there| {

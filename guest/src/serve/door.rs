@@ -15,10 +15,12 @@ use crate::streams::task::{Kind, Task};
 use crate::sys::poller::{Token, IN};
 use crate::sys::{self, check, Fd, Res};
 use crate::wire::frame::kind;
-use crate::wire::messages::{code, put_record, DoorConnection, Failure};
+use crate::wire::messages::{code, encode_opened_connection, put_record, DoorConnection, Failure, Outcome};
 
 /// Connections that the host was told of and has not answered.
 const MAX_PENDING: usize = 128;
+/// Streams on which the host waits for the next connection.
+const MAX_AHEAD: usize = 64;
 /// The longest record: a name and some numbers.
 const MAX_RECORD: usize = 300;
 /// Connections accepted before others get a turn.
@@ -65,6 +67,8 @@ pub struct Door {
     /// connections may wait, over IPv4 and IPv6
     ready: [bool; 2],
     told_by: Option<Told>,
+    /// streams on which the host waits for the next connection, and need not be told first
+    ahead: VecDeque<Told>,
     brought: Vec<Brought>,
     next_brought: usize,
     pending: VecDeque<Pending>,
@@ -100,10 +104,10 @@ impl Door {
         if self.link(mux).is_some() {
             return Err(Failure::new(code::BUSY, "somebody serves the door already"));
         }
-        if let Some((_, before)) = self.told_by {
-            self.pending.retain(|pending| pending.told_by != before);
-        }
-        self.told_by = Some(self.begin_telling(mux, link));
+        self.end(mux);
+        let told_by = self.stand_for(mux, link);
+        mux.sessions.send(link, kind::OPENED, 0, |_| ());
+        self.told_by = Some(told_by);
         self.ready = [true; 2];
         Ok(())
     }
@@ -125,18 +129,53 @@ impl Door {
             _ => failure(b"cannot listen", error),
         })?;
         self.next_brought += 1;
-        let told_by = self.begin_telling(mux, link);
+        let told_by = self.stand_for(mux, link);
+        mux.sessions.send(link, kind::OPENED, 0, |_| ());
         self.brought.push(Brought { id, listener, token, ready: true, told_by, port });
         Ok(())
     }
 
-    /// Makes the task that stands for a stream on which connections are told.
-    fn begin_telling(&mut self, mux: &mut Mux, link: Link) -> Told {
+    /// The host takes up the next connection that leaves, on this stream: no answer before.
+    pub fn await_next(&mut self, mux: &mut Mux, link: Link) -> Result<(), Failure> {
+        if self.link(mux).is_none() {
+            return Err(Failure::new(code::NOT_FOUND, "nobody serves the door"));
+        }
+        self.ahead.retain(|&ahead| link_of(mux, ahead).is_some());
+        if self.ahead.len() >= MAX_AHEAD {
+            return Err(Failure::new(code::LIMIT, "too many streams wait for the next connection"));
+        }
+        let ahead = self.stand_for(mux, link);
+        self.ahead.push_back(ahead);
+        Ok(())
+    }
+
+    /// A stream on which the host waits for the next connection. It stands for nothing any more.
+    fn take_ahead(&mut self, mux: &mut Mux) -> Option<Link> {
+        while let Some(ahead) = self.ahead.pop_front() {
+            if let Some(link) = link_of(mux, ahead) {
+                mux.unlink(ahead.0);
+                mux.remove(ahead.0);
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    /// Nobody serves the door any more: what waits is reset.
+    fn end(&mut self, mux: &mut Mux) {
+        let Some((_, before)) = self.told_by.take() else { return };
+        self.pending.retain(|pending| pending.told_by != before);
+        while let Some(link) = self.take_ahead(mux) {
+            mux.sessions.answer(link, &Outcome::cancelled());
+        }
+    }
+
+    /// Makes the task that stands for a stream of the host's.
+    fn stand_for(&mut self, mux: &mut Mux, link: Link) -> Told {
         let number = self.number();
         let index = mux.tasks.next_index();
         mux.tasks.insert(Task { link: None, sink: None, sources: [None, None], kind: Kind::Door(number) });
         mux.connect(link, index);
-        mux.sessions.send(link, kind::OPENED, 0, |_| ());
         (index, number)
     }
 
@@ -153,7 +192,7 @@ impl Door {
             return Err(Failure::new(code::NOT_FOUND, "there is no such connection"));
         };
         let fd = std::mem::replace(&mut pending.fd, Fd::own(-1));
-        forward::adopt(mux, link, fd)
+        forward::adopt(mux, link, fd, &[])
     }
 
     pub fn on_connections(&mut self, which: usize) {
@@ -194,43 +233,47 @@ impl Door {
     /// Answers names, and tells the host of connections, a bounded number of each.
     pub fn go_on(&mut self, mux: &mut Mux) {
         self.tell_brought(mux);
-        let Some(interception) = &self.interception else { return };
         if let Some(resolver) = &mut self.resolver {
             resolver.answer_some();
         }
         let Some(told_by) = self.told_by else { return };
-        let Some(link) = self.link(mux) else {
-            self.pending.retain(|pending| pending.told_by != told_by.1);
-            self.told_by = None;
-            return;
-        };
-        for (which, listener) in [Some(&interception.v4), interception.v6.as_ref()].into_iter().enumerate() {
-            let Some(listener) = listener else {
-                self.ready[which] = false;
-                continue;
-            };
+        let Some(link) = self.link(mux) else { return self.end(mux) };
+        for which in 0..self.ready.len() {
             for _ in 0..PER_TURN {
                 if !self.ready[which] || self.pending.len() >= MAX_PENDING || !has_room(mux, link) {
                     break;
                 }
-                let Some(fd) = accept(listener) else {
+                let Some(fd) = self.interception.as_ref().and_then(|found| accept(found.listener(which)?)) else {
                     self.ready[which] = false;
                     break;
                 };
-                let Some((address, port)) = destination(&fd) else { continue };
-                if is_own(address) {
-                    continue;
-                }
-                self.next = self.next.wrapping_add(1);
-                let number = self.next;
-                let name = stands_for(address).and_then(|v4| self.resolver.as_ref()?.names.name_of(v4));
-                let octets = match address {
-                    IpAddr::V4(v4) => v4.octets().to_vec(),
-                    IpAddr::V6(v6) => v6.octets().to_vec(),
-                };
-                tell(mux, link, number, name, &octets, port);
-                self.pending.push_back(Pending { number, told_by: told_by.1, fd });
+                self.hand_over(mux, link, told_by.1, fd);
             }
+        }
+    }
+
+    /// One has come: on the stream on which the host waits for it, or else it is told, and waits for an answer.
+    fn hand_over(&mut self, mux: &mut Mux, link: Link, told_by: u32, fd: Fd) {
+        let Some((address, port)) = destination(&fd) else { return };
+        if is_own(address) {
+            return;
+        }
+        let ahead = self.take_ahead(mux);
+        let number = if ahead.is_some() { 0 } else { self.number() };
+        let name = stands_for(address).and_then(|v4| self.resolver.as_ref()?.names.name_of(v4));
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let connection = described(number, name, &octets, port);
+        let Some(ahead) = ahead else {
+            tell(mux, link, &connection);
+            return self.pending.push_back(Pending { number, told_by, fd });
+        };
+        let mut opened = Vec::new();
+        encode_opened_connection(&mut opened, &connection);
+        if let Err(failure) = forward::adopt(mux, ahead, fd, &opened) {
+            mux.sessions.answer(ahead, &Outcome::failed(failure));
         }
     }
 
@@ -257,7 +300,7 @@ impl Door {
                 };
                 let port = one.port;
                 let number = self.number();
-                tell(mux, link, number, None, &[], port);
+                tell(mux, link, &described(number, None, &[], port));
                 self.pending.push_back(Pending { number, told_by: told_by.1, fd });
             }
             at += 1;
@@ -296,10 +339,15 @@ fn has_room(mux: &mut Mux, link: Link) -> bool {
     session.unsent() < OUT_HIGH && session.stream(link.stream).is_some_and(|s| s.credit[0] as usize >= MAX_RECORD)
 }
 
-fn tell(mux: &mut Mux, link: Link, connection: u32, name: Option<&[u8]>, octets: &[u8], port: u16) {
+/// A connection as the host is told of it: by its name, or by its address where there is none. Pure.
+fn described<'a>(connection: u32, name: Option<&'a [u8]>, octets: &'a [u8], port: u16) -> DoorConnection<'a> {
     let (name, address) = name.map_or((&[][..], octets), |name| (name, &[][..]));
+    DoorConnection { connection, name, address, port }
+}
+
+fn tell(mux: &mut Mux, link: Link, connection: &DoorConnection) {
     let (mut message, mut record) = (Vec::new(), Vec::new());
-    DoorConnection { connection, name, address, port }.encode(&mut message);
+    connection.encode(&mut message);
     put_record(&mut record, &message);
     if let Some(stream) = mux.sessions.stream(link) {
         stream.credit[0] -= record.len() as u32;

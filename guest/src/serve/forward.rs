@@ -37,7 +37,13 @@ fn connect_to(mux: &mut Mux, link: Link, mut addresses: Vec<Address>) -> Result<
     while !addresses.is_empty() {
         let address = addresses.remove(0);
         match connect(&address) {
-            Ok((fd, connected)) => return adopt_connection(mux, link, fd, connected, addresses),
+            Ok((fd, connected)) => {
+                adopt_connection(mux, link, fd, connected, addresses)?;
+                if connected {
+                    connection_opened(mux, link, &[]);
+                }
+                return Ok(());
+            }
             Err(errno) => last = connect_failure(errno),
         }
     }
@@ -62,22 +68,21 @@ fn adopt_connection(mux: &mut Mux, link: Link, fd: Fd, connected: bool, next: Ve
     let task = Task { link: None, sink: Some(sink), sources: [Some(source), None], kind: Kind::Forward(forward) };
     mux.tasks.insert(task);
     mux.connect(link, index);
-    if connected {
-        connection_opened(mux, link);
-    }
     Ok(())
 }
 
-fn connection_opened(mux: &mut Mux, link: Link) {
-    mux.sessions.send(link, kind::OPENED, 0, |_| ());
+fn connection_opened(mux: &mut Mux, link: Link, opened: &[u8]) {
+    mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(opened));
 }
 
-/// Carries a connection that there is already.
-pub fn adopt(mux: &mut Mux, link: Link, fd: Fd) -> Result<(), Failure> {
+/// Carries a connection that there is already; `opened` is what the host is told of it.
+pub fn adopt(mux: &mut Mux, link: Link, fd: Fd, opened: &[u8]) -> Result<(), Failure> {
     let on: libc::c_int = 1;
     // SAFETY: reads one int. Small frames are answers somebody waits for.
     unsafe { libc::setsockopt(fd.raw(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &on as *const _ as *const _, 4) };
-    adopt_connection(mux, link, fd, true, Vec::new())
+    adopt_connection(mux, link, fd, true, Vec::new())?;
+    connection_opened(mux, link, opened);
+    Ok(())
 }
 
 /// True while connect(2) is still at work.
@@ -96,7 +101,7 @@ pub fn on_connected(mux: &mut Mux, task: usize) {
     if refused.is_none() || forward.cut {
         sink.writable = true;
         forward.connecting = false;
-        connection_opened(mux, link);
+        connection_opened(mux, link, &[]);
         flush_sink(mux, task);
         pump(mux, task, 0);
         return settle(mux, task);

@@ -25,6 +25,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             | Request::File(_)
             | Request::Forward(_)
             | Request::DoorAccept(_)
+            | Request::DoorNext
             | Request::Sync
             | Request::HostMount(_)
             | Request::HostUnmount(_)
@@ -62,6 +63,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Forward(to) => forward::open(&mut agent.mux, link, to).map(|()| None),
         Request::Door => agent.door.open(&mut agent.mux, link).map(|()| None),
         Request::Bring(port) => agent.door.bring(&mut agent.mux, link, *port).map(|()| None),
+        Request::DoorNext => agent.door.await_next(&mut agent.mux, link).map(|()| None),
         Request::DoorAccept(number) => agent.door.accept(&mut agent.mux, link, *number).map(|()| None),
         Request::HostMount(request) => {
             let disk = agent.disk.root();

@@ -519,6 +519,8 @@ pub enum Request<'a> {
     Door,
     /// the connection's number
     DoorAccept(u32),
+    /// the next connection that comes
+    DoorNext,
     /// the port
     Bring(u32),
     HostMount(HostMount<'a>),
@@ -588,6 +590,19 @@ fn decode_hold(body: &[u8]) -> Decoded<bool> {
     Ok(suspend)
 }
 
+fn decode_door_accept(body: &[u8]) -> Decoded<Request<'_>> {
+    let mut fields = Reader::new(body);
+    let (mut connection, mut next) = (0, false);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => connection = value.u32()?,
+            2 => next = value.bool()?,
+            _ => {}
+        }
+    }
+    Ok(if next { Request::DoorNext } else { Request::DoorAccept(connection) })
+}
+
 fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
     Ok(match number {
         1 => Request::Exec(Exec::decode(body)?),
@@ -612,7 +627,7 @@ fn decode_request(number: u32, body: &[u8]) -> Decoded<Request<'_>> {
         20 => Request::File(FileRequest::decode(FileOp::Watch, body)?),
         21 => Request::File(FileRequest::decode(FileOp::Copy, body)?),
         22 => Request::Door,
-        23 => Request::DoorAccept(decode_number(body)?),
+        23 => decode_door_accept(body)?,
         24 => Request::Bring(decode_number(body)?),
         25 => Request::HostMount(HostMount::decode(body)?),
         26 => Request::HostUnmount(HostUnmount::decode(body)?),
@@ -735,7 +750,7 @@ impl FileEvent<'_> {
     }
 }
 
-/// One record of `door`: a connection that leaves.
+/// One record of `door`, and what `Opened` says of a connection that was waited for: it leaves.
 pub struct DoorConnection<'a> {
     pub connection: u32,
     /// what its address stands for; empty: nothing
@@ -752,6 +767,13 @@ impl DoorConnection<'_> {
         put_bytes(out, 3, self.address);
         put_uint(out, 4, self.port.into());
     }
+}
+
+/// `Opened` of a connection that was waited for.
+pub fn encode_opened_connection(out: &mut Vec<u8>, connection: &DoorConnection) {
+    let mut message = Vec::new();
+    connection.encode(&mut message);
+    put_field(out, 6, &message);
 }
 
 /// `Opened` of exec and attach.

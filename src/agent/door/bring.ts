@@ -59,21 +59,25 @@ export async function bring(
   const { host = "127.0.0.1", port } = target;
   const open = new Set<Socket>();
   const what = `bringing ${host}:${port} to port ${guestPort} of the sandbox`;
-  const served = await serveKnocks(session, { bring: { port: guestPort } }, what, (knock) => {
-    if (open.size >= MAX_OPEN) return knock.refuse();
-    const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
-    let isConnected = false;
-    open.add(socket);
-    socket.on("error", () => {}); // its close tells
-    socket.once("connect", () => {
-      isConnected = true;
-      void carryOver(socket, () => knock.accept(WINDOW));
-    });
-    socket.once("close", () => {
-      open.delete(socket);
-      if (!isConnected) knock.refuse();
-    });
-  }).catch((error) => {
+  const served = await serveKnocks(
+    session,
+    { open: { bring: { port: guestPort } }, ahead: false, what },
+    (knock) => {
+      if (open.size >= MAX_OPEN) return knock.refuse();
+      const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+      let isConnected = false;
+      open.add(socket);
+      socket.on("error", () => {}); // its close tells
+      socket.once("connect", () => {
+        isConnected = true;
+        void carryOver(socket, () => knock.accept(WINDOW));
+      });
+      socket.once("close", () => {
+        open.delete(socket);
+        if (!isConnected) knock.refuse();
+      });
+    },
+  ).catch((error) => {
     if (!isSmolVMError(error, "FILE_EXISTS")) throw error;
     throw new SmolVMError("PORT_IN_USE", `a program of the sandbox listens on port ${guestPort} already`, {
       hint: "Choose another port of the sandbox.",

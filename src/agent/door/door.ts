@@ -7,5 +7,5 @@ import { type DoorKnock, type Served, serveKnocks } from "./knocks.ts";
  * @throws SmolVMError VM_BUSY if somebody else serves it, CONFIG_INVALID if it has none, TIMEOUT, AGENT_LOST, AGENT_PROTOCOL
  */
 export function serveDoor(session: AgentSession, knock: (connection: DoorKnock) => void): Promise<Served> {
-  return serveKnocks(session, { door: {} }, "serving the sandbox's door", knock);
+  return serveKnocks(session, { open: { door: {} }, ahead: true, what: "serving the sandbox's door" }, knock);
 }

@@ -1,12 +1,13 @@
 import type { Duplex } from "node:stream";
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
-import { takeUp } from "../forward/forward.ts";
+import { type Arrival, takeUp } from "../forward/forward.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
 import { DoorConnection, Open } from "../wire/messages.ts";
 import { RecordDecoder } from "../wire/records.ts";
 import { type Draft, decode, encode } from "../wire/schema.ts";
+import { Stock } from "./stock.ts";
 
 /** Credit for what the guest tells: a thousand connections. */
 const WINDOW = 256 * 1024;
@@ -39,14 +40,14 @@ export interface Served {
 /**
  * Is told of connections by the guest's agent. Resolves when it tells. Keeps neither the session nor this process.
  * @param open the request that has it tell
+ * @param ahead streams wait for connections, so that most need not be told first
  * @param what that in the user's words
  * @param knock must not throw
  * @throws SmolVMError TIMEOUT, AGENT_LOST, AGENT_PROTOCOL, and what the guest's refusal means
  */
 export function serveKnocks(
   session: AgentSession,
-  open: Draft<Open>,
-  what: string,
+  { open, ahead, what }: { readonly open: Draft<Open>; readonly ahead: boolean; readonly what: string },
   knock: (connection: DoorKnock) => void,
 ): Promise<Served> {
   return new Promise((resolve, reject) => {
@@ -57,14 +58,25 @@ export function serveKnocks(
     }, OPEN_MS);
     const settled = (): void => clearTimeout(waiting);
     let ended: (reason: unknown) => void = () => {};
-    const over = new Promise<unknown>((done) => {
+    const end = new Promise<unknown>((done) => {
       ended = done;
     });
     let closed = false;
+    const stock = ahead
+      ? new Stock(session, (arrival) => {
+          const connection = knockOfArrival(arrival, () => stock?.decided());
+          if (connection !== undefined) knock(connection);
+        })
+      : undefined;
+    const over = (reason: unknown): void => {
+      stock?.close();
+      ended(reason);
+    };
     const decoder = new RecordDecoder((record) => {
       if (closed) return; // of what came in one piece, the rest
       const connection = knockOf(session, decode(DoorConnection, record));
       if (connection !== undefined) knock(connection);
+      stock?.fill();
     });
     const stream = session.open(
       {
@@ -79,13 +91,14 @@ export function serveKnocks(
         opened: () => {
           settled();
           resolve({
-            ended: over,
+            ended: end,
             close: () => {
               closed = true;
               stream.abandon(); // its result is not told any more
-              ended(undefined);
+              over(undefined);
             },
           });
+          stock?.fill();
         },
         data: (_channel, piece) => {
           try {
@@ -93,36 +106,62 @@ export function serveKnocks(
             stream.grant(1, piece.length);
           } catch (error) {
             stream.abandon(); // what it tells is no record
-            ended(error);
+            over(error);
           }
         },
         result: (result) => {
           settled();
           const reason = result.error === undefined ? undefined : guestError(result.error, "machine", what);
           reject(reason);
-          ended(reason);
+          over(reason);
         },
         lost: (error) => {
           settled();
           reject(error);
-          ended(error);
+          over(error);
         },
       },
     );
   });
 }
 
-/** What the guest tells, undefined if it makes no sense. */
-function knockOf(session: AgentSession, told: DoorConnection): DoorKnock | undefined {
-  const { connection, port } = told;
+/** Where the guest says that a connection is to go, undefined if that makes no sense. */
+function wishOf(told: DoorConnection): Pick<DoorKnock, "name" | "address" | "port"> | undefined {
+  const { port } = told;
   if (port < 1 || port > MAX_PORT) return undefined;
   // Copies: what they were decoded from is used again.
   const name = told.name.length === 0 ? undefined : Buffer.from(told.name).toString("latin1");
-  const address = name === undefined ? Uint8Array.from(told.address) : undefined;
+  return { name, address: name === undefined ? Uint8Array.from(told.address) : undefined, port };
+}
+
+/** A connection that has come on a stream that waited for it. */
+function knockOfArrival({ told, connection, widen }: Arrival, decided: () => void): DoorKnock | undefined {
+  const refuse = (): void => {
+    connection.destroy(new Error("it is refused"));
+    decided();
+  };
+  const wish = wishOf(told);
+  if (wish === undefined) return void refuse();
   return {
-    name,
-    address,
-    port,
+    ...wish,
+    accept: async (window) => {
+      decided();
+      // Before anybody listened its program has reset it, or the session has ended.
+      if (connection.destroyed) throw connection.errored ?? new Error("it is over");
+      widen(window);
+      return connection;
+    },
+    refuse,
+  };
+}
+
+/** What the guest tells, undefined if it makes no sense. */
+function knockOf(session: AgentSession, told: DoorConnection): DoorKnock | undefined {
+  const { connection } = told;
+  const wish = wishOf(told);
+  if (wish === undefined) return undefined;
+  return {
+    ...wish,
     accept: (window) =>
       takeUp(session, connection, window, Deadline.within(ACCEPT_MS, "taking up a connection")),
     refuse: () => {

@@ -8,8 +8,8 @@ import { shown } from "../../util/shown.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { AgentStream } from "../session/stream.ts";
-import { type GuestError, Open } from "../wire/messages.ts";
-import { encode } from "../wire/schema.ts";
+import { DoorConnection, type GuestError, Open, type Opened } from "../wire/messages.ts";
+import { decode, encode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
 
 /** Where a connection goes, seen from inside the guest. */
@@ -71,6 +71,49 @@ export async function takeUp(
   );
 }
 
+/** A connection that left the guest, on the stream that waited for it. */
+export interface Arrival {
+  /** what its agent tells of it */
+  readonly told: DoorConnection;
+  /** what the program in the guest sends and gets; it is not destroyed by an error before somebody listens to that */
+  readonly connection: Duplex;
+  /** lets the guest send as much ahead, in bytes */
+  widen(window: number): void;
+}
+
+/**
+ * Waits for the next connection that leaves the guest, so that it need not be told first and then asked for. It keeps neither the session nor this process.
+ * @param window how much the guest may send ahead, in bytes
+ * @param arrived it is there
+ * @param failed there will be none: the guest's refusal, or the session's end
+ * @returns gives up waiting
+ * @throws SmolVMError AGENT_LOST if the session is over
+ */
+export function awaitNext(
+  session: AgentSession,
+  window: number,
+  arrived: (arrival: Arrival) => void,
+  failed: (error: unknown) => void,
+): () => void {
+  const open = encode(Open, { doorAccept: { next: true }, window });
+  const what = "waiting for a connection of the sandbox";
+  const onOpened = ({ connection: told }: Opened): void => {
+    const widen = (wider: number): void => connection.widen(wider);
+    arrived({ told: told ?? decode(DoorConnection, Buffer.alloc(0)), connection, widen });
+  };
+  const connection = new ForwardStream(session, {
+    open,
+    what,
+    label: "its destination",
+    background: true,
+    window,
+    onOpened,
+  });
+  connection.on("error", () => {}); // who takes it listens too
+  connection.connected.catch(failed);
+  return () => void connection.destroy();
+}
+
 async function connected(connection: ForwardStream, deadline: Deadline): Promise<Duplex> {
   try {
     await deadline.race(connection.connected);
@@ -89,6 +132,8 @@ interface ForwardRequest {
   readonly background?: boolean;
   /** credit that `open` gives, in bytes; default {@link WINDOW} */
   readonly window?: number;
+  /** told at once what the guest says of it */
+  readonly onOpened?: (opened: Opened) => void;
 }
 
 function describe(target: ForwardTarget): string {
@@ -171,7 +216,7 @@ class ForwardStream extends Duplex {
 
   constructor(
     session: AgentSession,
-    { open, what, label, background = false, window = WINDOW }: ForwardRequest,
+    { open, what, label, background = false, window = WINDOW, onOpened }: ForwardRequest,
   ) {
     super({ allowHalfOpen: true, highWaterMark: 64 * 1024 });
     this.connected = new Promise((resolve, reject) => {
@@ -181,13 +226,14 @@ class ForwardStream extends Duplex {
     this.#stream = session.open(
       { open, what, effects: false, opens: true, window, background },
       {
-        opened: () => {
+        opened: (opened) => {
           this.#isConnected = true;
           this.#onConnected.resolve();
           setImmediate(() => {
             this.#isTaken = true;
             this.#deliver();
           });
+          onOpened?.(opened);
         },
         data: (_channel, piece) => {
           this.#queue.push(undefined, piece);
@@ -207,6 +253,11 @@ class ForwardStream extends Duplex {
         },
       },
     );
+  }
+
+  /** The guest may send as much ahead, in bytes. */
+  widen(window: number): void {
+    this.#stream.widen(window);
   }
 
   // --- Duplex

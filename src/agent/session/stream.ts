@@ -96,6 +96,9 @@ export class AgentStream implements SessionStream {
   // From the guest, by channel: bytes it may still send, bytes consumed but not yet granted again.
   readonly #credit: [number, number, number];
   readonly #owed: [number, number, number] = [0, 0, 0];
+  /** what it may send ahead on each of them, and what it may from the next grant on */
+  #window: number;
+  #wanted: number;
   readonly #ended: [boolean, boolean, boolean] = [false, false, false];
 
   // To the guest, channel 0.
@@ -112,6 +115,7 @@ export class AgentStream implements SessionStream {
     this.#request = request;
     this.#handler = handler;
     this.#credit = [0, request.window, request.window];
+    this.#window = this.#wanted = request.window;
   }
 
   /** The guest has answered, or the session is over. */
@@ -158,13 +162,20 @@ export class AgentStream implements SessionStream {
   grant(channel: GuestChannel, bytes: number): void {
     if (this.#state !== "open" || this.#ended[channel] || this.#resetSent) return;
     const owed = this.#owed[channel] + bytes;
-    if (owed * 2 < this.#request.window) {
+    if (owed * 2 < this.#window) {
       this.#owed[channel] = owed;
       return;
     }
+    const more = owed + this.#wanted - this.#window;
+    this.#window = this.#wanted;
     this.#owed[channel] = 0;
-    this.#credit[channel] += owed;
-    this.#link.write(encodeWindow(this.id, channel, owed));
+    this.#credit[channel] += more;
+    this.#link.write(encodeWindow(this.id, channel, more));
+  }
+
+  /** The guest may send so many bytes ahead from the next grant on, if that is more than until now. For streams with one channel from the guest. */
+  widen(window: number): void {
+    this.#wanted = Math.max(this.#wanted, window);
   }
 
   /** Sends a signal or a new terminal size. */

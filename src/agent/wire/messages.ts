@@ -597,18 +597,22 @@ export const Info: Schema<Info> = message("Info", [
 
 // --- requests and answers
 
-/** A request: exactly one of the members other than `window` and `clockMs`. */
 export interface DoorAccept {
   connection: number;
+  /** the next connection that comes instead */
+  next: boolean;
 }
-export const DoorAccept: Schema<DoorAccept> = message("DoorAccept", [[1, "connection", "uint32"]]);
+export const DoorAccept: Schema<DoorAccept> = message("DoorAccept", [
+  [1, "connection", "uint32"],
+  [2, "next", "bool"],
+]);
 
 export interface Bring {
   port: number;
 }
 export const Bring: Schema<Bring> = message("Bring", [[1, "port", "uint32"]]);
 
-/** One record of `door`: a connection that leaves the guest. */
+/** A connection that leaves the guest: one record of `door`, and what came to a `doorAccept` of the next one. */
 export interface DoorConnection {
   connection: number;
   /** what its address stands for; empty: nothing */
@@ -624,6 +628,7 @@ export const DoorConnection: Schema<DoorConnection> = message("DoorConnection", 
   [4, "port", "uint32"],
 ]);
 
+/** A request: exactly one of the members other than `window` and `clockMs`. */
 export interface Open {
   exec: Exec | undefined;
   attach: Attach | undefined;
@@ -692,11 +697,13 @@ export interface Opened {
   process: number;
   pid: number;
   file: FileInfo | undefined;
+  connection: DoorConnection | undefined;
 }
 export const Opened: Schema<Opened> = message("Opened", [
   [1, "process", "uint32"],
   [2, "pid", "uint32"],
   [3, "file", FileInfo],
+  [6, "connection", DoorConnection],
 ]);
 
 /** Why the guest refused or failed a request. */

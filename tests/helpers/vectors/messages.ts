@@ -261,6 +261,7 @@ export const MESSAGES: readonly Vector[] = [
   }),
   canonical("door", "OPEN", "b201 00", { door: {} }),
   canonical("door_accept", "OPEN", "ba01 03 08 ac02", { door_accept: { connection: 300 } }),
+  canonical("door_accept of the next connection", "OPEN", "ba01 02 10 01", { door_accept: { next: true } }),
   canonical("bring", "OPEN", "c201 03 08 903f", { bring: { port: 8080 } }),
   canonical("info", "OPEN", "9201 00", { info: {} }),
   canonical("hold", "OPEN", "9a01 00", { hold: {} }),
@@ -294,6 +295,12 @@ export const MESSAGES: readonly Vector[] = [
 
   // answers
   canonical("OPENED of a process", "OPENED", "08 01 10 ac02", { process: 1, pid: 300 }),
+  canonical(
+    "OPENED of a connection that was waited for",
+    "OPENED",
+    bytes(6, hex(bytes(2, text("example.test")), number(4, 443))),
+    { connection: { name: text("example.test"), port: 443 } },
+  ),
   canonical("OPENED of nothing in particular", "OPENED", "", {}),
   canonical("OPENED of a file", "OPENED", hex("1a 0d", "0a 02 2f61", "10 01", "18 a403", "20 05", "28 01"), {
     file: { path: text("/a"), type: 1, mode: 420, size: 5, mtime_s: 1 },

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { serveDoor } from "../../../src/agent/door/door.ts";
 import type { Served } from "../../../src/agent/door/knocks.ts";
+import type { AgentSession } from "../../../src/agent/session/session.ts";
 import { FrameType } from "../../../src/agent/wire/frame.ts";
 import { DoorConnection, GuestErrorCode } from "../../../src/agent/wire/messages.ts";
 import { encodeRecord } from "../../../src/agent/wire/records.ts";
@@ -37,19 +38,33 @@ afterAll(() => {
 class Liar implements AsyncDisposable {
   readonly events: NetworkEvent[] = [];
   readonly accepts: FakeStream[] = [];
+  /** on which the host waits for the next connections */
+  readonly ahead: FakeStream[] = [];
   policy: NetworkPolicy = { allow: ["good.test", "*", here], deny: ["evil.test"] };
   guest!: FakeGuest;
+  session!: AgentSession;
   door!: FakeStream;
   broker!: Broker;
   ended: unknown = "not yet";
+  /** names are looked up when this is over */
+  resolving: Promise<void> = Promise.resolve();
 
   /** @param onAccept what it does when the host takes a connection up; default: it hands it over */
-  static async start(onAccept: (stream: FakeStream) => void = (stream) => stream.opened()): Promise<Liar> {
+  static async start(
+    onAccept: (stream: FakeStream) => void = (stream) => stream.opened(),
+    olderAgent = false,
+  ): Promise<Liar> {
     const liar = new Liar();
     liar.guest = await FakeGuest.start({
       onOpen: (stream) => {
         if (stream.open.door !== undefined) liar.door = stream.opened();
-        else if (stream.open.doorAccept !== undefined) {
+        else if (stream.open.doorAccept?.next) {
+          liar.ahead.push(stream);
+          stream.onFrame = (type) => {
+            if (type === FrameType.RESET) stream.result({ error: { code: GuestErrorCode.CANCELLED } });
+          };
+          if (olderAgent) stream.result({ error: { code: GuestErrorCode.NOT_FOUND } });
+        } else if (stream.open.doorAccept !== undefined) {
           liar.accepts.push(stream);
           stream.onFrame = (type) => {
             if (type === FrameType.RESET) stream.result({ error: { code: GuestErrorCode.CANCELLED } });
@@ -59,11 +74,12 @@ class Liar implements AsyncDisposable {
       },
     });
     const session = await liar.guest.connect();
+    liar.session = session;
     const resolver = new NameResolver(dns.address);
     liar.broker = new Broker({
       rateLimitMbps: undefined,
       policy: () => liar.policy,
-      resolve: (name) => resolver.resolve(name),
+      resolve: (name) => liar.resolving.then(() => resolver.resolve(name)),
       ownAddresses,
       report: (event) => liar.events.push(event),
       overrun: () => door.close(),
@@ -86,6 +102,14 @@ class Liar implements AsyncDisposable {
       Buffer.concat(connections.map((one) => encodeRecord(encode(DoorConnection, { port, ...one })))),
     );
   }
+
+  /** Hands one over, on the stream that has waited longest. Where no port is said, it is the server's. */
+  async hand(connection: Draft<DoorConnection> | undefined): Promise<FakeStream> {
+    await until("a stream waits", () => this.ahead.length > this.#handed);
+    const stream = this.ahead[this.#handed++]!;
+    return stream.opened({ connection: connection && { port: server.port, ...connection } });
+  }
+  #handed = 0;
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.broker.close();
@@ -114,7 +138,7 @@ describe("an agent that lies", () => {
     expect(liar.events).toMatchObject([{ decision: "allowed", name: "good.test", address: here }]);
   });
 
-  test.each([
+  const lies: [string, Draft<DoorConnection>, string][] = [
     ["a denied name", name("evil.test"), "denied"],
     ["a denied name in other letters", name("EVIL.test."), "denied"],
     ["an address as name", name("127.0.0.1"), "not-a-name"],
@@ -148,14 +172,104 @@ describe("an agent that lies", () => {
     ["all addresses of this host", address(0, 0, 0, 0), "special-purpose"],
     ["all addresses of this host, of IPv6", address(...new Array<number>(16).fill(0)), "special-purpose"],
     ["a cloud's metadata", address(169, 254, 169, 254), "metadata"],
-  ])("of %s gets nothing, and nothing is dialled or looked up", async (_what, told, reason) => {
+  ];
+  test.each(
+    lies.flatMap(([what, lie, reason]) =>
+      ["told", "handed over"].map((how) => [what, how, lie, reason] as const),
+    ),
+  )("of %s (%s) gets nothing, and nothing is dialled or looked up", async (_what, how, told, reason) => {
     liar = await Liar.start();
     const [connections, asked] = [server.count(), dns.asked.length];
-    liar.tell(told);
-    await until("it is refused", () => liar.accepts[0]?.saw(FrameType.RESET));
+    if (how === "told") liar.tell(told);
+    const stream = how === "told" ? undefined : await liar.hand(told);
+    await until("it is refused", () => (stream ?? liar.accepts[0])?.saw(FrameType.RESET));
     expect(liar.events).toMatchObject([{ decision: "denied", reason }]);
     expect(JSON.stringify(liar.events).length).toBeLessThan(2_000);
     expect([server.count(), dns.asked.length]).toEqual([connections, asked]);
+  });
+
+  test("hands over what is allowed: it is connected, and what it has sent at once is carried", async () => {
+    liar = await Liar.start();
+    const got: string[] = [];
+    const echo = await serve(here, (socket) => socket.on("data", (chunk) => got.push(String(chunk))));
+    const stream = await liar.hand({ ...name("good.test"), port: echo.port });
+    stream.data(1, "first ").data(1, "second");
+    await until("all of it is there", () => got.join("") === "first second");
+    expect(liar.events).toMatchObject([{ decision: "allowed", name: "good.test", address: here }]);
+    expect(liar.accepts).toEqual([]);
+    echo.close();
+  });
+
+  test("hands over a connection to nowhere: it is reset, and nothing is told of it", async () => {
+    liar = await Liar.start();
+    const streams = [
+      await liar.hand(undefined),
+      await liar.hand({ ...name("good.test"), port: 0 }),
+      await liar.hand({ ...name("good.test"), port: 70_000 }),
+    ];
+    await until("they are reset", () => streams.every((stream) => stream.saw(FrameType.RESET)));
+    expect(liar.events).toEqual([]);
+  });
+
+  test("hands over before anything is decided as many as there are places for, and no more can it send", async () => {
+    liar = await Liar.start();
+    const sink = await serve(here, (socket) => socket.resume());
+    const wanted = { ...name("good.test"), port: sink.port };
+    let resolve = (): void => {};
+    liar.resolving = new Promise((done) => {
+      resolve = done;
+    });
+    await liar.session.ping();
+    const places = liar.ahead.length;
+    for (let at = 0; at < places; at++)
+      (await liar.hand(wanted)).data(1, Buffer.alloc(liar.ahead[at]!.open.window));
+    liar.tell(wanted); // and others are told, as ever
+    await liar.session.ping(); // all before it has come
+    expect(liar.ahead).toHaveLength(places);
+    expect(places * liar.ahead[0]!.open.window).toBeLessThanOrEqual(1024 * 1024);
+    resolve();
+    await until("all are connected", () => liar.events.length === places + 1);
+    await until("others may come", () => liar.ahead.length > places);
+    sink.close();
+  });
+
+  test("sends more than it may before anything is decided: its session ends", async () => {
+    liar = await Liar.start();
+    liar.resolving = new Promise(() => {});
+    const stream = await liar.hand(name("good.test"));
+    stream.data(1, Buffer.alloc(stream.open.window + 1));
+    await until("its door is closed", () => liar.ended !== "not yet");
+  });
+
+  test("hands over and resets at once: nothing is carried, and the host goes on", async () => {
+    liar = await Liar.start();
+    for (let turn = 0; turn < 40; turn++)
+      (await liar.hand(name("good.test"))).result({ error: { code: GuestErrorCode.RESET } });
+    const stream = await liar.hand(name("good.test"));
+    await until("the next is carried", () => stream.saw(FrameType.END));
+    stream.result({ error: { code: GuestErrorCode.RESET } });
+    await until("the server has none of them", () => server.open.size === 0);
+    expect(liar.ended).toBe("not yet");
+  });
+
+  test("hands over denied ones without end: it is slowed down, and others are let in", async () => {
+    liar = await Liar.start();
+    const startedAt = performance.now();
+    while (performance.now() - startedAt < 2_000) await liar.hand(name("evil.test"));
+    expect(liar.ended).toBe("not yet");
+    expect(liar.events.length).toBeGreaterThan(100);
+    expect(liar.events.length).toBeLessThan(1_000);
+    liar.tell(name("good.test"));
+    await until("another is carried", () => liar.accepts[0]?.saw(FrameType.END));
+  });
+
+  test("is an older one and hands none over: it is not asked again, and its door is served", async () => {
+    liar = await Liar.start(undefined, true);
+    for (let turn = 1; turn <= 3; turn++) {
+      liar.tell(name("good.test"));
+      await until("it is connected", () => liar.accepts[turn - 1]?.saw(FrameType.END));
+    }
+    expect(liar.ahead.length).toBeLessThanOrEqual(16);
   });
 
   test("about a port is not listened to", async () => {
