@@ -51,7 +51,8 @@ function filterOf({ family, table, name }: Chain, chains: readonly Chain[]): Oth
       where,
       fix: `sudo firewall-cmd --permanent --zone=trusted --add-interface=${TAPS} && sudo firewall-cmd --reload`,
     };
-  if (has("ufw-user-forward")) return { whose: "ufw", where, fix: letThrough("ufw-user-forward") };
+  // By its own command, which it keeps; answers it lets through anyway.
+  if (has("ufw-user-forward")) return { whose: "ufw", where, fix: `sudo ufw route allow in on ${TAPS}` };
   if (has("DOCKER-USER")) return { whose: "Docker", where, fix: letThrough("DOCKER-USER") };
   // What iptables keeps is told by its own program, so that it is saved as its user saves the rest.
   const isOfIptables = family === "ip" && table === "filter" && name === "FORWARD";

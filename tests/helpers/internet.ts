@@ -63,3 +63,15 @@ ask() {
   echo "$from $*: $("\${in[@]}" python3 /run/ask.py "$@")"
 }
 `;
+
+/** Words for fake-host.sh, behind TAPS and INTERNET: a namespace at each of the two taps, guest0 and guest1, stands for a guest. */
+export const TWO_GUESTS = `
+start python3 /checkout/tests/helpers/tap-guest.py smolvm0 guest0 10.213.0.2 10.213.0.1
+start python3 /checkout/tests/helpers/tap-guest.py smolvm1 guest1 10.213.1.2 10.213.1.1
+start ip netns exec guest1 python3 /run/serve.py
+`;
+
+/** A word for fake-host.sh: `check` is what `smolvm network check` says of forwarding, addresses and packet filters, without its marks. */
+export const CHECK = `
+check() { { $smolvm network check </dev/null 2>&1 | grep -E -A1 '(Forwarding|Tap addresses|Packet filter|Other packet filters):' | grep -v -e '^--' -e '^$' -e Everything | sed 's/^[^a-zA-Z]*//' || true; } >/run/checked; cat /run/checked; }
+`;
