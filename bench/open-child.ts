@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { SmolVM } from "../src/index.ts";
 import { rawAgent } from "./machine.ts";
 import type { NetworkSamples } from "./rows/network-rows.ts";
+import type { MeasuredWay } from "./rows/open.ts";
 import { CLIENT, CONNECTIONS, SERVER } from "./rows/restricted.ts";
 import type { Setting } from "./setting.ts";
 import { checkOutput, interleave, type Samples, timed } from "./stats.ts";
@@ -48,7 +49,7 @@ import socket
 s = socket.create_connection(("${HOST}", ${PORT})); s.sendall(b"p"); s.sendfile(open("/root/blob", "rb")); s.shutdown(1); print(s.recv(99).decode())
 `;
 
-const { target, n = 5, mib } = JSON.parse(process.argv[2]!) as Setting;
+const { target, n = 5, mib, way } = JSON.parse(process.argv[2]!) as Setting & { readonly way: MeasuredWay };
 const size = mib * 2 ** 20;
 const block = Buffer.alloc(64 * 1024, "0123456789abcdef");
 const server = spawn(
@@ -60,9 +61,11 @@ const server = spawn(
 );
 await new Promise((resolve) => server.stdout.once("data", resolve));
 try {
-  await using vm = await SmolVM.create({ ...target, memSizeMib: 1024, network: "open" });
-  const { way } = (await vm.info()).network;
-  console.error(`open: ${way}`);
+  const card = way === "tap" ? ({ qemuNetwork: "tap" } as const) : {};
+  await using vm = await SmolVM.create({ ...target, ...card, memSizeMib: 1024, network: "open" });
+  const { network } = await vm.info();
+  const had = network.tap === undefined ? network.way : "tap";
+  if (had !== way) throw new Error(`the network is open by ${had}, not by ${way}: ${network.note}`);
   const raw = await rawAgent(vm, 4);
   await vm.run(`head -c ${size} /dev/zero > /root/blob`);
   const own = vm.spawn(["python3", "-c", SERVER]);

@@ -13,7 +13,7 @@ import { memory } from "./memory.ts";
 import { mounts } from "./mounts.ts";
 import { mountsBeside9p } from "./mounts-9p.ts";
 import { mountsTools } from "./mounts-tools.ts";
-import { open } from "./open.ts";
+import { open, openByDoor, openByTap } from "./open.ts";
 import { pool } from "./pool.ts";
 import { rate } from "./rate.ts";
 import { restricted } from "./restricted.ts";
@@ -45,6 +45,8 @@ export const ROWS: Readonly<
   "14": { what: "many at once", measure: density },
   "15": { what: "a restricted network", measure: restricted },
   "16": { what: "an open network", measure: open },
+  "16b": { what: "an open network by a tap", measure: openByTap },
+  "16c": { what: "an open network by the door", measure: openByDoor },
   "18": { what: "directories of the host", measure: mounts },
   "18b": { what: "directories of the host beside 9p", measure: mountsBeside9p },
   "18c": { what: "git and a compiler in directories of the host", measure: mountsTools },
