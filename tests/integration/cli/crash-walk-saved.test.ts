@@ -2,12 +2,12 @@
  * The crash walk (crash-walk.test.ts) over what is made of sandboxes: snapshots as differences, as files, taken in, removed, gone on from; what waits in pools;
  * templates. Without SMOLVM_TEST_LONG it is a sample: of each verb the places where something of another kind has just come, or is about to go.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
 import type { BackendName } from "../../../src/config/spec.ts";
 import { BACKENDS } from "../../helpers/backends.ts";
@@ -158,6 +158,11 @@ describe("smolvm that is killed over a pool", () => {
     const [row] = storeRows(home, "SELECT holder FROM supervisor");
     return row && (JSON.parse(String(row.holder)) as { pid: number }).pid;
   }
+  let first: ChildProcess | undefined;
+  afterEach(async () => {
+    first?.kill("SIGKILL"); // it is gone, unless the test failed; nor is there a pool then
+    await cli(["pool", "rm", "it"]);
+  });
   const isFull = async (): Promise<boolean> => /^it +1\/1 /m.test((await done(["pool", "ls"])).text);
 
   test.each(
@@ -168,12 +173,13 @@ describe("smolvm that is killed over a pool", () => {
   )("in the background, while it fills one, at '%s', is followed by one that goes on", async (failpoint) => {
     await cli(["supervisor", "stop"]);
     // The command line gives no such place to what it starts in the background.
-    const first = spawn(process.execPath, [SUPERVISOR], {
+    // It does not go, whatever time the pool's command takes until it has something for it to do.
+    first = spawn(process.execPath, [SUPERVISOR, "--stay"], {
       stdio: "ignore",
       env: { ...process.env, SMOLVM_FAILPOINT: failpoint },
     });
     const died = once(first, "exit");
-    await until("it is there", () => supervisor() === first.pid);
+    await until("it is there", () => supervisor() === first?.pid);
     await done(["pool", "create", "--name", "it", "--size", "1", ...SMALL]);
     expect(await died).toEqual([null, "SIGKILL"]);
     await until("it is full", isFull); // any command finds that it is missing
