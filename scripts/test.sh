@@ -203,7 +203,7 @@ lab_tests() {
   # Emulated, and with a virtual machine in it, everything takes some times longer: limits are for what hangs. QEMU is read
   # once before, because its hundred libraries come over 9p, and asking it for its version has a limit of its own.
   SMOLVM_TEST_BACKENDS=$backends SMOLVM_SPEED_FACTOR=10 limited "$budget" \
-    node tests/lab/main.ts --timeout "$((budget - 20))" --share "$results" \
+    node tests/lab/main.ts --timeout "$((budget - 30))" --share "$results" \
     bash -c 'qemu-system-x86_64 --version >/dev/null; exec "$@"' warm node tests/lab/suite.ts "$results" "$@" || code=$?
   # Each file that was asked for has left a report, or is a failure.
   report lab "${reports[@]}" || code=$?
@@ -358,7 +358,7 @@ for version in 22 24 26; do
   stage "Package: installed and run on Node.js $version" 300 limited scripts/test-package.sh "$version"
 done
 if [ "$(host_arch)" = x86_64 ] && [ -e native/monitor-x86_64.exe ]; then
-  stage "Windows under wine" "$([ -n "$long" ] && echo 3600 || echo 240)" windows_tests
+  stage "Windows under wine" "$([ -n "$long" ] && echo 7200 || echo 240)" windows_tests
 else
   note "not run: Windows under wine, which needs x86_64 and a monitor for it, so rustup"
   count 0 0 1

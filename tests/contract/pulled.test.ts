@@ -8,6 +8,7 @@ import { imageLayout } from "../../src/images/store/layout.ts";
 import { readImage, removeImage } from "../../src/images/store/store.ts";
 import { SmolVM } from "../../src/index.ts";
 import { ARCH, BACKENDS, small } from "../helpers/backends.ts";
+import { BUSYBOX } from "../helpers/busybox.ts";
 import { cli } from "../helpers/cli.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { type LayerEntry, writeLayout } from "../helpers/layers.ts";
@@ -16,8 +17,6 @@ import { systemdTar } from "../helpers/systemd.ts";
 useTempHome();
 const LONG = process.env.SMOLVM_TEST_LONG !== undefined;
 
-/** One static program that is all commands, from Debian's busybox-static: the image is for this machine's architecture. */
-const BUSYBOX = readFileSync("/bin/busybox");
 const COMMANDS = ["sh", "stat", "id", "pwd", "cat", "ls", "echo", "env", "mknod", "test"];
 
 const FILES: readonly (readonly LayerEntry[])[] = [

@@ -7,6 +7,7 @@ import { type NetworkEvent, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 import {
+  HAS_LOW_PORTS,
   httpEcho,
   type NameServer,
   nameServer,
@@ -18,7 +19,6 @@ import { scaled } from "../helpers/speed.ts";
 import { CELLS, type Cell, PRELUDE } from "./restricted-escapes.ts";
 
 useTempHome();
-const isRoot = process.getuid?.() === 0;
 const here = ownLoopback();
 const lan = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
@@ -26,7 +26,7 @@ const lan = Object.values(networkInterfaces())
 
 /** Whether this machine has what a cell needs. */
 const can = ({ needs }: Cell): boolean =>
-  (needs !== "lan" || lan !== undefined) && (needs !== "root" || isRoot);
+  (needs !== "lan" || lan !== undefined) && (needs !== "root" || HAS_LOW_PORTS);
 
 /** How long a name's addresses are kept (src/egress/resolve.ts), and some more. */
 const KEPT_MS = 5_500;
@@ -127,7 +127,7 @@ describe.each(BACKENDS)("root of a guest with a restricted network on %s", (back
     process.env.SMOLVM_RESOLVER = dns.address;
     trap = await setTrap();
     servers.push(await serve(here, (socket) => socket.once("data", () => socket.end("hello"))));
-    if (isRoot) {
+    if (HAS_LOW_PORTS) {
       servers.push(await serve(here, httpEcho(hosts), 80));
       servers.push(await serve(here, (socket) => socket.once("data", () => socket.end("it came")), 443));
     }

@@ -4,6 +4,7 @@ import { type NetworkEvent, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 import {
+  HAS_LOW_PORTS,
   httpEcho,
   type NameServer,
   nameServer,
@@ -15,7 +16,6 @@ import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
 useTempHome();
-const isRoot = process.getuid?.() === 0;
 const here = ownLoopback();
 /** an address of this machine that its network knows, if it has one */
 const lan = Object.values(networkInterfaces())
@@ -158,21 +158,24 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
     big.close();
   });
 
-  test.skipIf(!isRoot)("on port 80, which only root may serve here, looks at every request", async () => {
-    const web = await serve(here, httpEcho(hosts), 80);
-    hosts.length = 0;
-    const get = (host: string): string => `GET / HTTP/1.1\\r\\nHost: ${host}\\r\\n\\r\\n`;
-    expect(await client("good.test", 80, get("good.test") + get("Good.Test."))).toContain("200 OK");
-    expect(await client("good.test", 80, get("evil.test"))).toBe("reset");
-    expect(await last()).toMatchObject({ decision: "closed", reason: "other-host" });
-    expect(await client("good.test", 80, get("good.test") + get("evil.test"))).not.toContain("evil");
-    expect(await client("good.test", 80, "SSH-2.0-x\\r\\n\\r\\n")).toBe("reset");
-    expect(await last()).toMatchObject({ decision: "closed", reason: "not-http" });
-    expect(hosts.filter((host) => host.includes("evil"))).toEqual([]);
-    web.close();
-  });
+  test.skipIf(!HAS_LOW_PORTS)(
+    "on port 80, which only root may serve here, looks at every request",
+    async () => {
+      const web = await serve(here, httpEcho(hosts), 80);
+      hosts.length = 0;
+      const get = (host: string): string => `GET / HTTP/1.1\\r\\nHost: ${host}\\r\\n\\r\\n`;
+      expect(await client("good.test", 80, get("good.test") + get("Good.Test."))).toContain("200 OK");
+      expect(await client("good.test", 80, get("evil.test"))).toBe("reset");
+      expect(await last()).toMatchObject({ decision: "closed", reason: "other-host" });
+      expect(await client("good.test", 80, get("good.test") + get("evil.test"))).not.toContain("evil");
+      expect(await client("good.test", 80, "SSH-2.0-x\\r\\n\\r\\n")).toBe("reset");
+      expect(await last()).toMatchObject({ decision: "closed", reason: "not-http" });
+      expect(hosts.filter((host) => host.includes("evil"))).toEqual([]);
+      web.close();
+    },
+  );
 
-  test.skipIf(!isRoot)(
+  test.skipIf(!HAS_LOW_PORTS)(
     "on port 443, which only root may serve here, wants TLS that names the host",
     async () => {
       const tls = await serve(here, (socket) => socket.on("data", () => socket.end("it came")), 443);

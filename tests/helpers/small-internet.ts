@@ -7,6 +7,13 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 export type Names = Map<string, readonly string[]>;
 
 /**
+ * Whether this process may listen on ports 80 and 443: root's may, and on Windows anybody's (SMOLVM_TEST_LOW_PORTS=0: not there either, under
+ * wine as an ordinary user).
+ */
+export const HAS_LOW_PORTS: boolean =
+  process.platform === "win32" ? process.env.SMOLVM_TEST_LOW_PORTS !== "0" : process.getuid?.() === 0;
+
+/**
  * A loopback address that no other test file has: ports 80 and 443 of it are free. Only root may listen there.
  */
 export function ownLoopback(): string {

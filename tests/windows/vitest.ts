@@ -8,7 +8,7 @@ import { inspect } from "node:util";
 // Its real one, by its file: the name leads here.
 const real = new URL("../../node_modules/vitest/dist/index.js", import.meta.url);
 const whole = (await import(real.href)) as Pick<typeof import("vitest"), "expect" | "vi">;
-export const expect: typeof whole.expect = whole.expect;
+export const expect: typeof whole.expect = Object.assign(whole.expect, { poll });
 export const vi: typeof whole.vi = whole.vi;
 
 type Act = (...values: never[]) => unknown;
@@ -39,13 +39,39 @@ const newSuite = (name: string, parent: Suite | undefined, skipped: boolean): Su
 
 let current: Suite = newSuite("", undefined, false);
 
+/** `expect.poll`, which vitest has for its own runner alone: tries until it is so, or the time is over. */
+function poll(read: () => unknown, { timeout = 1_000, interval = 50 } = {}): never {
+  const end = performance.now() + timeout;
+  const matcher =
+    (name: string, not: boolean) =>
+    async (...values: unknown[]): Promise<void> => {
+      for (;;) {
+        const value = await read();
+        try {
+          const expected = whole.expect(value);
+          const matchers = (not ? expected.not : expected) as unknown as Record<string, Act>;
+          matchers[name]!(...(values as never[]));
+          return;
+        } catch (error) {
+          if (performance.now() > end) throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, interval));
+      }
+    };
+  const matchers = (not: boolean): object =>
+    new Proxy({}, { get: (_target, name) => (name === "not" ? matchers(true) : matcher(String(name), not)) });
+  return matchers(false) as never;
+}
+
 /** Values of one row: an array is several. */
 const row = (values: unknown): unknown[] => (Array.isArray(values) ? values : [values]);
 
-/** "%s" and "%i" are the row's values, one after the other. */
+/** "%s" and "%i" are the row's values, one after the other, "$name" a property of its only one. */
 function titled(name: string, values: readonly unknown[]): string {
   let next = 0;
-  return name.replaceAll(/%[sdijo]/g, () => {
+  const [only] = values as [Record<string, unknown> | undefined];
+  const named = name.replaceAll(/\$(\w+)/g, (whole, key) => String(only?.[key] ?? whole));
+  return named.replaceAll(/%[sdijo]/g, () => {
     const value = values[next++];
     return typeof value === "object" ? JSON.stringify(value) : String(value);
   });
@@ -66,6 +92,8 @@ function addSuite(name: string, define: Act, run = true): void {
 type Add = (name: string, act: Act, timeoutMs?: number) => void;
 interface Adder extends Add {
   each: (rows: readonly unknown[]) => Add;
+  /** as `each`, but a row stays one value */
+  for: (rows: readonly unknown[]) => Add;
   runIf: (condition: unknown) => Adder;
   skipIf: (condition: unknown) => Adder;
   skip: Add;
@@ -81,6 +109,12 @@ function adder(
       (name, act, timeoutMs) => {
         for (const values of rows.map(row))
           add(titled(name, values), () => (act as (...all: unknown[]) => unknown)(...values), timeoutMs, run);
+      },
+    for:
+      (rows: readonly unknown[]): Add =>
+      (name, act, timeoutMs) => {
+        for (const value of rows)
+          add(titled(name, row(value)), () => (act as (one: unknown) => unknown)(value), timeoutMs, run);
       },
     runIf: (condition: unknown): Adder => adder(add, run && Boolean(condition)),
     skipIf: (condition: unknown): Adder => adder(add, run && !condition),

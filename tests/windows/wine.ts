@@ -27,7 +27,7 @@ export interface WindowsRun {
 
 export interface WindowsOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** when it is over, all that runs in the prefix is ended; default: none */
+  /** when it is over, all that runs in the prefix is ended, and the code is 124; default: none */
   readonly timeoutMs?: number;
   /** its output is shown as it comes as well */
   readonly show?: boolean;
@@ -36,6 +36,16 @@ export interface WindowsOptions {
 /** A path of this machine, as Windows programs under wine name it. */
 export function windowsPath(path: string): string {
   return `Z:${path.replaceAll("/", "\\")}`;
+}
+
+/** The words that run `node.exe ARGS` on a terminal of ours, which wine makes a console of, and their environment. */
+export function windowsConsole(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): { argv: string[]; env: NodeJS.ProcessEnv } {
+  const onC = ['cd "$1" && shift && exec "$@"', "sh", join(WINDOWS_DIR, "prefix/drive_c")];
+  const node = windowsPath(join(WINDOWS_DIR, "node/node.exe"));
+  return { argv: ["/bin/sh", "-c", ...onC, WINE, node, ...args], env: environment(env) };
 }
 
 /** Runs `node.exe ARGS` to its end. */
@@ -52,14 +62,19 @@ export async function windowsNode(
     env: environment(options.env),
   });
   const shown = options.show ? follow([out, err], child) : undefined;
-  const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => endAll(), options.timeoutMs);
+  let late = false; // a program that is ended so has the code 0
+  const onTime = (): void => {
+    late = true;
+    endAll();
+  };
+  const timer = options.timeoutMs === undefined ? undefined : setTimeout(onTime, options.timeoutMs);
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);
       child.once("exit", resolve);
     });
     await shown;
-    return { code, stdout: readFileSync(out, "utf8"), stderr: readFileSync(err, "utf8") };
+    return { code: late ? 124 : code, stdout: readFileSync(out, "utf8"), stderr: readFileSync(err, "utf8") };
   } finally {
     clearTimeout(timer);
     for (const descriptor of descriptors) closeSync(descriptor);

@@ -12,6 +12,8 @@ import { OutputClosed } from "../terminal/output.ts";
 /** How long the guest may take to hear that its terminal has gone. */
 const HANGUP_MS = 1_000;
 
+const CTRL_C = Buffer.from("\x03");
+
 export interface TerminalSize {
   readonly cols: number;
   readonly rows: number;
@@ -64,7 +66,11 @@ export async function terminalSession(guest: GuestProcess, io: Io): Promise<Proc
     makeRaw(stdin);
     resize();
   };
-  const release = io.interrupts.handle(left);
+  // A Windows console that is raw gives Ctrl-C as a key. As an event it comes from another program, or from a console that is not all raw (wine's).
+  const release = io.interrupts.handle((signal) => {
+    if (signal === "SIGINT" && process.platform === "win32") onInput(CTRL_C);
+    else left(signal);
+  });
 
   guest.stdin.on("error", () => {}); // typed after the end
   process.on("exit", restore);

@@ -1,5 +1,6 @@
 import type { Deadline } from "../../util/deadline.ts";
 import { runProgram } from "../process/run.ts";
+import { copyWithoutZeros } from "./copy-sparse.ts";
 import { monitorProgram, noRoomFor } from "./memory.ts";
 
 /** A file that is whole, or, with the map of what is its own, the difference to those below it. */
@@ -21,6 +22,9 @@ export async function joinLayers(
   deadline: Deadline,
 ): Promise<void> {
   try {
+    const [first, ...more] = layers;
+    if (process.platform !== "linux" && first !== undefined && first.map === undefined && more.length === 0)
+      return await copyWithoutZeros(first.path, to, deadline);
     await runProgram([monitorProgram(), "join", to, ...words(layers)], { deadline });
   } catch (error) {
     throw noRoomFor(to, error);
@@ -30,7 +34,7 @@ export async function joinLayers(
 /**
  * Leaves of a file what others do not have: all else becomes holes, and the map says which blocks are its own.
  * @param maxPercent of what it holds that may be its own; with more it stays whole
- * @returns whether it is a difference now, and has a map
+ * @returns whether it is a difference now, and has a map; never on hosts other than Linux, where it stays whole
  * @throws SmolVMError NOT_SUPPORTED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED
  */
 export async function subtractLayers(
@@ -39,6 +43,7 @@ export async function subtractLayers(
   maxPercent: number,
   deadline: Deadline,
 ): Promise<boolean> {
+  if (process.platform !== "linux") return false;
   const command = [monitorProgram(), "subtract", String(maxPercent), file.path, file.map, ...words(layers)];
   try {
     return (await runProgram(command, { deadline })).stdout.startsWith("difference");
