@@ -97,13 +97,14 @@ export function kvmFacts(arch: Arch | undefined): KvmFacts {
   if (process.platform !== "linux") return classifyKvm({ ...NOTHING, platform: process.platform, arch });
   const openError = tryOpen("/dev/kvm");
   const denied = openError === "EACCES" || openError === "EPERM";
-  const user = userName();
+  // Looked at only where it makes a difference: without the device, and for who may open it, it does not matter who asks.
+  const user = denied ? userName() : "";
   const group = denied ? deviceGroup("/dev/kvm") : undefined;
   return classifyKvm({
     platform: process.platform,
     arch,
     openError,
-    cpuFlags: arch === "x86_64" ? readCpuFlags() : new Set(),
+    cpuFlags: arch === "x86_64" && (openError === undefined || denied) ? readCpuFlags() : new Set(),
     group: group?.name,
     userInGroup: group?.members.includes(user) ?? false,
     user,
