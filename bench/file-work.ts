@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkOutput } from "./stats.ts";
@@ -11,18 +12,24 @@ export const CREATED = 5000;
 
 /** What is done in a directory, told in ms as the guest's clock counts them. */
 const WORK = `
-import os, sys, time
+import os, subprocess, sys, time
 kind, dir = sys.argv[1], sys.argv[2]
-if kind in ("cold", "make"): os.sync(); open("/proc/sys/vm/drop_caches", "w").write("3")
+def status():
+    argv = ["git", "-c", "safe.directory=*", "-C", dir, "status", "--porcelain"]
+    return len(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout.splitlines())
+if kind == "git": status()
+if kind in ("cold", "make", "git"): os.sync(); open("/proc/sys/vm/drop_caches", "w").write("3")
 def stat_all():
     n = 0
     for entry in os.scandir(dir):
+        if entry.name == ".git": continue
         for file in os.scandir(entry.path):
             os.lstat(file.path); n += 1
     return n
 if kind == "warm": stat_all()
 before = time.perf_counter()
 if kind in ("cold", "warm"): done = stat_all()
+elif kind == "git": done = status()
 elif kind == "make":
     os.mkdir(dir)
     for n in range(${CREATED}):
@@ -41,9 +48,9 @@ print(done, (time.perf_counter() - before) * 1000)
 /** What a transfer is made of: a MiB. */
 export const BLOCK: Buffer = Buffer.alloc(2 ** 20, "0123456789abcdef");
 
-/** What is done in a guest's directory, or to its file: `expected` files or bytes. Resolves with the ms that it took. */
+/** What is done in a guest's directory, or to its file: `expected` files or bytes, of `git` changes that it tells of. Resolves with the ms that it took. */
 export type GuestWork = (
-  kind: "cold" | "warm" | "make" | "remove" | "read",
+  kind: "cold" | "warm" | "git" | "make" | "remove" | "read",
   path: string,
   expected: number,
 ) => Promise<number>;
@@ -56,6 +63,14 @@ export function guestWork(run: (argv: readonly string[]) => Promise<string>): Gu
     checkOutput(done ?? "", String(expected));
     return Number(ms);
   };
+}
+
+/** Has git know a directory's files. */
+export function commit(directory: string): void {
+  const git = (...words: string[]): unknown => execFileSync("git", ["-C", directory, ...words]);
+  git("init", "-q");
+  git("add", "-A");
+  git("-c", "user.name=x", "-c", "user.email=x@example.test", "commit", "-qm", "files");
 }
 
 /** Makes a `tree` of files, and a `blob` of so many MiB. */

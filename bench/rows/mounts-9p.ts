@@ -2,31 +2,35 @@ import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SmolVM } from "../../src/index.ts";
-import { CREATED, FILES, fill, type GuestWork, guestWork } from "../file-work.ts";
+import { CREATED, commit, FILES, fill, type GuestWork, guestWork } from "../file-work.ts";
 import { fullKernel } from "../floor/full-kernel.ts";
 import { CACHES, NinePMachine } from "../floor/ninep.ts";
 import type { Setting } from "../setting.ts";
 import { interleave, type Measurement, type Samples, toRow } from "../stats.ts";
 
 /** What is done; `reading` is told as MiB/s. */
-const KINDS = ["warm", "cold", "make", "remove", "read"] as const;
+const KINDS = ["warm", "cold", "git", "make", "remove", "read"] as const;
 type Kind = (typeof KINDS)[number];
 const NAMES: Readonly<Record<Kind, string>> = {
   warm: "warm stat of 10,000 files",
   cold: "cold stat of 10,000 files",
+  git: "git status of 10,000 files, cold",
   make: "5,000 small files made",
   remove: "5,000 small files removed",
   read: "reading",
 };
 /** How much of 9p's time ours may take. */
-const GOALS: Readonly<Partial<Record<Kind, number>>> = { cold: 0.5, make: 0.5 };
+const GOALS: Readonly<Partial<Record<Kind, number>>> = { cold: 0.5, git: 0.5, make: 0.5 };
 
 /** Row 18b: a directory of the host beside QEMU's 9p: a directory with the same files, the same kernel (Debian's full one), machine (q35) and agent. */
 export async function mountsBeside9p({ target, n = 3, mib }: Setting): Promise<Measurement[]> {
   const work = realpathSync(mkdtempSync(join(tmpdir(), "smolvm-bench-")));
   // Each has its own: what one changes is news for the other.
   const [host, hostOf9p] = [join(work, "ours"), join(work, "9p")];
-  for (const directory of [host, hostOf9p]) fill(directory, mib);
+  for (const directory of [host, hostOf9p]) {
+    fill(directory, mib);
+    commit(join(directory, "tree"));
+  }
   try {
     const parts = await fullKernel(work);
     const { kernel: _, ...rest } = target;
@@ -58,10 +62,11 @@ export async function mountsBeside9p({ target, n = 3, mib }: Setting): Promise<M
 async function all(does: GuestWork, mount: string, mib: number): Promise<Record<Kind, number>> {
   const cold = await does("cold", `${mount}/tree`, FILES);
   const warm = await does("warm", `${mount}/tree`, FILES);
+  const git = await does("git", `${mount}/tree`, 0);
   const make = await does("make", `${mount}/made`, CREATED);
   const remove = await does("remove", `${mount}/made`, CREATED);
   const read = (mib * 1000) / (await does("read", `${mount}/blob`, mib * 2 ** 20));
-  return { warm, cold, make, remove, read };
+  return { warm, cold, git, make, remove, read };
 }
 
 function row(kind: Kind, cache: string, mib: number, samples: Samples): Measurement {
