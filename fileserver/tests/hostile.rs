@@ -303,6 +303,41 @@ fn what_waits_takes_no_more_memory_the_smaller_it_is() {
 }
 
 #[test]
+fn who_asks_for_the_dearest_does_not_keep_its_owner_waiting() {
+    let (place, share) = place("dear");
+    for i in 0..10_000 {
+        fs::write(share.join(format!("d/{i}")), "").unwrap();
+    }
+    let mut guest = Guest::start(&place.0);
+    let stream = guest.mount(&share, "rw", &["--coherence", "strict"]);
+    guest.send(stream, &init());
+    assert_eq!(answer(&mut guest).1, 0);
+    let directory = node_of(&ask(&mut guest, stream, op::LOOKUP, 1, b"d\0").unwrap());
+    // From another place each time, so that all of it is read again for a short answer.
+    let mut dice = Dice(7);
+    let mut out = Vec::new();
+    for _ in 0..4000 {
+        let mut body = vec![0; 8];
+        put_u64(&mut body, dice.next() >> 1);
+        put_u32(&mut body, 64);
+        body.resize(40, 0);
+        put_frame(&mut out, stream, kind::DATA, 1, &request(op::READDIR, 5, directory, 1, &body));
+    }
+    guest.session.write_all(&out).unwrap();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let asked = std::process::Command::new(support::server())
+            .args(["ask", "--control"])
+            .arg(&guest.control)
+            .arg(r#"{"op":"list"}"#)
+            .output()
+            .unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
 fn names_of_one_file_and_names_that_are_not_there_count_as_files_do() {
     let (place, share) = place("names");
     for i in 0..300 {

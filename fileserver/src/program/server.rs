@@ -16,7 +16,7 @@ use crate::share::names::checked;
 use crate::share::shared::{Shared, Terms};
 use crate::sys::{log, now_ms, poll, waiting, Errno, Fd};
 use crate::wire::frame::{kind, put_frame, Header};
-use crate::wire::host_mount::{HostChange, HostMount, HostUnmount};
+use crate::wire::host_mount::{Change, HostChange, HostMount, HostUnmount};
 use crate::wire::json::quote;
 use crate::wire::messages::{code, decode_result, Failure, Open, Opened};
 
@@ -29,6 +29,8 @@ const MAX_STREAMS: usize = 256;
 const MAX_ASKERS: usize = 32;
 /// Answers that are collected before they are sent.
 const SEND_AT: usize = 256 << 10;
+/// How long the guest's requests are answered before it is looked whether somebody else wants something, in milliseconds.
+const TURN_MS: u64 = 50;
 /// How long a guest that goes on after a capture may take to be told of what has changed since, in milliseconds, before it counts as mounted.
 const TELL_MS: u64 = 5000;
 
@@ -42,6 +44,10 @@ pub struct Server {
     next_stream: u32,
     nodes: Rc<Budget>,
     handles: Rc<Budget>,
+    /// requests have come that there was no time for yet
+    more: bool,
+    /// until when the guest's are answered, in monotonic ms, before others get a turn
+    until: u64,
 }
 
 impl Server {
@@ -57,6 +63,8 @@ impl Server {
             next_stream: 1,
             nodes: Budget::new(MAX_NODES),
             handles: Budget::new(files - reserved),
+            more: false,
+            until: 0,
         }
     }
 
@@ -66,7 +74,7 @@ impl Server {
         let mut fds = vec![waiting(self.listener.raw(), false)];
         let link_at = self.link.fd().map(|fd| {
             let mut entry = waiting(fd, self.link.wants_to_write());
-            if self.link.unsent() >= MAX_UNSENT {
+            if self.link.unsent() >= MAX_UNSENT || self.more {
                 entry.events &= !libc::POLLIN;
             }
             fds.push(entry);
@@ -78,7 +86,7 @@ impl Server {
         fds.extend(self.askers.values().map(|asker| waiting(asker.fd(), asker.wants_to_write())));
         poll(&mut fds, self.timeout()).map_err(|_| Over::Failed("waiting failed"))?;
         if let Some(at) = link_at {
-            if fds[at].revents != 0 {
+            if fds[at].revents != 0 || self.more {
                 self.serve(fds[at].revents)?;
             }
         }
@@ -98,6 +106,9 @@ impl Server {
     }
 
     fn timeout(&self) -> i32 {
+        if self.more && self.link.fd().is_some() {
+            return 0;
+        }
         let changes = self.streams.values().filter_map(Stream::due);
         let deadlines = self.askers.values().filter_map(Asker::deadline).chain(self.link.deadline()).chain(changes);
         match deadlines.min() {
@@ -111,15 +122,22 @@ impl Server {
         if events & libc::POLLOUT != 0 {
             self.link.write()?;
         }
-        if events & !libc::POLLOUT != 0 && self.link.unsent() < MAX_UNSENT {
+        if events & !libc::POLLOUT != 0 && self.link.unsent() < MAX_UNSENT && !self.more {
             self.link.read()?;
         }
+        self.more = false;
+        self.until = now_ms() + TURN_MS;
         loop {
             let sent = self.link.out.len() - self.link.unsent();
             for stream in self.streams.values_mut() {
-                stream.go_on(&mut self.link.out, sent);
+                self.more |= stream.go_on(&mut self.link.out, sent, self.until);
             }
             while self.link.unsent() < MAX_UNSENT {
+                if now_ms() >= self.until {
+                    // Its owner may want something, too.
+                    self.more = true;
+                    return self.link.write();
+                }
                 let Some((header, range)) = self.link.next_frame()? else { break };
                 self.frame(header, range)?;
                 if self.link.unsent() >= SEND_AT {
@@ -183,7 +201,7 @@ impl Server {
                 let credit = payload.try_into().map(u32::from_le_bytes).unwrap_or(0);
                 stream.grant(credit, out).map_err(overrun)?;
                 let sent = out.len() - unsent.min(out.len());
-                stream.go_on(out, sent);
+                self.more |= stream.go_on(out, sent, self.until);
                 Ok(())
             }
             kind::OPENED => {
@@ -258,7 +276,7 @@ impl Server {
                 let unsent = self.link.unsent();
                 let out = &mut self.link.out;
                 let sent = out.len() - unsent.min(out.len());
-                stream.go_on(out, sent);
+                self.more |= stream.go_on(out, sent, self.until);
                 if !strict {
                     self.open(&Open::HostChanges { mount: id }, Purpose::Changes(id), None);
                 }
@@ -326,7 +344,9 @@ impl Server {
             let to = record.to.as_ref().map_or(&[][..], |(_, path)| path);
             let (path, notify) = (&record.path[..], &record.notify[..]);
             HostChange { kind: record.kind, path, to, directory: record.directory, notify }.put_record(&mut payload);
-            if let Some(message) = mounted.keep_no_longer() {
+            // To read a directory changes nothing of what the agent has been told.
+            let is_change = record.kind != Change::List;
+            if let Some(message) = is_change.then(|| mounted.keep_no_longer()).flatten() {
                 stream.send(&message, &mut self.link.out);
             }
             if let Some(stream) = self.streams.get_mut(&id) {

@@ -6,6 +6,7 @@ use crate::changes::follow::Changes;
 use crate::control::request::MountRequest;
 use crate::requests::answer::{answer, is_init};
 use crate::requests::mount::Mount;
+use crate::sys::now_ms;
 use crate::wire::frame::{kind, put_frame, Header, HEADER};
 use crate::wire::fuse::IN_HEADER;
 use crate::wire::kept::{decode, messages, Kept};
@@ -248,14 +249,17 @@ impl Stream {
         Ok(())
     }
 
-    /// Answers requests that were held, as far as there is room. `sent`: how much at the beginning of `out` is sent already.
-    pub fn go_on(&mut self, out: &mut Vec<u8>, sent: usize) {
+    /// Answers requests that were held, as far as there is room, and time: until then, in monotonic ms. `sent`: how much at the beginning of `out` is sent
+    /// already. Returns whether the time was too short.
+    pub fn go_on(&mut self, out: &mut Vec<u8>, sent: usize, until: u64) -> bool {
         while let Some(message) = self.held.pop_front() {
-            if !self.may_answer(&message, out.len() - sent) {
+            let late = now_ms() >= until;
+            if late || !self.may_answer(&message, out.len() - sent) {
                 self.held.push_front(message);
-                return;
+                return late;
             }
             self.answer(&message, out);
         }
+        false
     }
 }
