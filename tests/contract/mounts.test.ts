@@ -193,6 +193,24 @@ os.unlink("/rw/asked"); print("done")`;
     expect((await asked()) - before).toBeLessThan(50);
   });
 
+  test("who looks at some files of a directory one by one is told of the others", async () => {
+    const dirs = host("rw", "looked");
+    mkdirSync(dirs);
+    for (let i = 0; i < 60; i++) writeFileSync(join(dirs, String(i)), "x".repeat(i));
+    const asked = async (): Promise<number> =>
+      (await vm.mounts.list()).find(({ guest }) => guest === "/rw")?.served?.requests ?? 0;
+    const before = await asked();
+    // What nobody has listed is listed after four questions; the host decides that, and the guest's helper does it.
+    const some = "for i in 0 1 2 3; do [ -e $i ] || exit 1; done";
+    const all = "i=0; while [ $i -lt 60 ]; do [ -e $i ] || exit 1; i=$((i + 1)); done";
+    expect(await sh(`cd /rw/looked; ${some}; sleep 1; ${all}; stat -c %s 59`)).toBe("59\n");
+    expect((await asked()) - before).toBeLessThan(40);
+    // Nothing of it is believed longer than before.
+    writeFileSync(join(dirs, "59"), "new");
+    await until("it is told of", async () => (await sh("stat -c %s /rw/looked/59")) === "3\n" || undefined);
+    await sh("rm -rf /rw/looked"); // the guest's own doing is no news for it
+  });
+
   test.skipIf(!HAS_PYTHON)(
     "attributes of a directory come with what changes them, and are right",
     async () => {

@@ -80,6 +80,8 @@ pub enum Change {
     Removed = 3,
     Renamed = 4,
     Attributes = 5,
+    /// no change: the directory is to be read
+    List = 6,
 }
 
 impl Change {
@@ -90,6 +92,7 @@ impl Change {
             3 => Change::Removed,
             4 => Change::Renamed,
             5 => Change::Attributes,
+            6 => Change::List,
             _ => Change::None,
         }
     }

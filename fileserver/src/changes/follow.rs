@@ -392,6 +392,13 @@ impl Changes {
         self.push(record);
     }
 
+    /// A directory is to be read in the guest.
+    pub fn read(&mut self, path: Vec<u8>) {
+        if path.len() <= MAX_PATH {
+            self.queue.push(Record::new(Change::List, None, path));
+        }
+    }
+
     fn push(&mut self, mut record: Record) {
         if self.quiet {
             if record.notify.is_empty() {

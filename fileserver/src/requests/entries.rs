@@ -45,7 +45,14 @@ pub fn lookup(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()
     let entry_ms = mount.entry_ms(request.node);
     let dir = mount.shared.dir(request.node)?;
     match files::stat_at(dir.raw(), name) {
-        Ok(stat) => mount.tell_entry(request.node, name, &stat, out).map(|_| ()),
+        Ok(stat) => {
+            let is_new = mount.shared.nodes.child(request.node, name).is_none();
+            mount.tell_entry(request.node, name, &stat, out)?;
+            if is_new {
+                mount.looked_up(request.node);
+            }
+            Ok(())
+        }
         Err(error) => {
             mount.shared.nodes.unname(request.node, name);
             if error.0 == libc::ENOENT && entry_ms > MIN_ABSENT_MS && mount.shared.nodes.absent(request.node, name) {

@@ -17,6 +17,16 @@ use crate::wire::known::{encode, Known, ATTRIBUTES};
 const SHORT_MS: u64 = 1000;
 const LONG_MS: u64 = 3_600_000;
 
+/// A directory is read for the guest when so many of its names have been looked up one by one, if it has no more than so many entries for each of
+/// these (a question takes as long as what is told of so many), and no more than so many at all: changes wait for it.
+const FEWEST: usize = 4;
+const WORTH: usize = 16;
+const MAX_READ: usize = 1024;
+/// Not while so many changes wait.
+const FEW: usize = 4;
+/// How much of it is counted at a time, in bytes.
+const ENTRIES: usize = 32 << 10;
+
 /// How much of a new directory is looked at.
 const PIECE: usize = 1024;
 
@@ -214,6 +224,41 @@ impl Mount {
     /// What the agent is to be told before a change: that it knows nothing any more.
     pub fn keep_no_longer(&mut self) -> Option<Vec<u8>> {
         std::mem::take(&mut self.lent).then(|| encode(Known::Nothing))
+    }
+
+    /// The kernel has asked for one more name of a directory. Whoever looks at many files there is spared most questions: the guest's helper reads it, and each
+    /// answer to that tells of many.
+    pub fn looked_up(&mut self, id: Id) {
+        let Some(changes) = self.changes.as_ref().filter(|changes| changes.pid != 0) else { return };
+        // A name that is looked at because it has changed is none of many.
+        if changes.queue.len() >= FEW || self.shared.terms.strict {
+            return;
+        }
+        let Some(directory) = self.shared.nodes.get_mut(id).ok().and_then(|node| node.directory.as_mut()) else {
+            return;
+        };
+        directory.asked = directory.asked.saturating_add(1);
+        let asked = directory.asked as usize;
+        if asked < FEWEST || !asked.is_power_of_two() || !self.has_at_most(id, (asked * WORTH).min(MAX_READ)) {
+            return;
+        }
+        if let (Some(path), Some(changes)) = (self.shared.path(id), self.changes.as_mut()) {
+            changes.read(path);
+        }
+    }
+
+    /// Whether a directory has no more entries than that.
+    fn has_at_most(&mut self, id: Id, most: usize) -> bool {
+        let Ok((dir, _)) = self.shared.open(id, libc::O_RDONLY | libc::O_DIRECTORY) else { return false };
+        let (mut buf, mut count) = (Vec::new(), 0);
+        while count <= most + 2 {
+            match files::entries(dir.raw(), &mut buf, ENTRIES) {
+                Ok(0) => return true,
+                Ok(_) => raw_entries(&buf, |_, _, _| count += 1),
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// All that the guest knows, for its agent to keep over a capture; empty where it is too much, or nothing has been agreed on.

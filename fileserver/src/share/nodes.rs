@@ -93,6 +93,8 @@ pub struct Directory {
     pub watch: Option<i32>,
     /// names that the kernel was told not to be there
     pub absent: HashMap<Rc<CStr>, Share>,
+    /// how often the kernel has asked for a name of it that it was not told of
+    pub asked: u32,
 }
 
 /// One file.

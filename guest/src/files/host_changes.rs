@@ -1,7 +1,7 @@
 //! What changed on the host, done again in the guest: its watchers (inotify) hear of it as of any change, and its caches are told.
 //! The host answers these requests without doing anything.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use crate::errors::failure;
 use crate::files::channels::Channels;
@@ -12,6 +12,9 @@ use crate::wire::messages::{code, Failure, Outcome};
 
 /// The longest record: a notification and two paths.
 const MAX_RECORD: usize = 65_536;
+/// How much of a directory is read at a time, in bytes, and how often at most.
+const ENTRIES: usize = 16 << 10;
+const MAX_READS: usize = 128;
 /// openat2(2): struct open_how
 #[repr(C)]
 struct OpenHow {
@@ -63,6 +66,9 @@ fn next_record(buf: &[u8]) -> Result<Option<(&[u8], usize)>, Failure> {
 fn act(root: &Fd, change: &HostChange) -> Res<()> {
     if change.kind == Change::None {
         return Ok(());
+    }
+    if change.kind == Change::List {
+        return list(root, change.path);
     }
     if change.path.is_empty() {
         return act_on_itself(root, change.kind);
@@ -123,6 +129,43 @@ fn touch(file: &Fd) -> Res<()> {
     }
 }
 
+/// Reads a directory for what the host tells along with its names: who looks at one file after the other need not ask for each.
+fn list(root: &Fd, path: &[u8]) -> Res<()> {
+    let path =
+        CString::new(if path.is_empty() { b".".to_vec() } else { path.to_vec() }).map_err(|_| Errno(libc::EINVAL))?;
+    let dir = beneath(root, &path, libc::O_RDONLY)?;
+    let mut entries = [0u8; ENTRIES];
+    for _ in 0..MAX_READS {
+        // SAFETY: the buffer is as long as is said.
+        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.raw(), entries.as_mut_ptr(), entries.len()) };
+        let n = check(n as libc::c_int)? as usize;
+        if n == 0 {
+            break;
+        }
+        // The kernel asks for attributes with the next names if what it was told with these is used (fuse_use_readdirplus).
+        if let Some(name) = last_name(&entries[..n]).and_then(|name| CString::new(name).ok()) {
+            // SAFETY: the name is NUL-terminated, the structure a plain out parameter.
+            unsafe {
+                let mut stat: libc::stat = std::mem::zeroed();
+                libc::fstatat(dir.raw(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last name of what getdents64(2) gives: its length is 16 bytes after an entry's beginning, the name 19.
+fn last_name(mut entries: &[u8]) -> Option<&[u8]> {
+    let mut last = None;
+    while let Some(&[low, high]) = entries.get(16..18) {
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let name = entries.get(19..length)?;
+        last = name.split(|byte| *byte == 0).next();
+        entries = &entries[length..];
+    }
+    last
+}
+
 /// The directory in which a path ends, and its last name. It follows no links and leaves the mount for nothing that the guest has mounted in it.
 fn parent(root: &Fd, path: &[u8]) -> Res<(Fd, CString)> {
     let (dir, name): (&[u8], &[u8]) = match path.iter().rposition(|&b| b == b'/') {
@@ -131,9 +174,15 @@ fn parent(root: &Fd, path: &[u8]) -> Res<(Fd, CString)> {
     };
     let dir = CString::new(dir).map_err(|_| Errno(libc::EINVAL))?;
     let name = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
-    let how = OpenHow { flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE };
+    Ok((beneath(root, &dir, libc::O_PATH)?, name))
+}
+
+/// A directory of the mount, opened.
+fn beneath(root: &Fd, dir: &CStr, flags: i32) -> Res<Fd> {
+    let flags = (flags | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64;
+    let how = OpenHow { flags, mode: 0, resolve: RESOLVE };
     // SAFETY: the structure is openat2's, its size is said.
     let opened =
         unsafe { libc::syscall(libc::SYS_openat2, root.raw(), dir.as_ptr(), &how, std::mem::size_of::<OpenHow>()) };
-    Ok((Fd::own(check(opened as libc::c_int)?), name))
+    check(opened as libc::c_int).map(Fd::own)
 }
