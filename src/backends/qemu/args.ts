@@ -114,6 +114,7 @@ function sandboxArgs(host: QemuHostFacts): string[] {
 function machineArgs(spec: MachineSpec, memory: MemoryFile | undefined): string[] {
   return [
     ...["-machine", qemuOption(machineType(spec), { "memory-backend": memory && MEMORY_ID })],
+    ...firmware(spec),
     ...[
       "-accel",
       spec.accelerator === "tcg" ? qemuOption("tcg", { "tb-size": TCG_BUFFER_MIB }) : accel(spec),
@@ -140,6 +141,15 @@ function memoryArgs({ memSizeMib }: MachineSpec, memory: MemoryFile | undefined)
     // The state comes without what begins a migration's (migration.ts).
     ...(restored ? ["-global", "migration.send-configuration=off", "-incoming", "defer"] : []),
   ];
+}
+
+/**
+ * With ACPI microvm has SeaBIOS by default, which finds no kernel where QEMU gives it no ROM for that (10.2.91 for Windows, with x-option-roms off): the
+ * guest wrote nothing, for ever. The firmware that it has without ACPI needs none. Elsewhere it stays what it is: snapshots were made with it.
+ */
+function firmware({ machine, discovery, transport }: MachineSpec): string[] {
+  const seaBios = machine === "microvm" && discovery !== "command-line";
+  return seaBios && transport === "tcp" ? ["-bios", "qboot.rom"] : [];
 }
 
 function machineType(spec: MachineSpec): string {

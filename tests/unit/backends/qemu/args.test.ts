@@ -50,6 +50,15 @@ describe("QEMU's arguments on Linux", () => {
     expect(lines(qemuArgs(SPEC, UNIX, LINUX))).toMatchSnapshot();
   });
 
+  test("microvm with ACPI has the firmware that needs no ROM, where there is a relay", () => {
+    const bios = (spec: Partial<typeof SPEC>): string[] =>
+      lines(qemuArgs({ ...SPEC, ...spec }, UNIX, LINUX)).filter((line) => line.startsWith("-bios"));
+    expect(bios({})).toEqual([]);
+    expect(bios({ transport: "tcp" })).toEqual(["-bios qboot.rom"]);
+    expect(bios({ transport: "tcp", discovery: "command-line" })).toEqual([]);
+    expect(bios({ transport: "tcp", machine: "q35" })).toEqual([]);
+  });
+
   test("a machine whose memory is recorded, and those that go on from it", () => {
     const args = (memory: QemuHostFacts["memory"]): string[] =>
       lines(qemuArgs(SPEC, UNIX, { ...LINUX, memory }));
