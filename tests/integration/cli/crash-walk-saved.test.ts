@@ -52,9 +52,12 @@ async function nothingIsLeft(there: readonly string[] = ["it"]): Promise<void> {
   expect(await print("child")).toBe("mine\nmine\n");
 }
 
+beforeAll(() => {
+  if (IN_LAB) makeLabTaps();
+});
+
 describe.runIf(CAPTURES)("smolvm that is killed over what is saved", () => {
   beforeAll(async () => {
-    if (IN_LAB) makeLabTaps();
     await done(["create", "--name", "box", "--start", ...SMALL]);
     await done(["exec", "box", "--", "sh", "-c", "echo mine > /root/mine; echo mine > /dev/shm/mine; sync"]);
     await done(["snapshot", "create", "box", "it"]);
