@@ -55,8 +55,8 @@ export type GuestMemory =
 export interface RestOfMachine {
   /** of its CPUs and devices: the VMM's words */
   readonly state: Uint8Array;
-  /** file with the code that was translated, or why there is none */
-  readonly translations: Translations;
+  /** file with the code that was translated, or why there is none; it may come after all else, and never rejects */
+  readonly translations: Translations | Promise<Translations>;
   /** pages that are other than the memory's file has them; absent: none. Only where a backend says so ({@link BackendFeatures.givesPages}) */
   readonly pages?: OwnPages | undefined;
 }
@@ -96,7 +96,12 @@ export interface Captured {
   readonly pages: number;
   /** how long it stood still, in ms */
   readonly stoppedMs: number;
-  /** why there are no translations; undefined: there are */
+  /** why there are no translations; undefined: they are there. It may come when the machine goes on already, and never rejects */
+  readonly untranslated: Promise<string | undefined>;
+}
+
+/** What was taken of one that ends with that. */
+export interface Ended extends Pick<Captured, "state"> {
   readonly untranslated: string | undefined;
 }
 
@@ -149,11 +154,7 @@ export interface Backend {
    * @returns the state of all else: CPUs and devices, some tens of KB
    * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
    */
-  endWithState?(
-    files: VmFiles,
-    translations: string,
-    deadline: Deadline,
-  ): Promise<Pick<Captured, "state" | "untranslated">>;
+  endWithState?(files: VmFiles, translations: string, deadline: Deadline): Promise<Ended>;
   /**
    * Has a machine forget the code that it has translated so far, because only what comes next is worth keeping. Absent where nothing is
    * translated.

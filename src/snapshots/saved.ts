@@ -23,7 +23,9 @@ export interface ComingMemory extends Pick<SavedMemory, "memory" | "withoutSlirp
 }
 
 /** What comes of it, and of its disk. */
-export interface RestOfSaved extends Pick<SavedMemory, "state" | "code"> {
+export interface RestOfSaved extends Pick<SavedMemory, "state"> {
+  /** comes last, and never rejects */
+  readonly code: Promise<KeptCode>;
   /** pages that are other than `memory` has them: a file with these alone, and the map that says which they are */
   readonly pages?: { readonly file: string; readonly map: string } | undefined;
 }

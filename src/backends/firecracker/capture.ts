@@ -50,7 +50,12 @@ export async function captureFirecracker(
     const pages = await standingStill(client, whileStill, deadline);
     const stoppedMs = monotonicMs() - stoppedAt;
     if (saving === undefined) await copySparse(files.scratch, memory, deadline, { makeHoles: true });
-    return { state: readState(state), pages, stoppedMs, untranslated: "Firecracker translates nothing" };
+    return {
+      state: readState(state),
+      pages,
+      stoppedMs,
+      untranslated: Promise.resolve("Firecracker translates nothing"),
+    };
   } catch (error) {
     await saving?.cancel();
     throw error;

@@ -6,7 +6,7 @@ import { giveMemory, type OwnPages, saveMemoryBeside } from "../../host/monitor/
 import { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
-import type { Capture, Captured, RestoredMemory } from "../backend.ts";
+import type { Capture, Captured, Ended, RestoredMemory, Translations } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { readState, statePath } from "../state-file.ts";
 import { QmpClient } from "./qmp-client.ts";
@@ -24,7 +24,7 @@ export async function endWithState(
   files: VmFiles,
   translations: string,
   deadline: Deadline,
-): Promise<Pick<Captured, "state" | "untranslated">> {
+): Promise<Ended> {
   await client.execute("stop", undefined, deadline);
   const state = await saveState(client, files, deadline);
   const code = await saveTranslations(client, files, keyOf(state), deadline);
@@ -77,7 +77,7 @@ export async function captureRunning(
       ]);
       await client.execute("cont", undefined, deadline);
       const stoppedMs = monotonicMs() - stoppedAt;
-      return { state, pages, stoppedMs, untranslated: await code.take(translations) };
+      return { state, pages, stoppedMs, untranslated: code.take(translations) };
     } catch (error) {
       // Its owner must not lose it for what was to be made of it.
       await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
@@ -144,11 +144,11 @@ export async function resumeFromState(
         own,
         deadline,
       );
-    // Answered in their order; it looks at the translations first, and takes them when it runs.
+    const load = async (kept: Translations): Promise<string | undefined> =>
+      "why" in kept ? kept.why : loadTranslations(client, kept.path, keyOf(state), deadline);
+    // Answered in their order. It looks at the translations before it runs, and takes them then.
     const [untranslated] = await Promise.all([
-      "why" in translations
-        ? translations.why
-        : loadTranslations(client, translations.path, keyOf(state), deadline),
+      translations instanceof Promise ? deadline.race(translations.then(load)) : load(translations),
       client.execute("migrate-incoming", { uri: `unix:${path}` }, deadline),
       ready,
       pages && given(pages),

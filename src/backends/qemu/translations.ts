@@ -5,6 +5,7 @@ import { SmolVMError } from "../../errors.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
+import { messageOf } from "../../util/message-of.ts";
 import { openWritten } from "../state-file.ts";
 import type { QmpClient } from "./qmp-client.ts";
 
@@ -43,14 +44,14 @@ export async function saveTranslations(
   const why = await whyNot(deadline, () =>
     client.execute("translations-save", { filename, key, max: CODE_MAX_BYTES }, deadline),
   );
-  return { take: async (to) => why ?? (await takeFile(filename, to)) };
+  return { take: async (to) => why ?? (await takeFile(filename, to).catch(messageOf)) };
 }
 
 /** What was saved of a machine, which may go on before it is taken. */
 export interface SavedCode {
   /**
    * Moves it to where it is kept: a file that is not there yet, or empty.
-   * @returns why there is no such file; undefined: there is
+   * @returns why there is no such file; undefined: there is. Never rejects
    */
   readonly take: (to: string) => Promise<string | undefined>;
 }

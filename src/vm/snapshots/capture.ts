@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { hold, release, sync } from "../../agent/machine.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
+import type { Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
@@ -20,12 +21,7 @@ import { noteStep } from "../recovery/step.ts";
 const RELEASE_MS = 10_000;
 
 /** What was taken, besides the files. */
-export interface CaptureResult {
-  /** how long the machine stood still, in ms */
-  readonly stoppedMs: number;
-  /** pages of 4 KiB that it had to itself */
-  readonly pages: number;
-  readonly state: Buffer;
+export interface CaptureResult extends Omit<Captured, "untranslated"> {
   /** why what it had translated was not kept; undefined: it was */
   readonly untranslated: string | undefined;
 }
@@ -35,8 +31,8 @@ export interface CaptureHow {
   readonly ownPages?: boolean | undefined;
   /** it stands still, and its disk is being copied */
   readonly onStopped?: ((disk: Promise<void>) => void) | undefined;
-  /** all of it is there; what is frozen has not gone on yet */
-  readonly onTaken?: ((result: CaptureResult) => void) | undefined;
+  /** all of it is there, but what it had translated; what is frozen has not gone on yet */
+  readonly onTaken?: ((result: Captured) => void) | undefined;
 }
 
 /** @throws SmolVMError NOT_SUPPORTED for a sandbox whose memory, or disks, nothing can go on with */
@@ -138,8 +134,9 @@ async function captureHeld(
   noteStep(home, record.id, "capture:machine");
   const session = await controlSession(home, record, deadline);
   let failure: unknown;
+  let captured: Captured;
   try {
-    const { state, pages, stoppedMs, untranslated } = await backend.capture!(
+    captured = await backend.capture!(
       files,
       {
         arch: machine.arch,
@@ -162,10 +159,8 @@ async function captureHeld(
       deadline,
     );
     failpoint("after capture");
-    writeFileSync(to.state, state, { mode: 0o600 });
-    const result = { state, pages, stoppedMs, untranslated };
-    onTaken?.(result);
-    return result;
+    writeFileSync(to.state, captured.state, { mode: 0o600 });
+    onTaken?.(captured);
   } catch (error) {
     failure = error;
     throw error;
@@ -174,6 +169,7 @@ async function captureHeld(
     await goOn(home, record, captureEndsSessions ? undefined : session, failure);
     await session.close();
   }
+  return { ...captured, untranslated: await captured.untranslated };
 }
 
 /**

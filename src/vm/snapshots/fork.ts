@@ -1,5 +1,6 @@
 import { chmodSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import type { Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
@@ -14,7 +15,7 @@ import { withLock } from "../lifecycle/lock.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
 import { type Started, startNewVm } from "../lifecycle/start.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
-import { type CaptureResult, captureMachine, hasTapInside, requireCapturable } from "./capture.ts";
+import { captureMachine, hasTapInside, requireCapturable } from "./capture.ts";
 import { copyDisk, makeFrom } from "./make-from.ts";
 import { mappedTemplate } from "./mapped-template.ts";
 import { withWorkDir } from "./work.ts";
@@ -99,12 +100,15 @@ function begin(home: Home, record: VmRecord, work: SavedFiles, count: number): B
   };
 }
 
-function restOf({ state, untranslated }: CaptureResult, work: SavedFiles, ownPages: boolean): RestOfSaved {
-  for (const path of [ownPages ? undefined : work.memory, untranslated === undefined ? work.code : undefined])
-    if (path !== undefined) chmodSync(path, 0o444);
+function restOf({ state, untranslated }: Captured, work: SavedFiles, ownPages: boolean): RestOfSaved {
+  if (!ownPages) chmodSync(work.memory, 0o444);
   return {
     state,
-    code: untranslated === undefined ? { path: work.code } : { why: untranslated },
+    code: untranslated.then((why) => {
+      if (why !== undefined) return { why };
+      chmodSync(work.code, 0o444); // it is there for as long as the capture lasts, which waits for this
+      return { path: work.code };
+    }),
     pages: ownPages ? { file: work.memory, map: work.memoryMap } : undefined,
   };
 }

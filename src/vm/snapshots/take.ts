@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import type { Captured } from "../../backends/backend.ts";
 import { invalidOption } from "../../config/checks.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hashOf, stampOf } from "../../snapshots/manifest.ts";
@@ -18,7 +17,7 @@ import type { Home } from "../home.ts";
 import { withLock } from "../lifecycle/lock.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
-import { captureDisk, captureMachine, hasTapInside } from "./capture.ts";
+import { type CaptureResult, captureDisk, captureMachine, hasTapInside } from "./capture.ts";
 import { keepDifference } from "./difference.ts";
 import { withWorkDir } from "./work.ts";
 
@@ -84,7 +83,7 @@ export async function takeSnapshot(
 
 /** What is known of a memory before its file is as it is kept. */
 type TakenMemory = Omit<NonNullable<SnapshotManifest["memory"]>, "file" | "code" | "mapSha256"> &
-  Pick<Captured, "untranslated">;
+  Pick<CaptureResult, "untranslated">;
 
 async function takeAll(
   home: Home,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { configure, hold, sync } from "../../agent/machine.ts";
 import { runCommand } from "../../agent/process/exec.ts";
 import { AgentSession } from "../../agent/session/session.ts";
-import type { Backend, Captured } from "../../backends/backend.ts";
+import type { Backend, Ended } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { GuestNetwork, VmSpec } from "../../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
@@ -200,7 +200,7 @@ async function captureHeld(
   files: VmFiles,
   to: TemplateFiles,
   deadline: Deadline,
-): Promise<Pick<Captured, "state" | "untranslated"> & { readonly disk: Buffer }> {
+): Promise<Ended & { readonly disk: Buffer }> {
   if (backend.endWithState !== undefined) {
     const ended = await backend.endWithState(files, to.code, deadline);
     return { ...ended, disk: await compactDisk(files.upper, deadline) };
@@ -213,7 +213,7 @@ async function captureHeld(
   const kept = { memory: to.memory, translations: to.code };
   const capture = { arch, pid: vmm!.pid, memSizeMib, ...kept, whileStopped };
   const { state, untranslated } = await backend.capture!(files, capture, deadline);
-  return { state, disk, untranslated };
+  return { state, disk, untranslated: await untranslated };
 }
 
 /** With the disk of its own for the one of the sandbox that it is like. */
