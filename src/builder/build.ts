@@ -39,7 +39,7 @@ import { parseMount, type StepMount } from "./mounts.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
 import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
-import { type BoundFiles, keepCaches, prepareStep } from "./step-mounts.ts";
+import { type BoundFiles, keepCaches, prepareStep, putScript, SCRIPT } from "./step-mounts.ts";
 import { keepStep, knownStep, stepKey } from "./steps-cache.ts";
 import type { BuildEvent, BuildOptions, BuiltImage } from "./types.ts";
 
@@ -64,18 +64,26 @@ export async function buildDockerfile(
 ): Promise<BuiltImage> {
   const root = resolve(directory);
   const file = options.dockerfile === undefined ? join(root, "Dockerfile") : resolve(options.dockerfile);
-  const text = await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new SmolVMError("FILE_NOT_FOUND", `there is no Dockerfile '${file}'`, {
-      hint: "Say where it is: smolvm image build -f FILE DIRECTORY",
-      cause,
-    });
-  });
+  const text = options.dockerfileText ?? (await textOf(file));
   const tags = (options.tags ?? []).map(checkTag);
   const build = new Build(home, await BuildContext.open(root, file), file, text, options, deadline);
   try {
     return await build.run(tags);
   } finally {
     await build.close();
+  }
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    const isDirectory = (cause as NodeJS.ErrnoException).code === "EISDIR";
+    throw new SmolVMError(
+      isDirectory ? "FILE_TYPE" : "FILE_NOT_FOUND",
+      isDirectory ? `the Dockerfile '${file}' is a directory` : `there is no Dockerfile '${file}'`,
+      { hint: "Say where it is: smolvm image build -f FILE DIRECTORY", cause },
+    );
   }
 }
 
@@ -504,7 +512,10 @@ class Build {
     const whole = isScript
       ? first.content
       : [text, ...heredocs.map(({ name, content }) => `${content}${name}`)].join("\n");
-    const command = heredocs.length > 0 ? [...shell, whole] : commandOf(built.state, text);
+    // One that says what it is for (#!/usr/bin/env python3) is executed itself.
+    const script = isScript && first.content.startsWith("#!") ? first.content : undefined;
+    const given = heredocs.length > 0 ? [...shell, whole] : commandOf(built.state, text);
+    const command = script === undefined ? given : [SCRIPT];
     const env = new Map((config.Env ?? []).map(splitVariable));
     const declaredArgs = [...args].filter(([name]) => !env.has(name)).sort();
     const proxies = PROXIES.flatMap((name) => {
@@ -514,7 +525,7 @@ class Build {
     const { network = "open" } = this.#options;
     const depends = [
       "RUN",
-      command,
+      script === undefined ? command : ["script", script],
       declaredArgs.filter(([name]) => !PROXIES.includes(name)),
       network,
       ...(noNetwork ? ["none"] : []),
@@ -524,6 +535,7 @@ class Build {
     return await this.#layer(built, depends, says.trim(), async (machine) => {
       const { vm } = machine;
       const user = config.User || "0";
+      if (script !== undefined) await putScript(machine, script);
       const opened = [];
       for (const each of bound) opened.push(await each.open());
       const prepared =
@@ -563,7 +575,7 @@ class Build {
       const how = ended.signal === undefined ? `exit code ${ended.exitCode}` : ended.signal;
       const printed = tail.toString("utf8");
       throw new SmolVMError("STEP_FAILED", `${this.#name}:${line}: ${shown}: ${how}`, {
-        hint: `Change line ${line} of ${this.#file}, and build again: what came before it is kept.`,
+        hint: `Change line ${line} of ${this.#options.dockerfileText === undefined ? this.#file : "it"}, and build again: what came before it is kept.`,
         details: { file: this.#name, line, instruction: shown, exitCode: ended.exitCode, output: printed },
       });
     });

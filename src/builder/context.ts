@@ -127,21 +127,21 @@ export class BuildContext {
     const entries = await this.entries();
     const isLeftOut = leftOut(filter);
     if (filter.parents) return withParents(entries, source, isLeftOut);
-    const roots = named(entries, clean(source));
+    const roots = followed(entries, clean(source));
     if (roots === "all") {
       const files = inside(entries, "").filter(({ name }) => !isLeftOut(name));
       return { files, above: [], isDirectory: true };
     }
     if (roots.length === 0) return undefined;
-    const files = roots.flatMap((root): Selected[] =>
-      root.kind === "directory"
-        ? inside(entries, root.path)
-        : [{ name: root.path.slice(root.path.lastIndexOf("/") + 1), entry: root }],
+    const files = roots.flatMap(({ called, entry }): Selected[] =>
+      entry.kind === "directory"
+        ? inside(entries, entry.path)
+        : [{ name: called.slice(called.lastIndexOf("/") + 1), entry }],
     );
     return {
       files: files.filter(({ name }) => !isLeftOut(name)),
       above: [],
-      isDirectory: roots.length > 1 || roots[0]!.kind === "directory",
+      isDirectory: roots.length > 1 || roots[0]!.entry.kind === "directory",
     };
   }
 
@@ -201,6 +201,53 @@ function named(entries: readonly ContextEntry[], wanted: string): readonly Conte
   if (wanted === "") return "all";
   const matches = hasPattern(wanted) ? globPattern(wanted, false) : undefined;
   return entries.filter(({ path }) => (matches === undefined ? path === wanted : matches.test(path)));
+}
+
+/** A source of COPY, and what it leads to. */
+interface Root {
+  /** as the source names it */
+  readonly called: string;
+  readonly entry: ContextEntry;
+}
+
+/**
+ * The entries that a path or pattern names, or to which it leads through symlinks: those of a context never lead out of it, as of a root directory. One that leads nowhere stays what it is if it was matched by a
+ * pattern, and names nothing by itself.
+ */
+function followed(entries: readonly ContextEntry[], wanted: string): readonly Root[] | "all" {
+  const roots = named(entries, wanted);
+  if (roots === "all") return "all";
+  if (hasPattern(wanted))
+    return roots.map((entry) => ({ called: entry.path, entry: leadsTo(entries, entry.path) ?? entry }));
+  const entry = leadsTo(entries, wanted);
+  return entry === undefined ? [] : [{ called: wanted, entry }];
+}
+
+const MAX_LINKS = 40;
+
+/** Undefined: to nothing, the whole context, or round and round. */
+function leadsTo(entries: readonly ContextEntry[], path: string): ContextEntry | undefined {
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const todo = path.split("/").reverse();
+  const at: string[] = [];
+  for (let links = 0; todo.length > 0; ) {
+    const part = todo.pop()!;
+    if (part === "" || part === ".") continue;
+    if (part === "..") {
+      at.pop();
+      continue;
+    }
+    const entry = byPath.get([...at, part].join("/"));
+    if (entry === undefined) return undefined;
+    if (entry.kind !== "symlink") {
+      at.push(part);
+      continue;
+    }
+    if (++links > MAX_LINKS) return undefined;
+    if (entry.target.startsWith("/")) at.length = 0;
+    todo.push(...entry.target.split("/").reverse());
+  }
+  return byPath.get(at.join("/"));
 }
 
 /** What is in a directory, under the names that it has there; of "" all. */

@@ -23,6 +23,7 @@ const content: Check = (value) =>
 const OPTIONS: Readonly<Record<string, Check | undefined>> = {
   tags: texts,
   dockerfile: text,
+  dockerfileText: anyText,
   buildArgs: record(NAME, anyText),
   target: text,
   platform: text,

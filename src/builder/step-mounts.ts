@@ -13,6 +13,8 @@ import type { StepMount } from "./mounts.ts";
 /** In memory: what a step sees and no layer holds. */
 const IN_MEMORY = "/run/smolvm-build";
 const AGENT = `${IN_MEMORY}/agent`;
+/** A here-document that is a program by its first line. */
+export const SCRIPT: string = `${IN_MEMORY}/script`;
 /** On the disk, and left out of every layer (vm/commit/changes.ts). */
 const ON_DISK = "/.smolvm-build";
 
@@ -149,6 +151,12 @@ export async function prepareStep(
       for (const path of made) await removeEmpty(machine, path);
     },
   };
+}
+
+/** Puts a script, which says by its first line what it is of, where a step can execute it and no layer has it. */
+export async function putScript({ vm }: BuildMachine, script: string): Promise<void> {
+  await vm.files.mkdir(IN_MEMORY, { parents: true, mode: 0o755, user: "0" });
+  await vm.files.write(SCRIPT, script, { mode: 0o755, user: "0" });
 }
 
 /** Keeps what the caches of a sandbox hold, for the next build. */

@@ -8,6 +8,8 @@ export interface BuildOptions extends Limits {
   tags?: readonly string[] | undefined;
   /** path of the Dockerfile; default DIRECTORY/Dockerfile */
   dockerfile?: string | undefined;
+  /** what stands in the Dockerfile, instead of a file that has it */
+  dockerfileText?: string | undefined;
   /** values of what the file declares with ARG */
   buildArgs?: Readonly<Record<string, string>> | undefined;
   /** the stage that is built, by name or number; default the last one */

@@ -440,6 +440,36 @@ RUN /script
     });
   });
 
+  test("a here-document with a first line of its own is executed by that, and the Dockerfile may come from stdin", async () => {
+    const root = context("stdin", { a: "of the context", ".dockerignore": "b" });
+    const text = `FROM ${base}
+RUN <<EOF
+#!/bin/cat
+is $0 printed
+EOF
+USER app:web
+RUN --mount=type=tmpfs,target=/t <<-'EOF'
+	#!/bin/sh -e
+	id -u > /tmp/id; id -g >> /tmp/id; echo "$0 $(ls /t | busybox wc -l)" >> /tmp/id
+EOF
+COPY a /a
+`;
+    names.push("build-test-stdin");
+    const args = ["image", "build", "--network", "off", "-t", "build-test-stdin", "-f", "-", root];
+    const made = await cli(args, { input: text });
+    expect(made).toMatchObject({ code: 0 });
+    expect(made.stderr).toMatch(/ #!\/bin\/cat\n.* is \$0 printed\n/);
+    await using vm = await SmolVM.create(small(backend, { image: "build-test-stdin", user: "0" }));
+    expect(await vm.files.readText("/tmp/id")).toBe("1000\n5000\n/run/smolvm-build/script 0\n");
+    expect((await cli(args, { input: text.replace("is $0", "was $0") })).stderr).toContain(
+      "4 steps, 0 of them cached",
+    );
+    expect(await cli(args, { input: "" })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("it has no FROM"),
+    });
+  });
+
   test.for([
     ["COPY --chmod=u+q a /x/", "--chmod=u+q is no mode", "u=rwX,go=rX"],
     ["COPY --chmod=77777 a /x/", "--chmod=77777 is no mode", "octal digits"],

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { BuildEvent, BuildOptions } from "../../builder/types.ts";
 import { SmolVMError } from "../../errors.ts";
+import { DOCKERFILE_MAX_BYTES } from "../../images/dockerfile/parse.ts";
 import { images } from "../../images-of-user.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { timeoutOption } from "../args/duration.ts";
@@ -12,7 +13,7 @@ import { formatBytes } from "../render/units.ts";
 /** Options of building from a Dockerfile. */
 export const DOCKERFILE_OPTIONS: readonly OptionSpec[] = [
   { name: "tag", short: "t", value: "NAME", repeat: true, help: "what the image is to be called" },
-  { name: "file", short: "f", value: "FILE", help: "the Dockerfile (default: DIR/Dockerfile)" },
+  { name: "file", short: "f", value: "FILE", help: "the Dockerfile (default: DIR/Dockerfile); -: stdin" },
   { name: "build-arg", value: "K=V", repeat: true, help: "value of an ARG; K alone: your variable" },
   { name: "target", value: "STAGE", help: "the stage that is built (default: the last)" },
   { name: "platform", value: "OS/ARCH", help: "linux/amd64 or linux/arm64 (default: this machine's)" },
@@ -48,7 +49,9 @@ export async function buildFromFile(io: Io, args: Arguments, directory: string):
   };
   const options: BuildOptions = {
     tags: args.values("tag"),
-    dockerfile: args.value("file"),
+    ...(args.value("file") === "-"
+      ? { dockerfileText: await textOfStdin() }
+      : { dockerfile: args.value("file") }),
     buildArgs: pairsOf(io, args.values("build-arg"), "build-arg"),
     target: args.value("target"),
     platform: args.value("platform"),
@@ -94,6 +97,28 @@ function pairsOf(io: Io, list: readonly string[], option: string): Record<string
   );
 }
 
+/** A Dockerfile from stdin. */
+async function textOfStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    if (bytes > DOCKERFILE_MAX_BYTES) break; // which is told as of any
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** A secret's file. */
+async function secretFile(path: string): Promise<Uint8Array> {
+  return await readFile(path).catch((cause: Error) => {
+    throw new SmolVMError("FILE_NOT_FOUND", `--secret: '${path}' cannot be read: ${cause.message}`, {
+      hint: "Write --secret id=ID,src=FILE, with a file that is there",
+      cause,
+    });
+  });
+}
+
 async function secretsOf(io: Io, list: readonly string[]): Promise<Record<string, Uint8Array | string>> {
   const secrets: Record<string, Uint8Array | string> = {};
   for (const item of list) {
@@ -102,7 +127,7 @@ async function secretsOf(io: Io, list: readonly string[]): Promise<Record<string
     );
     const [id, src, env] = [fields.get("id"), fields.get("src") ?? fields.get("source"), fields.get("env")];
     const known = [...fields.keys()].every((key) => ["id", "src", "source", "env", "type"].includes(key));
-    const value = src !== undefined ? await readFile(src) : env === undefined ? undefined : io.env[env];
+    const value = src !== undefined ? await secretFile(src) : env === undefined ? undefined : io.env[env];
     if (id === undefined || value === undefined || !known) {
       throw new SmolVMError("USAGE", `--secret: '${item}' is no secret`, {
         hint: "Write --secret id=ID,src=FILE or --secret id=ID,env=NAME",

@@ -37,7 +37,8 @@ const KEYWORDS: ReadonlySet<string> = new Set(
   ),
 );
 const WITH_HEREDOCS: ReadonlySet<string> = new Set(["ADD", "COPY", "RUN"]);
-const MAX_BYTES = 1024 * 1024;
+/** Largest Dockerfile. */
+export const DOCKERFILE_MAX_BYTES: number = 1024 * 1024;
 
 /**
  * Reads a Dockerfile.
@@ -46,7 +47,7 @@ const MAX_BYTES = 1024 * 1024;
  */
 export function parseDockerfile(content: string, name: string): ParsedDockerfile {
   const fail = (line: number, what: string): SmolVMError => dockerfileError(name, line, what);
-  if (Buffer.byteLength(content) > MAX_BYTES) throw fail(1, "it is larger than 1 MiB");
+  if (Buffer.byteLength(content) > DOCKERFILE_MAX_BYTES) throw fail(1, "it is larger than 1 MiB");
   if (content.includes("\0")) throw fail(1, "it is no text");
   const text = content.replace(/^\ufeff/, "").replace(/\r\n/g, "\n");
   const document = DockerfileParser.parse(text);

@@ -1,6 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -155,6 +163,41 @@ describe("what COPY takes of its context", () => {
     const selected = await tree.select(source, { parents: false, exclude: [], ...filter });
     const names = (list: readonly { name: string }[] = []) => list.map(({ name }) => name);
     expect([names(selected?.files), names(selected?.above)]).toEqual([files, above]);
+  });
+
+  test("a source that is a symlink is what it leads to, and never outside of the context; in a directory it stays one", async () => {
+    const root = join(directory, "links");
+    mkdirSync(join(root, "real/deep"), { recursive: true });
+    mkdirSync(join(root, "etc"));
+    writeFileSync(join(root, "real/deep/file"), "inside");
+    writeFileSync(join(root, "etc/passwd"), "the context's");
+    const links: Record<string, string> = {
+      "to-file": "real/deep/file",
+      "to-directory": "real",
+      "real/up": "../to-file",
+      absolute: "/etc/passwd",
+      outside: "../../../../etc/passwd",
+      nowhere: "gone",
+      round: "round",
+    };
+    for (const [path, target] of Object.entries(links)) symlinkSync(target, join(root, path));
+    const linked = await BuildContext.open(root, join(root, "Dockerfile"));
+    const selected = async (source: string) =>
+      (await linked.select(source))?.files.map(({ name, entry }) => `${name} ${entry.kind} ${entry.path}`);
+    expect(await selected("to-file")).toEqual(["to-file file real/deep/file"]);
+    expect(await selected("real/up")).toEqual(["up file real/deep/file"]);
+    expect(await selected("to-directory/deep/file")).toEqual(["file file real/deep/file"]);
+    expect(await selected("to-directory")).toEqual([
+      "deep directory real/deep",
+      "deep/file file real/deep/file",
+      "up symlink real/up",
+    ]);
+    expect(await selected("absolute")).toEqual(["absolute file etc/passwd"]);
+    expect(await selected("outside")).toEqual(["outside file etc/passwd"]);
+    expect(await selected("to-f*")).toEqual(["to-file file real/deep/file"]);
+    expect(await selected("nowhere")).toBeUndefined();
+    expect(await selected("round")).toBeUndefined();
+    expect(await selected("now*")).toEqual(["nowhere symlink nowhere"]);
   });
 
   test("a pattern may match nothing, which is told; a name may not", async () => {
