@@ -36,6 +36,7 @@ import { destination, makeAbove, modeOf, ownerOf, putTar } from "./copy.ts";
 import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
+import { checkPlan } from "./precheck.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
 import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
@@ -168,6 +169,7 @@ class Build {
       platform: this.#platform,
       target: options.target,
     });
+    checkPlan(this.#plan, this.#name);
   }
 
   async run(tags: readonly string[]): Promise<BuiltImage> {

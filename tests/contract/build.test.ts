@@ -462,7 +462,7 @@ COPY a /a
     await using vm = await SmolVM.create(small(backend, { image: "build-test-stdin", user: "0" }));
     expect(await vm.files.readText("/tmp/id")).toBe("1000\n5000\n/run/smolvm-build/script 0\n");
     expect((await cli(args, { input: text.replace("is $0", "was $0") })).stderr).toContain(
-      "4 steps, 0 of them cached",
+      "4 steps, 1 of them cached",
     );
     expect(await cli(args, { input: "" })).toMatchObject({
       code: 1,

@@ -1,0 +1,67 @@
+import type { Instruction } from "../images/dockerfile/parse.ts";
+import { WordError } from "../images/dockerfile/words.ts";
+import { parseMount } from "./mounts.ts";
+import { atLine, type Plan } from "./stages.ts";
+
+/** Whether a value is known before variables are. */
+function isLiteral(value: string): boolean {
+  return !value.includes("$");
+}
+
+/** An option that is there or not. */
+function isSwitch(value: string | undefined): boolean {
+  return value === undefined || value === "true" || value === "false";
+}
+
+const SWITCHES: Readonly<Record<string, readonly string[]>> = {
+  COPY: ["link", "parents"],
+  ADD: ["link", "unpack"],
+};
+const VALUES: Readonly<Record<string, readonly string[]>> = {
+  COPY: ["chown", "chmod", "exclude", "from"],
+  ADD: ["chown", "chmod", "exclude", "checksum"],
+};
+
+/**
+ * Looks at the options of all instructions that are wanted, as far as they are known before anything is carried out: what a late step would be refused for need not wait for those before it. Stages that
+ * nothing names are left alone. Pure.
+ * @param file its name, for errors
+ * @throws SmolVMError DOCKERFILE_INVALID
+ */
+export function checkPlan({ stages, target }: Plan, file: string): void {
+  const wanted = new Set([target]);
+  for (const index of wanted) {
+    const { parent, instructions } = stages[index]!;
+    if (parent !== undefined) wanted.add(parent);
+    for (const instruction of instructions) {
+      atLine(file, instruction.line, () => checkFlags(instruction));
+      for (const { name, value = "" } of instruction.flags) {
+        const from = name === "from" ? value : /(?:^|,)from=([^,]+)/.exec(value)?.[1];
+        const found = stages.findLast(
+          (stage) =>
+            stage.index < index && (stage.name === from?.toLowerCase() || String(stage.index) === from),
+        );
+        if (from !== undefined && found !== undefined) wanted.add(found.index);
+      }
+    }
+  }
+}
+
+function checkFlags({ keyword, flags }: Instruction): void {
+  for (const { name, value } of flags) {
+    const shown = `--${name}${value === undefined ? "" : `=${value}`}`;
+    if (keyword === "RUN") {
+      const isKnown =
+        name === "mount" ||
+        (name === "network" && (!isLiteral(value ?? "") || ["default", "none"].includes(value ?? "")));
+      if (!isKnown) throw new WordError(`RUN ${shown} is not supported`);
+      if (name === "mount" && isLiteral(value ?? "")) parseMount(value ?? "", "/");
+    } else if (keyword === "COPY" || keyword === "ADD") {
+      const isKnown =
+        (SWITCHES[keyword]!.includes(name) && isSwitch(value)) ||
+        (VALUES[keyword]!.includes(name) && value !== undefined);
+      // It has an error of its own (build.ts).
+      if (!isKnown && name !== "keep-git-dir") throw new WordError(`${keyword} ${shown} is not supported`);
+    }
+  }
+}

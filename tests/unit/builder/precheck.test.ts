@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+import { checkPlan } from "../../../src/builder/precheck.ts";
+import { planStages } from "../../../src/builder/stages.ts";
+import { parseDockerfile } from "../../../src/images/dockerfile/parse.ts";
+
+const NONE: ReadonlyMap<string, string> = new Map();
+
+function check(text: string, target?: string): void {
+  const plan = planStages(parseDockerfile(text, "Dockerfile"), "Dockerfile", {
+    given: NONE,
+    platform: NONE,
+    target,
+  });
+  checkPlan(plan, "Dockerfile");
+}
+
+describe("what no step can be carried out with", () => {
+  test.each([
+    ["RUN --mount=type=ssh true", "there is no mount of type ssh"],
+    ["RUN --mount=type=cache,from=x,target=/y true", "a cache mount does not take from"],
+    ["RUN --mount=type=bind true", "a bind mount takes target=PATH"],
+    ["RUN --network=host true", "RUN --network=host is not supported"],
+    ["RUN --security=insecure true", "RUN --security=insecure is not supported"],
+    ["COPY --unpack a /x", "COPY --unpack is not supported"],
+    ["COPY --chown a /x", "COPY --chown is not supported"],
+    ["ADD --from=x a /x", "ADD --from=x is not supported"],
+  ])("%s is refused with its line, before anything is carried out", (line, message) => {
+    expect(() => check(`FROM scratch\n${line}\n`)).toThrow(
+      expect.objectContaining({ code: "DOCKERFILE_INVALID", message: `Dockerfile:2: ${message}` }),
+    );
+  });
+
+  test("is looked for in the stages that are wanted, and only there", () => {
+    const text = `FROM scratch AS broken
+RUN --network=host true
+FROM scratch AS mounted
+RUN --mount=from=broken,target=/x true
+FROM scratch AS copied
+COPY --from=0 /a /a
+FROM broken AS above
+FROM scratch AS fine
+COPY --from=other --chown=$WHO --chmod=$MODE --link --parents --exclude=a /a /b
+ADD --checksum=$SUM --unpack=false a /b
+RUN --mount=type=$TYPE,target=/x --network=$NETWORK --mount=type=tmpfs,target=/y true
+`;
+    for (const target of ["broken", "mounted", "copied", "above"])
+      expect(() => check(text, target), target).toThrow("Dockerfile:2: RUN --network=host");
+    check(text, "fine");
+    check(text);
+  });
+});
