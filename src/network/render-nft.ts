@@ -50,6 +50,8 @@ function tapChains({ tap, address, bytesPerSecond }: TapGuest, judged: readonly 
     ...chain("through", "forward priority filter; policy drop", [
       ...(bytesPerSecond === undefined ? [] : [`${from} ${faster(bytesPerSecond)} drop`]),
       `${from} oifname "${tap}" ${REFUSE}`,
+      // Of no connection: nothing that anybody here has to make sense of.
+      `${from} ct state invalid drop`,
       `${from} ct state new ct count over ${CONNECTIONS} ${REFUSE}`,
       ...judged.map((rule) => `${from} ${rule}`),
       `${from} meta nfproto ipv4 accept`,

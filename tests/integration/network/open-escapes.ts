@@ -357,6 +357,36 @@ export const CELLS: readonly Cell[] = [
     ...withCard("lost", { "namespace-slirp": ENDS_QEMU, process: ENDS_QEMU }),
     leftOut: LIBSLIRP,
   },
+  { name: "TCP of no connection (SYN and FIN at once)", attempt: "r = send(segment(3))", ...LOST },
+  { name: "TCP of no connection (RST)", attempt: "r = send(segment(4))", ...LOST },
+  {
+    name: "TCP of no connection (ACK)",
+    attempt: "r = send(segment(16))",
+    ...withCard("lost", { tap: "arrived" }),
+  },
+  { name: "TCP with a wrong checksum", attempt: "r = send(segment(2, wrong=1))", ...LOST },
+  {
+    name: "an ICMP error about a datagram that was never sent",
+    attempt:
+      'r = send(packet(OWN, PUBLIC, 1, icmp(3, packet(PUBLIC, OWN, 17, datagram()).decode("latin1"))))',
+    ...LOST,
+  },
+  ...each(
+    "a packet behind a VLAN's tag (802.1Q, 0) to",
+    { "this machine": "93.184.216.1", "a neighbour in the LAN": "192.168.77.2" },
+    (target) => `r = send(packet(OWN, "${target}", 17, datagram()), kind=b"\\x81\\0\\0\\0\\x08\\0")`,
+    LOST,
+  ),
+  {
+    name: "a packet with the source of this machine, behind a VLAN's tag",
+    attempt: 'r = send(packet("93.184.216.1", PUBLIC, 17, datagram()), kind=b"\\x81\\0\\0\\0\\x08\\0")',
+    ...LOST,
+  },
+  {
+    name: "a broadcast to all of the LAN",
+    attempt: 'r = send(packet(OWN, "192.168.77.255", 17, datagram()))',
+    ...LOST,
+  },
   {
     name: "a broadcast, and multicast",
     attempt:
@@ -448,7 +478,7 @@ def checksum(data):
     while total >> 16: total = (total & 0xffff) + (total >> 16)
     return ~total & 0xffff
 def icmp(kind, text=None):
-    body = lambda sum: struct.pack("!BBHHH", kind, 0, sum, os.getpid() & 0xffff, 1) + (text or HERE.mark).encode()
+    body = lambda sum: struct.pack("!BBHHH", kind, 0, sum, os.getpid() & 0xffff, 1) + (text or HERE.mark).encode("latin1")
     return body(checksum(body(0)))
 def ping(host):
     s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -470,6 +500,10 @@ def packet(source, target, protocol, body, flags=0, options=b"", ident=None):
 def datagram(port=7777, text=None):
     text = (text or HERE.mark).encode()
     return struct.pack("!HHHH", 5555, port, 8 + len(text), 0) + text
+def segment(flags, wrong=0):
+    head = lambda sum: struct.pack("!HHIIBBHHH", 4000, 7777, 1, 1, 0x50, flags, 1024, sum, 0) + HERE.mark.encode()
+    pseudo = socket.inet_aton(OWN) + socket.inet_aton(PUBLIC) + struct.pack("!HH", 6, len(head(0)))
+    return packet(OWN, PUBLIC, 6, head(checksum(pseudo + head(0)) ^ wrong))
 def fragments(source, target, body):
     body += b"." * (-len(body) % 8) + b"rest...."
     body = struct.pack("!HHHH", 5555, 7777, len(body), 0) + body[8:]
