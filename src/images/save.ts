@@ -204,6 +204,8 @@ export async function saveArchive(
         throw new SmolVMError("IMAGE_INVALID", `'${path}' of '${parts.name}' has changed`);
       await out.write(new Uint8Array(padding(size)));
     };
+    // An ordinary user's skopeo would give one that it has to make itself to root, and fail.
+    for (const path of ["blobs/", "blobs/sha256/"]) await out.write(header(path, 0));
     for (const part of files(parts).sort((a, b) => (a.digest < b.digest ? -1 : 1)))
       await write(
         layoutBlob(part.digest),
@@ -224,7 +226,9 @@ export async function saveArchive(
   return parts;
 }
 
+/** @param path that of a directory ends with a slash */
 function header(path: string, size: number): Uint8Array {
-  const plain = { mode: 0o644, uid: 0, gid: 0, mtime: 0, type: "0", linkName: new Uint8Array(0) };
+  const kind = path.endsWith("/") ? { mode: 0o755, type: "5" } : { mode: 0o644, type: "0" };
+  const plain = { ...kind, uid: 0, gid: 0, mtime: 0, linkName: new Uint8Array(0) };
   return encodeEntry({ ...plain, name: Buffer.from(path), size });
 }

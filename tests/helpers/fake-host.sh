@@ -42,6 +42,9 @@ mount -o remount,bind,ro "$root/checkout"
 if [ -d "$cache" ]; then
   mkdir -p "$root/root/.cache/smolvm"
   mount -t overlay overlay -o "lowerdir=$cache,upperdir=$folder/cache,workdir=$folder/cache-work" "$root/root/.cache/smolvm"
+  # Root takes no template that another user has made.
+  templates=$root/root/.cache/smolvm/templates
+  [ -O "$templates" ] || rm -rf "$templates"
 fi
 touch "$root/run/node"
 mount --bind "$node" "$root/run/node"

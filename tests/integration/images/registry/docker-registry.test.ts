@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -413,7 +414,12 @@ describe("a pulled image given on", () => {
     const inspected = (from: string) =>
       JSON.parse(execFileSync("skopeo", ["inspect", "--config", from]).toString()) as unknown;
     expect(inspected(`docker-archive:${file}`)).toMatchObject({ config: { Entrypoint: ["/bin/tool"] } });
-    const raw = execFileSync("skopeo", ["inspect", "--raw", `oci-archive:${file}`]);
+    // As an ordinary user, who may give nothing away that the archive does not say is there.
+    const user =
+      process.getuid?.() === 0 ? ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] : [];
+    chmodSync(home, 0o755);
+    const [program = "", ...words] = [...user, "skopeo", "inspect", "--raw", `oci-archive:${file}`];
+    const raw = execFileSync(program, words, { env: { ...process.env, HOME: "/nonexistent" } });
     expect(`sha256:${createHash("sha256").update(raw).digest("hex")}`).toBe(pulled.origin!.manifest);
     const copy = join(home, "copied");
     execFileSync("skopeo", ["copy", "-q", "--insecure-policy", `docker-archive:${file}`, `oci:${copy}:x`]);
