@@ -67,12 +67,15 @@ fn decode(body: &[u8]) -> Result<Record<'_>, Broken> {
     }
 }
 
+/// A mode of no permission, where 0 is none that was told (PROTOCOL.md). It is given to chmod as it is, which takes the permissions alone.
+const NO_PERMISSION: u32 = 0o100_000;
+
 fn check_entry(info: &FileInfo) -> Result<(), Broken> {
     check_path(info.path)?;
     if !matches!(info.kind, FILE | DIRECTORY | SYMLINK | HARD_LINK) {
         return Err(Broken("an entry is no file, directory or link"));
     }
-    if info.mode > 0o7777 || info.mtime_ns > 999_999_999 {
+    if (info.mode > 0o7777 && info.mode != NO_PERMISSION) || info.mtime_ns > 999_999_999 {
         return Err(Broken("an entry's mode or time is out of range"));
     }
     if info.kind == HARD_LINK {

@@ -11,7 +11,7 @@ import { archivePath, refusedEntry } from "./archive-entry.ts";
 import { guestPath, guestUser, showPath } from "./guest-path.ts";
 import type { SkippedEntry } from "./host-tree.ts";
 import { Outflow } from "./outflow.ts";
-import { TreeSender } from "./tree-sender.ts";
+import { exactMode, TreeSender } from "./tree-sender.ts";
 import type { FileOptions, TransferProgress, TransferResult } from "./types.ts";
 
 /** An archive: a Readable, which is destroyed in the end, or anything else that gives its bytes. */
@@ -166,7 +166,7 @@ class Unpacking {
     }
     await this.#enter(path, kind === "directory");
     this.#sender.entries++;
-    const info = { path, mode, mtimeS, mtimeNs, uid, gid };
+    const info = { path, mode: exactMode(mode), mtimeS, mtimeNs, uid, gid };
     switch (kind) {
       case "file":
         this.#inFile = true;

@@ -22,7 +22,7 @@ import { hostError } from "./host-error.ts";
 import { checkHostPath } from "./host-target.ts";
 import type { SkippedEntry } from "./host-tree.ts";
 import { Outflow } from "./outflow.ts";
-import { TreeSender } from "./tree-sender.ts";
+import { exactMode, TreeSender } from "./tree-sender.ts";
 import type { TransferOptions, TransferResult } from "./types.ts";
 
 /** Large files are read in pieces of this size: four data records. */
@@ -77,7 +77,7 @@ async function uploadFile(
   const handle = await open(path, "r");
   const fileWrite = {
     path: guestPath(to),
-    mode: options.mode ?? hostMode(stats.mode),
+    mode: exactMode(options.mode ?? hostMode(stats.mode)),
     parents: options.parents ?? false,
     user: guestUser(options.user),
     ...mtime(stats),
@@ -156,7 +156,7 @@ class TreeUpload {
     this.#outflow = new Outflow(session, request, deadline);
     this.#sender = new TreeSender(this.#outflow);
     try {
-      const mode = hostMode(stats.mode);
+      const mode = exactMode(hostMode(stats.mode));
       await this.#sender.entry({ type: FileType.directory, mode, ...mtime(stats) });
       await this.#directory(this.#root, Buffer.alloc(0));
       await this.#sender.flush();
@@ -189,7 +189,7 @@ class TreeUpload {
   }
 
   async #send(host: Buffer, path: Buffer, { stats, target, content }: Looked): Promise<void> {
-    const info = { path, mode: hostMode(stats.mode), ...mtime(stats) };
+    const info = { path, mode: exactMode(hostMode(stats.mode)), ...mtime(stats) };
     if (stats.isDirectory()) {
       this.#sender.entries++;
       await this.#sender.entry({ ...info, type: FileType.directory });

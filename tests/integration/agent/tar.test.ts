@@ -183,6 +183,20 @@ describe.skipIf(missing)("tar archives", () => {
     await until("the guest has stopped", () => session.streamCount === 0);
   });
 
+  test("hold what nobody may read or enter, and it is so afterwards", async () => {
+    const at = fresh();
+    const closed = (name: string, type: string): Buffer => {
+      const plain = { mode: 0, uid: 0, gid: 0, mtime: 1, size: 0, linkName: Buffer.alloc(0) };
+      return encodeEntry({ ...plain, type, name: Buffer.from(name) });
+    };
+    writeFileSync(`${at}/there`, "replaced", { mode: 0o644 });
+    const entries = [closed("d/", "5"), raw("d/f", "0", "", "in it"), closed("f", "0"), closed("there", "0")];
+    await files.uploadTar(Readable.from([...entries, Buffer.alloc(1024)]), at);
+    for (const name of ["d", "f", "there"]) expect(statSync(`${at}/${name}`).mode & 0o7777, name).toBe(0);
+    chmodSync(`${at}/d`, 0o700);
+    expect(readFileSync(`${at}/d/f`, "utf8")).toBe("in it");
+  });
+
   test("leave out devices, make directories that nobody named, and keep the target's own mode", async () => {
     const at = fresh();
     chmodSync(at, 0o750);
