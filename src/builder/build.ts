@@ -36,6 +36,7 @@ import { destination, makeAbove, modeOf, ownerOf, putTar } from "./copy.ts";
 import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
+import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
 import { checkPlan } from "./precheck.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
 import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
@@ -90,10 +91,10 @@ async function textOf(file: string): Promise<string> {
 
 /** The architecture that a platform stands for. @throws SmolVMError CONFIG_INVALID */
 function archOf(platform: string): Arch {
-  const arch = { "linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm64/v8": "aarch64" }[platform];
-  if (arch !== undefined) return arch as Arch;
+  const arch = archOfPlatform(platform);
+  if (arch !== undefined) return arch;
   throw new SmolVMError("CONFIG_INVALID", `there is no platform '${platform}'`, {
-    hint: "Give linux/amd64 or linux/arm64.",
+    hint: PLATFORMS_HINT,
     details: { option: "platform" },
   });
 }

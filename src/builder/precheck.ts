@@ -1,6 +1,7 @@
-import type { Instruction } from "../images/dockerfile/parse.ts";
+import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
 import { WordError } from "../images/dockerfile/words.ts";
 import { parseMount } from "./mounts.ts";
+import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
 import { atLine, type Plan } from "./stages.ts";
 
 /** Whether a value is known before variables are. */
@@ -23,7 +24,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Looks at the options of all instructions that are wanted, as far as they are known before anything is carried out: what a late step would be refused for need not wait for those before it. Stages that
+ * Looks at the platforms, and the options of all instructions that are wanted, as far as they are known before anything is carried out: what a late step would be refused for need not wait for those before it. Stages that
  * nothing names are left alone. Pure.
  * @param file its name, for errors
  * @throws SmolVMError DOCKERFILE_INVALID
@@ -31,7 +32,9 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
 export function checkPlan({ stages, target }: Plan, file: string): void {
   const wanted = new Set([target]);
   for (const index of wanted) {
-    const { parent, instructions } = stages[index]!;
+    const { parent, instructions, platform, line } = stages[index]!;
+    if (platform !== undefined && archOfPlatform(platform) === undefined)
+      throw dockerfileError(file, line, `there is no platform '${platform}'`, PLATFORMS_HINT);
     if (parent !== undefined) wanted.add(parent);
     for (const instruction of instructions) {
       atLine(file, instruction.line, () => checkFlags(instruction));

@@ -59,7 +59,7 @@ export function parseDockerfile(content: string, name: string): ParsedDockerfile
     const line = start.line + 1;
     if (!KEYWORDS.has(keyword)) throw fail(line, `there is no instruction ${keyword.slice(0, 40)}`);
     const whole = lines.slice(start.line, end.line + 1);
-    const heredocs = WITH_HEREDOCS.has(keyword) ? heredocsOf(parsed, lines) : [];
+    const heredocs = WITH_HEREDOCS.has(keyword) ? heredocsOf(parsed, lines, fail) : [];
     const firstHeredoc = heredocs.at(0)?.firstLine;
     const own = firstHeredoc === undefined ? whole : whole.slice(0, firstHeredoc - start.line);
     const joined = joinLines(own, escaping).trimStart().slice(keyword.length).trim();
@@ -78,7 +78,11 @@ export function dockerfileError(name: string, line: number, what: string, hint?:
   });
 }
 
-function heredocsOf(parsed: Parsed, lines: readonly string[]): (Heredoc & { readonly firstLine: number })[] {
+function heredocsOf(
+  parsed: Parsed,
+  lines: readonly string[],
+  fail: (line: number, what: string) => SmolVMError,
+): (Heredoc & { readonly firstLine: number })[] {
   const found = (parsed as unknown as { getHeredocs(): ParsedHeredoc[] }).getHeredocs();
   return found.map((heredoc) => {
     const { start } = heredoc.getStartRange();
@@ -87,13 +91,18 @@ function heredocsOf(parsed: Parsed, lines: readonly string[]): (Heredoc & { read
     const range = heredoc.getContentRange();
     // One of no lines has no range.
     const delimiter = heredoc.getDelimiterRange();
+    if (delimiter === null)
+      throw fail(
+        start.line + 1,
+        `the here-document '${heredoc.getName()}' has no end: no line is that alone`,
+      );
     const content = range === null ? [] : lines.slice(range.start.line, range.end.line + 1);
     const stripped = dash === "-" ? content.map((line) => line.replace(/^\t+/, "")) : content;
     return {
       name: heredoc.getName(),
       expand: quote === "",
       content: stripped.map((line) => `${line}\n`).join(""),
-      firstLine: range?.start.line ?? delimiter?.start.line ?? start.line + 1,
+      firstLine: range?.start.line ?? delimiter.start.line,
     };
   });
 }

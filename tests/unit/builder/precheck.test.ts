@@ -30,6 +30,16 @@ describe("what no step can be carried out with", () => {
     );
   });
 
+  test("a platform that there is not is refused with its line", () => {
+    expect(() => check("FROM scratch AS a\nFROM --platform=windows/amd64 x\nRUN true\n")).toThrow(
+      expect.objectContaining({
+        code: "DOCKERFILE_INVALID",
+        message: "Dockerfile:2: there is no platform 'windows/amd64'",
+        hint: "Give linux/amd64 or linux/arm64.",
+      }),
+    );
+  });
+
   test("is looked for in the stages that are wanted, and only there", () => {
     const text = `FROM scratch AS broken
 RUN --network=host true

@@ -77,6 +77,17 @@ describe("an instruction", () => {
     );
   });
 
+  test.each([
+    ["RUN <<EOF\necho\n", "EOF"],
+    ["COPY <<A <<B /x/\n1\nA\n2\n", "B"],
+    ["RUN <<EOF", "EOF"],
+    ["RUN <<EOF\necho\n EOF\n", "EOF"],
+  ])("%j has a here-document without an end, and is refused with its line", (text, name) => {
+    expect(() => parseDockerfile(`FROM x\n${text}`, "Dockerfile")).toThrow(
+      `Dockerfile:2: the here-document '${name}' has no end`,
+    );
+  });
+
   test("is joined over lines without what is between them; the escape character is the file's", () => {
     const text = "# escape=`\nFROM x\nRUN a `\n  # no\n\n  && b\nCOPY <<A /x\n# is content\n$V\nA\n";
     const [, run, copy] = parseDockerfile(text, "Dockerfile").instructions;
