@@ -48,15 +48,14 @@ export function checkBrought(guestPort: number, target: BringTarget): void {
 /**
  * Has the guest's agent listen on a port of the guest's 127.0.0.1, and connects each who comes there to the target, and to nothing else. It ends with the
  * session. Keeps neither that nor this process.
- * @throws SmolVMError CONFIG_INVALID, PORT_IN_USE if a program of the guest's listens there, NOT_SUPPORTED by an older agent, VM_BUSY (64 are there), TIMEOUT, AGENT_LOST
+ * @param guestPort as the target, looked at before ({@link checkBrought}, or the sandbox's options)
+ * @throws SmolVMError PORT_IN_USE if a program of the guest's listens there, NOT_SUPPORTED by an older agent, VM_BUSY (64 are there), TIMEOUT, AGENT_LOST
  */
 export async function bring(
   session: AgentSession,
   guestPort: number,
-  target: BringTarget,
+  { host = "127.0.0.1", port }: BringTarget,
 ): Promise<BroughtPort> {
-  checkBrought(guestPort, target);
-  const { host = "127.0.0.1", port } = target;
   const open = new Set<Socket>();
   const what = `bringing ${host}:${port} to port ${guestPort} of the sandbox`;
   const served = await serveKnocks(
