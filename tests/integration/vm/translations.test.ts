@@ -149,6 +149,7 @@ describe.skipIf(own === undefined)("a QEMU that keeps what it has translated", (
     "starts sandboxes without, where the file %s, and says so",
     async (_, [damage, why]) => {
       const whole = join(home, "whole");
+      rmSync(whole, { force: true }); // it may be read and not written, as the one that it is of
       copyFileSync(code(), whole);
       try {
         forge(damage);
