@@ -80,7 +80,8 @@ describe("an image for all users", () => {
     expect(await listImages(dirs("ann"))).toEqual([]);
   });
 
-  test.runIf(process.getuid?.() === 0)("that belongs to another user than root is refused", async () => {
+  const isRoot = process.getuid?.() === 0;
+  test.runIf(isRoot)("that belongs to another user than root is refused", async () => {
     await addSmallImage(dirs("root").cacheDir, "debian");
     chownSync((await share("debian")).rootfsPath, 1234, 0);
     await expect(readImage(dirs("ann"), "debian", ARCH)).rejects.toMatchObject({ code: "IMAGE_INVALID" });
