@@ -37,10 +37,10 @@ import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
 import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
-import { checkPlan } from "./precheck.ts";
+import { checkFlags, checkPlan, SWITCHES } from "./precheck.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
 import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
-import { atLine, declared, inImage, type Plan, planStages, type Stage } from "./stages.ts";
+import { atLine, declared, inImage, type Plan, planStages, type Stage, stageCalled } from "./stages.ts";
 import { type BoundFiles, keepCaches, prepareStep, putScript, SCRIPT } from "./step-mounts.ts";
 import { keepStep, knownStep, stepKey } from "./steps-cache.ts";
 import type { BuildEvent, BuildOptions, BuiltImage } from "./types.ts";
@@ -689,7 +689,7 @@ class Build {
 
   #copyFlags(
     built: Built,
-    { keyword, flags, line }: Instruction,
+    instruction: Instruction,
   ): {
     chown?: string;
     chmod?: string;
@@ -698,38 +698,30 @@ class Build {
     unpack: boolean | undefined;
     filter: CopyFilter;
   } {
+    const { keyword, flags, line } = instruction;
+    atLine(this.#name, line, () => checkFlags(instruction)); // those of ONBUILD come with an image, and were in no plan
     const known: Record<string, string> = {};
     const exclude: string[] = [];
-    let parents = false;
-    let unpack: boolean | undefined;
+    // Not `link`: layers are made of what has changed, whether or not they could be had without the ones below.
+    const switches: { link?: boolean; parents?: boolean; unpack?: boolean } = {};
     for (const { name, value } of flags) {
-      const isSwitch = value === undefined || value === "true" || value === "false";
-      // Layers are made of what has changed, whether or not they could be had without the ones below.
-      if (name === "link" && isSwitch) continue;
-      if (name === "parents" && keyword === "COPY" && isSwitch) {
-        parents = value !== "false";
+      if (SWITCHES[keyword]!.includes(name)) {
+        switches[name as keyof typeof switches] = value !== "false";
         continue;
       }
-      if (name === "unpack" && keyword === "ADD" && isSwitch) {
-        unpack = value !== "false";
-        continue;
-      }
-      if (name === "keep-git-dir" && keyword === "ADD")
+      if (name === "keep-git-dir")
         throw this.#fail(
           line,
           "ADD --keep-git-dir is of Git repositories, which are not supported",
           WITHOUT_GIT,
         );
-      const own = keyword === "ADD" ? "checksum" : "from";
-      if (!["chown", "chmod", "exclude", own].includes(name) || value === undefined)
-        throw this.#fail(
-          line,
-          `${keyword} --${name}${value === undefined ? "" : `=${value}`} is not supported`,
-        );
-      const expanded = atLine(this.#name, line, () => expandText(value, this.#escape, lookupIn(built.state)));
+      const expanded = atLine(this.#name, line, () =>
+        expandText(value!, this.#escape, lookupIn(built.state)),
+      );
       if (name === "exclude") exclude.push(expanded);
       else known[name] = expanded;
     }
+    const { parents = false, unpack } = switches;
     return { ...known, unpack, filter: { parents, exclude } };
   }
 
@@ -783,10 +775,7 @@ class Build {
     from: string,
     line: number,
   ): Promise<{ key: string; machine: () => Promise<BuildMachine> }> {
-    const stage = this.#plan.stages.findLast(
-      ({ index, name }) =>
-        index < built.stage.index && (name === from.toLowerCase() || String(index) === from),
-    );
+    const stage = stageCalled(this.#plan.stages, from, built.stage.index);
     if (stage !== undefined) {
       const source = await this.#stage(stage.index);
       return { key: source.key, machine: () => this.#machine(source) };

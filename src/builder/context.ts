@@ -217,17 +217,17 @@ interface Root {
 function followed(entries: readonly ContextEntry[], wanted: string): readonly Root[] | "all" {
   const roots = named(entries, wanted);
   if (roots === "all") return "all";
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   if (hasPattern(wanted))
-    return roots.map((entry) => ({ called: entry.path, entry: leadsTo(entries, entry.path) ?? entry }));
-  const entry = leadsTo(entries, wanted);
+    return roots.map((entry) => ({ called: entry.path, entry: leadsTo(byPath, entry.path) ?? entry }));
+  const entry = leadsTo(byPath, wanted);
   return entry === undefined ? [] : [{ called: wanted, entry }];
 }
 
 const MAX_LINKS = 40;
 
 /** Undefined: to nothing, the whole context, or round and round. */
-function leadsTo(entries: readonly ContextEntry[], path: string): ContextEntry | undefined {
-  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+function leadsTo(byPath: ReadonlyMap<string, ContextEntry>, path: string): ContextEntry | undefined {
   const todo = path.split("/").reverse();
   const at: string[] = [];
   for (let links = 0; todo.length > 0; ) {

@@ -2,7 +2,7 @@ import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts
 import { WordError } from "../images/dockerfile/words.ts";
 import { parseMount } from "./mounts.ts";
 import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
-import { atLine, type Plan } from "./stages.ts";
+import { atLine, type Plan, stageCalled } from "./stages.ts";
 
 /** Whether a value is known before variables are. */
 function isLiteral(value: string): boolean {
@@ -14,7 +14,8 @@ function isSwitch(value: string | undefined): boolean {
   return value === undefined || value === "true" || value === "false";
 }
 
-const SWITCHES: Readonly<Record<string, readonly string[]>> = {
+/** Options of COPY and ADD that are there or not. */
+export const SWITCHES: Readonly<Record<string, readonly string[]>> = {
   COPY: ["link", "parents"],
   ADD: ["link", "unpack"],
 };
@@ -40,17 +41,18 @@ export function checkPlan({ stages, target }: Plan, file: string): void {
       atLine(file, instruction.line, () => checkFlags(instruction));
       for (const { name, value = "" } of instruction.flags) {
         const from = name === "from" ? value : /(?:^|,)from=([^,]+)/.exec(value)?.[1];
-        const found = stages.findLast(
-          (stage) =>
-            stage.index < index && (stage.name === from?.toLowerCase() || String(stage.index) === from),
-        );
-        if (from !== undefined && found !== undefined) wanted.add(found.index);
+        const found = from === undefined ? undefined : stageCalled(stages, from, index);
+        if (found !== undefined) wanted.add(found.index);
       }
     }
   }
 }
 
-function checkFlags({ keyword, flags }: Instruction): void {
+/**
+ * Looks at the options of one instruction, as far as they are known before variables are. Pure.
+ * @throws WordError
+ */
+export function checkFlags({ keyword, flags }: Instruction): void {
   for (const { name, value } of flags) {
     const shown = `--${name}${value === undefined ? "" : `=${value}`}`;
     if (keyword === "RUN") {
@@ -64,7 +66,8 @@ function checkFlags({ keyword, flags }: Instruction): void {
         (SWITCHES[keyword]!.includes(name) && isSwitch(value)) ||
         (VALUES[keyword]!.includes(name) && value !== undefined);
       // It has an error of its own (build.ts).
-      if (!isKnown && name !== "keep-git-dir") throw new WordError(`${keyword} ${shown} is not supported`);
+      const isOfGit = keyword === "ADD" && name === "keep-git-dir";
+      if (!isKnown && !isOfGit) throw new WordError(`${keyword} ${shown} is not supported`);
     }
   }
 }

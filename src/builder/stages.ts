@@ -23,6 +23,18 @@ export interface Plan {
   readonly globals: ReadonlyMap<string, string>;
 }
 
+/** The last stage of a name, or the one of a number, among those before another. Pure. */
+export function stageCalled(
+  stages: readonly Stage[],
+  called: string,
+  before: number = stages.length,
+): Stage | undefined {
+  const name = called.toLowerCase();
+  return stages.findLast(
+    (stage) => stage.index < before && (stage.name === name || String(stage.index) === called),
+  );
+}
+
 /**
  * Which stages there are, and which one is wanted. Pure.
  * @param given build arguments, and what the platform is called
@@ -85,9 +97,7 @@ export function planStages(
   }
   if (stages.length === 0) throw dockerfileError(name, 1, "it has no FROM");
   if (target === undefined) return { stages, target: stages.length - 1, globals };
-  const found = stages.findLast(
-    (stage) => stage.name === target.toLowerCase() || String(stage.index) === target,
-  );
+  const found = stageCalled(stages, target);
   if (found === undefined) {
     const names = stages.flatMap((stage) => stage.name ?? []);
     const what = names.length === 0 ? "none has a name" : `there are ${names.join(", ")}`;

@@ -8,8 +8,8 @@ const PATH_MAX = 4096;
 
 /** A guest path as an error names it. */
 export function showPath(path: string | Uint8Array): string {
-  if (typeof path !== "string" && !(path instanceof Uint8Array)) return shown(path);
-  return `'${escapeTerminal(typeof path === "string" ? path : Buffer.from(path).toString("utf8"), 300)}'`;
+  const text: unknown = path instanceof Uint8Array ? Buffer.from(path).toString("utf8") : path;
+  return typeof text === "string" ? `'${escapeTerminal(text, 300)}'` : shown(text);
 }
 
 /** Where relative paths of a sandbox are, which is where its commands run. */

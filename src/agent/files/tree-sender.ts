@@ -6,11 +6,11 @@ import type { Outflow } from "./outflow.ts";
 import { MAX_TREE_DATA } from "./tree-policy.ts";
 
 /** The bit of a regular file beside permissions (`S_IFREG`, stat.h). It is no permission, and makes a mode of none differ from one that is not told. */
-const HAS_MODE = 0o100000;
+const NO_PERMISSION = 0o100000;
 
 /** A mode as the guest is asked for it, where 0 means that what is there keeps its own (PROTOCOL.md). Pure. */
 export function exactMode(mode: number): number {
-  return mode === 0 ? HAS_MODE : mode;
+  return mode === 0 ? NO_PERMISSION : mode;
 }
 
 /** Small records are gathered up to this before they are sent, in bytes: one frame. */

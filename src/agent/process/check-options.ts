@@ -1,19 +1,10 @@
 import { SmolVMError } from "../../errors.ts";
 import { contentOf } from "../../util/bytes.ts";
-import { checkNames } from "../../util/check-names.ts";
-import { checkLimits } from "../../util/deadline.ts";
+import { limited } from "../../util/deadline.ts";
 import { shown } from "../../util/shown.ts";
 import type { AttachOptions, ExecOptions, KillOptions, RunOptions, SpawnOptions } from "../types.ts";
 
-const EXEC = [
-  "cwd",
-  "env",
-  "user",
-  "limits",
-  "timeoutMs",
-  "signal",
-  "ifStopped",
-] as const satisfies (keyof ExecOptions)[];
+const EXEC = ["cwd", "env", "user", "limits", "ifStopped"] as const satisfies (keyof ExecOptions)[];
 const RUN: readonly (keyof RunOptions)[] = [
   ...EXEC,
   "stdin",
@@ -25,8 +16,8 @@ const RUN: readonly (keyof RunOptions)[] = [
   "check",
 ];
 const SPAWN: readonly (keyof SpawnOptions)[] = [...EXEC, "stdin", "stdout", "stderr", "pty", "detached"];
-const ATTACH: readonly (keyof AttachOptions)[] = ["stdout", "stderr", "timeoutMs", "signal"];
-const KILL: readonly (keyof KillOptions)[] = ["tree", "timeoutMs", "signal"];
+const ATTACH: readonly (keyof AttachOptions)[] = ["stdout", "stderr"];
+const KILL: readonly (keyof KillOptions)[] = ["tree"];
 
 const PIPE = ["pipe", "ignore"] as const;
 const IF_STOPPED = ["throw", "result"] as const;
@@ -34,8 +25,7 @@ const OVERFLOW = ["stop", "keepFirst", "keepLast"] as const;
 
 /** Checks what of `run`'s options the request does not. @throws SmolVMError CONFIG_INVALID */
 export function checkRunOptions(options: RunOptions): void {
-  checkNames(options, RUN);
-  checkLimits(options);
+  limited(options, ...RUN);
   for (const name of ["onStdout", "onStderr"] as const) {
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw invalid(name, "is not a function");
@@ -53,23 +43,20 @@ export function checkRunOptions(options: RunOptions): void {
 
 /** The same for `spawn`'s. @throws SmolVMError CONFIG_INVALID */
 export function checkSpawnOptions(options: SpawnOptions): void {
-  checkNames(options, SPAWN);
-  checkLimits(options);
+  limited(options, ...SPAWN);
   for (const name of ["stdin", "stdout", "stderr"] as const) checkWord(name, options[name], PIPE);
   checkWord("ifStopped", options.ifStopped, IF_STOPPED);
 }
 
 /** The same for those of `processes.attach`. @throws SmolVMError CONFIG_INVALID */
 export function checkAttachOptions(options: AttachOptions): void {
-  checkNames(options, ATTACH);
-  checkLimits(options);
+  limited(options, ...ATTACH);
   for (const name of ["stdout", "stderr"] as const) checkWord(name, options[name], PIPE);
 }
 
 /** The same for those of `kill`. @throws SmolVMError CONFIG_INVALID */
 export function checkKillOptions(options: KillOptions): void {
-  checkNames(options, KILL);
-  checkLimits(options);
+  limited(options, ...KILL);
 }
 
 function isSource(source: unknown): boolean {
