@@ -1,11 +1,14 @@
 /**
- * Makes docs/errors.md and docs/sdk-reference.md from the sources' docstrings, and the table in docs/lifecycle.md:
+ * Makes docs/errors.md and docs/sdk-reference.md from the sources' docstrings, the table in docs/lifecycle.md, and from what runs have
+ * left (tests/escape-runs) docs/open-escapes.md, docs/restricted-escapes.md and the table in docs/network.md:
  *
  *   npm run docs
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ERROR_CODES, ERROR_HINTS, type ErrorCode, FILE_ERRNOS, isGone, SmolVMError } from "../src/errors.ts";
+import { EscapeRuns, RUNS_DIR } from "../tests/helpers/escape-runs.ts";
+import { openEscapes, restrictedEscapes, withEscapes } from "./docs-escapes.ts";
 import { withPairs } from "./docs-pairs.ts";
 import { type Declaration, publicSurface, type ReadSource } from "./docs-source.ts";
 
@@ -187,4 +190,9 @@ if (import.meta.main) {
   writeFileSync(join(root, "docs/sdk-reference.md"), renderReference(read));
   const lifecycle = join(root, "docs/lifecycle.md");
   writeFileSync(lifecycle, withPairs(readFileSync(lifecycle, "utf8")));
+  const runs = EscapeRuns.read(RUNS_DIR);
+  writeFileSync(join(root, "docs/open-escapes.md"), openEscapes(runs));
+  writeFileSync(join(root, "docs/restricted-escapes.md"), restrictedEscapes(runs));
+  const network = join(root, "docs/network.md");
+  writeFileSync(network, withEscapes(readFileSync(network, "utf8"), runs));
 }

@@ -1,3 +1,5 @@
+import type { Try } from "../helpers/escape-runs.ts";
+
 /** What a program of the guest's, as root, tries on a restricted network, and what comes of it. */
 export interface Cell {
   readonly name: string;
@@ -486,3 +488,10 @@ export const CELLS: readonly Cell[] = [
     needs: "root",
   },
 ];
+
+/** What a guest tries, and what has to come of it. */
+export const TRIES: readonly Try[] = CELLS.map(({ name, attempt, outcome, event = "" }) => ({
+  name,
+  attempt,
+  outcome: `${outcome} ${event}`.trim(),
+}));

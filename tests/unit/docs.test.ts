@@ -2,9 +2,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderErrors, renderReference } from "../../scripts/docs.ts";
+import { openEscapes, restrictedEscapes, withEscapes } from "../../scripts/docs-escapes.ts";
 import { withPairs } from "../../scripts/docs-pairs.ts";
 import { publicSurface } from "../../scripts/docs-source.ts";
 import { ERROR_CODES } from "../../src/errors.ts";
+import { EscapeRuns, RUNS_DIR } from "../helpers/escape-runs.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
@@ -27,6 +29,30 @@ describe("the pages that `npm run docs` makes", () => {
 
   test("docs/lifecycle.md has the table of what comes of two calls at once", () => {
     expect(withPairs(read("docs/lifecycle.md"))).toBe(read("docs/lifecycle.md"));
+  });
+
+  test("what guests have tried on their networks is what runs have left", async () => {
+    const runs = EscapeRuns.read(RUNS_DIR);
+    await expect(openEscapes(runs)).toMatchFileSnapshot("../../docs/open-escapes.md");
+    await expect(restrictedEscapes(runs)).toMatchFileSnapshot("../../docs/restricted-escapes.md");
+    expect(withEscapes(read("docs/network.md"), runs)).toBe(read("docs/network.md"));
+  });
+
+  test("what no run has held a guest to as it is now is said to be not run", () => {
+    const none = new EscapeRuns([]);
+    expect(openEscapes(none)).toContain(
+      "| a name | reached (not run) | reached (not run) | reached (not run) | reached (not run) | reached (not run) | |",
+    );
+    expect(restrictedEscapes(none)).toContain("| another name | reset (not run) | denied: `no-rule` |");
+    expect(withEscapes(read("docs/network.md"), none)).toContain(
+      "| a tap | Firecracker, KVM | not run | | | |",
+    );
+    const old = new EscapeRuns([
+      { network: "tap", backend: "firecracker", accelerator: "kvm", date: "2026-01-01", held: ["00000000"] },
+    ]);
+    expect(withEscapes(read("docs/network.md"), old)).toMatch(
+      /\| a tap \| Firecracker, KVM \| 2026-01-01, but for \d+ \| 0 \| 0 \| 0 \|/,
+    );
   });
 
   test("hold the members of a class without what is private, and overloads without their implementation", () => {

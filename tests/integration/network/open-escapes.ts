@@ -1,3 +1,4 @@
+import type { Try } from "../../helpers/escape-runs.ts";
 import { SPEED_FACTOR } from "../../helpers/speed.ts";
 
 /** How a guest's open network is filtered: docs/network.md, "Who sees to it". */
@@ -632,6 +633,13 @@ for one in attempts:
     if one["alone"]: outcomes[one["name"]] = outcome(one)
 print(json.dumps(outcomes))
 `;
+
+/** What a guest tries there, and what has to come of it; with `off` that is nothing. */
+export function triesOf(way: Way | "off"): readonly Try[] {
+  return CELLS.filter(({ leftOut = [] }) => !leftOut.some((one) => one === way)).map(
+    ({ name, attempt, outcome }) => ({ name, attempt, outcome: way === "off" ? "nothing" : outcome[way] }),
+  );
+}
 
 /** A cell's own text, of six characters. */
 export function mark(index: number): string {
