@@ -64,6 +64,8 @@ const GIT = /^(?:git@|git:|ssh:|.*\.git(?:[#?]|$))/;
 export const WITHOUT_GIT =
   "Clone it beside the Dockerfile and COPY it, or in a step: RUN git clone --depth 1 URL DIRECTORY";
 
+const ABOVE_THE_CONTEXT =
+  "Nothing above the context's directory is copied: there '..' is that directory itself. Build from a higher one, with -f for the Dockerfile.";
 const COPIED_AS_IT_IS = "Make it again, or copy it as it is: ADD --unpack=false";
 
 /**
@@ -95,14 +97,16 @@ export async function addedFiles(
       continue;
     }
     if (options.checksum !== undefined) throw fail("--checksum is of what is downloaded");
-    if (/^(?:\.\.\/|.*\/\.\.\/|\.\.$)/.test(source)) throw fail(`'${source}' is outside of the context`);
     const selected = await context.select(source, filter);
     if (selected === undefined && warn !== undefined && hasPattern(source)) {
       warn(`'${source}' matches nothing in the context`);
       continue;
     }
     if (selected === undefined)
-      throw fail(`'${source}' is not in '${context.directory}', or .dockerignore leaves it out`);
+      throw fail(
+        `'${source}' is not in '${context.directory}', or .dockerignore leaves it out`,
+        /(?:^|\/)\.\.(?:\/|$)/.test(source) ? ABOVE_THE_CONTEXT : undefined,
+      );
     const one = selected.files[0];
     const isUnpacked = keyword === "ADD" && options.unpack !== false;
     if (isUnpacked && !selected.isDirectory && one?.entry.kind === "file") {

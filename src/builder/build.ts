@@ -170,7 +170,7 @@ class Build {
       platform: this.#platform,
       target: options.target,
     });
-    checkPlan(this.#plan, this.#name);
+    checkPlan(this.#plan, this.#name, this.#escape);
   }
 
   async run(tags: readonly string[]): Promise<BuiltImage> {

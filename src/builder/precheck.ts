@@ -1,4 +1,5 @@
 import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
+import { applyToState, type StageState } from "../images/dockerfile/state.ts";
 import { WordError } from "../images/dockerfile/words.ts";
 import { parseMount } from "./mounts.ts";
 import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
@@ -24,13 +25,17 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   ADD: ["chown", "chmod", "exclude", "checksum"],
 };
 
+/** A stage of which nothing is known: what is wrong with an instruction without variables is so in each. */
+const ANY_STATE: StageState = { config: {}, author: undefined, args: new Map(), hasCmd: false };
+
 /**
- * Looks at the platforms, and the options of all instructions that are wanted, as far as they are known before anything is carried out: what a late step would be refused for need not wait for those before it. Stages that
+ * Looks at the platforms, and all instructions that are wanted, as far as they are known before anything is carried out: what a late step would be refused for need not wait for those before it. Stages that
  * nothing names are left alone. Pure.
  * @param file its name, for errors
+ * @param escaping the file's escape character
  * @throws SmolVMError DOCKERFILE_INVALID
  */
-export function checkPlan({ stages, target }: Plan, file: string): void {
+export function checkPlan({ stages, target }: Plan, file: string, escaping: string): void {
   const wanted = new Set([target]);
   for (const index of wanted) {
     const { parent, instructions, platform, line } = stages[index]!;
@@ -38,7 +43,10 @@ export function checkPlan({ stages, target }: Plan, file: string): void {
       throw dockerfileError(file, line, `there is no platform '${platform}'`, PLATFORMS_HINT);
     if (parent !== undefined) wanted.add(parent);
     for (const instruction of instructions) {
-      atLine(file, instruction.line, () => checkFlags(instruction));
+      atLine(file, instruction.line, () => {
+        checkFlags(instruction);
+        if (isLiteral(instruction.text)) applyToState(ANY_STATE, instruction, escaping);
+      });
       for (const { name, value = "" } of instruction.flags) {
         const from = name === "from" ? value : /(?:^|,)from=([^,]+)/.exec(value)?.[1];
         const found = from === undefined ? undefined : stageCalled(stages, from, index);

@@ -311,11 +311,11 @@ export class GuestFiles {
   /**
    * Unpacks a tar archive into a directory of the guest, made if it is absent: modes, times, symlinks and hard links as they are in it,
    * owners not: everything belongs to `user`. `errno`: ENOTDIR, EISDIR or EEXIST where the archive has something else than is there. The directory itself keeps its mode and time; devices and pipes are left out. Pax, GNU
-   * and older archives are read as they come, in constant memory. What was unpacked before a failure stays.
+   * and older archives are read as they come, in constant memory; of sparse files the holes become zeros. What was unpacked before a failure stays.
    *
    * @param archive not compressed, e.g. `createReadStream("files.tar")`
    * @throws SmolVMError FILE_UNSAFE for an entry that leads out of the directory, FILE_FAILED for what is no tar archive or ends too early,
-   *   NOT_SUPPORTED for sparse files, HOST_FAILED when the archive cannot be read
+   *   HOST_FAILED when the archive cannot be read
    */
   async uploadTar(
     archive: ArchiveSource,

@@ -45,7 +45,7 @@ export async function uploadTar(
   const iterator = archive[Symbol.asyncIterator]();
   try {
     await unpacking.begin();
-    const reader = new TarReader();
+    const reader = new TarReader({ sparse: true });
     let rest = 0;
     for (;;) {
       const chunk = await nextChunk(iterator, outflow, what);

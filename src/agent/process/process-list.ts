@@ -1,6 +1,7 @@
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { signalNumber } from "../../util/guest-signals.ts";
 import { shown } from "../../util/shown.ts";
 import { call } from "../session/call.ts";
 import type { AgentSession } from "../session/session.ts";
@@ -10,7 +11,6 @@ import { RecordDecoder } from "../wire/records.ts";
 import { decode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
 import { processExit } from "./run-result.ts";
-import { signalNumber } from "./signals.ts";
 
 /** Most of a process list that is taken from a guest. */
 const MAX_LIST_BYTES = 16 * 1024 * 1024;

@@ -1,5 +1,6 @@
 import { type Readable, Writable } from "node:stream";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { signalNumber } from "../../util/guest-signals.ts";
 import type { AgentSession } from "../session/session.ts";
 import type { AgentStream } from "../session/stream.ts";
 import type {
@@ -20,7 +21,6 @@ import { checkPtySize, execRequest } from "./exec-request.ts";
 import { ProcessLink, type ProcessRequest } from "./process-link.ts";
 import { checkProcessId, signalProcess } from "./process-list.ts";
 import { outputStream, PROCESS_WINDOW } from "./process-output.ts";
-import { signalNumber } from "./signals.ts";
 
 /**
  * Starts a command and returns it at once, with its output, input, signals and end as a {@link GuestProcess}; `started`

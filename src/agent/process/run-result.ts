@@ -1,7 +1,7 @@
+import { signalName } from "../../util/guest-signals.ts";
 import type { FailedRun, OutputName, ProcessExit, RunOutput, RunResult, StoppedBy } from "../types.ts";
 import type { Result } from "../wire/messages.ts";
 import { type Interleaving, interleave } from "./interleaving.ts";
-import { signalName } from "./signals.ts";
 
 /** Output up to this size, in bytes, is decoded at once; larger output when its string is first asked for. */
 const DECODE_AT_ONCE = 1024 * 1024;

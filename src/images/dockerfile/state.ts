@@ -1,3 +1,4 @@
+import { isSignal } from "../../util/guest-signals.ts";
 import { type Healthcheck, type RunConfig, withVariable } from "../layer/config-document.ts";
 import type { Instruction } from "./parse.ts";
 import { expandText, type Lookup, rawWords, splitWords, WordError } from "./words.ts";
@@ -62,7 +63,7 @@ export function applyToState(
     case "USER":
       return changed({ User: one() });
     case "STOPSIGNAL":
-      return changed({ StopSignal: one() });
+      return changed({ StopSignal: signalOf(one()) });
     case "EXPOSE":
       return changed({ ExposedPorts: { ...state.config.ExposedPorts, ...keysOf(words().flatMap(portsOf)) } });
     case "VOLUME": {
@@ -154,6 +155,11 @@ function portsOf(word: string): string[] {
   const [from, to] = [Number(first), Number(last)];
   if (match === null || from < 1 || to > 65_535 || to < from) throw new WordError(`'${word}' is no port`);
   return Array.from({ length: to - from + 1 }, (_, index) => `${from + index}/${protocol.toLowerCase()}`);
+}
+
+function signalOf(word: string): string {
+  if (isSignal(word)) return word;
+  throw new WordError(`'${word}' is no signal: give a name, as SIGTERM, or a number from 1 to 64`);
 }
 
 const HEALTH_TIMES = {

@@ -1,3 +1,5 @@
+import { type PatternPart, replaced, without } from "./pattern.ts";
+
 /** Values of variables by their names; undefined: there is none. */
 export type Lookup = (name: string) => string | undefined;
 
@@ -5,6 +7,8 @@ export type Lookup = (name: string) => string | undefined;
 export class WordError extends Error {}
 
 const NAME = /^[A-Za-z_]\w*/;
+/** Most that variables make of one text: a few lines, each twice the one before it, would take all memory. */
+const MAX_EXPANDED = 1024 * 1024;
 
 /**
  * Splits text into words as a Dockerfile has them, by spaces outside of quotes; variables are replaced, quotes and escapes taken away. Pure.
@@ -69,6 +73,8 @@ class Reader {
   readonly #escape: string;
   readonly #lookup: Lookup;
   #at = 0;
+  /** characters that variables gave */
+  #expanded = 0;
 
   constructor(text: string, escaping: string, lookup: Lookup) {
     this.#text = text;
@@ -107,9 +113,15 @@ class Reader {
       this.#at += 2;
       return "$";
     }
-    if (char === "$") return this.#variable();
+    if (char === "$") return this.#bounded(this.#variable());
     this.#at++;
     return char;
+  }
+
+  #bounded(value: string): string {
+    this.#expanded += value.length;
+    if (this.#expanded > MAX_EXPANDED) throw new WordError("its variables make it longer than 1 MiB");
+    return value;
   }
 
   #single(): string {
@@ -151,14 +163,31 @@ class Reader {
     const name = NAME.exec(this.#text.slice(this.#at))?.[0];
     if (name === undefined) throw new WordError("after ${ comes no name of a variable");
     this.#at += name.length;
-    const operator = /^:?[-+?]/.exec(this.#text.slice(this.#at))?.[0] ?? "";
+    const operator = /^(?::?[-+?]|##?|%%?|\/\/?)/.exec(this.#text.slice(this.#at, this.#at + 2))?.[0] ?? "";
     this.#at += operator.length;
     if (operator === "" && (this.#text[this.#at] as string) !== "}")
       throw new WordError(
-        `\${${name}${this.peek ?? ""}...} is not understood: there are :-, :+, :?, -, + and ?`,
+        `\${${name}${this.peek ?? ""}...} is not understood: there are :-, :+, :?, -, +, ?, #, ##, %, %%, / and //`,
       );
-    const other = this.#untilBrace(name);
     const value = this.#lookup(name);
+    switch (operator) {
+      case "#":
+      case "##":
+        return without(value ?? "", this.#pattern(name, "}"), "start", operator.length > 1);
+      case "%":
+      case "%%":
+        return without(value ?? "", this.#pattern(name, "}"), "end", operator.length > 1);
+      case "/":
+      case "//": {
+        const pattern = this.#pattern(name, "/}");
+        const replacement = this.#text[this.#at - 1] === "/" ? this.#untilBrace(name) : "";
+        return replaced(value ?? "", pattern, replacement, {
+          each: operator.length > 1,
+          maxLength: MAX_EXPANDED + 1,
+        });
+      }
+    }
+    const other = this.#untilBrace(name);
     const isThere = operator.startsWith(":") ? value !== undefined && value !== "" : value !== undefined;
     switch (operator.at(-1)) {
       case "-":
@@ -170,6 +199,22 @@ class Reader {
         return value!;
       default:
         return value ?? "";
+    }
+  }
+
+  /** A pattern, up to one of these characters and past it. In quotes and behind the escape character `?` and `*` are just that. */
+  #pattern(name: string, ends: string): PatternPart[] {
+    const parts: PatternPart[] = [];
+    for (;;) {
+      if (this.atEnd) throw new WordError(`\${${name} is not closed`);
+      const char = this.peek;
+      if (ends.includes(char)) {
+        this.#at++;
+        return parts;
+      }
+      const isLiteral = char === "'" || char === '"' || char === this.#escape;
+      for (const one of this.piece())
+        parts.push(!isLiteral && one === "*" ? "many" : !isLiteral && one === "?" ? "any" : { is: one });
     }
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../../config/checks.ts";
 import { checkNames } from "../../util/check-names.ts";
 import { limited } from "../../util/deadline.ts";
+import { isSignal } from "../../util/guest-signals.ts";
 
 const VARIABLE = matching(/^[^=\0]+$/, "is no name of a variable");
 const ABSOLUTE = all(text, matching(/^\//, "is not absolute"));
@@ -40,7 +41,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   exposedPorts: list(PORT),
   volumes: list(ABSOLUTE),
   labels: record(text, orGone(anyText)),
-  stopSignal: text,
+  stopSignal: all(text, (value) => (isSignal(value as string) ? undefined : "is no signal, as SIGTERM")),
 };
 
 /** @throws SmolVMError CONFIG_INVALID */

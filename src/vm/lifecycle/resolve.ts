@@ -1,4 +1,3 @@
-import { signalNumber } from "../../agent/process/signals.ts";
 import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { chooseHardware } from "../../backends/hardware.ts";
 import { chooseDiscovery } from "../../backends/qemu/machine.ts";
@@ -36,6 +35,7 @@ import type { ImageConfig } from "../../images/oci/config.ts";
 import { USER_NETWORK } from "../../network/plan.ts";
 import { OPEN_BY_DOOR } from "../../network/user-network.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { isSignal } from "../../util/guest-signals.ts";
 import { driveMounts } from "../disks/drive-mounts.ts";
 import { extraDisks, requireOnce } from "../disks/extra-disks.ts";
 import type { Home } from "../home.ts";
@@ -184,20 +184,15 @@ const INIT = /^\/(?:[^/]+\/)*(?:init|systemd|openrc-init|runit-init)$/;
 
 /** @throws SmolVMError IMAGE_INVALID for a stop signal that is none */
 function imageSays({ exposedPorts, labels, stopSignal, healthCheck }: ImageConfig, name: string): ImageSays {
-  if (stopSignal !== undefined) {
-    try {
-      signalNumber(stopSignal);
-    } catch (cause) {
-      throw new SmolVMError(
-        "IMAGE_INVALID",
-        `the image '${name}' is stopped by '${stopSignal}', which is no signal`,
-        {
-          hint: "Ask whoever has made it for one whose STOPSIGNAL is a name such as SIGTERM.",
-          details: { image: name },
-          cause,
-        },
-      );
-    }
+  if (stopSignal !== undefined && !isSignal(stopSignal)) {
+    throw new SmolVMError(
+      "IMAGE_INVALID",
+      `the image '${name}' is stopped by '${stopSignal}', which is no signal`,
+      {
+        hint: "Ask whoever has made it for one whose STOPSIGNAL is a name such as SIGTERM.",
+        details: { image: name },
+      },
+    );
   }
   return { exposedPorts, labels, stopSignal, healthCheck };
 }

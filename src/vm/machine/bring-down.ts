@@ -1,5 +1,4 @@
 import { shutdown } from "../../agent/machine.ts";
-import { signalNumber } from "../../agent/process/signals.ts";
 import { backendOf } from "../../backends/registry.ts";
 import {
   STOP_AGENT_MS,
@@ -13,6 +12,7 @@ import { SmolVMError } from "../../errors.ts";
 import { signalProcess } from "../../host/process/process-identity.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { signalNumber } from "../../util/guest-signals.ts";
 import { filesOf, type Home } from "../home.ts";
 import { controlSession } from "./go-on.ts";
 import { killVmm, waitForExit } from "./vmm-process.ts";

@@ -112,6 +112,25 @@ describe.skipIf(missing)("tar archives", () => {
     },
   );
 
+  test.each([
+    ["gnu", []],
+    ["pax", ["--sparse-version=0.0"]],
+    ["pax", ["--sparse-version=0.1"]],
+    ["pax", ["--sparse-version=1.0"]],
+  ])("with sparse files (%s %s) are unpacked with zeros for their holes", async (format, more) => {
+    const [source, byUs] = [fresh(), fresh()];
+    writeFileSync(join(source, "hole"), "middle".padStart(400_000, "\0"));
+    truncateSync(join(source, "hole"), 1_000_000);
+    writeFileSync(join(source, "empty"), "");
+    truncateSync(join(source, "empty"), 300_000);
+    writeFileSync(join(source, "plain"), "plain");
+    await exec("fallocate", ["--dig-holes", join(source, "hole")]);
+    const tar = spawn("tar", ["-cS", `--format=${format}`, ...more, "-C", source, "hole", "empty", "plain"]);
+    const { bytes } = await files.uploadTar(tar.stdout, byUs);
+    expect(bytes).toBe(1_300_005);
+    expect(listing(byUs)).toEqual(listing(source));
+  });
+
   test("are made for tar(1), busybox and our own reader alike", async () => {
     const [source, target, other, again] = [fresh(), fresh(), fresh(), fresh()];
     makeTree(source);

@@ -6,12 +6,13 @@ import { parseDockerfile } from "../../../src/images/dockerfile/parse.ts";
 const NONE: ReadonlyMap<string, string> = new Map();
 
 function check(text: string, target?: string): void {
-  const plan = planStages(parseDockerfile(text, "Dockerfile"), "Dockerfile", {
+  const parsed = parseDockerfile(text, "Dockerfile");
+  const plan = planStages(parsed, "Dockerfile", {
     given: NONE,
     platform: NONE,
     target,
   });
-  checkPlan(plan, "Dockerfile");
+  checkPlan(plan, "Dockerfile", parsed.escaping);
 }
 
 describe("what no step can be carried out with", () => {
@@ -24,6 +25,10 @@ describe("what no step can be carried out with", () => {
     ["COPY --unpack a /x", "COPY --unpack is not supported"],
     ["COPY --chown a /x", "COPY --chown is not supported"],
     ["ADD --from=x a /x", "ADD --from=x is not supported"],
+    ["STOPSIGNAL SIGNONE", "'SIGNONE' is no signal: give a name, as SIGTERM, or a number from 1 to 64"],
+    ["EXPOSE 70000", "'70000' is no port"],
+    ["HEALTHCHECK --interval=soon CMD true", "'soon' is no time, as 30s or 1m30s"],
+    ['ENV A="b', 'a " is not closed'],
   ])("%s is refused with its line, before anything is carried out", (line, message) => {
     expect(() => check(`FROM scratch\n${line}\n`)).toThrow(
       expect.objectContaining({ code: "DOCKERFILE_INVALID", message: `Dockerfile:2: ${message}` }),
@@ -50,6 +55,8 @@ COPY --from=0 /a /a
 FROM broken AS above
 FROM scratch AS fine
 COPY --from=other --chown=$WHO --chmod=$MODE --link --parents --exclude=a /a /b
+STOPSIGNAL $SIGNAL
+EXPOSE $PORT
 ADD --checksum=$SUM --unpack=false a /b
 RUN --mount=type=$TYPE,target=/x --network=$NETWORK --mount=type=tmpfs,target=/y true
 `;

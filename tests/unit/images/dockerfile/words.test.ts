@@ -5,7 +5,14 @@ import { parseDockerfile } from "../../../../src/images/dockerfile/parse.ts";
 import { applyToState, type StageState } from "../../../../src/images/dockerfile/state.ts";
 import { expandText, splitWords } from "../../../../src/images/dockerfile/words.ts";
 
-const VALUES: Readonly<Record<string, string>> = { A: "a b", E: "" };
+const VALUES: Readonly<Record<string, string>> = {
+  A: "a b",
+  E: "",
+  S: "foobarbaz",
+  P: "/usr/lib/x.tar.gz",
+  Q: "a?b*c?b",
+  N: "b*",
+};
 const lookup = (name: string): string | undefined => VALUES[name];
 
 test.for<[string, string]>([
@@ -18,12 +25,40 @@ test.for<[string, string]>([
   ['"a \\" b" \\x', 'a " b x'],
   ["$", "$"],
   ["a\\ b", "a b"],
+  // As Docker's documentation has them.
+  ["${S#f*b}", "arbaz"],
+  ["${S##f*b}", "az"],
+  ["${S%b*}", "foobar"],
+  ["${S%%b*}", "foo"],
+  ["${S/ba/fo}", "fooforbaz"],
+  ["${S//ba/fo}", "fooforfoz"],
+  // As bash has the rest.
+  ["${P##*/} ${P%/*} ${P%%.*} ${P#*.}", "x.tar.gz /usr/lib /usr/lib/x tar.gz"],
+  ["${P//\\//-}|${P/\\/usr}|${P//[a-z]}", "-usr-lib-x.tar.gz|/lib/x.tar.gz|/usr/lib/x.tar.gz"],
+  ["${S/b*/X}|${S/a?/X}|${S//?/x}|${S/*/}|${S//}|${S#}", "fooX|foobXbaz|xxxxxxxxx||foobarbaz|foobarbaz"],
+  ["${Q#a\\?b}|${Q#*\\*}|${Q//'?'/!}|${Q%\"?b\"}|${Q/\\*c}", "*c?b|c?b|a!b*c!b|a?b*c|a?b?b"],
+  ["${S%$N}|${S/$N/$A}|${S/ba/${NO:-x}}", "foobar|fooa b|fooxrbaz"],
+  ["${NO#x}|${NO//a/b}|${E%%*}|${E/*/x}", "|||x"],
+  ["\"${A/ /_}\" '${A/ /_}'", "a_b ${A/ /_}"],
 ])("%s is expanded", ([text, expected]) => {
   expect(expandText(text, "\\", lookup)).toBe(expected);
 });
 
-test.for(["${A", "'a", '"a', "${}", "${A#x}", "${NO:?is needed}"])("%s is refused", (text) => {
-  expect(() => expandText(text, "\\", lookup)).toThrow();
+test.for(["${A", "'a", '"a', "${}", "${A^x}", "${A#x", "${A/x/y", "${NO:?is needed}"])(
+  "%s is refused",
+  (text) => {
+    expect(() => expandText(text, "\\", lookup)).toThrow();
+  },
+);
+
+test("variables in variables end before they take all memory", () => {
+  const values: Record<string, string> = { A: "0123456789abcdef" };
+  const again = (text: string) => () => {
+    for (let line = 0; line < 100; line++) values.A = expandText(text, "\\", (name) => values[name]);
+  };
+  expect(again("$A$A")).toThrow("longer than 1 MiB");
+  expect(again("${A//?/$A}")).toThrow("longer than 1 MiB");
+  expect(values.A!.length).toBeLessThanOrEqual(2 ** 20);
 });
 
 test("words are split outside of quotes, and of variables' values", () => {
@@ -47,6 +82,7 @@ describe("an instruction", () => {
     ["CMD a b", { Cmd: ["/bin/sh", "-c", "a b"] }],
     ['SHELL ["x"]\nCMD a', { Shell: ["x"], Cmd: ["x", "a"] }],
     ['CMD a\nENTRYPOINT ["e"]', { Cmd: ["/bin/sh", "-c", "a"], Entrypoint: ["e"] }],
+    ["STOPSIGNAL SIGRTMIN+3", { StopSignal: "SIGRTMIN+3" }],
     ["HEALTHCHECK NONE", { Healthcheck: { Test: ["NONE"] } }],
     ["HEALTHCHECK --timeout=1m0.5s CMD a", { Healthcheck: { Test: ["CMD-SHELL", "a"], Timeout: 60.5e9 } }],
   ])("%s", ([text, expected]) => {
@@ -66,6 +102,8 @@ describe("an instruction", () => {
     "ONBUILD ONBUILD RUN x",
     "HEALTHCHECK x",
     "USER a b",
+    "STOPSIGNAL SIGNONE",
+    "STOPSIGNAL 0",
     "ENV --x A=b",
   ])("%s is refused", (text) => {
     expect(() => configAfter(text)).toThrow();

@@ -1,11 +1,14 @@
 import { expect, test } from "vitest";
-import { signalName, signalNumber } from "../../../../src/agent/process/signals.ts";
+import { signalName, signalNumber } from "../../../src/util/guest-signals.ts";
 
 test.each([
   ["SIGTERM", 15],
   ["term", 15],
   ["Kill", 9],
   ["SIGCHLD", 17],
+  ["cld", 17],
+  ["SIGIOT", 6],
+  ["poll", 29],
   ["9", 9],
   [1, 1],
   [64, 64],
