@@ -1,5 +1,5 @@
 import { type Cidr, type IpAddress, isIn, isWithin, parseCidr } from "../util/ip-address.ts";
-import { SPECIAL_IPV4 } from "../util/special-ranges.ts";
+import { METADATA_IPV4, SPECIAL_IPV4 } from "../util/special-ranges.ts";
 
 const cidrs = (...texts: readonly string[]): readonly Cidr[] => texts.map((text) => parseCidr(text)!);
 
@@ -25,15 +25,7 @@ const SPECIAL: readonly Cidr[] = cidrs(
 const GLOBAL_V6 = parseCidr("2000::/3")!;
 const LOOPBACK: readonly Cidr[] = cidrs("127.0.0.0/8", "::1/128");
 /** Where clouds tell a machine who it is, and with which keys. */
-const METADATA: readonly Cidr[] = cidrs(
-  "169.254.169.254",
-  "169.254.170.2",
-  "169.254.170.23",
-  "fd00:ec2::254",
-  "fd00:ec2::23",
-  "100.100.100.200",
-  "168.63.129.16",
-);
+const METADATA: readonly Cidr[] = cidrs(...METADATA_IPV4, "fd00:ec2::254", "fd00:ec2::23");
 
 /** Whether an address is one whole address. */
 const isSingle = ({ address, prefix }: Cidr): boolean => prefix === address.bytes.length * 8;

@@ -1,4 +1,4 @@
-import { SPECIAL_IPV4 } from "../util/special-ranges.ts";
+import { METADATA_IPV4, SPECIAL_IPV4 } from "../util/special-ranges.ts";
 
 /**
  * What a guest may reach over a network that is open: the public internet over IPv4, and names. One list of rules, of which
@@ -32,6 +32,7 @@ export function openRules({ resolvers, hostAddresses }: OpenPolicy): OpenRule[] 
     { verdict: "accept", networks: resolvers.filter(isIpv4).map(host), ports: [DNS_PORT] },
     { verdict: "refuse", networks: [], ports: [DNS_PORT, DNS_TLS_PORT] },
     { verdict: "refuse", networks: SPECIAL_IPV4, ports: [] },
+    { verdict: "refuse", networks: METADATA_IPV4.map(host), ports: [] },
     ...(own.length === 0
       ? []
       : [{ verdict: "refuse", networks: own.map(host), ports: [] } satisfies OpenRule]),

@@ -19,3 +19,15 @@ export const SPECIAL_IPV4: readonly string[] = [
   "203.0.113.0/24",
   "224.0.0.0/3",
 ];
+
+/**
+ * Where clouds tell a machine who it is, and with which keys: also at addresses that are public (Azure's 168.63.129.16), or private ones where those are
+ * open (Alibaba's). scripts/setup/network has the same for taps.
+ */
+export const METADATA_IPV4: readonly string[] = [
+  "100.100.100.200",
+  "168.63.129.16",
+  "169.254.169.254",
+  "169.254.170.2",
+  "169.254.170.23",
+];

@@ -116,11 +116,11 @@ link set cable up
 address add 192.168.77.2/24 dev cable
 route add default via 192.168.77.1
 IP
-for address in 8.8.8.8/32 93.184.216.35/32 169.254.7.7/32 172.20.0.1/32 100.64.0.1/32 198.18.0.1/32 "2606:2800::34/64 nodad" "fd00:ec2::254/128 nodad"; do ip -n internet address add $address dev cable; done
+for address in 8.8.8.8/32 93.184.216.35/32 169.254.7.7/32 168.63.129.16/32 172.20.0.1/32 100.64.0.1/32 198.18.0.1/32 "2606:2800::34/64 nodad" "fd00:ec2::254/128 nodad"; do ip -n internet address add $address dev cable; done
 ip netns exec internet nft 'table ip deaf { chain in { type filter hook input priority filter; tcp dport 10000-13000 drop; }; }'
 rm -f /etc/resolv.conf; echo nameserver 1.1.1.1 >/etc/resolv.conf
 echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range # as systemd has it everywhere
-start ip netns exec internet python3 /run/world.py internet 93.184.216.34 1.1.1.1 8.8.8.8 10.99.0.1 172.20.0.1 100.64.0.1 169.254.169.254 169.254.7.7 198.18.0.1
+start ip netns exec internet python3 /run/world.py internet 93.184.216.34 1.1.1.1 8.8.8.8 10.99.0.1 172.20.0.1 100.64.0.1 169.254.169.254 168.63.129.16 169.254.7.7 198.18.0.1
 start ip netns exec lan python3 /run/world.py lan 192.168.77.2
 start python3 /run/world.py here 127.0.0.1 93.184.216.1 11.22.33.44 172.17.0.1 192.168.77.1 ${ownAddresses}
 `;

@@ -76,6 +76,7 @@ const KEPT: Readonly<Record<string, string>> = {
   "a private network behind the router (172.16/12)": "172.20.0.1",
   "shared address space (100.64/10)": "100.64.0.1",
   "a cloud's metadata": "169.254.169.254",
+  "a cloud's metadata at a public address (168.63.129.16)": "168.63.129.16",
   "a link-local address": "169.254.7.7",
   "another sandbox": "{other}",
 };

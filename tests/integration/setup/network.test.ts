@@ -135,16 +135,20 @@ test("a guest on a tap asks the name servers of the configuration, and no others
   expect(stdout).toBe("1.1.1.1: 93.184.216.1\n93.184.216.34: nothing\n");
 });
 
-test("private networks are opened by the configuration, and neither this machine nor another guest", async () => {
+test("private networks are opened by the configuration, and neither this machine, nor another guest, nor where a cloud keeps keys", async () => {
   const { stdout, stderr } =
     await fakeHost(`${TAPS.replace("dns=1.1.1.1,9.9.9.9", "dns=1.1.1.1,9.9.9.9 private=open")} ${INTERNET} ${GUESTS}
     ip addr add 192.168.77.1/24 dev lo
-    for address in 93.184.216.34 10.99.0.1 169.254.169.254 10.213.0.1 192.168.77.1 93.184.216.1 10.213.1.2; do ask guest0 $address; done`);
+    for address in 100.64.0.1 100.100.100.200 168.63.129.16; do ip -n internet addr add $address/32 dev cable; done
+    for address in 93.184.216.34 10.99.0.1 100.64.0.1 169.254.169.254 100.100.100.200 168.63.129.16 10.213.0.1 192.168.77.1 93.184.216.1 10.213.1.2; do ask guest0 $address; done`);
   expect(stderr).toBe("");
   expect(stdout.trimEnd().split("\n")).toEqual([
     "guest0 93.184.216.34: 93.184.216.1",
     "guest0 10.99.0.1: 93.184.216.1",
+    "guest0 100.64.0.1: 93.184.216.1",
     "guest0 169.254.169.254: nothing",
+    "guest0 100.100.100.200: nothing",
+    "guest0 168.63.129.16: nothing",
     "guest0 10.213.0.1: nothing",
     "guest0 192.168.77.1: nothing",
     "guest0 93.184.216.1: nothing",

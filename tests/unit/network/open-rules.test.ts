@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { isIpv4, nameServers, type OpenRule, openRules } from "../../../src/network/open-rules.ts";
 import { renderNft } from "../../../src/network/render-nft.ts";
 import { renderPreload } from "../../../src/network/render-preload.ts";
-import { SPECIAL_IPV4 } from "../../../src/util/special-ranges.ts";
+import { METADATA_IPV4, SPECIAL_IPV4 } from "../../../src/util/special-ranges.ts";
 import { CHECKOUT } from "../../helpers/cli.ts";
 
 const RULES = openRules({
@@ -39,6 +39,8 @@ describe("the rules of an open network", () => {
     ["93.184.216.2", 22, "accept"],
     ["127.0.0.1", 22, "refuse"],
     ["169.254.169.254", 80, "refuse"],
+    ["168.63.129.16", 80, "refuse"], // Azure's, which is public
+    ["168.63.129.15", 80, "accept"],
     ["10.0.0.1", 80, "refuse"],
     ["172.16.0.1", 80, "refuse"],
     ["172.31.255.255", 80, "refuse"],
@@ -60,10 +62,12 @@ describe("the rules of an open network", () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the shell's
     const all = set.replace("${private_networks}", privates).split(",");
     expect(all.map((network) => network.trim()).sort()).toEqual([...SPECIAL_IPV4].sort());
+    const metadata = /set metadata \{.*?elements = \{ (.*?) \}\n/s.exec(script)?.[1] ?? "";
+    expect(metadata.split(", ")).toEqual(METADATA_IPV4);
   });
 
   test("need no address of the host's", () => {
-    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-1)?.networks).toBe(SPECIAL_IPV4);
+    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-2)?.networks).toBe(SPECIAL_IPV4);
   });
 });
 
@@ -74,6 +78,7 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
     ip daddr { 10.1.2.3/32 } meta l4proto { tcp, udp } th dport { 53 } accept
     meta l4proto { tcp, udp } th dport { 53, 853 } reject with icmpx type admin-prohibited
     ip daddr { ${SPECIAL_IPV4.join(", ")} } reject with icmpx type admin-prohibited
+    ip daddr { ${METADATA_IPV4.join("/32, ")}/32 } reject with icmpx type admin-prohibited
     ip daddr { 93.184.216.1/32 } reject with icmpx type admin-prohibited
     meta nfproto ipv4 accept
   }
