@@ -293,6 +293,16 @@ export const CELLS: readonly Cell[] = [
     attempt: 'r = tcp("169.254.169.254", 80, HTTP % "169.254.169.254")',
     ...denied("metadata"),
   },
+  {
+    name: "a cloud's metadata at a public address",
+    attempt: 'r = tcp("168.63.129.16", 80, HTTP % "168.63.129.16")',
+    ...denied("metadata"),
+  },
+  {
+    name: "loopback in 6to4",
+    attempt: 'r = tcp("2002:7f00:1::1", {trap})',
+    ...denied("special-purpose"),
+  },
   { name: "a cloud's metadata over IPv6", attempt: 'r = tcp("fd00:ec2::254", 80)', ...denied("metadata") },
   {
     name: "an address that stands for no name",
