@@ -119,7 +119,7 @@ export function nativeProgram(name: HostProgram): string | undefined {
 }
 
 /** Path of a script that the package ships: scripts/ beside native/. @throws SmolVMError DEPENDENCY_MISSING */
-export function packagedScript(name: "system-setup.sh" | "system-setup-macos.sh"): string {
+export function packagedScript(name: "system-setup.sh" | "system-setup-macos.sh" | "setup/network"): string {
   return join(packageDir(), "scripts", name);
 }
 

@@ -1,11 +1,13 @@
 import {
   asListed,
   forwardsIpv4,
+  isSetUpByThisVersion,
   liveRuleset,
   liveTapRules,
   routeTable,
   tapRules,
 } from "../../host/linux/packet-filter.ts";
+import { setupCommand } from "../../host/setup/setup-command.ts";
 import { setupState } from "../../host/setup/setup-state.ts";
 import { addressClashes, parseRoutes, routeText } from "../../network/address-clash.ts";
 import { type Drift, drift } from "../../network/drift.ts";
@@ -56,12 +58,21 @@ export const addressRange: Check = (context) =>
 export const packetFilter: Check = (context) =>
   withTaps(context, async () => {
     const name = "Packet filter";
-    if (!context.root) return pass(name, `not readable by you; as root: ${ROOT_COMMAND}`);
-    const live = await liveTapRules();
-    if (live === undefined) return fail(name, "missing (flushed?): nothing keeps taps from anything", RELOAD);
-    const difference = drift(await asListed(await tapRules()), live);
-    if (difference === undefined) return pass(name, "as it is meant");
-    return fail(name, `not as it is meant: ${differenceText(difference)}`, RELOAD);
+    if (context.root) {
+      const live = await liveTapRules();
+      if (live === undefined)
+        return fail(name, "missing (flushed?): nothing keeps taps from anything", RELOAD);
+      const difference = drift(await asListed(await tapRules()), live);
+      if (difference !== undefined)
+        return fail(name, `not as it is meant: ${differenceText(difference)}`, RELOAD);
+    }
+    if (isSetUpByThisVersion() === false)
+      return warn(
+        name,
+        "of another version of smolvm: what this one closes may be open",
+        setupCommand(["--configure-runtime"]),
+      );
+    return pass(name, context.root ? "as it is meant" : `not readable by you; as root: ${ROOT_COMMAND}`);
   });
 
 /** Whether other packet filters let the taps' packets through. */

@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { hasPackage, packagedScript } from "../package.ts";
 import { findProgram, SYSTEM_DIRECTORIES } from "../process/find-program.ts";
 import { runProgram } from "../process/run.ts";
+import { setupCommand } from "../setup/setup-command.ts";
 
 const TIMEOUT_MS = 10_000;
 /** Lists the tables of taps. An earlier version's set-up made no second one. */
@@ -13,12 +15,26 @@ const NETWORK = "/usr/local/lib/smolvm/network";
 
 /** The packet filter that the set-up makes for taps, in nft's language. @throws SmolVMError NETWORK_SETUP_MISSING */
 export async function tapRules(): Promise<string> {
+  if (!existsSync(NETWORK))
+    throw new SmolVMError("NETWORK_SETUP_MISSING", "no taps are set up on this machine", {
+      hint: setupCommand(["--configure-runtime"]),
+    });
   const { code, stdout, stderr } = await run([NETWORK, "rules"]);
   if (code === 0) return stdout;
   throw new SmolVMError(
     "NETWORK_SETUP_MISSING",
     `${NETWORK} cannot say which rules are meant: ${stderr.trim()}`,
   );
+}
+
+/** Whether the set-up was made by a version of smolvm that has the same taps and rules as this one; undefined: nobody can tell. */
+export function isSetUpByThisVersion(): boolean | undefined {
+  if (!hasPackage()) return undefined;
+  try {
+    return readFileSync(NETWORK, "utf8") === readFileSync(packagedScript("setup/network"), "utf8");
+  } catch {
+    return undefined;
+  }
 }
 
 /** The tables of taps as they are now, as nft lists them; undefined: the one that filters what passes is missing. For root. */

@@ -131,6 +131,29 @@ describe("system-setup.sh", () => {
     );
   });
 
+  test("the set-up of a newer version loads its own packet filter over the older one's", async () => {
+    const { stdout } = await fakeHost(`${READY}
+      network=/usr/local/lib/smolvm/network
+      setup --configure-runtime --user ann >/dev/null
+      sed -i '/@metadata drop/d' $network; host $network up
+      echo "== newer"; setup --configure-runtime --user ann
+      nft list chain inet smolvm through | grep -c '@metadata drop'
+      nft flush chain inet smolvm host
+      echo "== changed"; host $network check 2>&1 || setup --check
+      echo "== again"; setup --configure-runtime --user ann; host $network check || true
+    `);
+    expect(said(part(stdout, "newer"), "change")).toEqual([
+      "write /usr/local/lib/smolvm/network (makes the taps and the packet filter)",
+      "make taps and packet filter: /usr/local/lib/smolvm/network up",
+    ]);
+    expect(part(stdout, "newer")).toMatch(/exit 0\n1\n$/);
+    expect(part(stdout, "changed")).toContain("error: the packet filter is not as it is meant");
+    expect(said(part(stdout, "changed"), "missing")).toEqual([
+      "make taps and packet filter: /usr/local/lib/smolvm/network up",
+    ]);
+    expect(part(stdout, "again")).toMatch(/32 taps of ann, 10.213.0.0\/16\n$/);
+  });
+
   test("the unit is one that systemd understands, and what it starts brings all back after a reboot", async () => {
     const { stdout } = await fakeHost(`${READY}
       setup --configure-runtime --user ann >/dev/null

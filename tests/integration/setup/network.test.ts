@@ -180,8 +180,12 @@ test("what has become of taps and their packet filter is said, with what mends i
     echo "== firewalld"; check | grep -A1 Other; nft delete table inet firewalld
     ip link add br-1 type bridge; ip link set br-1 up; ip addr add 10.213.9.1/24 dev br-1
     echo "== taken"; check | grep -A1 addresses; ip link delete br-1
+    sed -i '/@metadata drop/d' /usr/local/lib/smolvm/network; /usr/local/lib/smolvm/network up
+    echo "== another version's"; check | grep -A1 Packet; cp /checkout/scripts/setup/network /usr/local/lib/smolvm/network
     echo "== status"; $smolvm network status </dev/null
-    echo "== render"; $smolvm network render taps </dev/null | head -1`.replace(
+    echo "== render"; $smolvm network render taps </dev/null | head -1
+    rm -r /usr/local/lib/smolvm
+    echo "== render nothing"; $smolvm network render taps </dev/null 2>&1 || echo "exit $?"`.replace(
       /tap_user:-ann/,
       "tap_user:-root",
     ),
@@ -210,7 +214,13 @@ test("what has become of taps and their packet filter is said, with what mends i
   );
   expect(part(stdout, "taken")).toMatch(/is used by another network too: 10.213.9.0\/24 \(br-1\)\nfix: /);
   expect(part(stdout, "status")).toMatch(/taps: +2 of 2 are there, 0 in use, of root\n/);
+  expect(part(stdout, "another version's")).toBe(
+    "Packet filter: of another version of smolvm: what this one closes may be open\nfix: /checkout/scripts/system-setup.sh --configure-runtime\n",
+  );
   expect(part(stdout, "render")).toBe("table inet smolvm\n");
+  expect(part(stdout, "render nothing")).toBe(
+    "error: no taps are set up on this machine\nhint: /checkout/scripts/system-setup.sh --configure-runtime\nexit 1\n",
+  );
 });
 
 test("what is said to mend it does, and then a guest's packets go through", async () => {
