@@ -43,6 +43,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "vm/lifecycle/may-remove.ts",
       "vm/recovery/running.ts",
       "config/defaults.ts",
+      "config/network-rules.ts",
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
       "host/package.ts",

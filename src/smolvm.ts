@@ -943,7 +943,9 @@ export class SmolVM implements AsyncDisposable {
     const { follow = false, ...limits } = limited(options, "follow");
     const { keptEvents, followEvents } = await import("./vm/egress/events.ts");
     const deadline = Deadline.of(`following the network of sandbox '${this.name}'`, limits);
-    const { networkLog } = filesOf(this.#home, this.#record().id);
+    const { id, spec } = this.#record();
+    if (spec.machine.network !== "restricted") throw notRestricted(this, spec.machine.network, "log");
+    const { networkLog } = filesOf(this.#home, id);
     if (follow) yield* followEvents(networkLog, { deadline, isOver: () => this.#isDown() });
     else yield* keptEvents(networkLog);
   }

@@ -1,4 +1,4 @@
-import { type Cidr, parseCidr } from "../util/ip-address.ts";
+import { type Cidr, parseCidr, rangeOf } from "../util/ip-address.ts";
 
 /** One rule of a restricted network: what it is for, and at which ports. */
 export interface NetworkRule {
@@ -41,14 +41,18 @@ export function plainName(text: string): string | undefined {
 /** A rule from text, or what is wrong with it as the end of a sentence. Pure. */
 export function parseRule(text: string): NetworkRule | string {
   if (text === "") return "is empty";
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text))
+    return "is a URL: a rule names the host alone, and the port behind a colon";
   const cut = cutPorts(text);
   if (cut === undefined) return "has no port from 1 to 65535, and no such range of ports, behind its colon";
   const { subject, ports } = cut;
   if (subject === "*") return { text, target: { kind: "any" }, ports };
   const cidr = parseCidr(subject);
   if (cidr !== undefined) return { text, target: { kind: "addresses", cidr }, ports };
+  const meant = rangeOf(subject);
+  if (meant !== undefined) return `has bits behind its prefix: as a range it is ${meant}`;
   if (/^[\d.]+(\/\d+)?$/.test(subject) || subject.includes(":"))
-    return "is no address, and no range whose bits behind the prefix are 0";
+    return "is neither an address nor a range of addresses";
   const below = subject.startsWith("*.");
   const name = plainName(below ? subject.slice(2) : subject);
   if (name !== undefined) return { text, target: { kind: "name", name, below }, ports };

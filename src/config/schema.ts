@@ -20,7 +20,7 @@ import { DEFAULT_MEM_SIZE_MIB } from "./defaults.ts";
 import { checkEnv } from "./env.ts";
 import { checkLabels } from "./labels.ts";
 import { checkMounts } from "./mounts.ts";
-import { checkRules } from "./network-rules.ts";
+import { checkRules, MAX_RULES, type NetworkPolicy } from "./network-rules.ts";
 import type { ExtraDrive, PortForward, VMConfig } from "./options.ts";
 import type { BringPort } from "./spec.ts";
 
@@ -233,7 +233,8 @@ function checkNetwork(value: unknown): string | undefined {
     const wrong = checkRules(list);
     if (wrong !== undefined) return `has '${key}', which ${wrong}`;
   }
-  return undefined;
+  const { allow = [], deny = [] } = rules as Partial<NetworkPolicy>;
+  return allow.length + deny.length > MAX_RULES ? `has more than ${MAX_RULES} rules` : undefined;
 }
 
 /** As many as the machine microvm has room for beside its other devices, and more than anybody asked for. */

@@ -102,6 +102,17 @@ export function parseCidr(text: string): Cidr | undefined {
   return sameBits(address.bytes, maskOf(address.bytes, prefix), max) ? { address, prefix } : undefined;
 }
 
+/** The range that an address is in, as text, where bits behind the prefix are set: "10.0.0.0/8" of "10.0.0.1/8". Undefined for anything else. Pure. */
+export function rangeOf(text: string): string | undefined {
+  const [base = "", bits = "", ...more] = text.split("/");
+  const address = parseIp(base);
+  const max = (address?.bytes.length ?? 0) * 8;
+  if (address === undefined || more.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > max)
+    return undefined;
+  const range = `${formatIp({ ...address, bytes: maskOf(address.bytes, Number(bits)) })}/${bits}`;
+  return parseCidr(text) === undefined ? range : undefined;
+}
+
 function maskOf(bytes: readonly number[], prefix: number): number[] {
   return bytes.map((octet, at) => {
     const bits = Math.min(8, Math.max(0, prefix - 8 * at));

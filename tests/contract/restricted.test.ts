@@ -244,9 +244,10 @@ s=socket.create_connection(("good.test",${seen.port}));s.recv(5);s.setsockopt(so
   });
 });
 
-test("a network of another kind has no rules to change", async () => {
+test("a network of another kind has neither rules to change nor a log", async () => {
   const vm = await SmolVM.define({ network: "off", lifetime: "detached" });
   await expect(vm.network.set({ allow: [] })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
   await expect(vm.network.rules()).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+  await expect(vm.network.events().next()).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
   await vm.delete();
 });

@@ -44,7 +44,7 @@ export function noteRun(guest: Escapee, tries: readonly Try[]): void {
   const directory = process.env.SMOLVM_ESCAPE_RUNS;
   if (directory === undefined) return;
   const run: Run = { ...guest, date: new Date().toISOString().slice(0, 10), held: tries.map(fingerprint) };
-  writeFileSync(join(directory, file(guest)), `${JSON.stringify(run)}\n`);
+  writeFileSync(join(directory, file(guest)), `${JSON.stringify(run, null, 2)}\n`);
 }
 
 /** What runs have left in a directory, by guest. */

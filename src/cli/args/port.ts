@@ -86,10 +86,30 @@ export interface Bring {
 }
 
 /**
+ * Reads all `-R` of one command line. Pure.
+ * @throws SmolVMError USAGE
+ */
+export function parseBrings(texts: readonly string[]): Bring[] {
+  const brings = texts.map(parseBring);
+  for (const [at, { guestPort }] of brings.entries()) {
+    const first = brings.findIndex((other) => other.guestPort === guestPort);
+    if (first < at)
+      throw new SmolVMError(
+        "USAGE",
+        `-R ${texts[first]} and -R ${texts[at]} both use guest port ${guestPort}`,
+        {
+          hint: "Give each port of the sandbox once.",
+        },
+      );
+  }
+  return brings;
+}
+
+/**
  * Reads one `-R`: `GUEST:PORT` (of this machine's 127.0.0.1) or `GUEST:HOST:PORT`; an IPv6 address stands in brackets. Pure.
  * @throws SmolVMError USAGE
  */
-export function parseBring(text: string): Bring {
+function parseBring(text: string): Bring {
   const [, guest, host, port] = /^(\d+):(?:(\[[^\]]+\]|[^:[\]]+):)?(\d+)$/.exec(text) ?? [];
   if (guest === undefined || port === undefined) {
     throw new SmolVMError("USAGE", `-R: '${text}' is not a port of the sandbox and where it leads`, {

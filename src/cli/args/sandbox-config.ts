@@ -6,6 +6,7 @@ import { parseDrive } from "./drive.ts";
 import { parseDurationMs } from "./duration.ts";
 import { parseLabels } from "./pairs.ts";
 import { parsePort, parsePortForwards } from "./port.ts";
+import { parseRules } from "./rules.ts";
 import { parseSizeMib } from "./size.ts";
 import { parseVolumes } from "./volume.ts";
 
@@ -83,10 +84,13 @@ function rateLimit(args: Arguments): number | undefined {
   });
 }
 
-/** --network, --allow and --deny. Rules mean a restricted network; that others have none is the library's to say. */
+/**
+ * --network, --allow and --deny. Rules mean a restricted network; that others have none is the library's to say.
+ * @throws SmolVMError USAGE
+ */
 function network(args: Arguments): VMConfig["network"] {
   const mode = args.value("network") as NetworkOptions["mode"] | undefined;
-  const [allow, deny] = [args.values("allow"), args.values("deny")];
+  const { allow, deny } = parseRules(args);
   const unfiltered = args.flag("unfiltered");
   const hasRules = allow.length > 0 || deny.length > 0;
   if (!hasRules && !unfiltered) return mode;

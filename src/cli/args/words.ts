@@ -14,6 +14,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   user: "--user",
   hostname: "--hostname",
   network: "--network",
+  networkRateLimitMbps: "--network-rate-limit",
   qemuNetwork: "--qemu-network",
   qemuMachine: "--machine",
   accelerator: "--accelerator",

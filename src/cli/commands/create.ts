@@ -6,7 +6,7 @@ import { environment } from "../args/environment.ts";
 import { commandLimits } from "../args/limits.ts";
 import { BRING_OPTION, COMMON_OPTIONS, limitOptions, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
-import { type Bring, parseBring } from "../args/port.ts";
+import { type Bring, parseBrings } from "../args/port.ts";
 import { gdbNote, notPublished, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -49,7 +49,7 @@ async function createCommand(io: Io, args: Arguments): Promise<Outcome> {
   const config = sandboxConfig(args, await environment(io, args));
   const limits = commandLimits(args);
   const timeout = args.value("timeout");
-  const bring = args.values("bring").map(parseBring);
+  const bring = parseBrings(args.values("bring"));
   const options: VMConfig & Limits = {
     ...config,
     ...(args.flag("auto-start") ? { autoStart: true } : {}),

@@ -1,6 +1,7 @@
 import { SmolVM } from "../../smolvm.ts";
 import { COMMON_OPTIONS, RULE_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
+import { parseRules } from "../args/rules.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -23,7 +24,7 @@ const spec: CommandSpec = {
 
 async function setCommand(_io: Io, args: Arguments): Promise<Outcome> {
   const [name] = args.operands as [string];
-  const [allow, deny] = [args.values("allow"), args.values("deny")];
+  const { allow, deny } = parseRules(args);
   if (args.flag("nothing") !== (allow.length === 0 && deny.length === 0))
     throw usage(
       spec,

@@ -5,7 +5,7 @@ import { SmolVM } from "../../smolvm.ts";
 import { environment } from "../args/environment.ts";
 import { BRING_OPTION, COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "../args/options.ts";
 import { usage } from "../args/parse.ts";
-import { parseBring } from "../args/port.ts";
+import { parseBrings } from "../args/port.ts";
 import { gdbNote, notPublished, sandboxConfig } from "../args/sandbox-config.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
@@ -50,7 +50,7 @@ async function runCommand(io: Io, args: Arguments): Promise<Outcome> {
     (args.value("image") === undefined || isOwnImage(args.value("image")!))
   )
     throw commandMissing();
-  const brought = args.values("bring").map(parseBring);
+  const brought = parseBrings(args.values("bring"));
   const config = sandboxConfig(args, await environment(io, args));
   const vm = await sandboxFor(io, args, config);
   let outcome: Outcome;

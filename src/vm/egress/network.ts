@@ -21,7 +21,7 @@ export interface SandboxNetwork {
   set(rules: NetworkRules): Promise<void>;
   /**
    * What became of its connections, oldest first; about the last MiB is kept, until it is deleted.
-   * @throws SmolVMError VM_NOT_FOUND; ABORTED or TIMEOUT by `signal` and `timeoutMs` (default: no limit)
+   * @throws SmolVMError NOT_SUPPORTED if nothing is decided about them: its network is neither "restricted" nor an open one by the door; VM_NOT_FOUND; ABORTED or TIMEOUT by `signal` and `timeoutMs` (default: no limit)
    */
   events(options?: NetworkEventsOptions): AsyncGenerator<NetworkEvent, void, undefined>;
 }

@@ -47,10 +47,10 @@ export function changeRules(home: Home, vm: VmRef, policy: NetworkPolicy): void 
 }
 
 /** The mode of a network is the machine's: another one needs another sandbox. */
-export function notRestricted({ name }: VmRef, mode: string): SmolVMError {
+export function notRestricted({ name }: VmRef, mode: string, lacks = "rules"): SmolVMError {
   return new SmolVMError(
     "NOT_SUPPORTED",
-    `the network of sandbox '${name}' is '${mode}', which has no rules`,
+    `the network of sandbox '${name}' is '${mode}', which has no ${lacks}`,
     {
       hint: "A sandbox keeps the kind of network that it was created with. Make another one: smolvm create --network restricted --allow example.com",
       details: { mode },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { checkRules, parseRule, plainName } from "../../../src/config/network-rules.ts";
+import { parseConfig } from "../../../src/config/schema.ts";
 
 describe("names", () => {
   test.each([
@@ -92,10 +93,24 @@ describe("rules", () => {
     expect(checkRules([text])).toContain("which ");
   });
 
+  test.each([
+    ["https://a.com", "is a URL: a rule names the host alone, and the port behind a colon"],
+    ["10.0.0.1/8", "has bits behind its prefix: as a range it is 10.0.0.0/8"],
+    ["10.1.2.3/16:443", "has bits behind its prefix: as a range it is 10.1.0.0/16"],
+    ["[fd00::1/8]:22", "has bits behind its prefix: as a range it is fd00::/8"],
+    ["1.2.3.4/33", "is neither an address nor a range of addresses"],
+  ])("'%s' %s", (text, problem) => {
+    expect(parseRule(text)).toBe(problem);
+  });
+
   test("are an array of strings, no more than 1024", () => {
     expect(checkRules("a.com")).toContain("array");
     expect(checkRules([1])).toContain("not a string");
     expect(checkRules(new Array(1025).fill("a.com"))).toContain("more than 1024");
     expect(checkRules(new Array(1024).fill("a.com"))).toBeUndefined();
+    const [allow, deny] = [new Array(1024).fill("a.com"), ["b.com"]];
+    expect(() => parseConfig({ network: { mode: "restricted", allow, deny } })).toThrow(
+      "more than 1024 rules",
+    );
   });
 });

@@ -81,6 +81,12 @@ test("files are taken from where the user stands", () => {
 test("the library's refusals speak of flags, with the units that were typed", () => {
   expect(refusal("--memory", "64M")).toMatchInlineSnapshot(`"--memory: 64M is less than 128M"`);
   expect(refusal("--cpus", "33")).toMatchInlineSnapshot(`"--cpus: 33 is more than 32"`);
+  expect(refusal("--allow", "a.com", "--deny", "https://b.com")).toBe(
+    "--deny: 'https://b.com' is a URL: a rule names the host alone, and the port behind a colon",
+  );
+  expect(refusal("--network", "off", "--network-rate-limit", "10")).toBe(
+    "--network-rate-limit: 10 is for a network, and there is none",
+  );
   expect(refusal("--network", "closed")).toMatchInlineSnapshot(
     `"--network: "closed" is not one of open, restricted, off"`,
   );

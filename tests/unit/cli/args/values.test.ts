@@ -1,7 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { parseDurationMs } from "../../../../src/cli/args/duration.ts";
 import { parseEnv, parseLabels } from "../../../../src/cli/args/pairs.ts";
-import { parseBring, parsePort, parsePortForward, parsePortForwards } from "../../../../src/cli/args/port.ts";
+import {
+  parseBrings,
+  parsePort,
+  parsePortForward,
+  parsePortForwards,
+} from "../../../../src/cli/args/port.ts";
 import { parseSizeMib } from "../../../../src/cli/args/size.ts";
 import { SmolVMError } from "../../../../src/errors.ts";
 
@@ -151,13 +156,21 @@ describe("ports that are brought", () => {
     ["80:model.lan:1", 80, "model.lan", 1],
     ["80:[::1]:1", 80, "::1", 1],
   ])("%s", (text, guestPort, host, port) => {
-    expect(parseBring(text)).toEqual({ guestPort, target: host === undefined ? { port } : { host, port } });
+    expect(parseBrings([text])).toEqual([
+      { guestPort, target: host === undefined ? { port } : { host, port } },
+    ]);
   });
 
   test.each(["8080", "8080:", ":1:2", "0:1", "1:0", "1:a:b", "1:::1:2", "70000:1"])(
     "'%s' is none",
     (text) => {
-      expect(() => parseBring(text)).toThrow(/-R/);
+      expect(() => parseBrings([text])).toThrow(/-R/);
     },
   );
+
+  test("one port of the sandbox leads to one place", () => {
+    expect(refusal(() => parseBrings(["80:1", "81:1", "80:b:2"]))).toBe(
+      "-R 80:1 and -R 80:b:2 both use guest port 80 | Give each port of the sandbox once.",
+    );
+  });
 });
