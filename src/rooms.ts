@@ -225,6 +225,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     failpoint: ["environment"],
     // which QEMU of ours is there
     "own-qemu": ["package"],
+    // where this host is reached itself
+    "own-networks": ["linux"],
     environment: [],
     package: ["environment"],
   },

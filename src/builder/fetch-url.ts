@@ -2,8 +2,8 @@ import { lookup } from "node:dns";
 import { get as getHttp, type IncomingMessage } from "node:http";
 import { get as getHttps } from "node:https";
 import type { LookupFunction } from "node:net";
-import { networkInterfaces } from "node:os";
 import { specialOf } from "../egress/special-addresses.ts";
+import { ownNetworks } from "../host/own-networks.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { type IpAddress, parseIp } from "../util/ip-address.ts";
 
@@ -14,10 +14,7 @@ const MAX_REDIRECTS = 10;
 
 /** An address of the public internet, as a sandbox with an open network reaches: a Dockerfile may be anybody's. */
 export function isPublic(address: IpAddress): boolean {
-  const own = Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).flatMap((each) => parseIp(each.address) ?? []),
-  );
-  return specialOf(address, own) === undefined;
+  return specialOf(address, ownNetworks()) === undefined;
 }
 
 /**

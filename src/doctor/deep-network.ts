@@ -1,8 +1,9 @@
 import { createServer, type Server } from "node:net";
-import { networkInterfaces } from "node:os";
 import { isSmolVMError } from "../errors.ts";
+import { ownNetworks } from "../host/own-networks.ts";
 import { isIpv4 } from "../network/open-rules.ts";
 import { SmolVM } from "../smolvm.ts";
+import { formatIp } from "../util/ip-address.ts";
 import { type CheckResult, fail, pass } from "./check.ts";
 
 const REPORT = "Please report it, with: smolvm doctor --deep --json";
@@ -45,9 +46,10 @@ export async function proveNetwork(predicted: string, signal: AbortSignal | unde
   }
 }
 
+/** Of ranges the first one. */
 function ownAddresses(): string[] {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.filter(({ internal, address }) => !internal && isIpv4(address)).map(({ address }) => address);
+  const own = ownNetworks().map(({ address }) => formatIp(address));
+  return [...new Set(own)].filter((address) => isIpv4(address) && !address.startsWith("127."));
 }
 
 /** On all addresses of this machine. Resolves to its port. */

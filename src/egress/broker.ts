@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type NetworkPolicy, plainName } from "../config/network-rules.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
-import { formatIp, type IpAddress } from "../util/ip-address.ts";
+import { type Cidr, formatIp, type IpAddress } from "../util/ip-address.ts";
 import { type Decision, decideLiteral, decideName, decideResolved, type Rules, rulesOf } from "./decide.ts";
 import type { EventReason, NetworkEvent } from "./event.ts";
 import { awaitHello, guardRequests, HTTP_PORT, TLS_PORT } from "./guarded-connection.ts";
@@ -31,8 +31,8 @@ export interface BrokerWorld {
   /** what its connections may carry in each direction, all together, in millions of bits a second; undefined: as much as there is */
   readonly rateLimitMbps: number | undefined;
   resolve(name: string): Promise<readonly IpAddress[]>;
-  /** this host's addresses, as they are now */
-  ownAddresses(): readonly IpAddress[];
+  /** this host's addresses and ranges, as they are now */
+  ownNetworks(): readonly Cidr[];
   report(event: NetworkEvent): void;
   /** the guest breaks the rules of the channel: nothing of it is to be listened to any more */
   overrun(): void;
@@ -188,7 +188,7 @@ export class Broker {
   }
 
   #decide({ wish, name }: Live, address: IpAddress): Decision {
-    const own = this.#world.ownAddresses();
+    const own = this.#world.ownNetworks();
     if (wish.name === undefined) return decideLiteral(this.#now, address, wish.port, own);
     if (name === undefined) return { allowed: false, reason: "not-a-name" };
     const named = decideName(this.#now, name, wish.port);
@@ -210,6 +210,12 @@ export class Broker {
   async #dial(live: Live, addresses: readonly IpAddress[]): Promise<Socket | undefined> {
     for (const address of addresses) {
       if (live.over) return undefined;
+      // The one before may have taken its time: the rules and what is this host's own are not as they were.
+      const decision = this.#decide(live, address);
+      if (!decision.allowed) {
+        this.#end(live, "denied", decision.reason, decision.rule);
+        return undefined;
+      }
       const socket = await dial(formatIp(address), live.wish.port);
       if (socket === undefined) continue;
       if (live.over) {

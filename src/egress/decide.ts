@@ -1,6 +1,6 @@
 import type { NetworkPolicy, NetworkRule } from "../config/network-rules.ts";
 import { parseRule } from "../config/network-rules.ts";
-import { type IpAddress, isIn } from "../util/ip-address.ts";
+import { type Cidr, type IpAddress, isIn } from "../util/ip-address.ts";
 import { names, type Special, specialOf } from "./special-addresses.ts";
 
 /** Why a connection is not made, or is ended. */
@@ -56,13 +56,13 @@ export function decideName(rules: Rules, name: string, port: number): Decision {
 /**
  * Whether one of the addresses of a name that may be reached may be dialled. Pure.
  * @param rule the one that the name may be reached by
- * @param own this host's addresses, as they are now
+ * @param own what is this host's own, as it is now
  */
 export function decideResolved(
   rules: Rules,
   address: IpAddress,
   port: number,
-  { rule, own }: { readonly rule: string; readonly own: readonly IpAddress[] },
+  { rule, own }: { readonly rule: string; readonly own: readonly Cidr[] },
 ): Decision {
   return decideAddress(rules, address, port, own, rule);
 }
@@ -72,7 +72,7 @@ export function decideLiteral(
   rules: Rules,
   address: IpAddress,
   port: number,
-  own: readonly IpAddress[],
+  own: readonly Cidr[],
 ): Decision {
   return decideAddress(rules, address, port, own, undefined);
 }
@@ -81,7 +81,7 @@ function decideAddress(
   rules: Rules,
   address: IpAddress,
   port: number,
-  own: readonly IpAddress[],
+  own: readonly Cidr[],
   named: string | undefined,
 ): Decision {
   const atPort = (rule: NetworkRule): boolean => isAtPort(rule, port);

@@ -25,7 +25,13 @@ const SPECIAL: readonly Cidr[] = cidrs(
 const GLOBAL_V6 = parseCidr("2000::/3")!;
 const LOOPBACK: readonly Cidr[] = cidrs("127.0.0.0/8", "::1/128");
 /** Where clouds tell a machine who it is, and with which keys. */
-const METADATA: readonly Cidr[] = cidrs(...METADATA_IPV4, "fd00:ec2::254", "fd00:ec2::23");
+const METADATA: readonly Cidr[] = cidrs(
+  ...METADATA_IPV4,
+  "fd00:ec2::254",
+  "fd00:ec2::23",
+  "fd20:ce::254",
+  "fd00:c1::a9fe:a9fe",
+);
 
 /** Whether an address is one whole address. */
 const isSingle = ({ address, prefix }: Cidr): boolean => prefix === address.bytes.length * 8;
@@ -33,13 +39,13 @@ const isSingle = ({ address, prefix }: Cidr): boolean => prefix === address.byte
 /** Why an address is not one of the public internet. */
 export type Special = "special-purpose" | "metadata" | "own-address";
 
-/** Pure. @param own this host's addresses */
-export function specialOf(address: IpAddress, own: readonly IpAddress[]): Special | undefined {
+/** Pure. @param own this host's addresses, and ranges that are its own */
+export function specialOf(address: IpAddress, own: readonly Cidr[]): Special | undefined {
   if (METADATA.some((cidr) => isIn(address, cidr))) return "metadata";
   const ranges = rangesOf(address);
   // These are this host's, too, and are named by their range.
   if (LOOPBACK.some((range) => isIn(address, range))) return "special-purpose";
-  if (own.some((one) => isIn(address, { address: one, prefix: one.bytes.length * 8 }))) return "own-address";
+  if (own.some((one) => isIn(address, one))) return "own-address";
   return ranges.length > 0 ? "special-purpose" : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { type Cidr, formatIp, isWithin } from "../util/ip-address.ts";
 import { METADATA_IPV4, SPECIAL_IPV4 } from "../util/special-ranges.ts";
 
 /**
@@ -21,22 +22,31 @@ const DNS_TLS_PORT = 853;
 export interface OpenPolicy {
   /** the name servers that the guest asks, IPv4: their port 53 is open, wherever they are, and no other name server's */
   readonly resolvers: readonly string[];
-  /** the host's own addresses at this moment, IPv4 */
-  readonly hostAddresses: readonly string[];
+  /** the host's own addresses at this moment, and ranges; those of IPv6 do not matter */
+  readonly hostNetworks: readonly Cidr[];
 }
 
 /** The rules; what none of them matches is accepted if it is IPv4. Pure. */
-export function openRules({ resolvers, hostAddresses }: OpenPolicy): OpenRule[] {
-  const own = [...new Set(hostAddresses)].filter(isIpv4).sort();
+export function openRules({ resolvers, hostNetworks }: OpenPolicy): OpenRule[] {
+  const own = ownRanges(hostNetworks);
   return [
     { verdict: "accept", networks: resolvers.filter(isIpv4).map(host), ports: [DNS_PORT] },
     { verdict: "refuse", networks: [], ports: [DNS_PORT, DNS_TLS_PORT] },
     { verdict: "refuse", networks: SPECIAL_IPV4, ports: [] },
     { verdict: "refuse", networks: METADATA_IPV4.map(host), ports: [] },
-    ...(own.length === 0
-      ? []
-      : [{ verdict: "refuse", networks: own.map(host), ports: [] } satisfies OpenRule]),
+    ...(own.length === 0 ? [] : [{ verdict: "refuse", networks: own, ports: [] } satisfies OpenRule]),
   ];
+}
+
+/** Those of IPv4, each but once: one that lies in another is no range of its own to a packet filter. */
+function ownRanges(networks: readonly Cidr[]): string[] {
+  const own = networks.filter(({ address }) => address.family === 4);
+  const inOther = (one: Cidr): boolean =>
+    own.some((other) => other.prefix < one.prefix && isWithin(one, other));
+  const texts = own
+    .filter((one) => !inOther(one))
+    .map(({ address, prefix }) => `${formatIp(address)}/${prefix}`);
+  return [...new Set(texts)].sort();
 }
 
 function host(address: string): string {

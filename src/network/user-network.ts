@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import type { NetworkPolicy } from "../config/network-rules.ts";
 import type { GuestNetwork, MachineSpec, ReachedNetwork, UserNetworkWay } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import type { OwnNetwork } from "../host/monitor/own-network.ts";
+import { ownNetworks } from "../host/own-networks.ts";
 import { nativeProgram } from "../host/package.ts";
 import type { IsolationHost } from "../isolation/facts.ts";
 import { findOwnNetwork, type OwnNetworkWants, RESOLVER } from "../isolation/own-network.ts";
 import { isStatic } from "../isolation/system-files.ts";
 import { inWords, type Refusal } from "../isolation/tier.ts";
-import { isIpv4, nameServers, openRules } from "./open-rules.ts";
+import { nameServers, openRules } from "./open-rules.ts";
 import { NAMESPACE_TAP, USER_NETWORK } from "./plan.ts";
 import { renderNft } from "./render-nft.ts";
 import { renderPreload } from "./render-preload.ts";
@@ -132,7 +132,7 @@ export async function planUserNetwork(
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
   const asked = resolvers.length > 0 ? resolvers.slice(0, 1) : PUBLIC_RESOLVERS; // QEMU passes questions on to the first
-  const within = openRules({ resolvers: asked, hostAddresses: ownAddresses() });
+  const within = openRules({ resolvers: asked, hostNetworks: ownNetworks() });
   return {
     way: "process",
     preload: { library, env: { SMOLVM_NETWORK_RULES: renderPreload(within) } },
@@ -147,7 +147,7 @@ function ownNetworkWants(
   { tap, rateLimitMbps }: { readonly tap: boolean; readonly rateLimitMbps?: number | undefined },
 ): OwnNetworkWants {
   const inside = resolversInside(resolvers);
-  const rules = openRules({ resolvers: inside, hostAddresses: ownAddresses() });
+  const rules = openRules({ resolvers: inside, hostNetworks: ownNetworks() });
   const forwardsDns = inside.includes(RESOLVER);
   if (!tap) return { rules: renderNft(rules), forwardsDns };
   const address = USER_NETWORK.address.split("/")[0]!;
@@ -236,11 +236,4 @@ function hostResolvers(): string[] {
   } catch {
     return [];
   }
-}
-
-/** This host's addresses at this moment. */
-function ownAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).map(({ address }) => address).filter(isIpv4),
-  );
 }

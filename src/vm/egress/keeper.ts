@@ -4,10 +4,10 @@ import type { AgentSession } from "../../agent/session/session.ts";
 import type { NetworkPolicy } from "../../config/network-rules.ts";
 import { Broker, type LeavingConnection } from "../../egress/broker.ts";
 import type { NetworkEvent } from "../../egress/event.ts";
-import { ownAddresses } from "../../egress/own-addresses.ts";
 import { NameResolver } from "../../egress/resolve.ts";
 import { readEnvironment } from "../../host/environment.ts";
 import { appendToLog } from "../../host/logs/append-log.ts";
+import { ownNetworks } from "../../host/own-networks.ts";
 import { ipOfBytes } from "../../util/ip-address.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { filesOf, type Home } from "../home.ts";
@@ -68,7 +68,7 @@ export class DoorKeeper implements Keeper {
       rateLimitMbps: this.#home.store.vms.find(this.#id)?.spec.networkRateLimitMbps,
       policy: () => this.#readPolicy(),
       resolve: (name) => this.#resolver.resolve(name),
-      ownAddresses,
+      ownNetworks,
       report: (event) => this.#report(event),
       overrun: () => this.#close?.(),
     });

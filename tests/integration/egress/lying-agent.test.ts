@@ -9,8 +9,8 @@ import { type Draft, encode } from "../../../src/agent/wire/schema.ts";
 import type { NetworkPolicy } from "../../../src/config/network-rules.ts";
 import { Broker } from "../../../src/egress/broker.ts";
 import type { NetworkEvent } from "../../../src/egress/event.ts";
-import { ownAddresses } from "../../../src/egress/own-addresses.ts";
 import { NameResolver } from "../../../src/egress/resolve.ts";
+import { ownNetworks } from "../../../src/host/own-networks.ts";
 import { ipOfBytes } from "../../../src/util/ip-address.ts";
 import { FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import {
@@ -80,7 +80,7 @@ class Liar implements AsyncDisposable {
       rateLimitMbps: undefined,
       policy: () => liar.policy,
       resolve: (name) => liar.resolving.then(() => resolver.resolve(name)),
-      ownAddresses,
+      ownNetworks,
       report: (event) => liar.events.push(event),
       overrun: () => door.close(),
     });

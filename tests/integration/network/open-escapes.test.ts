@@ -3,6 +3,7 @@ import { imageLayout } from "../../../src/images/store/layout.ts";
 import { pastaArgs } from "../../../src/isolation/own-network.ts";
 import { openRules } from "../../../src/network/open-rules.ts";
 import { renderNft } from "../../../src/network/render-nft.ts";
+import { parseCidr } from "../../../src/util/ip-address.ts";
 import { ARCH, BACKENDS } from "../../helpers/backends.ts";
 import { noteRun } from "../../helpers/escape-runs.ts";
 import { fakeHost, part } from "../../helpers/fake-host.ts";
@@ -104,6 +105,8 @@ link set docker0 up
 address add 172.17.0.1/16 dev docker0
 address add fd00:17::1/64 nodad dev docker0
 address add 11.22.33.44/32 dev lo
+link add unplugged type bridge
+address add 11.22.33.55/32 dev unplugged
 link add lan type veth peer name cable netns lan
 address add 192.168.77.1/24 dev lan
 link set lan up
@@ -122,7 +125,7 @@ rm -f /etc/resolv.conf; echo nameserver 1.1.1.1 >/etc/resolv.conf
 echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range # as systemd has it everywhere
 start ip netns exec internet python3 /run/world.py internet 93.184.216.34 1.1.1.1 8.8.8.8 10.99.0.1 172.20.0.1 100.64.0.1 169.254.169.254 168.63.129.16 169.254.7.7 198.18.0.1
 start ip netns exec lan python3 /run/world.py lan 192.168.77.2
-start python3 /run/world.py here 127.0.0.1 93.184.216.1 11.22.33.44 172.17.0.1 192.168.77.1 ${ownAddresses}
+start python3 /run/world.py here 127.0.0.1 93.184.216.1 11.22.33.44 11.22.33.55 172.17.0.1 192.168.77.1 ${ownAddresses}
 `;
 };
 
@@ -178,7 +181,14 @@ tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(
 const RULES = renderNft(
   openRules({
     resolvers: ["1.1.1.1"],
-    hostAddresses: ["93.184.216.1", "11.22.33.44", "172.17.0.1", "192.168.77.1", "127.0.0.1"],
+    hostNetworks: [
+      "93.184.216.1",
+      "11.22.33.44",
+      "11.22.33.55",
+      "172.17.0.1",
+      "192.168.77.1",
+      "127.0.0.1",
+    ].map((text) => parseCidr(text)!),
   }),
   { tap: "guest", address: "10.0.2.15" },
 );

@@ -68,6 +68,7 @@ const each = (
 const KEPT: Readonly<Record<string, string>> = {
   "this machine's address": "93.184.216.1",
   "another address of this machine's, a public one": "11.22.33.44",
+  "an address of this machine's whose cable is not plugged in": "11.22.33.55",
   "the gateway": "{gateway}",
   "a bridge like Docker's": "172.17.0.1",
   "this machine in its LAN": "192.168.77.1",

@@ -12,7 +12,7 @@ test("a connection is taken up while its server is dialled, and cut where nobody
     policy: () => ({ allow: ["127.0.0.1"], deny: [] }),
     rateLimitMbps: undefined,
     resolve: async () => [],
-    ownAddresses: () => [],
+    ownNetworks: () => [],
     report: (event) => events.push(event),
     overrun: () => {},
   });

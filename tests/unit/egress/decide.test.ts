@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { decideLiteral, decideName, decideResolved, rulesOf } from "../../../src/egress/decide.ts";
-import { parseIp } from "../../../src/util/ip-address.ts";
+import { parseCidr, parseIp } from "../../../src/util/ip-address.ts";
 
 const ip = (text: string) => parseIp(text)!;
-const OWN = ["127.0.0.1", "::1", "192.168.1.5", "203.0.114.9", "2a00::9"].map(ip);
+const OWN = ["127.0.0.1", "::1", "192.168.1.5", "203.0.114.9", "2a00::9", "203.0.115.0/24"].map(
+  (text) => parseCidr(text)!,
+);
 const rules = (allow: string[], deny: string[] = []) => rulesOf({ allow, deny });
 const literal = (allow: string[], address: string, port = 443, deny: string[] = []) =>
   decideLiteral(rules(allow, deny), ip(address), port, OWN);
@@ -128,6 +130,8 @@ describe("an address that a name has", () => {
       });
       expect(of(address, [address]).allowed).toBe(true);
     }
+    // of a range that this host takes for its own
+    expect(of("203.0.115.77", ["203.0.115.0/24"])).toEqual({ allowed: false, reason: "own-address" });
   });
 
   test.each([

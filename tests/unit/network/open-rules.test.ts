@@ -4,12 +4,14 @@ import { describe, expect, test } from "vitest";
 import { isIpv4, nameServers, type OpenRule, openRules } from "../../../src/network/open-rules.ts";
 import { renderNft } from "../../../src/network/render-nft.ts";
 import { renderPreload } from "../../../src/network/render-preload.ts";
+import { type Cidr, parseCidr } from "../../../src/util/ip-address.ts";
 import { METADATA_IPV4, SPECIAL_IPV4 } from "../../../src/util/special-ranges.ts";
 import { CHECKOUT } from "../../helpers/cli.ts";
 
+const cidrs = (...texts: string[]): Cidr[] => texts.map((text) => parseCidr(text)!);
 const RULES = openRules({
   resolvers: ["10.1.2.3"],
-  hostAddresses: ["93.184.216.1", "fd00::1", "93.184.216.1"],
+  hostNetworks: cidrs("93.184.216.1", "fd00::1", "93.184.216.1"),
 });
 
 /** What the first rule that matches says of a destination. */
@@ -66,8 +68,17 @@ describe("the rules of an open network", () => {
     expect(metadata.split(", ")).toEqual(METADATA_IPV4);
   });
 
+  test("have each of the host's networks once, and none that lies in another", () => {
+    const hostNetworks = cidrs("127.0.0.0/8", "127.0.0.1", "203.0.114.0/24", "203.0.114.7", "93.184.216.1");
+    expect(openRules({ resolvers: ["1.1.1.1"], hostNetworks }).at(-1)?.networks).toEqual([
+      "127.0.0.0/8",
+      "203.0.114.0/24",
+      "93.184.216.1/32",
+    ]);
+  });
+
   test("need no address of the host's", () => {
-    expect(openRules({ resolvers: ["1.1.1.1"], hostAddresses: [] }).at(-2)?.networks).toBe(SPECIAL_IPV4);
+    expect(openRules({ resolvers: ["1.1.1.1"], hostNetworks: [] }).at(-2)?.networks).toBe(SPECIAL_IPV4);
   });
 });
 
@@ -92,7 +103,7 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
 });
 
 test("with a guest's tap the same rules judge what is passed on, from one address and in whole packets", () => {
-  const rules = openRules({ resolvers: ["169.254.1.1"], hostAddresses: ["93.184.216.1"] });
+  const rules = openRules({ resolvers: ["169.254.1.1"], hostNetworks: cidrs("93.184.216.1") });
   const text = renderNft(rules, { tap: "guest", address: "10.0.2.15" });
   const chain = (name: string): string[] =>
     text

@@ -1,0 +1,25 @@
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { type Cidr, parseCidr } from "../util/ip-address.ts";
+import { localIpv4, localIpv6 } from "./linux/local-routes.ts";
+
+/**
+ * Where this host is reached itself, now: its addresses, and ranges that it takes for its own. Node leaves out what belongs to an interface without a
+ * carrier (a cable that is not plugged in, a bridge that nobody has joined), and the kernel answers there all the same.
+ */
+export function ownNetworks(): Cidr[] {
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((of) => of ?? [])
+    .map(({ address }) => parseCidr(address.replace(/%.*$/, "")))
+    .filter((cidr) => cidr !== undefined);
+  return [...addresses, ...localIpv4(read("/proc/net/fib_trie")), ...localIpv6(read("/proc/net/ipv6_route"))];
+}
+
+/** "" where there is no such file. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // not Linux
+  }
+}
