@@ -176,9 +176,9 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // a pulled image as others read it
     save: ["store", "oci"],
     // where such images are had from: references, credentials, downloads
-    registry: ["store", "oci"],
+    registry: ["store", "oci", "formats"],
     // Dockerfiles as they are written
-    dockerfile: ["layer"],
+    dockerfile: ["layer", "oci"],
     // what is made here for such images: layers, and what they say of how they are run
     layer: ["store", "oci"],
     // layers -> one read-only file system

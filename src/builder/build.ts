@@ -26,6 +26,7 @@ import { readImage } from "../images/store/store.ts";
 import { checkTag, tagImage } from "../images/store/tag.ts";
 import { imagesInUse, usersOfImage } from "../users-of-images.ts";
 import type { Deadline } from "../util/deadline.ts";
+import { TimeSlice } from "../util/time-slice.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
 import type { Home } from "../vm/home.ts";
@@ -131,6 +132,7 @@ class Build {
   /** sandboxes of images that are only copied from */
   readonly #others = new Map<string, BuildMachine>();
   readonly #warnings: string[] = [];
+  readonly #slice = new TimeSlice();
   #steps = 0;
   #cached = 0;
 
@@ -272,8 +274,11 @@ class Build {
       return { ...parsed, line: stage.line };
     });
     const instructions = [...inherited, ...stage.instructions];
-    for (const [at, instruction] of instructions.entries())
+    for (const [at, instruction] of instructions.entries()) {
+      await this.#slice.breathe(); // most only change what is known of the stage
+      this.#deadline.check();
       await this.#instruction(built, instruction, `${at + 1}/${instructions.length}`);
+    }
     return built;
   }
 

@@ -23,6 +23,9 @@ export interface Plan {
   readonly globals: ReadonlyMap<string, string>;
 }
 
+/** One may need the one before it, and so on. */
+const MAX_STAGES = 500;
+
 /** The last stage of a name, or the one of a number, among those before another. Pure. */
 export function stageCalled(
   stages: readonly Stage[],
@@ -74,6 +77,8 @@ export function planStages(
       }
       const from = inLine(() => expandText(image!, escaping, lookup));
       if (from === "") throw dockerfileError(name, line, `FROM names no image ('${image}' is empty)`);
+      if (stages.length === MAX_STAGES)
+        throw dockerfileError(name, line, `it has more than ${MAX_STAGES} stages`);
       const parent = stages.findLast((stage) => stage.name === from.toLowerCase())?.index;
       stages.push({
         index: stages.length,

@@ -80,7 +80,7 @@ export interface VMConfig {
   extraDrives?: readonly ExtraDrive[];
   /** environment of every command, at most 256 KiB; a command's own `env` goes over it; `vm.env` changes it later */
   env?: Record<string, string>;
-  /** working directory of every command, absolute; made at each start, with those above it, if it is missing, and then the user's. Default: the user's home */
+  /** working directory of every command, absolute; made at each start, with those above it, if it is missing, and then the user's. Default: what the image says; of `debian` and `minimal` the user's home, else `/` */
   workdir?: string;
   /** guest user of every command: name, uid, `name:group` or `uid:gid`; default root */
   user?: string;

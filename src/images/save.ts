@@ -1,11 +1,14 @@
 import { createReadStream, type ReadStream } from "node:fs";
 import { copyFile, mkdir, open, readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Arch } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { writeDurably } from "../host/files/write-durably.ts";
+import { partialPath, removeStalePartials } from "../host/process/partial-file.ts";
 import type { Deadline } from "../util/deadline.ts";
 import { rename, rm } from "../util/files-go.ts";
+import { messageOf } from "../util/message-of.ts";
+import { isNoSpace, orNoSpace } from "../util/no-space.ts";
 import { encodeEntry, padding } from "../util/tar/header.ts";
 import { type Descriptor, layoutBlob, MEDIA_TYPES } from "./oci/manifest.ts";
 import { GO_ARCH } from "./oci/platform.ts";
@@ -109,6 +112,17 @@ export async function saveLayout(
   { arch, directory, tag, deadline, own }: SaveOptions & { directory: string; tag: string },
 ): Promise<SavedParts> {
   const parts = own ?? (await savedParts(dirs, text, arch));
+  await writeLayout(directory, parts, { arch, tag, deadline }).catch((error: unknown) => {
+    throw cannotWrite(error, directory);
+  });
+  return parts;
+}
+
+async function writeLayout(
+  directory: string,
+  parts: SavedParts,
+  { arch, tag, deadline }: SaveOptions & { tag: string },
+): Promise<void> {
   await mkdir(join(directory, "blobs", "sha256"), { recursive: true });
   for (const { digest, path } of files(parts)) {
     deadline.check();
@@ -117,8 +131,7 @@ export async function saveLayout(
     await rename(`${target}.part`, target);
   }
   const before = await readFile(join(directory, "index.json"), "utf8").catch(() => undefined);
-  const others =
-    before === undefined ? [] : ((JSON.parse(before) as { manifests?: Tagged[] }).manifests ?? []);
+  const others = before === undefined ? [] : taggedIn(before, directory);
   const kept = others.filter(({ annotations }) => annotations?.[TAG] !== tag);
   const entry = {
     ...parts.manifest,
@@ -130,7 +143,19 @@ export async function saveLayout(
     join(directory, "index.json"),
     JSON.stringify({ schemaVersion: 2, manifests: [...kept, entry] }),
   );
-  return parts;
+}
+
+/** What an index lists. @throws SmolVMError IMAGE_INVALID if it is none: what is in that directory is not replaced */
+function taggedIn(index: string, directory: string): Tagged[] {
+  try {
+    const { manifests = [] } = JSON.parse(index) as { manifests?: Tagged[] };
+    if (Array.isArray(manifests)) return manifests;
+  } catch {
+    // told below
+  }
+  throw new SmolVMError("IMAGE_INVALID", `the index.json in '${directory}' is none of an OCI layout`, {
+    hint: "Name another directory, or a new one.",
+  });
 }
 
 const TAG = "org.opencontainers.image.ref.name";
@@ -184,9 +209,15 @@ export async function saveArchive(
       ]),
     ],
   ];
-  const temporary = `${file}.${process.pid}.part`;
-  await mkdir(dirname(file), { recursive: true });
-  const out = await open(temporary, "w", 0o644);
+  const temporary = partialPath(file);
+  await removeStalePartials(file);
+  if ((await stat(file).catch(() => undefined))?.isDirectory() === true)
+    throw new SmolVMError("FILE_TYPE", `'${file}' is a directory`, {
+      hint: `Name the file to write, or write oci:${file} for a directory in the OCI layout.`,
+    });
+  const out = await open(temporary, "w", 0o644).catch((error: unknown) => {
+    throw cannotWrite(error, file);
+  });
   try {
     const write = async (
       path: string,
@@ -221,9 +252,25 @@ export async function saveArchive(
   } catch (error) {
     await out.close().catch(() => {}); // it may be closed
     await rm(temporary, { force: true });
-    throw error;
+    throw cannotWrite(error, file);
   }
   return parts;
+}
+
+function cannotWrite(error: unknown, file: string): unknown {
+  if (error instanceof SmolVMError) return error;
+  if (isNoSpace(error)) return orNoSpace(error, `no space left for '${file}'`, dirname(file));
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ENOTDIR")
+    return new SmolVMError(
+      "FILE_NOT_FOUND",
+      `there is no directory '${dirname(file)}' to write '${basename(file)}' to`,
+      {
+        hint: `Make it first: mkdir -p '${dirname(file)}'`,
+        cause: error,
+      },
+    );
+  return new SmolVMError("HOST_FAILED", `'${file}' cannot be written: ${messageOf(error)}`, { cause: error });
 }
 
 /** @param path that of a directory ends with a slash */

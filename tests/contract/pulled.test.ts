@@ -155,6 +155,13 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image from elsewhere on %s
     expect((await vm.run("id -u; pwd; echo $GREETING")).stdout).toBe("70000\n/srv/app\nhello there\n");
   });
 
+  test("that says no directory is run in the root, as by Docker", async () => {
+    const name = image("nowhere", FILES, { Env: ["PATH=/bin"], Cmd: ["./bin/pwd"] });
+    const options = ["--backend", backend, "--network", "off", "--memory", "256M"];
+    const alone = await cli(["run", "--quiet", ...options, "--image", name]);
+    expect(alone.text).toBe("/\n");
+  });
+
   test("has its ports forwarded, its labels and its health check shown, and is stopped by its signal", async () => {
     const config = {
       Env: ["PATH=/bin"],

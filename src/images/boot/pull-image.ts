@@ -13,7 +13,7 @@ import { RegistrySource } from "../registry/registry-source.ts";
 import type { ImageSource } from "../registry/source.ts";
 import { type ImageSettings, imageSettings } from "../settings.ts";
 import type { Image } from "../store/image.ts";
-import type { ImageDirs } from "../store/layout.ts";
+import { type ImageDirs, imageLayout } from "../store/layout.ts";
 import { absoluteReference, OWN_IMAGES } from "../store/reference.ts";
 import { readImage, removeName, type StoredImage } from "../store/store.ts";
 import { tagImage } from "../store/tag.ts";
@@ -39,7 +39,7 @@ export async function pullNamed(
 ): Promise<{ image: Image; pulled: boolean }> {
   const reference = absoluteReference(text);
   const settings = imageSettings();
-  const source = sourceOf(reference, settings, options);
+  const source = sourceOf(dirs, reference, settings, options);
   try {
     const { stored, pulled } = await pullImage(dirs, source, {
       ...options,
@@ -67,14 +67,15 @@ export async function loadArchive(
   { name, ...options }: PullNamedOptions & { readonly name?: string | undefined },
 ): Promise<{ image: Image; names: string[] }> {
   const reference = absoluteReference(`docker-archive:${file}`) as ArchiveReference;
-  const source = new ArchiveSource(reference);
-  const { stored } = await pullImage(dirs, source, {
+  const source = new ArchiveSource(reference, imageLayout(dirs).blobs);
+  const pulling = {
     ...options,
     name: reference.name,
     reference: reference.name,
     downloadsMaxBytes: imageSettings().downloadsMaxBytes,
     basis: () => findBasis(dirs, options),
-  });
+  };
+  const { stored } = await pullImage(dirs, source, pulling).finally(() => source.close());
   const wanted = name === undefined ? source.tags : [name];
   if (wanted.length === 0) {
     throw new SmolVMError("CONFIG_INVALID", `the image in '${file}' has no name`, {
@@ -95,6 +96,7 @@ function inFull(reference: Reference): string {
 }
 
 function sourceOf(
+  dirs: ImageDirs,
   reference: Reference,
   settings: ImageSettings,
   { insecure, onProgress }: PullNamedOptions,
@@ -103,7 +105,7 @@ function sourceOf(
     case "oci":
       return new LayoutSource(reference);
     case "docker-archive":
-      return new ArchiveSource(reference);
+      return new ArchiveSource(reference, imageLayout(dirs).blobs);
     case "registry": {
       const registryOptions = {
         settings: readEnvironment(process.env),

@@ -40,6 +40,9 @@ const WITH_HEREDOCS: ReadonlySet<string> = new Set(["ADD", "COPY", "RUN"]);
 /** Largest Dockerfile. */
 export const DOCKERFILE_MAX_BYTES: number = 1024 * 1024;
 
+/** Most instructions of one: what an image says of how it was made has an end. */
+const MAX_INSTRUCTIONS = 10_000;
+
 /**
  * Reads a Dockerfile.
  * @param name of it, for errors
@@ -53,7 +56,11 @@ export function parseDockerfile(content: string, name: string): ParsedDockerfile
   const document = DockerfileParser.parse(text);
   const lines = text.split("\n");
   const escaping = document.getEscapeCharacter();
-  const instructions = document.getInstructions().map((parsed): Instruction => {
+  const found = document.getInstructions();
+  const tooMany = found.at(MAX_INSTRUCTIONS);
+  if (tooMany !== undefined)
+    throw fail(tooMany.getRange().start.line + 1, `it has more than ${MAX_INSTRUCTIONS} instructions`);
+  const instructions = found.map((parsed): Instruction => {
     const { start, end } = parsed.getRange();
     const keyword = parsed.getKeyword();
     const line = start.line + 1;

@@ -1,5 +1,6 @@
 import { isSignal } from "../../util/guest-signals.ts";
 import { type Healthcheck, type RunConfig, withVariable } from "../layer/config-document.ts";
+import { MAX_ENV_BYTES, MAX_ITEMS, MAX_PORTS } from "../oci/config.ts";
 import type { Instruction } from "./parse.ts";
 import { expandText, type Lookup, rawWords, splitWords, WordError } from "./words.ts";
 
@@ -45,7 +46,7 @@ export function applyToState(
   };
   const changed = (config: Partial<RunConfig>): StageState => ({
     ...state,
-    config: { ...state.config, ...config },
+    config: bounded({ ...state.config, ...config }),
   });
   if (keyword !== "HEALTHCHECK" && CONFIG.has(keyword) && flags.length > 0)
     throw new WordError(`${keyword} has no option --${flags[0]!.name}`);
@@ -95,6 +96,23 @@ export function applyToState(
     default:
       return undefined;
   }
+}
+
+/** What an image may say no more of (oci/config.ts) is told where it is said, and not once all is made. */
+function bounded(config: RunConfig): RunConfig {
+  const { Env = [], ExposedPorts = {}, Volumes = {}, Labels = {}, OnBuild = [], Shell = [] } = config;
+  const counts: readonly [string, number, number][] = [
+    ["variables", Env.length, MAX_ITEMS],
+    ["ports", Object.keys(ExposedPorts).length, MAX_PORTS],
+    ["volumes", Object.keys(Volumes).length, MAX_ITEMS],
+    ["labels", Object.keys(Labels).length, MAX_ITEMS],
+    ["triggers", OnBuild.length, MAX_ITEMS],
+    ["words of a shell", Shell.length, MAX_ITEMS],
+    ["bytes of variables", Env.reduce((sum, item) => sum + Buffer.byteLength(item), 0), MAX_ENV_BYTES],
+  ];
+  for (const [what, count, most] of counts)
+    if (count > most) throw new WordError(`an image has at most ${most} ${what}`);
+  return config;
 }
 
 const CONFIG: ReadonlySet<string> = new Set(

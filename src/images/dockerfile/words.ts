@@ -9,6 +9,7 @@ export class WordError extends Error {}
 const NAME = /^[A-Za-z_]\w*/;
 /** Most that variables make of one text: a few lines, each twice the one before it, would take all memory. */
 const MAX_EXPANDED = 1024 * 1024;
+const MAX_DEPTH = 100;
 
 /**
  * Splits text into words as a Dockerfile has them, by spaces outside of quotes; variables are replaced, quotes and escapes taken away. Pure.
@@ -75,6 +76,8 @@ class Reader {
   #at = 0;
   /** characters that variables gave */
   #expanded = 0;
+  /** variables in whose defaults and patterns the reader is */
+  #depth = 0;
 
   constructor(text: string, escaping: string, lookup: Lookup) {
     this.#text = text;
@@ -113,12 +116,15 @@ class Reader {
       this.#at += 2;
       return "$";
     }
-    if (char === "$") return this.#bounded(this.#variable());
+    if (char === "$") return this.#nested(() => this.#variable());
     this.#at++;
     return char;
   }
 
-  #bounded(value: string): string {
+  #nested(read: () => string): string {
+    if (++this.#depth > MAX_DEPTH) throw new WordError("its variables are in each other too deep");
+    const value = read();
+    this.#depth--;
     this.#expanded += value.length;
     if (this.#expanded > MAX_EXPANDED) throw new WordError("its variables make it longer than 1 MiB");
     return value;

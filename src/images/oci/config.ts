@@ -36,8 +36,11 @@ export interface ImageDocument {
 }
 
 /** All variables together; the kernel and the agent have limits of their own. */
-const MAX_ENV_BYTES = 256 * 1024;
-const MAX_ITEMS = 1000;
+export const MAX_ENV_BYTES: number = 256 * 1024;
+/** Of variables, labels and the like. */
+export const MAX_ITEMS: number = 1000;
+/** Servers of media expose thousands of them. */
+export const MAX_PORTS: number = 65_536;
 
 /**
  * Reads an image's config. Pure.
@@ -82,7 +85,7 @@ function runConfig(value: unknown, name: string): ImageConfig {
     workdir: workdir === undefined || workdir.startsWith("/") ? workdir : `/${workdir}`,
     entrypoint: texts(config.Entrypoint, name, "Entrypoint"),
     cmd: texts(config.Cmd, name, "Cmd"),
-    exposedPorts: keys(config.ExposedPorts, name, "ExposedPorts").filter((port) =>
+    exposedPorts: keys(config.ExposedPorts, name, "ExposedPorts", MAX_PORTS).filter((port) =>
       /^\d{1,5}\/(?:tcp|udp|sctp)$/.test(port),
     ),
     volumes: keys(config.Volumes, name, "Volumes"),
@@ -148,11 +151,11 @@ function texts(value: unknown, name: string, what: string): string[] {
   return value as string[];
 }
 
-function keys(value: unknown, name: string, what: string): string[] {
+function keys(value: unknown, name: string, what: string, most = MAX_ITEMS): string[] {
   if (value === undefined || value === null) return [];
   const found = typeof value === "object" && !Array.isArray(value) ? Object.keys(value) : undefined;
-  if (found === undefined || found.length > MAX_ITEMS)
-    throw invalid(name, `its ${what} is no object of at most ${MAX_ITEMS}`);
+  if (found === undefined || found.length > most)
+    throw invalid(name, `its ${what} is no object of at most ${most}`);
   return found.sort();
 }
 

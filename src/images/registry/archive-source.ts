@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { posix } from "node:path";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { rm } from "../../util/files-go.ts";
 import { TarReader } from "../../util/tar/reader.ts";
 import {
   type Descriptor,
@@ -13,6 +14,7 @@ import {
   parseManifestDocument,
 } from "../oci/manifest.ts";
 import type { ArchiveReference } from "../oci/reference.ts";
+import { plainArchive } from "./plain-archive.ts";
 import type { ImageSource, SourceDocument } from "./source.ts";
 
 const MANIFEST_FILE = "manifest.json";
@@ -33,19 +35,27 @@ interface Member {
  */
 export class ArchiveSource implements ImageSource {
   readonly name: string;
+  /** as the user named it */
   readonly #file: string;
+  readonly #directory: string;
+  /** what is read of it: itself, or what was packed in it */
+  #plain: { readonly path: string; readonly isTemporary: boolean } | undefined;
   /** what the image was called where it was saved; known once `top` was asked */
   tags: readonly string[] = [];
   #members: Promise<ReadonlyMap<string, Member>> | undefined;
   /** of the blobs of the manifest that was made */
   readonly #blobs: Map<string, Member> = new Map();
 
-  constructor({ name, file }: ArchiveReference) {
+  /** @param directory where one that is packed is unpacked to, until `close` */
+  constructor({ name, file }: ArchiveReference, directory: string) {
     this.name = name;
     this.#file = file;
+    this.#directory = directory;
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    if (this.#plain?.isTemporary === true) await rm(this.#plain.path, { force: true });
+  }
 
   async top(deadline: Deadline): Promise<SourceDocument> {
     this.#members ??= this.#look(deadline);
@@ -142,7 +152,8 @@ export class ArchiveSource implements ImageSource {
     const links: [string, string][] = [];
     const tar = new TarReader();
     try {
-      for await (const chunk of createReadStream(this.#file, { highWaterMark: CHUNK_BYTES })) {
+      this.#plain ??= await plainArchive(this.#file, this.#directory, deadline);
+      for await (const chunk of createReadStream(this.#plain.path, { highWaterMark: CHUNK_BYTES })) {
         deadline.check();
         for (const step of tar.push(chunk as Buffer)) {
           if (step.step !== "entry") continue;
@@ -174,8 +185,16 @@ export class ArchiveSource implements ImageSource {
         hint: error.hint,
         cause: error,
       });
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT")
       return new SmolVMError("FILE_NOT_FOUND", `there is no file '${this.#file}'`, { cause: error });
+    if (code === "EISDIR")
+      return new SmolVMError("FILE_TYPE", `'${this.#file}' is a directory`, {
+        hint: `Name the file that docker save wrote, or write oci:${this.#file} for a directory in the OCI layout.`,
+        cause: error,
+      });
+    if (code === "EACCES")
+      return new SmolVMError("FILE_PERMISSION", `'${this.#file}' may not be read`, { cause: error });
     return error;
   }
 
@@ -197,6 +216,10 @@ export class ArchiveSource implements ImageSource {
 
   #read({ at, size }: Member, from: number): AsyncIterable<Uint8Array> {
     if (from >= size) return (async function* () {})();
-    return createReadStream(this.#file, { start: at + from, end: at + size - 1, highWaterMark: CHUNK_BYTES });
+    return createReadStream(this.#plain!.path, {
+      start: at + from,
+      end: at + size - 1,
+      highWaterMark: CHUNK_BYTES,
+    });
   }
 }

@@ -306,7 +306,7 @@ export class RegistryClient {
             ? "If it speaks no TLS, and you trust the way to it: smolvm image pull --insecure IMAGE"
             : /certificate|issuer|self.signed/i.test(error.message)
               ? "If it has a certificate of your own authority: SSL_CERT_FILE=CA.pem smolvm image pull IMAGE"
-              : "Look at the network, and at HTTPS_PROXY. What was downloaded is kept: the next pull goes on from there.",
+              : "Look at the network, and at HTTPS_PROXY. What came before a cut is kept: do it again, and it goes on from there.",
         details: { image: this.name, host },
         cause: error,
       },

@@ -62,7 +62,7 @@ export async function commitVm(
   const changed = await withInstructions(changes);
   const { onProgress } = request;
   onProgress?.({ stage: "commit", message: `reading the disk of ${vm.name}` });
-  const { record, below, layer } = await withLock(home, vm.id, deadline, async (record) => {
+  const { record, below, layer, isOwn } = await withLock(home, vm.id, deadline, async (record) => {
     if (!record) throw deletedError(vm);
     const stored = await imageBelow(home, record);
     const partsBelow = (over: Over): Promise<ImageParts> =>
@@ -76,20 +76,33 @@ export async function commitVm(
       record,
       layer: (await makeLayer(home.paths, session, { latest: sourceDate() }, deadline)).layer,
       below: early ?? (await partsBelow((act) => act(session))),
+      isOwn: stored.image.origin === undefined,
     });
     if (MAY_RUN.has(record.state)) return await whileHeld(home, record, read, deadline);
     return await withCopy(home, record, read, deadline);
   });
-  const parts = over(below, layer, record, request, (before) => changed(withChanges(before, config)));
+  const parts = over(below, layer, record, request, (before) => {
+    const after = changed(withChanges(before, config));
+    return isOwn ? inHome(after) : after;
+  });
   onProgress?.({ stage: "unpack", message: `making ${name}` });
   const { arch } = record.spec.machine;
   const options = { arch, name, made: "commit", deadline, onProgress } as const;
   return (await composeImage(home.paths, parts, options)).image;
 }
 
+/** Root's commands are in its home in a sandbox of an image of ours, and in the root in one of others: in what is made of the first they stay where they were. Pure. */
+function inHome(config: RunConfig): RunConfig {
+  return config.User === undefined && config.WorkingDir === undefined
+    ? { ...config, WorkingDir: "/root" }
+    : config;
+}
+
 interface Taken {
   readonly record: VmRecord;
   readonly below: ImageParts;
+  /** that is an image of ours */
+  readonly isOwn: boolean;
   readonly layer: MadeLayer | undefined;
 }
 

@@ -163,7 +163,8 @@ export async function resolveVm(
     ...(config.bring === undefined ? {} : { bring: config.bring.map((port) => ({ ...port })) }),
     ...(config.mounts === undefined ? {} : { mounts: hostMounts(config.mounts, home) }),
     env: { ...asImage?.env, ...config.env },
-    workdir: config.workdir ?? asImage?.workdir,
+    // As in Docker: a relative command of an image that says no directory is one in the root.
+    workdir: config.workdir ?? (asImage === undefined ? undefined : (asImage.workdir ?? "/")),
     user: config.user ?? asImage?.user,
     ...(imageCommand.length === 0 ? {} : { imageCommand }),
     ...(asImage === undefined ? {} : { imageSays: imageSays(asImage, boot.image!.name) }),

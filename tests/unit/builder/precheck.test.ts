@@ -35,6 +35,14 @@ describe("what no step can be carried out with", () => {
     );
   });
 
+  test("more stages than can need each other are refused with their line", () => {
+    const chain = Array.from(
+      { length: 501 },
+      (_, index) => `FROM ${index === 0 ? "x" : `a${index - 1}`} AS a${index}`,
+    );
+    expect(() => check(chain.join("\n"))).toThrow("Dockerfile:501: it has more than 500 stages");
+  });
+
   test("a platform that there is not is refused with its line", () => {
     expect(() => check("FROM scratch AS a\nFROM --platform=windows/amd64 x\nRUN true\n")).toThrow(
       expect.objectContaining({

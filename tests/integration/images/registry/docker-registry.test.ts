@@ -443,6 +443,39 @@ describe("a pulled image given on", () => {
     await expect(load(file, "debian")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   });
 
+  test.each(["gzip", "xz", "zstd", "bzip2"])(
+    "as an archive packed with %s is loaded as well, and nothing is left of it",
+    async (program) => {
+      const file = join(home, `packed.${program}`);
+      const packed = execFileSync(program, ["-c"], { input: readFileSync(join(home, "one.tar")) });
+      writeFileSync(file, packed);
+      const options = { arch: "x86_64", name: "unpacked", deadline: Deadline.of("loading") } as const;
+      expect((await loadArchive(cache(), file, options)).names).toEqual(["unpacked"]);
+      writeFileSync(file, packed.subarray(0, -9));
+      await expect(loadArchive(cache(), file, options)).rejects.toMatchObject({ code: "IMAGE_INVALID" });
+      expect(readdirSync(imageLayout(cache()).blobs).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    },
+  );
+
+  test("goes nowhere but to a file or a layout, and comes from no directory: that is told", async () => {
+    const name = `${registries[0]!.host}/save:1`;
+    const directory = join(home, "no layout");
+    mkdirSync(directory);
+    writeFileSync(join(directory, "index.json"), "[");
+    const to = (file: string) => saveArchive(cache(), name, { arch: "x86_64", file, deadline });
+    await expect(to(directory)).rejects.toMatchObject({ code: "FILE_TYPE" });
+    await expect(to(join(home, "nowhere", "x.tar"))).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await expect(to(join(home, "one.tar", "x.tar"))).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    const layoutIn = (at: string) =>
+      saveLayout(cache(), name, { arch: "x86_64", directory: at, tag: "a", deadline });
+    await expect(layoutIn(directory)).rejects.toMatchObject({ code: "IMAGE_INVALID" });
+    expect(readFileSync(join(directory, "index.json"), "utf8")).toBe("[");
+    await expect(layoutIn(join(home, "one.tar"))).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await expect(loadArchive(cache(), directory, { arch: "x86_64", deadline })).rejects.toMatchObject({
+      code: "FILE_TYPE",
+    });
+  });
+
   test("as a directory keeps the others that are in it, and is read by umoci", async () => {
     const { host } = registries[0]!;
     const directory = join(home, "kept");

@@ -44,12 +44,19 @@ test.for<[string, string]>([
   expect(expandText(text, "\\", lookup)).toBe(expected);
 });
 
-test.for(["${A", "'a", '"a', "${}", "${A^x}", "${A#x", "${A/x/y", "${NO:?is needed}"])(
-  "%s is refused",
-  (text) => {
-    expect(() => expandText(text, "\\", lookup)).toThrow();
-  },
-);
+test.for([
+  "${A",
+  "'a",
+  '"a',
+  "${}",
+  "${A^x}",
+  "${A#x",
+  "${A/x/y",
+  "${NO:?is needed}",
+  "${A:-".repeat(100_000),
+])("%s is refused", (text) => {
+  expect(() => expandText(text, "\\", lookup)).toThrow();
+});
 
 test("variables in variables end before they take all memory", () => {
   const values: Record<string, string> = { A: "0123456789abcdef" };
@@ -104,9 +111,22 @@ describe("an instruction", () => {
     "USER a b",
     "STOPSIGNAL SIGNONE",
     "STOPSIGNAL 0",
+    "EXPOSE 1-65535 1-65535/udp",
+    Array.from({ length: 1001 }, (_, index) => `ENV A${index}=x`).join("\n"),
+    Array.from(
+      { length: 10 },
+      (_, index) => `LABEL ${`a${index}=x `.repeat(200).replace(/a\d/g, (name, at) => `${name}-${at}`)}`,
+    ).join("\n"),
+    Array.from({ length: 5 }, (_, index) => `ENV A${index}=${"x".repeat(60_000)}`).join("\n"),
     "ENV --x A=b",
-  ])("%s is refused", (text) => {
+  ])("%.40s is refused", (text) => {
     expect(() => configAfter(text)).toThrow();
+  });
+
+  test("of which there are too many is refused with its line", () => {
+    expect(() => parseDockerfile("FROM x\n".repeat(10_001), "Dockerfile")).toThrow(
+      "Dockerfile:10001: it has more than 10000 instructions",
+    );
   });
 
   test("that there is not is refused with its line", () => {

@@ -200,6 +200,15 @@ describe("a config", () => {
     expect(() => document(config)).toThrow(expect.objectContaining({ code: "IMAGE_INVALID" }));
   });
 
+  test("may expose thousands of ports, and no more than there are", () => {
+    const ports = (count: number) =>
+      document({
+        ExposedPorts: Object.fromEntries(Array.from({ length: count }, (_, port) => [`${port}/udp`, {}])),
+      });
+    expect(ports(16_385).config.exposedPorts).toHaveLength(16_385);
+    expect(() => ports(65_537)).toThrow("no object of at most 65536");
+  });
+
   test("of another machine is refused, with what it is for", () => {
     expect(() => document({}, { architecture: "arm64" })).toThrow(
       expect.objectContaining({ code: "IMAGE_NOT_FOUND", hint: expect.stringContaining("linux/arm64") }),
