@@ -1,5 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sandboxFields } from "../../src/cli/commands/info.ts";
 import { type NetworkEvent, SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
@@ -249,5 +250,22 @@ test("a network of another kind has neither rules to change nor a log", async ()
   await expect(vm.network.set({ allow: [] })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
   await expect(vm.network.rules()).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
   await expect(vm.network.events().next()).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+  await vm.delete();
+});
+
+test("rules and the limit are in what is told of a sandbox", async () => {
+  const many = Array.from({ length: 10 }, (_, at) => `${at}.test`);
+  const vm = await SmolVM.define({
+    network: { mode: "restricted", allow: many, deny: ["*:25"] },
+    networkRateLimitMbps: 10,
+  });
+  const info = await vm.info();
+  expect(info.network).toMatchObject({ rules: { allow: many, deny: ["*:25"] }, rateLimitMbps: 10 });
+  const text = sandboxFields(info);
+  expect(text).toMatch(/^allowed: +0.test, .*7.test and 2 more \(smolvm network rules\)$/m);
+  expect(text).toMatch(/^denied: +\*:25$/m);
+  expect(text).toMatch(/^rate limit: +10 Mbit\/s in each direction$/m);
+  await vm.network.set({});
+  expect(sandboxFields(await vm.info())).toMatch(/^allowed: +nothing$/m);
   await vm.delete();
 });

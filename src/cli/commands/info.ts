@@ -39,6 +39,7 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
   const labels = Object.entries(info.labels).map(
     ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
   );
+  const limit = info.network.rateLimitMbps;
   const fields: [string, string | undefined][] = [
     ["name", info.name],
     ["id", info.id],
@@ -79,6 +80,9 @@ export function sandboxFields(info: VMInfo, columns?: number): string {
     ]),
     ["gdb", info.gdbPort === undefined ? undefined : `127.0.0.1:${info.gdbPort}`],
     ["network", networkText(info.network)],
+    ["allowed", rulesText(info.network.rules?.allow, "nothing")],
+    ["denied", rulesText(info.network.rules?.deny, undefined)],
+    ["rate limit", limit === undefined ? undefined : `${limit} Mbit/s in each direction`],
     ["tap", info.network.tap],
     [
       "brought",
@@ -123,6 +127,17 @@ export function healthCheckText({
 /** What the network reaches, and why it is not kept from the rest by the better way. Pure. */
 function networkText({ mode, note, whyNotNext }: VMInfo["network"]): string {
   return `${mode}: ${note}${whyNotNext === undefined ? "" : `; not better, because ${whyNotNext}`}`;
+}
+
+/** So many rules are shown. */
+const SHOWN_RULES = 8;
+
+/** Rules in a line. Pure. */
+function rulesText(rules: readonly string[] | undefined, none: string | undefined): string | undefined {
+  if (rules === undefined) return undefined;
+  const rest = rules.length - SHOWN_RULES;
+  const shown = rules.slice(0, SHOWN_RULES).join(", ");
+  return rest > 0 ? `${shown} and ${rest} more (smolvm network rules)` : shown || none;
 }
 
 /** What commands may take of the sandbox, and what the guest's kernel lacks for limiting them. Pure. */

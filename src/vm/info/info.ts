@@ -79,6 +79,8 @@ export interface VMInfo {
     readonly way: UserNetworkWay | undefined;
     /** why it is not the better way, and what would make it that */
     readonly whyNotNext: string | undefined;
+    /** what it carries at most in each direction, in millions of bits a second; undefined: as much as there is */
+    readonly rateLimitMbps: number | undefined;
     /** the interface of this machine that is the other end of its network card, while it runs with one */
     readonly tap: string | undefined;
   };
@@ -154,7 +156,7 @@ export interface HostState {
 function networkOf(
   { spec, isolation }: VmRecord,
   tapsReachPrivate: boolean | undefined,
-): Omit<VMInfo["network"], "tap"> {
+): Omit<VMInfo["network"], "tap" | "rateLimitMbps"> {
   const { machine, networkPolicy, openByDoor } = spec;
   if (openByDoor !== undefined) {
     const note = networkNote("open", undefined, "door");
@@ -204,6 +206,7 @@ export function describe(
     gdbPort: machine.gdbPort,
     network: {
       ...networkOf(record, tapsReachPrivate),
+      rateLimitMbps: spec.networkRateLimitMbps,
       tap: taps.get(record.id),
     },
     lifetime: spec.lifetime,
