@@ -103,7 +103,8 @@ export function serveKnocks(
         data: (_channel, piece) => {
           try {
             decoder.push(piece);
-            stream.grant(1, piece.length);
+            // Who does not read how its connections were answered tells of no more: the answers are this process's to keep.
+            void session.flushed().then(() => stream.grant(1, piece.length));
           } catch (error) {
             stream.abandon(); // what it tells is no record
             over(error);

@@ -28,6 +28,7 @@ export class Stock {
   /** Opens what is missing, if that is half of them. */
   fill(): void {
     if (this.#waiting.size + this.#taken > PLACES / 2) return;
+    if (!this.#session.roomy) return; // the guest does not read; it may tell of connections later
     while (!this.#over && this.#waiting.size + this.#taken < PLACES) this.#open();
   }
 

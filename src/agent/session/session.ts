@@ -208,6 +208,16 @@ export class AgentSession {
     over: (stream: SessionStream): void => this.#over(stream),
   };
 
+  /** So little is on its way to the guest that it may be read soon. */
+  get roomy(): boolean {
+    return this.#outbox.roomy();
+  }
+
+  /** Resolves when all that was said so far has left, or the session is over: the guest reads what it is told. */
+  flushed(): Promise<void> {
+    return this.#outbox.flushed();
+  }
+
   /**
    * Measures a round trip, in milliseconds.
    *

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { bring } from "../../../src/agent/door/bring.ts";
 import { serveDoor } from "../../../src/agent/door/door.ts";
 import type { Served } from "../../../src/agent/door/knocks.ts";
 import type { AgentSession } from "../../../src/agent/session/session.ts";
 import { FrameType } from "../../../src/agent/wire/frame.ts";
-import { DoorConnection, GuestErrorCode } from "../../../src/agent/wire/messages.ts";
+import { DoorConnection, GuestErrorCode, Result } from "../../../src/agent/wire/messages.ts";
 import { encodeRecord } from "../../../src/agent/wire/records.ts";
 import { type Draft, encode } from "../../../src/agent/wire/schema.ts";
 import type { NetworkPolicy } from "../../../src/config/network-rules.ts";
@@ -335,4 +336,39 @@ describe("an agent that lies", () => {
     await until("it is cut", () => held.open.size === 0);
     held.close();
   });
+});
+
+test("an agent that tells of connections to a brought port, and reads none of the answers, is stopped by its credit", async () => {
+  let told: FakeStream | undefined;
+  await using guest = await FakeGuest.start({
+    onOpen: (stream) => {
+      if (stream.open.bring !== undefined) told = stream.opened();
+      else stream.opened();
+    },
+  });
+  const session = await guest.connect();
+  const held = await serve(here, () => {});
+  const port = await bring(session, 80, { host: here, port: held.port });
+  const knock = encodeRecord(encode(DoorConnection, { connection: 1, port: 80 }));
+  for (let count = 0; count < 256; count++) told!.data(1, knock);
+  await until("there is no place for more", () => held.open.size === 256);
+  guest.connections[0]!.socket.pause();
+  // Each more is refused, on a stream whose end the guest makes up: it knows which is next.
+  const result = encode(Result, { error: { code: GuestErrorCode.CANCELLED } });
+  let sent = 256 * knock.length;
+  for (let id = 1 + 2 * 257; session.end === undefined && sent < 4 * 1024 * 1024; ) {
+    for (let count = 0; count < 1000; count++, id += 2) {
+      told!.data(1, knock);
+      told!.connection.frame(id, FrameType.RESULT, 0, result);
+    }
+    sent += 1000 * knock.length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until("its session is ended", () => session.end !== undefined);
+  expect(session.end).toMatchObject({
+    reason: "protocol",
+    message: expect.stringContaining("beyond its credit"),
+  });
+  port.close();
+  held.close();
 });
