@@ -114,7 +114,7 @@ proptest! {
             match tree::next(rest) {
                 Ok(Some((record, used))) => {
                     prop_assert!(used > 0 && used <= rest.len());
-                    if let Record::Entry(info) = &record {
+                    if let Record::Entry(info, _) = &record {
                         prop_assert!(!info.path.split(|&b| b == b'/').any(|part| part == b".."));
                         prop_assert!(info.path.first() != Some(&b'/'));
                     }

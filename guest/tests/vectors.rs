@@ -418,6 +418,12 @@ fn text(message: &Value, name: &str) -> Vec<u8> {
 }
 
 /// A FileInfo's encoding.
+fn attributes(record: &Value) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let none = Vec::new();
+    let list = record["attributes"].as_array().unwrap_or(&none);
+    list.iter().map(|a| (bytes(&a["name"]), bytes(&a["value"]))).collect()
+}
+
 fn encode_file(message: &Value) -> Vec<u8> {
     let (path, target) = (bytes(&message["path"]), bytes(&message["target"]));
     let info = FileInfo {
@@ -591,7 +597,7 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
         let mut out = Vec::new();
         for record in records {
             match vector["record"].as_str().unwrap() {
-                "TreeRecord" if record["entry"].is_object() => {
+                "TreeRecord" if record["entry"].is_object() && record["attributes"].is_null() => {
                     let encoded = encode_file(&record["entry"]);
                     tree::put_entry(&mut out, &FileInfo::decode(&encoded).unwrap());
                 }
@@ -600,16 +606,10 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                     tree::put_data_header(&mut out, data.len());
                     out.extend_from_slice(&data);
                 }
-                "TreeRecord" => tree::put_end(&mut out),
-                "DifferenceRecord" if record["entry"].is_object() => {
+                "TreeRecord" if record["entry"].is_null() => tree::put_end(&mut out),
+                "DifferenceRecord" | "TreeRecord" if record["entry"].is_object() => {
                     let encoded = encode_file(&record["entry"]);
-                    let none = Vec::new();
-                    let attributes: Vec<_> = record["attributes"]
-                        .as_array()
-                        .unwrap_or(&none)
-                        .iter()
-                        .map(|a| (bytes(&a["name"]), bytes(&a["value"])))
-                        .collect();
+                    let attributes = attributes(record);
                     let extra = tree::Extra {
                         opaque: record["opaque"] == true,
                         same: record["same"] == true,
@@ -647,7 +647,10 @@ fn records_are_encoded_to_the_same_bytes_and_trees_are_decoded_split_at_every_by
                 buf.extend_from_slice(part);
                 while let Some((record, used)) = tree::next(&buf).expect(name) {
                     let same = match record {
-                        Record::Entry(_) => records[found]["entry"].is_object(),
+                        Record::Entry(_, got) => {
+                            let got: Vec<_> = got.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+                            records[found]["entry"].is_object() && got == attributes(&records[found])
+                        }
                         Record::Data(data) => hex(data) == records[found]["data"],
                         Record::End => records[found]["end"] == true,
                     };

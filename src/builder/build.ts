@@ -115,6 +115,12 @@ interface Built {
   machine: BuildMachine | undefined;
 }
 
+/** The first of many. */
+function shownList(names: readonly string[]): string {
+  const more = names.length - 3;
+  return more > 0 ? `${names.slice(0, 3).join(", ")} and ${more} more` : names.join(", ");
+}
+
 class Build {
   readonly #home: Home;
   readonly #context: BuildContext;
@@ -616,7 +622,7 @@ class Build {
       const info = await given.vm.files.stat(path, { user: "0" });
       const isOneFile = info.type !== "directory";
       const tar = (): AsyncIterable<Buffer> =>
-        isOneFile ? given.fileTar(info, "file", {}) : given.tar(path, {}, this.#deadline);
+        isOneFile ? given.fileTar(info, "file", {}, this.#deadline) : given.tar(path, {}, this.#deadline);
       return { files: [{ isOneFile, digest: async () => "", tar, close: async () => {} }], isOneFile };
     };
     return { digest: key, open };
@@ -684,7 +690,8 @@ class Build {
           const above = file.above?.map((each) => ({ ...each, ...owner })) ?? [];
           await makeAbove(machine.vm, directory, above);
           const tar = file.tar({ ...owner, mode, name });
-          await putTar(machine.vm, tar, directory);
+          const leftOut = await putTar(machine.vm, tar, directory);
+          if (leftOut.length > 0) this.#warn(line, `devices and pipes are left out: ${shownList(leftOut)}`);
         }
       });
     } finally {

@@ -24,7 +24,7 @@ const AS_ROOT = { user: "0" } as const;
  * Copies what a source of `COPY --from` names out of one sandbox into another.
  * @param source a path or pattern from the root on
  * @returns false: there is nothing of that name
- * @throws SmolVMError as file operations; NOT_SUPPORTED for a file with extended attributes
+ * @throws SmolVMError as file operations
  */
 export async function copyFromMachine(
   given: BuildMachine,
@@ -44,25 +44,42 @@ export async function copyFromMachine(
       const wanted = filter.exclude.length === 0 ? undefined : (below: string) => !isLeftOut(below);
       await copyTree(given, path, { ...to, directory, below: "" }, wanted, deadline);
     } else {
-      const tar = given.fileTar(info, name ?? posix.basename(path), to.placed);
+      const tar = given.fileTar(info, name ?? posix.basename(path), to.placed, deadline);
       await putTar(to.vm, tar, directory);
     }
   }
   return found.length > 0;
 }
 
-/** What a path or pattern names in a sandbox; a pattern is of its last part. */
+/** What a path or pattern from the root on names in a sandbox, part by part, in the order of names. */
 export async function matching({ vm }: BuildMachine, path: string): Promise<string[]> {
-  const base = posix.basename(path);
-  if (!hasPattern(base)) return (await vm.files.exists(path, AS_ROOT)) ? [path] : [];
-  const matches = globPattern(base, false);
-  const directory = posix.dirname(path);
-  if (!(await vm.files.exists(directory, AS_ROOT))) return [];
-  const names = (await vm.files.list(directory, AS_ROOT)).map(({ name }) => name);
-  return names
-    .filter((name) => matches.test(name))
-    .sort()
-    .map((name) => posix.join(directory, name));
+  let found = ["/"];
+  for (const part of path.split("/")) {
+    if (part === "") continue;
+    if (!hasPattern(part)) {
+      found = found.map((above) => posix.join(above, part));
+      continue;
+    }
+    const matches = globPattern(part, false);
+    const below: string[] = [];
+    for (const above of found)
+      for (const name of await namesIn(vm, above))
+        if (matches.test(name)) below.push(posix.join(above, name));
+    found = below;
+  }
+  const there: string[] = [];
+  for (const one of found) if (await vm.files.exists(one, AS_ROOT)) there.push(one);
+  return there;
+}
+
+/** In order; none of what is no directory. */
+async function namesIn(vm: SmolVM, directory: string): Promise<string[]> {
+  try {
+    return (await vm.files.list(directory, AS_ROOT)).map(({ name }) => name).sort();
+  } catch (error) {
+    if (isSmolVMError(error, "FILE_NOT_FOUND") || isSmolVMError(error, "FILE_TYPE")) return [];
+    throw error;
+  }
 }
 
 async function copyWithParents(
@@ -97,7 +114,7 @@ async function copyWithParents(
       found = true;
       if (isLeftOut(literal)) continue;
       await above();
-      const tar = given.fileTar(info, literal, to.placed);
+      const tar = given.fileTar(info, literal, to.placed, deadline);
       await putTar(to.vm, tar, directory);
       continue;
     }
@@ -163,6 +180,6 @@ async function copyTree(
   for (const bytes of filter.withoutContent) {
     const name = Buffer.from(bytes, "latin1").toString("utf8");
     const info = await given.vm.files.stat(posix.join(path, name), { ...AS_ROOT, follow: false });
-    await putTar(to.vm, given.fileTar(info, posix.join(below, name), placed), to.directory);
+    await putTar(to.vm, given.fileTar(info, posix.join(below, name), placed, deadline), to.directory);
   }
 }

@@ -56,9 +56,13 @@ export async function* directoriesTar(directories: readonly Directory[]): AsyncG
   yield Buffer.concat([...entries, Buffer.alloc(1024)]);
 }
 
-/** Unpacks a tar in a directory of a sandbox, as root and with the owners that it says. */
-export async function putTar(vm: SmolVM, tar: AsyncIterable<Buffer>, directory: string): Promise<void> {
-  await vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
+/**
+ * Unpacks a tar in a directory of a sandbox, as root and with the owners and attributes that it says.
+ * @returns the paths in it that were left out: devices and pipes
+ */
+export async function putTar(vm: SmolVM, tar: AsyncIterable<Buffer>, directory: string): Promise<string[]> {
+  const { skipped } = await vm.files.uploadTar(tar, directory, { keepOwner: true, user: "0" });
+  return skipped.map(({ path }) => path);
 }
 
 async function isDirectoryThere(vm: SmolVM, path: string): Promise<boolean> {

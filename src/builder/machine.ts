@@ -7,7 +7,7 @@ import type { Arch } from "../config/spec.ts";
 import type { MadeLayer } from "../images/layer/layer-file.ts";
 import { SmolVM } from "../smolvm.ts";
 import type { Deadline } from "../util/deadline.ts";
-import { encodeEntry, padding } from "../util/tar/header.ts";
+import { encodeEntry } from "../util/tar/header.ts";
 import type { Listing } from "../vm/commit/changes.ts";
 import { overControl } from "../vm/commit/commit.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
@@ -117,10 +117,21 @@ export class BuildMachine {
     { below = "", ...options }: TarOptions & { readonly below?: string } = {},
   ): AsyncGenerator<Buffer, void, undefined> {
     const start = below === "" ? "" : Buffer.from(`${below}/`).toString("latin1");
+    yield* this.#tar(path, placed, (name) => `${start}${name}`, deadline, options);
+  }
+
+  /** @param rename names and targets of hard links, bytes, each as one character */
+  async *#tar(
+    path: string,
+    placed: Replaced,
+    rename: (name: string) => string,
+    deadline: Deadline,
+    options: TarOptions,
+  ): AsyncGenerator<Buffer, void, undefined> {
     const change = (entry: DiskEntry): DiskEntry => ({
       ...entry,
-      path: `${start}${entry.path}`,
-      target: entry.kind === "link" ? `${start}${entry.target}` : entry.target,
+      path: rename(entry.path),
+      target: entry.kind === "link" ? rename(entry.target) : entry.target,
       ...given(placed, entry.mode, entry.kind === "directory"),
     });
     const session = await controlSession(this.#home, this.#home.store.vms.get(this.vm.id), deadline);
@@ -136,21 +147,24 @@ export class BuildMachine {
     info: GuestFileInfo,
     name: string,
     placed: Replaced,
+    deadline: Deadline,
   ): AsyncGenerator<Buffer, void, undefined> {
     const { mode, uid, gid, mtime, path, target } = info;
-    const isLink = info.type === "symlink";
-    const content = isLink ? Buffer.alloc(0) : await this.vm.files.read(path, { user: "0" });
+    if (info.type !== "symlink") {
+      yield* this.#tar(path, placed, () => Buffer.from(name).toString("latin1"), deadline, {});
+      return;
+    }
     const header = {
       name: Buffer.from(name),
       uid,
       gid,
-      size: content.length,
+      size: 0,
       mtime: Math.floor(mtime.getTime() / 1000),
-      type: isLink ? "2" : "0",
-      linkName: Buffer.from(isLink ? target! : ""),
+      type: "2",
+      linkName: Buffer.from(target!),
       ...given(placed, mode, false),
     };
-    yield Buffer.concat([encodeEntry(header), content, Buffer.alloc(padding(content.length) + 1024)]);
+    yield Buffer.concat([encodeEntry(header), Buffer.alloc(1024)]);
   }
 
   /** Directories of caches, by their ids. */

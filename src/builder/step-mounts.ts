@@ -167,7 +167,7 @@ export async function keepCaches(
   deadline: Deadline,
 ): Promise<void> {
   for (const [id, directory] of machine.caches)
-    await keepCache(home.paths, id, arch, machine.tar(directory, {}, deadline, { withoutAttributes: true }));
+    await keepCache(home.paths, id, arch, machine.tar(directory, {}, deadline));
 }
 
 /** What was only made to mount on. */

@@ -385,6 +385,42 @@ ADD --exclude=*.json . /added
     expect((await build(root)).steps.carriedOut).toBe(0);
   });
 
+  test("extended attributes, capabilities among them, go where their files go, and a pattern may be of any part of a path", async () => {
+    const root = context("attributes", {
+      Dockerfile: `FROM ${base} AS made
+ADD with.tar /made/
+RUN ln -s program /made/link && echo below > /made/d/below
+FROM ${base}
+COPY --from=made /made/program /made/link /one/
+COPY --from=made --chown=3:4 /made /all
+COPY --from=made /m*e/?/* /parts/
+COPY --from=made /none/*/* /none/
+`,
+    });
+    const pax = {
+      "SCHILY.xattr.user.of": "it",
+      "SCHILY.xattr.security.capability": "\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    };
+    const program = { path: "program", content: "program", mode: 0o755, pax };
+    writeFileSync(
+      join(root, "with.tar"),
+      layerTar([{ path: "d/", pax: { "SCHILY.xattr.user.of": "d" } }, program, { path: "pipe", type: "6" }]),
+    );
+    const made = await build(root, { noCache: true });
+    expect(made.warnings).toEqual([
+      "Dockerfile:2: devices and pipes are left out: pipe",
+      "Dockerfile:8: '/none/*/*' matches nothing in 'made'",
+    ]);
+    const { image } = (await readImage(processPaths(), made.name, ARCH))!;
+    const files = readErofs(image.rootfsPath);
+    const attributes = (path: string) => [...Object.keys(files.get(path)!.xattrs)].sort();
+    for (const path of ["one/program", "one/link", "all/program"])
+      expect(attributes(path), path).toEqual(["security.capability", "user.of"]);
+    expect(attributes("all/d")).toEqual(["user.of"]);
+    expect(files.get("all/program")).toMatchObject({ uid: 3, gid: 4 });
+    expect(files.get("parts/below")).toMatchObject({ size: 6 });
+  });
+
   test("ADD unpacks archives however they are packed, or leaves them; --chmod takes letters", async () => {
     const tar = layerTar([{ path: "in/" }, { path: "in/file", content: "packed", uid: 12, mode: 0o600 }]);
     const pack = (program: string) => execFileSync(program, ["-c"], { input: tar });

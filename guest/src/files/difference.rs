@@ -30,9 +30,20 @@ const OPEN_FILE: i32 = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | li
 
 /// Sends it.
 pub fn send(wanted: Difference, layers: Layers, channels: &Channels) -> Result<Outcome, Failure> {
+    let mut single = None;
     let (whole, changed) = if !wanted.path.is_empty() {
         let path = checked_path(wanted.path)?;
-        (sys::open(&path, libc::O_RDONLY | libc::O_DIRECTORY), None)
+        let open = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let mut named = sys::open(&path, open).map_err(failed_at("cannot open", wanted.path))?;
+        let stat = FileStat::of_fd(named.raw()).map_err(failed_at("cannot open", wanted.path))?;
+        if stat.kind() == FILE {
+            let at = wanted.path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+            let above = checked_path(&wanted.path[..=at])?;
+            let above = sys::open(&above, libc::O_RDONLY | libc::O_DIRECTORY);
+            let above = above.map_err(failed_at("cannot open", wanted.path))?;
+            single = Some((std::mem::replace(&mut named, above), stat, wanted.path[at + 1..].to_vec()));
+        }
+        (Ok(named), None)
     } else if !wanted.overlay.is_empty() {
         let (whole, changed) = of_overlay(wanted.overlay, layers)?;
         (Ok(whole), Some(changed))
@@ -53,7 +64,10 @@ pub fn send(wanted: Difference, layers: Layers, channels: &Channels) -> Result<O
         entries: 0,
         bytes: 0,
     };
-    walk.all(whole, changed)?;
+    match single {
+        Some((file, stat, name)) => walk.single(&whole, &file, &stat, name)?,
+        None => walk.all(whole, changed)?,
+    }
     walk.records.flush()?;
     Ok(Outcome { entries: walk.entries, bytes: walk.bytes, ..Outcome::default() })
 }
@@ -200,12 +214,7 @@ impl Walk<'_> {
                     return Ok(None);
                 }
                 let file = sys::openat(at, name, OPEN_FILE, 0).map_err(|e| self.fail("cannot read", e))?;
-                let attributes = attributes_of(&file).map_err(|e| self.fail("cannot read the attributes of", e))?;
-                let path = std::mem::take(&mut self.path);
-                self.entry(&stat.info(&path, b""), &Extra { attributes: &attributes, ..Extra::default() })?;
-                self.path = path;
-                let sent = self.records.content(&file, stat.size());
-                self.bytes += sent.map_err(|e| self.fail("cannot read", e))?;
+                self.file(&stat, &file)?;
             }
             SOCKET => {} // belongs to a process
             _ => {
@@ -218,6 +227,24 @@ impl Walk<'_> {
             }
         }
         Ok(None)
+    }
+
+    fn file(&mut self, stat: &FileStat, file: &Fd) -> Result<(), Failure> {
+        let attributes = attributes_of(file).map_err(|e| self.fail("cannot read the attributes of", e))?;
+        let path = std::mem::take(&mut self.path);
+        self.entry(&stat.info(&path, b""), &Extra { attributes: &attributes, ..Extra::default() })?;
+        self.path = path;
+        let sent = self.records.content(file, stat.size());
+        self.bytes += sent.map_err(|e| self.fail("cannot read", e))?;
+        Ok(())
+    }
+
+    /// One file alone, in the directory that it was named in.
+    fn single(&mut self, above: &Fd, file: &Fd, stat: &FileStat, name: Vec<u8>) -> Result<(), Failure> {
+        let of_above = FileStat::of_fd(above.raw()).map_err(|e| self.fail("cannot read", e))?;
+        self.directory(&of_above, above, false)?;
+        self.path = name;
+        self.file(stat, file)
     }
 
     fn directory(&mut self, stat: &FileStat, dir: &Fd, opaque: bool) -> Result<(), Failure> {

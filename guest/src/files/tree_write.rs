@@ -12,7 +12,7 @@ use crate::files::times::{set_mtime, times};
 use crate::sys::{self, check, Errno, Fd, Res};
 use crate::wire::messages::file_kind::{DIRECTORY, FILE, HARD_LINK, SYMLINK};
 use crate::wire::messages::{code, Failure, FileInfo, FileRequest, Outcome};
-use crate::wire::tree::{next, Broken, Order, Record};
+use crate::wire::tree::{next, Attribute, Broken, Order, Record};
 
 /// One read of the input.
 const READ: usize = 65_536;
@@ -30,6 +30,7 @@ struct Open {
     mode: u32,
     mtime: (u64, u32),
     owner: (u32, u32),
+    attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// what it replaces
     existing: Option<FileStat>,
 }
@@ -86,6 +87,19 @@ fn did(result: libc::c_int) -> Res<()> {
     check(result).map(|_| ())
 }
 
+/// Those that the file system has no room for by its kind are left away.
+fn set_attributes(file: &Fd, attributes: &[Attribute]) -> Res<()> {
+    for (name, value) in attributes {
+        let name = CString::new(*name).map_err(|_| Errno(libc::EINVAL))?;
+        // SAFETY: the name is NUL-terminated, the value valid for its length.
+        let set = did(unsafe { libc::fsetxattr(file.raw(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) });
+        if set.is_err_and(|e| e.0 != libc::EOPNOTSUPP) {
+            return set;
+        }
+    }
+    Ok(())
+}
+
 impl Receiver<'_> {
     fn receive(&mut self, channels: &Channels) -> Result<(), Failure> {
         let mut order = Order::default();
@@ -115,9 +129,9 @@ impl Receiver<'_> {
 
     fn take(&mut self, record: &Record) -> Result<(), Failure> {
         match record {
-            Record::Entry(info) => {
+            Record::Entry(info, attributes) => {
                 self.entries += 1;
-                self.entry(info)
+                self.entry(info, attributes)
             }
             Record::Data(data) => {
                 let Some(open) = &self.open else { return Ok(()) };
@@ -128,7 +142,9 @@ impl Receiver<'_> {
         }
     }
 
-    fn entry(&mut self, info: &FileInfo) -> Result<(), Failure> {
+    fn entry(&mut self, info: &FileInfo, attributes: &[Attribute]) -> Result<(), Failure> {
+        // They are the owner's, as the rest that is kept with it.
+        let attributes = if self.keep_owner { attributes } else { &[] };
         if info.path.is_empty() && info.kind == DIRECTORY {
             return self.begin_root(info);
         }
@@ -140,9 +156,9 @@ impl Receiver<'_> {
         };
         let name = CString::new(name).map_err(|_| broken(Broken("a name holds a NUL byte")))?;
         match info.kind {
-            DIRECTORY => self.make_directory(parent, &name, info),
+            DIRECTORY => self.make_directory(parent, &name, info, attributes),
             SYMLINK => self.make_symlink(parent, &name, info),
-            FILE => self.begin_file(parent, name, info),
+            FILE => self.begin_file(parent, name, info, attributes),
             HARD_LINK => self.make_hard_link(parent, &name, info),
             _ => Err(broken(Broken("an entry is no file, directory or symlink"))),
         }
@@ -218,7 +234,13 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    fn make_directory(&mut self, parent: i32, name: &CStr, info: &FileInfo) -> Result<(), Failure> {
+    fn make_directory(
+        &mut self,
+        parent: i32,
+        name: &CStr,
+        info: &FileInfo,
+        attributes: &[Attribute],
+    ) -> Result<(), Failure> {
         let fail = |e| failed_at("cannot make the directory", info.path)(e);
         // SAFETY: the name is NUL-terminated.
         match did(unsafe { libc::mkdirat(parent, name.as_ptr(), 0o755) }) {
@@ -228,6 +250,7 @@ impl Receiver<'_> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let dir = sys::openat(parent, name, flags, 0).map_err(fail)?;
         self.note_directory(&dir, info)?;
+        set_attributes(&dir, attributes).map_err(fail)?;
         // Its content comes next, most likely.
         if self.levels.last().is_some_and(|(_, fd)| fd.raw() == parent) {
             self.levels.push((name.to_bytes().to_vec(), dir));
@@ -269,7 +292,13 @@ impl Receiver<'_> {
         put_name(here.raw(), name, link, |_| Ok(())).map_err(fail)
     }
 
-    fn begin_file(&mut self, parent: i32, name: CString, info: &FileInfo) -> Result<(), Failure> {
+    fn begin_file(
+        &mut self,
+        parent: i32,
+        name: CString,
+        info: &FileInfo,
+        attributes: &[Attribute],
+    ) -> Result<(), Failure> {
         let existing = FileStat::of(parent, &name, false).ok();
         let place = if existing.is_some() { Place::Taken } else { Place::New };
         let (fd, temporary) = make_temporary(parent, b"", place).map_err(failed_at("cannot write", info.path))?;
@@ -282,6 +311,7 @@ impl Receiver<'_> {
             mode: info.mode,
             mtime: (info.mtime_s, info.mtime_ns),
             owner: (info.uid, info.gid),
+            attributes: attributes.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
             existing,
         });
         Ok(())
@@ -304,6 +334,9 @@ impl Receiver<'_> {
                 did(libc::fchmod(open.fd.raw(), stat.mode())).map_err(fail)?;
             }
         }
+        // A change of the owner takes capabilities away: they come after it.
+        let attributes: Vec<Attribute> = open.attributes.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        set_attributes(&open.fd, &attributes).map_err(fail)?;
         if open.mtime != (0, 0) {
             set_mtime(open.fd.raw(), open.mtime.0, open.mtime.1).map_err(fail)?;
         }

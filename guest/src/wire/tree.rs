@@ -9,12 +9,17 @@ pub const MAX_RECORD: usize = 65_536;
 /// The most content of one record.
 pub const MAX_DATA: usize = 65_000;
 const MAX_PATH: usize = 4096;
+/// XATTR_NAME_MAX, linux/limits.h
+const MAX_ATTRIBUTE_NAME: usize = 255;
 pub const MAX_DEPTH: usize = 256;
+
+/// An extended attribute: its name and value.
+pub type Attribute<'a> = (&'a [u8], &'a [u8]);
 
 /// What one record says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    Entry(FileInfo<'a>),
+    Entry(FileInfo<'a>, Vec<Attribute<'a>>),
     Data(&'a [u8]),
     End,
 }
@@ -42,19 +47,24 @@ fn decode(body: &[u8]) -> Result<Record<'_>, Broken> {
     let malformed = |_| Broken("a record is malformed");
     let mut fields = Reader::new(body);
     let (mut entry, mut data, mut end) = (None, None, false);
+    let mut attributes = Vec::new();
     while let Some((number, value)) = fields.next().map_err(malformed)? {
         match number {
             1 => entry = Some(value.bytes().map_err(malformed)?),
             2 => data = Some(value.bytes().map_err(malformed)?),
             3 => end = value.bool().map_err(malformed)?,
+            9 => attributes.push(decode_attribute(value.bytes().map_err(malformed)?)?),
             _ => {}
         }
+    }
+    if entry.is_none() && !attributes.is_empty() {
+        return Err(Broken("attributes come without an entry"));
     }
     match (entry, data, end) {
         (Some(entry), None, false) => {
             let info = FileInfo::decode(entry).map_err(malformed)?;
             check_entry(&info)?;
-            Ok(Record::Entry(info))
+            Ok(Record::Entry(info, attributes))
         }
         (None, Some(data), false) => {
             if data.is_empty() || data.len() > MAX_DATA {
@@ -65,6 +75,23 @@ fn decode(body: &[u8]) -> Result<Record<'_>, Broken> {
         (None, None, true) => Ok(Record::End),
         _ => Err(Broken("a record is not exactly one of entry, data and end")),
     }
+}
+
+fn decode_attribute(body: &[u8]) -> Result<Attribute<'_>, Broken> {
+    let malformed = |_| Broken("a record is malformed");
+    let mut fields = Reader::new(body);
+    let (mut name, mut content): Attribute = (b"", b"");
+    while let Some((number, value)) = fields.next().map_err(malformed)? {
+        match number {
+            1 => name = value.bytes().map_err(malformed)?,
+            2 => content = value.bytes().map_err(malformed)?,
+            _ => {}
+        }
+    }
+    if name.is_empty() || name.len() > MAX_ATTRIBUTE_NAME || name.contains(&0) {
+        return Err(Broken("an attribute has no name that can be"));
+    }
+    Ok((name, content))
 }
 
 /// A mode of no permission, where 0 is none that was told (PROTOCOL.md). It is given to chmod as it is, which takes the permissions alone.
@@ -125,8 +152,8 @@ impl Order {
     /// Takes note of a record; an error if it may not come now.
     pub fn take(&mut self, record: &Record) -> Result<(), Broken> {
         match record {
-            Record::Entry(_) if self.in_file => Err(Broken("a file's content has no end")),
-            Record::Entry(info) => {
+            Record::Entry(..) if self.in_file => Err(Broken("a file's content has no end")),
+            Record::Entry(info, _) => {
                 if self.begun == info.path.is_empty() {
                     return Err(Broken("the root must be the first entry, and only that"));
                 }

@@ -35,8 +35,13 @@ export class TreeSender {
     this.#outflow = outflow;
   }
 
-  async entry(info: Draft<FileInfo>): Promise<void> {
-    await this.#add(encodeRecord(encode(TreeRecord, { entry: info })));
+  /** @param attributes extended ones, names as bytes, each as one character */
+  async entry(info: Draft<FileInfo>, attributes?: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const given = [...(attributes ?? [])].map(([name, value]) => ({
+      name: Buffer.from(name, "latin1"),
+      value,
+    }));
+    await this.#add(encodeRecord(encode(TreeRecord, { entry: info, attributes: given })));
   }
 
   /** A file's content, or a part of it. The memory may be used again when the promise resolves. */

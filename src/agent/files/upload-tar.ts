@@ -19,7 +19,7 @@ export type ArchiveSource = Readable | AsyncIterable<Bytes>;
 
 /** Options of `uploadTar`. */
 export interface UploadTarOptions extends FileOptions {
-  /** files belong to whom the archive says, by number; default false: to `user` */
+  /** files belong to whom the archive says, by number, and have the extended attributes that it says; default false: to `user`, without */
   keepOwner?: boolean | undefined;
   /** told after each piece of the archive */
   onProgress?: ((progress: TransferProgress) => void) | undefined;
@@ -41,7 +41,7 @@ export async function uploadTar(
   const treeWrite = { path: guestPath(to), user: guestUser(options.user), keepOwner: options.keepOwner };
   const request = { open: { treeWrite }, what, effects: true, context: "file" } as const;
   const outflow = new Outflow(session, request, deadline);
-  const unpacking = new Unpacking(new TreeSender(outflow));
+  const unpacking = new Unpacking(new TreeSender(outflow), options.keepOwner === true);
   const iterator = archive[Symbol.asyncIterator]();
   try {
     await unpacking.begin();
@@ -107,17 +107,39 @@ function tooOldForLinks(error: unknown): unknown {
   );
 }
 
+/** Of all of a file's attributes, in bytes: what a record of PROTOCOL.md holds beside names. */
+const MAX_ATTRIBUTES = 48 * 1024;
+
+/** What of an entry's extended attributes is given to a file: not what overlayfs notes for itself on the machine that the archive is of. */
+function attributesOf(
+  path: Uint8Array,
+  xattrs: ReadonlyMap<string, Uint8Array> | undefined,
+): ReadonlyMap<string, Uint8Array> | undefined {
+  if (xattrs === undefined) return undefined;
+  const kept = new Map([...xattrs].filter(([name]) => !/^(?:trusted|user)\.overlay\./.test(name)));
+  let bytes = 0;
+  for (const [name, value] of kept) {
+    if (name.length > 255 || name.includes("\0"))
+      throw refusedEntry(path, "has an attribute without a name that can be");
+    bytes += name.length + value.length + 16;
+  }
+  if (bytes > MAX_ATTRIBUTES) throw refusedEntry(path, "has extended attributes of more than 48 KiB");
+  return kept;
+}
+
 /** Turns the steps through an archive into a tree's records. */
 class Unpacking {
   readonly #sender: TreeSender;
+  readonly #keepAttributes: boolean;
   readonly skipped: SkippedEntry[] = [];
   sentLinks = false;
   #inFile = false;
   /** the directories from the root down to where the last entry went: they have been sent */
   #chain: string[] = [];
 
-  constructor(sender: TreeSender) {
+  constructor(sender: TreeSender, keepAttributes: boolean) {
     this.#sender = sender;
+    this.#keepAttributes = keepAttributes;
   }
 
   get progress(): TransferProgress {
@@ -152,6 +174,7 @@ class Unpacking {
     mtimeNs,
     uid,
     gid,
+    xattrs,
   }: TarEntry): Promise<void> {
     this.#inFile = false;
     const path = archivePath(given);
@@ -167,13 +190,14 @@ class Unpacking {
     await this.#enter(path, kind === "directory");
     this.#sender.entries++;
     const info = { path, mode: exactMode(mode), mtimeS, mtimeNs, uid, gid };
+    const attributes = this.#keepAttributes ? attributesOf(given, xattrs) : undefined;
     switch (kind) {
       case "file":
         this.#inFile = true;
-        await this.#sender.entry({ ...info, type: FileType.file, size });
+        await this.#sender.entry({ ...info, type: FileType.file, size }, attributes);
         return;
       case "directory":
-        await this.#sender.entry({ ...info, type: FileType.directory });
+        await this.#sender.entry({ ...info, type: FileType.directory }, attributes);
         return;
       case "symlink":
         if (target.length === 0 || target.length > 4096 || target.includes(0))

@@ -381,15 +381,27 @@ export const TreeWrite: Schema<TreeWrite> = message("TreeWrite", [
   [3, "keepOwner", "bool"],
 ]);
 
+export interface Attribute {
+  name: Uint8Array;
+  value: Uint8Array;
+}
+const Attribute: Schema<Attribute> = message("Attribute", [
+  [1, "name", "bytes"],
+  [2, "value", "bytes"],
+]);
+
 export interface TreeRecord {
   entry: FileInfo | undefined;
   data: Uint8Array;
   end: boolean;
+  /** extended attributes of the entry; only what is written has some */
+  attributes: Attribute[];
 }
 export const TreeRecord: Schema<TreeRecord> = message("TreeRecord", [
   [1, "entry", FileInfo],
   [2, "data", "bytes"],
   [3, "end", "bool"],
+  [9, "attributes", Attribute, "repeated"],
 ]);
 
 /** What of the disk is wanted: what lies over the base, or the base. */
@@ -408,15 +420,6 @@ export const Difference: Schema<Difference> = message("Difference", [
   [3, "base", "bool"],
   [4, "path", "bytes"],
   [5, "overlay", "bytes"],
-]);
-
-export interface Attribute {
-  name: Uint8Array;
-  value: Uint8Array;
-}
-const Attribute: Schema<Attribute> = message("Attribute", [
-  [1, "name", "bytes"],
-  [2, "value", "bytes"],
 ]);
 
 export interface DifferenceRecord {

@@ -6,7 +6,6 @@ import {
 } from "../../agent/files/difference.ts";
 import { TarFile } from "../../agent/files/tar-file.ts";
 import type { AgentSession } from "../../agent/session/session.ts";
-import { SmolVMError } from "../../errors.ts";
 import { LayerFile, type MadeLayer } from "../../images/layer/layer-file.ts";
 import type { ImageDirs } from "../../images/store/layout.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -55,8 +54,6 @@ export async function listDisk(session: AgentSession, deadline: Deadline): Promi
 }
 
 export interface TarOptions {
-  /** extended attributes are left away; else a file that has some is an error. Default false */
-  readonly withoutAttributes?: boolean | undefined;
   /** gives of each step what goes on; default: all of it */
   readonly filter?: ((step: DifferenceStep) => Iterable<DifferenceStep>) | undefined;
 }
@@ -70,29 +67,22 @@ async function* filtered(
 }
 
 /**
- * All of a directory of a sandbox, as programs see it, as a tar: with owners, links and modes.
- * @throws SmolVMError as readDifference; NOT_SUPPORTED for a file with extended attributes
+ * All of a directory of a sandbox, or one file under its last name, as programs see it, as a tar: with owners, links, modes and extended attributes.
+ * @throws SmolVMError as readDifference
  */
 export async function* directoryTar(
   session: AgentSession,
   path: string,
   change: (entry: DiskEntry) => DiskEntry,
   deadline: Deadline,
-  { withoutAttributes = false, filter }: TarOptions = {},
+  { filter }: TarOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const tar = new LayerTar();
   for await (const step of filtered(readDifference(session, { path }, deadline), filter)) {
     if (step.step === "removed") continue;
-    if (step.step === "entry" && step.entry.attributes.size > 0 && !withoutAttributes) {
-      const file = `${path}/${Buffer.from(step.entry.path, "latin1").toString("utf8")}`;
-      throw new SmolVMError("NOT_SUPPORTED", `'${file}' has extended attributes, which are not copied`, {
-        hint: "Set them where it is copied to: setcap, setfattr",
-      });
-    }
     // The directory itself is there, or is made.
     if (step.step === "entry" && step.entry.path === "") continue;
-    const plain = withoutAttributes ? { attributes: new Map<string, Uint8Array>() } : {};
-    tar.take(step.step === "entry" ? { step: "entry", entry: { ...change(step.entry), ...plain } } : step);
+    tar.take(step.step === "entry" ? { step: "entry", entry: change(step.entry) } : step);
     for (const bytes of tar.made()) yield Buffer.from(bytes);
   }
   tar.end();

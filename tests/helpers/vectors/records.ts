@@ -60,13 +60,44 @@ export const RECORDS: readonly Vector[] = [
   tree("a hard link", record(bytes(1, hex(bytes(1, text("b/h")), number(2, 5), bytes(9, text("a/f"))))), [
     { entry: { path: text("b/h"), type: 5, target: text("a/f") } },
   ]),
+  tree(
+    "a file and a directory with extended attributes",
+    hex(
+      record(
+        hex(
+          bytes(1, hex(bytes(1, text("d")), number(2, 2), number(3, 0o755))),
+          bytes(9, hex(bytes(1, text("user.a")), bytes(2, "00ff"))),
+        ),
+      ),
+      record(
+        hex(
+          bytes(1, hex(bytes(1, text("f")), number(2, 1), number(3, 0o755))),
+          bytes(9, hex(bytes(1, text("user.a")), bytes(2, "61"))),
+          bytes(9, hex(bytes(1, text("user.b")), bytes(2, "62"))),
+        ),
+      ),
+    ),
+    [
+      {
+        entry: { path: text("d"), type: 2, mode: 493 },
+        attributes: [{ name: text("user.a"), value: "00ff" }],
+      },
+      {
+        entry: { path: text("f"), type: 1, mode: 493 },
+        attributes: [
+          { name: text("user.a"), value: "61" },
+          { name: text("user.b"), value: "62" },
+        ],
+      },
+    ],
+  ),
   tree("nothing", "", []),
   tree("a name that is not UTF-8", record(bytes(1, hex(bytes(1, "ff2e"), number(2, 2)))), [
     { entry: { path: "ff2e", type: 2 } },
   ]),
   tree("an empty record is an empty message", "00", [{}], false),
   tree("a padded length", "82 00 18 01", [{ end: true }], false),
-  tree("unknown fields are skipped", hex(record(hex("18 01", number(9, 1)))), [{ end: true }], false),
+  tree("unknown fields are skipped", hex(record(hex("18 01", number(15, 1)))), [{ end: true }], false),
   tree("a record that is not complete yet gives nothing", hex(root, "05 12 03 68"), [ROOT], false),
   refused("a record of 65,537 bytes", "81 80 04", "record too long"),
   refused("a length of four bytes", "80 80 80 01", "record too long"),

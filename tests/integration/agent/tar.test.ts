@@ -32,6 +32,7 @@ import type { Draft } from "../../../src/agent/wire/schema.ts";
 import { encodeEntry, padding } from "../../../src/util/tar/header.ts";
 import { directory, entry, FakeGuest, type FakeStream, file, ROOT, symlink } from "../../fakes/fake-guest.ts";
 import { agentMissing, useAgent } from "../../helpers/agent.ts";
+import { layerTar } from "../../helpers/layers.ts";
 import { until } from "../../helpers/wait.ts";
 
 const missing = agentMissing();
@@ -130,6 +131,46 @@ describe.skipIf(missing)("tar archives", () => {
     expect(bytes).toBe(1_300_005);
     expect(listing(byUs)).toEqual(listing(source));
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    "that keep their owners keep extended attributes, and capabilities, as well",
+    async () => {
+      const capability = "\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"; // cap_net_raw+ep, linux/capability.h
+      const archive = (value: string) =>
+        Readable.from([
+          layerTar([
+            { path: "d/", pax: { "SCHILY.xattr.user.of": "a directory" } },
+            {
+              path: "program",
+              ...{ content: "program", mode: 0o755, uid: 7, gid: 8 },
+              pax: {
+                "SCHILY.xattr.user.of": value,
+                "SCHILY.xattr.security.capability": capability,
+                "SCHILY.xattr.trusted.overlay.opaque": "y",
+              },
+            },
+            { path: "plain", content: "plain" },
+          ]),
+        ]);
+      const attributes = async (of: string): Promise<unknown> => {
+        const list =
+          "import json, os, sys; print(json.dumps({n: {a: os.getxattr(n, a).decode('latin1') for a in os.listxattr(n)} for n in ('d', 'program', 'plain')}))";
+        return JSON.parse((await exec("python3", ["-c", list], { cwd: of })).stdout);
+      };
+      const [kept, other] = [fresh(), fresh()];
+      await files.uploadTar(archive("a file"), kept, { keepOwner: true });
+      expect(await attributes(kept)).toEqual({
+        d: { "user.of": "a directory" },
+        program: { "user.of": "a file", "security.capability": capability },
+        plain: {},
+      });
+      await files.uploadTar(archive("a file"), other);
+      expect(await attributes(other)).toEqual({ d: {}, program: {}, plain: {} });
+      await expect(
+        files.uploadTar(archive("x".repeat(50_000)), kept, { keepOwner: true }),
+      ).rejects.toMatchObject({ code: "FILE_UNSAFE" });
+    },
+  );
 
   test("are made for tar(1), busybox and our own reader alike", async () => {
     const [source, target, other, again] = [fresh(), fresh(), fresh(), fresh()];
