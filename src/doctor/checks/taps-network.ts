@@ -1,3 +1,4 @@
+import { isSmolVMError } from "../../errors.ts";
 import {
   asListed,
   forwardsIpv4,
@@ -58,11 +59,18 @@ export const addressRange: Check = (context) =>
 export const packetFilter: Check = (context) =>
   withTaps(context, async () => {
     const name = "Packet filter";
+    let wanted: string;
+    try {
+      wanted = await tapRules();
+    } catch (error) {
+      if (!isSmolVMError(error, "NETWORK_SETUP_MISSING")) throw error;
+      return fail(name, error.message, error.hint);
+    }
     if (context.root) {
       const live = await liveTapRules();
       if (live === undefined)
         return fail(name, "missing (flushed?): nothing keeps taps from anything", RELOAD);
-      const difference = drift(await asListed(await tapRules()), live);
+      const difference = drift(await asListed(wanted), live);
       if (difference !== undefined)
         return fail(name, `not as it is meant: ${differenceText(difference)}`, RELOAD);
     }

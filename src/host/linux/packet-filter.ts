@@ -21,10 +21,10 @@ export async function tapRules(): Promise<string> {
     });
   const { code, stdout, stderr } = await run([NETWORK, "rules"]);
   if (code === 0) return stdout;
-  throw new SmolVMError(
-    "NETWORK_SETUP_MISSING",
-    `${NETWORK} cannot say which rules are meant: ${stderr.trim()}`,
-  );
+  const problem = stderr.trim().replace(/^error: /, "");
+  throw new SmolVMError("NETWORK_SETUP_MISSING", `the taps' rules cannot be made: ${problem}`, {
+    hint: `Correct /etc/smolvm/runtime.conf, then: sudo ${NETWORK} up`,
+  });
 }
 
 /** Whether the set-up was made by a version of smolvm that has the same taps and rules as this one; undefined: nobody can tell. */

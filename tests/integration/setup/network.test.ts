@@ -184,6 +184,8 @@ test("what has become of taps and their packet filter is said, with what mends i
     echo "== another version's"; check | grep -A1 Packet; cp /checkout/scripts/setup/network /usr/local/lib/smolvm/network
     echo "== status"; $smolvm network status </dev/null
     echo "== render"; $smolvm network render taps </dev/null | head -1
+    echo private=wrong >>/etc/smolvm/runtime.conf
+    echo "== wrong"; check | grep -A1 Packet; $smolvm network render taps </dev/null 2>&1 || echo "exit $?"
     rm -r /usr/local/lib/smolvm
     echo "== render nothing"; $smolvm network render taps </dev/null 2>&1 || echo "exit $?"`.replace(
       /tap_user:-ann/,
@@ -218,6 +220,12 @@ test("what has become of taps and their packet filter is said, with what mends i
     "Packet filter: of another version of smolvm: what this one closes may be open\nfix: /checkout/scripts/system-setup.sh --configure-runtime\n",
   );
   expect(part(stdout, "render")).toBe("table inet smolvm\n");
+  const wrong =
+    "the taps' rules cannot be made: /etc/smolvm/runtime.conf: private is neither closed nor open";
+  const correct = "Correct /etc/smolvm/runtime.conf, then: sudo /usr/local/lib/smolvm/network up";
+  expect(part(stdout, "wrong")).toBe(
+    `Packet filter: ${wrong}\nfix: ${correct}\nerror: ${wrong}\nhint: ${correct}\nexit 1\n`,
+  );
   expect(part(stdout, "render nothing")).toBe(
     "error: no taps are set up on this machine\nhint: /checkout/scripts/system-setup.sh --configure-runtime\nexit 1\n",
   );
