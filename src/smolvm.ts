@@ -453,7 +453,7 @@ export class SmolVM implements AsyncDisposable {
    * Saves it under a name, to go on from with {@link SmolVM.restore}: by default all of it, of one moment. It goes on as before; for a full one it stands
    * still for some milliseconds. Of one that went on from a snapshot the difference to that is kept, where it saves half. Its files are readable for this user alone, and hold what the sandbox holds, secrets too.
    * @param name 1 to 63 letters, digits, dots, dashes and underscores
-   * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID, VM_STATE (a full one of what is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, GUEST_FAILED, VMM_FAILED, NO_SPACE
+   * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID, VM_STATE (a full one of what is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED, VMM_FAILED, NO_SPACE
    */
   async snapshot(name: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     const { takeSnapshot, checkSnapshotOptions } = await import("./vm/snapshots/take.ts");
@@ -474,7 +474,7 @@ export class SmolVM implements AsyncDisposable {
    * variables; what else it holds is, secrets too. The image is run as the one below, but for `config`.
    * @param image what it is to be called: a plain name ("mine"), or as for a registry ("ghcr.io/me/mine:1")
    * @param options `config`: what the image says otherwise than the one below
-   * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED (its disk lies over no image), IMAGE_INVALID (the layers of the image below were pruned), VM_NOT_FOUND, VM_BUSY, GUEST_FAILED,
+   * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED (its disk lies over no image), IMAGE_INVALID (the layers of the image below were pruned), VM_NOT_FOUND, VM_BUSY,
    *   NO_SPACE, TIMEOUT, ABORTED
    */
   async commit(image: string, options: CommitOptions = {}): Promise<CommittedImage> {

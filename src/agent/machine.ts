@@ -228,14 +228,14 @@ export async function info(session: AgentSession, limits: Limits = {}): Promise<
  * Freezes all that the guest was asked to run, for its memory to be captured: nothing goes on, in it and in all that go on from that
  * memory, before {@link configure} has given each an identity of its own.
  *
- * @param options.suspend the capture ends connections: all other sessions part from theirs before, and go on over others after {@link release}
- * @throws SmolVMError GUEST_FAILED if something cannot be frozen (nothing is then), TIMEOUT, ABORTED, AGENT_LOST
+ * @param options.suspend the capture ends connections: all other sessions part from theirs, and go on over others after {@link release}
+ * @throws SmolVMError VM_BUSY if something cannot be frozen (nothing is then), TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function hold(
   session: AgentSession,
   { suspend, ...limits }: Limits & { readonly suspend?: boolean | undefined } = {},
 ): Promise<void> {
-  const request = { what: "holding the sandbox", effects: true, context: "machine" } as const;
+  const request = { what: "holding the sandbox", effects: true, context: "hold" } as const;
   await call(session, { ...request, open: { hold: { suspend } } }, Deadline.of(request.what, limits));
 }
 

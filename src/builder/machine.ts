@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { DiskEntry } from "../agent/files/difference.ts";
 import type { GuestFileInfo } from "../agent/files/types.ts";
 import type { AgentSession } from "../agent/session/session.ts";
+import { BUILD_BOOT_TIMEOUT_MS } from "../config/defaults.ts";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import type { MadeLayer } from "../images/layer/layer-file.ts";
@@ -67,6 +68,7 @@ export class BuildMachine {
       image,
       pull: "never",
       lifetime: "owner",
+      timeoutMs: BUILD_BOOT_TIMEOUT_MS,
       signal: deadline.signal,
     });
     try {

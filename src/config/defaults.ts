@@ -9,6 +9,8 @@ export const SESSION_PORTS = 4;
 
 /** How long a boot may take before BOOT_TIMEOUT: generous, because emulated boots on a busy machine are slow. */
 export const BOOT_TIMEOUT_MS = 60_000;
+/** The same for what an image is built in: it may be of another architecture, emulated beside others. */
+export const BUILD_BOOT_TIMEOUT_MS = 180_000;
 /** What a fork may take besides for each child after the first: as many start at once as there are processors. */
 export const FORK_EACH_MS = 5_000;
 /** Between asking the guest's processes to end and killing them, at a stop. */

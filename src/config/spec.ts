@@ -232,5 +232,4 @@ export interface VmSpec {
   readonly seedPath?: string | undefined;
   /** digest of the snapshot that it, or the one that it is a fork of, went on from; absent: none */
   readonly layer?: string | undefined;
-  readonly bootTimeoutMs: number;
 }

@@ -532,8 +532,47 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     },
   );
 
-  // Firecracker ends all connections with a capture, and what answers for the mounts with them.
-  test.runIf(BACKEND_FEATURES[backend as BackendName].snapshots && backend !== "firecracker")(
+  test.runIf(BACKEND_FEATURES[backend as BackendName].snapshots)(
+    "programs that read and write in a mount all the time are frozen for a snapshot and a fork, and go on, in the copies too",
+    async () => {
+      const dir = host("rw", "busy");
+      mkdirSync(dir);
+      const turn = (n: number): string =>
+        `dd if=/dev/zero of=/rw/busy/${n}.$1 bs=256k count=4; cat /rw/busy/${n}.$1 >/dev/null; rm /rw/busy/${n}.$1; date +%s.%N >/root/turn${n}`;
+      const loops = [1, 2, 3, 4].map((n) => `(while :; do set -- $(cat /root/who); ${turn(n)}; done) &`);
+      await sh(`echo first >/root/who; (${loops.join(" ")}) >/dev/null 2>&1`);
+      const goesOn = async (of: SmolVM): Promise<void> => {
+        const turns = async (): Promise<string> => (await of.run("cat /root/turn[1-4]")).stdout;
+        const before = (await turns()).split("\n");
+        await until("all go on", async () => {
+          const now = (await turns()).split("\n");
+          return now.length === 5 && now.every((turn, n) => turn === "" || turn !== before[n])
+            ? true
+            : undefined;
+        });
+      };
+      const mounts = [{ host: host("rw"), guest: "/rw", mode: "rw" }] as const;
+      const copies: SmolVM[] = [];
+      try {
+        await goesOn(vm);
+        await vm.snapshot("busy");
+        await goesOn(vm);
+        copies.push(await SmolVM.restore("busy", { mounts }));
+        copies.push(...(await vm.fork({ mounts })));
+        for (const [n, copy] of copies.entries()) {
+          await copy.run(`echo copy${n} >/root/who`);
+          await goesOn(copy);
+        }
+        await goesOn(vm);
+      } finally {
+        for (const copy of copies) await copy.delete({ force: true });
+        await SmolVM.snapshots.delete("busy").catch(() => {});
+        await sh("pkill -f root/who; sleep 0.5; rm -rf /rw/busy");
+      }
+    },
+  );
+
+  test.runIf(BACKEND_FEATURES[backend as BackendName].snapshots)(
     "what is open goes on in copies that are given the same directory, and is stale where the host's file has changed",
     async () => {
       const dirs = host("rw", "kept");

@@ -3,12 +3,12 @@
 use std::ffi::CStr;
 
 use crate::sys::text::{decimal, parse_decimal};
-use crate::sys::{self, Errno, Fd, Res};
+use crate::sys::{self, Fd, Res};
 use crate::wire::messages::Limits;
 
 /// That of all commands.
 const ALL: &CStr = c"/sys/fs/cgroup/smolvm";
-/// A process in the middle of a system call that cannot be interrupted is frozen after it.
+/// A process in the middle of a system call that cannot be interrupted is frozen after it: so long it is waited for, in ms.
 const FREEZE_MS: u64 = 5_000;
 
 /// One command's cgroup, or that of all.
@@ -127,33 +127,38 @@ pub fn value(file: &Fd, word: &[u8]) -> Option<u64> {
     lines.find_map(|line| parse_decimal(line.strip_prefix(word)?.strip_prefix(b" ")?))
 }
 
-/// Freezes every command, or lets all go on. Freezing returns when the kernel says that all are frozen.
-pub fn freeze_all(frozen: bool) -> Res<()> {
-    let dir = sys::open(ALL, libc::O_RDONLY | libc::O_DIRECTORY)?;
+/// Every command is to stand still. The kernel says when all do.
+pub struct Freezing {
+    /// cgroup.events of them all: urgent (EPOLLPRI) when what it says changes
+    pub events: Fd,
+    /// when it is given up, in monotonic ms
+    pub until: u64,
+}
+
+impl Freezing {
+    pub fn is_done(&self) -> bool {
+        value(&self.events, b"frozen") == Some(1)
+    }
+}
+
+/// Has every command stand still. What waits in the kernel for an answer, also one that the agent passes on, does so when it has come.
+pub fn freeze_all() -> Res<Freezing> {
+    let dir = all()?;
     let events = sys::openat(dir.raw(), c"cgroup.events", libc::O_RDONLY, 0)?;
-    let set = |value: &[u8]| -> Res<()> {
-        let file = sys::openat(dir.raw(), c"cgroup.freeze", libc::O_WRONLY, 0)?;
-        sys::write(file.raw(), value).map(|_| ())
-    };
-    if !frozen {
-        return set(b"0");
-    }
-    set(b"1")?;
-    let deadline = sys::now_ms() + FREEZE_MS;
-    loop {
-        let mut text = [0u8; 64];
-        // SAFETY: the buffer is valid for its length.
-        let n = unsafe { libc::pread(events.raw(), text.as_mut_ptr().cast(), text.len(), 0) };
-        if n > 0 && text[..n as usize].windows(8).any(|part| part == b"frozen 1") {
-            return Ok(());
-        }
-        let left = deadline.saturating_sub(sys::now_ms());
-        if left == 0 {
-            set(b"0")?;
-            return Err(Errno(libc::EBUSY));
-        }
-        let mut wait = libc::pollfd { fd: events.raw(), events: libc::POLLPRI, revents: 0 };
-        // SAFETY: plain in and out parameter. The kernel tells each change of the file.
-        unsafe { libc::poll(&raw mut wait, 1, left as libc::c_int) };
-    }
+    set_frozen(&dir, b"1")?;
+    Ok(Freezing { events, until: sys::now_ms() + FREEZE_MS })
+}
+
+/// Lets every command go on.
+pub fn thaw_all() -> Res<()> {
+    set_frozen(&all()?, b"0")
+}
+
+fn all() -> Res<Fd> {
+    sys::open(ALL, libc::O_RDONLY | libc::O_DIRECTORY)
+}
+
+fn set_frozen(dir: &Fd, value: &[u8]) -> Res<()> {
+    let file = sys::openat(dir.raw(), c"cgroup.freeze", libc::O_WRONLY, 0)?;
+    sys::write(file.raw(), value).map(|_| ())
 }

@@ -7,6 +7,7 @@ use crate::machine::role::Role;
 use crate::machine::slow_mounts;
 use crate::serve::commands::Commands;
 use crate::serve::door::Door;
+use crate::serve::hold_state::Hold;
 use crate::serve::host_keys::HostKeys;
 use crate::serve::listeners::Listeners;
 use crate::serve::shutdown::{Ask, Shutdown};
@@ -27,8 +28,8 @@ pub struct Agent {
     pub signals: Fd,
     pub boot_id: Vec<u8>,
     pub configured: bool,
-    /// its memory is, or was, captured: until it has an identity of its own, nothing runs
-    pub held: bool,
+    /// its memory is, or was, captured
+    pub hold: Hold,
     pub host_keys: HostKeys,
     pub host_clock: HostClock,
     pub disk: Disk,
@@ -55,7 +56,7 @@ impl Agent {
             signals,
             boot_id: boot_id.trim_ascii().to_vec(),
             configured: false,
-            held: false,
+            hold: Hold::default(),
             host_keys: HostKeys::default(),
             host_clock: HostClock::default(),
             disk: Disk::default(),

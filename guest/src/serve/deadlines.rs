@@ -20,8 +20,13 @@ pub fn next(mux: &Mux) -> Option<u64> {
         Kind::Kill(kill) => Some(kill.until),
         Kind::Forward(_) | Kind::Door(_) => None,
     });
-    let keeping = mux.keeping.map(|(_, until)| until);
-    checks.chain(tasks).chain(mux.fork_at).chain(mux.pressure.look_at).chain(mux.suspension.due()).chain(keeping).min()
+    checks
+        .chain(tasks)
+        .chain(mux.fork_at)
+        .chain(mux.pressure.look_at)
+        .chain(mux.suspension.due())
+        .chain(mux.keeping)
+        .min()
 }
 
 /// Does what is due.

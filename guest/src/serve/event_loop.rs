@@ -5,7 +5,7 @@ use crate::machine::slow_mounts;
 use crate::serve::agent::Agent;
 use crate::serve::children::{on_status, reap, REAP_PER_TURN};
 use crate::serve::forward::{is_connecting, on_connected};
-use crate::serve::identity::go_on_holding;
+use crate::serve::hold;
 use crate::serve::input::{on_session, read_session};
 use crate::serve::shutdown::{kill_everything, DEFAULT_GRACE_MS};
 use crate::serve::{deadlines, signals};
@@ -35,7 +35,7 @@ pub fn serve(agent: &mut Agent) -> Errno {
             handle(agent, &event);
         }
         turn(agent);
-        go_on_holding(agent);
+        hold::go_on(agent);
         if agent.mux.init_ended {
             agent.begin_shutdown(DEFAULT_GRACE_MS, 0, "reboot");
         }
@@ -52,6 +52,7 @@ fn handle(agent: &mut Agent, event: &Event) {
         Target::Signals => on_signals(agent),
         Target::DeviceNodes => agent.listeners.on_device_nodes(mux),
         Target::Mounts => agent.commands.slow_mounts = slow_mounts::exist(),
+        Target::Frozen => {} // hold::go_on looks
         Target::Memory => pressure::on_reached(mux),
         Target::Door(which) => agent.door.on_connections(which),
         Target::Brought(id) => agent.door.on_brought(id),
@@ -134,7 +135,7 @@ fn turn(agent: &mut Agent) {
 /// How long to wait for events, in ms; -1: for ever.
 fn timeout(agent: &Agent) -> i32 {
     let end = agent.shutdown.as_ref().map(|shutdown| shutdown.next_ms());
-    match end.into_iter().chain(deadlines::next(&agent.mux)).min() {
+    match end.into_iter().chain(agent.hold.due()).chain(deadlines::next(&agent.mux)).min() {
         None => -1,
         Some(at) => at.saturating_sub(sys::now_ms()).min(MAX_WAIT_MS) as i32 + 1,
     }

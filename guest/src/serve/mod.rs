@@ -7,6 +7,8 @@ pub mod deadlines;
 pub mod door;
 pub mod event_loop;
 pub mod forward;
+pub mod hold;
+pub mod hold_state;
 pub mod host_keys;
 pub mod host_mounts;
 pub mod identity;

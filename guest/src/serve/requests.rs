@@ -7,7 +7,7 @@ use crate::exec::process::Process;
 use crate::files::difference::Layers;
 use crate::serve::agent::Agent;
 use crate::serve::worker::{self, Job};
-use crate::serve::{commands, forward, host_mounts, identity, processes};
+use crate::serve::{commands, forward, hold, host_mounts, identity, processes};
 use crate::streams::session::Link;
 use crate::streams::task::Task;
 use crate::wire::messages::{code, Difference, Exec, Failure, Info, Limits, Outcome, Request};
@@ -49,7 +49,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             | Request::HostMount(_)
             | Request::HostChanges(_)
     );
-    if agent.held && !may_be_held {
+    if agent.hold.is_held() && !may_be_held {
         return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));
     }
     match request {
@@ -88,8 +88,8 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
             Ok(Some(Outcome { info: Some(info), ..Outcome::default() }))
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
-        Request::Hold { suspend } => identity::hold(agent, link, *suspend),
-        Request::Release => identity::release(agent).map(|()| Some(Outcome::default())),
+        Request::Hold { suspend } => hold::hold(agent, link, *suspend),
+        Request::Release => hold::release(agent).map(|()| Some(Outcome::default())),
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
     }

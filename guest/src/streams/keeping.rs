@@ -1,5 +1,5 @@
 //! Mounts of the host's over a capture: what their hosts' servers know is asked for when nothing runs any more, and kept here. In a machine that goes on from the
-//! memory, whose sessions are over, such a mount waits for a host that asks for the same, and goes on with what was kept; before anything runs
+//! memory, whose sessions are over or have parted, such a mount waits for a host that asks for the same, and goes on with what was kept; before anything runs
 //! again, those that nobody has asked for end.
 
 use crate::streams::kept_mount::Keeping;
@@ -7,6 +7,7 @@ use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::source::pump;
 use crate::streams::stop::end_mount;
+use crate::streams::suspension;
 use crate::streams::task::{Kind, Task, Worker};
 use crate::sys;
 use crate::wire::frame::kind;
@@ -29,8 +30,8 @@ fn state(mux: &mut Mux, task: usize) -> Option<(&mut Keeping, Option<Link>)> {
     Some((&mut worker.kept.as_mut()?.state, link))
 }
 
-/// Asks the hosts of all mounts what they know. Whether any was asked: then `link` is to be told when it is `over`.
-pub fn begin(mux: &mut Mux, link: Link) -> bool {
+/// Asks the hosts of all mounts what they know. Whether any was asked.
+pub fn begin(mux: &mut Mux) -> bool {
     for task in 0..mux.tasks.bound() {
         let placed = mux.tasks.get_mut(task).and_then(kept).is_some_and(|(worker, _)| worker.place.is_some());
         let Some((state, Some(link))) = state(mux, task).filter(|_| placed) else { continue };
@@ -46,7 +47,7 @@ pub fn begin(mux: &mut Mux, link: Link) -> bool {
         }
     }
     let asked = is_awaited(mux);
-    mux.keeping = asked.then(|| (link, sys::now_ms() + TELL_MS));
+    mux.keeping = asked.then(|| sys::now_ms() + TELL_MS);
     asked
 }
 
@@ -54,11 +55,10 @@ fn is_awaited(mux: &mut Mux) -> bool {
     (0..mux.tasks.bound()).any(|task| matches!(state(mux, task), Some((Keeping::Coming(_), _))))
 }
 
-/// Who waits for the hosts to have told, if they have, or their time is over.
-pub fn over(mux: &mut Mux) -> Option<Link> {
-    let (link, until) = mux.keeping?;
-    if is_awaited(mux) && sys::now_ms() < until {
-        return None;
+/// Whether the hosts have told what they know, or their time is over.
+pub fn is_over(mux: &mut Mux) -> bool {
+    if mux.keeping.is_some_and(|until| is_awaited(mux) && sys::now_ms() < until) {
+        return false;
     }
     mux.keeping = None;
     let mut all = 0;
@@ -74,7 +74,7 @@ pub fn over(mux: &mut Mux) -> Option<Link> {
             forget(mux, task);
         }
     }
-    Some(link)
+    true
 }
 
 /// A mount is not kept, or no more: its requests are passed on again.
@@ -101,16 +101,19 @@ pub fn end(mux: &mut Mux) {
 }
 
 /// Goes on with the mount that was kept of the same request, over this stream. False: there is none. Others at that path, or above it, end: to
-/// whoever looks for a place through them nobody would answer.
+/// whoever looks for a place through them nobody would answer. A session that has parted is one of the machine that was captured: there, the host
+/// that has the mount does not ask for it again.
 pub fn go_on(mux: &mut Mux, link: Link, path: &[u8], asked: &[u8]) -> bool {
     let mut found = None;
     for task in 0..mux.tasks.bound() {
-        let Some((worker, None)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
-        if !worker.is_kept() {
+        let Some((_, link)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
+        let parted = link.is_some_and(|link| suspension::has_parted(mux, link.session));
+        let Some((worker, link)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
+        let (is_kept, Some(mount)) = (worker.is_kept(), &worker.kept) else { continue };
+        if !(parted || link.is_none() && is_kept) {
             continue;
         }
-        let Some(mount) = &worker.kept else { continue };
-        if found.is_none() && mount.asked == asked {
+        if found.is_none() && is_kept && mount.asked == asked {
             found = Some(task);
         } else if path.strip_prefix(&mount.path[..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'/') {
             if let Some((state, _)) = state(mux, task) {
@@ -135,6 +138,7 @@ pub fn go_on(mux: &mut Mux, link: Link, path: &[u8], asked: &[u8]) -> bool {
         return false;
     };
     *credit -= total as u32;
+    mux.unlink(task);
     mux.connect(link, task);
     mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(&opened));
     for message in messages {

@@ -54,8 +54,8 @@ pub struct Mux {
     pub keeps_commands: bool,
     /// sessions part from their connections, or have
     pub suspension: Suspension,
-    /// who waits until the hosts of mounts have told what they know, and until when, in monotonic ms
-    pub keeping: Option<(Link, u64)>,
+    /// until when the hosts of mounts are waited for to tell what they know, in monotonic ms
+    pub keeping: Option<u64>,
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,

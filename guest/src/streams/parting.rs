@@ -1,11 +1,9 @@
 //! How far all sessions together have parted from their connections (suspension.rs). Only bookkeeping.
 
-use crate::streams::session::Link;
-
 #[derive(Default)]
 pub struct Suspension {
-    /// who waits for all to have parted, and until when, in monotonic ms
-    pub waiting: Option<(Link, u64)>,
+    /// until when all are waited for to have parted, in monotonic ms
+    pub waiting: Option<u64>,
     /// the session that asked for the capture, and until when it is awaited: its connection is the last, and when that ends, which a capture
     /// sees to, all that were there before it have ended. Until then nobody new is answered, over a connection that may end as well
     pub holder: Option<(usize, u64)>,
@@ -19,7 +17,7 @@ impl Suspension {
     /// When something is due, in monotonic ms.
     pub fn due(&self) -> Option<u64> {
         let holder = self.holder.map(|(_, until)| until);
-        self.waiting.map(|(_, until)| until).into_iter().chain(self.ends_at).chain(holder).min()
+        self.waiting.into_iter().chain(self.ends_at).chain(holder).min()
     }
 
     /// Whether a host that says hello over this connection has to wait.

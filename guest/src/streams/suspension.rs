@@ -18,11 +18,11 @@ const HOLDER_MS: u64 = 10_000;
 /// How long a host may take to come back once it is answered, in ms.
 const COME_BACK_MS: u64 = 30_000;
 
-/// Has all sessions but that of `link` part from their connections, as far as their hosts know how. Whoever asked is told by [`parted`].
+/// Has all sessions but that of `link` part from their connections, as far as their hosts know how. Whether they have, [`have_parted`] says.
 pub fn begin(mux: &mut Mux, link: Link) {
     mux.suspension.closed = true;
     mux.suspension.holder = Some((link.session, sys::now_ms() + HOLDER_MS));
-    mux.suspension.waiting = Some((link, sys::now_ms() + PART_MS));
+    mux.suspension.waiting = Some(sys::now_ms() + PART_MS);
     for index in mux.sessions.indices() {
         let Some(session) = mux.sessions.get_mut(index) else { continue };
         let parts = session.active && session.resumes && session.peer == Peer::Socket && session.parting.is_none();
@@ -39,22 +39,28 @@ pub fn begin(mux: &mut Mux, link: Link) {
     }
 }
 
-/// The one that waits for all to have parted, if they have, or their time is over: those that have not end now.
-pub fn parted(mux: &mut Mux) -> Option<Link> {
-    let (link, until) = mux.suspension.waiting?;
+/// Whether all have parted, or their time is over: those that have not end now.
+pub fn have_parted(mux: &mut Mux) -> bool {
+    let until = mux.suspension.waiting.unwrap_or(0);
     let on_their_way = |mux: &mut Mux, index: usize| {
         let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
         parting.is_some_and(|parting| !parting.parked)
     };
     let late: Vec<usize> = mux.sessions.indices().filter(|&index| on_their_way(mux, index)).collect();
     if !late.is_empty() && sys::now_ms() < until {
-        return None;
+        return false;
     }
     mux.suspension.waiting = None;
     for index in late {
         close_session(mux, index);
     }
-    Some(link)
+    true
+}
+
+/// Whether a session has parted from its connection, and not come back.
+pub fn has_parted(mux: &mut Mux, index: usize) -> bool {
+    let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
+    parting.is_some_and(|parting| parting.parked)
 }
 
 /// Lets go of the connection of a session that has parted from it. Returns whether it has.

@@ -6,6 +6,8 @@ pub enum Target {
     Signals,
     DeviceNodes,
     Mounts,
+    /// cgroup.events of all commands, while they are being frozen
+    Frozen,
     /// memory.events of all commands
     Memory,
     Listener(usize),

@@ -54,7 +54,7 @@ export async function forward(
  * with {@link forward}. It keeps neither the session nor this process.
  * @param number the agent's number for it
  * @param window how much the guest may send ahead, in bytes
- * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL, and GUEST_FAILED if it has gone meanwhile
+ * @throws SmolVMError TIMEOUT, ABORTED, AGENT_LOST, AGENT_PROTOCOL, and FILE_NOT_FOUND if it has gone meanwhile
  */
 export async function takeUp(
   session: AgentSession,

@@ -128,10 +128,19 @@ const KILL: Record<number, Meaning> = {
   },
 };
 
+const HOLD: Record<number, Meaning> = {
+  [Code.BUSY]: {
+    code: "VM_BUSY",
+    text: "some of what it runs cannot be made to stand still",
+    hint: "What waits for a disk or a file system that hangs goes on waiting: see what it is with smolvm ps NAME, end it, and try again. Or keep the disk alone: smolvm snapshot create --disk-only NAME",
+  },
+};
+
 const SPECIAL: Partial<Record<ErrorContext, Record<number, Meaning>>> = {
   exec: EXEC,
   process: PROCESS,
   kill: KILL,
+  hold: HOLD,
 };
 
 /** Who has the processes of which a command got none, as far as the guest says it. */
@@ -153,7 +162,7 @@ function noProcessMeaning(holders: readonly Process[]): Meaning {
 }
 
 /** Which words and codes an error gets. */
-export type ErrorContext = "exec" | "process" | "kill" | "file" | "machine" | "forward";
+export type ErrorContext = "exec" | "process" | "kill" | "hold" | "file" | "machine" | "forward";
 
 /**
  * The SmolVMError for a request that the guest refused or failed. Pure. The guest's own words are escaped, cut, and kept apart.

@@ -49,7 +49,7 @@ const END_MS = 30_000;
  * Makes an image of what a sandbox has become: its image, and over it a layer of what its disk holds besides, of one moment. It goes on as before; one that is
  * down stays so.
  * @throws SmolVMError CONFIG_INVALID, NOT_SUPPORTED (its disk is not over an image), IMAGE_INVALID (the image below was pruned), VM_NOT_FOUND, VM_BUSY,
- *   GUEST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST, and as startVm of one that is down
+ *   NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST, and as startVm of one that is down
  */
 export async function commitVm(
   home: Home,

@@ -29,7 +29,7 @@ export async function knownOwnParts(home: Home, name: string, arch: Arch): Promi
 
 /**
  * The same, with the layer read out of a sandbox of that image that runs.
- * @throws SmolVMError IMAGE_NOT_FOUND, GUEST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
+ * @throws SmolVMError IMAGE_NOT_FOUND, VM_BUSY, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function makeOwnParts(
   home: Home,

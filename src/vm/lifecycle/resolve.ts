@@ -4,7 +4,6 @@ import { chooseDiscovery } from "../../backends/qemu/machine.ts";
 import { selectBackend } from "../../backends/select.ts";
 import { invalidOption } from "../../config/checks.ts";
 import {
-  BOOT_TIMEOUT_MS,
   DEFAULT_DISK_SIZE_MIB,
   DEFAULT_IMAGE,
   DEFAULT_MEM_SIZE_MIB,
@@ -176,7 +175,6 @@ export async function resolveVm(
     template: config.template ?? templateDefault(),
     ...(config.warm === undefined ? {} : { warm: [...config.warm] }),
     seedPath: boot.overlay ? boot.seedPath : undefined,
-    bootTimeoutMs: BOOT_TIMEOUT_MS,
   };
 }
 

@@ -90,7 +90,7 @@ export async function startVm(
     try {
       const { session, lease, facts } = await startFrom(home, record, deadline, extras);
       // Before it counts as running: who dies in between must not leave one without its directories.
-      if (extras.forTemplate === undefined && !mountsBeforeIdentity(record, extras))
+      if (extras.forTemplate === undefined && extras.saved === undefined)
         await mountAll(home, record, deadline);
       failpoint("before running");
       const running = home.store.vms.transition(id, "running", { startedAt: Date.now(), ...facts });
@@ -264,7 +264,8 @@ async function launch(
       }),
     async (reached) => {
       if (userNetwork !== undefined) requireLoaded(userNetwork, launched.vmm.pid);
-      if (mountsBeforeIdentity(record, { saved })) await mountAll(home, record, deadline);
+      // What goes on from a memory has files open in its mounts, and things in its caches: it is to know what has become of them before anything in it runs.
+      if (saved !== undefined) await mountAll(home, record, deadline);
       onProgress?.({ stage: "configure", message: "giving the guest its identity" });
       noteStep(home, record.id, "start:identity");
       // A template's card stays down: who goes on from it has another address, and need not take it down for that.
@@ -285,14 +286,6 @@ async function launch(
     commands: answer.commands,
   };
   return { session, lease, facts };
-}
-
-/**
- * What goes on from a memory has files open in its mounts, and things in its caches: it is to know what has become of them before anything in it runs.
- * Where connections end with a capture the guest keeps nothing that it could go on with.
- */
-function mountsBeforeIdentity({ spec }: VmRecord, { saved }: Pick<StartExtras, "saved">): boolean {
-  return saved !== undefined && !backendOf(spec.machine.backend).features.captureEndsSessions;
 }
 
 /** The door of a sandbox with a restricted network. */

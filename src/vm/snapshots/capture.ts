@@ -64,7 +64,7 @@ function notCapturable(
  * happens. What the guest was asked to run is frozen in what was taken, until a machine that goes on from it has an identity of its own.
  * @param to files that are not there yet, or hold nothing; what is written is not on the disk for sure before `settleFiles`
  * @param how whether its memory shall be its own pages alone, with the map of them; and who is told meanwhile
- * @throws SmolVMError NOT_SUPPORTED, GUEST_FAILED (some processes cannot be frozen), VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
+ * @throws SmolVMError NOT_SUPPORTED, VM_BUSY (some processes cannot be frozen), VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function captureMachine(
   home: Home,
@@ -87,7 +87,7 @@ export async function captureMachine(
 /**
  * Does something with a sandbox that runs or is paused while nothing that it was asked to run goes on, for who holds its lock. It goes on as before, whatever happens.
  * @param act gets a session over which the guest answers `difference` and `info`
- * @throws SmolVMError GUEST_FAILED (some processes cannot be frozen), TIMEOUT, ABORTED, AGENT_LOST; what `act` throws
+ * @throws SmolVMError VM_BUSY (some processes cannot be frozen), TIMEOUT, ABORTED, AGENT_LOST; what `act` throws
  */
 export async function whileHeld<T>(
   home: Home,

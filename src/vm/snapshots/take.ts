@@ -31,7 +31,7 @@ export function checkSnapshotOptions(options: object): void {
 /**
  * Saves a sandbox under a name: all of it, of one moment, or its disk alone. It goes on as before.
  * @throws SmolVMError SNAPSHOT_EXISTS, CONFIG_INVALID (the name), VM_STATE (all of one that is down), VM_NOT_FOUND, VM_BUSY, NOT_SUPPORTED,
- *   GUEST_FAILED, VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
+ *   VMM_FAILED, HOST_FAILED, NO_SPACE, TIMEOUT, ABORTED, AGENT_LOST
  */
 export async function takeSnapshot(
   home: Home,
