@@ -159,14 +159,31 @@ describe.each(able)("snapshots on %s", (backend) => {
         }
       })(),
     );
-    await until("it runs", async () => (await vm.processes.list()).length === 2);
+    // What is asked for while it is held is done afterwards, and so is what is longer than a frame.
+    const third = SmolVM.from(await vm.info());
+    let asked = 0;
+    const asking = (async () => {
+      while (running) {
+        const [said, long] = [`${asked++}`, "x".repeat(100_000)];
+        expect((await third.run(["printf", "%s", said])).stdout).toBe(said);
+        await third.files.write("/root/asked", said);
+        expect(await third.files.readText("/root/asked")).toBe(said);
+        expect((await third.run(["sh", "-c", 'printf %s "$A" | wc -c'], { env: { A: long } })).stdout).toBe(
+          "100000\n",
+        );
+      }
+    })();
+    asking.catch(() => {}); // awaited below
+    await until("it runs", async () => (await vm.processes.list()).length >= 2);
     for (const name of ["one", "two"]) {
+      const before = asked;
       await vm.snapshot(name);
+      await until("it was asked", () => asked > before + 1);
       expect((await vm.run("echo here")).stdout).toBe("here\n");
       expect((await other.run("echo here")).stdout).toBe("here\n");
     }
     running = false;
-    await Promise.all([feeding, uploading]);
+    await Promise.all([feeding, uploading, asking]);
     expect((await vm.run("sha256sum < /root/file; touch /root/enough")).stdout).toBe(
       `${sent.digest("hex")}  -\n`,
     );

@@ -55,6 +55,8 @@ pub struct Commands {
     nofile: (u64, u64),
     /// a file system that can hang is mounted: they start in memory of their own
     pub slow_mounts: bool,
+    /// what is started stands still at once, before it has left the agent's memory
+    pub frozen: bool,
     /// the image's init, in whose namespaces commands start
     pub init: Option<Init>,
 }
@@ -68,6 +70,7 @@ impl Commands {
             next_process: 1,
             nofile,
             slow_mounts: false,
+            frozen: false,
             init: None,
         })
     }
@@ -131,7 +134,7 @@ impl Commands {
             stdio: stdio.child,
             terminal: exec.pty.is_some(),
             identity,
-            borrow_memory: identity.is_none() && !self.slow_mounts,
+            borrow_memory: identity.is_none() && !self.slow_mounts && !self.frozen,
             cgroup: cgroup.as_ref().map(|lease| lease.group.dir().raw()),
             nofile: self.nofile,
             space: match &self.init {

@@ -25,6 +25,7 @@ pub fn hold(agent: &mut Agent, link: Link, suspend: bool) -> Result<Option<Outco
         forget_freezing(agent);
     }
     let freezing = cgroup::freeze_all().map_err(|error| failure(b"cannot freeze the processes", error))?;
+    agent.commands.frozen = true;
     let token = match freezing.is_done() {
         true => None,
         false => agent.mux.poller.add(&freezing.events, PRI, Target::Frozen).ok(),
@@ -94,7 +95,9 @@ pub fn release(agent: &mut Agent) -> Result<(), Failure> {
         keeping::end(&mut agent.mux);
         cgroup::thaw_all().map_err(|error: Errno| failure(b"cannot let the processes go on", error))?;
         agent.hold = Hold::Not;
+        agent.commands.frozen = false;
         agent.mux.keeps_commands = false;
+        agent.mux.sessions.go_on();
     }
     suspension::reopen(&mut agent.mux);
     Ok(())

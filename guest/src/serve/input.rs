@@ -3,7 +3,7 @@
 use crate::serve::agent::Agent;
 use crate::serve::commands::watch;
 use crate::serve::processes;
-use crate::serve::requests::begin;
+use crate::serve::requests::{begin, waits_while_held};
 use crate::serve::waiting::MAX_CONTENT;
 use crate::streams::mux::Mux;
 use crate::streams::session::{Link, Peer, Stream, MAX_CREDIT, MAX_STREAMS, OUT_MAX};
@@ -36,6 +36,20 @@ const FILE_WRITE: u8 = 6 << 3 | 2;
 #[derive(Debug, PartialEq, Eq)]
 struct ProtocolError;
 
+/// Why a frame is not done with.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    Broken(ProtocolError),
+    /// it, and what comes after it in its session, waits until the machine is held no longer
+    Held,
+}
+
+impl From<ProtocolError> for Stop {
+    fn from(error: ProtocolError) -> Stop {
+        Stop::Broken(error)
+    }
+}
+
 /// A session's port or connection changed.
 pub fn on_session(mux: &mut Mux, index: usize, event: &Event) {
     let Some(session) = mux.sessions.get_mut(index) else { return };
@@ -62,6 +76,9 @@ pub fn read_session(agent: &mut Agent, index: usize) {
     }
     for _ in 0..READS_PER_TURN {
         let Some(session) = agent.mux.sessions.get_mut(index) else { return };
+        if session.held_up {
+            return;
+        }
         let has_parted = session.parting.as_ref().is_some_and(|parting| parting.answered);
         if !session.readable || has_parted || session.unsent() > OUT_MAX {
             return;
@@ -156,7 +173,11 @@ fn handle_input(agent: &mut Agent, mut index: usize) {
         }
         match good {
             Ok(()) => session.taken = end + taken,
-            Err(ProtocolError) => end_session(&mut agent.mux, index),
+            Err(Stop::Broken(_)) => end_session(&mut agent.mux, index),
+            Err(Stop::Held) => {
+                session.held_up = true;
+                return;
+            }
         }
     }
 }
@@ -187,7 +208,7 @@ fn start_session(agent: &mut Agent, index: usize, hello: &Hello) {
     session.put_with(0, kind::HELLO_ACK, 0, |out| ack.encode(out));
 }
 
-fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), Stop> {
     let Some(session) = agent.mux.sessions.get_mut(index) else { return Ok(()) };
     if header.stream == 0 {
         return match header.kind {
@@ -203,10 +224,10 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
                     agent.mux.sessions.mark(index);
                     Ok(())
                 }
-                _ => Err(ProtocolError),
+                _ => Err(ProtocolError.into()),
             },
             // HELLO without MAGIC before it.
-            _ => Err(ProtocolError),
+            _ => Err(ProtocolError.into()),
         };
     }
     if header.kind == kind::OPEN {
@@ -215,15 +236,15 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
     let link = Link { session: index, stream: header.stream };
     let Some(stream) = session.stream(header.stream) else {
         // Its result crossed the frame; a stream that never was is another matter.
-        return if header.stream <= session.last_stream { Ok(()) } else { Err(ProtocolError) };
+        return if header.stream <= session.last_stream { Ok(()) } else { Err(ProtocolError.into()) };
     };
     if stream.opening.is_some() && header.kind != kind::RESET {
-        return Err(ProtocolError);
+        return Err(ProtocolError.into());
     }
     match header.kind {
         kind::DATA => {
             if stream.ended || payload.len() as u32 > stream.receive_credit {
-                return Err(ProtocolError);
+                return Err(ProtocolError.into());
             }
             stream.receive_credit -= payload.len() as u32;
             if let Some(task) = stream.task {
@@ -233,7 +254,7 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
         }
         kind::END => {
             if stream.ended {
-                return Err(ProtocolError);
+                return Err(ProtocolError.into());
             }
             stream.ended = true;
             deliver_end(&mut agent.mux, link);
@@ -253,17 +274,21 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
             processes::control(&mut agent.mux, link, &control);
         }
         kind::RESET => reset(&mut agent.mux, link),
-        _ => return Err(ProtocolError),
+        _ => return Err(ProtocolError.into()),
     }
     Ok(())
 }
 
-fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), ProtocolError> {
+fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> Result<(), Stop> {
+    let held = agent.hold.is_held();
     let Some(session) = agent.mux.sessions.get_mut(index) else { return Ok(()) };
     let more = header.flags & frame::MORE != 0;
     let id = header.stream;
     let link = Link { session: index, stream: id };
     if id > session.last_stream {
+        if held && !more && must_wait(payload) {
+            return Err(Stop::Held);
+        }
         session.last_stream = id;
         if session.streams.len() >= MAX_STREAMS {
             // Parts that follow are of a finished stream.
@@ -274,20 +299,30 @@ fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> R
         session.streams.push(Stream::new(id));
         if !more {
             // The usual case: nothing to collect.
-            return request(agent, link, payload);
+            return Ok(request(agent, link, payload)?);
         }
     }
     let Some(stream) = session.stream(id) else { return Ok(()) };
-    let Some(collected) = &mut stream.opening else { return Err(ProtocolError) };
+    let Some(collected) = &mut stream.opening else { return Err(ProtocolError.into()) };
     if collected.len() + payload.len() > MAX_OPEN {
-        return Err(ProtocolError);
+        return Err(ProtocolError.into());
     }
+    let before = collected.len();
     collected.extend_from_slice(payload);
-    if !more {
-        let collected = std::mem::take(collected);
-        return request(agent, link, &collected);
+    if more {
+        return Ok(());
     }
-    Ok(())
+    if held && must_wait(collected) {
+        collected.truncate(before);
+        return Err(Stop::Held);
+    }
+    let collected = std::mem::take(collected);
+    Ok(request(agent, link, &collected)?)
+}
+
+/// A request for what runs, while nothing does.
+fn must_wait(open: &[u8]) -> bool {
+    Open::decode(open).is_ok_and(|open| waits_while_held(&open.request))
 }
 
 /// A complete OPEN.

@@ -38,20 +38,6 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
     if makes_task && agent.shutdown.is_some() {
         return Err(Failure::new(code::STOPPING, "the machine is shutting down"));
     }
-    let may_be_held = matches!(
-        request,
-        Request::Configure(_)
-            | Request::Info
-            | Request::Hold { .. }
-            | Request::Release
-            | Request::Shutdown { .. }
-            | Request::Difference(_)
-            | Request::HostMount(_)
-            | Request::HostChanges(_)
-    );
-    if agent.hold.is_held() && !may_be_held {
-        return Err(Failure::new(code::BUSY, "the machine has no identity of its own yet"));
-    }
     match request {
         Request::Exec(exec) => start_command(agent, link, exec),
         Request::Attach(process) => processes::attach(&mut agent.mux, link, *process).map(|()| None),
@@ -93,6 +79,23 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
     }
+}
+
+/// Whether a machine that is held leaves it until it goes on: it is for what runs. Pure.
+pub fn waits_while_held(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::Configure(_)
+            | Request::Info
+            | Request::Hold { .. }
+            | Request::Release
+            | Request::Shutdown { .. }
+            | Request::Difference(_)
+            | Request::HostMount(_)
+            | Request::HostChanges(_)
+            | Request::Unknown
+            | Request::Ambiguous
+    )
 }
 
 fn difference(agent: &mut Agent, link: Link, wanted: Difference<'_>) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use crate::streams::kept_mount::Keeping;
 use crate::streams::mux::Mux;
 use crate::streams::session::Link;
 use crate::streams::source::pump;
-use crate::streams::stop::end_mount;
+use crate::streams::stop::{close_session, end_mount};
 use crate::streams::suspension;
 use crate::streams::task::{Kind, Task, Worker};
 use crate::sys;
@@ -100,20 +100,29 @@ pub fn end(mux: &mut Mux) {
     }
 }
 
+/// While the machine is held, who asks for a mount is the host of one that goes on from its memory: sessions with mounts that have parted are those of
+/// the host of before, who does not come back here.
+fn end_parted(mux: &mut Mux) {
+    for task in 0..mux.tasks.bound() {
+        let Some((_, Some(link))) = mux.tasks.get_mut(task).and_then(kept) else { continue };
+        if mux.keeps_commands && suspension::has_parted(mux, link.session) {
+            close_session(mux, link.session);
+        }
+    }
+}
+
 /// Goes on with the mount that was kept of the same request, over this stream. False: there is none. Others at that path, or above it, end: to
-/// whoever looks for a place through them nobody would answer. A session that has parted is one of the machine that was captured: there, the host
-/// that has the mount does not ask for it again.
+/// whoever looks for a place through them nobody would answer.
 pub fn go_on(mux: &mut Mux, link: Link, path: &[u8], asked: &[u8]) -> bool {
+    end_parted(mux);
     let mut found = None;
     for task in 0..mux.tasks.bound() {
-        let Some((_, link)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
-        let parted = link.is_some_and(|link| suspension::has_parted(mux, link.session));
-        let Some((worker, link)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
-        let (is_kept, Some(mount)) = (worker.is_kept(), &worker.kept) else { continue };
-        if !(parted || link.is_none() && is_kept) {
+        let Some((worker, None)) = mux.tasks.get_mut(task).and_then(kept) else { continue };
+        if !worker.is_kept() {
             continue;
         }
-        if found.is_none() && is_kept && mount.asked == asked {
+        let Some(mount) = &worker.kept else { continue };
+        if found.is_none() && mount.asked == asked {
             found = Some(task);
         } else if path.strip_prefix(&mount.path[..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'/') {
             if let Some((state, _)) = state(mux, task) {
@@ -138,7 +147,6 @@ pub fn go_on(mux: &mut Mux, link: Link, path: &[u8], asked: &[u8]) -> bool {
         return false;
     };
     *credit -= total as u32;
-    mux.unlink(task);
     mux.connect(link, task);
     mux.sessions.send(link, kind::OPENED, 0, |out| out.extend_from_slice(&opened));
     for message in messages {

@@ -107,6 +107,8 @@ pub struct Session {
     pub check_at: Option<u64>,
     /// what came is to be looked at again, whether or not more comes
     pub again: bool,
+    /// what came waits until the machine is held no longer
+    pub held_up: bool,
     pub readable: bool,
     pub writable: bool,
     /// events of room are asked for
@@ -137,6 +139,7 @@ impl Session {
             connected: false,
             check_at: None,
             again: false,
+            held_up: false,
             readable: true,
             writable: true,
             wants_room: false,

@@ -70,6 +70,17 @@ impl Sessions {
         std::mem::take(&mut self.busy)
     }
 
+    /// Those that had to wait while the machine was held go on.
+    pub fn go_on(&mut self) {
+        for index in self.indices() {
+            if let Some(session) = self.get_mut(index).filter(|session| session.held_up) {
+                session.held_up = false;
+                session.again = true;
+                self.mark(index);
+            }
+        }
+    }
+
     pub fn stream(&mut self, link: Link) -> Option<&mut Stream> {
         self.get_mut(link.session)?.stream(link.stream)
     }

@@ -46,6 +46,7 @@ pub fn reset(mux: &mut Mux, link: Link) {
 pub fn end_session(mux: &mut Mux, index: usize) {
     let Some(session) = mux.sessions.get_mut(index) else { return };
     session.active = false;
+    session.held_up = false;
     session.resuming = None;
     session.connected = false;
     session.check_at = None;
