@@ -8,6 +8,7 @@
 #   --uninstall           remove what this script has installed, and nothing else
 #   --configure-runtime   as on Linux; a Mac has nothing to configure, and the script says so
 #   --user NAME           as on Linux; a Mac needs no group, and the script says so
+#   --private-networks MODE     is refused: a Mac has no taps
 #   --firecracker-archive FILE  is refused: Firecracker runs on Linux only
 #
 # Works with the bash 3.2 that macOS brings.
@@ -32,8 +33,9 @@ while [ "$#" -gt 0 ]; do
       user=$2
       shift
       ;;
+    --private-networks*) usage_error "a Mac has no taps, whose guests could reach private networks" ;;
     --firecracker-archive*) usage_error "Firecracker runs on Linux only: a Mac uses QEMU" ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) usage_error "unknown argument '$1'" ;;
   esac
   shift

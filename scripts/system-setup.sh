@@ -5,6 +5,7 @@
 #   sudo ./scripts/system-setup.sh --configure-runtime  that, and taps with a packet filter, now and after every reboot
 #
 #   --user NAME                 the user who runs sandboxes (default: who called sudo)
+#   --private-networks open     let guests with taps reach private networks, which are closed; closed: no more (for --configure-runtime)
 #   --firecracker-archive FILE  install Firecracker from this archive of its release, for machines without internet
 #   --check                     say what is missing and change nothing; exit code 1 if something is (needs no root)
 #   --dry-run                   say what would be done and do nothing (needs no root)
@@ -30,7 +31,7 @@ setup_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/setup
 . "$setup_dir/uninstall.sh"
 
 asked_for=("$@")
-user='' archive='' runtime='' remove=''
+user='' archive='' runtime='' remove='' private_networks=''
 while [ "$#" -gt 0 ]; do
   case $1 in
     --check) [ "$mode" != dry-run ] || usage_error "--check and --dry-run exclude each other" && mode=check ;;
@@ -39,18 +40,28 @@ while [ "$#" -gt 0 ]; do
     --uninstall) remove=1 ;;
     --user=*) user=${1#*=} ;;
     --firecracker-archive=*) archive=${1#*=} ;;
-    --user | --firecracker-archive)
+    --private-networks=*) private_networks=${1#*=} ;;
+    --user | --firecracker-archive | --private-networks)
       [ -n "${2:-}" ] || usage_error "$1 needs a value"
-      if [ "$1" = --user ]; then user=$2; else archive=$2; fi
+      case $1 in
+        --user) user=$2 ;;
+        --firecracker-archive) archive=$2 ;;
+        --private-networks) private_networks=$2 ;;
+      esac
       shift
       ;;
-    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0" && exit 0 ;;
     *) usage_error "unknown argument '$1'" ;;
   esac
   shift
 done
 [ -z "$remove" ] || [ "$mode" != check ] || usage_error "--check and --uninstall exclude each other"
-[ -z "$remove" ] || [ -z "$user$runtime$archive" ] || usage_error "--uninstall takes no other option but --dry-run"
+[ -z "$remove" ] || [ -z "$user$runtime$archive$private_networks" ] || usage_error "--uninstall takes no other option but --dry-run"
+case $private_networks in
+  '') ;;
+  open | closed) [ -n "$runtime" ] || usage_error "--private-networks is for the taps of --configure-runtime" ;;
+  *) usage_error "--private-networks is open or closed, not '$private_networks'" ;;
+esac
 
 [ "$(uname -s)" = Linux ] || die "this script is for Linux" "${0%system-setup.sh}system-setup-macos.sh"
 case $(host_arch) in

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What needs root once and must exist again after a reboot: taps, one packet filter, forwarding.
-: "${setup_dir:?}" "${mode:?}"
+: "${setup_dir:?}" "${mode:?}" "${private_networks=}"
 
 config=/etc/smolvm/runtime.conf
 network=/usr/local/lib/smolvm/network
@@ -50,17 +50,17 @@ free_subnet() {
     }'
 }
 
-# The file is the administrator's after it was written once: only another user's name changes it.
+# The file is the administrator's after it was written once: only what is named changes it, another user or --private-networks.
 set_up_config() {
   local owner=${user:-root} current=''
   if runtime_is_configured; then
     current=$(sed -n 's/^tap_user=//p' "$config")
-    if [ -z "$user" ] || [ "$current" = "$user" ]; then
+    if [ "$(cat "$config")" = "$(changed_config)" ]; then
       good "$config (taps of $current)"
       return
     fi
-    place "$config" 644 "whose taps, and how many" < <(sed "s/^tap_user=.*/tap_user=$user/" "$config")
-    if [ "$mode" = apply ] && [ -x "$network" ]; then "$network" down || true; fi
+    place "$config" 644 "whose taps, and how many" < <(changed_config)
+    if [ "$mode" = apply ] && [ "$current" != "${user:-$current}" ] && [ -x "$network" ]; then "$network" down || true; fi
     return
   fi
   local subnet
@@ -79,8 +79,14 @@ dns=1.1.1.1,9.9.9.9
 # How many connections a guest can have at the same time.
 connections=2048
 # Whether guests reach private networks (10/8, 172.16/12, 192.168/16, 100.64/10): closed or open. This machine they never reach.
-private=closed
+private=${private_networks:-closed}
 CONF
+}
+
+# What the configuration becomes. A file of an earlier version does not have each line.
+changed_config() {
+  sed -e "s/^tap_user=.*/tap_user=${user:-$current}/" ${private_networks:+-e "s/^private=.*/private=$private_networks/"} "$config"
+  [ -z "$private_networks" ] || grep -q '^private=' "$config" || echo "private=$private_networks"
 }
 
 set_up_forwarding() {
@@ -107,7 +113,8 @@ set_up_unit() {
     quietly "enabling $unit" systemctl enable "$unit"
     if [ -n "$running" ]; then
       quietly "reading $unit" systemctl daemon-reload
-      quietly "starting $unit" systemctl restart "$unit"
+      # Where it is active, sandboxes may have its taps: a restart would take them away.
+      quietly "starting $unit" systemctl reload-or-restart "$unit"
     fi
   fi
 }

@@ -11,6 +11,8 @@ export interface SetupRequest {
   readonly uninstall: boolean;
   readonly configureRuntime: boolean;
   readonly user: string | undefined;
+  /** whether guests with taps reach private networks */
+  readonly privateNetworks: "open" | "closed" | undefined;
   readonly firecrackerArchive: string | undefined;
 }
 
@@ -30,6 +32,7 @@ export function setupOptions(request: SetupRequest): string[] {
     ...(request.uninstall ? ["--uninstall"] : []),
     ...(request.configureRuntime ? ["--configure-runtime"] : []),
     ...(request.user === undefined ? [] : ["--user", request.user]),
+    ...(request.privateNetworks === undefined ? [] : ["--private-networks", request.privateNetworks]),
     ...(request.firecrackerArchive === undefined
       ? []
       : ["--firecracker-archive", request.firecrackerArchive]),

@@ -23,6 +23,11 @@ const spec: CommandSpec = {
     { name: "dry-run", help: "only say what would be done" },
     { name: "uninstall", help: "undo what setup has changed, and nothing else" },
     { name: "user", value: "NAME", help: "the user who runs sandboxes (default: you)" },
+    {
+      name: "private-networks",
+      value: "MODE",
+      help: "open: guests with taps reach private networks too; closed (default)",
+    },
     { name: "firecracker-archive", value: "FILE", help: "take Firecracker from this archive of its release" },
     { name: "yes", short: "y", help: "do it without asking" },
     ...COMMON_OPTIONS,
@@ -68,11 +73,25 @@ function requestOf(args: Arguments): SetupRequest {
     uninstall,
     configureRuntime: args.flag("configure-runtime"),
     user: args.value("user"),
+    privateNetworks: privateNetworks(args),
     firecrackerArchive: args.value("firecracker-archive"),
   };
   if (uninstall && setupOptions({ ...request, mode: "apply" }).length > 1)
     throw usage(spec, "--uninstall takes no option of installing");
   return request;
+}
+
+function privateNetworks(args: Arguments): SetupRequest["privateNetworks"] {
+  const mode = args.value("private-networks");
+  if (mode !== undefined && mode !== "open" && mode !== "closed")
+    throw usage(spec, `--private-networks is open or closed, not '${mode}'`);
+  if (mode !== undefined && !args.flag("configure-runtime"))
+    throw usage(
+      spec,
+      "--private-networks is for the taps of --configure-runtime",
+      `Write: smolvm setup --configure-runtime --private-networks ${mode}`,
+    );
+  return mode;
 }
 
 /** A package manager that is killed at work leaves a mess: the first Ctrl-C only says so, the second stops it. */

@@ -68,12 +68,12 @@ describe("system-setup.sh", () => {
   test("an ordinary user is told the command with sudo, and a wrong command line the usage", async () => {
     const { stdout } = await fakeHost(`${READY}
       echo "== ann"; as ann /checkout/scripts/system-setup.sh --configure-runtime 2>&1 || echo "exit $?"
-      echo "== wrong"; setup --nonsense; setup --user; setup --check --dry-run; setup --uninstall --user ann
+      echo "== wrong"; setup --nonsense; setup --user; setup --check --dry-run; setup --uninstall --user ann; setup --private-networks open; setup --configure-runtime --private-networks wide
       echo "== nobody"; setup --user nobody-of-that-name
     `);
     expect(part(stdout, "ann")).toContain("sudo /checkout/scripts/system-setup.sh --configure-runtime\n");
     expect(part(stdout, "ann")).toContain("exit 1\n");
-    expect(part(stdout, "wrong").match(/exit 2/g)).toHaveLength(4);
+    expect(part(stdout, "wrong").match(/exit 2/g)).toHaveLength(6);
     expect(said(part(stdout, "nobody"), "error")).toEqual(["there is no user 'nobody-of-that-name'"]);
   });
 
@@ -121,7 +121,7 @@ describe("system-setup.sh", () => {
     `);
     expect(part(stdout, "systemd")).toContain("enable and start smolvm-network.service");
     expect(part(stdout, "systemd")).toMatch(
-      /systemctl enable smolvm-network.service\nsystemctl daemon-reload\nsystemctl restart smolvm-network.service\n/,
+      /systemctl enable smolvm-network.service\nsystemctl daemon-reload\nsystemctl reload-or-restart smolvm-network.service\n/,
     );
     expect(said(part(stdout, "plain"), "note")).toEqual([
       "there is no systemd here: have '/usr/local/lib/smolvm/network up' run as root at every boot",
@@ -152,6 +152,26 @@ describe("system-setup.sh", () => {
       "make taps and packet filter: /usr/local/lib/smolvm/network up",
     ]);
     expect(part(stdout, "again")).toMatch(/32 taps of ann, 10.213.0.0\/16\n$/);
+  });
+
+  test("private networks are opened to guests and closed again by an option, at once, and stay so without it", async () => {
+    const { stdout } = await fakeHost(`${READY}
+      open() { nft list set inet smolvm not_public | grep -q 192.168.0.0/16 && echo closed || echo open; }
+      setup --configure-runtime --user ann >/dev/null; open
+      sed -i '/^private=/d; s/^taps=32/taps=3/' /etc/smolvm/runtime.conf; host /usr/local/lib/smolvm/network up
+      echo "== open"; setup --configure-runtime --user ann --private-networks open; open
+      echo "== stays"; setup --configure-runtime --user ann; open; grep -E '^(private|taps|tap_user)=' /etc/smolvm/runtime.conf
+      echo "== closed"; setup --configure-runtime --private-networks=closed >/dev/null; open; grep '^tap_user=' /etc/smolvm/runtime.conf
+    `);
+    expect(stdout).toMatch(/^closed\n/);
+    expect(said(part(stdout, "open"), "change")).toEqual([
+      "write /etc/smolvm/runtime.conf (whose taps, and how many)",
+      "make taps and packet filter: /usr/local/lib/smolvm/network up",
+    ]);
+    expect(part(stdout, "open")).toMatch(/exit 0\nopen\n$/);
+    expect(said(part(stdout, "stays"), "change")).toEqual([]);
+    expect(part(stdout, "stays")).toMatch(/open\ntap_user=ann\ntaps=3\nprivate=open\n$/);
+    expect(part(stdout, "closed")).toBe("closed\ntap_user=ann\n");
   });
 
   test("the unit is one that systemd understands, and what it starts brings all back after a reboot", async () => {

@@ -7,6 +7,7 @@ const REQUEST: SetupRequest = {
   uninstall: false,
   configureRuntime: false,
   user: undefined,
+  privateNetworks: undefined,
   firecrackerArchive: undefined,
 };
 
@@ -25,9 +26,19 @@ describe("setting up", () => {
         mode: "dry-run",
         configureRuntime: true,
         user: "ann",
+        privateNetworks: "open",
         firecrackerArchive: "a b.tgz",
       }),
-    ).toEqual(["--dry-run", "--configure-runtime", "--user", "ann", "--firecracker-archive", "a b.tgz"]);
+    ).toEqual([
+      "--dry-run",
+      "--configure-runtime",
+      "--user",
+      "ann",
+      "--private-networks",
+      "open",
+      "--firecracker-archive",
+      "a b.tgz",
+    ]);
     expect(setupOptions({ ...REQUEST, uninstall: true })).toEqual(["--uninstall"]);
   });
 
