@@ -307,7 +307,10 @@ class Build {
       const key = stepKey(["scratch", arch]);
       return { ...fresh, state, document, layers: [], key, created: undefined, image: undefined };
     }
-    const { name, parts, key, machine, isOwn } = await this.#base(stage.from, arch);
+    const base = await this.#base(stage.from, arch).catch((error: unknown) => {
+      throw this.#withLine(error, { line: stage.line, shown: `FROM ${stage.from}` });
+    });
+    const { name, parts, key, machine, isOwn } = base;
     // Images are made over what their lower layers have become (images/lower-image.ts): of one of ours there is none yet.
     if (isOwn) await this.#stageImage(parts, key, arch);
     const { document, layers } = parts;
@@ -412,7 +415,7 @@ class Build {
     }
   }
 
-  #withLine(error: unknown, { line, shown }: Instruction): unknown {
+  #withLine(error: unknown, { line, shown }: Pick<Instruction, "line" | "shown">): unknown {
     if (!isSmolVMError(error) || error.details.line !== undefined || this.#deadline.expired) return error;
     return new SmolVMError(error.code, `${this.#name}:${line}: ${shown}: ${error.message}`, {
       hint: error.hint,

@@ -506,6 +506,15 @@ COPY a /a
     });
   });
 
+  test("what FROM names and is not there is told with its line", async () => {
+    const root = context("from", { Dockerfile: "ARG TAG\nFROM oci:/nonexistent:$TAG AS one\n" });
+    await expect(build(root, { buildArgs: { TAG: "x" } })).rejects.toMatchObject({
+      code: "FILE_NOT_FOUND",
+      message: expect.stringMatching(/^Dockerfile:2: FROM oci:\/nonexistent:x: /),
+      details: { line: 2, file: "Dockerfile" },
+    });
+  });
+
   test.for([
     ["COPY --chmod=u+q a /x/", "--chmod=u+q is no mode", "u=rwX,go=rX"],
     ["COPY --chmod=77777 a /x/", "--chmod=77777 is no mode", "octal digits"],
