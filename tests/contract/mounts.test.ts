@@ -567,8 +567,8 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
       } finally {
         for (const copy of copies) await copy.delete({ force: true });
         await SmolVM.snapshots.delete("busy").catch(() => {});
-        await sh("pkill -f root/who || :");
-        rmSync(dir, { recursive: true, maxRetries: 20 }); // the last of them may still write
+        await sh("pkill -f root/who; while pgrep -x dd >/dev/null; do sleep 0.1; done");
+        rmSync(dir, { recursive: true });
       }
     },
   );
