@@ -107,7 +107,7 @@ test.runIf(BACKENDS.includes("qemu"))("a limit that cannot be kept is refused, a
   expect(part(stdout, "off")).toContain("there is none");
   expect(part(stdout, "unfiltered")).toContain("cannot be kept by an unfiltered network");
   expect(part(stdout, "slirp")).toContain(
-    "networkRateLimitMbps cannot be kept by this sandbox's network here",
+    "--network-rate-limit cannot be kept by this sandbox's network here",
   );
   expect(part(stdout, "door")).toMatch(/far\n.*open\n$/s);
 });
