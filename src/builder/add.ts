@@ -102,11 +102,7 @@ export async function addedFiles(
       warn(`'${source}' matches nothing in the context`);
       continue;
     }
-    if (selected === undefined)
-      throw fail(
-        `'${source}' is not in '${context.directory}', or .dockerignore leaves it out`,
-        /(?:^|\/)\.\.(?:\/|$)/.test(source) ? ABOVE_THE_CONTEXT : undefined,
-      );
+    if (selected === undefined) throw notThere(context, source, fail);
     const one = selected.files[0];
     const isUnpacked = keyword === "ADD" && options.unpack !== false;
     if (isUnpacked && !selected.isDirectory && one?.entry.kind === "file") {
@@ -134,6 +130,15 @@ export async function addedFiles(
     });
   }
   return files;
+}
+
+/** The error for a name that the context has not. */
+export function notThere(context: BuildContext, source: string, fail: AddOptions["fail"]): SmolVMError {
+  const isAbove = /(?:^|\/)\.\.(?:\/|$)/.test(source);
+  return fail(
+    `'${source}' is not in '${context.directory}', or .dockerignore leaves it out`,
+    isAbove ? ABOVE_THE_CONTEXT : undefined,
+  );
 }
 
 function named({ files, isDirectory }: Selection, name: string | undefined): Selected[] {

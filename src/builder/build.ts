@@ -30,7 +30,7 @@ import { TimeSlice } from "../util/time-slice.ts";
 import { sourceDate } from "../vm/commit/dates.ts";
 import { ownLayer } from "../vm/commit/own-layer.ts";
 import type { Home } from "../vm/home.ts";
-import { addedFiles, textFile, WITHOUT_GIT } from "./add.ts";
+import { addedFiles, notThere, textFile, WITHOUT_GIT } from "./add.ts";
 import type { Chmod } from "./chmod.ts";
 import { BuildContext } from "./context.ts";
 import { destination, makeAbove, modeOf, ownerOf, putTar } from "./copy.ts";
@@ -38,7 +38,7 @@ import { copyFromMachine, matching } from "./copy-from.ts";
 import { BuildMachine } from "./machine.ts";
 import { parseMount, type StepMount } from "./mounts.ts";
 import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
-import { checkFlags, checkPlan, SWITCHES } from "./precheck.ts";
+import { checkFlags, checkPlan, namedSources, SWITCHES } from "./precheck.ts";
 import { type CopyFilter, hasPattern } from "./selection.ts";
 import { keepStageImagesWithin, touchStageImage } from "./stage-images.ts";
 import { atLine, declared, inImage, type Plan, planStages, type Stage, stageCalled } from "./stages.ts";
@@ -182,6 +182,9 @@ class Build {
   }
 
   async run(tags: readonly string[]): Promise<BuiltImage> {
+    for (const { line, source } of namedSources(this.#plan, this.#name, this.#escape))
+      if ((await this.#context.select(source)) === undefined)
+        throw notThere(this.#context, source, (what, hint) => this.#fail(line, what, hint));
     const built = await this.#stage(this.#plan.target);
     const unused = [...this.#given.keys()].filter((name) => !this.#used.has(name) && !PROXIES.includes(name));
     if (unused.length > 0) this.#warnings.push(`no ARG declares ${unused.join(", ")}`);

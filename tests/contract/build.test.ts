@@ -506,6 +506,16 @@ COPY a /a
     });
   });
 
+  test("what COPY names and the context has not is told before anything is carried out", async () => {
+    const events: BuildEvent[] = [];
+    const root = context("missing", { Dockerfile: `FROM ${base}\nRUN exit 1\nCOPY missing /x\n` });
+    await expect(build(root, { onEvent: (event) => events.push(event) })).rejects.toMatchObject({
+      code: "DOCKERFILE_INVALID",
+      message: expect.stringContaining("Dockerfile:3: 'missing' is not in"),
+    });
+    expect(events).toEqual([]);
+  });
+
   test("what FROM names and is not there is told with its line", async () => {
     const root = context("from", { Dockerfile: "ARG TAG\nFROM oci:/nonexistent:$TAG AS one\n" });
     await expect(build(root, { buildArgs: { TAG: "x" } })).rejects.toMatchObject({

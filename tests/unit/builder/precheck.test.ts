@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkPlan } from "../../../src/builder/precheck.ts";
+import { checkPlan, namedSources } from "../../../src/builder/precheck.ts";
 import { planStages } from "../../../src/builder/stages.ts";
 import { parseDockerfile } from "../../../src/images/dockerfile/parse.ts";
 
@@ -41,6 +41,36 @@ describe("what no step can be carried out with", () => {
       (_, index) => `FROM ${index === 0 ? "x" : `a${index - 1}`} AS a${index}`,
     );
     expect(() => check(chain.join("\n"))).toThrow("Dockerfile:501: it has more than 500 stages");
+  });
+
+  test("names of the context are known before, and nothing else is", () => {
+    const parsed = parseDockerfile(
+      `FROM scratch AS unwanted
+COPY not /x
+FROM scratch
+COPY a b/c ../d /x/
+COPY ["e f", "g*", "/x/"]
+COPY $A h /x/
+COPY --from=0 i /x
+COPY --chown=1 --parents j/./k /x/
+ADD https://127.0.0.1/l m.tar git@127.0.0.1:n/o /x/
+COPY <<A p /x/
+A
+`,
+      "Dockerfile",
+    );
+    const plan = planStages(parsed, "Dockerfile", { given: NONE, platform: NONE, target: undefined });
+    const unnamed = {
+      ...plan,
+      stages: plan.stages.map((stage) => ({
+        ...stage,
+        instructions: stage.instructions.filter(({ text }) => !text.startsWith("i ")),
+      })),
+    };
+    const sources = (of: typeof plan) =>
+      namedSources(of, "Dockerfile", parsed.escaping).map(({ line, source }) => `${line} ${source}`);
+    expect(sources(unnamed)).toEqual(["4 a", "4 b/c", "4 ../d", "5 e f", "9 m.tar"]);
+    expect(sources(plan)).toContain("2 not");
   });
 
   test("a platform that there is not is refused with its line", () => {
