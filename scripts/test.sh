@@ -341,7 +341,7 @@ if [ -n "$long" ]; then
   if [ "$(host_arch)" = x86_64 ] && [ "$(id -u)" -eq 0 ]; then
     stage "Contract on musl: Alpine" 900 on_musl \
       tests/contract/boot.test.ts tests/contract/life.test.ts tests/contract/drives.test.ts tests/contract/hostile.test.ts \
-      tests/contract/templates.test.ts tests/contract/controllers.test.ts tests/contract/identity.test.ts
+      tests/contract/templates.test.ts tests/contract/controllers.test.ts tests/contract/identity.test.ts tests/contract/commands.test.ts
   fi
   stage "Package: guest bundles, without Debian's tools" 900 limited scripts/test-guest-bundle.sh x64 arm64
 else

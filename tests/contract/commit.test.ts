@@ -71,6 +71,8 @@ const names: string[] = [
   "committed-stopped",
   "committed-moment",
   "committed-killed",
+  "committed-at-home",
+  "committed-for-others",
 ];
 let base: string;
 beforeAll(() => {
@@ -134,6 +136,17 @@ describe.skipIf(ARCH !== "x86_64").each(BACKENDS)("an image made of a sandbox on
     await again.commit("committed-again");
     await using third = await SmolVM.create(small(backend, { image: "committed-again" }));
     expect(await lines(third)).toEqual(await lines(again));
+  });
+
+  test("over an image of ours has its commands where they were: in root's home", async () => {
+    await using vm = await SmolVM.create(small(backend, { image: "minimal", pull: "missing" }));
+    await vm.run("echo here > found", { check: true });
+    await vm.commit("committed-at-home");
+    await vm.commit("committed-for-others", { config: { user: "nobody" } });
+    await using again = await SmolVM.create(small(backend, { image: "committed-at-home" }));
+    expect((await again.run("pwd; cat found")).stdout).toBe("/root\nhere\n");
+    await using others = await SmolVM.create(small(backend, { image: "committed-for-others" }));
+    expect((await others.run("pwd")).stdout).toBe("/\n");
   });
 
   test("is of one moment, while what runs goes on; of one that is down, too", async () => {
