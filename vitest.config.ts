@@ -11,6 +11,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: "integration",
           include: ["tests/integration/**/*.test.ts", "tests/contract/**/*.test.ts"],
+          setupFiles: ["tests/helpers/leave-out.ts"],
           testTimeout: 120_000 * SPEED_FACTOR,
           hookTimeout: 300_000 * SPEED_FACTOR,
           fileParallelism: false,

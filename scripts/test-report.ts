@@ -4,10 +4,15 @@
  *
  *   node scripts/test-report.ts PROJECT REPORT.json...
  *
- * Expected to be skipped are only tests of files that speak of SMOLVM_TEST_LONG, and only when that is not set; and, for an ordinary user, of
- * files that run some for root alone, or for who may serve ports below 1024.
+ * Expected to be skipped are only tests of files that speak of SMOLVM_TEST_LONG, and only when that is not set; for an ordinary user, of
+ * files that run some for root alone, or for who may serve ports below 1024; and on an image with busybox what tests/contract/left-out.ts
+ * names, whose reasons are told.
  */
 import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { LEFT_OUT } from "../tests/contract/left-out.ts";
+import { HAS_PYTHON } from "../tests/helpers/backends.ts";
+import { leftOut } from "../tests/helpers/left-out.ts";
 
 interface Report {
   readonly success: boolean;
@@ -67,7 +72,13 @@ const mayBeSkipped = (file: string): boolean => {
     (process.getuid?.() !== 0 && /runIf\(isRoot\)|skipIf\(!HAS_LOW_PORTS\)/.test(text))
   );
 };
-const unexpected = project === "unit" ? [] : skipped.filter((test) => !mayBeSkipped(test.file));
+const checkout = join(import.meta.dirname, "..");
+const whyLeftOut = (test: (typeof skipped)[number]): string | undefined =>
+  HAS_PYTHON ? undefined : leftOut(LEFT_OUT, relative(checkout, test.file), test.fullName);
+const reasons = Map.groupBy(skipped, whyLeftOut);
+for (const [why, of] of reasons) if (why !== undefined) console.error(`left out: ${of.length} tests: ${why}`);
+const rest = reasons.get(undefined) ?? [];
+const unexpected = project === "unit" ? [] : rest.filter((test) => !mayBeSkipped(test.file));
 for (const test of unexpected) console.error(`skipped, but expected to run: ${test.file}: ${test.fullName}`);
 
 console.log(`${passed.length} ${failed.length + broken.length + lost} ${skipped.length}`);

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
@@ -111,7 +111,8 @@ describe.each(BACKENDS)("files on %s", (backend) => {
   });
 
   test("of a relative path are where commands run", async () => {
-    expect(await vm.files.write("relative", "x")).toMatchObject({ path: "/root/relative" });
+    const directory = (await vm.run("pwd")).stdout.trim();
+    expect(await vm.files.write("relative", "x")).toMatchObject({ path: posix.join(directory, "relative") });
     expect((await vm.run("cat relative")).stdout).toBe("x");
     await using other = await SmolVM.create(small(backend, { workdir: "/srv/app", user: "nobody" }));
     await other.run("echo 1 > made");
@@ -195,8 +196,10 @@ describe.each(BACKENDS)("files on %s", (backend) => {
       const { stdout } = await fresh.run("grep -hE '^(Name|PPid)' /proc/[0-9]*/status | tr '\\n' ' '");
       return /Name: init PPid: 1 /.test(stdout.replaceAll(/\s+/g, " "));
     });
-    for (const user of ["nobody", "daemon", "bin", "sys", "daemon"]) await vm.files.stat("/", { user });
-    expect(await workers()).toEqual(["0", "1", "3"]);
+    const users = [1001, 1002, 1003, 1004].map((id) => `u${id}:x:${id}:${id}::/:/bin/sh`);
+    await vm.run(`printf '%s\\n' ${users.join(" ")} >>/etc/passwd`);
+    for (const id of [1001, 1002, 1003, 1004, 1002]) await vm.files.stat("/", { user: `u${id}` });
+    expect(await workers()).toEqual(["0", "1002", "1004"]);
   });
 
   test("belong to who the user is now, whoever that was for the request before", async () => {

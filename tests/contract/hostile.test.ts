@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HELLO_TIMEOUT_MS } from "../../src/config/defaults.ts";
 import { isSmolVMError, SmolVM } from "../../src/index.ts";
-import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
 import { type Keys, openKeys, type Times, useBeside } from "../helpers/beside.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { scaled } from "../helpers/speed.ts";
@@ -20,8 +20,7 @@ describe.each(BACKENDS)("a hostile command on %s", (backend) => {
   });
   afterAll(() => shared.delete({ force: true }));
 
-  const loads = LOADS.filter(({ command }) => HAS_PYTHON || !command.includes("python3"));
-  test.each(loads.map((load) => [load.name, load] as const))("%s", async (_, load) => {
+  test.each(LOADS.map((load) => [load.name, load] as const))("%s", async (_, load) => {
     const vm = load.own === undefined ? shared : await SmolVM.create(small(backend, load.own));
     try {
       await survives(vm, load);
@@ -31,8 +30,7 @@ describe.each(BACKENDS)("a hostile command on %s", (backend) => {
   });
 });
 
-// Not registered where there is no Python: skipped, it would be one that was expected to run.
-describe.each(HAS_PYTHON ? BACKENDS : [])("an attack on PID 1 on %s", (backend) => {
+describe.each(BACKENDS)("an attack on PID 1 on %s", (backend) => {
   const attack = async (vm: SmolVM, command: string, user?: string): Promise<string> => {
     const { id } = await vm.spawn(command, { detached: true, user }).started;
     let said = "";

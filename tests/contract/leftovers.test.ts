@@ -81,7 +81,7 @@ describe.each(BACKENDS)("what commands leave behind on %s", (backend) => {
   });
 
   test("a command that runs is killed with all it started, and its own answer tells", async () => {
-    const run = vm.run("setsid sleep 1000 & echo ready; sleep 1001");
+    const run = vm.run("setsid sleep 1000 & sleep 1001 & wait");
     const ended = expect(run).resolves.toMatchObject({ signal: "SIGKILL", ok: false });
     const [entry] = await until("it runs", async () => {
       const list = (await vm.processes.list()).filter(({ processes }) => processes === 3);

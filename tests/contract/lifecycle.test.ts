@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { isSmolVMError, SmolVM } from "../../src/index.ts";
-import { BACKENDS, small } from "../helpers/backends.ts";
+import { BACKENDS, IMAGE_NAME, small } from "../helpers/backends.ts";
 import { leftovers, useTempHome } from "../helpers/home.ts";
 import { IN_MOUNT_NAMESPACE } from "../helpers/mount-namespace.ts";
 import { until } from "../helpers/wait.ts";
@@ -21,14 +21,14 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
   test("runs a command inside a kernel of its own and leaves nothing when its scope ends", async () => {
     {
       await using vm = await SmolVM.create(small(backend));
-      const result = await vm.run("python3 -c 'print(6*7)' && uname -n");
+      const result = await vm.run("echo $((6 * 7)) && uname -n");
       expect(result).toMatchObject({ exitCode: 0, ok: true, stderr: "" });
       expect(result.stdout).toBe(`42\n${vm.name}\n`);
       expect(await vm.info()).toMatchObject({
         state: "running",
         backend,
         lifetime: "owner",
-        image: "debian",
+        image: IMAGE_NAME,
       });
     }
     expect(await SmolVM.list()).toEqual([]);
@@ -144,7 +144,7 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
       }),
     );
     const { stdout } = await vm.run(
-      "nproc; awk '/MemTotal/{print int($2/1024)}' /proc/meminfo; df --output=size -BM / | tail -1 | tr -dc 0-9; echo; hostname; echo $GREETING; pwd; id -un",
+      "nproc; awk '/MemTotal/{print int($2/1024)}' /proc/meminfo; df -Pk / | awk 'NR == 2 {print int($2/1024)}'; hostname; echo $GREETING; pwd; id -un",
     );
     const [cores, memory, disk, hostname, greeting, directory, user] = stdout.split("\n");
     expect(cores).toBe("2");

@@ -23,7 +23,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { BackendName } from "../../src/config/spec.ts";
 import { SmolVM } from "../../src/index.ts";
-import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
+import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { SPEED_FACTOR } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
@@ -140,7 +140,7 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect(existsSync(host("rw", "dir"))).toBe(false);
   });
 
-  test.skipIf(!HAS_PYTHON)("programs find what POSIX promises", async () => {
+  test("programs find what POSIX promises", async () => {
     const { stdout, stderr } = await vm.run(["python3", "-c", POSIX]);
     expect(stderr).toBe("");
     expect(stdout.trimEnd().split("\n")).toEqual([
@@ -173,7 +173,7 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
     expect(await sh("rm -rf /rw/*; ls -A /rw")).toBe("");
   });
 
-  test.skipIf(!HAS_PYTHON)("what is the same for all files is not asked of the host", async () => {
+  test("what is the same for all files is not asked of the host", async () => {
     const asked = async (): Promise<number> => {
       const mount = (await vm.mounts.list()).find(({ guest }) => guest === "/rw");
       return mount?.served?.requests ?? 0;
@@ -211,47 +211,44 @@ os.unlink("/rw/asked"); print("done")`;
     await sh("rm -rf /rw/looked"); // the guest's own doing is no news for it
   });
 
-  test.skipIf(!HAS_PYTHON)(
-    "attributes of a directory come with what changes them, and are right",
-    async () => {
-      const script = `
+  test("attributes of a directory come with what changes them, and are right", async () => {
+    const script = `
 import os
 os.mkdir("/rw/many")
 for n in range(200):
     with open(f"/rw/many/{n}", "w") as f: f.write("x")
 for n in range(200): os.unlink(f"/rw/many/{n}")
 os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many"); print(s.st_nlink, oct(s.st_mode), s.st_mtime_ns)`;
-      const asked = async (): Promise<number> =>
-        (await vm.mounts.list()).find(({ guest }) => guest === "/rw")?.served?.requests ?? 0;
-      const before = await asked();
-      const { stdout } = await vm.run(["python3", "-c", script], { check: true });
-      // Made, written, closed, removed, forgotten: that a name is not in a directory that was made just now is known.
-      expect((await asked()) - before).toBeLessThan(200 * 5.5);
-      const told = () => {
-        const { nlink, mode, mtimeNs } = statSync(host("rw", "many"), { bigint: true });
-        return `${nlink} 0o${mode.toString(8)} ${mtimeNs}\n`;
-      };
-      expect(stdout).toBe(told());
-      // Also where the guest has changed it last, and then the host does.
-      const stat = `import os; s = os.stat("/rw/many"); print(s.st_nlink, oct(s.st_mode), s.st_mtime_ns)`;
-      const seen = async (): Promise<string> => (await vm.run(["python3", "-c", stat])).stdout;
-      for (const change of [
-        () => mkdirSync(host("rw", "many", "more")),
-        () => chmodSync(host("rw", "many"), 0o700),
-        () => rmdirSync(host("rw", "many", "more")),
-      ]) {
-        await sh("mkdir /rw/many/x; rmdir /rw/many/x");
-        change();
-        await until("the guest sees what the host has changed", async () => (await seen()) === told());
-      }
-      expect(await sh("mkdir /rw/many/new; ls /rw/many/new/file 2>&1 | grep -c 'No such file'")).toBe("1\n");
-      writeFileSync(host("rw", "many", "new", "file"), "of the host\n");
-      await until("the guest sees what the host has made in a new directory", async () =>
-        (await sh("cat /rw/many/new/file 2>&1 || :")).includes("of the host"),
-      );
-      await sh("rm -r /rw/many");
-    },
-  );
+    const asked = async (): Promise<number> =>
+      (await vm.mounts.list()).find(({ guest }) => guest === "/rw")?.served?.requests ?? 0;
+    const before = await asked();
+    const { stdout } = await vm.run(["python3", "-c", script], { check: true });
+    // Made, written, closed, removed, forgotten: that a name is not in a directory that was made just now is known.
+    expect((await asked()) - before).toBeLessThan(200 * 5.5);
+    const told = () => {
+      const { nlink, mode, mtimeNs } = statSync(host("rw", "many"), { bigint: true });
+      return `${nlink} 0o${mode.toString(8)} ${mtimeNs}\n`;
+    };
+    expect(stdout).toBe(told());
+    // Also where the guest has changed it last, and then the host does.
+    const stat = `import os; s = os.stat("/rw/many"); print(s.st_nlink, oct(s.st_mode), s.st_mtime_ns)`;
+    const seen = async (): Promise<string> => (await vm.run(["python3", "-c", stat])).stdout;
+    for (const change of [
+      () => mkdirSync(host("rw", "many", "more")),
+      () => chmodSync(host("rw", "many"), 0o700),
+      () => rmdirSync(host("rw", "many", "more")),
+    ]) {
+      await sh("mkdir /rw/many/x; rmdir /rw/many/x");
+      change();
+      await until("the guest sees what the host has changed", async () => (await seen()) === told());
+    }
+    expect(await sh("mkdir /rw/many/new; ls /rw/many/new/file 2>&1 | grep -c 'No such file'")).toBe("1\n");
+    writeFileSync(host("rw", "many", "new", "file"), "of the host\n");
+    await until("the guest sees what the host has made in a new directory", async () =>
+      (await sh("cat /rw/many/new/file 2>&1 || :")).includes("of the host"),
+    );
+    await sh("rm -r /rw/many");
+  });
 
   test("an overlay's writes stay in the sandbox, over its end as well", async () => {
     expect(
@@ -320,7 +317,9 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     renameSync(host("single.new"), host("single"));
     await until("it is the new one", async () => (await sh("cat /etc/single.conf")) === "replaced\n");
     expect(await sh("ls /etc/single.conf/.. 2>&1 | head -1")).toMatch(/Not a directory/);
-    if (!HAS_PYTHON) return;
+  });
+
+  test("a program that watches such a file is told of its changes", async () => {
     const watcher = vm.spawn(["python3", "-u", "-c", WATCH_FILE, "/etc/single.conf"]);
     let said = "";
     for await (const { data } of watcher) {
@@ -328,15 +327,17 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
       if (said === "watching\n") appendFileSync(host("single"), "more\n");
     }
     expect(said).toBe("watching\nchanged\n");
-    expect(await sh("cat /etc/single.conf")).toBe("replaced\nmore\n");
+    expect((await sh("cat /etc/single.conf")).endsWith("\nmore\n")).toBe(true);
   });
 
   test("links of the host lead nowhere but within the guest", async () => {
     symlinkSync("/etc/hostname", host("rw", "absolute"));
     symlinkSync("../single", host("rw", "up"));
     expect(
-      await sh("cat /rw/absolute | wc -l; cat /etc/hostname | cmp - /rw/absolute; cat /rw/up 2>&1; true"),
-    ).toBe("1\ncat: /rw/up: No such file or directory\n");
+      await sh(
+        "cat /rw/absolute | wc -l; cat /etc/hostname | cmp - /rw/absolute; cat /rw/up 2>&1 | grep -o 'No such.*'",
+      ),
+    ).toBe("1\nNo such file or directory\n");
     rmSync(host("rw", "absolute"));
     rmSync(host("rw", "up"));
   });
@@ -585,7 +586,8 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
         ["written", ""],
       ] as const)
         writeFileSync(join(dirs, name), text);
-      const say = "head -c 4 <&3; echo; head -c 4 <&4; echo; cat here; echo more >&5";
+      const four = "dd bs=4 count=1 status=none"; // busybox's head has one error for all
+      const say = `${four} <&3; echo; ${four} <&4; echo; cat here; echo more >&5`;
       const loop = `while :; do if [ -e /root/go ]; then { ${say}; } >/root/new 2>&1; rm /root/go; mv /root/new /root/said; fi; sleep 0.05; done`;
       await sh(`(cd /rw/kept; exec 3<same 4<changed 5>>written; ${loop}) >/dev/null 2>&1 &`);
       const ask = async (of: SmolVM): Promise<string[]> => {
@@ -636,7 +638,7 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
     );
     for (const pid of pids.trim().split("\n")) spawnSync("kill", ["-9", pid]);
     expect((await writer).stdout).toBe("ended\n");
-    expect(await sh("ls /rw 2>&1 | grep -o 'not connected'")).toBe("not connected\n");
+    expect(await sh("cat /rw/writes 2>&1 | grep -o 'not connected'")).toBe("not connected\n");
     expect((await vm.mounts.list()).every(({ mounted }) => !mounted)).toBe(true);
     await vm.mounts.add({ host: host("rw"), guest: "/rw", mode: "rw" });
     expect(await sh("tail -n 1 /rw/writes; rm /rw/writes; ls -A /rw")).toBe("x\n");

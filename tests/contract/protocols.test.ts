@@ -104,19 +104,20 @@ function readFrame(bytes: Buffer): { first: number; data: Buffer; length: number
 const MODES = BACKENDS.flatMap((backend) => [
   { mode: "off", backend },
   ...(hasSlirp(backend) ? [{ mode: "open", backend }] : []),
-  ...(HAS_PYTHON ? [{ mode: "restricted", backend }] : []),
+  { mode: "restricted", backend },
 ]);
 
 describe.each(MODES)(
   "with a network that is $mode, on $backend, there and back through the guest",
   ({ mode, backend }) => {
     let vm: SmolVM;
-    let dns: NameServer;
+    let dns: NameServer | undefined;
     const closing: (() => void)[] = [];
     /** this host's ports that lead by way of the guest to the servers */
     const ports: Record<string, number> = {};
 
     beforeAll(async () => {
+      if (mode === "restricted" && !HAS_PYTHON) return; // nothing of it is run
       dns = await nameServer({ "good.test": [here] });
       process.env.SMOLVM_RESOLVER = dns.address;
       const http2 = createHttp2();
@@ -182,7 +183,7 @@ describe.each(MODES)(
     afterAll(async () => {
       await vm?.delete({ force: true });
       for (const close of closing) close();
-      dns.close();
+      dns?.close();
       delete process.env.SMOLVM_RESOLVER;
     });
 

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type NetworkEvent, SmolVM } from "../../src/index.ts";
-import { BACKENDS, small } from "../helpers/backends.ts";
+import { BACKENDS, HAS_PYTHON, small } from "../helpers/backends.ts";
 import { noteRun } from "../helpers/escape-runs.ts";
 import { useTempHome } from "../helpers/home.ts";
 import {
@@ -54,7 +54,7 @@ async function setTrap(): Promise<{ port: number; caught: string[]; close: () =>
   return { port, caught, close };
 }
 
-describe.each(BACKENDS)("root of a guest with a restricted network on %s", (backend) => {
+describe.skipIf(!HAS_PYTHON).each(BACKENDS)("root of a guest with a restricted network on %s", (backend) => {
   let vm: SmolVM;
   let dns: NameServer;
   let trap: Awaited<ReturnType<typeof setTrap>>;

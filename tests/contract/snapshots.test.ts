@@ -44,9 +44,9 @@ async function identity(vm: SmolVM): Promise<string[]> {
 
 async function clockDifferenceMs(vm: SmolVM): Promise<number> {
   const before = Date.now();
-  const { stdout } = await vm.run("date +%s%3N");
+  await vm.files.write("/run/now", "");
   const after = Date.now();
-  const is = Number(stdout);
+  const is = (await vm.files.stat("/run/now")).mtime.getTime();
   return is < before ? before - is : Math.max(0, is - after);
 }
 

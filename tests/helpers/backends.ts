@@ -17,11 +17,12 @@ const KERNEL = oneOf("SMOLVM_TEST_KERNEL", ["debian", "fast"]);
 
 /**
  * The guests' image: SMOLVM_TEST_IMAGE, default debian, or one that is pulled (oci:DIRECTORY, a registry's). On minimal, which every architecture has, and on
- * one that is pulled what needs Python is left out.
+ * one that is pulled what needs Python is left out (tests/contract/left-out.ts).
  */
 const PULLED = /[:/]/.test(process.env.SMOLVM_TEST_IMAGE ?? "") ? process.env.SMOLVM_TEST_IMAGE : undefined;
 const IMAGE = PULLED ?? oneOf("SMOLVM_TEST_IMAGE", ["debian", "minimal"]);
-export const HAS_PYTHON: boolean = IMAGE === undefined || IMAGE === "debian";
+export const IMAGE_NAME: string = IMAGE ?? "debian";
+export const HAS_PYTHON: boolean = IMAGE_NAME === "debian";
 
 /** The guests' virtual CPUs: SMOLVM_TEST_CPUS, default what users get. */
 const CPUS = oneOf("SMOLVM_TEST_CPUS", ["1", "2", "4"]);

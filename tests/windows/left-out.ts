@@ -1,12 +1,4 @@
-/**
- * What of the tests is not run by the Windows Node, and why. The first that matches counts.
- */
-export interface LeftOut {
-  readonly file: string;
-  /** of its tests' names; absent: all of the file */
-  readonly name?: RegExp;
-  readonly why: string;
-}
+import type { LeftOut } from "../helpers/left-out.ts";
 
 const SAVED =
   "saved memory is Linux's: a machine that is reached through a relay is refused (tests/windows/tests/refused.test.ts)";
@@ -14,7 +6,7 @@ const SHARED = "directories of the host are Linux's: they are refused (tests/win
 const TOOLS = "its disks are made by e2fsprogs and squashfs-tools, which run on Linux";
 const WINE_LINKS = "wine 8 makes no symbolic links";
 
-/** Paths are from the checkout on. What wine alone is the reason for begins with "wine": a real Windows should show it. */
+/** What of the tests is not run by the Windows Node. What wine alone is the reason for begins with "wine": a real Windows should show it. */
 export const LEFT_OUT: readonly LeftOut[] = [
   {
     file: "tests/contract/build.test.ts",
@@ -78,13 +70,3 @@ export const LEFT_OUT: readonly LeftOut[] = [
   { file: "tests/contract/snapshots.test.ts", why: SAVED },
   { file: "tests/contract/templates.test.ts", why: SAVED },
 ];
-
-/** Why a test is not run, or undefined if it is. Pure. */
-export function leftOut(file: string, fullName: string): string | undefined {
-  return LEFT_OUT.find((entry) => entry.file === file && (entry.name?.test(fullName) ?? true))?.why;
-}
-
-/** Why nothing of a file is run, or undefined. Pure. */
-export function fileLeftOut(file: string): string | undefined {
-  return LEFT_OUT.find((entry) => entry.file === file && entry.name === undefined)?.why;
-}

@@ -13,7 +13,8 @@ import { registerHooks } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
-import { fileLeftOut, leftOut } from "./left-out.ts";
+import { fileLeftOut, leftOut } from "../helpers/left-out.ts";
+import { LEFT_OUT } from "./left-out.ts";
 
 /** What CI runs under wine: each kind of thing once, and nothing that was ever seen to fail there without a fault. */
 const SAMPLE = [
@@ -83,7 +84,7 @@ for (const file of files) {
   const started = performance.now();
   const outcomes: FileResult["assertionResults"][number][] = [];
   console.log(`\n${file}`);
-  const why = fileLeftOut(file);
+  const why = fileLeftOut(LEFT_OUT, file);
   if (why !== undefined) {
     console.log(`  -- all of it: ${why}`);
     leftOutCount++;
@@ -91,7 +92,9 @@ for (const file of files) {
   }
   let broken = "";
   const without = (name: string): string | undefined =>
-    values.only !== undefined && !new RegExp(values.only).test(name) ? "not asked for" : leftOut(file, name);
+    values.only !== undefined && !new RegExp(values.only).test(name)
+      ? "not asked for"
+      : leftOut(LEFT_OUT, file, name);
   try {
     await runFile(join(checkout, file), without, (outcome) => {
       const { fullName, status, message } = outcome;
