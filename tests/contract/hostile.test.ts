@@ -57,6 +57,13 @@ describe.each(BACKENDS)("an attack on PID 1 on %s", (backend) => {
       try {
         expect(await attack(vm, command)).not.toContain("refused");
         const timeoutMs = 2_000;
+        // It tells before its last step, because afterwards nobody would hear it.
+        const answers = () =>
+          vm.run("true", { timeoutMs }).then(
+            () => true,
+            () => false,
+          );
+        await until("it has acted", async () => !(await answers()));
         const asked: [string, () => Promise<unknown>][] = [
           ["run", () => vm.run("echo hi", { timeoutMs })],
           ["files", () => vm.files.readText("/etc/passwd", { timeoutMs })],
