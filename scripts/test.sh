@@ -284,6 +284,7 @@ need mkfs.erofs erofs-utils
 need docker-registry docker-registry
 need skopeo skopeo
 need umoci umoci
+need buildah buildah
 if [ -n "$long" ]; then need qemu-img qemu-utils; fi
 need curl curl
 need openssl openssl
