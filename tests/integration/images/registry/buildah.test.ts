@@ -53,7 +53,7 @@ describe.runIf(isRoot)("what buildah makes", () => {
 
   /** An image of two layers, of which the second takes away from the first and changes it. */
   function make(image: string): string {
-    const files = join(home, "files");
+    const files = mkdtempSync(join(home, "files-"));
     mkdirSync(join(files, "dir/below"), { recursive: true });
     for (const name of ["kept", "gone", "changed", "dir/below/gone"])
       writeFileSync(join(files, name), `${name}\n`);
