@@ -417,13 +417,14 @@ fn text(message: &Value, name: &str) -> Vec<u8> {
     message[name].as_str().unwrap_or("").as_bytes().to_vec()
 }
 
-/// A FileInfo's encoding.
+/// An entry's extended attributes: names and values.
 fn attributes(record: &Value) -> Vec<(Vec<u8>, Vec<u8>)> {
     let none = Vec::new();
     let list = record["attributes"].as_array().unwrap_or(&none);
     list.iter().map(|a| (bytes(&a["name"]), bytes(&a["value"]))).collect()
 }
 
+/// A FileInfo's encoding.
 fn encode_file(message: &Value) -> Vec<u8> {
     let (path, target) = (bytes(&message["path"]), bytes(&message["target"]));
     let info = FileInfo {

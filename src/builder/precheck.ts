@@ -30,7 +30,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
 const ANY_STATE: StageState = { config: {}, author: undefined, args: new Map(), hasCmd: false };
 
 /** The stages that are carried out: the wanted one, and what it and those name, as far as that is known before variables are. Pure. */
-export function wantedStages({ stages, target }: Plan): ReadonlySet<number> {
+function wantedStages({ stages, target }: Plan): ReadonlySet<number> {
   const wanted = new Set([target]);
   for (const index of wanted) {
     const { parent, instructions } = stages[index]!;

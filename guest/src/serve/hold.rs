@@ -97,7 +97,7 @@ pub fn release(agent: &mut Agent) -> Result<(), Failure> {
         agent.hold = Hold::Not;
         agent.commands.frozen = false;
         agent.mux.keeps_commands = false;
-        agent.mux.sessions.go_on();
+        agent.mux.sessions.look_again(|session| session.held_up);
     }
     suspension::reopen(&mut agent.mux);
     Ok(())

@@ -32,22 +32,13 @@ const LIMBO_MS: u64 = 5000;
 /// How an OPEN with a `file_write` begins, as everybody writes it: the tag of field 6.
 const FILE_WRITE: u8 = 6 << 3 | 2;
 
-/// A frame that breaks a rule; the session ends.
-#[derive(Debug, PartialEq, Eq)]
-struct ProtocolError;
-
 /// Why a frame is not done with.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
-    Broken(ProtocolError),
+    /// it breaks a rule: the session ends
+    Broken,
     /// it, and what comes after it in its session, waits until the machine is held no longer
     Held,
-}
-
-impl From<ProtocolError> for Stop {
-    fn from(error: ProtocolError) -> Stop {
-        Stop::Broken(error)
-    }
 }
 
 /// A session's port or connection changed.
@@ -173,7 +164,7 @@ fn handle_input(agent: &mut Agent, mut index: usize) {
         }
         match good {
             Ok(()) => session.taken = end + taken,
-            Err(Stop::Broken(_)) => end_session(&mut agent.mux, index),
+            Err(Stop::Broken) => end_session(&mut agent.mux, index),
             Err(Stop::Held) => {
                 session.held_up = true;
                 return;
@@ -224,10 +215,10 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
                     agent.mux.sessions.mark(index);
                     Ok(())
                 }
-                _ => Err(ProtocolError.into()),
+                _ => Err(Stop::Broken),
             },
             // HELLO without MAGIC before it.
-            _ => Err(ProtocolError.into()),
+            _ => Err(Stop::Broken),
         };
     }
     if header.kind == kind::OPEN {
@@ -236,15 +227,15 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
     let link = Link { session: index, stream: header.stream };
     let Some(stream) = session.stream(header.stream) else {
         // Its result crossed the frame; a stream that never was is another matter.
-        return if header.stream <= session.last_stream { Ok(()) } else { Err(ProtocolError.into()) };
+        return if header.stream <= session.last_stream { Ok(()) } else { Err(Stop::Broken) };
     };
     if stream.opening.is_some() && header.kind != kind::RESET {
-        return Err(ProtocolError.into());
+        return Err(Stop::Broken);
     }
     match header.kind {
         kind::DATA => {
             if stream.ended || payload.len() as u32 > stream.receive_credit {
-                return Err(ProtocolError.into());
+                return Err(Stop::Broken);
             }
             stream.receive_credit -= payload.len() as u32;
             if let Some(task) = stream.task {
@@ -254,27 +245,27 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
         }
         kind::END => {
             if stream.ended {
-                return Err(ProtocolError.into());
+                return Err(Stop::Broken);
             }
             stream.ended = true;
             deliver_end(&mut agent.mux, link);
         }
         kind::WINDOW => {
-            let credit = u32::from_le_bytes(payload.try_into().map_err(|_| ProtocolError)?);
+            let credit = u32::from_le_bytes(payload.try_into().map_err(|_| Stop::Broken)?);
             let channel = usize::from(header.flags - 1);
             let sum = stream.credit[channel].checked_add(credit).filter(|&sum| sum <= MAX_CREDIT);
-            stream.credit[channel] = sum.ok_or(ProtocolError)?;
+            stream.credit[channel] = sum.ok_or(Stop::Broken)?;
             if let Some(task) = stream.task {
                 pump(&mut agent.mux, task, channel);
                 pump_ring(&mut agent.mux, task);
             }
         }
         kind::CONTROL => {
-            let control = Control::decode(payload).map_err(|_| ProtocolError)?;
+            let control = Control::decode(payload).map_err(|_| Stop::Broken)?;
             processes::control(&mut agent.mux, link, &control);
         }
         kind::RESET => reset(&mut agent.mux, link),
-        _ => return Err(ProtocolError.into()),
+        _ => return Err(Stop::Broken),
     }
     Ok(())
 }
@@ -299,13 +290,13 @@ fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> R
         session.streams.push(Stream::new(id));
         if !more {
             // The usual case: nothing to collect.
-            return Ok(request(agent, link, payload)?);
+            return request(agent, link, payload);
         }
     }
     let Some(stream) = session.stream(id) else { return Ok(()) };
-    let Some(collected) = &mut stream.opening else { return Err(ProtocolError.into()) };
+    let Some(collected) = &mut stream.opening else { return Err(Stop::Broken) };
     if collected.len() + payload.len() > MAX_OPEN {
-        return Err(ProtocolError.into());
+        return Err(Stop::Broken);
     }
     let before = collected.len();
     collected.extend_from_slice(payload);
@@ -317,7 +308,7 @@ fn on_open(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> R
         return Err(Stop::Held);
     }
     let collected = std::mem::take(collected);
-    Ok(request(agent, link, &collected)?)
+    request(agent, link, &collected)
 }
 
 /// A request for what runs, while nothing does.
@@ -326,8 +317,8 @@ fn must_wait(open: &[u8]) -> bool {
 }
 
 /// A complete OPEN.
-fn request(agent: &mut Agent, link: Link, payload: &[u8]) -> Result<(), ProtocolError> {
-    let open = Open::decode(payload).map_err(|_| ProtocolError)?;
+fn request(agent: &mut Agent, link: Link, payload: &[u8]) -> Result<(), Stop> {
+    let open = Open::decode(payload).map_err(|_| Stop::Broken)?;
     if let Some(stream) = agent.mux.sessions.stream(link) {
         stream.opening = None;
         stream.credit = [open.window; 2];

@@ -93,12 +93,7 @@ impl Mux {
     /// Nobody is awaited any more before others are answered: those who have said hello are.
     pub fn no_holder(&mut self) {
         self.suspension.holder = None;
-        for index in self.sessions.indices() {
-            if let Some(session) = self.sessions.get_mut(index).filter(|session| !session.active) {
-                session.again = true;
-                self.sessions.mark(index);
-            }
-        }
+        self.sessions.look_again(|session| !session.active);
     }
 
     /// Ties a stream and a task together.

@@ -70,10 +70,10 @@ impl Sessions {
         std::mem::take(&mut self.busy)
     }
 
-    /// Those that had to wait while the machine was held go on.
-    pub fn go_on(&mut self) {
+    /// What came over some of them is looked at again, whether or not more comes: they wait for nothing any more.
+    pub fn look_again(&mut self, which: impl Fn(&Session) -> bool) {
         for index in self.indices() {
-            if let Some(session) = self.get_mut(index).filter(|session| session.held_up) {
+            if let Some(session) = self.get_mut(index).filter(|session| which(session)) {
                 session.held_up = false;
                 session.again = true;
                 self.mark(index);

@@ -42,10 +42,7 @@ pub fn begin(mux: &mut Mux, link: Link) {
 /// Whether all have parted, or their time is over: those that have not end now.
 pub fn have_parted(mux: &mut Mux) -> bool {
     let until = mux.suspension.waiting.unwrap_or(0);
-    let on_their_way = |mux: &mut Mux, index: usize| {
-        let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
-        parting.is_some_and(|parting| !parting.parked)
-    };
+    let on_their_way = |mux: &mut Mux, index: usize| parting(mux, index).is_some_and(|parting| !parting.parked);
     let late: Vec<usize> = mux.sessions.indices().filter(|&index| on_their_way(mux, index)).collect();
     if !late.is_empty() && sys::now_ms() < until {
         return false;
@@ -59,8 +56,11 @@ pub fn have_parted(mux: &mut Mux) -> bool {
 
 /// Whether a session has parted from its connection, and not come back.
 pub fn has_parted(mux: &mut Mux, index: usize) -> bool {
-    let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
-    parting.is_some_and(|parting| parting.parked)
+    parting(mux, index).is_some_and(|parting| parting.parked)
+}
+
+fn parting(mux: &mut Mux, index: usize) -> Option<&Parting> {
+    mux.sessions.get_mut(index)?.parting.as_ref()
 }
 
 /// Lets go of the connection of a session that has parted from it. Returns whether it has.
@@ -94,8 +94,7 @@ pub fn reopen(mux: &mut Mux) {
 /// The session that has parted and is named so.
 fn parked(mux: &mut Mux, token: [u8; TOKEN]) -> Option<usize> {
     let is_it = |mux: &mut Mux, index: usize| {
-        let parting = mux.sessions.get_mut(index).and_then(|session| session.parting.as_ref());
-        parting.is_some_and(|parting| parting.parked && parting.token == token)
+        parting(mux, index).is_some_and(|parting| parting.parked && parting.token == token)
     };
     mux.sessions.indices().find(|&index| is_it(mux, index))
 }
