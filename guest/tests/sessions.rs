@@ -233,6 +233,28 @@ fn a_host_that_breaks_the_rules_loses_its_session_and_can_start_again() {
 }
 
 #[test]
+fn a_session_that_ends_while_its_host_reads_nothing_can_start_again() {
+    let agent = Agent::start();
+    let mut host = agent.host();
+    let id = host.open(1, &shell("echo $$; exec yes"), 1 << 30);
+    let pid = String::from_utf8(host.output(id, 2)).unwrap();
+    let pid = pid.lines().next().unwrap();
+    // What the agent has for this host fills the connection: it waits for room, and so does the command.
+    let asleep = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") S "));
+    let mut since = Instant::now();
+    wait_for("the command's rest", || {
+        if !asleep() {
+            since = Instant::now();
+        }
+        (since.elapsed() > Duration::from_millis(300)).then_some(())
+    });
+    host.frame(99, kind::DATA, 0, b"a stream that never was");
+    wait_for("the command's end", || (!is_running(pid)).then_some(()));
+    host.hello();
+    host.works();
+}
+
+#[test]
 fn a_host_cut_off_inside_a_frame_is_followed_by_one_that_flushes() {
     let agent = Agent::start();
     let mut host = agent.host();

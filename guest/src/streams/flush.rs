@@ -31,7 +31,9 @@ pub fn flush(mux: &mut Mux, index: usize) {
             }
         }
         if session.wants_room && session.sendable() == 0 {
+            // Written, or forgotten with the session that it was for: whether there is room for what comes next, only trying tells now.
             session.wants_room = false;
+            session.writable = true;
             mux.poller.rearm(&session.fd, session.token, IN);
         }
         session.compact_out();
