@@ -45,6 +45,8 @@ export type GuestMemory =
   | {
       readonly kind: "restored";
       readonly path: string;
+      /** sessions may have been open over its channel when it was captured */
+      readonly wasInUse: boolean;
       /** the file that has the code that the recorded machine had translated, if `rest` says so; it is there */
       readonly code: string | undefined;
       /** comes while the VMM is being started, where its machine is still being taken; rejects where it cannot be taken */

@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
@@ -27,6 +29,8 @@ const LONG = process.env.SMOLVM_TEST_LONG !== undefined;
 const able = BACKENDS.filter((backend) => BACKEND_FEATURES[backend as BackendName].snapshots);
 
 const pausable = BACKENDS.filter((backend) => BACKEND_FEATURES[backend as BackendName].pause);
+
+const CHILD_RUN = join(import.meta.dirname, "../helpers/child-run.ts");
 
 /** A process with its own memory, an open file and a loop: what it says next tells that all of them went on. */
 const COUNTER =
@@ -389,5 +393,18 @@ describe.each(pausable)("pausing on %s", (backend) => {
     await expect(vm.resume()).rejects.toMatchObject({ code: "VM_STATE" });
     await vm.start();
     expect((await vm.run("cat /root/count")).stdout).toBe("200\n"); // it was stopped in order
+  });
+
+  test("is no shelter for what a host had started that dies meanwhile", async () => {
+    await using vm = await SmolVM.create(small(backend));
+    const host = spawn(process.execPath, [CHILD_RUN, vm.name, "exec sleep 4720"], { stdio: "ignore" });
+    const runs = async (): Promise<boolean> =>
+      (await vm.run(["pgrep", "-x", "-f", "sleep 4720"])).exitCode === 0;
+    await until("it runs", runs);
+    await vm.pause();
+    host.kill("SIGKILL");
+    await once(host, "exit");
+    await vm.resume();
+    await until("it has ended", async () => !(await runs()));
   });
 });

@@ -25,6 +25,8 @@ pub struct Process {
     pub ending: Option<Ending>,
     /// output of a detached process
     pub ring: Option<Ring>,
+    /// its host has left while the machine was held: it is detached for the copies' sake
+    pub left: bool,
     /// position in the ring up to which the attached stream was served
     pub cursor: u64,
     pub dropped: u64,

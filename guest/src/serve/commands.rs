@@ -170,6 +170,7 @@ impl Commands {
             cancelled: false,
             ending: None,
             ring: exec.detached.then(Ring::default),
+            left: false,
             cursor: 0,
             dropped: 0,
             starting: None,

@@ -7,6 +7,7 @@ use crate::machine::role::Role;
 use crate::serve::agent::Agent;
 use crate::serve::hold_state::{Hold, Step};
 use crate::streams::session::Link;
+use crate::streams::stop::settle_left;
 use crate::streams::target::Target;
 use crate::streams::{keeping, suspension};
 use crate::sys::poller::PRI;
@@ -82,14 +83,14 @@ fn part(agent: &mut Agent, link: Link, suspend: bool) -> bool {
 
 fn give_up(agent: &mut Agent, link: Link, failure: Failure) {
     // What cannot go on stays frozen: whoever looks at the machine next has it go on.
-    let _ = release(agent);
+    let _ = release(agent, true);
     if agent.mux.sessions.stream(link).is_some() {
         agent.mux.sessions.answer(link, &Outcome::failed(failure));
     }
 }
 
-/// The machine whose memory was captured goes on as what it was. One that goes on from that memory is given an identity instead.
-pub fn release(agent: &mut Agent) -> Result<(), Failure> {
+/// The machine goes on: as what it was (`as_it_was`), or, from the memory that was captured of it, with an identity of its own.
+pub fn release(agent: &mut Agent, as_it_was: bool) -> Result<(), Failure> {
     if !matches!(agent.hold, Hold::Not) {
         forget_freezing(agent);
         keeping::end(&mut agent.mux);
@@ -97,6 +98,7 @@ pub fn release(agent: &mut Agent) -> Result<(), Failure> {
         agent.hold = Hold::Not;
         agent.commands.frozen = false;
         agent.mux.keeps_commands = false;
+        settle_left(&mut agent.mux, as_it_was);
         agent.mux.sessions.look_again(|session| session.held_up);
     }
     suspension::reopen(&mut agent.mux);

@@ -37,5 +37,5 @@ pub fn give(agent: &mut Agent, settings: &Configure) -> Result<(), Failure> {
     if agent.hold.is_held() {
         suspension::end_parted(&mut agent.mux); // they are those of the machine that was captured
     }
-    hold::release(agent)
+    hold::release(agent, false)
 }

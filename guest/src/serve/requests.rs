@@ -75,7 +75,7 @@ pub fn begin(agent: &mut Agent, link: Link, request: &Request, message: &[u8]) -
         }
         Request::Info => Ok(Some(Outcome { info: Some(info(agent)), ..Outcome::default() })),
         Request::Hold { suspend } => hold::hold(agent, link, *suspend),
-        Request::Release => hold::release(agent).map(|()| Some(Outcome::default())),
+        Request::Release => hold::release(agent, true).map(|()| Some(Outcome::default())),
         Request::Unknown => Err(Failure::new(code::UNSUPPORTED, "this agent does not know the request")),
         Request::Ambiguous => Err(Failure::new(code::INVALID, "an OPEN carries exactly one request")),
     }

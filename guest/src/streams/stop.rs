@@ -85,6 +85,7 @@ fn abandon(mux: &mut Mux, task: usize) {
         Kind::Process(process) if process.ring.is_some() => {}
         Kind::Process(process) if mux.keeps_commands => {
             process.ring = Some(Ring::default());
+            process.left = true;
             pump(mux, task, 0);
             pump(mux, task, 1);
         }
@@ -99,6 +100,20 @@ fn abandon(mux: &mut Mux, task: usize) {
             discard_output(mux, task);
         }
         Kind::Forward(_) | Kind::Kill(_) | Kind::Door(_) => mux.remove(task),
+    }
+}
+
+/// The machine is held no longer: in the one that was captured, what hosts have left meanwhile ends as it would have then; in one that goes on from its memory it
+/// goes on.
+pub fn settle_left(mux: &mut Mux, as_it_was: bool) {
+    for task in 0..mux.tasks.bound() {
+        let Some(t) = mux.tasks.get_mut(task) else { continue };
+        let attached = t.link.is_some();
+        let Some(process) = t.process_mut() else { continue };
+        if std::mem::take(&mut process.left) && as_it_was && !attached {
+            process.ring = None;
+            abandon(mux, task);
+        }
     }
 }
 

@@ -48,6 +48,11 @@ const HELLO_RETRY_MS = 1000;
 const CAPTURED_RETRY_MS = 20;
 /** And at least so often, however long the capture takes. */
 const CAPTURED_RETRY_MAX_MS = 200;
+/**
+ * When who asks in vain hangs up and connects anew, in ms; doubles each time. A port of QEMU's can have been left waiting for a host that is gone, and is freed by one that
+ * leaves (qemu: hw/char/virtio-console.c, flush_buf: a write that finds its peer gone marks the port as waiting after its end has been dealt with).
+ */
+const HANG_UP_MS = 3000;
 /** A new socket is looked for at least this often, in ms, should a directory event have been missed. */
 const LOOK_AGAIN_MS = 250;
 /** A socket that refuses (bound, not yet listening) or hangs up is tried again after 1 ms, then ever more slowly up to this. */
@@ -84,6 +89,7 @@ async function connectUntil(
   const progress = options.progressFile === undefined ? undefined : new Changes(options.progressFile);
   try {
     let backoffMs = 1;
+    let hangUpMs = isPort(endpoint) && options.fresh !== true ? HANG_UP_MS : undefined;
     for (;;) {
       let socket: Socket | undefined;
       try {
@@ -108,8 +114,9 @@ async function connectUntil(
         }
       }
       if (socket !== undefined) {
-        const connected = await greet(socket, endpoint, options, signal);
+        const connected = await greet(socket, endpoint, options, hangUpMs, signal);
         if (connected !== undefined) return connected;
+        hangUpMs = hangUpMs && hangUpMs * 2;
       }
       if (socket === undefined || progress === undefined) await pause(backoffMs, signal);
       else await progress.next(signal, Math.max(backoffMs, TOLD_BACKOFF_MS));
@@ -149,11 +156,20 @@ function dial(endpoint: Endpoint, signal: AbortSignal): Promise<Socket> {
   });
 }
 
-/** Says hello until the agent answers. Undefined if the other end hung up first: that is tried again with a new connection. */
+/** Whether it is one of a machine's ports, and not a socket at which many listen. */
+function isPort(endpoint: Endpoint): boolean {
+  return endpoint.kind === "relay" || endpoint.greeting === undefined;
+}
+
+/**
+ * Says hello until the agent answers. Undefined if the other end hung up first, or nothing came for `hangUpMs`: that is tried again with a new
+ * connection.
+ */
 function greet(
   socket: Socket,
   endpoint: Endpoint,
   options: ConnectOptions,
+  hangUpMs: number | undefined,
   signal: AbortSignal,
 ): Promise<Connected | undefined> {
   return new Promise((resolve, reject) => {
@@ -163,9 +179,11 @@ function greet(
     const { resume, afterCapture = resume !== undefined } = options;
     let retryMs = afterCapture ? CAPTURED_RETRY_MS : HELLO_RETRY_MS;
     let timer: NodeJS.Timeout | undefined;
+    let patience: NodeJS.Timeout | undefined;
 
     const settle = (): void => {
       clearTimeout(timer);
+      clearTimeout(patience);
       signal.removeEventListener("abort", onAbort);
       socket.off("data", onData).off("error", onHangUp).off("close", onHangUp);
       socket.pause();
@@ -182,6 +200,7 @@ function greet(
       resolve(undefined);
     };
     const onData = (chunk: Buffer): void => {
+      clearTimeout(patience); // slow, or with much that is old: it is not the port that waits
       try {
         const found = scan.push(chunk);
         if (found === undefined) return;
@@ -210,6 +229,7 @@ function greet(
     if (endpoint.kind === "unix" && endpoint.greeting !== undefined) socket.write(endpoint.greeting);
     socket.write(encodeHello(nonce, client, resume));
     timer = setTimeout(askAgain, retryMs);
+    if (hangUpMs !== undefined) patience = setTimeout(onHangUp, hangUpMs);
     if (signal.aborted) onAbort();
   });
 }

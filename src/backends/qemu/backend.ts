@@ -59,11 +59,10 @@ export function qemuBackend(host: BackendHost): Backend {
         async (client) => void (await client.execute("stop", undefined, deadline)),
       ),
     resume: (files, deadline) =>
-      withControl(
-        files,
-        deadline,
-        async (client) => void (await client.execute("cont", undefined, deadline)),
-      ),
+      withControl(files, deadline, async (client) => {
+        const { letGoOn } = await import("./migration.ts");
+        await letGoOn(client, files, deadline);
+      }),
     inspect: (files, deadline) =>
       withControl(files, deadline, async (client) => {
         const { inspectQemu } = await import("./inspect.ts");

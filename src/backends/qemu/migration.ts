@@ -9,6 +9,7 @@ import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured, Ended, RestoredMemory, Translations } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { readState, statePath } from "../state-file.ts";
+import { freePorts } from "./free-ports.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { forgetTranslations, loadTranslations, saveTranslations } from "./translations.ts";
 
@@ -77,16 +78,23 @@ export async function captureRunning(
       ]);
       await client.execute("cont", undefined, deadline);
       const stoppedMs = monotonicMs() - stoppedAt;
+      await freePorts(client, files, deadline);
       return { state, pages, stoppedMs, untranslated: code.take(translations) };
     } catch (error) {
       // Its owner must not lose it for what was to be made of it.
-      await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
+      await letGoOn(client, files, Deadline.within(GO_ON_MS, "letting the machine go on"));
       throw error;
     }
   } catch (error) {
     await saving.cancel();
     throw error;
   }
+}
+
+/** A machine that stands still goes on. @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */
+export async function letGoOn(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<void> {
+  await client.execute("cont", undefined, deadline);
+  await freePorts(client, files, deadline);
 }
 
 /**
@@ -124,7 +132,7 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
 export async function resumeFromState(
   files: VmFiles,
   { arch, pid, memSizeMib }: Pick<Capture, "arch" | "pid" | "memSizeMib">,
-  { rest }: RestoredMemory,
+  { rest, wasInUse }: RestoredMemory,
   deadline: Deadline,
 ): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
@@ -163,6 +171,7 @@ export async function resumeFromState(
       }),
     );
     await deadline.race(Promise.race([runs, client.lost]));
+    if (wasInUse) await freePorts(client, files, deadline);
     return untranslated;
   } finally {
     client.close();

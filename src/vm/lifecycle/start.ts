@@ -247,7 +247,14 @@ async function launch(
     enclosure: made.enclosure,
     memory: guestMemory(
       forTemplate?.recordTo,
-      saved ?? (template && { memory: template.files.memory, state: template.state, code: template.code }),
+      saved !== undefined
+        ? { ...saved, wasInUse: true }
+        : template && {
+            memory: template.files.memory,
+            state: template.state,
+            code: template.code,
+            wasInUse: false,
+          },
     ),
   });
   failpoint("before vmm");
@@ -295,19 +302,21 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
 
 function guestMemory(
   recordTo: string | undefined,
-  saved: Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory | undefined,
+  saved:
+    | ((Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory) & { readonly wasInUse: boolean })
+    | undefined,
 ): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
   if (saved === undefined) return undefined;
-  const { memory: path } = saved;
+  const { memory: path, wasInUse } = saved;
   if (!("rest" in saved)) {
     const { state, code } = saved;
     const rest = Promise.resolve({ state, translations: code });
-    return { kind: "restored", path, code: "path" in code ? code.path : undefined, rest };
+    return { kind: "restored", path, wasInUse, code: "path" in code ? code.path : undefined, rest };
   }
   const rest = saved.rest.then(({ state, code, pages }) => ({ state, translations: code, pages }));
   rest.catch(() => {}); // it may fail before anybody waits for it
-  return { kind: "restored", path, code: saved.codePath, rest };
+  return { kind: "restored", path, wasInUse, code: saved.codePath, rest };
 }
 
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */

@@ -82,6 +82,20 @@ describe("connecting", () => {
     await session.close();
   });
 
+  test("hangs up on a port that says nothing at all, and takes the answer of the next connection", async () => {
+    await using guest = await FakeGuest.start({
+      onHello: (connection, hello) => {
+        if (connection === guest.connections[0]) return false;
+        connection.hello({ version: 1, nonce: hello.nonce, agent: "freed" });
+        return true;
+      },
+    });
+    const session = await guest.connect();
+    expect(session.hello.agent).toBe("freed");
+    expect(guest.connections).toHaveLength(2);
+    await session.close();
+  });
+
   test("does not flush a machine that was just booted", async () => {
     await using guest = await FakeGuest.start({ onHello: () => false });
     const endpoint = { kind: "unix", path: guest.socketPath } as const;

@@ -15,7 +15,7 @@ import { BACKEND_FEATURES } from "../../../src/backends/features.ts";
 import type { BackendName } from "../../../src/config/spec.ts";
 import { STEPS } from "../../../src/store/journal.ts";
 import { BACKENDS, hasSlirp } from "../../helpers/backends.ts";
-import { CLI, cli } from "../../helpers/cli.ts";
+import { CLI, cli, startCli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
 import { scaled } from "../../helpers/speed.ts";
@@ -208,8 +208,15 @@ describe.runIf(CAPTURES)("smolvm that is killed over a machine that runs", () =>
   test.each([...places("capture"), ...(SAMPLED ? [] : ["before snapshot"])])(
     "to save it, at '%s', leaves it as it was, and no snapshot",
     async (failpoint) => {
+      const other = startCli(["exec", "box", "--", "sh", "-c", "echo runs; exec sleep 4719"]);
+      await other.printed("runs\n");
       await dieAt(failpoint, ["snapshot", "create", "box", "it"]);
+      other.child.kill("SIGKILL");
+      await other.ended;
       await boxGoesOn();
+      const gone = async (): Promise<boolean> =>
+        (await cli(["exec", "box", "--", "pgrep", "-x", "-f", "sleep 4719"])).code === 1;
+      await until("what a host had started that died meanwhile has ended", gone);
       expect((await done(["snapshot", "ls"])).text).not.toContain("it");
       await done(["gc"]);
       const snapshots = join(home, "data", "smolvm", "snapshots");
