@@ -2,7 +2,7 @@
 //! dial. For hosts on which a network of QEMU's own cannot be made (monitor/src/network.rs). It judges by the destination what
 //! is connected to and sent to, so it holds against any guest that has not taken over QEMU.
 //!
-//! It stands on nothing but the kernel and the program's own C library, of which it replaces four functions, so it is built
+//! It stands on nothing but the kernel and the program's own C library, of which it replaces five functions, so it is built
 //! without one.
 
 #![no_std]
@@ -52,6 +52,27 @@ pub unsafe extern "C" fn sendto(
         return refuse();
     }
     result(call([SENDTO, fd as usize, data as usize, size, flags as usize, address as usize, length as usize]))
+}
+
+/// libslirp sends nothing once a connection is made, to see whether it is (slirp_pollfds_poll()). What it began to connect to may have become this
+/// machine's address while it waited: then it is this machine that has answered.
+///
+/// # Safety
+/// As send(2).
+#[no_mangle]
+pub unsafe extern "C" fn send(fd: i32, data: *const u8, size: usize, flags: i32) -> isize {
+    if size == 0 && !may_keep(fd) {
+        return refuse();
+    }
+    result(call([SENDTO, fd as usize, data as usize, size, flags as usize, 0, 0]))
+}
+
+/// Whether a socket may be connected to whom it is. The kernel says of one that is not connected what is wrong with it.
+unsafe fn may_keep(fd: i32) -> bool {
+    let mut peer = [0u32; 32]; // a sockaddr_storage
+    let mut length = 128u32;
+    let (to, size) = (peer.as_mut_ptr() as usize, &raw mut length as usize);
+    call([GETPEERNAME, fd as usize, to, size, 0, 0, 0]) < 0 || may_reach(peer.as_ptr().cast(), length)
 }
 
 /// The first members of a msghdr(3type), which is all that is looked at.
@@ -131,6 +152,14 @@ unsafe fn judge(address: u32, port: u32) -> bool {
         let accepts = match *at {
             b'+' => true,
             b'-' => false,
+            b'@' if is_others(address) => match *at.add(1) {
+                0 => return true,
+                b' ' => {
+                    at = at.add(2);
+                    continue;
+                }
+                _ => return false,
+            },
             _ => return false,
         };
         // +AAAAAAAA/LL:PPPP
@@ -148,6 +177,44 @@ unsafe fn judge(address: u32, port: u32) -> bool {
             _ => return false,
         }
     }
+}
+
+const AF_NETLINK: usize = 16;
+const SOCK_RAW_CLOEXEC: usize = 0o2000003;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u8 = 26;
+const NLM_F_REQUEST: u8 = 1;
+const RTA_DST: u8 = 1;
+const RTN_UNICAST: u8 = 1;
+
+/// Whether this machine's kernel, asked now, would send what is for an address to another one (rtnetlink(7)). An address that this
+/// machine has got since its rules were written is its own, and what it cannot say refuses.
+unsafe fn is_others(address: u32) -> bool {
+    let socket = call([SOCKET, AF_NETLINK, SOCK_RAW_CLOEXEC, 0, 0, 0, 0]);
+    if socket < 0 {
+        return false;
+    }
+    // nlmsghdr (length, type, flags, number, from whom), rtmsg (family, bits of the destination, ...), rtattr (length, type) and the address
+    let mut question = [0u32; 9];
+    let [a, b, c, d] = address.to_be_bytes();
+    question[0] = 36;
+    question[1] = u32::from_ne_bytes(pair(RTM_GETROUTE, NLM_F_REQUEST));
+    question[4] = u32::from_ne_bytes([AF_INET as u8, 32, 0, 0]);
+    question[7] = u32::from_ne_bytes(pair(8, RTA_DST));
+    question[8] = u32::from_ne_bytes([a, b, c, d]);
+    let mut answer = [0u32; 64];
+    let (asked, told) = (question.as_ptr() as usize, answer.as_mut_ptr() as usize);
+    let sent = call([SENDTO, socket as usize, asked, 36, 0, 0, 0]);
+    let length = if sent == 36 { call([RECVFROM, socket as usize, told, 256, 0, 0, 0]) } else { -1 };
+    call([CLOSE, socket as usize, 0, 0, 0, 0, 0]);
+    // Behind the header: family, bits, ..., ..., and table, ..., ..., type.
+    let [_, _, _, kind] = answer[5].to_ne_bytes();
+    length >= 28 && answer[1] as u16 == RTM_NEWROUTE && kind == RTN_UNICAST
+}
+
+/// Two numbers of 16 bits in this machine's order.
+fn pair(first: u8, second: u8) -> [u8; 4] {
+    [first, 0, second, 0]
 }
 
 /// So many digits, and behind them that character (0: any).
@@ -172,6 +239,14 @@ const SENDTO: usize = 44;
 const SENDMSG: usize = 46;
 #[cfg(target_arch = "x86_64")]
 const SENDMMSG: usize = 307;
+#[cfg(target_arch = "x86_64")]
+const SOCKET: usize = 41;
+#[cfg(target_arch = "x86_64")]
+const RECVFROM: usize = 45;
+#[cfg(target_arch = "x86_64")]
+const GETPEERNAME: usize = 52;
+#[cfg(target_arch = "x86_64")]
+const CLOSE: usize = 3;
 
 #[cfg(target_arch = "x86_64")]
 unsafe fn call(words: [usize; 7]) -> isize {
@@ -199,6 +274,14 @@ const SENDTO: usize = 206;
 const SENDMSG: usize = 211;
 #[cfg(target_arch = "aarch64")]
 const SENDMMSG: usize = 269;
+#[cfg(target_arch = "aarch64")]
+const SOCKET: usize = 198;
+#[cfg(target_arch = "aarch64")]
+const RECVFROM: usize = 207;
+#[cfg(target_arch = "aarch64")]
+const GETPEERNAME: usize = 205;
+#[cfg(target_arch = "aarch64")]
+const CLOSE: usize = 57;
 
 #[cfg(target_arch = "aarch64")]
 unsafe fn call(words: [usize; 7]) -> isize {

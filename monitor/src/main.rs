@@ -22,6 +22,10 @@ mod memory;
 mod network;
 #[cfg_attr(windows, path = "windows/options.rs")]
 mod options;
+#[cfg(unix)]
+mod own_addresses;
+#[cfg(unix)]
+mod own_set;
 #[cfg(windows)]
 #[path = "windows/process.rs"]
 mod process;
@@ -47,7 +51,7 @@ const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --ma
 #[cfg(unix)]
 const USAGE: &str = "usage: smolvm-monitor run --console FILE --stderr FILE --max-bytes N --exit FILE \
 [--die-with-parent] [--held] [--cgroup DIR] [--wrapped] [NETWORK] -- PROGRAM ARGS...\n       \
-smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --connector FILE [--connector ARG]... [--uplink NAME] [--guest-tap NAME,ADDRESS/BITS,MTU,BYTES_PER_SECOND]\n       \
+smolvm-monitor network NETWORK\n         NETWORK: --nft FILE --net-rules TEXT --own-set SET --connector FILE [--connector ARG]... [--uplink NAME] [--guest-tap NAME,ADDRESS/BITS,MTU,BYTES_PER_SECOND]\n       \
 smolvm-monitor enter [--own-output UID:GID] [--user UID:GID[:GROUP]...] [--setenv NAME=VALUE]... -- PROGRAM ARGS...\n       \
 smolvm-monitor own-tap NAME UID\n       smolvm-monitor extents FILE\n       \
 smolvm-monitor copy FROM TO\n       smolvm-monitor copy-pages FROM TO\n       smolvm-monitor join TO BASE [LAYER MAP]...\n       \

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use crate::guest_tap::{self, GuestTap};
-use crate::sys::{check, errno, pipe, read};
+use crate::own_set::{OwnSet, State, AGAIN};
+use crate::sys::{check, end_process, errno, exit_status, pipe, read};
 
 /// What it is made of.
 pub struct Options {
@@ -16,6 +17,8 @@ pub struct Options {
     pub nft: OsString,
     /// the packet filter, in its language
     pub rules: OsString,
+    /// its set in which this machine's own addresses shall be, empty at first: family, table and name
+    pub own_set: OsString,
     /// the program that connects the namespaces of a process to the host's network, and its arguments; the process is the last one
     pub connector: Vec<OsString>,
     /// the name of the interface that the connector makes, or finds made
@@ -29,6 +32,7 @@ pub struct Options {
 pub struct Reader {
     nft: Option<OsString>,
     rules: Option<OsString>,
+    own_set: Option<OsString>,
     connector: Vec<OsString>,
     uplink: Option<OsString>,
     tap: Option<GuestTap>,
@@ -40,6 +44,7 @@ impl Reader {
         match name {
             b"--nft" => self.nft = Some(value()?),
             b"--net-rules" => self.rules = Some(value()?),
+            b"--own-set" => self.own_set = Some(value()?),
             b"--guest-tap" => self.tap = Some(guest_tap::parse(&value()?)?),
             b"--uplink" => self.uplink = Some(value()?),
             b"--connector" => self.connector.push(value()?),
@@ -50,10 +55,10 @@ impl Reader {
 
     /// All of them, or none; None: only some.
     pub fn finish(self) -> Option<Option<Options>> {
-        match (self.nft, self.rules, self.connector) {
-            (None, None, connector) if connector.is_empty() && self.tap.is_none() => Some(None),
-            (Some(nft), Some(rules), connector) if !connector.is_empty() => {
-                Some(Some(Options { nft, rules, connector, uplink: self.uplink, tap: self.tap }))
+        match (self.nft, self.rules, self.own_set, self.connector) {
+            (None, None, None, connector) if connector.is_empty() && self.tap.is_none() => Some(None),
+            (Some(nft), Some(rules), Some(own_set), connector) if !connector.is_empty() => {
+                Some(Some(Options { nft, rules, own_set, connector, uplink: self.uplink, tap: self.tap }))
             }
             _ => None,
         }
@@ -73,8 +78,6 @@ fn why_no_tap(error: &std::io::Error) -> i32 {
 /// What went wrong, and the error number.
 pub type Failed = (&'static str, i32);
 
-/// How long a connector that has ended is left alone: it may have ended because this machine has no network now.
-const AGAIN: Duration = Duration::from_secs(3);
 /// How long a first connection may take (`prove`).
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -88,9 +91,12 @@ pub struct Network {
     net: OwnedFd,
     /// where the holder says how far it is
     words: OwnedFd,
+    own: OwnSet,
     connector: Vec<CString>,
     /// the connector's process; None: it has ended
     connected: Option<i32>,
+    /// it was stopped: what it would connect to may be this machine
+    stopped: bool,
     ended_at: Instant,
     /// who is root has the rights in the namespaces that an ordinary user gets by joining the user namespace
     root: bool,
@@ -100,7 +106,11 @@ impl Network {
     /// Makes the namespaces. The filter is being made when this returns: see `connect`.
     pub fn begin(options: &Options, streams: Streams) -> Result<Network, Failed> {
         let (words, word_end) = pipe().map_err(|e| ("cannot make a pipe", e))?;
-        let filter = [options.nft.as_os_str(), options.rules.as_os_str()];
+        let own = OwnSet::begin(&options.nft, &options.own_set)
+            .map_err(|e| ("cannot learn this machine's own addresses", e))?;
+        let mut rules = options.rules.clone();
+        rules.push(own.filling());
+        let filter = [options.nft.as_os_str(), rules.as_os_str()];
         let filter = c_strings(&filter).map_err(|e| ("the packet filter is no text", e))?;
         let connector = c_strings(&options.connector).map_err(|e| ("the connector is no command", e))?;
         // SAFETY: one thread; the child ends by _exit.
@@ -123,8 +133,10 @@ impl Network {
                 user,
                 net,
                 words,
+                own,
                 connector,
                 connected: None,
+                stopped: false,
                 ended_at: Instant::now(),
                 root: unsafe { libc::geteuid() } == 0,
             }),
@@ -170,27 +182,59 @@ impl Network {
         Ok(())
     }
 
-    /// Starts a connector that has ended anew, some time later: whatever has ended it, without one the program has no network.
-    /// Returns how long to wait until this is to be asked again, and whether it has ended just now.
-    pub fn tend(&mut self) -> (Option<Duration>, bool) {
-        let ended = self.connected.is_some_and(has_ended);
-        if ended {
+    /// Readable when it wants to be tended to.
+    pub fn fd(&self) -> RawFd {
+        self.own.fd()
+    }
+
+    /// Sees to it that the filter knows this machine's addresses of now, and that it is connected as long as it does: a connector
+    /// that has ended is started anew, some time later, for whatever has ended it, without one the program has no network.
+    /// Returns how long to wait until this is to be asked again, and what is to be told.
+    pub fn tend(&mut self) -> (Option<Duration>, Option<&'static str>) {
+        let (user, net, streams) = (&self.user, &self.net, &self.streams);
+        let state = self.own.tend(|command| start_inside([user, net], streams, command));
+        self.stop(state != State::Right);
+        if state == State::Failed {
+            if let Some(connector) = self.connected.take() {
+                end_process(connector);
+            }
+            self.ended_at = Instant::now();
+            return (Some(AGAIN), Some("the packet filter could not be told of this machine's addresses; the network is closed until it is"));
+        }
+        let mut told = None;
+        if self.connected.and_then(exit_status).is_some() {
             self.connected = None;
             self.ended_at = Instant::now();
+            told = Some("the network's connector has ended; it is started again");
+        }
+        if let State::Doubtful(wait) = state {
+            return (Some(wait), told);
         }
         if self.connected.is_some() {
-            return (None, false);
+            return (None, told);
         }
         let waited = self.ended_at.elapsed();
         if waited < AGAIN {
-            return (Some(AGAIN - waited), ended);
+            return (Some(AGAIN - waited), told);
         }
         self.ended_at = Instant::now();
-        (self.start().is_err().then_some(AGAIN), ended)
+        (self.start().is_err().then_some(AGAIN), told)
+    }
+
+    /// Lets the connector do nothing for a while, or go on.
+    fn stop(&mut self, stopped: bool) {
+        if self.stopped != stopped {
+            self.stopped = stopped;
+            if let Some(connector) = self.connected {
+                // SAFETY: our own child, which is not reaped yet.
+                unsafe { libc::kill(connector, if stopped { libc::SIGSTOP } else { libc::SIGCONT }) };
+            }
+        }
     }
 
     /// Nothing of it is left.
     pub fn end(&mut self) {
+        self.own.end();
         let ending = [self.connected.take(), Some(self.holder)];
         for pid in ending.into_iter().flatten() {
             // SAFETY: our own child, which is not reaped yet. All of them first: each takes some milliseconds to give back what it has.
@@ -219,6 +263,30 @@ impl Streams {
         libc::dup2(self.null.as_raw_fd(), 0);
         libc::dup2(self.messages.as_raw_fd(), 1);
         libc::dup2(self.messages.as_raw_fd(), 2);
+    }
+}
+
+/// Starts a program in a user and a network namespace, which it may change.
+fn start_inside(namespaces: [&OwnedFd; 2], streams: &Streams, command: &[CString]) -> Result<i32, i32> {
+    // SAFETY: one thread; the child ends by exec or _exit.
+    unsafe {
+        let monitor = libc::getpid();
+        let pid = check(libc::fork())?;
+        if pid == 0 {
+            follow(monitor);
+            streams.take();
+            for namespace in namespaces {
+                if libc::setns(namespace.as_raw_fd(), 0) != 0 {
+                    libc::_exit(1);
+                }
+            }
+            follow(monitor); // new rights may have made the kernel forget it
+            if keep_net_admin().is_err() {
+                libc::_exit(1);
+            }
+            run(command);
+        }
+        Ok(pid)
     }
 }
 
@@ -271,7 +339,7 @@ impl Network {
             if unsafe { libc::waitpid(looker, &mut status, libc::WNOHANG) } == looker {
                 break if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { NOT_CONNECTED };
             }
-            if self.connected.is_some_and(has_ended) {
+            if self.connected.and_then(exit_status).is_some() {
                 end_process(looker);
                 break NOT_CONNECTED;
             }
@@ -427,20 +495,6 @@ fn namespace_of(pid: i32, kind: &str) -> Result<OwnedFd, Failed> {
     unsafe {
         let fd = check(libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)).map_err(failed)?;
         Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
-
-/// Whether a child has ended; then it is reaped.
-fn has_ended(pid: i32) -> bool {
-    // SAFETY: our own child.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
-}
-
-fn end_process(pid: i32) {
-    // SAFETY: our own child, which is not reaped yet.
-    unsafe {
-        libc::kill(pid, libc::SIGKILL);
-        libc::waitpid(pid, std::ptr::null_mut(), 0);
     }
 }
 

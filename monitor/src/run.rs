@@ -378,9 +378,10 @@ impl Running {
                 entry(Some(self.signals.as_raw_fd())),
                 entry(self.console.as_ref().map(AsRawFd::as_raw_fd)),
                 entry(self.messages.as_ref().map(AsRawFd::as_raw_fd)),
+                entry(self.network.as_ref().map(Network::fd)), // only wakes us
             ];
-            // SAFETY: three entries. An error can only be an interruption.
-            unsafe { libc::poll(polled.as_mut_ptr(), 3, patience.unwrap_or(-1)) };
+            // SAFETY: four entries. An error can only be an interruption.
+            unsafe { libc::poll(polled.as_mut_ptr(), 4, patience.unwrap_or(-1)) };
             if polled[1].revents != 0 {
                 copy(&mut self.console, &mut self.console_log, 1);
             }
@@ -405,9 +406,9 @@ impl Running {
 
     /// Milliseconds after which it wants to be looked after again.
     fn tend_network(&mut self) -> Option<i32> {
-        let (wait, ended) = self.network.as_mut()?.tend();
-        if ended {
-            self.messages_log.append(b"smolvm-monitor: the network's connector has ended; it is started again\n");
+        let (wait, told) = self.network.as_mut()?.tend();
+        if let Some(told) = told {
+            self.messages_log.append(format!("smolvm-monitor: {told}\n").as_bytes());
         }
         wait.map(|wait| wait.as_millis() as i32 + 1)
     }

@@ -109,6 +109,25 @@ pub fn set_nonblocking(fd: RawFd) -> Result<(), i32> {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) }).map(|_| ())
 }
 
+/// How a child has ended (wait(2)), which is reaped then; None: it has not.
+pub fn exit_status(process: i32) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: plain out parameter.
+    match unsafe { libc::waitpid(process, &raw mut status, libc::WNOHANG) } {
+        0 => None,
+        pid if pid == process => Some(status),
+        _ => Some(-1), // it is none of ours
+    }
+}
+
+pub fn end_process(process: i32) {
+    // SAFETY: our own child, which is not reaped yet.
+    unsafe {
+        libc::kill(process, libc::SIGKILL);
+        libc::waitpid(process, std::ptr::null_mut(), 0);
+    }
+}
+
 fn clock(id: libc::clockid_t) -> (u64, u64) {
     // SAFETY: plain out parameter.
     unsafe {

@@ -264,7 +264,20 @@ fn nobody_enters_without_a_monitor() {
 
 /// Options of a network whose filter and connector are shell scripts.
 fn network<'a>(filter: &'a str, connector: &'a str) -> Vec<&'a str> {
-    vec!["--nft", filter, "--net-rules", "-", "--connector", "/bin/sh", "--connector", "-c", "--connector", connector]
+    vec![
+        "--nft",
+        filter,
+        "--net-rules",
+        "-",
+        "--own-set",
+        "inet smolvm own",
+        "--connector",
+        "/bin/sh",
+        "--connector",
+        "-c",
+        "--connector",
+        connector,
+    ]
 }
 
 #[test]

@@ -32,7 +32,7 @@ export interface BrokerWorld {
   readonly rateLimitMbps: number | undefined;
   resolve(name: string): Promise<readonly IpAddress[]>;
   /** this host's addresses and ranges, as they are now */
-  ownNetworks(): readonly Cidr[];
+  ownNetworks(freshMs?: number): readonly Cidr[];
   report(event: NetworkEvent): void;
   /** the guest breaks the rules of the channel: nothing of it is to be listened to any more */
   overrun(): void;
@@ -157,8 +157,8 @@ export class Broker {
     const [socket, guest] = await Promise.all([dialled, accepted]);
     if (socket === undefined) return this.#end(live, "failed", "unreachable");
     if (live.over) return void socket.destroy();
-    // The rules of this moment, not of when it began.
-    const decision = this.#decide(live, live.address!);
+    // The rules of this moment, not of when it began, and what is this host's own: if it is by now, it is this host that has answered.
+    const decision = this.#decide(live, live.address!, this.#world.ownNetworks(0));
     if (!decision.allowed) return this.#end(live, "denied", decision.reason, decision.rule);
     this.#carry(live, guest, socket, isChecked && wish.port === HTTP_PORT ? name : undefined);
     // Behind it: what the guest has sent already is on its way while this is written.
@@ -187,8 +187,7 @@ export class Broker {
     return void this.#end(live, "denied", bad.decision.reason, bad.decision.rule);
   }
 
-  #decide({ wish, name }: Live, address: IpAddress): Decision {
-    const own = this.#world.ownNetworks();
+  #decide({ wish, name }: Live, address: IpAddress, own = this.#world.ownNetworks()): Decision {
     if (wish.name === undefined) return decideLiteral(this.#now, address, wish.port, own);
     if (name === undefined) return { allowed: false, reason: "not-a-name" };
     const named = decideName(this.#now, name, wish.port);

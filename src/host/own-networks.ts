@@ -12,10 +12,11 @@ let last: { readonly at: number; readonly networks: readonly Cidr[] } | undefine
 /**
  * Where this host is reached itself, now: its addresses, and ranges that it takes for its own. Node leaves out what belongs to an interface without a
  * carrier (a cable that is not plugged in, a bridge that nobody has joined), and the kernel answers there all the same.
+ * @param freshMs how long ago it may have been read; 0: it is read
  */
-export function ownNetworks(): readonly Cidr[] {
+export function ownNetworks(freshMs: number = FRESH_MS): readonly Cidr[] {
   const now = monotonicMs();
-  if (last === undefined || now - last.at >= FRESH_MS) last = { at: now, networks: readNetworks() };
+  if (last === undefined || now - last.at >= freshMs) last = { at: now, networks: readNetworks() };
   return last.networks;
 }
 

@@ -34,6 +34,8 @@ const UPLINK = "uplink";
 export interface OwnNetworkWants {
   /** the packet filter, in nft's language */
   readonly rules: string;
+  /** its set of this machine's own addresses: family, table and name */
+  readonly ownSet: string;
   /** the host's name server answers at {@link RESOLVER} */
   readonly forwardsDns: boolean;
   /** a tap for the guest; absent: none */
@@ -49,7 +51,7 @@ export type OwnNetworkFound = { readonly network: OwnNetwork } | { readonly refu
  */
 export async function findOwnNetwork(
   host: IsolationHost,
-  { rules, forwardsDns, tap }: OwnNetworkWants,
+  { rules, ownSet, forwardsDns, tap }: OwnNetworkWants,
 ): Promise<OwnNetworkFound> {
   const refuse = (reason: string, fix?: string): OwnNetworkFound => ({ refusal: { reason, fix } });
   if (process.platform !== "linux") return refuse("network namespaces are for Linux only");
@@ -61,7 +63,7 @@ export async function findOwnNetwork(
   const nft = findProgram("nft", host.env.path, SYSTEM_DIRECTORIES);
   if (nft === undefined) return refuse("nft is not installed", installHint("nftables"));
   const connector = pastaArgs(pasta, process.getuid?.() === 0, forwardsDns);
-  const network = { nft, rules, connector, uplink: UPLINK, tap };
+  const network = { nft, rules, ownSet, connector, uplink: UPLINK, tap };
   try {
     const said = await tried(host, monitor, network, [monitor, pasta, nft]);
     return said === undefined ? { network } : { refusal: refusalFor(said) };

@@ -1,4 +1,3 @@
-import { type Cidr, formatIp, isWithin } from "../util/ip-address.ts";
 import { METADATA_IPV4, SPECIAL_IPV4 } from "../util/special-ranges.ts";
 
 /**
@@ -8,8 +7,8 @@ import { METADATA_IPV4, SPECIAL_IPV4 } from "../util/special-ranges.ts";
  */
 export interface OpenRule {
   readonly verdict: "accept" | "refuse";
-  /** IPv4 networks, as "10.0.0.0/8"; empty: any address */
-  readonly networks: readonly string[];
+  /** IPv4 networks, as "10.0.0.0/8"; empty: any address; "own": where this machine itself is reached at the moment of the packet */
+  readonly networks: readonly string[] | "own";
   /** destination ports, of TCP and UDP; empty: all, and what has no ports */
   readonly ports: readonly number[];
 }
@@ -18,35 +17,18 @@ const DNS_PORT = 53;
 /** DNS over TLS: a way around the one resolver that its port gives away. Over HTTPS it cannot be told from a web page. */
 const DNS_TLS_PORT = 853;
 
-/** What the rules depend on besides. */
-export interface OpenPolicy {
-  /** the name servers that the guest asks, IPv4: their port 53 is open, wherever they are, and no other name server's */
-  readonly resolvers: readonly string[];
-  /** the host's own addresses at this moment, and ranges; those of IPv6 do not matter */
-  readonly hostNetworks: readonly Cidr[];
-}
-
-/** The rules; what none of them matches is accepted if it is IPv4. Pure. */
-export function openRules({ resolvers, hostNetworks }: OpenPolicy): OpenRule[] {
-  const own = ownRanges(hostNetworks);
+/**
+ * The rules; what none of them matches is accepted if it is IPv4. Pure.
+ * @param resolvers the name servers that the guest asks: their port 53 is open, wherever they are, and no other name server's
+ */
+export function openRules(resolvers: readonly string[]): OpenRule[] {
   return [
     { verdict: "accept", networks: resolvers.filter(isIpv4).map(host), ports: [DNS_PORT] },
     { verdict: "refuse", networks: [], ports: [DNS_PORT, DNS_TLS_PORT] },
     { verdict: "refuse", networks: SPECIAL_IPV4, ports: [] },
     { verdict: "refuse", networks: METADATA_IPV4.map(host), ports: [] },
-    ...(own.length === 0 ? [] : [{ verdict: "refuse", networks: own, ports: [] } satisfies OpenRule]),
+    { verdict: "refuse", networks: "own", ports: [] },
   ];
-}
-
-/** Those of IPv4, each but once: one that lies in another is no range of its own to a packet filter. */
-function ownRanges(networks: readonly Cidr[]): string[] {
-  const own = networks.filter(({ address }) => address.family === 4);
-  const inOther = (one: Cidr): boolean =>
-    own.some((other) => other.prefix < one.prefix && isWithin(one, other));
-  const texts = own
-    .filter((one) => !inOther(one))
-    .map(({ address, prefix }) => `${formatIp(address)}/${prefix}`);
-  return [...new Set(texts)].sort();
 }
 
 function host(address: string): string {

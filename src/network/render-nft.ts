@@ -1,3 +1,4 @@
+import { type Cidr, formatIp, isWithin } from "../util/ip-address.ts";
 import type { OpenRule } from "./open-rules.ts";
 
 /** A guest's tap in such a namespace. */
@@ -10,6 +11,9 @@ export interface TapGuest {
   readonly bytesPerSecond?: number | undefined;
 }
 
+/** The set of this machine's own addresses, empty at first: the monitor fills it and keeps it current (monitor/src/own_set.rs). */
+export const OWN_SET = "inet smolvm own";
+
 /** How many connections of a guest this machine's kernel remembers at most. As many as of one on a tap of the pool (scripts/setup/network). */
 const CONNECTIONS = 2048;
 
@@ -18,11 +22,13 @@ const CONNECTIONS = 2048;
  * by its destination alone. What is refused is said at once (libslirp keeps that for itself). IPv6 is closed.
  * Nothing comes in that it has not asked for, because nothing forwards ports into it. Pure.
  * @param guest where its guest has a tap there: the same rules for what the guest sends, which has one address and speaks to nobody in the namespace itself
+ * @param own what the set of this machine's addresses has in it, for who reads the filter as it is then; IPv6 does not matter
  */
-export function renderNft(rules: readonly OpenRule[], guest?: TapGuest): string {
+export function renderNft(rules: readonly OpenRule[], guest?: TapGuest, own: readonly Cidr[] = []): string {
   const judged = rules.map(ruleText);
   return [
     "table inet smolvm {",
+    ...ownSet(ownRanges(own)),
     ...chain("out", "output priority filter; policy drop", [
       // Of this namespace's kernel: what it says of the guest's packets.
       ...(guest === undefined ? [] : [`oifname "${guest.tap}" meta l4proto icmp accept`]),
@@ -33,6 +39,22 @@ export function renderNft(rules: readonly OpenRule[], guest?: TapGuest): string 
     "}",
     "",
   ].join("\n");
+}
+
+function ownSet(elements: readonly string[]): string[] {
+  const filled = elements.length === 0 ? [] : [`    elements = { ${elements.join(", ")} }`];
+  return ["  set own {", "    type ipv4_addr", "    flags interval", ...filled, "  }"];
+}
+
+/** Those of IPv4, each but once: one that lies in another is no range of its own to a packet filter. */
+function ownRanges(networks: readonly Cidr[]): string[] {
+  const own = networks.filter(({ address }) => address.family === 4);
+  const inOther = (one: Cidr): boolean =>
+    own.some((other) => other.prefix < one.prefix && isWithin(one, other));
+  const texts = own
+    .filter((one) => !inOther(one))
+    .map(({ address, prefix }) => `${formatIp(address)}/${prefix}`);
+  return [...new Set(texts)].sort();
 }
 
 function tapChains({ tap, address, bytesPerSecond }: TapGuest, judged: readonly string[]): string[] {
@@ -82,7 +104,9 @@ const REFUSE = "reject with icmpx type admin-prohibited";
 
 function ruleText({ verdict, networks, ports }: OpenRule): string {
   return [
-    ...(networks.length === 0 ? [] : [`ip daddr { ${networks.join(", ")} }`]),
+    ...(networks.length === 0
+      ? []
+      : [`ip daddr ${networks === "own" ? "@own" : `{ ${networks.join(", ")} }`}`]),
     ...(ports.length === 0 ? [] : [`meta l4proto { tcp, udp } th dport { ${ports.join(", ")} }`]),
     verdict === "accept" ? "accept" : REFUSE,
   ].join(" ");

@@ -11,7 +11,7 @@ import { isStatic } from "../isolation/system-files.ts";
 import { inWords, type Refusal } from "../isolation/tier.ts";
 import { nameServers, openRules } from "./open-rules.ts";
 import { NAMESPACE_TAP, USER_NETWORK } from "./plan.ts";
-import { renderNft } from "./render-nft.ts";
+import { OWN_SET, renderNft, type TapGuest } from "./render-nft.ts";
 import { renderPreload } from "./render-preload.ts";
 
 /** Who is asked for names on a host whose own name server cannot be: it has none with an IPv4 address. */
@@ -74,7 +74,7 @@ export async function bestWay(
 
 /** The packet filter that such a network would have at this moment, in nft's language. */
 export function namespaceRules(): string {
-  return ownNetworkWants(hostResolvers(), { tap: true }).rules;
+  return renderNft(openRules(resolversInside(hostResolvers())), NAMESPACE_GUEST, ownNetworks());
 }
 
 type Found = { readonly refusal: Refusal } | FoundNamespace;
@@ -132,7 +132,7 @@ export async function planUserNetwork(
   if (library === undefined || !isLoadable(library) || wants.program === undefined || isStatic(wants.program))
     throw notFiltered(found.refusal);
   const asked = resolvers.length > 0 ? resolvers.slice(0, 1) : PUBLIC_RESOLVERS; // QEMU passes questions on to the first
-  const within = openRules({ resolvers: asked, hostNetworks: ownNetworks() });
+  const within = openRules(asked);
   return {
     way: "process",
     preload: { library, env: { SMOLVM_NETWORK_RULES: renderPreload(within) } },
@@ -147,18 +147,23 @@ function ownNetworkWants(
   { tap, rateLimitMbps }: { readonly tap: boolean; readonly rateLimitMbps?: number | undefined },
 ): OwnNetworkWants {
   const inside = resolversInside(resolvers);
-  const rules = openRules({ resolvers: inside, hostNetworks: ownNetworks() });
+  const rules = openRules(inside);
   const forwardsDns = inside.includes(RESOLVER);
-  if (!tap) return { rules: renderNft(rules), forwardsDns };
-  const address = USER_NETWORK.address.split("/")[0]!;
+  if (!tap) return { rules: renderNft(rules), ownSet: OWN_SET, forwardsDns };
   const bytesPerSecond = rateLimitMbps === undefined ? undefined : rateLimitMbps * BYTES_PER_MBIT;
   return {
-    rules: renderNft(rules, { tap: NAMESPACE_TAP.name, address, bytesPerSecond }),
+    rules: renderNft(rules, { ...NAMESPACE_GUEST, bytesPerSecond }),
+    ownSet: OWN_SET,
     forwardsDns,
     // Large packets would come and be dropped in lumps.
     tap: bytesPerSecond === undefined ? NAMESPACE_TAP : { ...NAMESPACE_TAP, mtu: USUAL_MTU, bytesPerSecond },
   };
 }
+
+const NAMESPACE_GUEST: TapGuest = {
+  tap: NAMESPACE_TAP.name,
+  address: USER_NETWORK.address.split("/")[0]!,
+};
 
 const BYTES_PER_MBIT = 125_000;
 const USUAL_MTU = 1500;

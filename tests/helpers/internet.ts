@@ -42,7 +42,10 @@ server = socket.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=T
 print("ready", flush=True)
 while True:
     client, address = server.accept()
-    client.sendall(address[0].removeprefix("::ffff:").encode())
+    try:
+        client.sendall(address[0].removeprefix("::ffff:").encode())
+    except OSError:
+        pass # it is gone already
     client.close()
 PYTHON
 cat >/run/ask.py <<'PYTHON'

@@ -4,6 +4,8 @@ export interface OwnNetwork {
   readonly nft: string;
   /** the packet filter, in its language */
   readonly rules: string;
+  /** its set, empty, in which this machine's own addresses shall be, as they are then and later: family, table and name */
+  readonly ownSet: string;
   /** the program that connects a process's network to the host's, and its arguments: all but the last, the process */
   readonly connector: readonly string[];
   /** name of the interface that this makes in there, unless it is there already: then its end, for which the program's owner waits, takes no time */
@@ -27,10 +29,10 @@ export interface OwnTap {
 export const TAP_DESCRIPTOR = 4;
 
 /** The monitor's arguments for one. Pure. */
-export function ownNetworkArgs({ nft, rules, connector, uplink, tap }: OwnNetwork): string[] {
+export function ownNetworkArgs({ nft, rules, ownSet, connector, uplink, tap }: OwnNetwork): string[] {
   return [
-    ...["--nft", nft, "--net-rules", rules, ...connector.flatMap((word) => ["--connector", word])],
-    ...["--uplink", uplink],
+    ...["--nft", nft, "--net-rules", rules, "--own-set", ownSet],
+    ...[...connector.flatMap((word) => ["--connector", word]), "--uplink", uplink],
     ...(tap === undefined
       ? []
       : ["--guest-tap", [tap.name, tap.address, tap.mtu, tap.bytesPerSecond ?? 0].join(",")]),

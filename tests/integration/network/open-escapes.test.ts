@@ -179,18 +179,11 @@ tap() { smolvm info --json "$1" | python3 -c 'import json, sys; print(json.load(
 
 /** The rules that a namespace has on that machine. */
 const RULES = renderNft(
-  openRules({
-    resolvers: ["1.1.1.1"],
-    hostNetworks: [
-      "93.184.216.1",
-      "11.22.33.44",
-      "11.22.33.55",
-      "172.17.0.1",
-      "192.168.77.1",
-      "127.0.0.1",
-    ].map((text) => parseCidr(text)!),
-  }),
+  openRules(["1.1.1.1"]),
   { tap: "guest", address: "10.0.2.15" },
+  ["93.184.216.1", "11.22.33.44", "11.22.33.55", "172.17.0.1", "192.168.77.1", "127.0.0.1"].map(
+    (text) => parseCidr(text)!,
+  ),
 );
 
 /** The same machine, where a network namespace at the other end of a cable stands for each guest; \`guest\` runs a command in it. */

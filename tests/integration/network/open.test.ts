@@ -329,6 +329,111 @@ test("where no tap can be made in the namespace QEMU dials there, and what was s
   expect(part(stdout, "booted")).toBe(`namespace\nNone\n${HELD}`);
 });
 
+/**
+ * In the guest: asks an address again and again for some seconds, and says for how long it was answered: from the first answer to the last. And how many
+ * were answered of those that have asked at the beginning, and wait.
+ */
+const ASK_ON = `
+import concurrent.futures, socket, sys, time
+def wait(number):
+    time.sleep(number * 0.025)
+    try:
+        return len(socket.create_connection((sys.argv[1], 80), 10).recv(100)) > 0
+    except OSError:
+        return False
+pool = concurrent.futures.ThreadPoolExecutor(40)
+waiting = [pool.submit(wait, number) for number in range(40)]
+print("started", flush=True)
+end, answers = time.monotonic() + float(sys.argv[2]), []
+while time.monotonic() < end:
+    try:
+        if socket.create_connection((sys.argv[1], 80), 0.1).recv(100): answers.append(time.monotonic())
+    except OSError:
+        time.sleep(0.002)
+print("answered", len(answers), "within", int((answers[-1] - answers[0]) * 1000) if answers else 0)
+print("of those that waited", sum(one.result() for one in waiting))
+`;
+
+describe("an address that this machine gets while a sandbox runs", () => {
+  const ADDRESSES = "93.184.216.34 93.184.216.77";
+  const OPEN = "93.184.216.34: 93.184.216.1\n93.184.216.77: nothing\n";
+  test.each([
+    ["root", "namespace", "", ""],
+    ["ann", "namespace", "", ""],
+    ["root", "namespace-slirp", "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys", ""],
+    ["ann", "process", "rm /usr/bin/pasta*", "--qemu-network slirp"],
+    ["ann", "door", "rm /usr/bin/pasta*", ""],
+  ])(
+    "is closed to a guest within a second, and open when it is another's (%s, %s)",
+    async (user, way, change, options) => {
+      const { stdout, stderr } = await fakeHost(
+        `${machine(user)}
+      cat >/run/ask-on.py <<'PYTHON'${ASK_ON}PYTHON
+      ${change}
+      create one ${options}
+      smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null; smolvm cp /run/ask-on.py one:/root/ask-on.py >/dev/null
+      asked() { smolvm exec one -- python3 /root/ask-all.py ${ADDRESSES} | grep -E '^[0-9]'; }
+      echo "== way"; info one way
+      echo "== before"; asked
+      ip neigh replace 93.184.216.77 lladdr 02:00:00:00:00:77 dev uplink nud permanent # so that who connects there goes on trying
+      mkfifo /run/asks; smolvm exec one -- python3 /root/ask-on.py 93.184.216.77 5 >/run/asks &
+      exec 7</run/asks; read -r line <&7
+      sleep 1; ip address add 93.184.216.77/32 dev uplink
+      echo "== meanwhile"; cat <&7
+      echo "== here"; python3 /run/ask.py 93.184.216.77
+      echo "== its own"; asked
+      ip address del 93.184.216.77/32 dev uplink; ip neigh del 93.184.216.77 dev uplink; ip -n internet address add 93.184.216.77/32 dev cable
+      sleep 1
+      echo "== another's"; asked
+      smolvm rm --force one >/dev/null`,
+        { timeoutMs: scaled(150_000) },
+      );
+      expect(stderr).toBe("");
+      expect(part(stdout, "way")).toBe(`${way}\n`);
+      expect(part(stdout, "before")).toBe(OPEN);
+      const [, within] =
+        /^answered \d+ within (\d+)\nof those that waited 0\n$/.exec(part(stdout, "meanwhile")) ?? [];
+      expect(Number(within)).toBeLessThan(1000);
+      expect(part(stdout, "here")).toBe("93.184.216.77\n");
+      expect(part(stdout, "its own")).toBe(OPEN);
+      expect(part(stdout, "another's")).toBe(OPEN.replace("77: nothing", "77: 93.184.216.1"));
+    },
+  );
+
+  test("closes the network where the packet filter cannot be told of it, until it can", async () => {
+    const { stdout, stderr } = await fakeHost(
+      `${machine("ann")}
+      create one; smolvm cp /run/ask-all.py one:/root/ask-all.py >/dev/null
+      asked() { smolvm exec one -- python3 /root/ask-all.py ${ADDRESSES} | grep -E '^[0-9]'; }
+      echo "== before"; asked
+      mv /usr/sbin/nft /usr/sbin/away
+      ip address add 93.184.216.77/32 dev uplink; sleep 1
+      echo "== closed"; asked; pgrep -x 'pas(ta|st).*' || echo no connector
+      mv /usr/sbin/away /usr/sbin/nft
+      for i in $(seq 60); do [ -z "$(pgrep -x 'pas(ta|st).*')" ] || break; sleep 0.2; done; sleep 1
+      echo "== open"; asked
+      cat >/run/hangs <<'SH'
+#!/bin/sh
+exec sleep 1000
+SH
+      chmod +x /run/hangs; mv /usr/sbin/nft /usr/sbin/away; cp /run/hangs /usr/sbin/nft
+      ip address del 93.184.216.77/32 dev uplink; sleep 1
+      echo "== it hangs"; asked
+      smolvm stop one >/dev/null
+      echo "== left"; gone
+      smolvm rm --force one >/dev/null`,
+      { timeoutMs: scaled(150_000) },
+    );
+    expect(stderr).toBe("");
+    const closed = "93.184.216.34: nothing\n93.184.216.77: nothing\n";
+    expect(part(stdout, "before")).toBe(OPEN);
+    expect(part(stdout, "closed")).toBe(`${closed}no connector\n`);
+    expect(part(stdout, "open")).toBe(OPEN);
+    expect(part(stdout, "it hangs")).toBe(closed);
+    expect(part(stdout, "left")).toBe("");
+  });
+});
+
 test("where nothing but QEMU is installed a first command runs, with an open network, and leaves nothing", async () => {
   const { stdout, stderr } = await fakeHost(
     `${machine("ann")}

@@ -2,21 +2,21 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isIpv4, nameServers, type OpenRule, openRules } from "../../../src/network/open-rules.ts";
-import { renderNft } from "../../../src/network/render-nft.ts";
+import { OWN_SET, renderNft } from "../../../src/network/render-nft.ts";
 import { renderPreload } from "../../../src/network/render-preload.ts";
 import { type Cidr, parseCidr } from "../../../src/util/ip-address.ts";
 import { METADATA_IPV4, SPECIAL_IPV4 } from "../../../src/util/special-ranges.ts";
 import { CHECKOUT } from "../../helpers/cli.ts";
 
 const cidrs = (...texts: string[]): Cidr[] => texts.map((text) => parseCidr(text)!);
-const RULES = openRules({
-  resolvers: ["10.1.2.3"],
-  hostNetworks: cidrs("93.184.216.1", "fd00::1", "93.184.216.1"),
-});
+const RULES = openRules(["10.1.2.3"]);
+const OWN = cidrs("93.184.216.1", "fd00::1", "93.184.216.1");
 
-/** What the first rule that matches says of a destination. */
+/** What the first rule that matches says of a destination, on a machine that has one address. */
 function verdict(rules: readonly OpenRule[], address: string, port: number): string {
   const number = (text: string): number => text.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const list = (networks: OpenRule["networks"]): readonly string[] =>
+    networks === "own" ? ["93.184.216.1"] : networks;
   const within = (network: string): boolean => {
     const [base = "", bits = "32"] = network.split("/");
     const size = 2 ** (32 - Number(bits));
@@ -24,7 +24,7 @@ function verdict(rules: readonly OpenRule[], address: string, port: number): str
   };
   const found = rules.find(
     ({ networks, ports }) =>
-      (networks.length === 0 || networks.some(within)) && (ports.length === 0 || ports.includes(port)),
+      (networks.length === 0 || list(networks).some(within)) && (ports.length === 0 || ports.includes(port)),
   );
   return found?.verdict ?? "accept";
 }
@@ -67,30 +67,32 @@ describe("the rules of an open network", () => {
     const metadata = /set metadata \{.*?elements = \{ (.*?) \}\n/s.exec(script)?.[1] ?? "";
     expect(metadata.split(", ")).toEqual(METADATA_IPV4);
   });
+});
 
-  test("have each of the host's networks once, and none that lies in another", () => {
-    const hostNetworks = cidrs("127.0.0.0/8", "127.0.0.1", "203.0.114.0/24", "203.0.114.7", "93.184.216.1");
-    expect(openRules({ resolvers: ["1.1.1.1"], hostNetworks }).at(-1)?.networks).toEqual([
-      "127.0.0.0/8",
-      "203.0.114.0/24",
-      "93.184.216.1/32",
-    ]);
-  });
-
-  test("need no address of the host's", () => {
-    expect(openRules({ resolvers: ["1.1.1.1"], hostNetworks: [] }).at(-2)?.networks).toBe(SPECIAL_IPV4);
-  });
+test("a packet filter has each of this machine's networks once, and none that lies in another", () => {
+  const own = cidrs("127.0.0.0/8", "127.0.0.1", "203.0.114.0/24", "203.0.114.7", "93.184.216.1", "fd00::1");
+  expect(renderNft(RULES, undefined, own)).toContain(
+    "    flags interval\n    elements = { 127.0.0.0/8, 203.0.114.0/24, 93.184.216.1/32 }\n  }\n",
+  );
+  expect(renderNft(RULES)).toContain("    flags interval\n  }\n");
+  const [family, table, set] = OWN_SET.split(" ");
+  expect(renderNft(RULES)).toContain(`table ${family} ${table} {\n  set ${set} {\n`);
 });
 
 test("as a packet filter they judge what is sent, by its destination, and drop all that is not IPv4", () => {
-  expect(renderNft(RULES)).toBe(`table inet smolvm {
+  expect(renderNft(RULES, undefined, OWN)).toBe(`table inet smolvm {
+  set own {
+    type ipv4_addr
+    flags interval
+    elements = { 93.184.216.1/32 }
+  }
   chain out {
     type filter hook output priority filter; policy drop;
     ip daddr { 10.1.2.3/32 } meta l4proto { tcp, udp } th dport { 53 } accept
     meta l4proto { tcp, udp } th dport { 53, 853 } reject with icmpx type admin-prohibited
     ip daddr { ${SPECIAL_IPV4.join(", ")} } reject with icmpx type admin-prohibited
     ip daddr { ${METADATA_IPV4.join("/32, ")}/32 } reject with icmpx type admin-prohibited
-    ip daddr { 93.184.216.1/32 } reject with icmpx type admin-prohibited
+    ip daddr @own reject with icmpx type admin-prohibited
     meta nfproto ipv4 accept
   }
   chain in {
@@ -103,7 +105,7 @@ test("as a packet filter they judge what is sent, by its destination, and drop a
 });
 
 test("with a guest's tap the same rules judge what is passed on, from one address and in whole packets", () => {
-  const rules = openRules({ resolvers: ["169.254.1.1"], hostNetworks: cidrs("93.184.216.1") });
+  const rules = openRules(["169.254.1.1"]);
   const text = renderNft(rules, { tap: "guest", address: "10.0.2.15" });
   const chain = (name: string): string[] =>
     text
@@ -134,7 +136,7 @@ test("for the library within QEMU they are numbers", () => {
     "-00000000/00:0355",
     "-00000000/08:0000",
   ]);
-  expect(entries.at(-1)).toBe("-5db8d801/20:0000");
+  expect(entries.at(-1)).toBe("@"); // what is this machine's own then
 });
 
 test("the name servers of a resolv.conf are those that a resolver asks, as far as they are IPv4", () => {
