@@ -1,9 +1,11 @@
 import { isAbsolute, posix } from "node:path";
 import { SmolVMError } from "../errors.ts";
 import { checkCommandLimits } from "../util/command-limits.ts";
+import { mayBeHost } from "../util/host-name.ts";
 import { isListenAddress } from "../util/ip-address.ts";
 import { nearest } from "../util/nearest.ts";
 import { portClash } from "../util/port-clash.ts";
+import { shown } from "../util/shown.ts";
 import {
   all,
   anyText,
@@ -297,7 +299,9 @@ function checkBring(value: unknown): string | undefined {
       if (!["guestPort", "host", "port"].includes(key)) return `has an entry with the unknown key '${key}'`;
     const problem = portNumber(entry.guestPort) ?? portNumber(entry.port);
     if (problem) return `has a port that ${problem}`;
-    if (entry.host !== undefined && text(entry.host)) return "has an entry whose host is no name or address";
+    const { host } = entry;
+    if (host !== undefined && !(typeof host === "string" && mayBeHost(host)))
+      return `has an entry whose host ${shown(host)} is neither a name nor an address`;
     if (guest.has(entry.guestPort)) return `uses guest port ${entry.guestPort} twice`;
     guest.add(entry.guestPort);
   }

@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { checkNames } from "../../util/check-names.ts";
+import { mayBeHost } from "../../util/host-name.ts";
 import { shown } from "../../util/shown.ts";
 import { carryOver, checkPort } from "../forward/forward.ts";
 import type { AgentSession } from "../session/session.ts";
@@ -39,7 +40,7 @@ export function checkBrought(guestPort: number, target: BringTarget): void {
   checkNames(target, ["host", "port"]);
   const { host, port } = target;
   checkPort(port, "port");
-  if (host === undefined || (typeof host === "string" && host !== "" && !host.includes("\0"))) return;
+  if (host === undefined || (typeof host === "string" && mayBeHost(host))) return;
   throw new SmolVMError("CONFIG_INVALID", `host ${shown(host)} is neither a name nor an address`, {
     details: { option: "host" },
   });

@@ -1,6 +1,7 @@
 import type { BringTarget } from "../../agent/door/bring.ts";
 import type { PortForward } from "../../config/options.ts";
 import { SmolVMError } from "../../errors.ts";
+import { mayBeHost } from "../../util/host-name.ts";
 import { isListenAddress } from "../../util/ip-address.ts";
 import { portClash } from "../../util/port-clash.ts";
 
@@ -117,8 +118,11 @@ function parseBring(text: string): Bring {
     });
   }
   const to = parsePort(`-R '${text}'`, port);
-  return {
-    guestPort: parsePort(`-R '${text}'`, guest),
-    target: host === undefined ? { port: to } : { host: host.replace(/^\[|\]$/g, ""), port: to },
-  };
+  const guestPort = parsePort(`-R '${text}'`, guest);
+  if (host === undefined) return { guestPort, target: { port: to } };
+  const named = host.replace(/^\[(.*:.*)\]$/, "$1");
+  if (mayBeHost(named)) return { guestPort, target: { host: named, port: to } };
+  throw new SmolVMError("USAGE", `-R '${text}': '${host}' is neither a name nor an address`, {
+    hint: "Write -R GUEST:HOST:PORT, for example -R 8080:127.0.0.1:11434; an IPv6 address stands in brackets: -R 8080:[::1]:11434",
+  });
 }

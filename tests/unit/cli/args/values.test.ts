@@ -161,12 +161,22 @@ describe("ports that are brought", () => {
     ]);
   });
 
-  test.each(["8080", "8080:", ":1:2", "0:1", "1:0", "1:a:b", "1:::1:2", "70000:1"])(
-    "'%s' is none",
-    (text) => {
-      expect(() => parseBrings([text])).toThrow(/-R/);
-    },
-  );
+  test.each([
+    "8080",
+    "8080:",
+    ":1:2",
+    "0:1",
+    "1:0",
+    "1:a:b",
+    "1:::1:2",
+    "70000:1",
+    "1:a b:2",
+    "1:/a:2",
+    "1:-a:2",
+    "1:[a]:2",
+  ])("'%s' is none", (text) => {
+    expect(() => parseBrings([text])).toThrow(/-R/);
+  });
 
   test("one port of the sandbox leads to one place", () => {
     expect(refusal(() => parseBrings(["80:1", "81:1", "80:b:2"]))).toBe(
