@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../../src/host/files/paths.ts";
 import { anyKernel } from "../../../src/images/store/kernel-store.ts";
 import { ownQemu } from "../../helpers/own-qemu.ts";
+import { seeded } from "../../helpers/random.ts";
 
 const own = (await ownQemu())?.path;
 const kernel = (await anyKernel(processPaths(), "x86_64"))?.path;
@@ -76,17 +77,6 @@ class Machine {
     this.process.kill("SIGKILL");
     await new Promise((resolve) => (this.ended ? resolve(undefined) : this.process.once("exit", resolve)));
   }
-}
-
-/** Numbers from 0 to 1 that are the same in every run (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 // The file's header: qemu/translations.c.inc, KeptHeader.
@@ -177,7 +167,7 @@ describe.skipIf(own === undefined || kernel === undefined)("the file of translat
 
   test(`is refused when it is damaged, and the machine lives on (${ROUNDS} files)`, async () => {
     const machine = new Machine("-S");
-    const random = randomFrom(1);
+    const random = seeded(1);
     const until = (bound: number): number => Math.floor(random() * bound);
     const filename = join(dir, "damaged");
     const refusals = new Set<string>();
@@ -205,7 +195,7 @@ describe.skipIf(own === undefined || kernel === undefined)("the file of translat
 
   test("with lists that make no sense is refused, also where its checksum is right", async () => {
     const machine = new Machine("-S");
-    const random = randomFrom(2);
+    const random = seeded(2);
     const until = (bound: number): number => Math.floor(random() * bound);
     const filename = join(dir, "forged");
     const field = (at: number): number => Number(whole.readBigUInt64LE(at));

@@ -18,6 +18,7 @@ import { BACKENDS, hasSlirp } from "../../helpers/backends.ts";
 import { CLI, cli, startCli } from "../../helpers/cli.ts";
 import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { IN_LAB, makeLabTaps, withTap } from "../../helpers/lab-taps.ts";
+import { seeded } from "../../helpers/random.ts";
 import { scaled } from "../../helpers/speed.ts";
 import { changeStore } from "../../helpers/store-file.ts";
 import { traces } from "../../helpers/traces.ts";
@@ -274,14 +275,7 @@ describe.runIf(!SAMPLED)("fifty", () => {
   test(
     `kills at seeded random moments (${kills} here) leave nothing that gc does not remove`,
     async () => {
-      // mulberry32, by Tommy Ettinger: the same moments each time
-      let seed = 20_261_122;
-      const random = (): number => {
-        seed = (seed + 0x6d2b79f5) | 0;
-        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-        return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-      };
+      const random = seeded(20_261_122);
       for (let i = 0; i < kills; i++) {
         await killedAfter(random() * 4_000, i % 2 === 0, ["create", "--name", `r${i}`, "--start", ...SMALL]);
         await states();
