@@ -177,12 +177,15 @@ describe.each(able)("snapshots on %s", (backend) => {
         );
       }
     })();
-    asking.catch(() => {}); // awaited below
+    let failure: unknown;
+    for (const one of [feeding, uploading, asking, counted])
+      one.catch((error: unknown) => (failure ??= error));
     await until("it runs", async () => (await vm.processes.list()).length >= 2);
     for (const name of ["one", "two"]) {
       const before = asked;
       await vm.snapshot(name);
-      await until("it was asked", () => asked > before + 1);
+      await until("it was asked", () => failure !== undefined || asked > before + 1);
+      expect(failure).toBeUndefined();
       expect((await vm.run("echo here")).stdout).toBe("here\n");
       expect((await other.run("echo here")).stdout).toBe("here\n");
     }

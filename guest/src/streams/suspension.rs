@@ -21,6 +21,8 @@ const COME_BACK_MS: u64 = 30_000;
 /// Has all sessions but that of `link` part from their connections, as far as their hosts know how. Whether they have, [`have_parted`] says.
 pub fn begin(mux: &mut Mux, link: Link) {
     mux.suspension.closed = true;
+    // That was the time of those who parted for the capture before: it is not for those who part now. Who has not come back yet has as long again.
+    mux.suspension.ends_at = None;
     mux.suspension.holder = Some((link.session, sys::now_ms() + HOLDER_MS));
     mux.suspension.waiting = Some(sys::now_ms() + PART_MS);
     for index in mux.sessions.indices() {
@@ -143,5 +145,57 @@ pub fn act(mux: &mut Mux, now: u64) {
     }
     if mux.suspension.ends_at.is_some_and(|at| at <= now) {
         end_parted(mux);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::pool::Pool;
+    use crate::streams::flush::flush;
+    use crate::streams::target::Poller;
+    use crate::sys::Fd;
+    use std::os::fd::IntoRawFd;
+    use std::os::unix::net::UnixStream;
+
+    const HOLDER: Link = Link { session: 99, stream: 1 };
+
+    /// A connection, and its host's end.
+    fn connection(mux: &mut Mux) -> (usize, UnixStream) {
+        let (host, guest) = UnixStream::pair().unwrap();
+        guest.set_nonblocking(true).unwrap();
+        mux.sessions.add(&mut mux.poller, Fd::own(guest.into_raw_fd()), Peer::Socket);
+        let index = mux.sessions.indices().end - 1;
+        let session = mux.sessions.get_mut(index).unwrap();
+        (session.active, session.resumes) = (true, true);
+        (index, host)
+    }
+
+    fn part(mux: &mut Mux, index: usize) {
+        begin(mux, HOLDER);
+        mux.sessions.get_mut(index).unwrap().parting.as_mut().unwrap().answered = true;
+        flush(mux, index);
+        assert!(has_parted(mux, index));
+    }
+
+    #[test]
+    fn the_time_of_one_capture_ends_nothing_that_parts_for_the_next() {
+        let mut mux = Mux::new(Poller::new().unwrap(), Pool::new(false));
+        let (index, _first) = connection(&mut mux);
+        part(&mut mux, index);
+        reopen(&mut mux);
+        let until = mux.suspension.ends_at.unwrap();
+        let token = parting(&mut mux, index).unwrap().token;
+        let (other, _second) = connection(&mut mux);
+        assert!(offer(&mut mux, other, token));
+        assert_eq!(resume(&mut mux, other), Some(index));
+
+        part(&mut mux, index);
+        act(&mut mux, until);
+        assert!(has_parted(&mut mux, index));
+        reopen(&mut mux);
+        let until = mux.suspension.ends_at.unwrap();
+        act(&mut mux, until);
+        assert!(mux.sessions.get_mut(index).is_none());
     }
 }
