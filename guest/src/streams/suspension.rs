@@ -4,7 +4,7 @@
 
 use crate::streams::mux::Mux;
 use crate::streams::parting::Suspension;
-use crate::streams::session::{Link, Parting, Peer};
+use crate::streams::session::{Link, Parting, Peer, Session};
 use crate::streams::stop::close_session;
 use crate::streams::target::Target;
 use crate::sys;
@@ -25,27 +25,36 @@ pub fn begin(mux: &mut Mux, link: Link) {
     mux.suspension.ends_at = None;
     mux.suspension.holder = Some((link.session, sys::now_ms() + HOLDER_MS));
     mux.suspension.waiting = Some(sys::now_ms() + PART_MS);
-    for index in mux.sessions.indices() {
-        let Some(session) = mux.sessions.get_mut(index) else { continue };
-        let parts = session.active && session.resumes && session.peer == Peer::Socket && session.parting.is_none();
-        if !parts || index == link.session {
-            continue;
-        }
-        let mut token = [0; TOKEN];
-        if sys::random(&mut token).is_err() {
-            continue; // its session ends with the connection
-        }
-        session.put(0, kind::SUSPEND, 0, &token);
-        session.parting = Some(Parting { token, rest: session.unsent(), answered: false, parked: false });
-        mux.sessions.mark(index);
+    for index in mux.sessions.indices().filter(|&index| index != link.session) {
+        ask_to_part(mux, index);
     }
+}
+
+/// Has a session part from its connection, if its host knows how. A connection over which one is just coming back is none of its own: that one is asked when it is there.
+fn ask_to_part(mux: &mut Mux, index: usize) {
+    let Some(session) = mux.sessions.get_mut(index) else { return };
+    let can = session.active && session.resumes && session.peer == Peer::Socket;
+    let mut token = [0; TOKEN];
+    // Without a token it ends with its connection.
+    if !can || session.parting.is_some() || session.resuming.is_some() || sys::random(&mut token).is_err() {
+        return;
+    }
+    session.put(0, kind::SUSPEND, 0, &token);
+    session.parting = Some(Parting { token, rest: session.unsent(), answered: false, parked: false });
+    mux.sessions.mark(index);
 }
 
 /// Whether all have parted, or their time is over: those that have not end now.
 pub fn have_parted(mux: &mut Mux) -> bool {
     let until = mux.suspension.waiting.unwrap_or(0);
-    let on_their_way = |mux: &mut Mux, index: usize| parting(mux, index).is_some_and(|parting| !parting.parked);
-    let late: Vec<usize> = mux.sessions.indices().filter(|&index| on_their_way(mux, index)).collect();
+    let on_their_way = |session: &Session| {
+        session.resuming.is_some() || session.parting.as_ref().is_some_and(|parting| !parting.parked)
+    };
+    let late: Vec<usize> = mux
+        .sessions
+        .indices()
+        .filter(|&index| mux.sessions.get_mut(index).is_some_and(|session| on_their_way(session)))
+        .collect();
     if !late.is_empty() && sys::now_ms() < until {
         return false;
     }
@@ -125,6 +134,9 @@ pub fn resume(mux: &mut Mux, connection: usize) -> Option<usize> {
     // The answer to the hello has left: its host has seen it.
     mux.poller.rearm(&session.fd, session.token, IN);
     mux.sessions.mark(index);
+    if mux.suspension.waiting.is_some() {
+        ask_to_part(mux, index); // the next capture has begun meanwhile
+    }
     Some(index)
 }
 
@@ -171,31 +183,50 @@ mod tests {
         (index, host)
     }
 
-    fn part(mux: &mut Mux, index: usize) {
-        begin(mux, HOLDER);
+    /// The host has heard that it is to part, and does.
+    fn parts(mux: &mut Mux, index: usize) {
         mux.sessions.get_mut(index).unwrap().parting.as_mut().unwrap().answered = true;
         flush(mux, index);
         assert!(has_parted(mux, index));
     }
 
+    /// A machine that goes on after a capture, its one session, and a connection over which that is coming back.
+    fn captured() -> (Mux, usize, usize, [UnixStream; 2]) {
+        let mut mux = Mux::new(Poller::new().unwrap(), Pool::new(false));
+        let (index, before) = connection(&mut mux);
+        begin(&mut mux, HOLDER);
+        parts(&mut mux, index);
+        reopen(&mut mux);
+        let token = parting(&mut mux, index).unwrap().token;
+        let (other, now) = connection(&mut mux);
+        assert!(offer(&mut mux, other, token));
+        (mux, index, other, [before, now])
+    }
+
     #[test]
     fn the_time_of_one_capture_ends_nothing_that_parts_for_the_next() {
-        let mut mux = Mux::new(Poller::new().unwrap(), Pool::new(false));
-        let (index, _first) = connection(&mut mux);
-        part(&mut mux, index);
-        reopen(&mut mux);
+        let (mut mux, index, other, _hosts) = captured();
         let until = mux.suspension.ends_at.unwrap();
-        let token = parting(&mut mux, index).unwrap().token;
-        let (other, _second) = connection(&mut mux);
-        assert!(offer(&mut mux, other, token));
         assert_eq!(resume(&mut mux, other), Some(index));
 
-        part(&mut mux, index);
+        begin(&mut mux, HOLDER);
+        parts(&mut mux, index);
         act(&mut mux, until);
         assert!(has_parted(&mut mux, index));
         reopen(&mut mux);
         let until = mux.suspension.ends_at.unwrap();
         act(&mut mux, until);
         assert!(mux.sessions.get_mut(index).is_none());
+    }
+
+    #[test]
+    fn a_host_that_is_just_coming_back_parts_for_the_next_capture_once_it_is_there() {
+        let (mut mux, index, other, _hosts) = captured();
+        begin(&mut mux, HOLDER);
+        assert!(!have_parted(&mut mux));
+        assert_eq!(resume(&mut mux, other), Some(index));
+        assert!(!have_parted(&mut mux));
+        parts(&mut mux, index);
+        assert!(have_parted(&mut mux));
     }
 }
