@@ -170,6 +170,12 @@ export interface Backend {
    * @throws SmolVMError VMM_FAILED, HOST_FAILED, NO_SPACE, NOT_SUPPORTED, TIMEOUT, ABORTED; what `whileStopped` throws
    */
   capture?(files: VmFiles, capture: Capture, deadline: Deadline): Promise<Captured>;
+  /**
+   * After a capture, when the machine runs again: ports of its channel whose hosts died meanwhile, of which its guest was not told, are anybody's.
+   * Absent where the guest is told.
+   * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED
+   */
+  freeLostPorts?(files: VmFiles, deadline: Deadline): Promise<void>;
   /** Its processors stand still from then on. Absent where there is no such thing (features.pause). @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */
   pause?(files: VmFiles, deadline: Deadline): Promise<void>;
   /** They go on; fine if they do. @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */

@@ -52,6 +52,11 @@ export function qemuBackend(host: BackendHost): Backend {
         const { captureRunning } = await import("./migration.ts");
         return captureRunning(client, files, capture, deadline);
       }),
+    freeLostPorts: (files, deadline) =>
+      withControl(files, deadline, async (client) => {
+        const { freeLostPorts } = await import("./free-ports.ts");
+        await freeLostPorts(client, files, deadline);
+      }),
     pause: (files, deadline) =>
       withControl(
         files,
@@ -160,7 +165,7 @@ const LAST_WORDS_MS = 1_000;
  * @returns why it does not use the translations, if it does not
  */
 async function goOn(
-  { arch, memSizeMib }: MachineSpec,
+  spec: MachineSpec,
   files: VmFiles,
   memory: RestoredMemory,
   launched: LaunchedProgram,
@@ -168,7 +173,7 @@ async function goOn(
 ): Promise<string | undefined> {
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
   const ended = rejectAtEnd("qemu", launched, monotonicMs());
-  const machine = { arch, memSizeMib, pid: launched.program.pid };
+  const machine = { ...spec, pid: launched.program.pid, channels: channelPorts(spec) };
   // What was to come does not: then nothing is wrong with this machine.
   const failed = memory.rest.then(() => new Promise<never>(() => {}));
   try {

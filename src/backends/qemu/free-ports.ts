@@ -14,8 +14,12 @@ import type { QmpClient } from "./qmp-client.ts";
  * at a time.
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED: it does not say which they are
  */
-export async function freePorts(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<void> {
-  const ports = portsWithoutHost(await client.execute("query-chardev", undefined, deadline));
+export async function freeLostPorts(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<void> {
+  await freePorts(files, portsWithoutHost(await client.execute("query-chardev", undefined, deadline)));
+}
+
+/** The same for ports of which it is known that they have none. */
+export async function freePorts(files: VmFiles, ports: readonly number[]): Promise<void> {
   await Promise.all(ports.map((port) => comeAndLeave(files.channel(port))));
 }
 

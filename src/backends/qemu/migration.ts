@@ -9,7 +9,7 @@ import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured, Ended, RestoredMemory, Translations } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { readState, statePath } from "../state-file.ts";
-import { freePorts } from "./free-ports.ts";
+import { freeLostPorts, freePorts } from "./free-ports.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { forgetTranslations, loadTranslations, saveTranslations } from "./translations.ts";
 
@@ -78,7 +78,6 @@ export async function captureRunning(
       ]);
       await client.execute("cont", undefined, deadline);
       const stoppedMs = monotonicMs() - stoppedAt;
-      await freePorts(client, files, deadline);
       return { state, pages, stoppedMs, untranslated: code.take(translations) };
     } catch (error) {
       // Its owner must not lose it for what was to be made of it.
@@ -94,7 +93,7 @@ export async function captureRunning(
 /** A machine that stands still goes on. @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED */
 export async function letGoOn(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<void> {
   await client.execute("cont", undefined, deadline);
-  await freePorts(client, files, deadline);
+  await freeLostPorts(client, files, deadline);
 }
 
 /**
@@ -131,7 +130,12 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
  */
 export async function resumeFromState(
   files: VmFiles,
-  { arch, pid, memSizeMib }: Pick<Capture, "arch" | "pid" | "memSizeMib">,
+  {
+    arch,
+    pid,
+    memSizeMib,
+    channels,
+  }: Pick<Capture, "arch" | "pid" | "memSizeMib"> & { readonly channels: number },
   { rest, wasInUse }: RestoredMemory,
   deadline: Deadline,
 ): Promise<string | undefined> {
@@ -171,7 +175,7 @@ export async function resumeFromState(
       }),
     );
     await deadline.race(Promise.race([runs, client.lost]));
-    if (wasInUse) await freePorts(client, files, deadline);
+    if (wasInUse) await freePorts(files, [...Array(channels).keys()]);
     return untranslated;
   } finally {
     client.close();

@@ -192,6 +192,9 @@ async function goOn(
     if (session !== undefined) await letGoOn(session);
     else
       await (await firstRequest(() => controlSession(home, record, deadline, true), letGoOn)).session.close();
+    const backend = backendOf(record.spec.machine.backend);
+    // Where that does not work, who waits for such a port frees it.
+    await backend.freeLostPorts?.(filesOf(home, record.id), deadline).catch(() => {});
     home.store.vms.settle(record.id);
   } catch (error) {
     if (failure === undefined) throw error; // and whoever looks next tries again: the step stays noted
