@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join, posix, resolve } from "node:path";
+import { basename, join, posix, resolve } from "node:path";
 import type { OnProgress } from "../config/progress.ts";
 import type { Arch } from "../config/spec.ts";
 import { isSmolVMError, SmolVMError } from "../errors.ts";
@@ -153,7 +153,7 @@ class Build {
     this.#home = home;
     this.#context = context;
     this.#file = file;
-    this.#name = file.slice(file.lastIndexOf("/") + 1);
+    this.#name = basename(file);
     this.#options = options;
     this.#deadline = deadline;
     const host = hostArch() ?? "x86_64";
