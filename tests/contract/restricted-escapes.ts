@@ -9,6 +9,8 @@ export interface Cell {
   readonly outcome: string;
   /** what is told of it: the decision, and why; absent: nothing, as it did not leave */
   readonly event?: string;
+  /** the name whose event counts, where others are told of beside it; absent: the last one */
+  readonly about?: string;
   /** it needs what not every machine has: another address than loopback ("lan"), or root's ports ("root") */
   readonly needs?: "lan" | "root";
 }
@@ -127,6 +129,7 @@ export const CELLS: readonly Cell[] = [
     name: "an allowed name, while 300 other connections are being refused",
     attempt:
       'a = socket.gethostbyname("evil.test"); ss = [socket.socket() for _ in range(300)]; [(s.setblocking(False), s.connect_ex((a, {trap}))) for s in ss]; r = tcp("good.test", {good})',
+    about: "good.test",
     ...reached,
   },
   // names
