@@ -9,9 +9,19 @@ const WINE_LINKS = "wine 8 makes no symbolic links";
 /** What of the tests is not run by the Windows Node. What wine alone is the reason for begins with "wine": a real Windows should show it. */
 export const LEFT_OUT: readonly LeftOut[] = [
   {
+    file: "tests/windows/tests/names.test.ts",
+    name: /far beyond 260 characters come here/,
+    why: "wine 8 does not tell where a path of more than 260 characters leads (GetFinalPathNameByHandle), which a download asks first",
+  },
+  {
     file: "tests/contract/build.test.ts",
     name: /taken by skopeo and umoci/,
     why: "it is read by programs of Linux",
+  },
+  {
+    file: "tests/contract/build.test.ts",
+    name: /for another platform/,
+    why: "the image that it begins with is built by Debian's tools, which run on Linux",
   },
   {
     file: "tests/contract/channel.test.ts",

@@ -15,6 +15,7 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { fileLeftOut, leftOut } from "../helpers/left-out.ts";
 import { LEFT_OUT } from "./left-out.ts";
+import { Scope, withoutUsing } from "./using.ts";
 
 /** What CI runs under wine: each kind of thing once, and nothing that was ever seen to fail there without a fault. */
 const SAMPLE = [
@@ -50,19 +51,17 @@ if (process.env.SMOLVM_TEST_QEMU) process.env.SMOLVM_QEMU = process.env.SMOLVM_T
 mkdirSync(process.env.SMOLVM_HOME, { recursive: true });
 for (const image of values.image ?? []) takeImage(image);
 
+Object.assign(globalThis, { Scope });
 // In vitest's place.
 const shim = new URL("./vitest.ts", import.meta.url).href;
 registerHooks({
   resolve: (specifier, context, next) =>
     specifier === "vitest" ? { url: shim, shortCircuit: true } : next(specifier, context),
-  // Node 22 knows no `using`. What is assigned to this property is disposed of when the test ends (vitest.ts).
+  // Node 22 knows no `using`.
   load: (url, context, next) => {
     const loaded = next(url, context);
     if (!url.includes("/tests/") || !url.endsWith(".ts")) return loaded;
-    const source = String(loaded.source).replaceAll(
-      /\bawait using (\w+) = /g,
-      "const $1 = globalThis.used = ",
-    );
+    const source = withoutUsing(String(loaded.source), url);
     return { ...loaded, source };
   },
 });

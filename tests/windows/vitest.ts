@@ -182,8 +182,8 @@ async function runSuite(
     const ends = suites.toReversed().flatMap((one) => one.afterEach.toReversed());
     let error = broken ?? (await failure(acts, HOOK_MS));
     error ??= await failure([part.act], part.timeoutMs);
-    const endErrors = [await disposeOfTaken(), await failure(ends, HOOK_MS)];
-    error ??= endErrors.find((one) => one !== undefined);
+    const endError = await failure(ends, HOOK_MS);
+    error ??= endError;
     say(error === undefined ? "passed" : "failed", error === undefined ? "" : text(error));
   }
   if (!any) return;
@@ -198,18 +198,6 @@ function text(error: unknown): string {
   const { actual } = error as { actual?: unknown };
   const was = actual === undefined ? "" : `\n    was: ${inspect(actual, { depth: 4 }).slice(0, 2_000)}`;
   return (error.stack ?? error.message) + was;
-}
-
-/** What a test has taken by `using` (suite.ts). */
-const taken: unknown[] = [];
-Object.defineProperty(globalThis, "used", { set: (value) => taken.push(value) });
-
-async function disposeOfTaken(): Promise<unknown> {
-  const acts = taken
-    .splice(0)
-    .toReversed()
-    .map((value) => async () => await (value as AsyncDisposable | null)?.[Symbol.asyncDispose]?.());
-  return await failure(acts, HOOK_MS);
 }
 
 /** What the first of them that failed threw; the others are done all the same. */
