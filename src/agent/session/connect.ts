@@ -49,7 +49,7 @@ const CAPTURED_RETRY_MS = 20;
 /** And at least so often, however long the capture takes. */
 const CAPTURED_RETRY_MAX_MS = 200;
 /**
- * When who asks in vain hangs up and connects anew, in ms; doubles each time. A port of QEMU's can have been left waiting for a host that is gone, and is freed by one that
+ * When who asks in vain hangs up and connects anew, in ms; once, because of a guest that is merely slow the answer is on its way. A port of QEMU's can have been left waiting for a host that is gone, and is freed by one that
  * leaves (qemu: hw/char/virtio-console.c, flush_buf: a write that finds its peer gone marks the port as waiting after its end has been dealt with).
  */
 const HANG_UP_MS = 3000;
@@ -116,7 +116,7 @@ async function connectUntil(
       if (socket !== undefined) {
         const connected = await greet(socket, endpoint, options, hangUpMs, signal);
         if (connected !== undefined) return connected;
-        hangUpMs = hangUpMs && hangUpMs * 2;
+        hangUpMs = undefined;
       }
       if (socket === undefined || progress === undefined) await pause(backoffMs, signal);
       else await progress.next(signal, Math.max(backoffMs, TOLD_BACKOFF_MS));
