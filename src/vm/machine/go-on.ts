@@ -1,14 +1,15 @@
 import { release } from "../../agent/machine.ts";
 import { AgentSession } from "../../agent/session/session.ts";
 import { backendOf } from "../../backends/registry.ts";
+import { HELLO_TIMEOUT_MS } from "../../config/defaults.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { endpointOf, filesOf, type Home } from "../home.ts";
 import { relayVia } from "../supervisor/duties.ts";
 import { firstRequest } from "./first-request.ts";
 
-/** How long each of the steps may take, whatever the guest does. */
-const STEP_MS = 5_000;
+/** How long each of the steps may take, whatever the guest does: as long as a command waits for its agent, because nobody tries again. */
+const STEP_MS = HELLO_TIMEOUT_MS;
 
 /**
  * Whoever captured a machine died over it, or could not finish: what was stopped and frozen for that goes on. A machine that is paused
