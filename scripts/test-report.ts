@@ -52,17 +52,24 @@ const broken = files.filter(
   (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
 );
 
-const firstLine = (text = ""): string => text.split("\n", 1)[0]?.slice(0, 300) ?? "";
+/** What an error says: its first line and, of a longer one, as of a program that failed, the last ones before its stack. */
+function brief(text = ""): string {
+  const lines = text.split("\n");
+  const stack = lines.findIndex((line) => line.startsWith("    at "));
+  const [first = "", ...others] = stack < 0 ? lines : lines.slice(0, stack);
+  const last = others.filter((line) => line.trim() !== "").slice(-3);
+  return [first.slice(0, 300), ...last.map((line) => line.trim().slice(0, 200))].join(" | ");
+}
 for (const test of failed) {
-  console.error(`failed: ${test.file}: ${test.fullName}: ${firstLine(test.failureMessages[0])}`);
+  console.error(`failed: ${test.file}: ${test.fullName}: ${brief(test.failureMessages[0])}`);
 }
 // What passed at its second attempt is counted as passed and named all the same: it is a race of ours or of the test's.
 for (const test of passed.filter(({ failureMessages }) => failureMessages.length > 0)) {
   console.error(
-    `passed at the second attempt: ${test.file}: ${test.fullName}: ${firstLine(test.failureMessages[0])}`,
+    `passed at the second attempt: ${test.file}: ${test.fullName}: ${brief(test.failureMessages[0])}`,
   );
 }
-for (const file of broken) console.error(`failed: ${file.name}: ${firstLine(file.message)}`);
+for (const file of broken) console.error(`failed: ${file.name}: ${brief(file.message)}`);
 
 const long = (process.env.SMOLVM_TEST_LONG ?? "") !== "";
 const mayBeSkipped = (file: string): boolean => {
