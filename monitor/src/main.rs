@@ -29,6 +29,8 @@ mod own_set;
 #[cfg(windows)]
 #[path = "windows/process.rs"]
 mod process;
+#[cfg(unix)]
+mod rtnetlink;
 #[cfg_attr(windows, path = "windows/run.rs")]
 mod run;
 #[cfg(unix)]

@@ -334,9 +334,7 @@ impl Network {
             pid
         };
         let seen = loop {
-            let mut status = 0;
-            // SAFETY: plain out parameter.
-            if unsafe { libc::waitpid(looker, &mut status, libc::WNOHANG) } == looker {
+            if let Some(status) = exit_status(looker) {
                 break if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { NOT_CONNECTED };
             }
             if self.connected.and_then(exit_status).is_some() {

@@ -2,9 +2,10 @@
 //! word of each change. Anybody may ask and listen (rtnetlink(7)).
 
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::{check, errno};
+use crate::rtnetlink::{open, receive, send};
+use crate::sys::check;
 
 /// linux/netlink.h and linux/rtnetlink.h
 const NETLINK_GET_STRICT_CHK: libc::c_int = 12;
@@ -49,7 +50,7 @@ pub struct Changes(OwnedFd);
 
 impl Changes {
     pub fn listen() -> Result<Changes, i32> {
-        let socket = netlink(libc::SOCK_NONBLOCK)?;
+        let socket = open(libc::SOCK_NONBLOCK)?;
         // SAFETY: an address of the type that the socket has; all zero but what is set.
         unsafe {
             let mut groups: libc::sockaddr_nl = std::mem::zeroed();
@@ -97,7 +98,7 @@ pub fn read() -> Result<Vec<Range>, i32> {
 
 /// Of a whole list what is this machine's; None: it changed meanwhile.
 fn list(kind: u16, body: &[u8]) -> Result<Option<Vec<Range>>, i32> {
-    let socket = netlink(0)?;
+    let socket = open(0)?;
     let on: libc::c_int = 1;
     // SAFETY: the option's value is a C int. Kernels before 4.20 do not know it, and list all routes.
     unsafe {
@@ -110,8 +111,7 @@ fn list(kind: u16, body: &[u8]) -> Result<Option<Vec<Range>>, i32> {
     request.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
     request.extend([0; 8]);
     request.extend(body);
-    // SAFETY: the buffer is valid for its length.
-    check(unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) } as libc::c_int)?;
+    send(&socket, &request)?;
     let mut found = Vec::new();
     let mut whole = true;
     let mut buffer = vec![0u8; LARGEST];
@@ -207,20 +207,6 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
-}
-
-fn netlink(flags: libc::c_int) -> Result<OwnedFd, i32> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | flags;
-    // SAFETY: plain call; the descriptor becomes ours.
-    unsafe {
-        check(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE)).map(|socket| OwnedFd::from_raw_fd(socket))
-    }
-}
-
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, i32> {
-    // SAFETY: the buffer is valid for its length.
-    let length = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    usize::try_from(length).map_err(|_| errno())
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! How fast packets may leave by an interface: a token bucket filter (tc-tbf(8)), asked of the kernel without the program that is for it.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-use crate::sys::{check, errno};
+use crate::rtnetlink::{open, receive, send};
 
 const RTM_NEWQDISC: u16 = 36;
 const TC_H_ROOT: u32 = 0xffff_ffff;
@@ -21,22 +19,16 @@ const QUEUE: std::ops::RangeInclusive<u64> = 256 * 1024..=16 * 1024 * 1024;
 
 /// Limits what leaves by an interface, which has no such limit yet, to so many bytes in a second.
 pub fn limit(interface: u32, bytes_per_second: u64) -> Result<(), i32> {
-    // SAFETY: plain calls; the descriptor becomes ours, and the buffers are valid for their lengths.
-    unsafe {
-        let socket = check(libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE))?;
-        let socket = OwnedFd::from_raw_fd(socket);
-        let request = request(interface, bytes_per_second);
-        check(libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) as libc::c_int)?;
-        // An nlmsghdr, and behind it the error number, negative, or 0.
-        let mut answer = [0u8; 1024];
-        let length = libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0);
-        if length < 20 {
-            return Err(if length < 0 { errno() } else { libc::EIO });
-        }
-        match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
-            0 => Ok(()),
-            error => Err(-error),
-        }
+    let socket = open(0)?;
+    send(&socket, &request(interface, bytes_per_second))?;
+    // An nlmsghdr, and behind it the error number, negative, or 0.
+    let mut answer = [0u8; 1024];
+    if receive(&socket, &mut answer)? < 20 {
+        return Err(libc::EIO);
+    }
+    match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
+        0 => Ok(()),
+        error => Err(-error),
     }
 }
 

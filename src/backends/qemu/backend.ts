@@ -173,17 +173,19 @@ async function goOn(
 ): Promise<string | undefined> {
   const { resumeFromState } = await import("./migration.ts"); // a boot has no use for it
   const ended = rejectAtEnd("qemu", launched, monotonicMs());
-  const machine = { ...spec, pid: launched.program.pid, channels: channelPorts(spec) };
+  const machine = { ...spec, pid: launched.program.pid };
   // What was to come does not: then nothing is wrong with this machine.
   const failed = memory.rest.then(() => new Promise<never>(() => {}));
   try {
-    return await unlessOver(deadline, [failed, ended], (own) =>
+    const untranslated = await unlessOver(deadline, [failed, ended], (own) =>
       // Of one that ends, its last words say why, not that its socket is gone.
       resumeFromState(files, machine, memory, own).catch(async (error) => {
         await Promise.race([ended, own.sleep(LAST_WORDS_MS)]);
         throw error;
       }),
     );
+    if (memory.wasInUse) await (await import("./free-ports.ts")).freePorts(channelSockets(spec, files));
+    return untranslated;
   } catch (error) {
     signalProcess(launched.program, "SIGKILL");
     throw error;
@@ -218,13 +220,13 @@ function viewOf(spec: MachineSpec, files: VmFiles, program: string, options: Lau
 
 /** The sockets of a sandbox by {@link VmFiles}: one for control, one for each port of the channel. */
 function endpointsOf(spec: MachineSpec, files: VmFiles): QemuEndpoints {
-  const channels = channelPorts(spec);
-  if (spec.transport === "tcp") return { kind: "relay", port: PORT_PLACEHOLDER, channels };
-  return {
-    kind: "unix",
-    control: files.control,
-    channels: Array.from({ length: channels }, (_, port) => files.channel(port)),
-  };
+  if (spec.transport === "tcp")
+    return { kind: "relay", port: PORT_PLACEHOLDER, channels: channelPorts(spec) };
+  return { kind: "unix", control: files.control, channels: channelSockets(spec, files) };
+}
+
+function channelSockets(spec: MachineSpec, files: VmFiles): string[] {
+  return Array.from({ length: channelPorts(spec) }, (_, port) => files.channel(port));
 }
 
 /** One conversation with a machine's control socket, which serves one client at a time. */

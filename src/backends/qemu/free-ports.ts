@@ -15,12 +15,14 @@ import type { QmpClient } from "./qmp-client.ts";
  * @throws SmolVMError VMM_FAILED, TIMEOUT, ABORTED: it does not say which they are
  */
 export async function freeLostPorts(client: QmpClient, files: VmFiles, deadline: Deadline): Promise<void> {
-  await freePorts(files, portsWithoutHost(await client.execute("query-chardev", undefined, deadline)));
+  await freePorts(
+    portsWithoutHost(await client.execute("query-chardev", undefined, deadline)).map(files.channel),
+  );
 }
 
-/** The same for ports of which it is known that they have none. */
-export async function freePorts(files: VmFiles, ports: readonly number[]): Promise<void> {
-  await Promise.all(ports.map((port) => comeAndLeave(files.channel(port))));
+/** The same for the sockets of ports of which it is known that they have none. */
+export async function freePorts(sockets: readonly string[]): Promise<void> {
+  await Promise.all(sockets.map(comeAndLeave));
 }
 
 /** Where that is not possible somebody else is about to come, and to leave. */

@@ -9,7 +9,7 @@ import { monotonicMs } from "../../util/monotonic.ts";
 import type { Capture, Captured, Ended, RestoredMemory, Translations } from "../backend.ts";
 import { dialWhenThere } from "../control-socket.ts";
 import { readState, statePath } from "../state-file.ts";
-import { freeLostPorts, freePorts } from "./free-ports.ts";
+import { freeLostPorts } from "./free-ports.ts";
 import { QmpClient } from "./qmp-client.ts";
 import { forgetTranslations, loadTranslations, saveTranslations } from "./translations.ts";
 
@@ -130,13 +130,8 @@ async function memoryAddress(client: QmpClient, arch: Arch, deadline: Deadline):
  */
 export async function resumeFromState(
   files: VmFiles,
-  {
-    arch,
-    pid,
-    memSizeMib,
-    channels,
-  }: Pick<Capture, "arch" | "pid" | "memSizeMib"> & { readonly channels: number },
-  { rest, wasInUse }: RestoredMemory,
+  { arch, pid, memSizeMib }: Pick<Capture, "arch" | "pid" | "memSizeMib">,
+  { rest }: RestoredMemory,
   deadline: Deadline,
 ): Promise<string | undefined> {
   const path = statePath(files); // a socket's this time
@@ -175,7 +170,6 @@ export async function resumeFromState(
       }),
     );
     await deadline.race(Promise.race([runs, client.lost]));
-    if (wasInUse) await freePorts(files, [...Array(channels).keys()]);
     return untranslated;
   } finally {
     client.close();

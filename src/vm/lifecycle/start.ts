@@ -247,14 +247,8 @@ async function launch(
     enclosure: made.enclosure,
     memory: guestMemory(
       forTemplate?.recordTo,
-      saved !== undefined
-        ? { ...saved, wasInUse: true }
-        : template && {
-            memory: template.files.memory,
-            state: template.state,
-            code: template.code,
-            wasInUse: false,
-          },
+      saved ?? (template && { memory: template.files.memory, state: template.state, code: template.code }),
+      saved !== undefined,
     ),
   });
   failpoint("before vmm");
@@ -302,13 +296,12 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
 
 function guestMemory(
   recordTo: string | undefined,
-  saved:
-    | ((Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory) & { readonly wasInUse: boolean })
-    | undefined,
+  saved: Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory | undefined,
+  wasInUse: boolean,
 ): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };
   if (saved === undefined) return undefined;
-  const { memory: path, wasInUse } = saved;
+  const { memory: path } = saved;
   if (!("rest" in saved)) {
     const { state, code } = saved;
     const rest = Promise.resolve({ state, translations: code });
