@@ -39,6 +39,22 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // our own: output, keys, signals
     terminal: [],
   },
+  builder: {
+    build: ["steps", "stages", "machine", "context", "plan", "types"],
+    // what the steps of a stage do
+    steps: ["machine", "context", "plan"],
+    // what is known of stages and steps from one build to the next
+    stages: [],
+    // what COPY and ADD name: files of this machine, archives, downloads
+    context: ["machine", "plan"],
+    // the sandbox of a stage: what is put into it, and read out of it
+    machine: ["plan"],
+    // what a Dockerfile says, before anything is carried out; pure
+    plan: [],
+    options: [],
+    // what its users see
+    types: [],
+  },
   vm: {
     // what sandboxes start from, made before they are asked for
     "template-maker": ["lifecycle", "templates", "recovery", "home"],

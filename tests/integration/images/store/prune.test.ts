@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, wr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { keepCache } from "../../../../src/builder/caches.ts";
-import { keepStageImagesWithin, touchStageImage } from "../../../../src/builder/stage-images.ts";
+import { keepCache } from "../../../../src/builder/machine/caches.ts";
+import { keepStageImagesWithin, touchStageImage } from "../../../../src/builder/stages/stage-images.ts";
 import { writeDurably } from "../../../../src/host/files/write-durably.ts";
 import { composeImage } from "../../../../src/images/boot/compose.ts";
 import { emptyDocument } from "../../../../src/images/layer/config-document.ts";

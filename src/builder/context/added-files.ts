@@ -3,18 +3,18 @@ import { createWriteStream } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { isSmolVMError, SmolVMError } from "../errors.ts";
-import { PACKING_HEAD_BYTES, packingOf, readPacked } from "../images/formats/packed.ts";
-import { readHead } from "../images/formats/read-head.ts";
-import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
-import type { Deadline } from "../util/deadline.ts";
-import { rm } from "../util/files-go.ts";
-import { BLOCK_BYTES, decodeHeader, encodeEntry, padding } from "../util/tar/header.ts";
-import { type Chmod, changed } from "./chmod.ts";
+import { isSmolVMError, SmolVMError } from "../../errors.ts";
+import { PACKING_HEAD_BYTES, packingOf, readPacked } from "../../images/formats/packed.ts";
+import { readHead } from "../../images/formats/read-head.ts";
+import { type ImageDirs, imageLayout } from "../../images/store/layout.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { rm } from "../../util/files-go.ts";
+import { BLOCK_BYTES, decodeHeader, encodeEntry, padding } from "../../util/tar/header.ts";
+import type { Directory } from "../machine/put.ts";
+import { type Chmod, changed } from "../plan/chmod.ts";
+import { type CopyFilter, hasPattern, WHOLE } from "../plan/selection.ts";
 import type { BuildContext, Selected, Selection } from "./context.ts";
-import type { Directory } from "./copy.ts";
 import { fetchUrl, isPublic, type MayReach } from "./fetch-url.ts";
-import { type CopyFilter, hasPattern, WHOLE } from "./selection.ts";
 
 /** Whose what is copied is to be, and how it is called. */
 export interface Placed {

@@ -1,4 +1,4 @@
-import { clean, type Ignored, patternList } from "../images/dockerfile/ignore.ts";
+import { clean, type Ignored, patternList } from "../../images/dockerfile/ignore.ts";
 
 /** What COPY and ADD say of their sources besides the names. */
 export interface CopyFilter {

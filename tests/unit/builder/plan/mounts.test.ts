@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { parseMount } from "../../../src/builder/mounts.ts";
-import { inImage, planStages } from "../../../src/builder/stages.ts";
-import { parseDockerfile } from "../../../src/images/dockerfile/parse.ts";
+import { parseMount } from "../../../../src/builder/plan/mounts.ts";
+import { inImage, planStages } from "../../../../src/builder/plan/stages.ts";
+import { parseDockerfile } from "../../../../src/images/dockerfile/parse.ts";
 
 test.for<[string, object]>([
   [

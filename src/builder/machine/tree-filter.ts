@@ -1,4 +1,4 @@
-import type { DifferenceStep, DiskEntry } from "../agent/files/difference.ts";
+import type { DifferenceStep, DiskEntry } from "../../agent/files/difference.ts";
 
 /**
  * Takes from what a directory of a sandbox holds those entries that are wanted, and the directories above them. Names come in the order of a walk,

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
-import { dockerfileError, type Instruction, type ParsedDockerfile } from "../images/dockerfile/parse.ts";
-import { expandText, rawWords, WordError } from "../images/dockerfile/words.ts";
+import { dockerfileError, type Instruction, type ParsedDockerfile } from "../../images/dockerfile/parse.ts";
+import { expandText, rawWords, WordError } from "../../images/dockerfile/words.ts";
 
 /** A stage as it stands in the file: from one FROM to the next. */
 export interface Stage {

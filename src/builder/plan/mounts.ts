@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { WordError } from "../images/dockerfile/words.ts";
+import { WordError } from "../../images/dockerfile/words.ts";
 
 /** What `RUN --mount` asks for. */
 export type StepMount =

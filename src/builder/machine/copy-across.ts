@@ -1,13 +1,20 @@
 import { posix } from "node:path";
-import type { DifferenceStep } from "../agent/files/difference.ts";
-import type { GuestFileInfo } from "../agent/files/types.ts";
-import { isSmolVMError } from "../errors.ts";
-import { globPattern } from "../images/dockerfile/ignore.ts";
-import type { SmolVM } from "../smolvm.ts";
-import type { Deadline } from "../util/deadline.ts";
-import { type Directory, destination, makeAbove, putTar } from "./copy.ts";
+import type { DifferenceStep } from "../../agent/files/difference.ts";
+import type { GuestFileInfo } from "../../agent/files/types.ts";
+import { isSmolVMError } from "../../errors.ts";
+import { globPattern } from "../../images/dockerfile/ignore.ts";
+import type { SmolVM } from "../../smolvm.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import {
+  type CopyFilter,
+  directoriesAbove,
+  hasPattern,
+  leftOut,
+  literalPart,
+  pivotOf,
+} from "../plan/selection.ts";
 import type { BuildMachine, Replaced } from "./machine.ts";
-import { type CopyFilter, directoriesAbove, hasPattern, leftOut, literalPart, pivotOf } from "./selection.ts";
+import { type Directory, destination, makeAbove, putTar } from "./put.ts";
 import { TreeFilter } from "./tree-filter.ts";
 
 /** Where what is copied goes. */

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { SmolVMError } from "../errors.ts";
-import { clean, globPattern, type Ignored, readIgnore } from "../images/dockerfile/ignore.ts";
-import type { Deadline } from "../util/deadline.ts";
-import { hostLinkTarget, hostMode } from "../util/host-files.ts";
-import { encodeEntry, padding } from "../util/tar/header.ts";
-import { type Chmod, changed } from "./chmod.ts";
+import { SmolVMError } from "../../errors.ts";
+import { clean, globPattern, type Ignored, readIgnore } from "../../images/dockerfile/ignore.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { hostLinkTarget, hostMode } from "../../util/host-files.ts";
+import { encodeEntry, padding } from "../../util/tar/header.ts";
+import { type Chmod, changed } from "../plan/chmod.ts";
 import {
   type CopyFilter,
   directoriesAbove,
@@ -16,7 +16,7 @@ import {
   literalPart,
   pivotOf,
   WHOLE,
-} from "./selection.ts";
+} from "../plan/selection.ts";
 
 /** A file of a build's context. */
 export interface ContextEntry {

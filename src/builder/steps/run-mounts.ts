@@ -1,14 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
-import type { Arch } from "../config/spec.ts";
-import { agentFile } from "../images/boot/agent.ts";
-import type { Deadline } from "../util/deadline.ts";
-import type { Home } from "../vm/home.ts";
-import { type AddedFile, textFile } from "./add.ts";
-import { keepCache, openCache } from "./caches.ts";
-import { putTar } from "./copy.ts";
-import type { BuildMachine } from "./machine.ts";
-import type { StepMount } from "./mounts.ts";
+import type { Arch } from "../../config/spec.ts";
+import { agentFile } from "../../images/boot/agent.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import type { Home } from "../../vm/home.ts";
+import { type AddedFile, textFile } from "../context/added-files.ts";
+import { keepCache, openCache } from "../machine/caches.ts";
+import type { BuildMachine } from "../machine/machine.ts";
+import { putTar } from "../machine/put.ts";
+import type { StepMount } from "../plan/mounts.ts";
 
 /** In memory: what a step sees and no layer holds. */
 const IN_MEMORY = "/run/smolvm-build";

@@ -1,8 +1,8 @@
 import { lstat, utimes } from "node:fs/promises";
-import type { Arch } from "../config/spec.ts";
-import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
-import { isStageImage } from "../images/store/reference.ts";
-import { type ImageUsers, listImages, removeImage } from "../images/store/store.ts";
+import type { Arch } from "../../config/spec.ts";
+import { type ImageDirs, imageLayout } from "../../images/store/layout.ts";
+import { isStageImage } from "../../images/store/reference.ts";
+import { type ImageUsers, listImages, removeImage } from "../../images/store/store.ts";
 
 /** What all of them take, at most; the one that was used last stays, however large it is. */
 const MAX_BYTES: number = 4 * 1024 ** 3;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { DifferenceStep, DiskEntry } from "../../../src/agent/files/difference.ts";
-import { TreeFilter } from "../../../src/builder/tree-filter.ts";
+import type { DifferenceStep, DiskEntry } from "../../../../src/agent/files/difference.ts";
+import { TreeFilter } from "../../../../src/builder/machine/tree-filter.ts";
 
 const NONE = { s: 0, ns: 0 };
 const entry = (kind: DiskEntry["kind"], path: string, target = ""): DiskEntry => ({

@@ -2,10 +2,10 @@ import { lookup } from "node:dns";
 import { get as getHttp, type IncomingMessage } from "node:http";
 import { get as getHttps } from "node:https";
 import type { LookupFunction } from "node:net";
-import { specialOf } from "../egress/special-addresses.ts";
-import { ownNetworks } from "../host/own-networks.ts";
-import type { Deadline } from "../util/deadline.ts";
-import { type IpAddress, parseIp } from "../util/ip-address.ts";
+import { specialOf } from "../../egress/special-addresses.ts";
+import { ownNetworks } from "../../host/own-networks.ts";
+import type { Deadline } from "../../util/deadline.ts";
+import { type IpAddress, parseIp } from "../../util/ip-address.ts";
 
 /** Whether a file may be fetched from an address. */
 export type MayReach = (address: IpAddress) => boolean;

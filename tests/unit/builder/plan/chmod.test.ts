@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { changed, parseChmod } from "../../../src/builder/chmod.ts";
+import { changed, parseChmod } from "../../../../src/builder/plan/chmod.ts";
 
 const becomes = (chmod: string, before: number, isDirectory = false): string =>
   changed(parseChmod(chmod), before, isDirectory).toString(8);

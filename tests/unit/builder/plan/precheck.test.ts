@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { checkPlan, namedSources } from "../../../src/builder/precheck.ts";
-import { planStages } from "../../../src/builder/stages.ts";
-import { parseDockerfile } from "../../../src/images/dockerfile/parse.ts";
+import { checkPlan, namedSources } from "../../../../src/builder/plan/precheck.ts";
+import { planStages } from "../../../../src/builder/plan/stages.ts";
+import { parseDockerfile } from "../../../../src/images/dockerfile/parse.ts";
 
 const NONE: ReadonlyMap<string, string> = new Map();
 

@@ -1,4 +1,4 @@
-import type { Arch } from "../config/spec.ts";
+import type { Arch } from "../../config/spec.ts";
 
 /** What an image may be built for, as Docker calls it. */
 const PLATFORMS: Readonly<Record<string, Arch>> = {

@@ -1,9 +1,9 @@
 import { posix } from "node:path";
-import { isSmolVMError } from "../errors.ts";
-import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
-import type { SmolVM } from "../smolvm.ts";
-import { encodeEntry } from "../util/tar/header.ts";
-import { type Chmod, parseChmod } from "./chmod.ts";
+import { isSmolVMError } from "../../errors.ts";
+import { dockerfileError, type Instruction } from "../../images/dockerfile/parse.ts";
+import type { SmolVM } from "../../smolvm.ts";
+import { encodeEntry } from "../../util/tar/header.ts";
+import { type Chmod, parseChmod } from "../plan/chmod.ts";
 
 /** Where files are put: a directory of the image, and what a single file is called there. */
 export interface Destination {

@@ -1,6 +1,6 @@
-import { dockerfileError, type Instruction } from "../images/dockerfile/parse.ts";
-import { applyToState, jsonWords, type StageState } from "../images/dockerfile/state.ts";
-import { splitWords, WordError } from "../images/dockerfile/words.ts";
+import { dockerfileError, type Instruction } from "../../images/dockerfile/parse.ts";
+import { applyToState, jsonWords, type StageState } from "../../images/dockerfile/state.ts";
+import { splitWords, WordError } from "../../images/dockerfile/words.ts";
 import { parseMount } from "./mounts.ts";
 import { archOfPlatform, PLATFORMS_HINT } from "./platforms.ts";
 import { hasPattern } from "./selection.ts";

@@ -2,11 +2,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import type { Arch } from "../config/spec.ts";
-import { failpoint } from "../host/failpoint.ts";
-import { writeDurably } from "../host/files/write-durably.ts";
-import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
-import { rename, rm } from "../util/files-go.ts";
+import type { Arch } from "../../config/spec.ts";
+import { failpoint } from "../../host/failpoint.ts";
+import { writeDurably } from "../../host/files/write-durably.ts";
+import { type ImageDirs, imageLayout } from "../../images/store/layout.ts";
+import { rename, rm } from "../../util/files-go.ts";
 
 /** What the files of a cache mount are called, in which it lies between builds. Pure. */
 function cacheKey(id: string, arch: Arch): string {

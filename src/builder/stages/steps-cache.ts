@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { writeDurably } from "../host/files/write-durably.ts";
-import type { MadeLayer } from "../images/layer/layer-file.ts";
-import { type ImageDirs, imageLayout } from "../images/store/layout.ts";
+import { writeDurably } from "../../host/files/write-durably.ts";
+import type { MadeLayer } from "../../images/layer/layer-file.ts";
+import { type ImageDirs, imageLayout } from "../../images/store/layout.ts";
 
 /** What a step has made: a layer, unless it changed nothing, and when. */
 export interface MadeStep {
