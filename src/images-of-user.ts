@@ -7,7 +7,7 @@ import { openHome } from "./vm/home.ts";
 export const images: Images = {
   build: async (directory, options: BuildOptions = {}) => {
     const { checkBuildOptions } = await import("./builder/options.ts");
-    const { buildDockerfile } = await import("./builder/build.ts");
+    const { buildDockerfile } = await import("./builder/build-dockerfile.ts");
     checkBuildOptions(directory, options);
     const { timeoutMs, signal } = options;
     const deadline = Deadline.of(`building '${directory}'`, { timeoutMs, signal });

@@ -40,15 +40,21 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     terminal: [],
   },
   builder: {
-    build: ["steps", "stages", "machine", "context", "plan", "types"],
-    // what the steps of a stage do
-    steps: ["machine", "context", "plan"],
-    // what is known of stages and steps from one build to the next
-    stages: [],
+    // the way of a build: what is known before, the wanted stage, the image with its names
+    "build-dockerfile": ["built-stages", "finish", "stages", "context", "plan", "build", "types"],
+    "built-stages": ["steps", "stages", "machine", "plan", "build"],
+    // one file per instruction that changes files, and what those read and do
+    steps: ["stages", "machine", "context", "plan", "build"],
+    finish: ["stages", "build", "types"],
+    // what a stage begins with and comes to, and what is known of steps from one build to the next
+    stages: ["machine", "plan", "build"],
+    // the sandbox of a stage: what is put into it, and taken out of it
+    machine: ["context", "plan", "build"],
+    // what a build was asked for, and what all parts of it have in common
+    build: ["context", "plan", "report", "types"],
+    report: ["types"],
     // what COPY and ADD name: files of this machine, archives, downloads
-    context: ["machine", "plan"],
-    // the sandbox of a stage: what is put into it, and read out of it
-    machine: ["plan"],
+    context: ["plan"],
     // what a Dockerfile says, before anything is carried out; pure
     plan: [],
     options: [],

@@ -1,20 +1,14 @@
 import { posix } from "node:path";
 import type { DifferenceStep } from "../../agent/files/difference.ts";
-import type { GuestFileInfo } from "../../agent/files/types.ts";
-import { isSmolVMError } from "../../errors.ts";
 import { globPattern } from "../../images/dockerfile/ignore.ts";
 import type { SmolVM } from "../../smolvm.ts";
-import type { Deadline } from "../../util/deadline.ts";
-import {
-  type CopyFilter,
-  directoriesAbove,
-  hasPattern,
-  leftOut,
-  literalPart,
-  pivotOf,
-} from "../plan/selection.ts";
-import type { BuildMachine, Replaced } from "./machine.ts";
-import { type Directory, destination, makeAbove, putTar } from "./put.ts";
+import type { Directory } from "../context/directories.ts";
+import { type CopyFilter, directoriesAbove, leftOut, literalPart, pivotOf } from "../plan/selection.ts";
+import { ifThere } from "./if-there.ts";
+import type { BuildMachine } from "./machine.ts";
+import { matching } from "./matching.ts";
+import { destination, makeAbove, putTar } from "./put.ts";
+import { type Replaced, takeFile, takeTree } from "./take.ts";
 import { TreeFilter } from "./tree-filter.ts";
 
 /** Where what is copied goes. */
@@ -33,14 +27,13 @@ const AS_ROOT = { user: "0" } as const;
  * @returns false: there is nothing of that name
  * @throws SmolVMError as file operations
  */
-export async function copyFromMachine(
+export async function copyAcross(
   given: BuildMachine,
   source: string,
   to: CopyTarget,
   filter: CopyFilter,
-  deadline: Deadline,
 ): Promise<boolean> {
-  if (filter.parents) return await copyWithParents(given, source, to, filter, deadline);
+  if (filter.parents) return await copyWithParents(given, source, to, filter);
   const isLeftOut = leftOut(filter);
   const found = await matching(given, posix.resolve("/", source));
   for (const path of found) {
@@ -49,44 +42,13 @@ export async function copyFromMachine(
     const { directory, name } = await destination(to.vm, to.path, info.type !== "directory");
     if (info.type === "directory") {
       const wanted = filter.exclude.length === 0 ? undefined : (below: string) => !isLeftOut(below);
-      await copyTree(given, path, { ...to, directory, below: "" }, wanted, deadline);
+      await copyTree(given, path, { ...to, directory, below: "" }, wanted);
     } else {
-      const tar = given.fileTar(info, name ?? posix.basename(path), to.placed, deadline);
+      const tar = takeFile(given, info, name ?? posix.basename(path), to.placed);
       await putTar(to.vm, tar, directory);
     }
   }
   return found.length > 0;
-}
-
-/** What a path or pattern from the root on names in a sandbox, part by part, in the order of names. */
-export async function matching({ vm }: BuildMachine, path: string): Promise<string[]> {
-  let found = ["/"];
-  for (const part of path.split("/")) {
-    if (part === "") continue;
-    if (!hasPattern(part)) {
-      found = found.map((above) => posix.join(above, part));
-      continue;
-    }
-    const matches = globPattern(part, false);
-    const below: string[] = [];
-    for (const above of found)
-      for (const name of await namesIn(vm, above))
-        if (matches.test(name)) below.push(posix.join(above, name));
-    found = below;
-  }
-  const there: string[] = [];
-  for (const one of found) if (await vm.files.exists(one, AS_ROOT)) there.push(one);
-  return there;
-}
-
-/** In order; none of what is no directory. */
-async function namesIn(vm: SmolVM, directory: string): Promise<string[]> {
-  try {
-    return (await vm.files.list(directory, AS_ROOT)).map(({ name }) => name).sort();
-  } catch (error) {
-    if (isSmolVMError(error, "FILE_NOT_FOUND") || isSmolVMError(error, "FILE_TYPE")) return [];
-    throw error;
-  }
 }
 
 async function copyWithParents(
@@ -94,7 +56,6 @@ async function copyWithParents(
   source: string,
   to: CopyTarget,
   filter: CopyFilter,
-  deadline: Deadline,
 ): Promise<boolean> {
   const { base, pattern } = pivotOf(source);
   const isLeftOut = leftOut(filter);
@@ -104,7 +65,8 @@ async function copyWithParents(
   let found = false;
   for (const root of await matching(given, posix.resolve("/", base))) {
     const at = posix.join(root, literal);
-    const info = await statOf(given, at, literal === "" || literal !== pattern);
+    const follow = literal === "" || literal !== pattern;
+    const info = await ifThere(given.vm.files.stat(at, { ...AS_ROOT, follow }));
     if (info === undefined) continue;
     const isTree = info.type === "directory";
     if (!isTree && literal !== pattern) continue;
@@ -121,7 +83,7 @@ async function copyWithParents(
       found = true;
       if (isLeftOut(literal)) continue;
       await above();
-      const tar = given.fileTar(info, literal, to.placed, deadline);
+      const tar = takeFile(given, info, literal, to.placed);
       await putTar(to.vm, tar, directory);
       continue;
     }
@@ -138,23 +100,9 @@ async function copyWithParents(
     const prepare = async (isEmpty: boolean): Promise<void> => {
       if (isNeeded || !isEmpty) await above();
     };
-    await copyTree(given, at, { ...to, directory, below: literal, prepare }, wanted, deadline);
+    await copyTree(given, at, { ...to, directory, below: literal, prepare }, wanted);
   }
   return found;
-}
-
-/** @param follow of a symlink what it leads to */
-async function statOf(
-  { vm }: BuildMachine,
-  path: string,
-  follow: boolean,
-): Promise<GuestFileInfo | undefined> {
-  try {
-    return await vm.files.stat(path, { ...AS_ROOT, follow });
-  } catch (error) {
-    if (isSmolVMError(error, "FILE_NOT_FOUND") || isSmolVMError(error, "FILE_TYPE")) return undefined;
-    throw error;
-  }
 }
 
 /** Copies a directory, or what is wanted of it. */
@@ -169,12 +117,11 @@ async function copyTree(
     readonly prepare?: ((isEmpty: boolean) => Promise<void>) | undefined;
   },
   wanted: ((below: string) => boolean) | undefined,
-  deadline: Deadline,
 ): Promise<void> {
   const filter = new TreeFilter(wanted ?? (() => true));
   const { placed, below } = to;
   const take = (step: DifferenceStep): Iterable<DifferenceStep> => filter.take(step);
-  const chunks = given.tar(path, placed, deadline, { below, filter: take });
+  const chunks = takeTree(given, path, placed, { below, filter: take });
   // It comes with the first entry, or at the end.
   const first = await chunks.next();
   await to.prepare?.(filter.taken === 0);
@@ -187,6 +134,6 @@ async function copyTree(
   for (const bytes of filter.withoutContent) {
     const name = Buffer.from(bytes, "latin1").toString("utf8");
     const info = await given.vm.files.stat(posix.join(path, name), { ...AS_ROOT, follow: false });
-    await putTar(to.vm, given.fileTar(info, posix.join(below, name), placed, deadline), to.directory);
+    await putTar(to.vm, takeFile(given, info, posix.join(below, name), placed), to.directory);
   }
 }

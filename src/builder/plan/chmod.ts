@@ -1,3 +1,5 @@
+import type { Fail } from "./errors.ts";
+
 /** What becomes of a mode (permission bits): one for all, or by what it was. */
 export type Chmod = number | ((before: number, isDirectory: boolean) => number);
 
@@ -46,6 +48,13 @@ export function parseChmod(text: string): Chmod | undefined {
     }
     return mode;
   };
+}
+
+/** The mode of `--chmod`. Pure. @throws what `fail` makes */
+export function modeOf(chmod: string, fail: Fail): Chmod {
+  const mode = parseChmod(chmod);
+  if (mode !== undefined) return mode;
+  throw fail(`--chmod=${chmod} is no mode`, "Give octal digits (755), or what chmod takes: u=rwX,go=rX");
 }
 
 /** For all classes at once. @param runs what `X` goes by */

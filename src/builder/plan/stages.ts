@@ -1,6 +1,7 @@
-import { posix } from "node:path";
 import { dockerfileError, type Instruction, type ParsedDockerfile } from "../../images/dockerfile/parse.ts";
-import { expandText, rawWords, WordError } from "../../images/dockerfile/words.ts";
+import { expandText, type Lookup, rawWords, WordError } from "../../images/dockerfile/words.ts";
+import { declared } from "./arguments.ts";
+import { atLine } from "./errors.ts";
 
 /** A stage as it stands in the file: from one FROM to the next. */
 export interface Stage {
@@ -15,7 +16,11 @@ export interface Stage {
   readonly instructions: readonly Instruction[];
 }
 
+/** What a Dockerfile asks for. */
 export interface Plan {
+  /** what the file is called, for errors */
+  readonly file: string;
+  readonly escaping: string;
   readonly stages: readonly Stage[];
   /** the last one that is built */
   readonly target: number;
@@ -45,7 +50,7 @@ export function stageCalled(
  */
 export function planStages(
   { instructions, escaping }: ParsedDockerfile,
-  name: string,
+  file: string,
   {
     given,
     platform,
@@ -57,87 +62,55 @@ export function planStages(
   },
 ): Plan {
   const globals = new Map<string, string>();
+  const lookup: Lookup = (variable) => globals.get(variable) ?? platform.get(variable);
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const instruction of instructions) {
-    const { keyword, line, text, flags } = instruction;
-    const lookup = (variable: string): string | undefined => globals.get(variable) ?? platform.get(variable);
-    const inLine = <T>(act: () => T): T => atLine(name, line, act);
-    if (keyword === "FROM") {
-      const words = inLine(() => rawWords(text, escaping));
-      const [image, as, stageName] = words;
-      if (words.length !== 1 && !(words.length === 3 && /^as$/i.test(as!)))
-        throw dockerfileError(name, line, "FROM takes an image, and AS with the stage's name");
-      if (stageName !== undefined && !/^[a-z][a-z0-9._-]*$/i.test(stageName))
-        throw dockerfileError(name, line, `'${stageName}' is no name for a stage`);
-      let wanted: string | undefined;
-      for (const flag of flags) {
-        if (flag.name !== "platform" || flag.value === undefined)
-          throw dockerfileError(name, line, `FROM has no option --${flag.name}`);
-        wanted = inLine(() => expandText(flag.value!, escaping, lookup));
-      }
-      const from = inLine(() => expandText(image!, escaping, lookup));
-      if (from === "") throw dockerfileError(name, line, `FROM names no image ('${image}' is empty)`);
-      if (stages.length === MAX_STAGES)
-        throw dockerfileError(name, line, `it has more than ${MAX_STAGES} stages`);
-      const parent = stages.findLast((stage) => stage.name === from.toLowerCase())?.index;
-      stages.push({
-        index: stages.length,
-        name: stageName?.toLowerCase(),
-        from,
-        parent,
-        platform: wanted,
-        line,
-        instructions: [],
-      });
-      continue;
-    }
+    const { keyword, line, text } = instruction;
     const stage = stages.at(-1);
-    if (stage !== undefined) stage.instructions.push(instruction);
-    else if (keyword !== "ARG") throw dockerfileError(name, line, `${keyword} comes before FROM`);
+    if (keyword === "FROM") {
+      const read = atLine(file, line, () => readFrom(instruction, escaping, lookup));
+      if (stages.length === MAX_STAGES)
+        throw dockerfileError(file, line, `it has more than ${MAX_STAGES} stages`);
+      const parent = stages.findLast(({ name }) => name === read.from.toLowerCase())?.index;
+      stages.push({ index: stages.length, ...read, parent, line, instructions: [] });
+    } else if (stage !== undefined) stage.instructions.push(instruction);
+    else if (keyword !== "ARG") throw dockerfileError(file, line, `${keyword} comes before FROM`);
     else
-      for (const [variable, value] of inLine(() => declared(text, escaping, lookup))) {
+      for (const [variable, value] of atLine(file, line, () => declared(text, escaping, lookup))) {
         const known = given.get(variable) ?? value;
         if (known !== undefined) globals.set(variable, known);
       }
   }
-  if (stages.length === 0) throw dockerfileError(name, 1, "it has no FROM");
-  if (target === undefined) return { stages, target: stages.length - 1, globals };
-  const found = stageCalled(stages, target);
-  if (found === undefined) {
-    const names = stages.flatMap((stage) => stage.name ?? []);
+  const last = stages.at(-1);
+  if (last === undefined) throw dockerfileError(file, 1, "it has no FROM");
+  const wanted = target === undefined ? last : stageCalled(stages, target);
+  if (wanted === undefined) {
+    const names = stages.flatMap(({ name }) => name ?? []);
     const what = names.length === 0 ? "none has a name" : `there are ${names.join(", ")}`;
-    throw dockerfileError(name, stages.at(-1)!.line, `there is no stage '${target}': ${what}`);
+    throw dockerfileError(file, last.line, `there is no stage '${target}': ${what}`);
   }
-  return { stages, target: found.index, globals };
+  return { file, escaping, stages, target: wanted.index, globals };
 }
 
-/** What an ARG declares: names, and defaults where there are some. Pure. @throws WordError */
-export function declared(
-  text: string,
+/** What a FROM says. @throws WordError */
+function readFrom(
+  { text, flags }: Instruction,
   escaping: string,
-  lookup: (name: string) => string | undefined,
-): [string, string | undefined][] {
-  return rawWords(text, escaping).map((word) => {
-    const equals = word.indexOf("=");
-    const variable = equals < 0 ? word : word.slice(0, equals);
-    if (!/^[A-Za-z_]\w*$/.test(variable)) throw new WordError(`ARG takes NAME or NAME=value, not '${word}'`);
-    return [variable, equals < 0 ? undefined : expandText(word.slice(equals + 1), escaping, lookup)];
-  });
-}
-
-/** What is wrong with words is told with the line. @throws SmolVMError DOCKERFILE_INVALID */
-export function atLine<T>(name: string, line: number, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw error instanceof WordError ? dockerfileError(name, line, error.message) : error;
+  lookup: Lookup,
+): Pick<Stage, "name" | "from" | "platform"> {
+  const words = rawWords(text, escaping);
+  const [image, as, name] = words;
+  if (words.length !== 1 && !(words.length === 3 && /^as$/i.test(as!)))
+    throw new WordError("FROM takes an image, and AS with the stage's name");
+  if (name !== undefined && !/^[a-z][a-z0-9._-]*$/i.test(name))
+    throw new WordError(`'${name}' is no name for a stage`);
+  let platform: string | undefined;
+  for (const flag of flags) {
+    if (flag.name !== "platform" || flag.value === undefined)
+      throw new WordError(`FROM has no option --${flag.name}`);
+    platform = expandText(flag.value, escaping, lookup);
   }
-}
-
-/** A path in the image, from the working directory on. A slash at its end stays. Pure. */
-export function inImage(workdir: string | undefined, path: string): string {
-  return (
-    posix.resolve("/", workdir ?? "/", path) +
-    (/(?:^|\/)\.?$/.test(path) && path !== "" ? "/" : "").replace(/^\/$/, "/")
-  );
+  const from = expandText(image!, escaping, lookup);
+  if (from === "") throw new WordError(`FROM names no image ('${image}' is empty)`);
+  return { name: name?.toLowerCase(), from, platform };
 }

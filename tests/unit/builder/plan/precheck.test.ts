@@ -12,7 +12,7 @@ function check(text: string, target?: string): void {
     platform: NONE,
     target,
   });
-  checkPlan(plan, "Dockerfile", parsed.escaping);
+  checkPlan(plan);
 }
 
 describe("what no step can be carried out with", () => {
@@ -67,8 +67,7 @@ A
         instructions: stage.instructions.filter(({ text }) => !text.startsWith("i ")),
       })),
     };
-    const sources = (of: typeof plan) =>
-      namedSources(of, "Dockerfile", parsed.escaping).map(({ line, source }) => `${line} ${source}`);
+    const sources = (of: typeof plan) => namedSources(of).map(({ line, source }) => `${line} ${source}`);
     expect(sources(unnamed)).toEqual(["4 a", "4 b/c", "4 ../d", "5 e f", "9 m.tar"]);
     expect(sources(plan)).toContain("2 not");
   });
