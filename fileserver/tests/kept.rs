@@ -115,7 +115,7 @@ struct Before {
     handles: Vec<u64>,
 }
 
-fn before(place: &Place, share: &PathBuf) -> Before {
+fn before(place: &Place, share: &Path) -> Before {
     fs::create_dir_all(share.join("d/e")).unwrap();
     fs::create_dir_all(share.join("top")).unwrap();
     for name in ["same", "changed", "gone", "d/below", "top/passwd"] {

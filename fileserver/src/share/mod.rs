@@ -8,3 +8,4 @@ pub mod names;
 pub mod nodes;
 pub mod owners;
 pub mod shared;
+pub mod table;

@@ -6,11 +6,12 @@ use std::ffi::CStr;
 use std::rc::Rc;
 
 use crate::share::budget::{Budget, Share};
+use crate::share::table::Table;
 use crate::sys::files::{Stat, Time};
 use crate::sys::{Errno, Fd, Res};
 use crate::wire::fuse::ROOT;
 
-/// A node's number, as the guest has it. A slot's number, and above it how often the slot was used before.
+/// A node's number, as the guest has it.
 pub type Id = u64;
 
 /// The device of nodes without a file.
@@ -149,18 +150,11 @@ impl Node {
     }
 }
 
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    /// a slot is kept for good, and its node is many times as large
-    node: Option<Box<Node>>,
-}
-
 /// All of a mount.
 #[derive(Debug)]
 pub struct Nodes {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// a slot is kept for good, and its node is many times as large
+    table: Table<Box<Node>>,
     by_identity: HashMap<Identity, Id>,
     /// directories whose descriptors are kept, and where the next look for one to close begins
     kept: Vec<Id>,
@@ -169,28 +163,20 @@ pub struct Nodes {
     /// names that are known not to be there, in all directories
     absent: usize,
     phantoms: u64,
-    /// that of slots that are added
-    first_generation: u32,
     budget: Rc<Budget>,
-}
-
-fn id_of(slot: usize, generation: u32) -> Id {
-    u64::from(generation) << 32 | (slot as u64 + 1)
 }
 
 impl Nodes {
     /// With the root, which is node 1. At most `max_kept` descriptors of directories are kept.
     pub fn new(root: &Stat, root_fd: Option<Rc<Fd>>, budget: &Rc<Budget>, max_kept: usize) -> Res<Nodes> {
         let mut nodes = Nodes {
-            slots: Vec::new(),
-            free: Vec::new(),
+            table: Table::default(),
             by_identity: HashMap::new(),
             kept: Vec::new(),
             hand: 0,
             max_kept,
             absent: 0,
             phantoms: 0,
-            first_generation: 0,
             budget: budget.clone(),
         };
         let id = nodes.add(Identity::of(root))?;
@@ -218,43 +204,23 @@ impl Nodes {
     }
 
     fn add(&mut self, identity: Identity) -> Res<Id> {
-        let node = Box::new(self.fresh(identity)?);
-        let slot = match self.free.pop() {
-            Some(slot) => slot as usize,
-            None => {
-                self.slots.push(Slot { generation: self.first_generation, node: None });
-                self.slots.len() - 1
-            }
-        };
-        self.slots[slot].node = Some(node);
-        let id = id_of(slot, self.slots[slot].generation);
+        let node = self.fresh(identity)?;
+        let id = self.table.add(Box::new(node));
         self.by_identity.insert(identity, id);
         Ok(id)
     }
 
-    fn slot(id: Id) -> Option<(usize, u32)> {
-        Some(((id as u32).checked_sub(1)? as usize, (id >> 32) as u32))
-    }
-
     /// The node of that number; ESTALE where there is none.
     pub fn get(&self, id: Id) -> Res<&Node> {
-        Self::slot(id)
-            .and_then(|(slot, generation)| {
-                self.slots.get(slot).filter(|slot| slot.generation == generation)?.node.as_deref()
-            })
-            .ok_or(Errno(libc::ESTALE))
+        self.table.get(id).map(Box::as_ref).ok_or(Errno(libc::ESTALE))
     }
     pub fn get_mut(&mut self, id: Id) -> Res<&mut Node> {
-        Self::slot(id)
-            .and_then(|(slot, generation)| {
-                self.slots.get_mut(slot).filter(|slot| slot.generation == generation)?.node.as_deref_mut()
-            })
-            .ok_or(Errno(libc::ESTALE))
+        self.table.get_mut(id).map(Box::as_mut).ok_or(Errno(libc::ESTALE))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.table.count()
     }
 
     /// The node of a file, if it is one.
@@ -338,22 +304,13 @@ impl Nodes {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &Node)> {
-        let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(i, slot)| Some((id_of(i, slot.generation), slot.node.as_deref()?)))
+        self.table.iter().map(|(id, node)| (id, node.as_ref()))
     }
 
     /// A node by the number that it had with an earlier server. Afterwards: `settle`.
     pub fn add_again(&mut self, id: Id, identity: Identity, lookups: u64) -> Res<()> {
-        let (slot, generation) =
-            Self::slot(id).filter(|(slot, _)| *slot < self.budget.max()).ok_or(Errno(libc::EINVAL))?;
-        if self.slots.get(slot).is_some_and(|slot| slot.node.is_some()) {
-            return Err(Errno(libc::EEXIST));
-        }
-        let node = self.fresh(identity)?;
-        while self.slots.len() <= slot {
-            self.slots.push(Slot { generation: 0, node: None });
-        }
-        self.slots[slot] = Slot { generation, node: Some(Box::new(Node { lookups, ..node })) };
+        let node = Node { lookups, ..self.fresh(identity)? };
+        self.table.add_again(id, self.budget.max(), Box::new(node)).ok_or(Errno(libc::EINVAL))?;
         self.by_identity.insert(identity, id);
         Ok(())
     }
@@ -367,28 +324,17 @@ impl Nodes {
 
     /// The highest generation of a number so far.
     pub fn last_generation(&self) -> u32 {
-        self.slots.iter().map(|slot| slot.generation).max().unwrap_or(0).max(self.first_generation)
+        self.table.last_generation()
     }
 
     /// All of an earlier server's are there: what is new gets numbers that none of them had. `last`: the highest generation of those.
     pub fn settle(&mut self, last: u32) {
-        let next = last.wrapping_add(1);
-        self.free.clear();
-        for (i, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.node.is_none()) {
-            slot.generation = next;
-            self.free.push(i as u32);
-        }
-        self.first_generation = next;
+        self.table.settle(last);
     }
 
     /// All numbers.
     pub fn ids(&self) -> Vec<Id> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.node.is_some())
-            .map(|(i, slot)| id_of(i, slot.generation))
-            .collect()
+        self.table.iter().map(|(id, _)| id).collect()
     }
 
     /// A node without a file, told of once: what the guest makes of a name while it does again what was done on the host.
@@ -452,10 +398,7 @@ impl Nodes {
 
     fn remove(&mut self, id: Id) -> Option<i32> {
         self.lost(id);
-        let (slot, _) = Self::slot(id)?;
-        let node = self.slots.get_mut(slot)?.node.take()?;
-        self.slots[slot].generation = self.slots[slot].generation.wrapping_add(1);
-        self.free.push(slot as u32);
+        let node = self.table.remove(id)?;
         for (parent, name) in &node.names {
             if let Some(directory) = self.get_mut(*parent).ok().and_then(|parent| parent.directory.as_mut()) {
                 if directory.children.get(name) == Some(&id) {
@@ -508,7 +451,7 @@ impl Nodes {
                 directory.fd = None;
             }
             rest.extend(directory.children.values().copied());
-            if rest.len() > self.slots.len() {
+            if rest.len() > self.count() {
                 return;
             }
         }
