@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -805,16 +805,7 @@ fn a_guest_that_breaks_the_protocol_loses_its_server() {
 #[test]
 fn a_server_whose_machine_ended_before_it_answered_ends_too() {
     let place = Place::new("ended");
-    let (path, control) = (place.0.join("session"), place.0.join("control"));
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let mut server = std::process::Command::new(support::server())
-        .args(["serve", "--session"])
-        .arg(&path)
-        .arg("--control")
-        .arg(&control)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let (mut server, listener) = support::waiting_server(&place.0, &[]);
     drop(listener.accept().unwrap());
     drop(listener);
     let end = Instant::now() + Duration::from_secs(10);
@@ -825,4 +816,35 @@ fn a_server_whose_machine_ended_before_it_answered_ends_too() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn who_hears_nothing_hangs_up() {
+    // Firecracker's vsock, each time: the request is lost.
+    let place = Place::new("silent-vsock");
+    let (mut server, listener) = support::waiting_server(&place.0, &["--vsock-port", "1024"]);
+    let mut line = [0; 13];
+    for _ in 0..2 {
+        let mut connection = support::connected(&listener);
+        connection.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"CONNECT 1024\n");
+        assert_eq!(connection.read(&mut line).unwrap(), 0);
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    // A port of QEMU's, once: it has been freed.
+    let place = Place::new("silent-port");
+    let (mut server, listener) = support::waiting_server(&place.0, &[]);
+    let begun = Instant::now();
+    let mut left = support::connected(&listener);
+    left.read_to_end(&mut Vec::new()).unwrap();
+    assert!(begun.elapsed() > Duration::from_millis(2500));
+    let mut kept = support::connected(&listener);
+    kept.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let end = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < end {
+        assert!(!matches!(kept.read(&mut [0; 65_536]), Ok(0)), "it hung up twice");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use smolvm_files::wire::frame::kind;
 use smolvm_files::wire::fuse::{op, put_u32, put_u64};

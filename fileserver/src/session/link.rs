@@ -9,6 +9,10 @@ use crate::wire::scan::{scan, Scan};
 
 /// How long an agent may be silent before it is greeted again, in milliseconds.
 const GREET_AGAIN_MS: u64 = 1000;
+/// When who hears nothing over a new connection hangs up, in milliseconds, and tries another one: what listens for Firecracker's vsock has lost the request
+/// then. A port of QEMU's can have been left waiting for a host that is gone, and is freed by one that leaves (src/agent/session/connect.ts): once, because
+/// of a guest that is merely slow the answer is on its way.
+const SILENT_MS: u64 = 3000;
 /// Between attempts at a connection.
 const CONNECT_AGAIN_MS: u64 = 50;
 /// For how long an agent may not be reached that somebody listens for: its machine may be booting, or stand still.
@@ -37,8 +41,10 @@ enum Phase {
     Away {
         again: u64,
     },
-    /// Firecracker's answer is waited for
-    Line,
+    /// Firecracker's answer is waited for, until then
+    Line {
+        until: u64,
+    },
     /// the agent's answer is waited for; it is greeted again then
     Greeting {
         nonce: [u8; 16],
@@ -55,6 +61,9 @@ pub struct Link {
     connection: Option<Fd>,
     phase: Phase,
     refused_since: u64,
+    /// a port is hung up at if nothing is heard until then; it has been, or something has been heard: None
+    silent_until: Option<u64>,
+    may_hang_up: bool,
     noise: usize,
     /// the session that goes on
     resume: Option<[u8; TOKEN]>,
@@ -75,6 +84,8 @@ impl Link {
             connection: None,
             phase: Phase::Away { again: 0 },
             refused_since: now_ms(),
+            silent_until: None,
+            may_hang_up: true,
             noise: 0,
             resume: None,
             input: Vec::new(),
@@ -97,7 +108,8 @@ impl Link {
     /// When `tick` wants to be called next.
     pub fn deadline(&self) -> Option<u64> {
         match self.phase {
-            Phase::Away { again } | Phase::Greeting { again, .. } => Some(again),
+            Phase::Away { again } | Phase::Line { until: again } => Some(again),
+            Phase::Greeting { again, .. } => Some(self.silent_until.map_or(again, |until| until.min(again))),
             _ => None,
         }
     }
@@ -124,18 +136,28 @@ impl Link {
                     self.noise = 0;
                     self.first.clear();
                     if self.dial.port.is_some() {
-                        self.phase = Phase::Line;
+                        self.phase = Phase::Line { until: now + SILENT_MS };
                         Ok(())
                     } else {
+                        self.silent_until = std::mem::take(&mut self.may_hang_up).then_some(now + SILENT_MS);
                         self.greet(false)
                     }
                 }
                 Err(Errno(libc::ECONNREFUSED | libc::ENOENT)) => self.refused(MAX_GONE_MS),
                 Err(_) => self.refused(MAX_REFUSED_MS),
             },
+            Phase::Line { until } if now >= until => self.hang_up(now),
+            Phase::Greeting { .. } if self.silent_until.is_some_and(|until| now >= until) => self.hang_up(now),
             Phase::Greeting { again, .. } if now >= again => self.greet(true),
             _ => Ok(()),
         }
+    }
+
+    /// Nothing was heard, though somebody listens: a machine may stand still for as long as it likes.
+    fn hang_up(&mut self, now: u64) -> Result<(), Over> {
+        self.silent_until = None;
+        self.refused_since = now;
+        self.refused(MAX_REFUSED_MS)
     }
 
     /// There is no session yet. Another attempt is made, but for no longer than that since there was one.
@@ -179,9 +201,9 @@ impl Link {
             Ok(0) => return self.closed(),
             Err(error) if error.would_block() => return Ok(()),
             Err(_) => return self.closed(),
-            Ok(_) => {}
+            Ok(_) => self.silent_until = None,
         }
-        if self.phase == Phase::Line {
+        if matches!(self.phase, Phase::Line { .. }) {
             self.line()?;
         }
         if let Phase::Greeting { nonce, .. } = self.phase {
@@ -205,6 +227,7 @@ impl Link {
         self.connection = None;
         self.first.clear();
         self.refused_since = now_ms();
+        self.may_hang_up = true;
         self.phase = Phase::Away { again: 0 };
     }
 

@@ -49,18 +49,9 @@ pub struct Guest {
 impl Guest {
     /// Starts a server and greets it.
     pub fn start(place: &Path) -> Guest {
-        let (path, control) = (place.join("session"), place.join("control"));
-        let listener = UnixListener::bind(&path).unwrap();
-        let server = Command::new(server())
-            .args(["serve", "--session"])
-            .arg(&path)
-            .arg("--control")
-            .arg(&control)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (server, listener) = waiting_server(place, &[]);
         let session = connected(&listener);
-        let mut guest = Guest { server, session, control, listener, input: Vec::new() };
+        let mut guest = Guest { server, session, control: place.join("control"), listener, input: Vec::new() };
         assert_eq!(guest.greeted(false), None);
         guest
     }
@@ -181,7 +172,16 @@ impl Drop for Guest {
     }
 }
 
-fn connected(listener: &UnixListener) -> UnixStream {
+/// A server, and where it looks for its agent.
+pub fn waiting_server(place: &Path, more: &[&str]) -> (Child, UnixListener) {
+    let path = place.join("session");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut command = Command::new(server());
+    command.args(["serve", "--session"]).arg(&path).args(more).arg("--control").arg(place.join("control"));
+    (command.stdin(Stdio::null()).spawn().unwrap(), listener)
+}
+
+pub fn connected(listener: &UnixListener) -> UnixStream {
     let (session, _) = listener.accept().unwrap();
     session.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     session
