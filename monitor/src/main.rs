@@ -11,6 +11,8 @@ mod exit_file;
 #[cfg(unix)]
 mod extents;
 #[cfg(unix)]
+mod follow;
+#[cfg(unix)]
 mod guest_tap;
 mod json;
 #[cfg(unix)]
@@ -37,6 +39,10 @@ mod run;
 mod shape;
 #[cfg(unix)]
 mod sparse;
+#[cfg(unix)]
+mod spawn;
+#[cfg(unix)]
+mod start_error;
 #[cfg_attr(windows, path = "windows/sys.rs")]
 mod sys;
 #[cfg(unix)]
