@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { BackendName, CommandShare, ReachedIsolation, VmSpec } from "../config/spec.ts";
 import { SmolVMError } from "../errors.ts";
 import { isAlive, type ProcessIdentity, type VmmIdentity } from "../host/process/process-identity.ts";
@@ -142,11 +142,7 @@ export class VmTable {
           details: { key: record.key },
         });
       }
-      if (this.find(record.name)) {
-        throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${record.name}' exists`, {
-          hint: `Choose another name, or remove it: smolvm rm ${record.name}`,
-        });
-      }
+      this.#checkFree(record.name);
       this.#database
         .prepare(
           `INSERT INTO vms (id, name, state, spec, labels, created_at, owner, expires_at, lock, key, origin, pool, image, backend, mem_size_mib)
@@ -167,6 +163,14 @@ export class VmTable {
         );
       this.note(record.id, step);
       return this.get(record.id);
+    });
+  }
+
+  /** @throws SmolVMError VM_NAME_TAKEN */
+  #checkFree(name: string): void {
+    if (this.find(name) === undefined) return;
+    throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${name}' exists`, {
+      hint: `Choose another name, or remove it: smolvm rm ${name}`,
     });
   }
 
@@ -207,17 +211,20 @@ export class VmTable {
 
   /** All of them, those that wait in pools too. */
   all(): VmRecord[] {
-    return this.#database.prepare(`SELECT ${COLUMNS} FROM vms ORDER BY created_at, id`).all().map(toRecord);
+    return this.#where("true");
   }
 
   /** Those of which the host may know more than their record does: all but what stands still and outlives its maker. */
   unsettled(now: number): VmRecord[] {
+    const mayHaveChanged = `state NOT IN (${QUIET_STATES}) OR id IN (SELECT vm_id FROM journal)`;
+    return this.#where(`${mayHaveChanged} OR owner IS NOT NULL OR expires_at <= ?`, now);
+  }
+
+  #where(condition: string, ...values: SQLInputValue[]): VmRecord[] {
+    const sql = `SELECT ${COLUMNS} FROM vms WHERE ${condition} ORDER BY created_at, id`;
     return this.#database
-      .prepare(
-        `SELECT ${COLUMNS} FROM vms WHERE state NOT IN (${QUIET_STATES}) OR owner IS NOT NULL
-         OR expires_at <= ? OR id IN (SELECT vm_id FROM journal) ORDER BY created_at, id`,
-      )
-      .all(now)
+      .prepare(sql)
+      .all(...values)
       .map(toRecord);
   }
 
@@ -308,21 +315,19 @@ export class VmTable {
 
   /** Those that wait in a pool, oldest first. */
   waitingIn(pool: string): VmRecord[] {
-    const rows = this.#database
-      .prepare(`SELECT ${COLUMNS} FROM vms WHERE pool = ? ORDER BY created_at, id`)
-      .all(pool);
-    return rows.map(toRecord);
+    return this.#where("pool = ?", pool);
   }
 
   /** Those that can be taken from a pool: they run, and nobody is at work on them; oldest first. */
   readyIn(pool: string): VmRecord[] {
-    return this.waitingIn(pool).filter(({ id, state }) => state === "running" && !this.#isLocked(id));
+    return this.waitingIn(pool).filter(
+      ({ id, state }) => state === "running" && this.#holder(id) === undefined,
+    );
   }
 
   /** Those that wait in a pool that there is not. */
   strayInPools(): VmRecord[] {
-    const sql = `SELECT ${COLUMNS} FROM vms WHERE pool IS NOT NULL AND pool NOT IN (SELECT name FROM pools)`;
-    return this.#database.prepare(sql).all().map(toRecord);
+    return this.#where("pool IS NOT NULL AND pool NOT IN (SELECT name FROM pools)");
   }
 
   /**
@@ -335,11 +340,7 @@ export class VmTable {
     return transaction(this.#database, () => {
       const [found] = this.readyIn(pool);
       if (found === undefined) return undefined;
-      if (this.find(as.name)) {
-        throw new SmolVMError("VM_NAME_TAKEN", `a sandbox named '${as.name}' exists`, {
-          hint: `Choose another name, or remove it: smolvm rm ${as.name}`,
-        });
-      }
+      this.#checkFree(as.name);
       const spec: VmSpec = { ...found.spec, hostname: as.name, lifetime: as.owner ? "owner" : "detached" };
       this.#database
         .prepare(
@@ -360,11 +361,11 @@ export class VmTable {
     });
   }
 
-  #isLocked(id: string): boolean {
-    const holder = parse<ProcessIdentity>(
-      this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id)?.lock,
-    );
-    return holder !== undefined && isAlive(holder);
+  /** The process that has locked it, if that lives. */
+  #holder(id: string): ProcessIdentity | undefined {
+    const row = this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id);
+    const holder = parse<ProcessIdentity>(row?.lock);
+    return holder !== undefined && isAlive(holder) ? holder : undefined;
   }
 
   /** Records the VMM of a machine that is being started. */
@@ -416,9 +417,8 @@ export class VmTable {
   /** Takes the lock of a sandbox for this process; a dead holder's lock is taken over. Returns the holder if it is another. */
   tryLock(id: string): ProcessIdentity | undefined {
     return transaction(this.#database, () => {
-      const row = this.#database.prepare("SELECT lock FROM vms WHERE id = ?").get(id);
-      const holder = parse<ProcessIdentity>(row?.lock);
-      if (holder && isAlive(holder)) return holder;
+      const holder = this.#holder(id);
+      if (holder !== undefined) return holder;
       this.#database.prepare("UPDATE vms SET lock = ? WHERE id = ?").run(thisProcess(), id);
       return undefined;
     });
