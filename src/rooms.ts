@@ -44,14 +44,16 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     "build-dockerfile": ["built-stages", "finish", "stages", "context", "plan", "build", "types"],
     "built-stages": ["steps", "stages", "machine", "plan", "build"],
     // one file per instruction that changes files, and what those read and do
-    steps: ["stages", "machine", "context", "plan", "build"],
+    steps: ["stages", "machine", "context", "plan", "build", "build-arguments"],
     finish: ["stages", "build", "types"],
     // what a stage begins with and comes to, and what is known of steps from one build to the next
     stages: ["machine", "plan", "build"],
     // the sandbox of a stage: what is put into it, and taken out of it
     machine: ["context", "plan", "build"],
     // what a build was asked for, and what all parts of it have in common
-    build: ["context", "plan", "report", "types"],
+    build: ["context", "plan", "build-arguments", "report", "types"],
+    // what it keeps count of
+    "build-arguments": [],
     report: ["types"],
     // what COPY and ADD name: files of this machine, archives, downloads
     context: ["plan"],

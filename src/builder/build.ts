@@ -8,8 +8,8 @@ import { type Instruction, parseDockerfile } from "../images/dockerfile/parse.ts
 import { checkTag } from "../images/store/tag.ts";
 import type { Deadline } from "../util/deadline.ts";
 import type { Home } from "../vm/home.ts";
+import { BuildArguments } from "./build-arguments.ts";
 import { BuildContext } from "./context/context.ts";
-import { BuildArguments } from "./plan/arguments.ts";
 import { archOf, platformVariables } from "./plan/platforms.ts";
 import { checkPlan } from "./plan/precheck.ts";
 import { type Plan, planStages } from "./plan/stages.ts";

@@ -7,10 +7,15 @@ import type { StepMount } from "../plan/mounts.ts";
 import type { BoundFiles } from "./bound-files.ts";
 import { IN_MEMORY, ON_DISK } from "./places.ts";
 
+/** What the agent's program mounts: where, and what it is told for that. */
+interface Mounted {
+  readonly target: string;
+  readonly args: readonly string[];
+}
+
 /** What has been put into a sandbox for one mount. */
 export interface PlacedMount {
-  /** where the agent's program mounts something, and what it is told for that */
-  readonly mounted?: { readonly target: string; readonly args: readonly string[] };
+  readonly mounted?: Mounted;
   /** variables that it is, too */
   readonly env?: Readonly<Record<string, string>>;
   /** what goes with the command */
@@ -78,7 +83,7 @@ async function placeFiles(
 function bind(
   from: string,
   { target, readOnly }: { readonly target: string; readonly readOnly: boolean },
-): PlacedMount["mounted"] & {} {
+): Mounted {
   return { target, args: ["--bind", from, target, readOnly ? "ro" : "rw"] };
 }
 

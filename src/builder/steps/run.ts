@@ -1,6 +1,6 @@
 import { splitVariable } from "../../images/dockerfile/state.ts";
+import { isProxy } from "../build-arguments.ts";
 import type { BuildMachine } from "../machine/machine.ts";
-import { isProxy } from "../plan/arguments.ts";
 import type { StepMount } from "../plan/mounts.ts";
 import { type Bound, type BoundFiles, boundFiles } from "./bound-files.ts";
 import { execute, stepFailed } from "./execute.ts";
