@@ -89,7 +89,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "home",
     ],
     // the memory that a first start goes on from
-    templates: ["home", "start-supervisor"],
+    templates: ["disks", "home", "start-supervisor"],
     // what a running one is reached by, and has
     channel: ["recovery", "supervisor", "home"],
     network: ["recovery", "supervisor", "home"],

@@ -112,6 +112,8 @@ export class SmolVM implements AsyncDisposable {
   readonly #keepers: Keeper[] = [];
   /** what it is to be found by, once it exists */
   #key: string | undefined;
+  /** it is made and started in one: nobody has it before it runs */
+  #wholeOrNothing = false;
 
   /**
    * @param options see {@link VMConfig}
@@ -200,7 +202,9 @@ export class SmolVM implements AsyncDisposable {
    */
   static async create(options: VMConfig & Limits = {}): Promise<SmolVM> {
     const { timeoutMs, signal, ...config } = requireObject(options);
-    return await new SmolVM(config).#startNew({ timeoutMs, signal }, { force: true });
+    const vm = new SmolVM(config);
+    vm.#wholeOrNothing = true;
+    return await vm.#startNew({ timeoutMs, signal }, { force: true });
   }
 
   /**
@@ -789,25 +793,24 @@ export class SmolVM implements AsyncDisposable {
 
   /** @param boot the limit of its start, which begins when it is asked for */
   async #bringUpNow(all: Deadline, boot: () => Deadline, extras: StartExtras): Promise<void> {
+    const config = this.#config ?? {};
+    const { lifetime, ports } = config;
+    // A detached one must be there for the supervisor, which opens its ports.
+    const unfinished = this.#wholeOrNothing && this.#config !== undefined && lifetime !== "detached";
     try {
       // First, so that a port which is taken is told at once. Who connects early waits for the guest.
-      const { lifetime, ports, publishAll } = this.#config ?? {};
       if (lifetime !== "detached")
         for (const { guestPort, ...where } of ports ?? []) await this.#listen(guestPort, where);
-      await this.#make(all);
-      if (publishAll && lifetime !== "detached") {
-        const { exposedForwards } = await import("./vm/network/exposed.ts");
-        for (const { guestPort } of exposedForwards(this.#record().spec, { publishAll, ports }))
-          await this.#listen(guestPort, {});
-      }
+      await this.#make(all, unfinished);
       const deadline = boot();
-      this.#forwards.note();
-      if (this.#home.store.forwards.of(this.id).length > 0) {
-        const { openForwards } = await import("./vm/supervisor/duties.ts");
-        await openForwards(this.#home, this.id, deadline);
+      try {
+        await this.#openPorts(config, deadline);
+      } catch (error) {
+        if (unfinished) this.#home.store.vms.unlock(this.id); // whoever looks at it next removes what there is
+        throw error;
       }
       const { startVm } = await import("./vm/lifecycle/start.ts");
-      const started = await startVm(this.#home, this, deadline, extras);
+      const started = await startVm(this.#home, this, deadline, { ...extras, unfinished });
       if (started) {
         this.#channel.adopt(started.session, started.lease);
         await this.#openDoor(started.record, deadline);
@@ -817,6 +820,19 @@ export class SmolVM implements AsyncDisposable {
       await this.#tellSupervisor();
       throw error;
     }
+  }
+
+  /** Opens ports that are known once it is made, those of a detached one by the supervisor. */
+  async #openPorts(config: VMConfig, deadline: Deadline): Promise<void> {
+    if (config.publishAll && config.lifetime !== "detached") {
+      const { exposedForwards } = await import("./vm/network/exposed.ts");
+      for (const { guestPort } of exposedForwards(this.#record().spec, config))
+        await this.#listen(guestPort, {});
+    }
+    this.#forwards.note();
+    if (this.#home.store.forwards.of(this.id).length === 0) return;
+    const { openForwards } = await import("./vm/supervisor/duties.ts");
+    await openForwards(this.#home, this.id, deadline);
   }
 
   /** Ends what this process has open of it. */
@@ -904,12 +920,12 @@ export class SmolVM implements AsyncDisposable {
     } else await this.#tellSupervisor();
   }
 
-  /** Creates the sandbox, if this object has not yet. */
-  async #make(deadline: Deadline): Promise<void> {
+  /** Creates the sandbox, if this object has not yet; `unfinished`: but for its disk, and locked until it runs. */
+  async #make(deadline: Deadline, unfinished = false): Promise<void> {
     if (!this.#config) return;
     await this.#prepareToLive(this.#config, deadline);
     const { createVm } = await import("./vm/lifecycle/create.ts");
-    const vm = { id: this.id, name: this.name, key: this.#key };
+    const vm = { id: this.id, name: this.name, key: this.#key, unfinished };
     const record = await createVm(this.#home, this.#config, vm, deadline);
     this.#config = undefined;
     await this.#live(record);

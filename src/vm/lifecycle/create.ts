@@ -4,7 +4,6 @@ import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { diskSpace } from "../../host/files/disk-space.ts";
-import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import type { ForwardRequest } from "../../store/forwards.ts";
 import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
@@ -12,6 +11,7 @@ import { rmSync } from "../../util/files-go.ts";
 import { UndoStack } from "../../util/undo-stack.ts";
 import { requireFreeRoot, requireUnwritten, settleHolders } from "../disks/disk-claims.ts";
 import { diskFullError } from "../disks/disk-full.ts";
+import { writeEmptyDisk } from "../disks/own-disk.ts";
 import { filesOf, type Home } from "../home.ts";
 import { exposedForwards } from "../network/exposed.ts";
 import type { VmRef } from "../recovery/deleted.ts";
@@ -21,6 +21,14 @@ import { resolveVm } from "./resolve.ts";
 /** A sandbox on a machine with less room than this could hardly write a file. */
 const MIN_FREE_BYTES = 16 << 20;
 
+/** Who it is to be. */
+interface NewVm extends VmRef {
+  readonly key?: string | undefined;
+  readonly pool?: string | undefined;
+  /** it has no disk yet, and is complete when it runs (`unfinished` of a start, which this process begins next) */
+  readonly unfinished?: boolean | undefined;
+}
+
 /**
  * Makes a sandbox: its record first (what cleaning up goes by), then its disk. It is not started.
  * @throws SmolVMError VM_NAME_TAKEN, IMAGE_NOT_FOUND, BACKEND_UNAVAILABLE, DISK_IN_USE, NO_SPACE, CONFIG_INVALID, PORT_IN_USE
@@ -28,7 +36,7 @@ const MIN_FREE_BYTES = 16 << 20;
 export async function createVm(
   home: Home,
   config: VMConfig,
-  { id, name, key, pool }: VmRef & { readonly key?: string | undefined; readonly pool?: string | undefined },
+  { id, name, key, pool, unfinished = false }: NewVm,
   deadline: Deadline,
 ): Promise<VmRecord> {
   const files = filesOf(home, id);
@@ -39,11 +47,10 @@ export async function createVm(
   // The image's own come first, as in Docker: its sandboxes are found by them.
   const labels = { ...spec.imageSays?.labels, ...config.labels };
   const exposed = exposedForwards(spec, config);
-  return await makeRecord(home, { id, name, key, pool, spec, labels, ttlMs }, async () => {
+  return await makeRecord(home, { id, name, key, pool, spec, labels, ttlMs, unfinished }, async () => {
     // A sandbox of this process has its ports forwarded by it.
     if (spec.lifetime === "detached") home.store.forwards.add(id, [...ports, ...exposed].map(toForward));
-    if (spec.seedPath !== undefined)
-      writeDiskFromSeed(spec.seedPath, files.upper, spec.diskSizeMib * 1024 * 1024);
+    if (!unfinished) writeEmptyDisk(spec, files);
   });
 }
 

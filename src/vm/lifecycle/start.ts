@@ -19,6 +19,7 @@ import { firstLease } from "../channel/way.ts";
 import { requireFreeDisks, settleHolders } from "../disks/disk-claims.ts";
 import { orDiskFull } from "../disks/disk-full.ts";
 import { driveMounts } from "../disks/drive-mounts.ts";
+import { writeEmptyDisk } from "../disks/own-disk.ts";
 import { endpointOf, filesOf, type Home, noteEnd } from "../home.ts";
 import { makeEnclosure } from "../isolation/make-enclosure.ts";
 import { planIsolation } from "../isolation/plan-isolation.ts";
@@ -49,7 +50,7 @@ export interface StartExtras {
   readonly forTemplate?: { readonly recordTo: string | undefined } | undefined;
   /** what it goes on from, or else fails: it has the disk that belongs to it, or gets that with what comes */
   readonly saved?: SavedMemory | ComingMemory | undefined;
-  /** this process has just made it, and holds its lock; it is not complete before it runs, and gone if it fails */
+  /** this process has just made it, and holds its lock; it is not complete before it runs (nor has its disk, without `saved`), and gone if it fails */
   readonly unfinished?: boolean | undefined;
   /** done in it before anybody else may have it; its failure is the start's */
   readonly prepare?: ((session: AgentSession) => Promise<void>) | undefined;
@@ -154,7 +155,10 @@ async function startFrom(
       giveUpTemplate(home, record, source.template);
       tell(`not from its template, which is removed: ${(error as Error).message}`);
     }
-  } else if (source !== undefined) tell(`not from a template: ${source.why}`);
+  } else {
+    if (extras.unfinished && saved === undefined) writeEmptyDisk(record.spec, filesOf(home, record.id));
+    if (source !== undefined) tell(`not from a template: ${source.why}`);
+  }
   const started = await boot(home, record, deadline, extras);
   const missing = source?.kind === "template" ? source.template.key : source?.key;
   if (missing !== undefined) await makeTemplateLater(home, record.spec, missing);

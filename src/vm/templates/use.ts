@@ -1,7 +1,6 @@
-import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { discardTemplate, findTemplate, type Template } from "../../snapshots/store.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import { rmSync } from "../../util/files-go.ts";
+import { writeEmptyDisk, writeOwnDisk } from "../disks/own-disk.ts";
 import { filesOf, type Home } from "../home.ts";
 import { planTemplate } from "./plan.ts";
 
@@ -27,9 +26,7 @@ export function startSource(home: Home, { spec, startedAt, origin }: VmRecord): 
  * @throws SmolVMError IMAGE_INVALID, NO_SPACE, HOST_FAILED
  */
 export function writeTemplateDisk(home: Home, { id, spec }: VmRecord, { files }: Template): void {
-  const { upper } = filesOf(home, id);
-  rmSync(upper, { force: true });
-  writeDiskFromSeed(files.disk, upper, spec.diskSizeMib * 1024 * 1024);
+  writeOwnDisk(files.disk, spec.diskSizeMib, filesOf(home, id));
 }
 
 /**
@@ -38,7 +35,5 @@ export function writeTemplateDisk(home: Home, { id, spec }: VmRecord, { files }:
  */
 export function giveUpTemplate(home: Home, { id, spec }: VmRecord, { key }: Template): void {
   discardTemplate(home.paths, key);
-  const { upper } = filesOf(home, id);
-  rmSync(upper, { force: true });
-  if (spec.seedPath !== undefined) writeDiskFromSeed(spec.seedPath, upper, spec.diskSizeMib * 1024 * 1024);
+  writeEmptyDisk(spec, filesOf(home, id));
 }

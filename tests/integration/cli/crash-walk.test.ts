@@ -61,7 +61,16 @@ const WALK = {
     "after delete:files",
     "before removed",
   ],
-  run: ["after start:launch", "before vmm", "before start:identity", "before running"],
+  run: [
+    "after create:files",
+    "before created",
+    "after start:sockets",
+    "after start:enclosure",
+    "after start:launch",
+    "before vmm",
+    "before start:identity",
+    "before running",
+  ],
   capture: [
     "before capture:machine",
     "after capture:machine",
