@@ -78,10 +78,6 @@ export const renameSync: typeof sync.renameSync = retries
   ? (from, to) => insist(() => sync.renameSync(from, to))
   : sync.renameSync;
 
-export const rm: typeof promises.rm = retries
-  ? (path, options) => insistAsync(() => promises.rm(path, options))
-  : promises.rm;
+export const rm: typeof promises.rm = (path, options) => insistAsync(() => promises.rm(path, options));
 
-export const rename: typeof promises.rename = retries
-  ? (from, to) => insistAsync(() => promises.rename(from, to))
-  : promises.rename;
+export const rename: typeof promises.rename = (from, to) => insistAsync(() => promises.rename(from, to));

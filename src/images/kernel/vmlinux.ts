@@ -84,9 +84,6 @@ function zbootPayload(file: Uint8Array, name: string): Uint8Array {
   return file.subarray(start, end);
 }
 
-const gunzipAsync = promisify(gunzip) as (data: Uint8Array, options: object) => Promise<Uint8Array>;
-const zstdAsync = promisify(zstdDecompress) as (data: Uint8Array, options: object) => Promise<Uint8Array>;
-
 async function decompress(payload: Uint8Array, name: string): Promise<Uint8Array> {
   const compression = detectCompression(payload);
   try {
@@ -94,10 +91,15 @@ async function decompress(payload: Uint8Array, name: string): Promise<Uint8Array
       case "lz4":
         return decodeLz4Legacy(payload, KERNEL_MAX_BYTES);
       case "gzip":
-        return await gunzipAsync(payload, { maxOutputLength: KERNEL_MAX_BYTES });
+        return await promisify<Uint8Array, object, Uint8Array>(gunzip)(payload, {
+          maxOutputLength: KERNEL_MAX_BYTES,
+        });
       case "zstd":
         // Linux appends the decoded size (4 bytes) to the frame.
-        return await zstdAsync(payload.subarray(0, zstdEnd(payload)), { maxOutputLength: KERNEL_MAX_BYTES });
+        return await promisify<Uint8Array, object, Uint8Array>(zstdDecompress)(
+          payload.subarray(0, zstdEnd(payload)),
+          { maxOutputLength: KERNEL_MAX_BYTES },
+        );
       default:
         break;
     }
