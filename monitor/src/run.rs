@@ -38,7 +38,8 @@ fn start(options: &Options) -> Result<Running, StartError> {
         .map_err(|e| failed(format!("cannot write {}", options.console.display()))(e.raw_os_error().unwrap_or(0)))?;
     let messages_log = Log::begin(&options.stderr, STDERR_MAX_BYTES)
         .map_err(|e| failed(format!("cannot write {}", options.stderr.display()))(e.raw_os_error().unwrap_or(0)))?;
-    let exit = ExitFile::reserve(&options.exit)
+    // What dies with its parent is removed by whoever finds it without one: nobody asks then how it ended.
+    let exit = ExitFile::reserve(&options.exit, !options.die_with_parent)
         .map_err(|e| failed(format!("cannot write {}", options.exit.display()))(e.raw_os_error().unwrap_or(0)))?;
     let signals = block_signals().map_err(failed("cannot block signals"))?;
     let (console, console_end) = pipe().map_err(failed("cannot make a pipe"))?;

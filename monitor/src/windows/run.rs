@@ -79,7 +79,7 @@ fn start(options: &Options) -> Result<Running, StartError> {
     note(options).map_err(failed("cannot note who this is"))?;
     let console_log = Log::begin(&options.console, options.max_bytes).map_err(cannot_write(&options.console))?;
     let messages_log = Log::begin(&options.stderr, STDERR_MAX_BYTES).map_err(cannot_write(&options.stderr))?;
-    let exit = ExitFile::reserve(&options.exit).map_err(cannot_write(&options.exit))?;
+    let exit = ExitFile::reserve(&options.exit, !options.die_with_parent).map_err(cannot_write(&options.exit))?;
     match launch(options) {
         Ok(launched) => {
             let messages_log = Arc::new(Mutex::new(messages_log));

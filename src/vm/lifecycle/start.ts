@@ -342,8 +342,10 @@ async function reachAgent(
       timeoutMs: deadline.timeoutMs ?? 0,
       emulated: record.spec.machine.accelerator === "tcg",
     });
+  let waiting = true; // it ends some day; only while booting that is a failure
   const ended = launched.exited.then((exit) => {
-    throw evidence(exit);
+    if (waiting) throw evidence(exit);
+    return new Promise<never>(() => {});
   });
   try {
     return await Promise.race([
@@ -360,6 +362,7 @@ async function reachAgent(
     if (isSmolVMError(error, "TIMEOUT")) throw evidence(undefined);
     throw error;
   } finally {
-    ended.catch(() => {}); // it ends some day; only while booting that is a failure
+    waiting = false;
+    ended.catch(() => {});
   }
 }

@@ -23,8 +23,8 @@ export async function waitForExit(vmm: VmmIdentity, timeoutMs: number): Promise<
 }
 
 async function gone(process: ProcessIdentity, until: number): Promise<boolean> {
-  // Node can wait for children only, and this may be anybody's process: look often at first, then less. Most take 2 to 30 ms.
-  for (let pause = 1; isAlive(process); pause = Math.min(pause * 1.2, 25)) {
+  // Node can wait for children only, and this may be anybody's process: look often at first, then less. A killed one takes 2 to 5 ms.
+  for (let pause = 1; isAlive(process); pause = Math.min(pause * 1.05, 25)) {
     if (monotonicMs() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
