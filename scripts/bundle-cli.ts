@@ -12,8 +12,8 @@ const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "dist/cli");
 /** What switches the compile cache on, and so must not load what is to come out of the cache. */
 const START_UP: readonly string[] = [join(ROOT, "src/cli/start-up.ts")];
-/** What says that Node is too old, and so must load nothing that an older one lacks. */
-const NODE_CHECK: readonly string[] = [join(ROOT, "src/util/node-version.ts")];
+/** What says that Node is too old, with all that it needs: it must load nothing that an older one lacks, and a file less takes half a ms less. */
+const ENTRY: readonly string[] = [join(ROOT, "src/cli/bin.ts")];
 /** What `exec` loads, which is what start-up time is about: these and all that they import statically. */
 const FAST_PATH: readonly string[] = ["src/cli/main.ts", "src/cli/commands/exec.ts"].map((path) =>
   join(ROOT, path),
@@ -108,7 +108,7 @@ const { output } = await build.write({
   comments: false,
   codeSplitting: {
     groups: [
-      chunk("node-check", NODE_CHECK, 4),
+      chunk("bin", ENTRY, 4),
       chunk("start-up", START_UP, 3),
       chunk("core", FAST_PATH, 2),
       chunk("run-path", RUN_PATH, 1),
