@@ -193,6 +193,14 @@ os.unlink("/rw/asked"); print("done")`;
     expect((await asked()) - before).toBeLessThan(50);
   });
 
+  test("where nothing happens the guest's agent sleeps", async () => {
+    const said = await sh(
+      "for i in 1 2; do sed -n 's/^voluntary_ctxt_switches://p' /proc/1/status; sleep 3; done",
+    );
+    const [before, after] = said.trim().split(/\s+/).map(Number);
+    expect(after! - before!).toBeLessThan(10);
+  });
+
   test("who looks at some files of a directory one by one is told of the others", async () => {
     const dirs = host("rw", "looked");
     mkdirSync(dirs);

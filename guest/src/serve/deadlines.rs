@@ -22,7 +22,7 @@ pub fn next(mux: &Mux) -> Option<u64> {
     });
     checks
         .chain(tasks)
-        .chain(mux.fork_at)
+        .chain(mux.fork_at.filter(|_| mux.is_quiet()))
         .chain(mux.pressure.look_at)
         .chain(mux.suspension.due())
         .chain(mux.keeping)
@@ -35,8 +35,8 @@ pub fn act(mux: &mut Mux) {
         return;
     }
     let now = sys::now_ms();
-    if mux.fork_at.is_some_and(|at| at <= now) {
-        fork_ahead(mux, now);
+    if mux.fork_at.is_some_and(|at| at <= now) && mux.is_quiet() {
+        fork_ahead(mux);
     }
     if mux.pressure.look_at.is_some_and(|at| at <= now) {
         pressure::look(mux);

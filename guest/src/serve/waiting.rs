@@ -23,8 +23,6 @@ use crate::wire::messages::{FileOp, Open, Request};
 pub const MAX_MESSAGE: usize = 16_384;
 /// The longest content that comes with it, rather than through a pipe.
 pub const MAX_CONTENT: usize = 16_384;
-/// How long the agent has had nothing to do before a worker is forked ahead, in ms.
-pub const AHEAD_MS: u64 = 100;
 /// What stands before a request: its length, and that of its content.
 const PREFIX: usize = 8;
 /// No content came with it.
@@ -57,11 +55,10 @@ pub fn key_of(user: &[u8]) -> Vec<u8> {
     [user, b"\0", &version(c"/etc/passwd"), &version(c"/etc/group")].concat()
 }
 
-/// Forks root's worker if none waits, so that the first request need not; later, if the agent has something to do.
-pub fn fork_ahead(mux: &mut Mux, now_ms: u64) {
-    let idle = mux.tasks.is_empty();
-    mux.fork_at = (!idle).then_some(now_ms + AHEAD_MS);
-    if idle && !mux.waits_for(b"") {
+/// Forks root's worker if none waits, so that the first request need not.
+pub fn fork_ahead(mux: &mut Mux) {
+    mux.fork_at = None;
+    if !mux.waits_for(b"") {
         match fork(mux, b"") {
             Ok(waiting) => mux.keep_waiting(waiting),
             Err(error) => sys::console::warn("cannot fork a worker ahead", error),

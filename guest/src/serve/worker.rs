@@ -53,9 +53,13 @@ pub enum Job<'a> {
 const LOOKED_UP: u8 = 255;
 
 impl Job<'_> {
-    /// It stays until it is told to stop.
     fn is_watch(&self) -> bool {
         matches!(self, Job::File(FileRequest { op: FileOp::Watch, .. }, _))
+    }
+
+    /// It stays until it is told to stop.
+    fn stays(&self) -> bool {
+        self.is_watch() || matches!(self, Job::HostMount(_) | Job::HostChanges(..))
     }
 
     /// Descriptors of the agent's that it works with.
@@ -185,6 +189,7 @@ fn begin(mux: &mut Mux, job: &Job) -> Res<usize> {
             || (job.has_input() && !matches!(job, Job::HostChanges(..)))
             || job.is_copy(),
         watch: job.is_watch(),
+        stays: job.stays(),
         mount: matches!(job, Job::HostMount(_)).then(Directories::default),
         kept: None,
         place: None,

@@ -110,8 +110,10 @@ pub struct Worker {
     pub result: Option<Vec<u8>>,
     /// it removes what is half written when it is told to stop
     pub cleans_up: bool,
-    /// it stays until it is told to stop
+    /// it watches what happens to files
     pub watch: bool,
+    /// it stays until it is told to stop
+    pub stays: bool,
     /// it keeps a mount of the host's, whose messages are the task's
     pub mount: Option<Directories>,
     /// what it takes to go on with that mount after a capture, if its host knows how
