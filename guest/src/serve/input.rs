@@ -225,6 +225,10 @@ fn on_frame(agent: &mut Agent, index: usize, header: Header, payload: &[u8]) -> 
         return on_open(agent, index, header, payload);
     }
     let link = Link { session: index, stream: header.stream };
+    if matches!(header.kind, kind::CONTROL | kind::RESET) {
+        agent.mux.place.comes_first();
+    }
+    let Some(session) = agent.mux.sessions.get_mut(index) else { return Ok(()) };
     let Some(stream) = session.stream(header.stream) else {
         // Its result crossed the frame; a stream that never was is another matter.
         return if header.stream <= session.last_stream { Ok(()) } else { Err(Stop::Broken) };
@@ -319,6 +323,7 @@ fn must_wait(open: &[u8]) -> bool {
 /// A complete OPEN.
 fn request(agent: &mut Agent, link: Link, payload: &[u8]) -> Result<(), Stop> {
     let open = Open::decode(payload).map_err(|_| Stop::Broken)?;
+    agent.mux.place.comes_first();
     if let Some(stream) = agent.mux.sessions.stream(link) {
         stream.opening = None;
         stream.credit = [open.window; 2];

@@ -7,6 +7,7 @@ pub mod kept_mount;
 pub mod mux;
 pub mod orphans;
 pub mod parting;
+pub mod place;
 pub mod pressure;
 pub mod session;
 pub mod sessions;

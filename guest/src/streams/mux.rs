@@ -9,6 +9,7 @@ use crate::exec::pool::{Lease, Pool};
 use crate::exec::process::Process;
 use crate::streams::orphans::Orphans;
 use crate::streams::parting::Suspension;
+use crate::streams::place::Place;
 use crate::streams::session::Link;
 use crate::streams::sessions::Sessions;
 use crate::streams::slab::Slab;
@@ -59,6 +60,8 @@ pub struct Mux {
     pub suspension: Suspension,
     /// until when the hosts of mounts are waited for to tell what they know, in monotonic ms
     pub keeping: Option<u64>,
+    /// where the agent is among all processes
+    pub place: Place,
     /// since the last wait, others were let run first
     pub yielded: bool,
     pub scratch: Vec<u8>,
@@ -87,6 +90,7 @@ impl Mux {
             keeps_commands: false,
             suspension: Suspension::default(),
             keeping: None,
+            place: Place::default(),
             yielded: false,
             scratch: Vec::new(),
             content: None,

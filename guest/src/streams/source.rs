@@ -45,6 +45,9 @@ pub fn on_source(mux: &mut Mux, task: usize, channel: usize, event: &Event) {
     source.ready |= event.readable;
     source.hung_up |= event.hangup;
     source.events = source.events.saturating_add(1);
+    if source.messages {
+        mux.place.serves_files();
+    }
     let may_wait = !source.terminal && !source.messages;
     if source.events > BUSY_AFTER && may_wait && !event.hangup && !mux.yielded {
         // A command that writes in small pieces wakes us for each. It may fill its pipe first: one frame, one

@@ -94,6 +94,17 @@ pub fn openat(dir: i32, path: &CStr, flags: i32, mode: u32) -> Res<Fd> {
     check(unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) }).map(Fd)
 }
 
+/// The calling process's nice value.
+pub fn nice() -> i32 {
+    // SAFETY: plain call. That it may be -1 is no failure: it cannot fail for the process itself.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+pub fn set_nice(nice: i32) {
+    // SAFETY: plain call; who may not is as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
+
 /// read(2); interrupted calls are repeated.
 pub fn read(fd: i32, buf: &mut [u8]) -> Res<usize> {
     loop {
