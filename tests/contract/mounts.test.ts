@@ -201,6 +201,13 @@ os.unlink("/rw/asked"); print("done")`;
     expect(after! - before!).toBeLessThan(10);
   });
 
+  test("the agent comes first, but while it serves nothing but files", async () => {
+    const place = "cut -d' ' -f19 /proc/1/stat";
+    const many = "i=0; while [ $i -lt 50 ]; do echo x >/rw/often; rm /rw/often; i=$((i+1)); done";
+    expect(await sh(`${place}; ${many}; ${place}`)).toBe("-20\n0\n");
+    expect(await sh(place)).toBe("-20\n");
+  });
+
   test("who looks at some files of a directory one by one is told of the others", async () => {
     const dirs = host("rw", "looked");
     mkdirSync(dirs);
