@@ -21,6 +21,8 @@ export interface LaunchOptions {
   readonly enclosure: Enclosure;
   /** absent: memory of its own, and a boot */
   readonly memory?: GuestMemory | undefined;
+  /** told of the VMM's process as soon as it is there, while it still starts; the launch fails with what it throws */
+  readonly onVmm?: ((vmm: VmmIdentity) => void) | undefined;
 }
 
 /** What filters a machine's user-mode network. */

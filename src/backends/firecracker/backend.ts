@@ -70,6 +70,7 @@ async function launchFirecracker(
     exit: files.exit,
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
+    onStarted: options.onVmm,
   });
   try {
     // That the program ends says more than a socket that is gone.

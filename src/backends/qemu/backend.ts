@@ -135,6 +135,7 @@ async function launchQemu(
     lock: process.platform === "win32" ? files.lock : undefined,
     dieWithParent: options.lifetime === "owner",
     deadline: options.deadline,
+    onStarted: options.onVmm,
   });
   const untranslated =
     memory?.kind === "restored" ? await goOn(spec, files, memory, launched, options.deadline) : undefined;

@@ -6,7 +6,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
 import { readEnvironment } from "../environment.ts";
 import { nativeProgram, packagedProgram } from "../package.ts";
-import { identify, type ProcessIdentity } from "../process/process-identity.ts";
+import { identify, type ProcessIdentity, type VmmIdentity } from "../process/process-identity.ts";
 import { lastLines } from "../process/run.ts";
 import { refusalToEnter, type Scope } from "../systemd/scope.ts";
 import { type OwnNetwork, ownNetworkArgs } from "./own-network.ts";
@@ -36,6 +36,8 @@ export interface LaunchRequest {
    * runs all the same (see `scopeRefusal`); only with the native monitor
    */
   readonly scope?: Scope | undefined;
+  /** told of the program and its monitor as soon as these are there; they end if it throws */
+  readonly onStarted?: ((started: VmmIdentity) => void) | undefined;
   /** a network of its own that the program is started in; only with the native monitor */
   readonly network?: OwnNetwork | undefined;
   /**
@@ -96,10 +98,13 @@ export async function launchProgram(request: LaunchRequest): Promise<LaunchedPro
     const scopeRefusal = await letGo(child, request.scope);
     const pid = await deadline.race(started);
     child.unref();
+    // On Windows the program has no other life than its monitor's, which keeps its number from being used again.
+    const program = identify(pid, request.lock);
+    const monitor = identify(child.pid!, request.lock);
+    request.onStarted?.({ ...program, monitor });
     return {
-      // On Windows the program has no other life than its monitor's, which keeps its number from being used again.
-      program: identify(pid, request.lock),
-      monitor: identify(child.pid!, request.lock),
+      program,
+      monitor,
       exited: monitorEnded.then(() => readExit(request)),
       scopeRefusal,
     };

@@ -242,6 +242,7 @@ async function launch(
     deadline,
   });
   noteStep(home, record.id, "start:launch");
+  let lease: Lease | undefined;
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
@@ -254,12 +255,15 @@ async function launch(
       saved ?? (template && { memory: template.files.memory, state: template.state, code: template.code }),
       saved !== undefined,
     ),
+    // While it starts, there is nothing else to do.
+    onVmm: (vmm) => {
+      failpoint("before vmm");
+      home.store.vms.setVmm(record.id, vmm);
+      lease = firstLease(home, record);
+    },
   });
-  failpoint("before vmm");
   if (launched.untranslated !== undefined)
     onProgress?.({ stage: "template", message: `without kept translations: ${launched.untranslated}` });
-  home.store.vms.setVmm(record.id, launched.vmm);
-  const lease = firstLease(home, record);
   onProgress?.({ stage: "boot", message: "waiting for the guest" });
   const { session, answer } = await firstRequest(
     () =>

@@ -19,7 +19,7 @@ import {
   type LaunchRequest,
   launchProgram,
 } from "../../../../src/host/monitor/launch.ts";
-import { identify, isAlive } from "../../../../src/host/process/process-identity.ts";
+import { identify, isAlive, type VmmIdentity } from "../../../../src/host/process/process-identity.ts";
 import { waitForEnd } from "../../../../src/host/process/wait-end.ts";
 import { Deadline } from "../../../../src/util/deadline.ts";
 import { until } from "../../../helpers/wait.ts";
@@ -77,6 +77,16 @@ describe.each(MONITORS)("a program under the %s monitor", (monitor) => {
       signal: null,
       at_ms: expect.any(Number),
     });
+  });
+
+  test("is told of as soon as it is there, and ends with its monitor if that cannot be noted", async () => {
+    let told: VmmIdentity | undefined;
+    const onStarted = (started: VmmIdentity): void => {
+      told = started;
+      throw new Error("no room for a note");
+    };
+    await expect(sh("exec sleep 60", { onStarted })).rejects.toThrow("no room for a note");
+    for (const process of [told!, told!.monitor]) await until("it has ended", () => !isAlive(process));
   });
 
   test("that is killed has its signal written down by name", async () => {
