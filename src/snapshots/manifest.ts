@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { SmolVMError } from "../errors.ts";
 import type { TemplateFiles } from "./layout.ts";
 
 /** What is written beside a template's files when it is whole. */
@@ -66,23 +67,37 @@ export function hashOf(content: Uint8Array): string {
 }
 
 /**
- * Looks whether a template is what was made: nothing missing, cut, exchanged or written to since. The memory is not read: that
- * would take longer than a boot.
- * @returns the small files' content, or what is wrong
+ * Looks whether a template is what was made: nothing missing, exchanged or, but for the small files, written to since. The memory is not read:
+ * that would take longer than a boot.
+ * @returns what reads and checks the small files, or what is wrong
  */
 export function checkTemplate(
   files: TemplateFiles,
   key: string,
-): { readonly state: Buffer; readonly code: KeptCode } | { readonly damage: string } {
+): { readonly readState: () => Buffer; readonly code: KeptCode } | { readonly damage: string } {
   try {
     const manifest = JSON.parse(readFileSync(files.manifest, "utf8")) as Partial<TemplateManifest>;
     if (manifest.key !== key) return { damage: "its manifest is of another" };
     if (!isSame(manifest.memory, stampOf(files.memory))) return { damage: "its memory was changed or moved" };
-    const state = readFileSync(files.state);
-    if (hashOf(state) !== manifest.stateSha256) return { damage: "the state of its devices was changed" };
-    if (hashOf(readFileSync(files.disk)) !== manifest.diskSha256) return { damage: "its disk was changed" };
-    return { state, code: keptCode(files.code, manifest.code) };
+    return { readState: () => readState(files, manifest), code: keptCode(files.code, manifest.code) };
   } catch (error) {
     return { damage: (error as Error).message };
+  }
+}
+
+/** The state of a template's devices, if that and its disk are what was made. @throws SmolVMError HOST_FAILED */
+function readState(
+  files: TemplateFiles,
+  { stateSha256, diskSha256 }: Pick<Partial<TemplateManifest>, "stateSha256" | "diskSha256">,
+): Buffer {
+  const changed = (what: string, cause?: unknown): SmolVMError =>
+    new SmolVMError("HOST_FAILED", `${what} of the template was changed`, { cause });
+  try {
+    const state = readFileSync(files.state);
+    if (hashOf(state) !== stateSha256) throw changed("the state of the devices");
+    if (hashOf(readFileSync(files.disk)) !== diskSha256) throw changed("the disk");
+    return state;
+  } catch (error) {
+    throw error instanceof SmolVMError ? error : changed("a file", error);
   }
 }

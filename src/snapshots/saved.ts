@@ -14,10 +14,10 @@ export interface SavedMemory {
   readonly withoutSlirp: boolean;
 }
 
-/** One that is being taken, of which only the files are there: what goes on from it can be started meanwhile. */
+/** One that is being taken, or looked at, of which only the files are there: what goes on from it can be started meanwhile. */
 export interface ComingMemory extends Pick<SavedMemory, "memory" | "withoutSlirp"> {
-  /** the file that will have what it had translated */
-  readonly codePath: string;
+  /** the file that will have what it had translated; undefined: nothing will */
+  readonly codePath: string | undefined;
   /** when all of it is there */
   readonly rest: Promise<RestOfSaved>;
 }
@@ -25,7 +25,7 @@ export interface ComingMemory extends Pick<SavedMemory, "memory" | "withoutSlirp
 /** What comes of it, and of its disk. */
 export interface RestOfSaved extends Pick<SavedMemory, "state"> {
   /** comes last, and never rejects */
-  readonly code: Promise<KeptCode>;
+  readonly code: KeptCode | Promise<KeptCode>;
   /** pages that are other than `memory` has them: a file with these alone, and the map that says which they are */
   readonly pages?: { readonly file: string; readonly map: string } | undefined;
 }

@@ -8,8 +8,11 @@ import { checkTemplate, type KeptCode } from "./manifest.ts";
 export interface Template {
   readonly key: string;
   readonly files: TemplateFiles;
-  /** of the machine's CPUs and devices */
-  readonly state: Buffer;
+  /**
+   * Reads the state of the machine's CPUs and devices, and looks whether that and the disk are whole: a machine may be on its way meanwhile.
+   * @throws SmolVMError HOST_FAILED
+   */
+  readonly readState: () => Buffer;
   /** what it had translated */
   readonly code: KeptCode;
 }
@@ -17,7 +20,7 @@ export interface Template {
 /** What templates may take of the disk altogether, in bytes; the one that is made last may always stay. */
 export const TEMPLATES_MAX_BYTES: number = 4 * 2 ** 30;
 
-/** The template of that key, if there is one that is whole. One that is damaged is removed. */
+/** The template of that key, if there is one that looks whole. One that does not is removed. */
 export function findTemplate(dirs: TemplateDirs, key: string): Template | { readonly why: string } {
   const files = templateLayout(dirs).template(key);
   if (!existsSync(files.manifest)) return { why: "there is none yet" };

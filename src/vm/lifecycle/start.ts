@@ -8,7 +8,7 @@ import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmFiles } from "../../host/files/filenames.ts";
 import { DOOR_NETWORK } from "../../network/plan.ts";
-import type { ComingMemory, SavedMemory } from "../../snapshots/saved.ts";
+import type { ComingMemory, RestOfSaved, SavedMemory } from "../../snapshots/saved.ts";
 import type { Template } from "../../snapshots/store.ts";
 import type { Lease } from "../../store/leases.ts";
 import { STEADY } from "../../store/states.ts";
@@ -252,7 +252,7 @@ async function launch(
     enclosure: made.enclosure,
     memory: guestMemory(
       forTemplate?.recordTo,
-      saved ?? (template && { memory: template.files.memory, state: template.state, code: template.code }),
+      saved ?? (template && comingOf(template)),
       saved !== undefined,
     ),
     // While it starts, there is nothing else to do.
@@ -302,9 +302,26 @@ function doorOf({ machine }: VmSpec): DoorNetwork | undefined {
   return machine.network === "restricted" ? DOOR_NETWORK : undefined;
 }
 
+type Coming = Pick<ComingMemory, "memory" | "codePath" | "rest">;
+
+/** A template's memory; its state is read and checked while the VMM starts. */
+function comingOf({ files, code, readState }: Template): Coming {
+  const rest = new Promise<RestOfSaved>((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve({ state: readState(), code });
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+  const codePath = "path" in code ? code.path : undefined;
+  return { memory: files.memory, codePath, rest };
+}
+
 function guestMemory(
   recordTo: string | undefined,
-  saved: Pick<SavedMemory, "memory" | "state" | "code"> | ComingMemory | undefined,
+  saved: Pick<SavedMemory, "memory" | "state" | "code"> | Coming | undefined,
   wasInUse: boolean,
 ): GuestMemory | undefined {
   if (recordTo !== undefined) return { kind: "recorded", path: recordTo };

@@ -154,6 +154,7 @@ describe("sandboxes from a template", () => {
       appendFileSync(join(dir, "memory"), "x");
     },
     "state is cut": (dir) => truncateSync(join(dir, "state"), 1000),
+    "disk is cut": (dir) => truncateSync(join(dir, "disk.simg"), 1000),
     "state is whole by its hash, but no state": (dir) => {
       writeFileSync(join(dir, "state"), "nonsense");
       const path = join(dir, "manifest.json");

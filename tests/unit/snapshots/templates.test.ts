@@ -8,7 +8,7 @@ import { readEnvironment } from "../../../src/host/environment.ts";
 import { templateLayout } from "../../../src/snapshots/layout.ts";
 import { type MachineFacts, templateKey } from "../../../src/snapshots/machine-facts.ts";
 import { hashOf, stampOf } from "../../../src/snapshots/manifest.ts";
-import { findTemplate, listTemplates, surplus } from "../../../src/snapshots/store.ts";
+import { findTemplate, listTemplates, surplus, type Template } from "../../../src/snapshots/store.ts";
 
 const FACTS: MachineFacts = {
   shape: ["-machine microvm", "-m 512M"],
@@ -107,8 +107,14 @@ describe("a template on the disk", () => {
     writeFileSync(files().manifest, JSON.stringify({ ...whole, ...manifest }));
   }
 
+  function found(): Template {
+    const template = findTemplate({ cacheDir }, key);
+    if ("why" in template) throw new Error(template.why);
+    return template;
+  }
+
   test("is found with its state", () => {
-    expect(findTemplate({ cacheDir }, key)).toMatchObject({ key, state: Buffer.from("state") });
+    expect(found().readState()).toEqual(Buffer.from("state"));
   });
 
   test("that is not there is not found", () => {
@@ -123,8 +129,6 @@ describe("a template on the disk", () => {
       renameSync(`${files().memory}.new`, files().memory);
     },
     "memory is gone": () => rmSync(files().memory),
-    "state is changed": () => writeFileSync(files().state, "State"),
-    "disk is cut": () => truncateSync(files().disk, 1),
     "manifest is of another": () => write({ key: "f".repeat(32) }),
     "manifest is cut": () => truncateSync(files().manifest, 10),
     "manifest is JSON of another kind": () => writeFileSync(files().manifest, "[]"),
@@ -133,6 +137,15 @@ describe("a template on the disk", () => {
     damage();
     expect(findTemplate({ cacheDir }, key)).toMatchObject({ why: expect.stringContaining("was damaged") });
     expect(statSync(files().dir, { throwIfNoEntry: false })).toBeUndefined();
+  });
+
+  test.each<[string, () => void]>([
+    ["state is changed", () => writeFileSync(files().state, "State")],
+    ["state is gone", () => rmSync(files().state)],
+    ["disk is cut", () => truncateSync(files().disk, 1)],
+  ])("whose %s gives no state", (_, damage) => {
+    damage();
+    expect(() => found().readState()).toThrow("of the template was changed");
   });
 
   test("is listed with what it takes; what is not one is not", () => {
