@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isSmolVMError } from "../errors.ts";
@@ -12,6 +11,7 @@ import { hostBootId } from "../host/process/process-identity.ts";
 import { lastLines, runProgram } from "../host/process/run.ts";
 import { installHint } from "../host/setup/install-hint.ts";
 import { Deadline } from "../util/deadline.ts";
+import { shortHash } from "../util/short-hash.ts";
 import { bwrapArgs } from "./bwrap-args.ts";
 import type { Bubblewrap } from "./enclosure.ts";
 import { findScopes } from "./scopes.ts";
@@ -82,7 +82,7 @@ async function provenProc(bubblewrap: Bubblewrap, cacheDir: string): Promise<boo
   ].join(" ");
   const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
   // One for each smolvm of this user: two that take turns (two projects) would each forget what the other has tried.
-  const smolvm = createHash("sha256").update(bubblewrap.monitor).digest("hex").slice(0, 10);
+  const smolvm = shortHash(bubblewrap.monitor);
   const file = `isolation-${bubblewrap.userNamespace ? "user" : "root"}-${smolvm}.json`;
   return await cachedJson(join(cacheDir, file), key, isBoolean, async () => {
     if ((await tryBubblewrap(bubblewrap, true)) === undefined) return true;

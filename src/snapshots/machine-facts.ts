@@ -27,12 +27,16 @@ export interface MachineFacts {
 const FORMAT = 3;
 
 /**
- * The name of the template for such a machine: 32 hex digits of SHA-256. Pure.
+ * All that a template is known by, in words. Pure.
  * @param card what its machine has behind its network card while it is made, which is no part of the shape
  */
-export function templateKey({ shape, diskSizeMib, files, cpu }: MachineFacts, card = "none"): string {
-  const facts = [FORMAT, shape, diskSizeMib, files.map(words), cpu, card];
-  return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 32);
+export function templateFacts({ shape, diskSizeMib, files, cpu }: MachineFacts, card = "none"): string {
+  return JSON.stringify([FORMAT, shape, diskSizeMib, files.map(words), cpu, card]);
+}
+
+/** The name of the template for such a machine: 32 hex digits of SHA-256. Pure. */
+export function templateKey(facts: MachineFacts, card?: string): string {
+  return createHash("sha256").update(templateFacts(facts, card)).digest("hex").slice(0, 32);
 }
 
 /** The name of the template of such a kind that has run these command lines besides. Pure. */

@@ -3,6 +3,7 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { anyBytes } from "../../util/random-bytes.ts";
 import { checkVersion, encodeHello, FLUSH_BYTES, HelloScan } from "../wire/hello.ts";
 import { type HelloAck, NONCE_BYTES } from "../wire/messages.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -295,7 +296,7 @@ class Changes {
   }
 }
 
-/** It only has to differ from what earlier sessions sent; loading node:crypto for it would cost each command 9 ms. */
+/** It only has to differ from what earlier sessions sent. */
 function randomNonce(): Buffer {
-  return Buffer.from(Array.from({ length: NONCE_BYTES }, () => Math.floor(Math.random() * 256)));
+  return anyBytes(NONCE_BYTES);
 }

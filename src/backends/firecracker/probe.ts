@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import { SmolVMError } from "../../errors.ts";
 import { cachedJson } from "../../host/files/cached-json.ts";
+import { shortHash } from "../../util/short-hash.ts";
 import { versionOf } from "./locate.ts";
 
 /**
@@ -13,7 +13,7 @@ export async function probeFirecracker(path: string, cacheDir: string): Promise<
   const real = realpathSync(path);
   const stat = statSync(real);
   const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
-  const name = createHash("sha256").update(real).digest("hex").slice(0, 10);
+  const name = shortHash(real);
   const isText = (value: unknown): value is string => typeof value === "string";
   return await cachedJson(`${cacheDir}/firecracker-${name}.json`, key, isText, async () => {
     const version = await versionOf(path);

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import type { Accelerator, Arch, MachineType } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { cachedJson } from "../../host/files/cached-json.ts";
 import { runProgram } from "../../host/process/run.ts";
 import { Deadline } from "../../util/deadline.ts";
+import { shortHash } from "../../util/short-hash.ts";
 import { SANDBOX_OPTIONS } from "./args.ts";
 
 /** What a QEMU binary is and can do, as it says itself. */
@@ -57,7 +57,7 @@ export function qemuIdentity(path: string): { readonly key: string; readonly nam
   const stat = statSync(real);
   return {
     key: [real, stat.size, stat.mtimeMs, stat.ino].join(" "),
-    name: createHash("sha256").update(real).digest("hex").slice(0, 10),
+    name: shortHash(real),
   };
 }
 

@@ -18,9 +18,20 @@ export async function cachedJson<T>(
   accept: (value: unknown) => value is T,
   find: () => Promise<T>,
 ): Promise<T> {
-  const known = readCached(file, key, accept);
-  if (known !== undefined) return known;
-  const value = await find();
+  return readCached(file, key, accept) ?? keepCached(file, key, await find());
+}
+
+/** {@link cachedJson} of what is found out without waiting. */
+export function cachedJsonSync<T>(
+  file: string,
+  key: string,
+  accept: (value: unknown) => value is T,
+  find: () => T,
+): T {
+  return readCached(file, key, accept) ?? keepCached(file, key, find());
+}
+
+function keepCached<T>(file: string, key: string, value: T): T {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
     makeDirectory(dirname(file), 0o700);

@@ -13,6 +13,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { renameSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
+import { shortHash } from "../../util/short-hash.ts";
 import { type Environment, readEnvironment } from "../environment.ts";
 
 /** Where things live. */
@@ -217,9 +218,7 @@ export function refuseDirectory(
   return undefined;
 }
 
-/** What tells the homes of one machine apart in names: 40 bits of 64-bit FNV-1a (draft-eastlake-fnv), as hex. node:crypto would cost each command 9 ms to load. */
+/** What tells the homes of one machine apart in names: 10 hex digits. */
 export function homeHash(dataDir: string): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(dataDir)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  return (hash >> 24n).toString(16).padStart(10, "0");
+  return shortHash(dataDir);
 }

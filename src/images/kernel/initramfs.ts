@@ -3,7 +3,9 @@ import { readFileSync, statSync, utimesSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SmolVMError } from "../../errors.ts";
+import { cachedJsonSync } from "../../host/files/cached-json.ts";
 import { rename, rm } from "../../util/files-go.ts";
+import { shortHash } from "../../util/short-hash.ts";
 import {
   CPIO_CHARACTER_DEVICE,
   CPIO_DIRECTORY,
@@ -45,13 +47,13 @@ export async function prepareInitrd(
   modules: readonly KernelModule[],
   options: InitrdOptions,
 ): Promise<string> {
-  const agent = readAgent(options.agentPath);
   const order = loadOrder(modules, wantedModules(options));
-  const path = join(imageLayout(dirs).initrds, `${initrdKey(agent, order)}.cpio`);
+  const path = join(imageLayout(dirs).initrds, `${keptKey(dirs, options.agentPath, order)}.cpio`);
   if (statSync(path, { throwIfNoEntry: false })?.isFile()) {
     markUsed(path);
     return path;
   }
+  const agent = readAgent(options.agentPath);
   const contents: InitramfsModule[] = [];
   for (const module of order) contents.push({ name: module.name, data: await readModule(module) });
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -81,6 +83,19 @@ export function initramfsEntries(agent: Uint8Array, modules: readonly InitramfsM
     ...modules.map(({ name, data }) => ({ path: `modules/${file(name)}`, mode: CPIO_FILE | 0o644, data })),
   ];
 }
+
+/** {@link initrdKey}, read and hashed once for each agent. */
+function keptKey(dirs: ImageDirs, agentPath: string, order: readonly KernelModule[]): string {
+  const find = (): string => initrdKey(readAgent(agentPath), order);
+  const agent = statSync(agentPath, { throwIfNoEntry: false });
+  if (agent === undefined) return find(); // which says so
+  const { size, mtimeMs, ctimeMs, ino } = agent;
+  const key = JSON.stringify([LAYOUT_VERSION, agentPath, size, mtimeMs, ctimeMs, ino, order]);
+  const name = shortHash(JSON.stringify([agentPath, order.map((module) => module.name)]));
+  return cachedJsonSync(join(dirs.cacheDir, `initrd-${name}.json`), key, isText, find);
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
 
 function initrdKey(agent: Uint8Array, order: readonly KernelModule[]): string {
   const hash = createHash("sha256").update(`${LAYOUT_VERSION}\n`);

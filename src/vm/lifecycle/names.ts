@@ -1,4 +1,4 @@
-import { randomBytes } from "../../util/random-bytes.ts";
+import { anyBytes } from "../../util/random-bytes.ts";
 
 // Short, easy to say and to type, and hard to confuse with each other.
 const WORDS = [
@@ -11,11 +11,11 @@ const WORDS = [
 
 /** A new internal id: 12 hex digits, also the name of the sandbox's directories. */
 export function newId(): string {
-  return randomBytes(6).toString("hex");
+  return anyBytes(6).toString("hex");
 }
 
 /** A name for a sandbox that was given none, e.g. "sbx-otter-3f2a". */
 export function generatedName(): string {
-  const bytes = randomBytes(4);
+  const bytes = anyBytes(4);
   return `sbx-${WORDS[bytes.readUInt16LE(0) % WORDS.length]}-${bytes.toString("hex", 2)}`;
 }

@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
+import { cachedJsonSync } from "../../host/files/cached-json.ts";
 import type { TemplateDirs } from "../../snapshots/layout.ts";
-import { templateKey, warmedKey } from "../../snapshots/machine-facts.ts";
+import { type MachineFacts, templateFacts, templateKey, warmedKey } from "../../snapshots/machine-facts.ts";
+import { shortHash } from "../../util/short-hash.ts";
 import { machineFacts } from "./facts.ts";
 import { warmUpsOf } from "./warm-ups.ts";
 
@@ -21,12 +24,25 @@ export function planTemplate(dirs: TemplateDirs, spec: VmSpec): TemplatePlan {
   const why = unfit(spec);
   if (why !== undefined) return { why };
   try {
-    const kind = templateKey(machineFacts(dirs, spec), spec.machine.networkCard);
+    const kind = kindOf(dirs, machineFacts(dirs, spec), spec.machine);
     const warm = spec.warm ?? warmUpsOf(dirs, kind);
     return { key: warmedKey(kind, warm), kind, warm };
   } catch (error) {
     return { why: `what it boots from cannot be read: ${(error as Error).message}` };
   }
+}
+
+/** {@link templateKey}, hashed once for each kind of machine. */
+function kindOf({ cacheDir }: TemplateDirs, facts: MachineFacts, machine: VmSpec["machine"]): string {
+  const { networkCard } = machine;
+  const name = shortHash(
+    JSON.stringify([networkCard, machine.memSizeMib, facts.files.map(({ path }) => path)]),
+  );
+  const file = join(cacheDir, `template-${name}.json`);
+  const isText = (value: unknown): value is string => typeof value === "string";
+  return cachedJsonSync(file, templateFacts(facts, networkCard), isText, () =>
+    templateKey(facts, networkCard),
+  );
 }
 
 /** The sandbox that is booted for a template: of the one that it is like, the machine and its disk's size, and nothing else. Pure. */
