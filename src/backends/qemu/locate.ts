@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { Arch, MachineSpec, MachineType } from "../../config/spec.ts";
 import type { SmolVMError } from "../../errors.ts";
 import type { Environment } from "../../host/environment.ts";
-import { builtQemu, chosenQemu, DISTRIBUTION, installedQemu } from "../../host/own-qemu.ts";
+import { isOwnQemu, placedQemu } from "../../host/own-qemu/place.ts";
+import { builtQemu, chosenQemu, DISTRIBUTION, installedQemu } from "../../host/own-qemu/which.ts";
 import { findProgram } from "../../host/process/find-program.ts";
 import { programMissing } from "../../host/process/run.ts";
 import { installHint } from "../../host/setup/install-hint.ts";
@@ -41,7 +42,8 @@ export function findQemu(
   const name = qemuProgram(arch);
   if (env.qemu !== undefined) {
     const isDirectory = statSync(env.qemu, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    return found(findProgram(isDirectory ? join(env.qemu, name) : env.qemu, env.path), "named");
+    const named = findProgram(isDirectory ? join(env.qemu, name) : env.qemu, env.path);
+    return found(named !== undefined && isOwnQemu(named) ? placedQemu({ cacheDir }, named) : named, "named");
   }
   const own = machine === undefined || ownServes(machine, env) ? ownQemu(arch, cacheDir) : undefined;
   return own ?? found(findProgram(name, env.path, USUAL_DIRECTORIES[process.platform]), "distribution");
@@ -49,7 +51,9 @@ export function findQemu(
 
 function ownQemu(arch: Arch, cacheDir: string): LocatedQemu | undefined {
   if (chosenQemu({ cacheDir }, arch) === DISTRIBUTION) return undefined;
-  return found(builtQemu({ cacheDir }, arch), "built") ?? found(installedQemu(arch), "installed");
+  const built = builtQemu({ cacheDir }, arch);
+  const program = built ?? installedQemu(arch);
+  return found(program && placedQemu({ cacheDir }, program), built === undefined ? "installed" : "built");
 }
 
 /** Path of {@link findQemu}'s. */

@@ -7,7 +7,7 @@ import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import { hostArch } from "../../host/hardware/facts.ts";
-import { type OwnQemuLayout, ownQemuLayout } from "../../host/own-qemu.ts";
+import { type OwnQemuLayout, ownQemuLayout } from "../../host/own-qemu/layout.ts";
 import { runProgram } from "../../host/process/run.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { requireTools, runTool } from "../debian/tools.ts";

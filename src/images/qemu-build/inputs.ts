@@ -2,7 +2,7 @@ import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
-import type { OwnQemuLayout } from "../../host/own-qemu.ts";
+import type { OwnQemuLayout } from "../../host/own-qemu/layout.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { Apt } from "../debian/apt.ts";

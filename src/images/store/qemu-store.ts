@@ -3,13 +3,9 @@ import { dirname, join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { writeDurably } from "../../host/files/write-durably.ts";
-import {
-  chosenQemu,
-  DISTRIBUTION,
-  OWN_QEMU_NAME,
-  ownQemuLayout,
-  ownQemuProgram,
-} from "../../host/own-qemu.ts";
+import { ownQemuLayout, ownQemuProgram } from "../../host/own-qemu/layout.ts";
+import { removeOldPlaces } from "../../host/own-qemu/place.ts";
+import { chosenQemu, DISTRIBUTION, OWN_QEMU_NAME } from "../../host/own-qemu/which.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { type ImageDirs, MANIFEST_FILE } from "./layout.ts";
 import { type ManifestFile, sha256File } from "./manifest.ts";
@@ -104,6 +100,7 @@ export async function removeQemu(dirs: ImageDirs, name: string): Promise<void> {
   if (qemu === undefined) throw await qemuNotFound(dirs, name);
   if (qemu.used) await rm(ownQemuLayout(dirs).ref(qemu.arch), { force: true });
   await rm(ownQemuLayout(dirs).build(name), { recursive: true, force: true });
+  removeOldPlaces(dirs);
 }
 
 /** Whether all its files are what was built. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findQemu } from "../../../src/backends/qemu/locate.ts";
 import { readEnvironment } from "../../../src/host/environment.ts";
-import { ownQemuLayout, ownQemuProgram } from "../../../src/host/own-qemu.ts";
+import { ownQemuLayout, ownQemuProgram } from "../../../src/host/own-qemu/layout.ts";
 import { buildQemu } from "../../../src/images/qemu-build/build.ts";
 import { listQemus, type QemuManifest, useQemu } from "../../../src/images/store/qemu-store.ts";
 import { Deadline } from "../../../src/util/deadline.ts";

@@ -4,15 +4,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processPaths } from "../../../src/host/files/paths.ts";
+import { placedQemu } from "../../../src/host/own-qemu/place.ts";
 import { anyKernel } from "../../../src/images/store/kernel-store.ts";
 import { ownQemu } from "../../helpers/own-qemu.ts";
 import { seeded } from "../../helpers/random.ts";
 
-const own = (await ownQemu())?.path;
+const built = (await ownQemu())?.path;
 const kernel = (await anyKernel(processPaths(), "x86_64"))?.path;
 const ROUNDS = process.env.SMOLVM_TEST_LONG === undefined ? 300 : 5_000;
 const dir = mkdtempSync(join(tmpdir(), "smq-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
+/** Where two hosts would have put it. */
+const [own, elsewhere] = ["one", "other"].map(
+  (host) => built && placedQemu({ cacheDir: join(dir, host) }, built),
+);
 
 interface Answer {
   readonly return?: Record<string, unknown>;
@@ -25,7 +30,7 @@ class Machine {
   readonly #waiting: ((answer: Answer) => void)[] = [];
   ended = false;
 
-  constructor(...more: string[]) {
+  constructor(more: readonly string[] = [], program = own!) {
     const arguments_ = [
       ...[
         "-nodefaults",
@@ -49,7 +54,7 @@ class Machine {
       ],
       ...["-append", "acpi=off no_timer_check panic=-1", ...more],
     ];
-    this.process = spawn(own!, arguments_, { stdio: ["pipe", "pipe", "inherit"] });
+    this.process = spawn(program, arguments_, { stdio: ["pipe", "pipe", "inherit"] });
     this.process.once("exit", () => {
       this.ended = true;
       for (const answer of this.#waiting) answer({ error: { class: "ended", desc: "it has ended" } });
@@ -152,8 +157,9 @@ describe.skipIf(own === undefined || kernel === undefined)("the file of translat
   });
 
   test("is taken by a machine of its kind, and not by another, nor with another key", async () => {
+    let program = own;
     const load = async (key: string, ...more: string[]): Promise<string | undefined> => {
-      const machine = new Machine("-S", ...more);
+      const machine = new Machine(["-S", ...more], program);
       const { error } = await machine.ask("translations-load", { filename: path, key });
       await machine.end();
       return error?.desc;
@@ -163,10 +169,11 @@ describe.skipIf(own === undefined || kernel === undefined)("the file of translat
     expect(await load("key", "-m", "65M")).toBe("the machine is another");
     expect(await load("key", "-cpu", "max,-erms,-fsrm,-avx")).toBe("the machine is another");
     expect(await load("key", "-smp", "2")).toBe("the machine has several processors");
+    for (program of [elsewhere, built]) expect(await load("key")).toBe("the program lies elsewhere");
   });
 
   test(`is refused when it is damaged, and the machine lives on (${ROUNDS} files)`, async () => {
-    const machine = new Machine("-S");
+    const machine = new Machine(["-S"]);
     const random = seeded(1);
     const until = (bound: number): number => Math.floor(random() * bound);
     const filename = join(dir, "damaged");
@@ -194,7 +201,7 @@ describe.skipIf(own === undefined || kernel === undefined)("the file of translat
   }, 600_000);
 
   test("with lists that make no sense is refused, also where its checksum is right", async () => {
-    const machine = new Machine("-S");
+    const machine = new Machine(["-S"]);
     const random = seeded(2);
     const until = (bound: number): number => Math.floor(random() * bound);
     const filename = join(dir, "forged");

@@ -16,6 +16,7 @@ import {
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { placedQemu } from "../../../src/host/own-qemu/place.ts";
 import { type Progress, SmolVM, type VMConfig } from "../../../src/index.ts";
 import { small } from "../../helpers/backends.ts";
 import { useTempHome } from "../../helpers/home.ts";
@@ -80,7 +81,7 @@ describe.skipIf(own === undefined)("a QEMU that keeps what it has translated", (
     expect(said).toEqual([]);
     expect((await vm.info()).startedFrom).toBe("template");
     const { program, pid, isolation } = await vm.info();
-    expect(program).toBe(own);
+    expect(program).toBe(placedQemu({ cacheDir: cache }, own!));
     // A program without libraries sees nothing of the system.
     if (isolation.tier !== "none" && process.getuid?.() === 0)
       expect(readdirSync(`/proc/${pid}/root`)).not.toContain("usr");
@@ -90,6 +91,21 @@ describe.skipIf(own === undefined)("a QEMU that keeps what it has translated", (
     ]);
     expect((await vm.run("echo hi")).stdout).toBe("hi\n");
     expect(statSync(code()).mode & 0o777).toBe(0o444);
+  });
+
+  test("lies at an address that is this host's, and the same in all sandboxes", async () => {
+    const lies = async (vm: SmolVM): Promise<string[]> => await mapped(vm, "/bin/qemu-system-x86_64");
+    const [first, second] = [(await start()).vm, (await start()).vm];
+    const places = await lies(first);
+    expect(await lies(second)).toEqual(places);
+    const base = Number.parseInt(places[0]!, 16);
+    expect(base).toBeGreaterThanOrEqual(0x40_0000);
+    expect(base).toBeLessThan(0x1c00_0000);
+    // Its own data apart, nothing of the file was written to: what start-up code would write is in it.
+    expect(places.filter((place) => place.endsWith(" rw-p"))).toHaveLength(1);
+    const other = placedQemu({ cacheDir: join(home, "other") }, own!);
+    const entry = (program: string): bigint => readFileSync(program).readBigUInt64LE(24);
+    expect(entry(other)).not.toBe(entry(placedQemu({ cacheDir: cache }, own!)));
   });
 
   test("gives it to forks and snapshots of what runs, and not to those that are imported", async () => {

@@ -29,7 +29,7 @@ describe("the recipe of QEMU", () => {
         "--without-default-features",
         "--without-default-devices",
         "--static",
-        "--disable-pie",
+        "--enable-pie",
       ]),
     );
     expect(expected.filter((line) => line.startsWith("device "))).toHaveLength(7);

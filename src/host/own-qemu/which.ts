@@ -1,49 +1,14 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Arch } from "../config/spec.ts";
-import { hasPackage, packageDir } from "./package.ts";
-
-/** Every file of the store of our own QEMUs, named in this one place. */
-export interface OwnQemuLayout {
-  /** directories of builds, by name: immutable once they have that name */
-  readonly built: string;
-  readonly build: (name: string) => string;
-  /** which is used for an architecture's guests: JSON {name} */
-  readonly ref: (arch: Arch) => string;
-  readonly sources: string;
-  /** what builds are made of, by sha256 */
-  readonly source: (sha256: string) => string;
-  /** work in progress; whatever is here without a running build is rubbish */
-  readonly work: string;
-  readonly buildLock: string;
-}
-
-/** Where QEMUs that were built here are kept. Pure. */
-export function ownQemuLayout({ cacheDir }: { readonly cacheDir: string }): OwnQemuLayout {
-  const root = join(cacheDir, "qemu");
-  const built = join(root, "built");
-  const sources = join(root, "source");
-  return {
-    built,
-    build: (name) => join(built, name),
-    ref: (arch) => join(root, `${arch}.json`),
-    sources,
-    source: (sha256) => join(sources, sha256),
-    work: join(root, "work"),
-    buildLock: join(root, "build.lock"),
-  };
-}
+import type { Arch } from "../../config/spec.ts";
+import { hasPackage, packageDir } from "../package.ts";
+import { ownQemuLayout, ownQemuProgram } from "./layout.ts";
 
 /** What stands in a reference where the distribution's QEMU was chosen. */
 export const DISTRIBUTION = "distribution";
 
 /** e.g. "10.0.13-x86_64-3f9ab2c41d7e" */
 export const OWN_QEMU_NAME: RegExp = /^[A-Za-z0-9][\w.+~-]{0,99}$/;
-
-/** The program in the directory of a QEMU of ours. Pure. */
-export function ownQemuProgram(dir: string, arch: Arch): string {
-  return join(dir, "bin", `qemu-system-${arch}`);
-}
 
 /**
  * What was chosen for an architecture's guests: the name of a build, {@link DISTRIBUTION}, or undefined where nothing was. A reference that
@@ -63,7 +28,6 @@ export function builtQemu(dirs: { readonly cacheDir: string }, arch: Arch): stri
   const name = chosenQemu(dirs, arch);
   if (name === undefined || name === DISTRIBUTION) return undefined;
   try {
-    // What it is started by must be what its VMM sees of the host.
     return realpathSync(ownQemuProgram(ownQemuLayout(dirs).build(name), arch));
   } catch {
     return undefined; // removed by hand
