@@ -37,16 +37,34 @@ export async function addedFiles(
   sources: readonly string[],
   options: AddOptions,
 ): Promise<AddedFile[]> {
-  const { keyword, fail } = options;
   const files: AddedFile[] = [];
-  for (const source of sources) {
-    if (keyword === "ADD" && GIT.test(source))
-      throw fail(`ADD of a Git repository is not supported: ${source}`, WITHOUT_GIT);
-    const isUrl = keyword === "ADD" && /^https?:\/\//.test(source);
-    const file = isUrl ? await ofNetwork(source, options) : await ofContext(context, source, options);
-    if (file !== undefined) files.push(file);
+  try {
+    for (const source of sources) {
+      const file = await addedFile(context, source, options);
+      if (file !== undefined) files.push(file);
+    }
+    return files;
+  } catch (error) {
+    await closeAll(files);
+    throw error;
   }
-  return files;
+}
+
+/** Nothing is left of any of them here. */
+export async function closeAll(files: readonly AddedFile[]): Promise<void> {
+  await Promise.all(files.map((file) => file.close()));
+}
+
+async function addedFile(
+  context: BuildContext,
+  source: string,
+  options: AddOptions,
+): Promise<AddedFile | undefined> {
+  const { keyword, fail } = options;
+  if (keyword === "ADD" && GIT.test(source))
+    throw fail(`ADD of a Git repository is not supported: ${source}`, WITHOUT_GIT);
+  const isUrl = keyword === "ADD" && /^https?:\/\//.test(source);
+  return isUrl ? await ofNetwork(source, options) : await ofContext(context, source, options);
 }
 
 async function ofNetwork(url: string, options: AddOptions): Promise<AddedFile> {

@@ -31,6 +31,7 @@ export async function download(
 ): Promise<AddedFile & { readonly path: string }> {
   if (checksum !== undefined && !/^sha256:[0-9a-f]{64}$/.test(checksum))
     throw fail(`--checksum=${checksum} is no sha256:...`);
+  if (!URL.canParse(url)) throw fail(`'${url}' is no address`);
   const name = posix.basename(new URL(url).pathname);
   const { blobs } = imageLayout(dirs);
   await mkdir(blobs, { recursive: true, mode: 0o700 });

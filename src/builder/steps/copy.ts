@@ -1,6 +1,6 @@
 import { expandVariables } from "../../images/dockerfile/words.ts";
 import type { AddedFile } from "../context/added-file.ts";
-import { addedFiles } from "../context/added-files.ts";
+import { addedFiles, closeAll } from "../context/added-files.ts";
 import { textFile } from "../context/text-file.ts";
 import type { BuildMachine } from "../machine/machine.ts";
 import { ownerOf } from "../machine/owner.ts";
@@ -46,7 +46,7 @@ export async function copy(step: Step): Promise<boolean> {
       }
     });
   } finally {
-    for (const file of files) await file.close();
+    await closeAll(files);
   }
 }
 

@@ -92,8 +92,16 @@ describe("ADD of a URL", () => {
     const wrong = `sha256:${"0".repeat(64)}`;
     await expect(add(`${origin}/file`, { checksum: wrong })).rejects.toThrow(`is ${DIGEST}, and not`);
     await expect(add(`${origin}/none`)).rejects.toThrow("the server answers 404");
+    await expect(add("https://[/x")).rejects.toThrow("'https://[/x' is no address");
     await expect(add(`${origin}/round`)).rejects.toThrow("again and again");
     await expect(add(`${origin}/away`)).rejects.toThrow("redirected to ftp:");
+    expect(readdirSync(imageLayout({ cacheDir: directory }).blobs)).toEqual([]);
+  });
+
+  test.each(["/none", "missing"])("of several leaves nothing if a later one fails (%s)", async (later) => {
+    const source = later.startsWith("/") ? `${origin}${later}` : later;
+    const own = await BuildContext.open(directory, join(directory, "Dockerfile"));
+    await expect(addAll(own, [`${origin}/file`, source], {})).rejects.toThrow(/answers 404|is not in/);
     expect(readdirSync(imageLayout({ cacheDir: directory }).blobs)).toEqual([]);
   });
 
