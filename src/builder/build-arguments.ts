@@ -11,13 +11,15 @@ export function isProxy(name: string): boolean {
   return PROXIES.includes(name);
 }
 
-/** The build arguments that were given, and which of them stages have declared so far. */
+/** The build arguments that were given, and which of them are declared: by the file, or so far by what an image has for those made of it. */
 export class BuildArguments {
   readonly #given: ReadonlyMap<string, string>;
-  readonly #declared = new Set<string>();
+  readonly #declared: Set<string>;
 
-  constructor(given: ReadonlyMap<string, string>) {
+  /** @param declared by the file */
+  constructor(given: ReadonlyMap<string, string>, declared: ReadonlySet<string>) {
     this.#given = given;
+    this.#declared = new Set(declared);
   }
 
   /** The value that was given for what a stage declares. */

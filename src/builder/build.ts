@@ -68,7 +68,7 @@ export async function openBuild(
     file: options.dockerfileText === undefined ? file : undefined,
     plan,
     arch,
-    args: new BuildArguments(given),
+    args: new BuildArguments(given, plan.declared),
     platform,
     report: new Report((event) => options.onEvent?.(event)),
     onProgress: (progress) => options.onProgress?.(progress),

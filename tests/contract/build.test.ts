@@ -193,10 +193,12 @@ ONBUILD RUN later
 ENTRYPOINT ["/bin/sh", "-c"]
 CMD echo hi
 FROM first AS unused
+ARG UNUSED
 RUN false
 `;
     const root = context("all", { ...FILES, Dockerfile: text + second });
-    const made = await build(root, { buildArgs: { WHO: "you", NOBODY: "wants" }, target: "second" });
+    const buildArgs = { FROM: base, WHO: "you", UNUSED: "1", NOBODY: "wants" };
+    const made = await build(root, { buildArgs, target: "second" });
     expect(made.warnings).toEqual(["no ARG declares NOBODY"]);
     await using vm = await SmolVM.create(small(backend, { image: made.name, user: "root", workdir: "/" }));
     const say = async (line: string) => (await vm.run(["sh", "-c", line], { check: true })).stdout;

@@ -1,6 +1,6 @@
 import { dockerfileError, type Instruction, type ParsedDockerfile } from "../../images/dockerfile/parse.ts";
 import { expandText, type Lookup, rawWords, WordError } from "../../images/dockerfile/words.ts";
-import { declared } from "./arguments.ts";
+import { declared, namesDeclared } from "./arguments.ts";
 import { atLine } from "./errors.ts";
 
 /** A stage as it stands in the file: from one FROM to the next. */
@@ -26,6 +26,8 @@ export interface Plan {
   readonly target: number;
   /** values of the arguments before the first FROM */
   readonly globals: ReadonlyMap<string, string>;
+  /** the names that any ARG declares, also in a stage that is not built */
+  readonly declared: ReadonlySet<string>;
 }
 
 /** One may need the one before it, and so on. */
@@ -89,7 +91,10 @@ export function planStages(
     const what = names.length === 0 ? "none has a name" : `there are ${names.join(", ")}`;
     throw dockerfileError(file, last.line, `there is no stage '${target}': ${what}`);
   }
-  return { file, escaping, stages, target: wanted.index, globals };
+  const names = instructions.flatMap(({ keyword, text }) =>
+    keyword === "ARG" ? namesDeclared(text, escaping) : [],
+  );
+  return { file, escaping, stages, target: wanted.index, globals, declared: new Set(names) };
 }
 
 /** What a FROM says. @throws WordError */

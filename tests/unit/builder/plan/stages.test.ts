@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { BuildArguments } from "../../../../src/builder/build-arguments.ts";
 import { planStages } from "../../../../src/builder/plan/stages.ts";
 import { parseDockerfile } from "../../../../src/images/dockerfile/parse.ts";
 
@@ -22,6 +23,23 @@ describe("stages", () => {
     expect(target).toBe(2);
     expect(plan(text, "TWO").target).toBe(1);
     expect(plan(text, "0").target).toBe(0);
+  });
+
+  test("an argument is declared before FROM alone, or in a stage that is not built, and by nothing that only names it", () => {
+    const given = { V: "1", UNWANTED: "2", LATE: "3", NOBODY: "4", http_proxy: "5" };
+    const text = `ARG V
+FROM a:$V AS one
+ARG UNWANTED="x NOBODY=" OF=\${NO:?gone}
+ARG "
+FROM one AS two
+ONBUILD ARG NOBODY
+FROM b
+RUN ARG NOBODY`;
+    const { declared } = plan(text, undefined, given);
+    const args = new BuildArguments(new Map(Object.entries(given)), declared);
+    expect(args.undeclared).toEqual(["LATE", "NOBODY"]);
+    expect(args.declare("LATE")).toBe("3"); // of an ONBUILD of the image
+    expect(args.undeclared).toEqual(["NOBODY"]);
   });
 
   test.for<[string, string]>([
