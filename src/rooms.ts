@@ -42,7 +42,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
   builder: {
     // the way of a build: what is known before, the wanted stage, the image with its names
     "build-dockerfile": ["built-stages", "finish", "stages", "context", "plan", "build", "types"],
-    "built-stages": ["steps", "stages", "machine", "plan", "build"],
+    "built-stages": ["steps", "stages", "plan", "build"],
     // one file per instruction that changes files, and what those read and do
     steps: ["stages", "machine", "context", "plan", "build", "build-arguments"],
     finish: ["stages", "build", "types"],

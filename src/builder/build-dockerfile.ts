@@ -21,12 +21,11 @@ export async function buildDockerfile(
   deadline: Deadline,
 ): Promise<BuiltImage> {
   const build = await openBuild(home, directory, options, deadline);
-  const stages = new BuiltStages(build);
   try {
     await checkSources(build);
-    return await finish(build, await stages.get(build.plan.target));
+    return await finish(build, await new BuiltStages(build).get(build.plan.target));
   } finally {
-    await stages.close();
+    for (const machine of build.machines) await machine.stop().catch(() => {}); // what is left, the next command clears up
     await keepStageImagesWithin(home.paths, usersOfImage).catch(() => {}); // the next build does it
   }
 }

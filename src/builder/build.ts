@@ -33,6 +33,8 @@ export interface Build {
   /** what an ARG without a value is of itself */
   readonly platform: ReadonlyMap<string, string>;
   readonly report: Report;
+  /** the sandboxes that run for it, whatever they were started for: none outlives it */
+  readonly machines: Set<{ stop(): Promise<void> }>;
   readonly onProgress: OnProgress;
 }
 
@@ -71,6 +73,7 @@ export async function openBuild(
     args: new BuildArguments(given, plan.declared),
     platform,
     report: new Report((event) => options.onEvent?.(event)),
+    machines: new Set(),
     onProgress: (progress) => options.onProgress?.(progress),
   };
 }

@@ -2,7 +2,6 @@ import type { Instruction } from "../images/dockerfile/parse.ts";
 import { applyToState } from "../images/dockerfile/state.ts";
 import { TimeSlice } from "../util/time-slice.ts";
 import { type Build, withLine } from "./build.ts";
-import { keepCaches } from "./machine/cache-mounts.ts";
 import { atLine, failAt } from "./plan/errors.ts";
 import { stageCalled } from "./plan/stages.ts";
 import { beginStage } from "./stages/begin.ts";
@@ -78,12 +77,5 @@ export class BuiltStages {
     if (/^\d+$/.test(from) || from.toLowerCase() === written.name)
       throw failAt(plan.file, line)(`there is no stage '${from}' before this one`);
     return await this.#others.source(from, arch);
-  }
-
-  /** Its sandboxes go, and what the next build has of them stays. */
-  async close(): Promise<void> {
-    const started = [...this.#built.values()].flatMap((stage) => stage.started ?? []);
-    for (const machine of started) await keepCaches(machine).catch(() => {}); // a cache may be lost
-    for (const machine of [...started, ...this.#others.started]) await machine.stop().catch(() => {}); // what is left, the next command clears up
   }
 }

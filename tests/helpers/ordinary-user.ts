@@ -1,28 +1,17 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { locateFirecracker } from "../../src/backends/firecracker/locate.ts";
 import { readEnvironment } from "../../src/host/environment.ts";
-import { processPaths } from "../../src/host/files/paths.ts";
 import { processGuards } from "../../src/host/process/process-guards.ts";
 import { runProgram } from "../../src/host/process/run.ts";
-import { imageLayout } from "../../src/images/store/layout.ts";
 import { Deadline } from "../../src/util/deadline.ts";
-import { ARCH } from "./backends.ts";
 import { CHECKOUT, CLI } from "./cli.ts";
+import { copyImage } from "./copy-image.ts";
 import { processesNaming } from "./home.ts";
 import { filesSeenBy } from "./inside.ts";
 import { scaled } from "./speed.ts";
-
-/** Copies an image of this user's store to another's. */
-function copyImage(name: string, cacheDir: string): void {
-  const [from, to] = [imageLayout(processPaths()), imageLayout({ cacheDir })];
-  const ref = from.ref(name, ARCH);
-  const { digest } = JSON.parse(readFileSync(ref, "utf8"));
-  cpSync(ref, to.ref(name, ARCH));
-  cpSync(from.image(digest), to.image(digest), { recursive: true });
-}
 
 /** A number that no user of this machine has. */
 export const NOBODY = 47_110;

@@ -15,13 +15,20 @@ const DEFAULT_MEM_MIB = 1024;
 /** Longer than a tick of any guest's clock: what a step changes then has another time than what the one before has. */
 const TICK_MS = 50;
 
+/** What a sandbox has of a cache that outlives it. */
+export interface MachineCache {
+  readonly directory: string;
+  /** keeps what it holds now */
+  readonly keep: () => Promise<void>;
+}
+
 /** The sandbox that a stage's instructions are carried out in, and how its disk was after the last one. */
 export class BuildMachine {
   readonly build: Build;
   readonly arch: Arch;
   readonly vm: SmolVM;
-  /** directories of cache mounts, by their ids (cache-mounts.ts) */
-  readonly caches: Map<string, string> = new Map();
+  /** of cache mounts, by their ids (cache-mounts.ts) */
+  readonly caches: Map<string, MachineCache> = new Map();
   #listing: Listing;
   /** when the last layer was made, by performance.now() */
   #madeAt = Number.NEGATIVE_INFINITY;
@@ -59,7 +66,9 @@ export class BuildMachine {
     try {
       const record = home.store.vms.get(vm.id);
       const listing = await overControl(home, record, (session) => listDisk(session, deadline), deadline);
-      return new BuildMachine(build, arch, vm, listing);
+      const machine = new BuildMachine(build, arch, vm, listing);
+      build.machines.add(machine);
+      return machine;
     } catch (error) {
       await vm.delete({ force: true }).catch(() => {}); // the first failure is the one to tell
       throw error;
@@ -99,7 +108,10 @@ export class BuildMachine {
     if (left > 0) await this.build.deadline.sleep(left);
   }
 
+  /** It goes, and what its caches hold stays for the next one. */
   async stop(): Promise<void> {
+    for (const { keep } of this.caches.values()) await keep().catch(() => {}); // a cache may be lost
     await this.vm.delete({ force: true });
+    this.build.machines.delete(this);
   }
 }

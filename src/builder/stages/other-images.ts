@@ -7,25 +7,21 @@ import type { Source } from "./source.ts";
 /** Images that no stage begins with, and that are only copied from. */
 export class OtherImages {
   readonly #build: Build;
-  readonly #started = new Map<string, BuildMachine>();
+  readonly #machines = new Map<string, BuildMachine>();
 
   constructor(build: Build) {
     this.#build = build;
   }
 
-  get started(): Iterable<BuildMachine> {
-    return this.#started.values();
-  }
-
   /** @throws SmolVMError as pulling */
   async source(text: string, arch: Arch): Promise<Source> {
     const { name, key, machine } = await baseImage(this.#build, text, arch);
-    if (machine !== undefined) this.#started.set(name, machine);
+    if (machine !== undefined) this.#machines.set(name, machine);
     return {
       key,
       machine: async () => {
-        const there = this.#started.get(name) ?? (await BuildMachine.start(this.#build, name, arch));
-        this.#started.set(name, there);
+        const there = this.#machines.get(name) ?? (await BuildMachine.start(this.#build, name, arch));
+        this.#machines.set(name, there);
         return there;
       },
     };

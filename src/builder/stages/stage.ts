@@ -35,11 +35,6 @@ export class BuildStage {
     return this.#content;
   }
 
-  /** its sandbox, if it has been started */
-  get started(): BuildMachine | undefined {
-    return this.#machine;
-  }
-
   get parts(): ImageParts {
     const { config, author } = this.state;
     const { document, layers, created } = this.#content;
@@ -73,9 +68,8 @@ export class BuildStage {
     const { home, options } = this.#build;
     const key = stepKey([this.#content.key, this.arch, ...depends]);
     const known = options.noCache === true ? undefined : await knownStep(home.paths, key);
-    if (known !== undefined) {
-      // It has not what the layer holds.
-      await this.#machine?.stop();
+    if (known !== undefined && this.#machine !== undefined) {
+      await this.#machine.stop(); // it has not what the layer holds
       this.#machine = undefined;
     }
     const made = known ?? (await this.#carryOut(act));

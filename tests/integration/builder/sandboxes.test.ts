@@ -1,0 +1,69 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { processPaths } from "../../../src/host/files/paths.ts";
+import { imageLayout } from "../../../src/images/store/layout.ts";
+import { type BuildEvent, type BuildOptions, images, SmolVM } from "../../../src/index.ts";
+import { copyImage } from "../../helpers/copy-image.ts";
+import { useTempHome } from "../../helpers/home.ts";
+import { scaled } from "../../helpers/speed.ts";
+
+const home = useTempHome();
+
+// Nothing was ever built of the images in this cache.
+beforeAll(() => {
+  const { cacheDir } = processPaths();
+  const own = join(home, "cache", "smolvm");
+  copyImage("minimal", own);
+  for (const name of ["initrd", "kernels"]) symlinkSync(join(cacheDir, name), join(own, name));
+  process.env.XDG_CACHE_HOME = join(home, "cache");
+});
+
+async function build(dockerfileText: string, options: BuildOptions = {}) {
+  const events: BuildEvent[] = [];
+  const root = join(home, "context");
+  mkdirSync(root, { recursive: true });
+  await images.build(root, {
+    dockerfileText,
+    network: "off",
+    memSizeMib: 256,
+    tags: ["built"],
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
+  const cached = events.flatMap((event) => (event.type === "done" ? [event.cached] : []));
+  return { cached };
+}
+
+async function running(): Promise<string[]> {
+  return (await SmolVM.list()).map(({ name }) => name);
+}
+
+describe("the sandboxes of a build", { timeout: scaled(120_000) }, () => {
+  test("go with it, also one that was started for what an image is, when that cannot be put together", async () => {
+    const controller = new AbortController();
+    await expect(
+      build("FROM minimal\nRUN true\n", {
+        signal: controller.signal,
+        onProgress: ({ message }) => {
+          if (message.includes("build-stage-")) controller.abort();
+        },
+      }),
+    ).rejects.toMatchObject({ code: "ABORTED" });
+    expect(await running()).toEqual([]);
+  });
+
+  test("give what their caches hold to the next one, also when a later step is known", async () => {
+    const mount = "RUN --mount=type=cache,id=c,target=/c";
+    const text = `FROM minimal\n${mount} echo x >> /c/count\n${mount} cp /c/count /count\n`;
+    expect((await build(text)).cached).toEqual([false, false]);
+    const { buildSteps, buildCaches } = imageLayout(processPaths());
+    for (const name of readdirSync(buildSteps)) {
+      const path = join(buildSteps, name);
+      if (JSON.parse(readFileSync(path, "utf8")).layer === undefined) rmSync(path);
+    }
+    expect((await build(text)).cached).toEqual([false, true]);
+    const tar = readdirSync(buildCaches).find((name) => name.endsWith(".tar"))!;
+    expect(readFileSync(join(buildCaches, tar), "latin1")).toContain("x\nx\n\0");
+  });
+});
