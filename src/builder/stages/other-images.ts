@@ -7,6 +7,7 @@ import type { Source } from "./source.ts";
 /** Images that no stage begins with, and that are only copied from. */
 export class OtherImages {
   readonly #build: Build;
+  /** by the key of what they hold: one name is another image for each architecture */
   readonly #machines = new Map<string, BuildMachine>();
 
   constructor(build: Build) {
@@ -16,12 +17,12 @@ export class OtherImages {
   /** @throws SmolVMError as pulling */
   async source(text: string, arch: Arch): Promise<Source> {
     const { name, key, machine } = await baseImage(this.#build, text, arch);
-    if (machine !== undefined) this.#machines.set(name, machine);
+    if (machine !== undefined) this.#machines.set(key, machine);
     return {
       key,
       machine: async () => {
-        const there = this.#machines.get(name) ?? (await BuildMachine.start(this.#build, name, arch));
-        this.#machines.set(name, there);
+        const there = this.#machines.get(key) ?? (await BuildMachine.start(this.#build, name, arch));
+        this.#machines.set(key, there);
         return there;
       },
     };

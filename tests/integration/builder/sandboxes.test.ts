@@ -1,20 +1,27 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Arch } from "../../../src/config/spec.ts";
 import { processPaths } from "../../../src/host/files/paths.ts";
+import { GO_ARCH } from "../../../src/images/oci/platform.ts";
 import { imageLayout } from "../../../src/images/store/layout.ts";
+import { readImage } from "../../../src/images/store/store.ts";
 import { type BuildEvent, type BuildOptions, images, SmolVM } from "../../../src/index.ts";
+import { ARCH } from "../../helpers/backends.ts";
 import { copyImage } from "../../helpers/copy-image.ts";
 import { useTempHome } from "../../helpers/home.ts";
+import { writeLayout } from "../../helpers/layers.ts";
+import { readErofs } from "../../helpers/read-erofs.ts";
 import { scaled } from "../../helpers/speed.ts";
 
 const home = useTempHome();
+const OTHER: Arch = ARCH === "x86_64" ? "aarch64" : "x86_64";
 
 // Nothing was ever built of the images in this cache.
 beforeAll(() => {
   const { cacheDir } = processPaths();
   const own = join(home, "cache", "smolvm");
-  copyImage("minimal", own);
+  for (const arch of [ARCH, OTHER]) copyImage("minimal", own, arch);
   for (const name of ["initrd", "kernels"]) symlinkSync(join(cacheDir, name), join(own, name));
   process.env.XDG_CACHE_HOME = join(home, "cache");
 });
@@ -23,7 +30,7 @@ async function build(dockerfileText: string, options: BuildOptions = {}) {
   const events: BuildEvent[] = [];
   const root = join(home, "context");
   mkdirSync(root, { recursive: true });
-  await images.build(root, {
+  const built = await images.build(root, {
     dockerfileText,
     network: "off",
     memSizeMib: 256,
@@ -31,8 +38,10 @@ async function build(dockerfileText: string, options: BuildOptions = {}) {
     onEvent: (event) => events.push(event),
     ...options,
   });
+  const { image } = (await readImage(processPaths(), "built", built.arch))!;
+  const files = readErofs(image.rootfsPath);
   const cached = events.flatMap((event) => (event.type === "done" ? [event.cached] : []));
-  return { cached };
+  return { cached, files };
 }
 
 async function running(): Promise<string[]> {
@@ -65,5 +74,25 @@ describe("the sandboxes of a build", { timeout: scaled(120_000) }, () => {
     expect((await build(text)).cached).toEqual([false, true]);
     const tar = readdirSync(buildCaches).find((name) => name.endsWith(".tar"))!;
     expect(readFileSync(join(buildCaches, tar), "latin1")).toContain("x\nx\n\0");
+  });
+
+  test("hold the image that is copied from for the architecture of each stage", async () => {
+    const layout = join(home, "layout");
+    const manifests = [ARCH, OTHER].map((arch) => {
+      const architecture = GO_ARCH[arch];
+      const layers = [[{ path: "of", content: arch }]];
+      writeLayout(layout, { layers, architecture });
+      const { manifests } = JSON.parse(readFileSync(join(layout, "index.json"), "utf8"));
+      return { ...manifests[0], annotations: {}, platform: { os: "linux", architecture } };
+    });
+    writeFileSync(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }));
+    const { files } = await build(`FROM --platform=linux/${GO_ARCH[OTHER]} minimal AS other
+COPY --from=oci:${layout} /of /other
+FROM minimal
+COPY --from=oci:${layout} /of /own
+COPY --from=other /other /other
+`);
+    const sizes = ["own", "other"].map((path) => files.get(path)?.size);
+    expect(sizes).toEqual([ARCH.length, OTHER.length]);
   });
 });
