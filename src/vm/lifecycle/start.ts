@@ -1,4 +1,5 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { basename } from "node:path";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
@@ -340,10 +341,11 @@ function guestMemory(
 /** What an earlier run left: sockets that nobody listens on, and the note of how it ended. */
 function clearLastRun(files: VmFiles): void {
   rmSync(files.runtimeDir, { recursive: true, force: true });
-  rmSync(files.jail, { recursive: true, force: true });
   mkdirSync(files.runtimeDir, { recursive: true, mode: 0o700 });
   const logs = [files.console, files.vmmLog, files.filesLog].flatMap((log) => [log, `${log}.1`, `${log}.at`]);
-  for (const path of [files.exit, ...logs]) rmSync(path, { force: true });
+  const left = new Set(existsSync(files.dir) ? readdirSync(files.dir) : []); // of one that is new there is none of them
+  for (const path of [files.jail, files.exit, ...logs])
+    if (left.has(basename(path))) rmSync(path, { recursive: true, force: true });
 }
 
 /** Connects to the agent as soon as it answers; a VMM that ends first is noticed at once. */
