@@ -75,11 +75,18 @@ describe.each(BACKENDS)("what is booted on %s", (backend) => {
 
   test("in too short a time is given up, with the stage it had come to", async () => {
     const started = performance.now();
-    const vm = await SmolVM.create(small(backend));
-    // Half of it: the machine has been launched by then, and has not yet answered.
-    const timeoutMs = Math.round((performance.now() - started) / 2);
-    await vm.delete();
-    const error = await SmolVM.create({ ...small(backend), timeoutMs }).catch((reason: unknown) => reason);
+    await (await SmolVM.create(small(backend))).delete();
+    let timeoutMs = performance.now() - started;
+    let error: unknown;
+    // Half of it: the machine has been launched by then, and has not yet answered, unless this host has become faster meanwhile.
+    for (let attempt = 0; attempt < 4 && error === undefined; attempt++) {
+      timeoutMs = Math.round(timeoutMs / 2);
+      try {
+        await (await SmolVM.create({ ...small(backend), timeoutMs })).delete();
+      } catch (reason) {
+        error = reason;
+      }
+    }
     expect(error).toMatchObject({ code: "BOOT_TIMEOUT", hint: expect.stringContaining("timeoutMs") });
   });
 });

@@ -41,8 +41,11 @@ export async function captureFirecracker(
     const stoppedAt = monotonicMs();
     const whileStill = async (): Promise<number> => {
       rmSync(state, { force: true });
+      // Asked for its state, Firecracker tells the guest, in its memory, that its connections end (VIRTIO_VSOCK_EVENT_TRANSPORT_RESET): memory of before that would
+      // not know of it, and the queue of such news not be where the state says.
+      const saved = client.send([request], deadline).then(() => saving?.finish());
       // It stands still until nobody reads or writes what is its own, also when one of these has failed.
-      const parts = [saving?.finish(), client.send([request], deadline), whileStopped()] as const;
+      const parts = [saved, whileStopped()] as const;
       await Promise.allSettled(parts);
       const [own] = await Promise.all(parts);
       return own ?? bytes / PAGE;
