@@ -16,6 +16,13 @@ import { type Plan, planStages } from "./plan/stages.ts";
 import { Report } from "./report.ts";
 import type { BuildOptions } from "./types.ts";
 
+/** A sandbox of a build (machine/machine.ts). */
+interface RunningMachine {
+  /** what it holds of a cache, if it has used that, is what the next one begins with */
+  keepCache(id: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
 /** What a build was asked for, and what all parts of it have in common. */
 export interface Build {
   readonly home: Home;
@@ -34,7 +41,7 @@ export interface Build {
   readonly platform: ReadonlyMap<string, string>;
   readonly report: Report;
   /** the sandboxes that run for it, whatever they were started for: none outlives it */
-  readonly machines: Set<{ stop(): Promise<void> }>;
+  readonly machines: Set<RunningMachine>;
   readonly onProgress: OnProgress;
 }
 

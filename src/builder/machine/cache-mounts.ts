@@ -18,6 +18,7 @@ export async function cacheDirectory(
   const directory = `${at}/${name}`;
   await vm.files.mkdir(at, { parents: true, user: "0" });
   await putTar(vm, directoriesTar([{ name, mode, uid, gid, mtime: 0 }]), at);
+  for (const other of build.machines) await other.keepCache(id); // of a stage before
   const { paths } = build.home;
   const content = await openCache(paths, id, arch);
   if (content !== undefined) await putTar(vm, content, directory);

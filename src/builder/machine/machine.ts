@@ -108,9 +108,15 @@ export class BuildMachine {
     if (left > 0) await this.build.deadline.sleep(left);
   }
 
+  /** What it holds of a cache now is what the next one begins with. */
+  async keepCache(id: string): Promise<void> {
+    const cache = this.caches.get(id);
+    await cache?.keep().catch(() => {}); // it may be lost
+  }
+
   /** It goes, and what its caches hold stays for the next one. */
   async stop(): Promise<void> {
-    for (const { keep } of this.caches.values()) await keep().catch(() => {}); // a cache may be lost
+    for (const id of this.caches.keys()) await this.keepCache(id);
     await this.vm.delete({ force: true });
     this.build.machines.delete(this);
   }

@@ -76,6 +76,20 @@ describe("the sandboxes of a build", { timeout: scaled(120_000) }, () => {
     expect(readFileSync(join(buildCaches, tar), "latin1")).toContain("x\nx\n\0");
   });
 
+  test("have what a cache holds after the stages before", async () => {
+    const mount = "RUN --mount=type=cache,id=stages,target=/c";
+    const { files } = await build(`FROM minimal AS before
+${mount} echo first >> /c/count && touch /done
+FROM minimal
+COPY --from=before /done /done
+${mount} cp /c/count /count && echo second >> /c/count
+`);
+    expect(files.get("count")?.size).toBe("first\n".length);
+    const { buildCaches } = imageLayout(processPaths());
+    const kept = readdirSync(buildCaches).map((name) => readFileSync(join(buildCaches, name), "latin1"));
+    expect(kept.filter((tar) => tar.includes("first\nsecond\n\0"))).toHaveLength(1);
+  });
+
   test("hold the image that is copied from for the architecture of each stage", async () => {
     const layout = join(home, "layout");
     const manifests = [ARCH, OTHER].map((arch) => {
