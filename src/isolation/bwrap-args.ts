@@ -28,12 +28,13 @@ export function bwrapArgs(bubblewrap: Bubblewrap, view: HostView): string[] {
   return [
     ...namespaceArgs(bubblewrap, view),
     ...["--cap-drop", "ALL", ...(bubblewrap.userNamespace ? [] : CHANGE_USER)],
+    // Before all that may lie there, as a home in /dev/shm does.
+    ...["--dev", "/dev"],
     ...directories("", [
       ...view.system.map(({ path }) => path),
       ...[bubblewrap.monitor, ...view.readOnly, ...view.optional, ...view.writable],
     ]),
     ...view.system.flatMap(systemArgs),
-    ...["--dev", "/dev"],
     ...(view.proc ? ["--proc", "/proc"] : []),
     ...directories("", view.devices),
     ...view.devices.flatMap((path) => same("--dev-bind", path)),

@@ -21,7 +21,7 @@ const view: HostView = {
 
 test("an enclosed program sees what the view says, under the names that it has, and nothing else", () => {
   expect(bwrapArgs(bubblewrap, view).join(" ")).toMatchInlineSnapshot(
-    `"/usr/bin/bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --die-with-parent --setenv SMOLVM_EXIT /data/exit.json --cap-drop ALL --dir /opt --dir /images --dir /etc --dir /run --dir /data --ro-bind /usr /usr --symlink usr/lib /lib --dev /dev --dir /dev --dev-bind /dev/kvm /dev/kvm --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind /opt/monitor /opt/monitor --ro-bind /images/base /images/base --bind /run/box /run/box --bind /data/upper /data/upper --remount-ro / --chdir / --"`,
+    `"/usr/bin/bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --die-with-parent --setenv SMOLVM_EXIT /data/exit.json --cap-drop ALL --dev /dev --dir /opt --dir /images --dir /etc --dir /run --dir /data --ro-bind /usr /usr --symlink usr/lib /lib --dir /dev --dev-bind /dev/kvm /dev/kvm --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind /opt/monitor /opt/monitor --ro-bind /images/base /images/base --bind /run/box /run/box --bind /data/upper /data/upper --remount-ro / --chdir / --"`,
   );
 });
 
