@@ -64,6 +64,12 @@ const args = [
 const built = process.env.SMOLVM_TEST_CLI || join(CHECKOUT, "dist/cli/bin.js");
 const cli = windowsPath(existsSync(built) ? built : join(CHECKOUT, "src/cli/bin.ts"));
 const timeoutMs = values.timeout === undefined ? undefined : Number(values.timeout) * 1000;
+// Who gives it up ends what runs in there as well: two suites in one home would take each other's sandboxes.
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    endAll();
+    process.exit(130);
+  });
 let { code } = await windowsNode(args, {
   env: {
     SMOLVM_TEST_HOME: HOME,
