@@ -3,7 +3,7 @@
 use crate::machine::configure;
 use crate::serve::agent::Agent;
 use crate::serve::hold;
-use crate::streams::mux::AHEAD_MS;
+use crate::serve::waiting::AHEAD_MS;
 use crate::streams::{keeping, suspension};
 use crate::sys;
 use crate::wire::messages::{code, Configure, Failure};

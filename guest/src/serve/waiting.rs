@@ -23,6 +23,8 @@ use crate::wire::messages::{FileOp, Open, Request};
 pub const MAX_MESSAGE: usize = 16_384;
 /// The longest content that comes with it, rather than through a pipe.
 pub const MAX_CONTENT: usize = 16_384;
+/// How long after its identity a machine's first worker is forked ahead, in ms: the first command comes before.
+pub const AHEAD_MS: u64 = 100;
 /// What stands before a request: its length, and that of its content.
 const PREFIX: usize = 8;
 /// No content came with it.

@@ -22,9 +22,6 @@ use crate::wire::messages::{Limits, Outcome};
 /// File workers that wait: root's, and those of the users who were here last.
 const MAX_WAITING: usize = 3;
 
-/// How long the agent has had nothing to do before a worker is forked ahead, in ms.
-pub const AHEAD_MS: u64 = 100;
-
 /// Commands that left something behind which are looked at for each new one.
 const LOOK_AT: usize = 4;
 
@@ -40,7 +37,7 @@ pub struct Mux {
     pub pressure: Pressure,
     /// the file workers that wait for a request, each another one's, the last used last
     pub waiting: Vec<Waiting>,
-    /// when one is forked ahead of the first request, in monotonic ms, if the agent is quiet then
+    /// when one is forked ahead of the first request, in monotonic ms, or as soon as the agent is quiet after that
     pub fork_at: Option<u64>,
     /// the pid of the image's init
     pub init: Option<i32>,
@@ -166,8 +163,6 @@ impl Mux {
     /// Closes all that a task holds and forgets it.
     pub fn remove(&mut self, task: usize) {
         let Some(t) = self.tasks.remove(task) else { return };
-        // Another request may follow at once.
-        self.fork_at = self.fork_at.map(|_| sys::now_ms() + AHEAD_MS);
         for source in t.sources.into_iter().flatten() {
             self.poller.forget(source.token);
         }
