@@ -20,7 +20,7 @@ import { until } from "../../helpers/wait.ts";
 const FAKE = join(import.meta.dirname, "../../helpers/fake-firecracker-memory.py");
 const PAGE = 4096;
 
-// In the child of a fork this was missing in half of all cases: the guest then waited ten seconds for the end of connections that had ended (lab, Firecracker 1.12).
+// In the child of a fork this was missing in two cases of five: the guest then waited ten seconds for the end of connections that had ended (lab, Firecracker 1.12).
 test("what Firecracker writes to the guest when it is asked for its state is in the memory that is taken", async () => {
   const dir = mkdtempSync(join(tmpdir(), "smfc-"));
   const files = vmFiles(dir, join(dir, "run"), "0123456789ab");
