@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { type NetworkPolicy, plainName } from "../config/network-rules.ts";
 import { escapeTerminal } from "../util/escape-terminal.ts";
 import { type Cidr, formatIp, type IpAddress } from "../util/ip-address.ts";
+import { resetConnection } from "../util/reset-connection.ts";
 import { type Decision, decideLiteral, decideName, decideResolved, type Rules, rulesOf } from "./decide.ts";
 import type { EventReason, NetworkEvent } from "./event.ts";
 import { awaitHello, guardRequests, HTTP_PORT, TLS_PORT } from "./guarded-connection.ts";
@@ -279,7 +280,7 @@ export class Broker {
     guest?.destroy(new Error("the connection was cut"));
     if (socket !== undefined && !socket.destroyed) {
       if (socket.writableFinished && socket.readableEnded) socket.destroy();
-      else socket.resetAndDestroy();
+      else resetConnection(socket);
     }
     this.#forget(live);
   }

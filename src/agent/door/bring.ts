@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import { isSmolVMError, SmolVMError } from "../../errors.ts";
 import { checkNames } from "../../util/check-names.ts";
 import { mayBeHost } from "../../util/host-name.ts";
+import { resetConnection } from "../../util/reset-connection.ts";
 import { shown } from "../../util/shown.ts";
 import { carryOver, checkPort } from "../forward/forward.ts";
 import type { AgentSession } from "../session/session.ts";
@@ -91,7 +92,7 @@ export async function bring(
     ended: served.ended.then(() => undefined),
     close: () => {
       served.close();
-      for (const socket of open) socket.resetAndDestroy();
+      for (const socket of open) resetConnection(socket);
     },
   };
 }

@@ -2,6 +2,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { SmolVMError } from "../../errors.ts";
 import { requireObject } from "../../util/check-names.ts";
 import { isListenAddress } from "../../util/ip-address.ts";
+import { resetConnection } from "../../util/reset-connection.ts";
 import { shown } from "../../util/shown.ts";
 import type { AgentSession } from "../session/session.ts";
 import { carryOver, checkPort, forward } from "./forward.ts";
@@ -83,7 +84,7 @@ export async function expose(
     close: () => {
       closing ??= new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.resetAndDestroy(); // none of them has come to its own end
+        for (const socket of sockets) resetConnection(socket); // none of them has come to its own end
       });
       return closing;
     },

@@ -4,6 +4,7 @@ import { SmolVMError } from "../../errors.ts";
 import { ChunkQueue } from "../../util/chunk-queue.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
+import { resetConnection } from "../../util/reset-connection.ts";
 import { shown } from "../../util/shown.ts";
 import { guestError } from "../session/guest-error.ts";
 import type { AgentSession } from "../session/session.ts";
@@ -188,14 +189,14 @@ export async function carryOver(socket: Socket, connect: () => Promise<Duplex>):
     socket.pipe(connection);
     connection.pipe(socket);
   } catch {
-    socket.resetAndDestroy(); // as a refused connection shows once it was accepted; the caller of connect() gets the reason
+    resetConnection(socket); // as a refused connection shows once it was accepted; the caller of connect() gets the reason
   }
 }
 
 /** Resets a connection behind what was written to it: a reset throws away what has not left yet. */
 function resetAfterWriting(socket: Socket): void {
-  if (socket.writableLength === 0 || socket.writableEnded) socket.resetAndDestroy();
-  else socket.write("", () => socket.resetAndDestroy());
+  if (socket.writableLength === 0 || socket.writableEnded) resetConnection(socket);
+  else socket.write("", () => resetConnection(socket));
 }
 
 class ForwardStream extends Duplex {

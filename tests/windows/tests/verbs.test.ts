@@ -59,7 +59,7 @@ test("doctor says that sandboxes run, and why they are emulated where they are",
 
 test("run boots, prints and leaves nothing", async () => {
   const { code, text, stderr } = await cli(["run", ...SMALL, "--", "sh", "-c", "uname -s; exit 3"]);
-  expect({ code, text, stderr }).toMatchObject({ code: 3, text: "Linux\n" });
+  expect({ code, text, stderr }).toEqual({ code: 3, text: "Linux\n", stderr: "" });
   expect(windowsLeftovers()).toEqual(NOTHING_LEFT);
 });
 
