@@ -96,10 +96,12 @@ for (const file of files) {
       : leftOut(LEFT_OUT, file, name);
   try {
     await runFile(join(checkout, file), without, (outcome) => {
-      const { fullName, status, message } = outcome;
-      outcomes.push({ fullName, status, failureMessages: status === "failed" ? [message] : [] });
+      const { fullName, status, message, before } = outcome;
+      const wrong = status === "failed" ? [message] : [];
+      outcomes.push({ fullName, status, failureMessages: before === undefined ? wrong : [before, ...wrong] });
       const mark = { passed: "ok", failed: "FAILED", skipped: "--" }[outcome.status];
       console.log(`  ${mark} ${outcome.fullName} ${Math.round(outcome.ms)} ms ${outcome.message}`);
+      if (before !== undefined) console.log(`    at the first attempt: ${before}`);
     });
   } catch (error) {
     broken = (error as Error).stack ?? String(error);

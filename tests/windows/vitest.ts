@@ -133,6 +133,8 @@ export interface Outcome {
   readonly fullName: string;
   readonly status: "passed" | "failed" | "skipped";
   readonly message: string;
+  /** what was wrong at a first attempt, if it took a second one */
+  readonly before?: string;
   readonly ms: number;
 }
 
@@ -171,8 +173,8 @@ async function runSuite(
     }
     const name = fullName(part);
     const started = performance.now();
-    const say = (status: Outcome["status"], message = ""): void =>
-      told({ fullName: name, status, message, ms: performance.now() - started });
+    const say = (status: Outcome["status"], message = "", before?: string): void =>
+      told({ fullName: name, status, message, ...(before && { before }), ms: performance.now() - started });
     const why = leftOut(name);
     if (suite.skipped || part.act === undefined || why !== undefined) {
       say("skipped", why);
@@ -180,11 +182,17 @@ async function runSuite(
     }
     const acts = suites.flatMap((one) => one.beforeEach);
     const ends = suites.toReversed().flatMap((one) => one.afterEach.toReversed());
-    let error = broken ?? (await failure(acts, HOOK_MS));
-    error ??= await failure([part.act], part.timeoutMs);
-    const endError = await failure(ends, HOOK_MS);
-    error ??= endError;
-    say(error === undefined ? "passed" : "failed", error === undefined ? "" : text(error));
+    const act = part.act;
+    const attempt = async (): Promise<string | undefined> => {
+      let error = broken ?? (await failure(acts, HOOK_MS));
+      error ??= await failure([act], part.timeoutMs);
+      const endError = await failure(ends, HOOK_MS);
+      error ??= endError;
+      return error === undefined ? undefined : text(error);
+    };
+    const before = await attempt();
+    const wrong = before === undefined ? undefined : await attempt();
+    say(wrong === undefined ? "passed" : "failed", wrong, before);
   }
   if (!any) return;
   const error = await failure(suite.after.toReversed(), HOOK_MS);
