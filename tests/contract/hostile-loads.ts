@@ -180,7 +180,7 @@ export const LOADS: readonly Load[] = [
     name: "every process id that can be had",
     command: python(
       "import threading, time",
-      "threading.stack_size(65536)",
+      "threading.stack_size(131072)", // the least that 64-bit ARM has
       "try:",
       "  while True: threading.Thread(target=time.sleep, args=(10000,)).start()",
       "except RuntimeError: pass",
