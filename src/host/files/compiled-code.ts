@@ -1,14 +1,14 @@
 import { isAscii } from "node:buffer";
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire, Module } from "node:module";
 import { dirname, join } from "node:path";
 import { Script } from "node:vm";
 import { renameSync, rmSync } from "../../util/files-go.ts";
 
 /** What Node puts around a CommonJS file. */
-const HEAD = "(function (exports, require, module, __filename, __dirname) {";
-const TAIL = "\n})";
-/** Lengths of the source and of the compiled code, before both. */
+const HEAD = Buffer.from("(function (exports, require, module, __filename, __dirname) {");
+const TAIL = Buffer.from("\n})");
+/** Lengths of the compiled code and of the source with these around it, before both: V8 copies compiled code that does not begin at a multiple of 8. */
 const HEADER_BYTES = 8;
 
 /**
@@ -21,17 +21,14 @@ const HEADER_BYTES = 8;
  * @returns keeps what has been compiled by now; undefined if that is kept already, or cannot be
  */
 export function loadCompiled(file: string, cacheDir: string, use: string): (() => void) | undefined {
-  let source: Buffer;
-  try {
-    source = readFileSync(file);
-  } catch {
-    return undefined; // not bundled
-  }
-  if (!isAscii(source)) return undefined;
-  // V8 itself refuses what another V8 has made, or one with other flags. Of the source it looks at the length alone.
-  const path = join(cacheDir, `whole-${process.version}-${process.arch}`, `${source.length}-${use}`);
-  const cachedData = keptFor(source, path);
-  const script = new Script(`${HEAD}${source.toString("latin1")}${TAIL}`, {
+  const path = keptAt(file, cacheDir, use);
+  if (path === undefined) return undefined; // not bundled
+  const kept = read(path);
+  const wrapped = kept?.wrapped ?? wrap(readFileSync(file));
+  if (wrapped === undefined) return undefined;
+  const cachedData = kept?.compiled;
+  // One text and no other: of three that are put together V8 makes another one, and two of this size fill its young generation.
+  const script = new Script(wrapped.toString("latin1"), {
     filename: file,
     columnOffset: -HEAD.length,
     ...(cachedData && { cachedData }),
@@ -50,15 +47,32 @@ export function loadCompiled(file: string, cacheDir: string, use: string): (() =
   module.loaded = true;
   // With other options than usual it was compiled otherwise: who comes next without them would compile again.
   if (cachedData !== undefined && (!script.cachedDataRejected || hasOptions())) return undefined;
-  return () => keep(path, source, script.createCachedData());
+  return () => keep(path, wrapped, script.createCachedData());
 }
 
 function hasOptions(): boolean {
   return process.execArgv.length > 0 || (process.env.NODE_OPTIONS ?? "") !== "";
 }
 
-/** What is kept for exactly this source: no hash, because comparing the bytes takes less time. */
-function keptFor(source: Buffer, path: string): Buffer | undefined {
+/** Of a file: its source with what Node puts around it, and what was compiled of that. */
+interface Kept {
+  readonly wrapped: Buffer;
+  readonly compiled: Buffer;
+}
+
+/**
+ * Where it is kept. The name says which file it was made of, and in which state: any change of it changes its ctime, so that it need not be read to be
+ * compared. V8 itself refuses what another V8 has made, or one with other flags; of the source it looks at the length alone.
+ */
+function keptAt(file: string, cacheDir: string, use: string): string | undefined {
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const state = [stat.dev, stat.ino, stat.size, stat.ctimeNs].map((value) => value.toString(36));
+  return join(cacheDir, `whole-${process.version}-${process.arch}`, [...state, use].join("-"));
+}
+
+/** What is kept there, if it is whole. */
+function read(path: string): Kept | undefined {
   let kept: Buffer;
   try {
     kept = readFileSync(path);
@@ -66,21 +80,31 @@ function keptFor(source: Buffer, path: string): Buffer | undefined {
     return undefined;
   }
   if (kept.length < HEADER_BYTES) return undefined;
-  const start = HEADER_BYTES + kept.readUInt32LE(0);
-  if (kept.length !== start + kept.readUInt32LE(4)) return undefined;
-  return source.equals(kept.subarray(HEADER_BYTES, start)) ? kept.subarray(start) : undefined;
+  const end = HEADER_BYTES + kept.readUInt32LE(0);
+  if (kept.length !== end + kept.readUInt32LE(4)) return undefined;
+  const wrapped = kept.subarray(end);
+  return isWrapped(wrapped) ? { wrapped, compiled: kept.subarray(HEADER_BYTES, end) } : undefined;
 }
 
-function keep(path: string, source: Buffer, compiled: Buffer): void {
+/** Undefined: the source is not ASCII. */
+function wrap(source: Buffer): Buffer | undefined {
+  return isAscii(source) ? Buffer.concat([HEAD, source, TAIL]) : undefined;
+}
+
+function isWrapped(text: Buffer): boolean {
+  return text.subarray(0, HEAD.length).equals(HEAD) && text.subarray(-TAIL.length).equals(TAIL);
+}
+
+function keep(path: string, wrapped: Buffer, compiled: Buffer): void {
   const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt32LE(source.length, 0);
-  header.writeUInt32LE(compiled.length, 4);
+  header.writeUInt32LE(compiled.length, 0);
+  header.writeUInt32LE(wrapped.length, 4);
   const unfinished = `${path}.${process.pid}`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(unfinished, "wx", 0o600);
     try {
-      writeFileSync(fd, Buffer.concat([header, source, compiled]));
+      writeFileSync(fd, Buffer.concat([header, compiled, wrapped]));
       fsyncSync(fd); // V8 does not look whether all of it is as it was written
     } finally {
       closeSync(fd);
