@@ -27,6 +27,9 @@ export function loadCompiled(file: string, cacheDir: string, use: string): (() =
   const wrapped = kept?.wrapped ?? wrap(readFileSync(file));
   if (wrapped === undefined) return undefined;
   const cachedData = kept?.compiled;
+  // V8 throws away what was compiled and has not been called for some collections. A file's outermost function is called once: after a command of some
+  // seconds, as a first one is, it was missing in what was kept, and each command compiled the whole file again (6 ms).
+  if (cachedData === undefined) setFlag("--no-flush-bytecode");
   // One text and no other: of three that are put together V8 makes another one, and two of this size fill its young generation.
   const script = new Script(wrapped.toString("latin1"), {
     filename: file,
@@ -47,7 +50,15 @@ export function loadCompiled(file: string, cacheDir: string, use: string): (() =
   module.loaded = true;
   // With other options than usual it was compiled otherwise: who comes next without them would compile again.
   if (cachedData !== undefined && (!script.cachedDataRejected || hasOptions())) return undefined;
-  return () => keep(path, wrapped, script.createCachedData());
+  return () => {
+    setFlag("--flush-bytecode"); // V8 refuses what was made with other flags than its own
+    keep(path, wrapped, script.createCachedData());
+  };
+}
+
+/** Its module takes a ms to load, and only who keeps something needs it. */
+function setFlag(flag: string): void {
+  process.getBuiltinModule?.("node:v8").setFlagsFromString(flag);
 }
 
 function hasOptions(): boolean {

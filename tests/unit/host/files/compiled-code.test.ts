@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdtempSync,
@@ -109,4 +110,25 @@ test("what is not there or not ASCII is left to require, and what throws is not 
   writeFileSync(file, 'throw new Error("no");');
   expect(() => loadCompiled(file, cache, "exec")).toThrow("no");
   expect(require.cache[file]).toBeUndefined();
+});
+
+test("what a long command called once, at its beginning, is kept as well, though V8 throws such code away", () => {
+  writeFileSync(file, Array.from({ length: 300 }, (_, i) => `exports.x${i} = ${i};`).join("\n"));
+  /** How large what is kept is after so many collections, each of which throws away what is not being executed. */
+  const keptBytes = (collections: number): number => {
+    const module = join(import.meta.dirname, "../../../../src/host/files/compiled-code.ts");
+    const program = `
+      import { loadCompiled } from ${JSON.stringify(module)};
+      const keep = loadCompiled(${JSON.stringify(file)}, ${JSON.stringify(cache)}, "exec");
+      for (let i = 0; i < ${collections}; i++) gc();
+      keep();`;
+    const options = ["--no-warnings", "--stress-flush-code", "--expose-gc", "--input-type=module"];
+    execFileSync(process.execPath, [...options, "--eval", program]);
+    const { size } = statSync(kept());
+    rmSync(cache, { recursive: true });
+    return size;
+  };
+  const atOnce = keptBytes(0);
+  expect(atOnce).toBeGreaterThan(2 * statSync(file).size);
+  expect(keptBytes(3)).toBe(atOnce);
 });
