@@ -21,13 +21,13 @@ export async function dialWhenThere(path: string, deadline: Deadline): Promise<S
   }
 }
 
-/** Undefined: nobody listens there, or not yet. */
+/** Undefined: nobody listens there, or not yet, or as many wait as may. */
 function dial(path: string, signal: AbortSignal): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, signal });
     socket.once("connect", () => resolve(socket.removeAllListeners("error")));
     socket.once("error", (cause: NodeJS.ErrnoException) => {
-      if (cause.code === "ENOENT" || cause.code === "ECONNREFUSED") resolve(undefined);
+      if (["ENOENT", "ECONNREFUSED", "EAGAIN"].includes(cause.code ?? "")) resolve(undefined);
       else
         reject(
           new SmolVMError("VMM_FAILED", `the VMM's socket does not answer: ${cause.message}`, { cause }),

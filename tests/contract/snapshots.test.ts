@@ -10,10 +10,11 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { Socket } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { BACKEND_FEATURES } from "../../src/backends/features.ts";
 import type { BackendName } from "../../src/config/spec.ts";
 import { SmolVM } from "../../src/index.ts";
@@ -396,6 +397,28 @@ describe.each(pausable)("pausing on %s", (backend) => {
     await expect(vm.resume()).rejects.toMatchObject({ code: "VM_STATE" });
     await vm.start();
     expect((await vm.run("cat /root/count")).stdout).toBe("200\n"); // it was stopped in order
+  });
+
+  test.each<[string, (vm: SmolVM, signal: AbortSignal) => Promise<unknown>]>([
+    ["pausing", (vm, signal) => vm.pause({ signal })],
+    ["a snapshot", (vm, signal) => vm.snapshot("never", { signal })],
+    ["a snapshot of its disk", (vm, signal) => vm.snapshot("never", { kind: "disk", signal })],
+    ["a fork", (vm, signal) => vm.fork({ signal })],
+  ])("a sandbox goes on where %s is given up just as it is told to stand still", async (_, act) => {
+    await using vm = await SmolVM.create(small(backend));
+    await vm.run("true");
+    const giveUp = new AbortController();
+    const { write } = Socket.prototype;
+    using _spy = vi.spyOn(Socket.prototype, "write").mockImplementation(function (this: Socket, ...words) {
+      const written = write.apply(this, words as Parameters<Socket["write"]>);
+      if (/"execute":"stop"|"Paused"/.test(String(words[0]))) giveUp.abort();
+      return written;
+    });
+    const begun = performance.now();
+    await expect(act(vm, giveUp.signal)).rejects.toMatchObject({ code: "ABORTED" });
+    expect((await vm.run("echo goes on", { timeoutMs: scaled(5_000) })).stdout).toBe("goes on\n");
+    expect(performance.now() - begun).toBeLessThan(scaled(5_000)); // it was not found standing still, later
+    expect((await vm.info()).state).toBe("running");
   });
 
   test("is no shelter for what a host had started that dies meanwhile", async () => {

@@ -71,8 +71,8 @@ export async function captureFirecracker(
 
 /** Its owner must not lose a machine for what was to be made of it: it goes on in any case. */
 async function standingStill<T>(client: ApiClient, act: () => Promise<T>, deadline: Deadline): Promise<T> {
-  await client.send([vmState("Paused")], deadline);
   try {
+    await client.send([vmState("Paused")], deadline); // it may be done, although nobody waits for the answer any more
     return await act();
   } finally {
     await client.send([vmState("Resumed")], Deadline.within(GO_ON_MS, "letting the machine go on"));

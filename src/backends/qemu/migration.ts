@@ -43,8 +43,8 @@ function keyOf(state: Uint8Array): string {
  * @returns why translations cannot be kept; undefined: they can
  */
 export async function forgetAll(client: QmpClient, deadline: Deadline): Promise<string | undefined> {
-  await client.execute("stop", undefined, deadline);
   try {
+    await client.execute("stop", undefined, deadline);
     return await forgetTranslations(client, deadline);
   } finally {
     await client.execute("cont", undefined, Deadline.within(GO_ON_MS, "letting the machine go on"));
@@ -66,8 +66,8 @@ export async function captureRunning(
   const saving = await saveMemoryBeside(part, { to: memory, map }, beforeStop, deadline);
   try {
     const stoppedAt = monotonicMs();
-    await client.execute("stop", undefined, deadline);
     try {
+      await client.execute("stop", undefined, deadline); // it may be done, although nobody waits for the answer any more
       const [pages, { state, code }] = await Promise.all([
         saving.finish(),
         saveState(client, files, deadline).then(async (state) => ({

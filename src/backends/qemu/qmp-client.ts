@@ -9,6 +9,9 @@ interface Waiting {
   readonly reject: (error: SmolVMError) => void;
 }
 
+/** Between attempts to be let wait. */
+const RETRY_MS = 2;
+
 /**
  * One conversation with QEMU's control socket. QEMU serves one client at a time and lets others wait without a word:
  * connect, act, close; every step has a deadline.
@@ -43,8 +46,15 @@ export class QmpClient {
    * @throws SmolVMError VMM_FAILED (nothing listens, or it is not QMP), TIMEOUT (another client holds it), ABORTED
    */
   static async connect(path: string, deadline: Deadline): Promise<QmpClient> {
-    deadline.check();
-    return await QmpClient.over(createConnection({ path }), deadline);
+    for (;;) {
+      deadline.check();
+      try {
+        return await QmpClient.over(createConnection({ path }), deadline);
+      } catch (error) {
+        if (!isQueueFull(error)) throw error;
+      }
+      await deadline.sleep(RETRY_MS);
+    }
   }
 
   /** {@link connect} over a connection that is there already. */
@@ -155,6 +165,11 @@ export class QmpClient {
     this.#onLost?.(error);
     for (const waiting of this.#waiting.values()) waiting.reject(error);
   }
+}
+
+/** More wait to be taken by QEMU than its socket lets wait (one or two, those that have gone again among them): that is over in a moment. */
+function isQueueFull(error: unknown): boolean {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === "EAGAIN";
 }
 
 function connectionLost(cause?: Error): SmolVMError {

@@ -2,11 +2,14 @@ import { backendOf } from "../../backends/registry.ts";
 import { SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
 import type { VmRecord } from "../../store/vms.ts";
-import type { Deadline } from "../../util/deadline.ts";
+import { Deadline } from "../../util/deadline.ts";
 import { filesOf, type Home } from "../home.ts";
 import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { requireFeature } from "./features.ts";
 import { withLock } from "./lock.ts";
+
+/** How long a machine may take to go on that was to stand still, and could not be said to. */
+const GO_ON_MS = 10_000;
 
 /**
  * Lets a sandbox's processors stand still: it keeps its memory and uses no processor time. Pausing what is paused is fine.
@@ -42,13 +45,19 @@ export async function pauseMachine(home: Home, { id, spec }: VmRecord, deadline:
   try {
     await backendOf(spec.machine.backend).pause!(filesOf(home, id), deadline);
   } catch (error) {
-    home.store.vms.transition(id, "running");
+    // It may stand still, although nobody waits for the answer any more. If it does not go on now, whoever finds it paused looks how it is.
+    const deadline = Deadline.within(GO_ON_MS, "letting the sandbox go on");
+    await resumeMachine(home, { id, spec }, deadline).catch(() => {});
     throw error;
   }
 }
 
 /** For who holds the lock of a paused sandbox. */
-export async function resumeMachine(home: Home, { id, spec }: VmRecord, deadline: Deadline): Promise<void> {
+export async function resumeMachine(
+  home: Home,
+  { id, spec }: Pick<VmRecord, "id" | "spec">,
+  deadline: Deadline,
+): Promise<void> {
   await backendOf(spec.machine.backend).resume!(filesOf(home, id), deadline);
   failpoint("before resumed");
   home.store.vms.transition(id, "running");

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -55,6 +55,23 @@ describe("QMP with a real QEMU", () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => client.queryStatus(within())));
     expect(new Set(answers)).toEqual(new Set(["running"]));
     await client.quit(within());
+    await ended;
+  });
+
+  test("one that comes while as many wait as QEMU's socket lets wait is served in its turn", async () => {
+    const client = await start();
+    const waiting = Array.from({ length: 8 }, () => createConnection({ path }));
+    const refused = await Promise.all(
+      waiting.map(
+        (socket) => new Promise((resolve) => socket.once("connect", resolve).once("error", resolve)),
+      ),
+    );
+    expect(refused).toContainEqual(expect.objectContaining({ code: "EAGAIN" })); // they are more
+    const last = connect();
+    last.catch(() => {});
+    for (const socket of waiting) socket.destroy();
+    client.close();
+    await (await last).quit(within());
     await ended;
   });
 
