@@ -13,13 +13,14 @@ import { partialPath, removeStalePartials } from "../../host/process/partial-fil
 import { dataExtents } from "../../images/disk/compact.ts";
 import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { PORTABLE_FORMAT, type PortableFile, type PortableManifest } from "../../snapshots/portable.ts";
-import { findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
+import type { Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import { rename, rm } from "../../util/files-go.ts";
 import { isNoSpace, orNoSpace } from "../../util/no-space.ts";
 import { BLOCK_BYTES, encodeEntry, padding } from "../../util/tar/header.ts";
 import type { Home } from "../home.ts";
 import { needsHere } from "./portable-host.ts";
+import { useSnapshot } from "./use-snapshot.ts";
 import { withWorkDir } from "./work.ts";
 
 const CHUNK_BYTES = 1 << 20;
@@ -35,7 +36,10 @@ export async function exportSnapshot(
   to: string,
   deadline: Deadline,
 ): Promise<void> {
-  const snapshot = findSnapshot(home.paths, name);
+  await useSnapshot(home.paths, name, (snapshot) => write(home, snapshot, to, deadline));
+}
+
+async function write(home: Home, snapshot: Snapshot, to: string, deadline: Deadline): Promise<void> {
   const { layers } = checkLayers(home.paths, snapshot);
   if (existsSync(to)) {
     throw new SmolVMError("FILE_EXISTS", `'${to}' exists`, {

@@ -4,7 +4,7 @@ import { joinLayers } from "../../host/monitor/layers.ts";
 import { checkLayers, pathsOf } from "../../snapshots/layers.ts";
 import { differences } from "../../snapshots/machine-facts.ts";
 import type { SavedMemory } from "../../snapshots/saved.ts";
-import { findSnapshot, type Snapshot } from "../../snapshots/snapshots.ts";
+import type { Snapshot } from "../../snapshots/snapshots.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { Home } from "../home.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
@@ -12,7 +12,10 @@ import { type Started, startNewVm } from "../lifecycle/start.ts";
 import type { VmRef } from "../recovery/deleted.ts";
 import { machineFacts } from "../templates/facts.ts";
 import { makeFrom } from "./make-from.ts";
+import { useSnapshot } from "./use-snapshot.ts";
 import { withWorkDir } from "./work.ts";
+
+type RestoredOptions = OwnOptions & { readonly diskOnly?: boolean | undefined };
 
 /**
  * A new sandbox that goes on where a snapshot was taken; of a disk alone, one that boots with it.
@@ -22,16 +25,25 @@ export async function restoreSnapshot(
   home: Home,
   name: string,
   vm: VmRef,
-  { diskOnly = false, ...own }: OwnOptions & { readonly diskOnly?: boolean | undefined },
+  options: RestoredOptions,
   deadline: Deadline,
 ): Promise<Started> {
-  const snapshot = findSnapshot(home.paths, name);
+  return await useSnapshot(home.paths, name, (snapshot) => goOnFrom(home, snapshot, vm, options, deadline));
+}
+
+async function goOnFrom(
+  home: Home,
+  snapshot: Snapshot,
+  vm: VmRef,
+  { diskOnly = false, ...own }: RestoredOptions,
+  deadline: Deadline,
+): Promise<Started> {
   const { layers, own: kept } = checkLayers(home.paths, snapshot);
   const { spec } = snapshot.manifest;
   const source = {
     spec,
     disk: pathsOf(layers, "disk"),
-    origin: `snapshot ${name}`,
+    origin: `snapshot ${snapshot.manifest.name}`,
     layer: snapshot.digest,
   };
   const start = async (saved: SavedMemory | undefined): Promise<Started> => {
