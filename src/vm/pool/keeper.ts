@@ -25,6 +25,8 @@ export class PoolKeeper {
   #work: Promise<void> | undefined;
   #again: NodeJS.Timeout | undefined;
   #pauseMs = FIRST_PAUSE_MS;
+  /** somebody asked since it was last looked for what is missing */
+  #isAsked = false;
 
   /** @param told after each one that was made, and with why, after each that could not be */
   constructor(home: Home, pool: PoolRecord, told: (failure: SmolVMError | undefined) => void) {
@@ -37,15 +39,14 @@ export class PoolKeeper {
   fill(): void {
     if (this.#stop.signal.aborted) return;
     clearTimeout(this.#again);
-    this.#work ??= this.#fillNow().finally(() => {
-      this.#work = undefined;
-    });
+    this.#isAsked = true;
+    this.#work ??= this.#fillNow();
   }
 
   async #fillNow(): Promise<void> {
     try {
       const { makeMember } = await import("./member.ts"); // with the package comes the class, and not all that making sandboxes takes
-      while (!this.#stop.signal.aborted && (await this.#missing()) > 0) {
+      while (!this.#stop.signal.aborted && (await this.#areMissing())) {
         requireMemory(this.#pool);
         const signal = this.#stop.signal;
         const deadline = Deadline.of("filling a pool", { timeoutMs: MAKE_MS, signal });
@@ -61,7 +62,18 @@ export class PoolKeeper {
       );
       this.#fillIn(this.#pauseMs);
       this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
+    } finally {
+      this.#work = undefined; // at once: whoever asks from now on is not heard above
     }
+  }
+
+  /** One may be taken while it is looked: then whoever took it has asked, and it is looked again. */
+  async #areMissing(): Promise<boolean> {
+    do {
+      this.#isAsked = false;
+      if ((await this.#missing()) > 0) return true;
+    } while (this.#isAsked);
+    return false;
   }
 
   #fillIn(ms: number): void {
