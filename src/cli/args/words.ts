@@ -5,6 +5,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   name: "--name",
   backend: "--backend",
   image: "--image",
+  pull: "--pull",
   arch: "--arch",
   vcpuCount: "--cpus",
   memSizeMib: "--memory",
@@ -33,6 +34,9 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   ttlMs: "--ttl",
   autoStart: "--auto-start",
   ports: "-p",
+  bring: "-R",
+  publishAll: "-P",
+  init: "--init",
   timeoutMs: "--timeout",
 };
 

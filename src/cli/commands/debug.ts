@@ -6,6 +6,7 @@ import { packageVersion } from "../../host/package.ts";
 import { writeTar } from "../../images/formats/tar.ts";
 import { SmolVM } from "../../smolvm.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { fileToWrite } from "../args/written-file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -34,7 +35,7 @@ const spec: CommandSpec = {
 async function debugCommand(io: Io, args: Arguments): Promise<Outcome> {
   const vm = await SmolVM.get(args.operands[0]!);
   const now = new Date();
-  const file = args.value("output") ?? `smolvm-debug-${vm.name}-${stamp(now)}.tar.gz`;
+  const file = fileToWrite(args.value("output") ?? `smolvm-debug-${vm.name}-${stamp(now)}.tar.gz`);
   io.onProgress({ stage: "debug", message: `asking ${vm.name}` });
   const found = await vm.diagnose({ signal: io.interrupts.signal });
   io.onProgress({ stage: "debug", message: "checking this machine" });

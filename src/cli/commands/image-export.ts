@@ -6,6 +6,7 @@ import { Deadline } from "../../util/deadline.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { fileToWrite } from "../args/written-file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -36,7 +37,7 @@ async function imageExportCommand(io: Io, args: Arguments): Promise<Outcome> {
   const { path, sizeBytes, manifest } = await exportBundle(paths, {
     name,
     arch,
-    target,
+    target: fileToWrite(target),
     force: args.flag("force"),
     agentPath: agentFile(paths, arch),
     version: packageVersion(),

@@ -6,6 +6,7 @@ import { Deadline } from "../../util/deadline.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { ARCH_OPTION, parseArch } from "../args/image.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { fileToWrite } from "../args/written-file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { ownLayers } from "../guest/own-layers.ts";
@@ -49,7 +50,7 @@ async function imageSaveCommand(io: Io, args: Arguments): Promise<Outcome> {
     });
     return { data: { name, path: directory, manifest: manifest.digest }, text: () => `${to}\n` };
   }
-  const file = resolve(to.replace(/^docker-archive:/, ""));
+  const file = resolve(fileToWrite(to.replace(/^docker-archive:/, "")));
   const { name, manifest } = await saveArchive(processPaths(), text, { arch, file, deadline, own });
   return { data: { name, path: file, manifest: manifest.digest }, text: () => `${to}\n` };
 }

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { SmolVM } from "../../smolvm.ts";
 import { timeoutOption } from "../args/duration.ts";
 import { COMMON_OPTIONS } from "../args/options.ts";
+import { fileToWrite } from "../args/written-file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -19,7 +20,8 @@ const spec: CommandSpec = {
 };
 
 async function snapshotExportCommand(io: Io, args: Arguments): Promise<Outcome> {
-  const [name, file] = args.operands as [string, string];
+  const [name, to] = args.operands as [string, string];
+  const file = fileToWrite(to);
   io.onProgress({ stage: "export", message: `writing ${name}` });
   await SmolVM.snapshots.export(name, resolve(file), {
     timeoutMs: timeoutOption(args),

@@ -76,16 +76,20 @@ export async function loadArchive(
     basis: () => findBasis(dirs, options),
   };
   const { stored } = await pullImage(dirs, source, pulling).finally(() => source.close());
-  const wanted = name === undefined ? source.tags : [name];
-  if (wanted.length === 0) {
-    throw new SmolVMError("CONFIG_INVALID", `the image in '${file}' has no name`, {
-      hint: `Give it one: smolvm image load --name NAME '${file}'`,
-    });
+  try {
+    const wanted = name === undefined ? source.tags : [name];
+    if (wanted.length === 0) {
+      throw new SmolVMError("CONFIG_INVALID", `the image in '${file}' has no name`, {
+        hint: `Give it one: smolvm image load --name NAME '${file}'`,
+      });
+    }
+    const names: string[] = [];
+    for (const tag of wanted)
+      names.push((await tagImage(dirs, reference.name, tag, options.arch)).image.name);
+    return { image: { ...stored.image, name: names[0]! }, names };
+  } finally {
+    await removeName(dirs, reference.name, options.arch); // with the image, where nothing else calls it anything
   }
-  const names: string[] = [];
-  for (const tag of wanted) names.push((await tagImage(dirs, reference.name, tag, options.arch)).image.name);
-  await removeName(dirs, reference.name, options.arch);
-  return { image: { ...stored.image, name: names[0]! }, names };
 }
 
 /** Where an image is from, with nothing left out. */

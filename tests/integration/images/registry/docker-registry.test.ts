@@ -441,6 +441,9 @@ describe("a pulled image given on", () => {
       code: "IMAGE_NOT_FOUND",
     });
     await expect(load(file, "debian")).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    await expect(findImage(cache(), `docker-archive:${file}`, "x86_64")).rejects.toMatchObject({
+      code: "IMAGE_NOT_FOUND",
+    });
   });
 
   test.each(["gzip", "xz", "zstd", "bzip2"])(

@@ -106,6 +106,8 @@ test("every option of the command line has its name in refusals", () => {
     `--qemu-network: "tap" is not for --network off: there is no network card then`,
   );
   expect(refusal("--disk-mode", "shared")).toMatch(/^--disk-mode: "shared" needs a --rootfs, the image/);
+  expect(refusal("--pull", "often")).toBe(`--pull: "often" is not one of missing, always, never`);
+  expect(refusal("--init", "systemd")).toBe(`--init: "systemd" is not one of image`);
   expect(refusal("--ttl", "500ms")).toBe("--ttl: 500ms is less than 1000ms");
 });
 
