@@ -48,8 +48,10 @@ os.symlink("../somewhere", "link"); say("symlink", os.readlink("link"), stat.S_I
 fd = os.open("map", os.O_RDWR | os.O_CREAT); os.truncate(fd, 8192)
 m = mmap.mmap(fd, 8192); m[4096:4101] = b"mmap!"; m.flush(); m.close(); os.close(fd)
 say("mmap", open("map", "rb").read()[4096:4101])
-fd = os.open("sparse", os.O_RDWR | os.O_CREAT); os.pwrite(fd, b"end", 1 << 30); say("sparse", os.fstat(fd).st_size, os.fstat(fd).st_blocks < 1024, os.lseek(fd, 0, os.SEEK_DATA) > 0)
-os.posix_fallocate(fd, 0, 65536); say("fallocate", os.fstat(fd).st_blocks * 512 >= 65536); os.close(fd)
+fd = os.open("sparse", os.O_RDWR | os.O_CREAT); os.pwrite(fd, b"end", 1 << 30); reader = os.open("sparse", os.O_RDONLY); say("sparse", os.fstat(fd).st_size, os.fstat(fd).st_blocks < 1024)
+m = mmap.mmap(fd, 1 << 20); m[500000] = 1; say("in a mapping", os.lseek(reader, 0, os.SEEK_DATA) <= 500000); m.close()
+os.close(fd); say("holes", 4096 < os.lseek(reader, 0, os.SEEK_DATA) <= 500000, os.lseek(reader, 600000, os.SEEK_DATA) >= 1 << 29, os.pread(reader, 1, 500000)); os.close(reader)
+fd = os.open("sparse", os.O_RDWR); os.posix_fallocate(fd, 0, 65536); say("fallocate", os.fstat(fd).st_blocks * 512 >= 65536); os.close(fd)
 try: os.setxattr("a", "user.tag", b"value"); say("xattr", os.getxattr("a", "user.tag"), os.listxattr("a"))
 except OSError as e: say("xattr", e.errno)
 os.utime("a", ns=(1234567890123456789, 1234567891987654321)); say("times", os.stat("a").st_mtime_ns)
@@ -151,7 +153,9 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
       "hard link 2 True",
       "symlink ../somewhere True",
       "mmap b'mmap!'",
-      "sparse 1073741827 True True",
+      "sparse 1073741827 True",
+      "in a mapping True",
+      "holes True True b'\\x01'",
       "fallocate True",
       // A tmpfs of the host's has none before Linux 6.6.
       expect.stringMatching(/^xattr (b'value' \['user.tag'\]|95)$/),

@@ -84,8 +84,18 @@ pub fn seek(mount: &mut Mount, request: &Request, out: &mut Vec<u8>) -> Res<()> 
     if whence != libc::SEEK_DATA && whence != libc::SEEK_HOLE {
         return Err(Errno(libc::EINVAL));
     }
-    let at = files::seek(mount.shared.handles.get(handle)?.fd.raw(), from, whence)?;
-    put_u64(out, at);
+    let handle = mount.shared.handles.get(handle)?;
+    let fd = handle.fd.raw();
+    if mount.shared.nodes.get(handle.node).is_ok_and(|node| node.may_be_mapped()) {
+        // The kernel writes nothing out before it asks (fuse_lseek): what was written through a mapping would lie in what is a hole here. All is data.
+        let size = files::stat(fd)?.size;
+        if from >= size {
+            return Err(Errno(libc::ENXIO));
+        }
+        put_u64(out, if whence == libc::SEEK_DATA { from } else { size });
+        return Ok(());
+    }
+    put_u64(out, files::seek(fd, from, whence)?);
     Ok(())
 }
 

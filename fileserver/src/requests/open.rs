@@ -32,7 +32,7 @@ fn add(
 ) {
     let handle = mount.shared.handles.add(room, fd, id, access);
     if let Ok(node) = mount.shared.nodes.get_mut(id) {
-        node.opened(handle);
+        node.opened(handle, access);
     }
     put_open(out, handle, flags);
 }
@@ -110,9 +110,9 @@ fn there_already(dir: i32, name: &CStr, access: i32) -> Res<(Fd, Stat)> {
 
 pub fn release(mount: &mut Mount, request: &Request) -> Res<()> {
     let handle = request.fields().u64(0)?;
-    if let Some(id) = mount.shared.handles.close(handle) {
+    if let Some((id, access)) = mount.shared.handles.close(handle) {
         if let Ok(node) = mount.shared.nodes.get_mut(id) {
-            node.closed(handle);
+            node.closed(handle, access);
         }
     }
     Ok(())

@@ -73,9 +73,9 @@ impl Handles {
         self.table.get(number).ok_or(self.unknown)
     }
 
-    /// Closes it; returns which node it was of.
-    pub fn close(&mut self, number: u64) -> Option<Id> {
-        self.table.remove(number).map(|handle| handle.node)
+    /// Closes it; returns which node it was of, and what for.
+    pub fn close(&mut self, number: u64) -> Option<(Id, i32)> {
+        self.table.remove(number).map(|handle| (handle.node, handle.access))
     }
 
     /// A handle of a node, looked for among all.
@@ -106,7 +106,7 @@ mod tests {
         assert!(handles.room().is_err());
         assert_eq!(handles.get(one).unwrap().node, 5);
         assert_eq!(handles.of_node(6), Some(two));
-        assert_eq!(handles.close(one), Some(5));
+        assert_eq!(handles.close(one), Some((5, libc::O_RDONLY)));
         assert_eq!(handles.close(one), None);
         assert!(handles.room().is_ok());
         assert_eq!(handles.get(one).unwrap_err(), Errno(libc::EBADF));

@@ -237,7 +237,7 @@ fn take_in_handle(shared: &mut Shared, open: &Open) -> Option<()> {
         return None;
     }
     shared.handles.add_again(room, open.number, fd, open.node, open.access)?;
-    shared.nodes.get_mut(open.node).ok()?.opened(open.number);
+    shared.nodes.get_mut(open.node).ok()?.opened(open.number, open.access);
     Some(())
 }
 

@@ -113,6 +113,8 @@ pub struct Node {
     /// some of its handles
     opens: Vec<u64>,
     open_count: usize,
+    /// how many of them are for reading and writing
+    mappable: usize,
     _share: Share,
 }
 
@@ -132,14 +134,21 @@ impl Node {
     pub fn open_count(&self) -> usize {
         self.open_count
     }
-    pub fn opened(&mut self, handle: u64) {
+    /// Whether somebody in the guest may have it mapped to write: what is in the mapping is not in the file before the guest's kernel says so. Who closes
+    /// it is told of only when it is mapped no longer.
+    pub fn may_be_mapped(&self) -> bool {
+        self.mappable > 0
+    }
+    pub fn opened(&mut self, handle: u64, access: i32) {
         self.open_count += 1;
+        self.mappable += usize::from(access == libc::O_RDWR);
         if self.opens.len() < MAX_OPENS {
             self.opens.push(handle);
         }
     }
-    pub fn closed(&mut self, handle: u64) {
+    pub fn closed(&mut self, handle: u64, access: i32) {
         self.open_count = self.open_count.saturating_sub(1);
+        self.mappable = self.mappable.saturating_sub(usize::from(access == libc::O_RDWR));
         self.opens.retain(|open| *open != handle);
     }
     /// An open handle, found by other means.
@@ -199,6 +208,7 @@ impl Nodes {
             told: None,
             opens: Vec::new(),
             open_count: 0,
+            mappable: 0,
             _share: share,
         })
     }
