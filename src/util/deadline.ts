@@ -24,6 +24,9 @@ export function checkLimits(limits: { timeoutMs?: unknown; signal?: unknown }): 
   }
 }
 
+/** Time as people are told of it: what a step of a call has left of it is no whole number. */
+const wholeMs = (ms: number | undefined): number | undefined => (ms === undefined ? ms : Math.round(ms));
+
 /** What limits a call, whichever it is. */
 const LIMITS: readonly string[] = ["timeoutMs", "signal"];
 
@@ -127,12 +130,12 @@ export class Deadline {
     if (this.#caller?.aborted) {
       return new SmolVMError("ABORTED", `${this.#what} was aborted`, { cause: this.#caller.reason });
     }
-    return new SmolVMError("TIMEOUT", `${this.#what} did not finish within ${this.timeoutMs} ms`, {
+    return new SmolVMError("TIMEOUT", `${this.#what} did not finish within ${wholeMs(this.timeoutMs)} ms`, {
       hint:
         this.#option === undefined
           ? "Try again when this machine is less busy; if it hangs again, see: smolvm doctor"
           : `Raise ${this.#option} if the host is slow.`,
-      details: { timeoutMs: this.timeoutMs },
+      details: { timeoutMs: wholeMs(this.timeoutMs) },
     });
   }
 

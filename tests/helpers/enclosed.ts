@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { VMConfig } from "../../src/config/options.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
 import { processGuards } from "../../src/host/process/process-guards.ts";
 import { SmolVM } from "../../src/smolvm.ts";
 import type { VmRecord } from "../../src/store/vms.ts";
@@ -45,7 +46,7 @@ export function enclosedTests(home: string, config: () => VMConfig): void {
 
   test("sees of this machine's files its own alone, and programs", () => {
     const { machine } = recordOf(vm).spec;
-    const own = join(home, "run", "smolvm", vm.id);
+    const own = join(processPaths().runtimeDir, vm.id);
     expect(filesSeenBy(pid).filter((path) => !HELPERS.test(path))).toEqual(
       [
         machine.kernelPath,
@@ -64,7 +65,7 @@ export function enclosedTests(home: string, config: () => VMConfig): void {
       join(home, "data", "smolvm", "store.db"),
       join(homedir(), ".ssh"),
       recordOf(other).spec.machine.disks[1]!.path,
-      join(home, "run", "smolvm", other.id),
+      join(processPaths().runtimeDir, other.id),
       "/etc/passwd",
     ]) {
       const { code, said } = await inside(pid, `cat '${path}'`);

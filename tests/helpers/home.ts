@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect } from "vitest";
@@ -24,8 +24,7 @@ export function useTempHome(): string {
   delete process.env.SMOLVM_BACKEND;
   afterAll(async () => {
     // A supervisor that a test needed goes a few seconds after it has nothing left to do.
-    const supervisor = join(home, "run", "smolvm", "supervisor");
-    await until("the supervisor has ended", () => !existsSync(supervisor)).catch(() => {}); // what is left tells
+    await until("the supervisor has ended", () => !socketsIn(home).includes("supervisor")).catch(() => {}); // what is left tells
     // What has closed all that it had open may need a moment more to be no process.
     await until("no process is left", () => leftovers(home).processes.length === 0, 2_000).catch(() => {});
     expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
@@ -40,8 +39,14 @@ export function leftovers(home: string): { processes: string[]; directories: str
   return {
     processes: processesNaming(home),
     directories: ["vms", "snapshots"].flatMap((name) => entries(join(home, "data", "smolvm", name))),
-    sockets: entries(join(home, "run", "smolvm")),
+    sockets: socketsIn(home),
   };
+}
+
+/** What the directories of sockets of a home hold. */
+function socketsIn(home: string): string[] {
+  const run = join(home, "run");
+  return entries(run).flatMap((name) => (name.startsWith("smolvm") ? entries(join(run, name)) : []));
 }
 
 /** Command lines of running processes that contain `text`. */

@@ -39,8 +39,8 @@ export interface PathUser {
 
 /**
  * Where things live: under `SMOLVM_HOME` if it is set, else by the XDG base directories (macOS: ~/Library; Windows:
- * %LOCALAPPDATA%). Sockets go to `$XDG_RUNTIME_DIR/smolvm`, else to a directory in /run (root) or /tmp that a hash of
- * the data directory names; with `SMOLVM_HOME` always to a hashed one, so that homes never share sockets. Pure.
+ * %LOCALAPPDATA%). Sockets go to a directory that a hash of the data directory names, in `$XDG_RUNTIME_DIR`, else in /run (root) or
+ * /tmp: whoever clears up what nobody has removes all of it, so homes never share it, whichever variable tells them apart. Pure.
  */
 export function resolvePaths(env: Environment, platform: NodeJS.Platform, user: PathUser): Paths {
   const { dataDir, cacheDir } = dataAndCache(env, platform, user);
@@ -81,7 +81,7 @@ function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, ha
   const shared = ownsRun ? "/run" : "/tmp";
   const session = platform === "linux" ? env.xdgRuntimeDir : undefined;
   if (session !== undefined && isAbsolute(session)) {
-    return join(session, env.home === undefined ? "smolvm" : `smolvm-${hash}`);
+    return join(session, `smolvm-${hash}`);
   }
   return join(shared, shared === "/run" ? `smolvm-${hash}` : `smolvm-${user.uid}-${hash}`);
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { connect as tcp } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
+import { processPaths } from "../../../src/host/files/paths.ts";
 import { SmolVM } from "../../../src/index.ts";
 import { small } from "../../helpers/backends.ts";
 import { cli, createBox, startCli } from "../../helpers/cli.ts";
@@ -9,7 +10,7 @@ import { processesNaming, useTempHome } from "../../helpers/home.ts";
 import { until } from "../../helpers/wait.ts";
 
 // The transport of Windows hosts, here: loopback TCP through the relay of the monitor in Node.
-const home = useTempHome();
+useTempHome();
 process.env.SMOLVM_TRANSPORT = "tcp";
 afterAll(() => {
   delete process.env.SMOLVM_TRANSPORT;
@@ -53,7 +54,7 @@ test("QEMU listens nowhere, and the one port that does lets in who has the token
   const vm = await SmolVM.get("box");
   const { pid } = await vm.info();
   expect(listening(pid!)).toEqual([]);
-  const dir = join(home, "run/smolvm", vm.id);
+  const dir = join(processPaths().runtimeDir, vm.id);
   expect(readdirSync(dir)).toEqual(["relay.json"]);
   expect(statSync(dir).mode & 0o777).toBe(0o700);
   const note = JSON.parse(readFileSync(join(dir, "relay.json"), "utf8"));

@@ -22,6 +22,13 @@ describe("what to do about a limit that is over", () => {
     );
   });
 
+  test("is told in whole milliseconds, also of a step that has what is left", () => {
+    expect(Deadline.of("waiting", { timeoutMs: 19746.2694260031 }).error()).toMatchObject({
+      message: "waiting did not finish within 19746 ms",
+      details: { timeoutMs: 19746 },
+    });
+  });
+
   test("names none where there is none", () => {
     expect(Deadline.within(5, "asking").error()).toMatchObject({
       message: "asking did not finish within 5 ms",

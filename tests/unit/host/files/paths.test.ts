@@ -10,11 +10,21 @@ const paths = (env: Record<string, string>, platform: NodeJS.Platform = "linux",
 
 describe("where things live on Linux", () => {
   test("in the XDG defaults, and the sockets in the session's directory", () => {
-    expect(paths({ XDG_RUNTIME_DIR: "/run/user/1000" })).toEqual({
+    expect(paths({ XDG_RUNTIME_DIR: "/run/user/1000" })).toMatchObject({
       dataDir: "/home/ann/.local/share/smolvm",
       cacheDir: "/home/ann/.cache/smolvm",
-      runtimeDir: "/run/user/1000/smolvm",
+      runtimeDir: expect.stringMatching(/^\/run\/user\/1000\/smolvm-[0-9a-f]{10}$/),
     });
+  });
+
+  test("and homes that XDG_DATA_HOME or HOME tells apart share no sockets in one session: what clears up in one would take those of the other", () => {
+    const session = { XDG_RUNTIME_DIR: "/run/user/1000" };
+    const sockets = [
+      paths(session),
+      paths({ ...session, XDG_DATA_HOME: "/d" }),
+      paths(session, "linux", { ...ANN, homedir: "/home/other" }),
+    ].map(({ runtimeDir }) => runtimeDir);
+    expect(new Set(sockets).size).toBe(3);
   });
 
   test("where the XDG variables point, unless they are relative", () => {
