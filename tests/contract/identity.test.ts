@@ -99,4 +99,26 @@ describe.each(able)("identities on %s", (backend) => {
     },
     scaled(240_000),
   );
+
+  test(
+    "pipes in the place of the machine's own files are replaced or passed over: the agent, which alone serves the machine, waits for nobody",
+    async () => {
+      const parent = await SmolVM.create(small(backend));
+      const files = "/etc/machine-id /etc/hostname /etc/hosts /run/smolvm/generation";
+      await parent.run(
+        `rm -f ${files} && mkfifo ${files} && mkdir -p /etc/ssh/ssh_host_ed25519_key && mkfifo /etc/ssh/ssh_host_rsa_key`,
+        { check: true },
+      );
+      const [child] = await parent.fork({ timeoutMs: scaled(20_000) });
+      expect(
+        (await child!.run(`cat /etc/machine-id /run/smolvm/generation; ls -l ${files} | cut -c1`)).stdout,
+      ).toMatch(/^[0-9a-f]{32}\n[0-9a-f]{32}\n(-\n){4}$/);
+      await child!.run("rm -f /etc/passwd /etc/group && mkfifo /etc/passwd /etc/group", { check: true });
+      // Users are numbers then, and a name is an error at once.
+      expect((await child!.run("id -u", { user: "7" })).stdout).toBe("7\n");
+      await expect(child!.run("true", { user: "nobody" })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+      expect((await child!.run("echo alive")).stdout).toBe("alive\n");
+    },
+    scaled(120_000),
+  );
 });

@@ -15,7 +15,7 @@ pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failu
     }
     let is_longer = there.is_ok_and(|there| there.len() > content.len());
     let written = match overwrite(path, content, is_longer, mode) {
-        Err(Errno(libc::ELOOP)) => replace(path, content, mode),
+        Err(NO_FILE | Errno(libc::ELOOP)) => replace(path, content, mode),
         other => other,
     };
     match written {
@@ -27,10 +27,17 @@ pub fn write_setting(path: &CStr, content: &[u8], mode: u32) -> Result<(), Failu
     }
 }
 
+/// What there is, is neither a file nor a link: a pipe that nobody reads says so itself.
+const NO_FILE: Errno = Errno(libc::ENXIO);
+
 /// Writes over what is there, which nobody reads while settings are made. A new file in its place would take ten times as long in a machine
 /// that has just been restored.
 fn overwrite(path: &CStr, content: &[u8], is_longer: bool, mode: u32) -> Res<()> {
-    let file = sys::open_mode(path, libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW, mode)?;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = sys::open_mode(path, flags, mode)?;
+    if !sys::is_file(&file)? {
+        return Err(NO_FILE);
+    }
     sys::write_all(file.raw(), content)?;
     if is_longer {
         // SAFETY: plain call.
@@ -39,7 +46,7 @@ fn overwrite(path: &CStr, content: &[u8], is_longer: bool, mode: u32) -> Res<()>
     Ok(())
 }
 
-/// Puts a file where the image has a link to one of its own making.
+/// Puts a file where the image has a link to one of its own making, or no file at all.
 fn replace(path: &CStr, content: &[u8], mode: u32) -> Res<()> {
     let temporary = sys::path(&[path.to_bytes(), b".smolvm"]);
     sys::write_file(&temporary, content, mode).and_then(|()| sys::rename(&temporary, path)).inspect_err(|_| {

@@ -97,11 +97,11 @@ fn kinds_there() -> Result<Vec<Kind>, Failure> {
     Ok(kinds)
 }
 
-/// Removes a file. Where nothing can be written there is nothing of the machine's own, and the key stays its image's.
+/// Removes a file; a directory of that name is no key. Where nothing can be written there is nothing of the machine's own, and the key stays its image's.
 fn remove(path: &CStr) -> Res<()> {
     // SAFETY: a valid path.
     match check(unsafe { libc::unlink(path.as_ptr()) }) {
-        Ok(_) | Err(Errno(libc::ENOENT)) => Ok(()),
+        Ok(_) | Err(Errno(libc::ENOENT | libc::EISDIR)) => Ok(()),
         Err(error @ Errno(libc::EROFS)) => {
             sys::console::warn("an SSH host key stays that of the image", error);
             Ok(())

@@ -156,9 +156,10 @@ pub fn write_all(fd: i32, mut buf: &[u8]) -> Res<()> {
     Ok(())
 }
 
-/// Reads a small file whole, at most `limit` bytes of it.
+/// Reads a small file whole, at most `limit` bytes of it. What an image, or root of the guest, has put in its place (a pipe, a terminal) is not
+/// waited for: nobody else would serve the machine.
 pub fn read_file(path: &CStr, limit: usize) -> Res<Vec<u8>> {
-    let fd = open(path, libc::O_RDONLY)?;
+    let fd = open(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
     let mut out = Vec::new();
     while out.len() < limit {
         let want = (limit - out.len()).min(4096);
@@ -169,9 +170,20 @@ pub fn read_file(path: &CStr, limit: usize) -> Res<Vec<u8>> {
     Ok(out)
 }
 
-/// Writes a file in place, creating it with `mode`.
+/// It is a regular file.
+pub fn is_file(file: &Fd) -> Res<bool> {
+    // SAFETY: the structure is a plain out parameter.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::fstat(file.raw(), &mut stat))?;
+        Ok(stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+    }
+}
+
+/// Writes a file in place, creating it with `mode`; waits for nobody, as [`read_file`].
 pub fn write_file(path: &CStr, content: &[u8], mode: u32) -> Res<()> {
-    let fd = open_mode(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, mode)?;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let fd = open_mode(path, flags, mode)?;
     write_all(fd.raw(), content)
 }
 
