@@ -40,6 +40,9 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   timeoutMs: "--timeout",
 };
 
+/** How an option of the library is given on the command line; its own name, if it is not. */
+export const flagOf = (option: string): string => FLAG_OF_OPTION[option] ?? option;
+
 /** Option names that are no words of their own, and so can be replaced wherever they stand. */
 const OPTION_WORDS = new RegExp(
   `\\b(${Object.keys(FLAG_OF_OPTION)

@@ -5,6 +5,7 @@ import { DOCKERFILE_MAX_BYTES } from "../../images/dockerfile/parse.ts";
 import { images } from "../../images-of-user.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { timeoutOption } from "../args/duration.ts";
+import { parseSizeMib } from "../args/size.ts";
 import type { Arguments } from "../arguments.ts";
 import type { OptionSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -32,7 +33,7 @@ export const DOCKERFILE_OPTIONS: readonly OptionSpec[] = [
     help: "of images that FROM names (default: missing)",
   },
   { name: "label", short: "l", value: "K=V", repeat: true, help: "label of the image" },
-  { name: "memory", short: "m", value: "MIB", help: "memory of each step's sandbox, in MiB (default: 1024)" },
+  { name: "memory", short: "m", value: "SIZE", help: "memory of each step's sandbox (default: 1G)" },
   { name: "cpus", value: "N", help: "its virtual CPUs (default: 1)" },
 ];
 
@@ -47,6 +48,7 @@ export async function buildFromFile(io: Io, args: Arguments, directory: string):
       hint: `Write --${name} 2`,
     });
   };
+  const memory = args.value("memory");
   const options: BuildOptions = {
     tags: args.values("tag"),
     ...(args.value("file") === "-"
@@ -60,7 +62,7 @@ export async function buildFromFile(io: Io, args: Arguments, directory: string):
     noCache: args.flag("no-cache"),
     pull: args.value("pull") as BuildOptions["pull"],
     labels: pairsOf(io, args.values("label"), "label"),
-    memSizeMib: number("memory"),
+    memSizeMib: memory === undefined ? undefined : parseSizeMib("--memory", memory),
     vcpuCount: number("cpus"),
     onProgress: io.onProgress,
     ...(io.quiet

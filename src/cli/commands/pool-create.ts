@@ -9,7 +9,9 @@ import type { Command, CommandSpec, Outcome } from "../command.ts";
 import type { Io } from "../io.ts";
 
 /** What each sandbox has of its own when it is taken, or what only one can have. */
-const OF_ONE = new Set(["name", "label", "ttl", "hostname", "drive", "disk-mode", "image"]);
+const OF_ONE: ReadonlySet<string> = new Set(
+  "name label ttl hostname drive disk-mode image volume yes-share-it".split(" "),
+);
 
 const spec: CommandSpec = {
   name: "pool create",
@@ -29,6 +31,16 @@ const spec: CommandSpec = {
   examples: ["smolvm pool create --size 4", "smolvm pool create --name big --memory 2G --size 1 debian"],
 };
 
+/** A pool's name after an image: the last part of its reference, and of that what a name may have: python-3-12. Pure. */
+export function nameAfter(image: string): string {
+  const last = image.replace(/@.*$/, "").split("/").at(-1)!.toLowerCase();
+  const name = last
+    .replace(/[^a-z0-9_-]+/g, "-")
+    .slice(0, 64)
+    .replace(/^[-_]+|[-_]+$/g, "");
+  return name === "" ? image : name;
+}
+
 async function poolCreateCommand(io: Io, args: Arguments): Promise<Outcome> {
   const image = args.operands[0];
   const size = args.value("size") ?? "2";
@@ -37,7 +49,7 @@ async function poolCreateCommand(io: Io, args: Arguments): Promise<Outcome> {
   const info = await SmolVM.pools.create({
     ...config,
     ...(image === undefined ? {} : { image }),
-    name: args.value("name") ?? image ?? "debian",
+    name: args.value("name") ?? nameAfter(image ?? "debian"),
     size: Number(size),
     timeoutMs: timeoutOption(args),
     signal: io.interrupts.signal,

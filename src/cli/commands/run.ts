@@ -7,6 +7,7 @@ import { BRING_OPTION, COMMAND_OPTIONS, COMMON_OPTIONS, SANDBOX_OPTIONS } from "
 import { usage } from "../args/parse.ts";
 import { parseBrings } from "../args/port.ts";
 import { gdbNote, notPublished, sandboxConfig } from "../args/sandbox-config.ts";
+import { flagOf } from "../args/words.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command, CommandSpec, Outcome } from "../command.ts";
 import { commandOptions, type GuestCommandOptions, runGuestCommand } from "../guest/command.ts";
@@ -103,7 +104,7 @@ async function sandboxFor(io: Io, args: Arguments, config: VMConfig): Promise<Sm
   if (other !== undefined) {
     throw usage(
       spec,
-      `a pool's sandboxes are there already, so ${other} cannot be chosen with --pool`,
+      `a pool's sandboxes are there already, so ${flagOf(other)} cannot be chosen with --pool`,
       `Make a pool of that kind: smolvm pool create --help`,
     );
   }

@@ -17,8 +17,23 @@ const spec: CommandSpec = {
   examples: ["smolvm snapshot rm before-upgrade"],
 };
 
-function snapshotRmCommand(io: Io, args: Arguments): Promise<Outcome> {
-  return changeEachName(io, args.operands, async (name) => {
+/** The names, those that lie over others before these, whichever way they were given. Pure. */
+export function topFirst(
+  names: readonly string[],
+  snapshots: readonly { readonly name: string; readonly base?: string | undefined }[],
+): string[] {
+  const below = new Map(snapshots.map(({ name, base }) => [name, base]));
+  const depth = (name: string, most = snapshots.length): number => {
+    const base = below.get(name);
+    return base === undefined || most === 0 ? 0 : 1 + depth(base, most - 1);
+  };
+  return names.toSorted((a, b) => depth(b) - depth(a));
+}
+
+async function snapshotRmCommand(io: Io, args: Arguments): Promise<Outcome> {
+  const { operands } = args;
+  const names = operands.length === 1 ? operands : topFirst(operands, await SmolVM.snapshots.list());
+  return await changeEachName(io, names, async (name) => {
     await SmolVM.snapshots.delete(name);
     return { name, removed: true };
   });
