@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -603,12 +604,20 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
         ["changed", "aaaabbbbccccdddd"],
         ["here", "old\n"],
         ["written", ""],
+        ["removed", "rrrrRRRRssssSSSS"],
+        ["replaced", "ppppPPPPqqqqQQQQ"],
       ] as const)
         writeFileSync(join(dirs, name), text);
+      // As it is, but for which files they are.
+      const other = host("other");
+      cpSync(dirs, join(other, "kept"), { recursive: true, preserveTimestamps: true });
+      writeFileSync(join(other, "kept", "here"), "other\n");
       const four = "dd bs=4 count=1 status=none"; // busybox's head has one error for all
-      const say = `${four} <&3; echo; ${four} <&4; echo; cat here; echo more >&5`;
+      const say = `${four} <&3; echo; ${four} <&4; echo; cat here; echo more >&5; ${four} <&7; echo; ${four} <&6; echo`;
       const loop = `while :; do if [ -e /root/go ]; then { ${say}; } >/root/new 2>&1; rm /root/go; mv /root/new /root/said; fi; sleep 0.05; done`;
-      await sh(`(cd /rw/kept; exec 3<same 4<changed 5>>written; ${loop}) >/dev/null 2>&1 &`);
+      await sh(
+        `(cd /rw/kept; exec 3<same 4<changed 5>>written 6<removed 7<replaced; rm removed; ${loop}) >/dev/null 2>&1 &`,
+      );
       const ask = async (of: SmolVM): Promise<string[]> => {
         await of.run("rm -f /root/said; : >/root/go");
         const said = await until("it has answered", async () => {
@@ -620,29 +629,40 @@ os.mkdir("/rw/many/below"); os.chmod("/rw/many", 0o750); s = os.stat("/rw/many")
       const mounts = [{ host: host("rw"), guest: "/rw", mode: "rw" }] as const;
       const copies: SmolVM[] = [];
       try {
-        expect(await ask(vm)).toEqual(["1111", "aaaa", "old"]);
+        expect(await ask(vm)).toEqual(["1111", "aaaa", "old", "pppp", "rrrr"]);
         expect(readFileSync(join(dirs, "written"), "utf8")).toBe("more\n");
         await vm.snapshot("open");
         writeFileSync(join(dirs, "changed"), "of another length");
         writeFileSync(join(dirs, "here"), "new\n");
+        writeFileSync(join(dirs, "new"), "ppppPPPPqqqqQQQQ");
+        renameSync(join(dirs, "new"), join(dirs, "replaced"));
         const restored = await SmolVM.restore("open", { mounts });
         copies.push(restored);
-        const [same, changed, here] = await ask(restored);
+        const [same, changed, here, replaced, removed] = await ask(restored);
         expect([same, here]).toEqual(["2222", "new"]);
-        expect(changed).toMatch(/Stale file handle/);
+        for (const stale of [changed, removed, replaced]) expect(stale).toMatch(/Stale file handle/);
         expect(readFileSync(join(dirs, "written"), "utf8")).toBe("more\nmore\n");
         expect((await restored.run("cat /rw/kept/changed")).stdout).toBe("of another length");
+        // In another directory the paths are what is there now, and no file is the one that was open.
+        const elsewhere = await SmolVM.restore("open", {
+          mounts: [{ host: other, guest: "/rw", mode: "rw" }],
+        });
+        copies.push(elsewhere);
+        const there = await ask(elsewhere);
+        expect(there.filter((line) => !/Stale file handle|echo:/.test(line))).toEqual(["other"]);
+        expect(there.length).toBeGreaterThanOrEqual(5);
+        expect(readFileSync(join(other, "kept", "written"), "utf8")).toBe("");
         // The one that it was taken of goes on with what it has open, as on any file system.
         expect((await ask(vm))[0]).toBe("2222");
         const [child] = await vm.fork({ mounts });
         copies.push(child!);
         expect((await ask(child!))[0]).toBe("3333");
-        expect(await ask(vm)).toEqual(["3333", "er l", "new"]);
+        expect(await ask(vm)).toEqual(["3333", "er l", "new", "qqqq", "ssss"]);
       } finally {
         for (const copy of copies) await copy.delete({ force: true });
         await SmolVM.snapshots.delete("open").catch(() => {});
         await sh("pkill -f root/go");
-        rmSync(dirs, { recursive: true });
+        for (const made of [dirs, other]) rmSync(made, { recursive: true });
       }
     },
   );

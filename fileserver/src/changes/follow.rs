@@ -131,8 +131,15 @@ impl Changes {
         }
     }
 
-    /// What the guest knows was told by an earlier server, up to that moment: all of it is watched and looked at again.
-    pub fn goes_on(&mut self, shared: &mut Shared, since_s: i64) {
+    /// What the guest knows was told by an earlier server, up to that moment: all of it is watched and looked at again. Of what is stale nothing is read
+    /// from caches either.
+    pub fn goes_on(&mut self, shared: &mut Shared, since_s: i64, stale: Vec<Id>) {
+        for id in stale {
+            let mut record = Record::new(Change::None, None, Vec::new());
+            record.node = Some(id);
+            record.notify = inval_inode(id, true);
+            self.queue.push(record);
+        }
         for id in shared.nodes.ids() {
             if shared.file().is_none() {
                 self.watch(shared, id);

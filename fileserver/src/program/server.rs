@@ -293,11 +293,11 @@ impl Server {
                         Err(error) => log::say(format_args!("changes cannot be heard: {error}")),
                     }
                 }
-                let Mount { changes, shared, before_s, .. } = &mut mounted.mount;
+                let Mount { changes, shared, before_s, stale, .. } = &mut mounted.mount;
                 if let Some(changes) = changes {
                     changes.pid = opened.pid;
                     if let Some(since) = *before_s {
-                        changes.goes_on(shared, since);
+                        changes.goes_on(shared, since, std::mem::take(stale));
                     }
                 }
             }

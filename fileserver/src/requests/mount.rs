@@ -55,6 +55,8 @@ pub struct Mount {
     /// what an earlier server has kept, as far as it has come; and when that was, in seconds, once it is taken in
     kept: Vec<u8>,
     pub before_s: Option<i64>,
+    /// what was open before and is stale now
+    pub stale: Vec<Id>,
     device: u64,
 }
 
@@ -72,6 +74,7 @@ impl Mount {
             lent: false,
             kept: Vec::new(),
             before_s: None,
+            stale: Vec::new(),
             device,
         })
     }
@@ -274,9 +277,10 @@ impl Mount {
         self.kept.extend_from_slice(part);
         if last {
             let kept = std::mem::take(&mut self.kept);
-            if let Some(Before { agreed, at_s }) = import(&mut self.shared, &kept) {
+            if let Some(Before { agreed, at_s, stale }) = import(&mut self.shared, &kept) {
                 self.agreed = Some(agreed);
                 self.before_s = Some(at_s);
+                self.stale = stale;
             }
         }
     }

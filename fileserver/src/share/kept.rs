@@ -20,12 +20,14 @@ const VERSION: u64 = 1;
 const MAX_LOOKUPS: u64 = 1 << 48;
 
 /// What was kept of a mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Before {
     /// what INIT agreed on
     pub agreed: u64,
     /// when it was kept, in seconds of the host's clock
     pub at_s: i64,
+    /// nodes of which something was open that is stale now, each once
+    pub stale: Vec<Id>,
 }
 
 /// All that the guest knows; None: it is too much.
@@ -158,7 +160,7 @@ pub fn import(shared: &mut Shared, bytes: &[u8]) -> Option<Before> {
     if bytes.len() > MAX_KEPT || rest.number()? != VERSION {
         return None;
     }
-    let before = Before { agreed: rest.number()?, at_s: rest.number()? as i64 };
+    let (agreed, at_s) = (rest.number()?, rest.number()? as i64);
     let last = (rest.small()?, rest.small()?);
     let mut nodes = HashMap::new();
     for _ in 0..rest.number()? {
@@ -170,13 +172,14 @@ pub fn import(shared: &mut Shared, bytes: &[u8]) -> Option<Before> {
         opens.push(rest.open()?);
     }
     take_in_nodes(shared, nodes);
-    for open in &opens {
-        // Without a file behind it, it is ESTALE.
-        let _ = take_in_handle(shared, open);
-    }
+    // Without a file behind it, it is ESTALE.
+    opens.retain(|open| take_in_handle(shared, open).is_none());
+    let mut stale: Vec<Id> = opens.iter().map(|open| open.node).collect();
+    stale.sort_unstable();
+    stale.dedup();
     shared.nodes.settle(last.0);
     shared.handles.settle(last.1);
-    Some(before)
+    Some(Before { agreed, at_s, stale })
 }
 
 /// From the root downwards: what is not reached from there does not exist, and no directory is below itself.
