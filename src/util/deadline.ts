@@ -146,6 +146,7 @@ export class Deadline {
 
   /** Settles as `promise` does, or rejects with {@link error} when the time is over first. The promise itself goes on. */
   async race<T>(promise: Promise<T>): Promise<T> {
+    if (this.expired) promise.catch(() => {}); // begun for nobody: its failure is not told either
     this.check();
     if (this.#signal === undefined) return promise; // nothing can end it
     let onAbort: (() => void) | undefined;

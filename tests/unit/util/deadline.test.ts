@@ -55,3 +55,17 @@ test("what is given up ends what was begun within it, and the limit around it is
     message: "waiting did not finish within 1 ms",
   });
 });
+
+test("what is begun when the time is over already fails for nobody: a failure that is told nowhere would end the process", async () => {
+  const told: unknown[] = [];
+  const listener = (reason: unknown) => told.push(reason);
+  process.on("unhandledRejection", listener);
+  try {
+    const over = Deadline.of("the test", { signal: AbortSignal.abort() });
+    await expect(over.race(Promise.reject(new Error("late")))).rejects.toMatchObject({ code: "ABORTED" });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", listener);
+  }
+});
