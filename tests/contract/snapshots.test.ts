@@ -55,6 +55,18 @@ async function clockDifferenceMs(vm: SmolVM): Promise<number> {
   return is < before ? before - is : Math.max(0, is - after);
 }
 
+/** Gives up at the very moment at which something is written to a socket, by whomever in this process: it is done, and nobody waits for the answer any more. */
+function abortAt(words: RegExp): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const { write } = Socket.prototype;
+  const spy = vi.spyOn(Socket.prototype, "write").mockImplementation(function (this: Socket, ...args) {
+    const written = write.apply(this, args as Parameters<Socket["write"]>);
+    if (words.test(String(args[0]))) controller.abort();
+    return written;
+  });
+  return { signal: controller.signal, [Symbol.dispose]: () => spy.mockRestore() };
+}
+
 describe.each(able)("snapshots on %s", (backend) => {
   afterEach(async () => {
     for (const vm of await SmolVM.list()) await SmolVM.from(vm).delete({ force: true });
@@ -407,18 +419,29 @@ describe.each(pausable)("pausing on %s", (backend) => {
   ])("a sandbox goes on where %s is given up just as it is told to stand still", async (_, act) => {
     await using vm = await SmolVM.create(small(backend));
     await vm.run("true");
-    const giveUp = new AbortController();
-    const { write } = Socket.prototype;
-    using _spy = vi.spyOn(Socket.prototype, "write").mockImplementation(function (this: Socket, ...words) {
-      const written = write.apply(this, words as Parameters<Socket["write"]>);
-      if (/"execute":"stop"|"Paused"/.test(String(words[0]))) giveUp.abort();
-      return written;
-    });
+    using giveUp = abortAt(/"execute":"stop"|"Paused"/);
     const begun = performance.now();
     await expect(act(vm, giveUp.signal)).rejects.toMatchObject({ code: "ABORTED" });
     expect((await vm.run("echo goes on", { timeoutMs: scaled(5_000) })).stdout).toBe("goes on\n");
     expect(performance.now() - begun).toBeLessThan(scaled(5_000)); // it was not found standing still, later
     expect((await vm.info()).state).toBe("running");
+  });
+
+  test("a paused sandbox stays so where resuming it is given up just as its machine is told to go on", async () => {
+    await using vm = await SmolVM.create(small(backend));
+    const loop = vm.spawn("while :; do :; done", { stdin: "ignore" });
+    await loop.started;
+    await vm.pause();
+    {
+      using giveUp = abortAt(/"execute":"cont"|"Resumed"/);
+      await expect(vm.resume({ signal: giveUp.signal })).rejects.toMatchObject({ code: "ABORTED" });
+    }
+    expect((await vm.info()).state).toBe("paused");
+    const cpu = (await vm.stats()).cpuTimeMs!;
+    await sleep(1_000);
+    expect((await vm.stats()).cpuTimeMs! - cpu).toBeLessThan(300);
+    await vm.resume();
+    expect(await loop.kill("SIGKILL")).toBe(true);
   });
 
   test("is no shelter for what a host had started that dies meanwhile", async () => {

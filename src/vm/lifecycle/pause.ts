@@ -8,8 +8,8 @@ import { deletedError, type VmRef } from "../recovery/deleted.ts";
 import { requireFeature } from "./features.ts";
 import { withLock } from "./lock.ts";
 
-/** How long a machine may take to go on that was to stand still, and could not be said to. */
-const GO_ON_MS = 10_000;
+/** How long a machine may take to be again as it was, where it could not be said to be otherwise. */
+const AS_IT_WAS_MS = 10_000;
 
 /**
  * Lets a sandbox's processors stand still: it keeps its memory and uses no processor time. Pausing what is paused is fine.
@@ -40,27 +40,41 @@ export async function resumeVm(home: Home, vm: VmRef, deadline: Deadline): Promi
 
 /** For who holds the lock of a sandbox that runs. The state comes first: who finds it paused looks how the machine is. */
 export async function pauseMachine(home: Home, { id, spec }: VmRecord, deadline: Deadline): Promise<void> {
+  const backend = backendOf(spec.machine.backend);
   home.store.vms.transition(id, "paused");
   failpoint("before paused");
   try {
-    await backendOf(spec.machine.backend).pause!(filesOf(home, id), deadline);
+    await backend.pause!(filesOf(home, id), deadline);
   } catch (error) {
-    // It may stand still, although nobody waits for the answer any more. If it does not go on now, whoever finds it paused looks how it is.
-    const deadline = Deadline.within(GO_ON_MS, "letting the sandbox go on");
-    await resumeMachine(home, { id, spec }, deadline).catch(() => {});
+    // It may stand still, although nobody waits for the answer any more.
+    const isAsItWas = await succeeds(backend.resume!(filesOf(home, id), asItWas()));
+    if (isAsItWas) home.store.vms.transition(id, "running");
     throw error;
   }
 }
 
 /** For who holds the lock of a paused sandbox. */
-export async function resumeMachine(
-  home: Home,
-  { id, spec }: Pick<VmRecord, "id" | "spec">,
-  deadline: Deadline,
-): Promise<void> {
-  await backendOf(spec.machine.backend).resume!(filesOf(home, id), deadline);
+export async function resumeMachine(home: Home, { id, spec }: VmRecord, deadline: Deadline): Promise<void> {
+  const backend = backendOf(spec.machine.backend);
+  try {
+    await backend.resume!(filesOf(home, id), deadline);
+  } catch (error) {
+    await succeeds(backend.pause!(filesOf(home, id), asItWas()));
+    throw error;
+  }
   failpoint("before resumed");
   home.store.vms.transition(id, "running");
+}
+
+function asItWas(): Deadline {
+  return Deadline.within(AS_IT_WAS_MS, "bringing the machine back to what it was");
+}
+
+function succeeds(done: Promise<void>): Promise<boolean> {
+  return done.then(
+    () => true,
+    () => false,
+  );
 }
 
 function notRunning({ name, state, error }: VmRecord): SmolVMError {
