@@ -111,11 +111,19 @@ describe.each(able)("a snapshot as a file on %s", (backend) => {
     await expect(SmolVM.snapshots.import(join(directory, "none"))).rejects.toMatchObject({
       code: "FILE_NOT_FOUND",
     });
+    await expect(SmolVM.snapshots.import(directory)).rejects.toMatchObject({
+      code: "FILE_TYPE",
+      message: `'${directory}' is a directory`,
+    });
   });
 
   test("on the command line, and never over a file that is there", async () => {
     expect((await cli(["snapshot", "import", "--trust", "--name", "again", file])).text).toBe("again\n");
     expect((await cli(["snapshot", "export", "again", file])).stderr).toContain("exists");
+    const missing = join(directory, "missing");
+    expect((await cli(["snapshot", "export", "again", join(missing, "file")])).stderr).toContain(
+      `mkdir -p '${missing}'`,
+    );
     const second = join(directory, "second.tar.zst");
     expect(await cli(["snapshot", "export", "again", second])).toMatchObject({
       code: 0,

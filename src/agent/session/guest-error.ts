@@ -129,6 +129,11 @@ const KILL: Record<number, Meaning> = {
 };
 
 const HOLD: Record<number, Meaning> = {
+  [Code.NOT_FOUND]: {
+    code: "VM_STATE",
+    text: "root of the guest has taken away what its processes are held by (/sys/fs/cgroup)",
+    hint: "It is there again once it boots: smolvm restart NAME. Or keep the disk alone: smolvm snapshot create --disk-only NAME SNAPSHOT",
+  },
   [Code.BUSY]: {
     code: "VM_BUSY",
     text: "some of what it runs cannot be made to stand still",

@@ -203,5 +203,11 @@ function exportError(error: unknown, to: string): unknown {
   const { code: errno, message } = error as NodeJS.ErrnoException;
   const details = { path: to, errno };
   if (isNoSpace(error)) return orNoSpace(error, `no space left for '${to}'`, dirname(to), { details });
+  if (errno === "ENOENT")
+    return new SmolVMError("FILE_NOT_FOUND", `there is no directory '${dirname(to)}'`, {
+      hint: `Make it first: mkdir -p '${dirname(to)}'`,
+      details,
+      cause: error,
+    });
   return new SmolVMError("HOST_FAILED", `'${to}' cannot be written: ${message}`, { details, cause: error });
 }

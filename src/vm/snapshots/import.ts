@@ -274,6 +274,12 @@ function importError(error: unknown, from: string): unknown {
   const details = { path: from, errno };
   if (errno === "ENOENT")
     return new SmolVMError("FILE_NOT_FOUND", `there is no file '${from}'`, { details, cause: error });
+  if (errno === "EISDIR")
+    return new SmolVMError("FILE_TYPE", `'${from}' is a directory`, {
+      hint: "Name the file that was written by: smolvm snapshot export NAME FILE",
+      details,
+      cause: error,
+    });
   if (
     errno?.startsWith("ZSTD") ||
     errno === "ERR_STREAM_PREMATURE_CLOSE" ||

@@ -19,6 +19,7 @@ describe("a guest's error", () => {
     ["file", "NOT_FOUND", "FILE_NOT_FOUND"],
     ["exec", "NOT_FOUND", "COMMAND_NOT_FOUND"],
     ["process", "NOT_FOUND", "PROCESS_NOT_FOUND"],
+    ["hold", "NOT_FOUND", "VM_STATE"],
     ["exec", "BAD_CWD", "FILE_NOT_FOUND"],
     ["exec", "NOT_EXECUTABLE", "COMMAND_NOT_EXECUTABLE"],
     ["exec", "TOO_LONG", "ARGUMENTS_TOO_LONG"],
