@@ -231,6 +231,43 @@ os.unlink("/rw/asked"); print("done")`;
     await sh("rm -rf /rw/looked"); // the guest's own doing is no news for it
   });
 
+  test("how often the host is asked for each of many small files is what docs/mounts.md says", async () => {
+    for (const name of ["counted", "unknown"]) {
+      mkdirSync(host("rw", name));
+      for (let i = 0; i < 200; i++) writeFileSync(host("rw", name, String(i)), "content\n");
+    }
+    const asked = async (): Promise<number> =>
+      (await vm.mounts.list()).find(({ guest }) => guest === "/rw")?.served?.requests ?? 0;
+    const each = async (what: string, dir = "/rw/counted"): Promise<number> => {
+      const script = `import os\nos.chdir("${dir}")\nfor n in map(str, range(200)):\n    ${what}`;
+      const before = await asked();
+      await vm.run(["python3", "-c", script], { check: true });
+      return ((await asked()) - before) / 200;
+    };
+    const write = (name: string): string => `f = open(${name}, "w"); f.write("new"); f.close()`;
+    const counts = {
+      "listed with stat, nothing known": await each(
+        'n == "0" and [entry.stat() for entry in os.scandir(".")]',
+      ),
+      "stat of what was listed": await each("os.stat(n)"),
+      "read, nothing known": await each("open(n).read()", "/rw/unknown"),
+      "read for the second time": await each("open(n).read()", "/rw/unknown"),
+      "read, as before": await each("open(n).read()", "/rw/unknown"),
+      "written, a new file": await each(write('"new" + n')),
+      "written, a new file in a new directory": await each(
+        `n == "0" and os.mkdir("made"); ${write('"made/" + n')}`,
+      ),
+      "stat after it was written": await each('os.stat("new" + n)'),
+      "read after it was written": await each('open("new" + n).read()'),
+      "saved by renaming": await each(`${write('"t" + n')}; os.rename("t" + n, n)`),
+      unlink: await each('os.unlink("new" + n)'),
+    };
+    const most = [0.4, 0, 4, 3, 2, 4, 3, 1, 3, 7, 2];
+    for (const [index, [what, count]] of Object.entries(counts).entries())
+      expect(count, `${what}: ${JSON.stringify(counts)}`).toBeLessThan(most[index]! + 0.15);
+    expect(await sh("rm -r /rw/counted /rw/unknown")).toBe("");
+  });
+
   test("attributes of a directory come with what changes them, and are right", async () => {
     const script = `
 import os
