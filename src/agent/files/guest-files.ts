@@ -293,7 +293,7 @@ export class GuestFiles {
    *
    * The guest is not trusted: everything is checked, written to a fresh directory beside the target, and moved into place when
    * it is complete. A new directory appears at once; into one that exists the content is added, files replacing files. No
-   * symlink below `to` is ever followed. Symlinks that lead out of the directory are left out, and named in the result. `errno` of the host: EISDIR of a file onto a
+   * symlink below `to` is ever followed. Symlinks that lead out of the directory are left out, and named in the result; devices, pipes and sockets are left out, too. `errno` of the host: EISDIR of a file onto a
    * directory, ENOTDIR of a directory onto a file, ENOENT where the directory above is missing (`parents` makes it); of the guest: ENOENT, EACCES.
    *
    * @param options `maxEntries` (default 1,000,000) and `maxBytes` (default none) limit what is accepted

@@ -24,7 +24,7 @@ const spec: CommandSpec = {
   options: COMMON_OPTIONS,
   exit: "plain",
   notes: [
-    "Files and directories, with modes and times; a path in a sandbox that is not absolute is in its working directory (--workdir, else the home of its user). Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
+    "Files and directories, with modes and times; a path in a sandbox that is not absolute is in its working directory (--workdir, else the home of its user). Devices, pipes and sockets of a sandbox are left out. Into an existing directory the copy goes under its own name; SRC/. copies a directory's content alone. A local path with a colon in it is written ./a:b.",
     "With the same NAME on both sides the copy is made in the sandbox, and none of it comes here.",
     "With - a tar archive from stdin is unpacked into the directory DST, or SRC is written to stdout as one; neither is compressed.",
   ],
