@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import type { Deadline } from "../../util/deadline.ts";
+import { shown } from "../../util/shown.ts";
 import { requireTools, runTool } from "./tools.ts";
 
 /** The Debian release that images are made of. */
@@ -47,9 +48,17 @@ export function aptSources(
 /**
  * The configuration of an apt that keeps everything in `dir` and takes nothing from the host's: it works for any user, on
  * any host with apt, for any architecture. It refuses what Debian has not signed. Pure.
+ * @throws SmolVMError CONFIG_INVALID for a directory that cannot be named in it: it has no way to write a double quote or a line's end (apt.conf(5))
  */
 export function aptConfig(dir: string, arch: Arch): string {
-  const quoted = (path: string): string => `"${path.replaceAll('"', "")}"`;
+  if (/["\n]/.test(dir)) {
+    throw new SmolVMError(
+      "CONFIG_INVALID",
+      `apt cannot use a directory with a double quote or a line's end in its path: ${shown(dir)}`,
+      { hint: "Keep smolvm's files elsewhere: export SMOLVM_HOME=~/.smolvm" },
+    );
+  }
+  const quoted = (path: string): string => `"${path}"`;
   return `${[
     `Dir::State ${quoted(join(dir, "state"))};`,
     `Dir::State::status ${quoted(join(dir, "state", "status"))};`,

@@ -3,6 +3,12 @@ import { aptConfig, aptSources, parseControl, releaseDate } from "../../../../sr
 import { kernelPackage } from "../../../../src/images/kernel/debian-kernel.ts";
 
 describe("apt", () => {
+  test("a directory that it has no way to name is refused", () => {
+    expect(() => aptConfig('/home/my "own"', "x86_64")).toThrow(
+      expect.objectContaining({ code: "CONFIG_INVALID" }),
+    );
+  });
+
   test("keeps all its state in the directory it is given and takes nothing from the host", () => {
     const config = aptConfig("/work dir", "aarch64");
     for (const line of [
