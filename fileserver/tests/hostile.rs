@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::HashSet;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
@@ -662,6 +663,40 @@ fn of_a_directory_with_one_file_shared_nothing_else_is_reached() {
     symlink("../secret", share.join("f")).unwrap();
     assert!(ask(&mut guest, stream, op::OPEN, 1, &[0; 8]).is_err());
     assert!(ask(&mut guest, stream, op::GETATTR, 1, &[0; 16]).is_err());
+}
+
+#[test]
+fn what_is_mounted_beneath_is_not_shared() {
+    // Only this thread and what it starts see the mounts; who may not mount has no such test.
+    // SAFETY: plain calls with NUL-terminated text.
+    let mount = |kind: &CStr, at: &Path, flags| unsafe {
+        let at = CString::new(at.as_os_str().as_encoded_bytes()).unwrap();
+        libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) == 0
+    };
+    // SAFETY: as above.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return;
+    }
+    assert!(mount(c"none", Path::new("/"), libc::MS_REC | libc::MS_PRIVATE));
+    let (place, share) = place("beneath");
+    fs::create_dir(share.join("other")).unwrap();
+    assert!(mount(c"tmpfs", &share.join("other"), 0));
+    fs::write(share.join("other/inside"), "inside").unwrap();
+    let mut guest = Guest::start(&place.0);
+    let stream = guest.mount(&share, "rw", &["--coherence", "strict"]);
+    guest.send(stream, &init());
+    assert_eq!(answer(&mut guest).1, 0);
+    if let Ok(entry) = ask(&mut guest, stream, op::LOOKUP, 1, b"other\0") {
+        let other = node_of(&entry);
+        assert!(ask(&mut guest, stream, op::LOOKUP, other, b"inside\0").is_err());
+        assert!(ask(&mut guest, stream, op::READDIR, other, &[0; 40]).is_err());
+        assert!(ask(&mut guest, stream, op::CREATE, other, b"\x42\0\0\0\x80\x81\0\0\0\0\0\0\0\0\0\0new\0").is_err());
+    }
+    assert!(!share.join("other/new").exists());
+    drop(guest);
+    // SAFETY: as above; the place is removed at its end.
+    let at = CString::new(share.join("other").as_os_str().as_encoded_bytes()).unwrap();
+    assert_eq!(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) }, 0);
 }
 
 /// A guest that hears of all that the server says; its process that does changes again is 666, and does nothing by itself.

@@ -272,3 +272,22 @@ fn nothing_is_taken_in_once_the_guest_has_been_told_of_something() {
     give(&mut guest, stream, &bytes);
     assert_eq!(ask(&mut guest, stream, op::GETATTR, nodes[3], &[0; 16]), Err(libc::ESTALE));
 }
+
+#[test]
+fn of_a_mount_with_very_many_names_nothing_is_kept() {
+    let place = Place::new("kept-many");
+    let share = place.share();
+    let (mut guest, stream) = mounted(&place.0.join("first"), &share, "rw");
+    init(&mut guest, stream);
+    let name = |n: usize| format!("{n:0>250}");
+    let most = MAX_KEPT / 250;
+    for n in 0..most {
+        fs::write(share.join(name(n)), "").unwrap();
+        look_up(&mut guest, stream, 1, &name(n)).unwrap();
+        if n == most / 2 {
+            assert!(!kept(&mut guest, stream).is_empty());
+        }
+    }
+    assert!(kept(&mut guest, stream).is_empty());
+    assert!(look_up(&mut guest, stream, 1, &name(0)).is_ok());
+}

@@ -77,7 +77,7 @@ pub fn stat(fd: i32) -> Res<Stat> {
     statx(fd, c"", libc::AT_EMPTY_PATH)
 }
 
-/// Opens what has that name in a directory: never through a link, never outside of it.
+/// Opens what has that name in a directory: never through a link, never outside of it, and nothing of what is mounted there.
 pub fn open_beneath(dir: i32, name: &CStr, flags: i32, mode: u32) -> Res<Fd> {
     let known = if flags & libc::O_PATH == 0 { !0 } else { libc::O_PATH | libc::O_DIRECTORY };
     let flags = flags & known | libc::O_CLOEXEC | libc::O_NOFOLLOW;
@@ -85,7 +85,8 @@ pub fn open_beneath(dir: i32, name: &CStr, flags: i32, mode: u32) -> Res<Fd> {
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = flags as u64;
     how.mode = u64::from(mode);
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve =
+        libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
     loop {
         let size = std::mem::size_of::<libc::open_how>();
         // SAFETY: the name is NUL-terminated, `how` lives through the call and is of that size.
