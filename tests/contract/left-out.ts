@@ -23,6 +23,11 @@ export const LEFT_OUT: readonly LeftOut[] = [
     name: /POSIX promises|is the same for all|come with what changes them|watches such a file/,
     why: PYTHON,
   },
+  {
+    file: "tests/contract/mounts-rules.test.ts",
+    name: /locks hold|attributes that|shared mapping|what a copy has open/,
+    why: PYTHON,
+  },
   { file: "tests/contract/ports.test.ts", name: /^ports on/, why: SOCKETS },
   { file: "tests/contract/protocols.test.ts", name: /that is restricted/, why: SOCKETS },
   { file: "tests/contract/restricted.test.ts", name: /passes ends on|on port 80/, why: SOCKETS },
