@@ -60,7 +60,7 @@ choose_target() {
     rustup target add "$target" >/dev/null
   fi
   if has_target "$target"; then
-    if find "$(rustc --print sysroot)/lib/rustlib" -path '*/bin/rust-lld' | grep -q .; then
+    if [ -n "$(find "$(rustc --print sysroot)/lib/rustlib" -path '*/bin/rust-lld' -print -quit)" ]; then
       export "CARGO_TARGET_${variable}_LINKER=rust-lld"
       export "CARGO_TARGET_${variable}_RUSTFLAGS=-C linker-flavor=ld.lld -C link-self-contained=yes"
     elif [ "$arch" != "$host_arch" ]; then
