@@ -28,7 +28,7 @@ import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
 useTempHome();
-const IS_ROOT = process.getuid?.() === 0;
+const isRoot = process.getuid?.() === 0;
 
 const LOCKS = `
 import fcntl, os
@@ -94,7 +94,7 @@ describe.each(BACKENDS)("the rules of directories of the host on %s", (backend) 
     rmSync(dir, { recursive: true, force: true });
   });
 
-  test.runIf(IS_ROOT)("files of others are nobody's, with what their modes let everybody do", async () => {
+  test.runIf(isRoot)("files of others are nobody's, with what their modes let everybody do", async () => {
     for (const [name, mode] of [
       ["open", 0o644],
       ["closed", 0o600],
