@@ -24,6 +24,7 @@ import { BACKENDS, small } from "../helpers/backends.ts";
 import { CLI } from "../helpers/cli.ts";
 import { useTempHome } from "../helpers/home.ts";
 import { IN_MOUNT_NAMESPACE } from "../helpers/mount-namespace.ts";
+import { shellOf } from "../helpers/shell-of.ts";
 import { scaled } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
@@ -72,10 +73,7 @@ describe.each(BACKENDS)("the rules of directories of the host on %s", (backend) 
   let vm: SmolVM;
   let dir: string;
   const host = (...names: string[]): string => join(dir, ...names);
-  const sh = async (script: string): Promise<string> => {
-    const { stdout, stderr, exitCode } = await vm.run(script);
-    return exitCode === 0 ? stdout : `${stdout}${stderr}exit ${exitCode}`;
-  };
+  const sh = shellOf(() => vm);
 
   beforeAll(async () => {
     dir = realpathSync(mkdtempSync(join(tmpdir(), "smolvm-rules-")));

@@ -26,6 +26,7 @@ import type { BackendName } from "../../src/config/spec.ts";
 import { SmolVM } from "../../src/index.ts";
 import { BACKENDS, small } from "../helpers/backends.ts";
 import { useTempHome } from "../helpers/home.ts";
+import { shellOf } from "../helpers/shell-of.ts";
 import { SPEED_FACTOR } from "../helpers/speed.ts";
 import { until } from "../helpers/wait.ts";
 
@@ -91,10 +92,7 @@ describe.each(BACKENDS)("directories of the host on %s", (backend) => {
   let vm: SmolVM;
   let dir: string;
   const host = (...names: string[]): string => join(dir, ...names);
-  const sh = async (script: string): Promise<string> => {
-    const { stdout, stderr, exitCode } = await vm.run(script);
-    return exitCode === 0 ? stdout : `${stdout}${stderr}exit ${exitCode}`;
-  };
+  const sh = shellOf(() => vm);
 
   beforeAll(async () => {
     dir = realpathSync(mkdtempSync(join(tmpdir(), "smolvm-mounts-")));
