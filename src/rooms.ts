@@ -5,8 +5,10 @@
  */
 export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   cli: {
-    bin: ["start-up"],
-    "start-up": ["main"],
+    bin: ["load"],
+    load: ["start-up", "loading"],
+    "start-up": ["main", "loading"],
+    loading: [],
     main: ["commands", "args", "render", "terminal", "command", "exit-code", "io"],
     // one file per command, and the table of all of them
     commands: [
@@ -67,7 +69,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // what sandboxes start from, made before they are asked for
     "template-maker": ["lifecycle", "templates", "recovery", "home"],
     // sandboxes that wait to be taken
-    pool: ["lifecycle", "channel", "supervisor", "recovery", "home"],
+    pool: ["lifecycle", "channel", "supervisor", "recovery", "machine", "home"],
     // images that are made of them
     commit: ["snapshots", "lifecycle", "recovery", "machine", "home"],
     // what a user saves of them, and goes on from
@@ -241,7 +243,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     // what `smolvm setup` has done or would do
     setup: ["process", "package"],
     // directories, names of files, disks
-    files: ["environment"],
+    files: ["environment", "place-variables"],
     logs: [],
     terminal: [],
     // running programs, and telling processes apart
@@ -251,7 +253,8 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     "own-qemu": ["package"],
     // where this host is reached itself
     "own-networks": ["linux"],
-    environment: [],
+    environment: ["place-variables"],
+    "place-variables": [],
     package: ["environment"],
   },
 };

@@ -31,8 +31,20 @@ export interface ConnectOptions {
   readonly afterCapture?: boolean | undefined;
   /** the token of a suspended session that is to go on; that it does, the answer says */
   readonly resume?: Uint8Array | undefined;
+  /**
+   * What is asked first is sent right behind the hello, a round trip earlier. Only where it may be carried out twice, and nobody can have left half a
+   * frame in the channel. A hello that is not answered in a second ends the session: then connect without this. Default false.
+   */
+  readonly eager?: boolean | undefined;
   /** how this program calls itself to the agent; default "smolvm" */
   readonly client?: string | undefined;
+}
+
+/** A socket on which the hello was said, and nothing has come yet. */
+export interface Greeted {
+  readonly socket: Socket;
+  /** finds the answer */
+  readonly scan: HelloScan;
 }
 
 /** A socket on which the agent has answered the hello. */
@@ -43,8 +55,10 @@ export interface Connected {
   readonly rest: Buffer;
 }
 
+/** How this program calls itself to the agent. */
+const CLIENT = "smolvm";
 /** When a silent agent is asked again, in ms; doubles each time. */
-const HELLO_RETRY_MS = 1000;
+export const HELLO_RETRY_MS: number = 1000;
 /** The same after a capture. What lost the connection says so when it is sent something. */
 const CAPTURED_RETRY_MS = 20;
 /** And at least so often, however long the capture takes. */
@@ -78,6 +92,27 @@ export async function connectAgent(endpoint: Endpoint, options: ConnectOptions):
   } finally {
     stop.abort();
     attempt.catch(() => {});
+  }
+}
+
+/**
+ * Says hello at an endpoint that is there, and does not wait for the answer.
+ * @throws SmolVMError AGENT_LOST where nobody listens; TIMEOUT, ABORTED
+ */
+export async function greetAgent(
+  endpoint: Endpoint,
+  { deadline, client = CLIENT }: Pick<ConnectOptions, "deadline" | "client">,
+): Promise<Greeted> {
+  deadline.check();
+  try {
+    const socket = await deadline.race(dial(endpoint, deadline.signal));
+    const nonce = randomNonce();
+    if (endpoint.kind === "unix" && endpoint.greeting !== undefined) socket.write(endpoint.greeting);
+    socket.write(encodeHello(nonce, client));
+    return { socket, scan: new HelloScan(nonce) };
+  } catch (error) {
+    deadline.check();
+    throw gone(error);
   }
 }
 
@@ -176,7 +211,7 @@ function greet(
   return new Promise((resolve, reject) => {
     let nonce = randomNonce();
     const scan = new HelloScan(nonce);
-    const client = options.client ?? "smolvm";
+    const client = options.client ?? CLIENT;
     const { resume, afterCapture = resume !== undefined } = options;
     let retryMs = afterCapture ? CAPTURED_RETRY_MS : HELLO_RETRY_MS;
     let timer: NodeJS.Timeout | undefined;

@@ -1,13 +1,22 @@
 import type { Socket } from "node:net";
+import { isSmolVMError } from "../../errors.ts";
 import { Deadline } from "../../util/deadline.ts";
 import { escapeTerminal } from "../../util/escape-terminal.ts";
 import { messageOf } from "../../util/message-of.ts";
 import { monotonicMs } from "../../util/monotonic.ts";
 import { encodeFrame, FrameDecoder, FrameType, MAX_STREAMS } from "../wire/frame.ts";
+import { checkVersion, type HelloScan } from "../wire/hello.ts";
 import { Goodbye, type HelloAck } from "../wire/messages.ts";
 import { decode } from "../wire/schema.ts";
 import { violation } from "../wire/violation.ts";
-import { type Connected, type ConnectOptions, connectAgent } from "./connect.ts";
+import {
+  type Connected,
+  type ConnectOptions,
+  connectAgent,
+  type Greeted,
+  greetAgent,
+  HELLO_RETRY_MS,
+} from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Outbox } from "./outbox.ts";
 import { interruptedError, type SessionEnd } from "./session-end.ts";
@@ -33,14 +42,31 @@ const KEPT_FOR_URGENT = 8;
 
 const PING_BYTES = 8;
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** An answer to the hello that is not there yet. */
+interface AwaitedAnswer {
+  readonly scan: HelloScan;
+  /** ends the session */
+  readonly timer: NodeJS.Timeout;
+}
+
+/** The end of a session that was begun with a hello that nobody has answered. */
+const UNANSWERED: SessionEnd = {
+  reason: "lost",
+  message: "the guest did not answer the hello",
+  cause: undefined,
+};
+
 /**
  * One conversation with a guest's agent over one socket: any number of requests at once, each a stream with its own credit.
  * Whatever the guest sends, memory stays bounded by the open streams' windows; a broken rule ends the session.
  * While no stream is open, the session does not keep the process alive.
  */
 export class AgentSession {
-  /** what the agent said of itself */
-  readonly hello: HelloAck;
+  #hello: HelloAck | undefined;
+  /** as long as the hello is not answered: what looks for the answer, and what gives it up */
+  #awaited: AwaitedAnswer | undefined;
   /** resolves when the session is over, and never rejects */
   readonly ended: Promise<SessionEnd>;
   #end: SessionEnd | undefined;
@@ -62,10 +88,10 @@ export class AgentSession {
   #nextPing = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor(endpoint: Endpoint, { socket, ack, rest }: Connected) {
+  private constructor(endpoint: Endpoint, begun: Connected | Greeted) {
+    const { socket } = begun;
     this.#endpoint = endpoint;
     this.#socket = socket;
-    this.hello = ack;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -76,7 +102,20 @@ export class AgentSession {
       data: (stream, channel, piece) => this.#stream(stream).data(channel as GuestChannel, piece),
     });
     socket.unref();
-    this.#listen(rest);
+    if ("ack" in begun) {
+      this.#hello = begun.ack;
+      this.#listen(begun.rest);
+    } else {
+      const timer = setTimeout(() => this.#finish(UNANSWERED), HELLO_RETRY_MS).unref();
+      this.#awaited = { scan: begun.scan, timer };
+      this.#listen(NOTHING);
+    }
+  }
+
+  /** What the agent said of itself. */
+  get hello(): HelloAck {
+    if (this.#hello === undefined) throw new Error("the agent has not answered the hello");
+    return this.#hello;
   }
 
   /** Takes what comes over the connection that there is now. */
@@ -142,7 +181,8 @@ export class AgentSession {
    *   resolves first, HOST_FAILED when the socket cannot be used
    */
   static async connect(endpoint: Endpoint, options: ConnectOptions): Promise<AgentSession> {
-    return new AgentSession(endpoint, await connectAgent(endpoint, options));
+    const connect = options.eager ? greetAgent : connectAgent;
+    return new AgentSession(endpoint, await connect(endpoint, options));
   }
 
   /** How the session ended, or undefined while it lives. */
@@ -271,13 +311,27 @@ export class AgentSession {
   #receive(chunk: Buffer): void {
     if (this.#end !== undefined) return;
     try {
-      this.#decoder.push(chunk);
+      const frames = this.#awaited === undefined ? chunk : this.#answer(chunk, this.#awaited);
+      if (frames.length > 0) this.#decoder.push(frames);
     } catch (error) {
-      this.#finish({ reason: "protocol", message: messageOf(error), cause: error });
+      // Who connects once more, and waits for the answer, is told which version it was.
+      const reason = isSmolVMError(error, "AGENT_VERSION") ? "lost" : "protocol";
+      this.#finish({ reason, message: messageOf(error), cause: error });
       return;
     }
     // Credit that was granted while reading leaves now, not a turn later.
     this.#outbox.flush();
+  }
+
+  /** Takes the answer to the hello, if it is in there. Returns what came behind it. */
+  #answer(chunk: Buffer, { scan, timer }: AwaitedAnswer): Buffer {
+    const found = scan.push(chunk);
+    if (found === undefined) return NOTHING;
+    checkVersion(found.ack);
+    clearTimeout(timer);
+    this.#awaited = undefined;
+    this.#hello = found.ack;
+    return found.rest;
   }
 
   #stream(id: number): SessionStream {
@@ -361,6 +415,7 @@ export class AgentSession {
   #finish(end: SessionEnd, how: "at once" | "gently" = "at once"): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    clearTimeout(this.#awaited?.timer);
     this.#search?.abort();
     if (how === "gently") this.#socket.end(() => this.#socket.destroy());
     else this.#socket.destroy();

@@ -6,6 +6,25 @@ import type { VmRecord } from "../../store/vms.ts";
 import type { Deadline } from "../../util/deadline.ts";
 import type { DriveMount } from "../disks/drive-mounts.ts";
 
+/** What of a guest's identity takes some ms to make, and can be made while its machine starts. */
+export interface OwnIdentity {
+  readonly entropy: Uint8Array;
+  readonly machineId: string;
+  readonly mac: Uint8Array;
+  readonly generation: string;
+}
+
+/** Makes that: another one for each start, but for the machine's id and address, which are a sandbox's for good. */
+export function ownIdentity(record: VmRecord): OwnIdentity {
+  return {
+    entropy: randomBytes(64),
+    // The same over all starts of this sandbox, different from every other's.
+    machineId: bytesOf("machine", record).toString("hex"),
+    mac: macOf(record),
+    generation: randomBytes(16).toString("hex"),
+  };
+}
+
 /**
  * Gives a guest what makes it this sandbox's: after a boot, in a machine that goes on from captured memory, and again when it is taken from a pool.
  * @throws SmolVMError as configure
@@ -17,11 +36,14 @@ export async function giveIdentity(
     network,
     mounts,
     init = false,
+    own = ownIdentity(record),
   }: {
     readonly network: GuestNetwork | DoorNetwork | undefined;
     readonly mounts: readonly DriveMount[];
     /** the image's init is to run, if it is to have one; default false */
     readonly init?: boolean;
+    /** default: made now */
+    readonly own?: OwnIdentity | undefined;
   },
   deadline: Deadline,
 ): Promise<MachineInfo> {
@@ -29,16 +51,12 @@ export async function giveIdentity(
   const info = await configure(
     session,
     {
-      entropy: randomBytes(64),
+      ...own,
       clockMs: Date.now(),
       hostname: spec.hostname,
-      // The same over all starts of this sandbox, different from every other's.
-      machineId: own("machine", record).toString("hex"),
       network,
-      mac: macOf(record),
       // A disk of the user's own is not ours to grow.
       diskBytes: spec.diskMode === "shared" ? undefined : spec.diskSizeMib * 1024 * 1024,
-      generation: randomBytes(16).toString("hex"),
       limits: spec.limits,
       mounts,
       workdir: spec.workdir,
@@ -77,10 +95,10 @@ async function onTime(session: AgentSession, told: MachineInfo, deadline: Deadli
 
 /** The address of a sandbox's network card: locally administered, and another's in one of 2^40 cases. */
 function macOf(record: VmRecord): Buffer {
-  return Buffer.concat([Buffer.from([0x52]), own("network card", record).subarray(0, 5)]);
+  return Buffer.concat([Buffer.from([0x52]), bytesOf("network card", record).subarray(0, 5)]);
 }
 
 /** 16 bytes that are the same over all starts of a sandbox. */
-function own(what: string, { id }: VmRecord): Buffer {
+function bytesOf(what: string, { id }: VmRecord): Buffer {
   return createHash("sha256").update(`smolvm ${what} ${id}`).digest().subarray(0, 16);
 }

@@ -1,4 +1,5 @@
 import { AgentSession } from "../../agent/session/session.ts";
+import { backendOf } from "../../backends/registry.ts";
 import { HELLO_TIMEOUT_MS } from "../../config/defaults.ts";
 import { ERROR_CODES, type ErrorCode, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
@@ -11,6 +12,7 @@ import { giveIdentity } from "../lifecycle/identity.ts";
 import type { OwnOptions } from "../lifecycle/own-options.ts";
 import { ownerFor } from "../lifecycle/owned.ts";
 import type { Started } from "../lifecycle/start.ts";
+import { firstRequest } from "../machine/first-request.ts";
 import { discard } from "../recovery/recover.ts";
 import { refill } from "./refill.ts";
 
@@ -75,12 +77,16 @@ async function wake(home: Home, record: VmRecord, deadline: Deadline): Promise<S
       timeoutMs: Math.min(HELLO_TIMEOUT_MS, deadline.remainingMs),
       signal: deadline.signal,
     });
-    const session = await AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {
-      deadline: hello,
-      fresh: false,
-    });
-    // Its network and its drives it has since its start.
-    await giveIdentity(session, record, { network: undefined, mounts: [] }, deadline);
+    const { captureEndsSessions } = backendOf(record.spec.machine.backend).features;
+    const { session } = await firstRequest(
+      (isFirst) =>
+        AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {
+          deadline: hello,
+          eager: isFirst && !captureEndsSessions,
+        }),
+      // Its network and its drives it has since its start.
+      (reached) => giveIdentity(reached, record, { network: undefined, mounts: [] }, deadline),
+    );
     home.store.vms.unlock(id);
     return { record, session, lease };
   } catch {

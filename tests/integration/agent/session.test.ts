@@ -10,6 +10,7 @@ import { AgentSession } from "../../../src/agent/session/session.ts";
 import { encodeFrame, FrameType } from "../../../src/agent/wire/frame.ts";
 import { MAGIC } from "../../../src/agent/wire/hello.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
+import { firstRequest } from "../../../src/vm/machine/first-request.ts";
 import { type Behaviour, FakeGuest, type FakeStream } from "../../fakes/fake-guest.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -145,6 +146,115 @@ describe("connecting", () => {
     expect(error).toMatchObject({ code: "AGENT_VERSION", details: { guestVersion: version } });
     expect(error.message).toMatch(message);
     expect(error.hint).toMatch(hint);
+  });
+
+  describe("to an agent that is not waited for", () => {
+    const eagerly = (guest: FakeGuest): Promise<AgentSession> =>
+      AgentSession.connect(
+        { kind: "unix", path: guest.socketPath },
+        { deadline: soon(), fresh: false, eager: true },
+      );
+
+    test("asks right behind the hello, and knows who it is with the answer", async () => {
+      await using guest = await FakeGuest.start({
+        onOpen: (stream) => stream.opened({}).data(1, "hi\n").end(1).end(2).result({ exitCode: 0 }),
+      });
+      const session = await eagerly(guest);
+      expect(() => session.hello).toThrow("has not answered");
+      expect((await runCommand(session, ["echo", "hi"])).stdout).toBe("hi\n");
+      expect(session.hello.agent).toBe("fake");
+      expect(guest.connections[0]!.hellos).toHaveLength(1);
+      await session.close();
+    });
+
+    test("takes an answer that comes in pieces, behind what an earlier session left unread", async () => {
+      const later: Buffer[] = [];
+      await using guest = await FakeGuest.start({
+        onHello: (connection, hello) => {
+          const { send } = connection;
+          connection.send = (bytes) => void later.push(Buffer.from(bytes));
+          connection.hello({ version: 1, nonce: hello.nonce, agent: "slow" });
+          connection.send = send;
+          connection.send(Buffer.alloc(100_000, 0xff));
+          const whole = Buffer.concat(later);
+          connection.send(whole.subarray(0, 20));
+          setTimeout(() => connection.send(whole.subarray(20)), 20);
+          return false; // it answers nothing else before that
+        },
+      });
+      const session = await eagerly(guest);
+      await until("the answer is there", () => {
+        try {
+          return session.hello.agent === "slow";
+        } catch {
+          return false;
+        }
+      });
+      await session.close();
+    });
+
+    test("is lost where it says nothing for a second, and nothing says that it ran", async () => {
+      await using guest = await FakeGuest.start({ onHello: () => false });
+      const session = await eagerly(guest);
+      const error = await failure(runCommand(session, ["echo"]));
+      expect(["AGENT_LOST", "OUTCOME_UNKNOWN"]).toContain(error.code);
+      expect(await session.ended).toMatchObject({ reason: "lost" });
+    });
+
+    test("is lost where it is of another version: who asks it again is told", async () => {
+      await using guest = await FakeGuest.start({
+        onHello: (connection, hello) => {
+          connection.hello({ version: 7, nonce: hello.nonce });
+          return true;
+        },
+      });
+      const tries: boolean[] = [];
+      const error = await failure(
+        firstRequest(
+          (isFirst) => {
+            tries.push(isFirst);
+            return isFirst ? eagerly(guest) : guest.connect();
+          },
+          (session) => runCommand(session, ["echo"]),
+        ),
+      );
+      expect(error).toMatchObject({ code: "AGENT_VERSION", details: { guestVersion: 7 } });
+      expect(tries).toEqual([true, false]);
+    });
+
+    test("breaks a rule where what it sends is no answer, however much it is", async () => {
+      await using guest = await FakeGuest.start({
+        onHello: (connection) => {
+          const { socket } = connection;
+          const pump = (): void => {
+            while (socket.writable && socket.write(Buffer.alloc(1 << 20, 0xff)));
+          };
+          socket.on("drain", pump);
+          pump();
+          return true;
+        },
+      });
+      const session = await eagerly(guest);
+      expect(await session.ended).toMatchObject({ reason: "protocol" });
+    });
+
+    test("is asked once more where the connection ends before the answer", async () => {
+      await using guest = await FakeGuest.start({
+        onHello: (connection, hello) => {
+          if (guest.connections.length === 1) connection.socket.destroy();
+          else connection.hello({ version: 1, nonce: hello.nonce, agent: "second" });
+          return true;
+        },
+        onOpen: (stream) => stream.opened({}).end(1).end(2).result({ exitCode: 3 }),
+      });
+      const { session, answer } = await firstRequest(
+        (isFirst) => (isFirst ? eagerly(guest) : guest.connect()),
+        (asked) => runCommand(asked, ["sh"]),
+      );
+      expect(answer.exitCode).toBe(3);
+      expect(session.hello.agent).toBe("second");
+      await session.close();
+    });
   });
 
   test("tries again when it is hung up on before the answer", async () => {
