@@ -47,8 +47,11 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       "host/hardware/facts.ts",
       "host/terminal/is-terminal.ts",
       "host/package.ts",
+      "host/place-variables.ts",
+      "host/files/base-directories.ts",
       "host/files/compile-cache.ts",
       "host/files/compiled-code.ts",
+      "host/files/keep-compiled.ts",
       "host/files/paths.ts",
       "host/terminal/raw-terminal.ts",
       // tables and pure functions that are shown as they are
@@ -128,7 +131,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   egress: { imports: ["config/network-rules.ts", "util"], types: [] },
   network: { imports: ["isolation", "host", "util", "errors"], types: ["config"] },
   // machines' memory, as it lies on the disk: templates and what users save
-  snapshots: { imports: ["util", "errors"], types: ["config"] },
+  snapshots: { imports: ["util", "errors", "host/process/process-identity.ts"], types: ["config"] },
   images: { imports: ["config/defaults.ts", "host", "util", "errors"], types: ["config"] },
   store: { imports: ["host", "util", "errors"], types: ["config"] },
 
@@ -196,6 +199,7 @@ export const PURE: readonly string[] = [
   "egress/special-addresses.ts",
   "errors.ts",
   "host/environment.ts",
+  "host/place-variables.ts",
   "host/linux/vmm-uids.ts",
   "host/monitor/own-network.ts",
   "host/monitor/wrapper-mark.ts",

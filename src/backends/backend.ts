@@ -68,8 +68,11 @@ export interface RestOfMachine {
 /** Such a file of a machine that was recorded. */
 export type RestoredMemory = Extract<GuestMemory, { kind: "restored" }>;
 
-/** Code that was translated: the file that it is kept in, or why it is not. */
-export type Translations = { readonly path: string } | { readonly why: string };
+/**
+ * Code that was translated: the file that it is kept in, or why it is not. `wholeFor`: the file is known to be what was written, for a state of which
+ * this is the SHA-256 (hex); absent: the VMM looks.
+ */
+export type Translations = { readonly path: string; readonly wholeFor?: string } | { readonly why: string };
 
 /** What is to be taken of a running machine. */
 export interface Capture {

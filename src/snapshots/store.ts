@@ -2,19 +2,12 @@ import { existsSync, mkdirSync, readdirSync, statSync, utimesSync } from "node:f
 import { join } from "node:path";
 import { renameSync, rmSync } from "../util/files-go.ts";
 import { type TemplateDirs, type TemplateFiles, templateLayout } from "./layout.ts";
-import { checkTemplate, type KeptCode } from "./manifest.ts";
+import { type CheckedTemplate, checkTemplate } from "./manifest.ts";
 
 /** A template that is whole. */
-export interface Template {
+export interface Template extends CheckedTemplate {
   readonly key: string;
   readonly files: TemplateFiles;
-  /**
-   * Reads the state of the machine's CPUs and devices, and looks whether that and the disk are whole: a machine may be on its way meanwhile.
-   * @throws SmolVMError HOST_FAILED
-   */
-  readonly readState: () => Buffer;
-  /** what it had translated */
-  readonly code: KeptCode;
 }
 
 /** What templates may take of the disk altogether, in bytes; the one that is made last may always stay. */

@@ -152,7 +152,9 @@ export async function resumeFromState(
         deadline,
       );
     const load = async (kept: Translations): Promise<string | undefined> =>
-      "why" in kept ? kept.why : loadTranslations(client, kept.path, keyOf(state), deadline);
+      "why" in kept
+        ? kept.why
+        : loadTranslations(client, { ...kept, key: kept.wholeFor ?? keyOf(state) }, deadline);
     // Answered in their order. It looks at the translations before it runs, and takes them then.
     const [untranslated] = await Promise.all([
       translations instanceof Promise ? deadline.race(translations.then(load)) : load(translations),

@@ -57,17 +57,27 @@ export interface SavedCode {
 }
 
 /**
- * Has a machine that waits for its state use such a file, from when it runs.
+ * Has a machine that waits for its state use such a file, from when it runs. One that is not known to be what was written is read, and compared with its checksum.
  * @returns why it does not; undefined: it does
  */
 export async function loadTranslations(
   client: QmpClient,
-  filename: string,
-  key: string,
+  {
+    path: filename,
+    wholeFor,
+    key,
+  }: { readonly path: string; readonly wholeFor?: string; readonly key: string },
   deadline: Deadline,
 ): Promise<string | undefined> {
-  return await whyNot(deadline, () => client.execute("translations-load", { filename, key }, deadline));
+  const load = (more: object): Promise<string | undefined> =>
+    whyNot(deadline, () => client.execute("translations-load", { filename, key, ...more }, deadline));
+  if (wholeFor === undefined) return await load({});
+  const why = await load({ whole: true });
+  return why !== undefined && NOT_KNOWN.test(why) ? await load({}) : why; // a QEMU that an earlier version has built
 }
+
+/** How QEMU refuses an argument that a command of it has not. */
+const NOT_KNOWN = /^Parameter '.*' is unexpected$/;
 
 /** Copies what QEMU wrote, and may still write to, and removes it. */
 async function takeFile(from: string, to: string): Promise<string | undefined> {

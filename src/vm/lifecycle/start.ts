@@ -38,7 +38,7 @@ import { makeTemplateLater } from "../templates/later.ts";
 import { giveUpTemplate, startSource, writeTemplateDisk } from "../templates/use.ts";
 import { requireFeature } from "./features.ts";
 import { tooLateForGdb } from "./gdb-port.ts";
-import { giveIdentity } from "./identity.ts";
+import { giveIdentity, type OwnIdentity, ownIdentity } from "./identity.ts";
 import { withLock, withOwnLock } from "./lock.ts";
 import { resumeMachine } from "./pause.ts";
 
@@ -244,6 +244,7 @@ async function launch(
   });
   noteStep(home, record.id, "start:launch");
   let lease: Lease | undefined;
+  let own: OwnIdentity | undefined;
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
@@ -261,16 +262,18 @@ async function launch(
       failpoint("before vmm");
       home.store.vms.setVmm(record.id, vmm);
       lease = firstLease(home, record);
+      own = ownIdentity(record);
     },
   });
   if (launched.untranslated !== undefined)
     onProgress?.({ stage: "template", message: `without kept translations: ${launched.untranslated}` });
   onProgress?.({ stage: "boot", message: "waiting for the guest" });
   const { session, answer } = await firstRequest(
-    () =>
+    (isFirst) =>
       reachAgent(home, record, lease, launched, files, {
         deadline,
         boots: saved === undefined && template === undefined,
+        eager: template !== undefined && isFirst,
       }),
     async (reached) => {
       if (userNetwork !== undefined) requireLoaded(userNetwork, launched.vmm.pid);
@@ -284,7 +287,7 @@ async function launch(
       return await giveIdentity(
         reached,
         record,
-        { network, mounts, init: forTemplate === undefined },
+        { network, mounts, init: forTemplate === undefined, own },
         deadline,
       );
     },
@@ -295,6 +298,8 @@ async function launch(
     template: saved === undefined ? (template?.key ?? null) : ORIGIN,
     commands: answer.commands,
   };
+  if (template !== undefined && ("why" in template.code || launched.untranslated === undefined))
+    template.noteWhole();
   return { session, lease, facts };
 }
 
@@ -355,7 +360,11 @@ async function reachAgent(
   lease: Lease | undefined,
   launched: LaunchedMachine,
   files: VmFiles,
-  { deadline, boots }: { readonly deadline: Deadline; readonly boots: boolean },
+  {
+    deadline,
+    boots,
+    eager,
+  }: { readonly deadline: Deadline; readonly boots: boolean; readonly eager: boolean },
 ): Promise<AgentSession> {
   const evidence = (exit: VmmExit | undefined): SmolVMError =>
     bootError({
@@ -365,6 +374,7 @@ async function reachAgent(
       timeoutMs: deadline.timeoutMs ?? 0,
       emulated: record.spec.machine.accelerator === "tcg",
     });
+  const { captureEndsSessions } = backendOf(record.spec.machine.backend).features;
   let waiting = true; // it ends some day; only while booting that is a failure
   const ended = launched.exited.then((exit) => {
     if (waiting) throw evidence(exit);
@@ -376,7 +386,8 @@ async function reachAgent(
         deadline,
         exited: launched.exited,
         fresh: boots,
-        afterCapture: !boots && backendOf(record.spec.machine.backend).features.captureEndsSessions,
+        afterCapture: !boots && captureEndsSessions,
+        eager: eager && !captureEndsSessions,
         progressFile: boots ? files.console : undefined,
       }),
       ended,

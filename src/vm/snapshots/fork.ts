@@ -4,6 +4,7 @@ import type { Captured } from "../../backends/backend.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { hashOf } from "../../snapshots/manifest.ts";
 import type { ComingMemory, RestOfSaved, SavedFiles } from "../../snapshots/saved.ts";
 import { STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -107,7 +108,7 @@ function restOf({ state, untranslated }: Captured, work: SavedFiles, ownPages: b
     code: untranslated.then((why) => {
       if (why !== undefined) return { why };
       chmodSync(work.code, 0o444); // it is there for as long as the capture lasts, which waits for this
-      return { path: work.code };
+      return { path: work.code, wholeFor: hashOf(state) };
     }),
     pages: ownPages ? { file: work.memory, map: work.memoryMap } : undefined,
   };

@@ -14,7 +14,7 @@ import { compactDisk } from "../../images/disk/compact.ts";
 import { writeDiskFromSeed } from "../../images/disk/seed.ts";
 import { acquireLock } from "../../images/store/build-lock.ts";
 import { type TemplateFiles, templateFiles, templateLayout } from "../../snapshots/layout.ts";
-import { hashOf, stampOf, type TemplateManifest } from "../../snapshots/manifest.ts";
+import { hashOf, seenNow, stampOf, type TemplateManifest } from "../../snapshots/manifest.ts";
 import { settleFiles } from "../../snapshots/saved.ts";
 import { discardTemplate, listTemplates, surplus, TEMPLATES_MAX_BYTES } from "../../snapshots/store.ts";
 import { openStore } from "../../store/store.ts";
@@ -170,6 +170,7 @@ async function record(
     writeFileSync(files.disk, disk, { mode: 0o600 });
     settle(files.memory);
     if (untranslated === undefined) settle(files.code);
+    const seen = seenNow(files);
     const manifest: TemplateManifest = {
       key,
       createdAt: Date.now(),
@@ -179,6 +180,7 @@ async function record(
       code: untranslated === undefined ? stampOf(files.code) : { why: untranslated },
       stateSha256: hashOf(state),
       diskSha256: hashOf(disk),
+      ...(seen && { seen }),
     };
     writeFileSync(files.manifest, JSON.stringify(manifest), { mode: 0o600 });
   } catch (error) {

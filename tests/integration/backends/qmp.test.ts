@@ -1,10 +1,13 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { QmpClient } from "../../../src/backends/qemu/qmp-client.ts";
+import { loadTranslations } from "../../../src/backends/qemu/translations.ts";
 import { Deadline } from "../../../src/util/deadline.ts";
 import { until } from "../../helpers/wait.ts";
 
@@ -113,6 +116,31 @@ describe("QMP with something else", () => {
   test("a connection that ends in the middle is VMM_FAILED", async () => {
     await serve('{"QMP": {"version": {}, "capabilities": []}}\r\n');
     await expect(connect()).rejects.toMatchObject({ code: "VMM_FAILED" });
+  });
+
+  test("a QEMU of ours that an earlier version has built is not told that translations are whole", async () => {
+    const asked: object[] = [];
+    server = createServer((socket) => {
+      socket.write(
+        '{"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 13}}, "capabilities": []}}\r\n',
+      );
+      createInterface(socket).on("line", (line) => {
+        const { execute, arguments: given, id } = JSON.parse(line);
+        if (execute === "translations-load") asked.push(given);
+        const error = { class: "GenericError", desc: "Parameter 'whole' is unexpected" };
+        const isRefused = given?.whole !== undefined;
+        socket.write(`${JSON.stringify({ id, ...(isRefused ? { error } : { return: {} }) })}\r\n`);
+      });
+    }).listen(path);
+    await once(server, "listening");
+    const client = await connect();
+    const load = (more: object): Promise<string | undefined> =>
+      loadTranslations(client, { path: "/code", key: "of a state", ...more }, within());
+    expect(await load({ wholeFor: "of a state" })).toBeUndefined();
+    expect(await load({})).toBeUndefined();
+    const unlooked = { filename: "/code", key: "of a state" };
+    expect(asked).toEqual([{ ...unlooked, whole: true }, unlooked, unlooked]);
+    client.close();
   });
 
   test("a flood without an end is cut off", async () => {

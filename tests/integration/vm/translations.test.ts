@@ -130,19 +130,22 @@ describe.skipIf(own === undefined)("a QEMU that keeps what it has translated", (
     await SmolVM.snapshots.delete("kept");
   });
 
-  /** Changes a file of translated code, and has the template's manifest say that it was always so. */
+  /** What the template's manifest says. */
+  const manifestFile = (): string => join(code(), "..", "manifest.json");
+
+  /** Changes a file of translated code, and has the template's manifest say that it was always so, and that this machine was booted since. */
   function forge(change: (path: string) => void): void {
     const path = code();
     chmodSync(path, 0o600);
     change(path);
-    const manifest = join(path, "..", "manifest.json");
-    const text = JSON.parse(readFileSync(manifest, "utf8"));
+    const text = JSON.parse(readFileSync(manifestFile(), "utf8"));
+    text.seen.bootId = "an earlier one";
     if (existsSync(path)) {
       chmodSync(path, 0o555);
       const { size, ino, mtimeMs, ctimeMs } = statSync(path);
       text.code = { size, inode: ino, mtimeMs, ctimeMs };
     }
-    writeFileSync(manifest, JSON.stringify(text));
+    writeFileSync(manifestFile(), JSON.stringify(text));
   }
   const flip = (at: number) => (path: string) => {
     const file = openSync(path, "r+");
@@ -181,6 +184,19 @@ describe.skipIf(own === undefined)("a QEMU that keeps what it has translated", (
       }
     },
   );
+
+  test("looks whether the file is whole once in each boot of this machine", async () => {
+    forge(() => {});
+    const bootId = (): string => JSON.parse(readFileSync(manifestFile(), "utf8")).seen.bootId;
+    expect(bootId()).toBe("an earlier one");
+    const { said } = await start();
+    expect(said).toEqual([]);
+    expect(bootId()).toBe(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
+    const { vm, said: saidThen } = await start();
+    expect(saidThen).toEqual([]);
+    expect(await mapped(vm, code())).toHaveLength(2);
+    expect((await vm.run("echo hi")).stdout).toBe("hi\n");
+  });
 
   test("starts sandboxes without, where something has written to the file", async () => {
     chmodSync(code(), 0o644);

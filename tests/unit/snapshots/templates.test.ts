@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -115,6 +125,43 @@ describe("a template on the disk", () => {
 
   test("is found with its state", () => {
     expect(found().readState()).toEqual(Buffer.from("state"));
+  });
+
+  describe("that was seen whole", () => {
+    beforeEach(() => {
+      write();
+      writeFileSync(files().code, "code");
+      write({ code: stampOf(files().code) });
+      found().noteWhole();
+    });
+    const wholeFor = (): unknown => (found().code as { wholeFor?: string }).wholeFor;
+
+    test("is not compared again, nor is what it had translated", () => {
+      expect(found().readState()).toEqual(Buffer.from("state"));
+      expect(wholeFor()).toBe(hashOf(Buffer.from("state")));
+    });
+
+    test.each(["state", "disk"] as const)("is, when its %s was written to", (file) => {
+      const { atime, mtime } = statSync(files()[file]);
+      writeFileSync(files()[file], file === "state" ? "stale" : "disc");
+      utimesSync(files()[file], atime, mtime);
+      expect(wholeFor()).toBeUndefined();
+      expect(() => found().readState()).toThrow("was changed");
+    });
+
+    test("is, when the machine was booted since", () => {
+      const manifest = JSON.parse(readFileSync(files().manifest, "utf8"));
+      manifest.seen.bootId = "another";
+      writeFileSync(files().manifest, JSON.stringify(manifest));
+      expect(wholeFor()).toBeUndefined();
+      found().noteWhole();
+      expect(wholeFor()).toBeDefined();
+    });
+
+    test("has no translations that are known to be whole, when their file was written to", () => {
+      writeFileSync(files().code, "cede");
+      expect(found().code).toEqual({ why: "their file was changed or moved" });
+    });
   });
 
   test("that is not there is not found", () => {
