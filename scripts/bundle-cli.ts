@@ -10,12 +10,10 @@ import { rolldown } from "rolldown";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "dist/cli");
-/** What switches the compile cache on, and so must not load what is to come out of the cache. */
-const START_UP: readonly string[] = [join(ROOT, "src/cli/start-up.ts")];
-/** What says that Node is too old, with all that it needs: it must load nothing that an older one lacks, and a file less takes half a ms less. */
-const ENTRY: readonly string[] = [join(ROOT, "src/cli/bin.ts")];
+/** What says that Node is too old, and what loads all else: in one file with all that they need, because each more that Node loads takes half a ms. It must be small: it is compiled each time. */
+const ENTRY: readonly string[] = ["bin.ts", "load.ts"].map((file) => join(ROOT, "src/cli", file));
 /** What `exec` loads, which is what start-up time is about: these and all that they import statically. */
-const FAST_PATH: readonly string[] = ["src/cli/main.ts", "src/cli/commands/exec.ts"].map((path) =>
+const FAST_PATH: readonly string[] = ["src/cli/start-up.ts", "src/cli/commands/exec.ts"].map((path) =>
   join(ROOT, path),
 );
 
@@ -93,6 +91,24 @@ function withSlowOnesLater(code: string): string {
   }, code);
 }
 
+/** What each command loads. */
+const QUICK: readonly string[] = ["bin", "core", "run-path"];
+
+/** Code of one of those with the one helper that it needs of the bundler's in itself, instead of in a file of its own. */
+function withHelper(code: string): string {
+  const whole = code
+    .replace(
+      'const require_rolldown_runtime = require("./rolldown-runtime.js");\n',
+      "const exportAll = (all) => Object.defineProperties({}, Object.fromEntries(Object.entries(all).map(([name, get]) => [name, { get, enumerable: true }])));\n",
+    )
+    .replaceAll("require_rolldown_runtime.__exportAll(", "exportAll(");
+  if (whole.includes("rolldown_runtime"))
+    throw new Error(
+      "a file of the quick ones needs more of the bundler's helpers: is there an import * of a module of Node's?",
+    );
+  return whole;
+}
+
 const build = await rolldown({
   input: { bin: join(ROOT, "src/cli/bin.ts") },
   platform: "node",
@@ -107,23 +123,22 @@ const { output } = await build.write({
   chunkFileNames: "[name].js",
   comments: false,
   codeSplitting: {
-    groups: [
-      chunk("bin", ENTRY, 4),
-      chunk("start-up", START_UP, 3),
-      chunk("core", FAST_PATH, 2),
-      chunk("run-path", RUN_PATH, 1),
-    ],
+    groups: [chunk("bin", ENTRY, 3), chunk("core", FAST_PATH, 2), chunk("run-path", RUN_PATH, 1)],
   },
 });
 await build.close();
 // One character outside Latin-1 makes Node keep a file as two bytes for each, and hash twice as much to find what it has compiled of it.
-for (const file of output)
-  if (file.type === "chunk") writeFileSync(join(OUT, file.fileName), withSlowOnesLater(inAscii(file.code)));
+for (const file of output) {
+  if (file.type !== "chunk") continue;
+  const code = withSlowOnesLater(inAscii(file.code));
+  writeFileSync(join(OUT, file.fileName), QUICK.includes(file.name) ? withHelper(code) : code);
+}
 writeFileSync(join(OUT, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
 
 // What every command loads before it does anything must stay quick to load.
-const QUICK = ["core", "start-up", "run-path"];
-const loads = QUICK.map((name) => `require(${JSON.stringify(join(OUT, `${name}.js`))});`).join("");
+const loads = QUICK.filter((name) => name !== "bin")
+  .map((name) => `require(${JSON.stringify(join(OUT, `${name}.js`))});`)
+  .join("");
 const loaded = execFileSync(process.execPath, ["-p", `${loads}process.moduleLoadList.join()`], {
   encoding: "utf8",
 });

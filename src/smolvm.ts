@@ -47,7 +47,7 @@ import type {
 } from "./types.ts";
 import { checkNames, requireObject } from "./util/check-names.ts";
 import { Deadline, limited } from "./util/deadline.ts";
-import { requireNode } from "./util/node-version.ts";
+import { requireNode } from "./util/require-node.ts";
 import { SharedWork } from "./util/shared-work.ts";
 import { shown } from "./util/shown.ts";
 import { tailLines } from "./util/tail-lines.ts";

@@ -1,40 +1,26 @@
-import { join } from "node:path";
-import { useCompileCache } from "../host/files/compile-cache.ts";
-import { loadCompiled } from "../host/files/compiled-code.ts";
+import { compileCacheDirectory, useCompileCache } from "../host/files/compile-cache.ts";
+import { keepCompiled } from "../host/files/keep-compiled.ts";
+import type { Loading } from "./loading.ts";
+import { main } from "./main.ts";
 
 /** Exit code of a failure of our own, before a command is known. */
 const EXIT_BUG = 125;
-/** What main.ts and all that `exec` needs, and what `run` needs besides, are bundled into (scripts/bundle-cli.ts). */
-const CORE = "core.js";
-const RUN_PATH = "run-path.js";
 
 /** Prepares the process, runs the command line and exits with its code. The only place that sets the exit code. */
-export async function startUp(): Promise<void> {
-  const cacheDir = useCompileCache();
+export async function startUp(loading: Loading): Promise<void> {
+  // Switching Node's cache on takes a ms, and an `exec` or a `run` that goes well loads nothing that is not bundled.
+  loading.beforeOthers = () => {
+    const directory = compileCacheDirectory();
+    if (directory !== undefined) useCompileCache(directory);
+  };
   silenceSqliteWarning();
   process.once("beforeExit", neverEnded);
   process.on("uncaughtException", crashed);
-  const words = process.argv.slice(2);
-  const keep = cacheDir === undefined ? undefined : loadBundles(words[0], cacheDir);
-  const { main } = await import("./main.ts");
-  const exitCode = await main(words);
-  if (exitCode === 0) keep?.();
+  const exitCode = await main(process.argv.slice(2));
+  if (exitCode === 0 && loading.unkept.length > 0 && compileCacheDirectory() !== undefined)
+    loading.unkept.forEach(keepCompiled);
   // Not left to an empty event loop: a stdin that nobody closes would keep the process.
   process.exit(exitCode);
-}
-
-/**
- * Loads what a command needs, with what was compiled of it when the command that calls most of that had ended: `run` for itself, `exec` for all others.
- * @returns keeps what has been compiled by now; undefined if this command is not one of the two
- */
-function loadBundles(command: string | undefined, cacheDir: string): (() => void) | undefined {
-  const use = command === "run" ? "run" : "exec";
-  const bundles = use === "run" ? [CORE, RUN_PATH] : [CORE];
-  const keeps = bundles.map((bundle) => loadCompiled(join(import.meta.dirname, bundle), cacheDir, use));
-  if (command !== use) return undefined;
-  return () => {
-    for (const keep of keeps) keep?.();
-  };
 }
 
 /** Node ends quietly, and with success, when there is nothing left to wait for: here that is a promise nobody keeps. */

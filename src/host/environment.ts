@@ -1,7 +1,7 @@
+import { type PlaceVariables, readPlaceVariables, type Variables, variable } from "./place-variables.ts";
+
 /** The variables of the environment that mean something to smolvm. An empty variable counts as unset. */
-export interface Environment {
-  /** `SMOLVM_HOME`: one directory for data, cache and (by hash) sockets */
-  readonly home: string | undefined;
+export interface Environment extends PlaceVariables {
   /** `SMOLVM_BACKEND`: auto, firecracker or qemu */
   readonly backend: string | undefined;
   /** `SMOLVM_LOG`: log level */
@@ -30,11 +30,6 @@ export interface Environment {
   readonly path: string | undefined;
   /** `HOME` (Windows: `USERPROFILE`) */
   readonly userHome: string | undefined;
-  readonly xdgDataHome: string | undefined;
-  readonly xdgCacheHome: string | undefined;
-  readonly xdgRuntimeDir: string | undefined;
-  /** Windows: `LOCALAPPDATA` */
-  readonly localAppData: string | undefined;
   /** `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or not: for registries */
   readonly httpsProxy: string | undefined;
   readonly httpProxy: string | undefined;
@@ -48,22 +43,17 @@ export interface Environment {
   /** `DOCKER_CONFIG`: the directory of Docker's config.json */
   readonly dockerConfig: string | undefined;
   readonly xdgConfigHome: string | undefined;
-  /** `SMOLVM_SHARED_DIR`: where the images for all users of the machine are, instead of /var/lib/smolvm */
-  readonly sharedDir: string | undefined;
   /** `SMOLVM_DOWNLOADS_MAX`: most that is kept of what was downloaded from registries, e.g. "20G" */
   readonly downloadsMax: string | undefined;
   /** `SMOLVM_REGISTRY_MIRRORS`: "docker.io=https://mirror.example,..." */
   readonly registryMirrors: string | undefined;
 }
 
-/** The one place that reads environment variables. Pure: takes them as they are. */
-export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
-  const get = (name: string): string | undefined => {
-    const value = env[name];
-    return value === undefined || value === "" ? undefined : value;
-  };
+/** The one place that reads environment variables (and place-variables.ts). Pure: takes them as they are. */
+export function readEnvironment(env: Variables): Environment {
+  const get = (name: string): string | undefined => variable(env, name);
   return {
-    home: get("SMOLVM_HOME"),
+    ...readPlaceVariables(env),
     backend: get("SMOLVM_BACKEND"),
     log: get("SMOLVM_LOG"),
     qemu: get("SMOLVM_QEMU"),
@@ -78,10 +68,6 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     resolver: get("SMOLVM_RESOLVER"),
     path: get("PATH") ?? get("Path"),
     userHome: get("HOME") ?? get("USERPROFILE"),
-    xdgDataHome: get("XDG_DATA_HOME"),
-    xdgCacheHome: get("XDG_CACHE_HOME"),
-    xdgRuntimeDir: get("XDG_RUNTIME_DIR"),
-    localAppData: get("LOCALAPPDATA"),
     httpsProxy: get("HTTPS_PROXY") ?? get("https_proxy"),
     // Not in capitals where a web server passes a request's "Proxy:" header on as that (httpoxy.org).
     httpProxy: get("http_proxy") ?? (get("REQUEST_METHOD") === undefined ? get("HTTP_PROXY") : undefined),
@@ -91,7 +77,6 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     sourceDateEpoch: get("SOURCE_DATE_EPOCH"),
     dockerConfig: get("DOCKER_CONFIG"),
     xdgConfigHome: get("XDG_CONFIG_HOME"),
-    sharedDir: get("SMOLVM_SHARED_DIR"),
     downloadsMax: get("SMOLVM_DOWNLOADS_MAX"),
     registryMirrors: get("SMOLVM_REGISTRY_MIRRORS"),
   };

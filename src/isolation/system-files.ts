@@ -16,7 +16,7 @@ const BESIDE = ["lib", "lib64", "libexec", "share"];
  * itself and what lies beside it.
  */
 export function systemFiles(program: string): SystemFile[] {
-  const own = ownTrees(realpathSync(program));
+  const own = ownTrees(realpathSync.native(program));
   if (own.length > 0 && isStatic(program)) return own.flatMap(systemFile);
   return [...ROOTS, ...INDEXES, ...STORES, ...own].flatMap(systemFile);
 }

@@ -2,7 +2,7 @@
  * The supervisor's process: `node main.js [--stay]`. Started in the background by whatever first needs one
  * (vm/supervisor/), or with `--stay` by an init system.
  */
-import { useCompileCache } from "../host/files/compile-cache.ts";
+import { compileCacheDirectory, useCompileCache } from "../host/files/compile-cache.ts";
 import { packageVersion } from "../host/package.ts";
 import { Deadline } from "../util/deadline.ts";
 import { isOlder } from "../util/versions.ts";
@@ -11,7 +11,8 @@ import { askToRetire } from "../vm/supervisor/ensure.ts";
 import { STARTED_AGAIN_STATUS } from "../vm/supervisor/manage.ts";
 import { Supervisor } from "./supervisor.ts";
 
-useCompileCache();
+const compileCache = compileCacheDirectory();
+if (compileCache !== undefined) useCompileCache(compileCache);
 
 const log = (line: string): void => console.log(`${new Date().toISOString()} ${process.pid} ${line}`);
 const fail = (error: unknown): never => {

@@ -1,5 +1,5 @@
-import * as sync from "node:fs";
-import * as promises from "node:fs/promises";
+import { rmSync as removeNow, renameSync as renameNow } from "node:fs";
+import { rm as removeSoon, rename as renameSoon } from "node:fs/promises";
 
 // Removing and renaming. Windows does neither to a file that somebody has open, nor to a directory with such a file in it; and a
 // process that was killed closes its files some time after it has ended for all who look, as does a virus scanner that looks at
@@ -70,14 +70,14 @@ export async function insistAsync<T>(
 
 // What nobody can have open like this (an empty directory) goes at once, or it is not empty: rmdir is Node's own.
 
-export const rmSync: typeof sync.rmSync = retries
-  ? (path, options) => insist(() => sync.rmSync(path, options))
-  : sync.rmSync;
+export const rmSync: typeof removeNow = retries
+  ? (path, options) => insist(() => removeNow(path, options))
+  : removeNow;
 
-export const renameSync: typeof sync.renameSync = retries
-  ? (from, to) => insist(() => sync.renameSync(from, to))
-  : sync.renameSync;
+export const renameSync: typeof renameNow = retries
+  ? (from, to) => insist(() => renameNow(from, to))
+  : renameNow;
 
-export const rm: typeof promises.rm = (path, options) => insistAsync(() => promises.rm(path, options));
+export const rm: typeof removeSoon = (path, options) => insistAsync(() => removeSoon(path, options));
 
-export const rename: typeof promises.rename = (from, to) => insistAsync(() => promises.rename(from, to));
+export const rename: typeof renameSoon = (from, to) => insistAsync(() => renameSoon(from, to));

@@ -19,6 +19,7 @@ export function makeDirectory(path: string, mode?: number): void {
 
 /** What is wrong, or undefined if the directory is there now. */
 function attempt(path: string, mode: number | undefined): NodeJS.ErrnoException | undefined {
+  if (isDirectory(path)) return undefined; // first, because it nearly always is: an error that is thrown takes longer than a look
   try {
     mkdirSync(path, { mode });
     return undefined;

@@ -1,4 +1,3 @@
-import { SmolVMError } from "../errors.ts";
 import { isOlder } from "./versions.ts";
 
 // This file and what it imports must run on any Node, to be able to say that it is too old: nothing that Node 12 does not know.
@@ -14,17 +13,13 @@ export function isNodeSupported(version: string): boolean {
 /**
  * Says in one sentence what else would be a missing module or a syntax error deep inside.
  * @param run what would run the same with a newer one
- * @throws SmolVMError DEPENDENCY_MISSING if this Node is older than 22.18
+ * @returns undefined: this Node is new enough
  */
-export function requireNode(run: string): void {
+export function refuseNode(run: string): { readonly message: string; readonly hint: string } | undefined {
   const { node } = process.versions;
-  if (isNodeSupported(node)) return;
-  throw new SmolVMError(
-    "DEPENDENCY_MISSING",
-    `smolvm needs Node.js ${OLDEST_NODE} or newer; this is ${node} (${process.execPath})`,
-    {
-      hint: `Install a current Node.js from https://nodejs.org or with your package manager, or run: ${run}`,
-      details: { needed: OLDEST_NODE, found: node },
-    },
-  );
+  if (isNodeSupported(node)) return undefined;
+  return {
+    message: `smolvm needs Node.js ${OLDEST_NODE} or newer; this is ${node} (${process.execPath})`,
+    hint: `Install a current Node.js from https://nodejs.org or with your package manager, or run: ${run}`,
+  };
 }

@@ -10,7 +10,7 @@ import { versionOf } from "./locate.ts";
  * @throws SmolVMError BACKEND_UNAVAILABLE (it does not run, or is something else), TIMEOUT
  */
 export async function probeFirecracker(path: string, cacheDir: string): Promise<string> {
-  const real = realpathSync(path);
+  const real = realpathSync.native(path);
   const stat = statSync(real);
   const key = [real, stat.size, stat.mtimeMs, stat.ino].join(" ");
   const name = shortHash(real);

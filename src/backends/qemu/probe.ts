@@ -53,7 +53,7 @@ export async function probeQemu(path: string, cacheDir: string): Promise<QemuPro
 
 /** What tells a program's file from another one, and a short name for what is kept of it. */
 export function qemuIdentity(path: string): { readonly key: string; readonly name: string } {
-  const real = realpathSync(path);
+  const real = realpathSync.native(path);
   const stat = statSync(real);
   return {
     key: [real, stat.size, stat.mtimeMs, stat.ino].join(" "),

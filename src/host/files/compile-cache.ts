@@ -3,6 +3,7 @@ import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { rmSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
+import { COMPILED } from "./compiled-code.ts";
 import { processPaths } from "./paths.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -11,20 +12,24 @@ const KEEP_MS = 30 * DAY_MS;
 /** Most bytes of it. What one version of smolvm needs is a twentieth of that. */
 const KEEP_BYTES = 64 * 2 ** 20;
 
+/** Lets Node keep what it compiles from now on. */
+export function useCompileCache(directory: string): void {
+  enableCompileCache?.(directory);
+}
+
 /**
- * Lets Node keep what it has compiled, and looks once a day that it does not become too much. In the user's own directory: Node's default is in the
+ * Where compiled code is kept; looks once a day that it does not become too much. In the user's own directory: Node's default is in the
  * shared /tmp, where others could plant code.
- * @returns that directory; undefined where it cannot be
+ * @returns undefined where it cannot be
  */
-export function useCompileCache(): string | undefined {
-  const directory = join(processPaths().cacheDir, "compile");
+export function compileCacheDirectory(): string | undefined {
+  const directory = join(processPaths().cacheDir, COMPILED);
   try {
     makeDirectory(directory, 0o700); // Node's own way never returns where that is impossible
     if (Date.now() - statSync(directory).mtimeMs > DAY_MS) pruneCompileCache(directory, Date.now());
   } catch {
     return undefined; // slower without; what needs the directories says what is wrong with them
   }
-  enableCompileCache?.(directory);
   return directory;
 }
 

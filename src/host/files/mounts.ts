@@ -44,7 +44,7 @@ function spelledOut(point: string): string {
 
 function realPath(path: string): string {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch (error) {
     if (dirname(path) === path) throw error;
     return realPath(dirname(path));

@@ -8,13 +8,14 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { homedir, tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import { renameSync } from "../../util/files-go.ts";
 import { makeDirectory } from "../../util/make-directory.ts";
 import { shortHash } from "../../util/short-hash.ts";
-import { type Environment, readEnvironment } from "../environment.ts";
+import { type PlaceVariables, readPlaceVariables } from "../place-variables.ts";
+import { absoluteHome, dataAndCache } from "./base-directories.ts";
 
 /** Where things live. */
 export interface Paths {
@@ -42,39 +43,14 @@ export interface PathUser {
  * %LOCALAPPDATA%). Sockets go to a directory that a hash of the data directory names, in `$XDG_RUNTIME_DIR`, else in /run (root) or
  * /tmp: whoever clears up what nobody has removes all of it, so homes never share it, whichever variable tells them apart. Pure.
  */
-export function resolvePaths(env: Environment, platform: NodeJS.Platform, user: PathUser): Paths {
-  const { dataDir, cacheDir } = dataAndCache(env, platform, user);
+export function resolvePaths(env: PlaceVariables, platform: NodeJS.Platform, user: PathUser): Paths {
+  const { dataDir, cacheDir } = dataAndCache(env, platform, user.homedir);
   // 40 bits: the name only has to tell one user's few homes apart; the owner is checked.
   const hash = homeHash(dataDir);
   return { dataDir, cacheDir, runtimeDir: runtime(env, platform, user, hash) };
 }
 
-function dataAndCache(
-  env: Environment,
-  platform: NodeJS.Platform,
-  user: PathUser,
-): Omit<Paths, "runtimeDir"> {
-  if (env.home !== undefined) {
-    const home = resolve(env.home);
-    return { dataDir: home, cacheDir: join(home, "cache") };
-  }
-  if (platform === "darwin") {
-    return {
-      dataDir: join(user.homedir, "Library", "Application Support", "smolvm"),
-      cacheDir: join(user.homedir, "Library", "Caches", "smolvm"),
-    };
-  }
-  if (platform === "win32") {
-    const local = join(env.localAppData ?? join(user.homedir, "AppData", "Local"), "smolvm");
-    return { dataDir: local, cacheDir: join(local, "cache") };
-  }
-  // The XDG specification: relative values are to be ignored.
-  const xdg = (value: string | undefined, fallback: string): string =>
-    join(value !== undefined && isAbsolute(value) ? value : join(user.homedir, fallback), "smolvm");
-  return { dataDir: xdg(env.xdgDataHome, ".local/share"), cacheDir: xdg(env.xdgCacheHome, ".cache") };
-}
-
-function runtime(env: Environment, platform: NodeJS.Platform, user: PathUser, hash: string): string {
+function runtime(env: PlaceVariables, platform: NodeJS.Platform, user: PathUser, hash: string): string {
   if (platform === "win32") return join(user.tmpdir, `smolvm-${hash}`);
   // macOS: os.tmpdir() is private to the user but 50 bytes long already, which leaves too little of 104.
   const ownsRun = user.uid === 0 && platform === "linux" && user.withoutRun !== true;
@@ -95,19 +71,20 @@ const RUNTIME_NOTE = "runtime-dir";
  */
 export function processPaths(): Paths {
   const uid = process.getuid?.() ?? -1;
-  const paths = resolvePaths(readEnvironment(process.env), process.platform, {
+  const variables = readPlaceVariables(process.env);
+  const paths = resolvePaths(variables, process.platform, {
     uid,
     homedir: absoluteHome(),
     tmpdir: tmpdir(),
     withoutRun: uid === 0 && !isWritable("/run"),
   });
   const runtimeDir = notedRuntimeDir(paths.dataDir, uid) ?? paths.runtimeDir;
-  const sharedDir = sharedDirectory(readEnvironment(process.env), process.platform);
+  const sharedDir = sharedDirectory(variables, process.platform);
   return { ...paths, runtimeDir, ...(sharedDir === undefined ? {} : { sharedDir }) };
 }
 
 /** Where root puts what is for all users: on Linux. Pure. */
-function sharedDirectory({ sharedDir }: Environment, platform: NodeJS.Platform): string | undefined {
+function sharedDirectory({ sharedDir }: PlaceVariables, platform: NodeJS.Platform): string | undefined {
   if (sharedDir !== undefined) return resolve(sharedDir);
   return platform === "linux" ? "/var/lib/smolvm" : undefined;
 }
@@ -119,12 +96,6 @@ function isWritable(directory: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** `HOME`, unless it is empty or relative: what this user keeps must not depend on where a command is typed. */
-function absoluteHome(): string {
-  const home = homedir();
-  return isAbsolute(home) ? home : userInfo().homedir;
 }
 
 /** The runtime directory that an earlier process used, if it is still there and ours. */

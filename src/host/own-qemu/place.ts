@@ -40,7 +40,7 @@ export function placedQemu(dirs: { readonly cacheDir: string }, program: string)
     const copy = join(ownQemuLayout(dirs).placed, name, "bin", basename(program));
     if (!existsSync(copy) && !place(dirs, program, name)) return program;
     // What it is started by must be what its VMM sees of the host.
-    return realpathSync(copy);
+    return realpathSync.native(copy);
   } catch {
     return program;
   }

@@ -28,7 +28,7 @@ export function builtQemu(dirs: { readonly cacheDir: string }, arch: Arch): stri
   const name = chosenQemu(dirs, arch);
   if (name === undefined || name === DISTRIBUTION) return undefined;
   try {
-    return realpathSync(ownQemuProgram(ownQemuLayout(dirs).build(name), arch));
+    return realpathSync.native(ownQemuProgram(ownQemuLayout(dirs).build(name), arch));
   } catch {
     return undefined; // removed by hand
   }
@@ -47,7 +47,7 @@ export function installedQemu(arch: Arch): string | undefined {
     return undefined;
   for (let directory = packageDir(); ; directory = dirname(directory)) {
     const program = ownQemuProgram(join(directory, "node_modules", name), arch);
-    if (existsSync(program)) return realpathSync(program);
+    if (existsSync(program)) return realpathSync.native(program);
     if (directory === dirname(directory)) return undefined;
   }
 }

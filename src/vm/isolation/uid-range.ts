@@ -51,7 +51,7 @@ function withRanges<T>(act: (ranges: UidRanges) => T): T {
 }
 
 function identityOf({ paths, store }: Home): HomeIdentity {
-  return { path: realpathSync(paths.dataDir), token: store.uids.homeToken() };
+  return { path: realpathSync.native(paths.dataDir), token: store.uids.homeToken() };
 }
 
 function isIdle(range: UidRange): boolean {

@@ -24,7 +24,7 @@ export function machineFacts({ cacheDir }: TemplateDirs, spec: VmSpec): MachineF
 
 /** What lies in our cache is named by its content, and its time is that of its last use. */
 function identityOf(role: FileRole, path: string, cacheDir: string): FileIdentity {
-  const real = realpathSync(path);
+  const real = realpathSync.native(path);
   const { size, mtimeMs, ino } = statSync(real);
   return { role, path: real, size, mtimeMs: path.startsWith(`${cacheDir}/`) ? 0 : mtimeMs, inode: ino };
 }

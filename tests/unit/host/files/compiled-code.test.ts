@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadCompiled } from "../../../../src/host/files/compiled-code.ts";
+import { keepCompiled } from "../../../../src/host/files/keep-compiled.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -36,9 +37,9 @@ interface Exports {
 function load(source: string): { exports: Exports; keep: (() => void) | undefined } {
   if (!existsSync(file) || readFileSync(file, "utf8") !== source) writeFileSync(file, source);
   delete require.cache[file];
-  const keep = loadCompiled(file, cache, "exec");
+  const unkept = loadCompiled(file, cache, "exec", require);
   expect(require.cache[file]).toBeDefined();
-  return { exports: require(file), keep };
+  return { exports: require(file), keep: unkept && (() => keepCompiled(unkept)) };
 }
 
 const source = (word: string): string =>
@@ -103,12 +104,12 @@ test("where nothing can be kept it is as it would be without", () => {
 });
 
 test("what is not there or not ASCII is left to require, and what throws is not kept from being tried again", () => {
-  expect(loadCompiled(join(directory, "absent.js"), cache, "exec")).toBeUndefined();
+  expect(loadCompiled(join(directory, "absent.js"), cache, "exec", require)).toBeUndefined();
   writeFileSync(file, 'exports.answer = () => "\u00e9";');
-  expect(loadCompiled(file, cache, "exec")).toBeUndefined();
+  expect(loadCompiled(file, cache, "exec", require)).toBeUndefined();
   expect(require.cache[file]).toBeUndefined();
   writeFileSync(file, 'throw new Error("no");');
-  expect(() => loadCompiled(file, cache, "exec")).toThrow("no");
+  expect(() => loadCompiled(file, cache, "exec", require)).toThrow("no");
   expect(require.cache[file]).toBeUndefined();
 });
 
@@ -116,12 +117,15 @@ test("what a long command called once, at its beginning, is kept as well, though
   writeFileSync(file, Array.from({ length: 300 }, (_, i) => `exports.x${i} = ${i};`).join("\n"));
   /** How large what is kept is after so many collections, each of which throws away what is not being executed. */
   const keptBytes = (collections: number): number => {
-    const module = join(import.meta.dirname, "../../../../src/host/files/compiled-code.ts");
+    const modules = join(import.meta.dirname, "../../../../src/host/files");
     const program = `
-      import { loadCompiled } from ${JSON.stringify(module)};
-      const keep = loadCompiled(${JSON.stringify(file)}, ${JSON.stringify(cache)}, "exec");
+      import { createRequire } from "node:module";
+      import { loadCompiled } from ${JSON.stringify(join(modules, "compiled-code.ts"))};
+      import { keepCompiled } from ${JSON.stringify(join(modules, "keep-compiled.ts"))};
+      const require = createRequire(${JSON.stringify(file)});
+      const unkept = loadCompiled(${JSON.stringify(file)}, ${JSON.stringify(cache)}, "exec", require);
       for (let i = 0; i < ${collections}; i++) gc();
-      keep();`;
+      keepCompiled(unkept);`;
     const options = ["--no-warnings", "--stress-flush-code", "--expose-gc", "--input-type=module"];
     execFileSync(process.execPath, [...options, "--eval", program]);
     const { size } = statSync(kept());
