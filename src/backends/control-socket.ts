@@ -24,8 +24,18 @@ export async function dialWhenThere(path: string, deadline: Deadline): Promise<S
 /** Undefined: nobody listens there, or not yet, or as many wait as may. */
 function dial(path: string, signal: AbortSignal): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ path, signal });
-    socket.once("connect", () => resolve(socket.removeAllListeners("error")));
+    const socket = connect({ path });
+    // The signal is of the whole operation, and its end is the caller's to tell: left to `connect`, it would end what is connected, with an error that is nobody's.
+    const giveUp = (): void => {
+      socket.destroy();
+      resolve(undefined);
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    socket.once("close", () => signal.removeEventListener("abort", giveUp));
+    socket.once("connect", () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve(socket.removeAllListeners("error"));
+    });
     socket.once("error", (cause: NodeJS.ErrnoException) => {
       if (["ENOENT", "ECONNREFUSED", "EAGAIN"].includes(cause.code ?? "")) resolve(undefined);
       else

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { SmolVMError } from "../../errors.ts";
 import type { Paths } from "./paths.ts";
 
@@ -47,24 +47,27 @@ const SOCKET_PATH_MAX = 103;
 export function vmFiles(dataDir: string, runtimeDir: string, id: string): VmFiles {
   const dir = join(dataDir, "vms", id);
   const run = join(runtimeDir, id);
+  // Not by `join`, which takes each path apart: with twenty in a `run`, V8 found that worth 2 ms of compiling.
+  const durable = (name: string): string => dir + sep + name;
+  const socket = (name: string): string => socketPath(run + sep + name);
   return {
     dir,
     runtimeDir: run,
-    upper: join(dir, "upper.img"),
-    console: join(dir, "console.log"),
-    networkLog: join(dir, "network.log"),
-    vmmLog: join(dir, "vmm.log"),
-    exit: join(dir, "exit.json"),
-    scratch: join(dir, "scratch"),
-    jail: join(dir, "jail"),
-    filesLog: join(dir, "files.log"),
-    mountsDir: join(dir, "mnt"),
-    mounts: join(dir, "mnt", "ctl"),
-    relay: join(run, "relay.json"),
-    lock: join(run, "monitor.lock"),
-    control: socketPath(join(run, "ctl")),
-    vsock: socketPath(join(run, "vsock")),
-    channel: (port) => socketPath(join(run, `ch${port}`)),
+    upper: durable("upper.img"),
+    console: durable("console.log"),
+    networkLog: durable("network.log"),
+    vmmLog: durable("vmm.log"),
+    exit: durable("exit.json"),
+    scratch: durable("scratch"),
+    jail: durable("jail"),
+    filesLog: durable("files.log"),
+    mountsDir: durable("mnt"),
+    mounts: durable(`mnt${sep}ctl`),
+    relay: run + sep + "relay.json",
+    lock: run + sep + "monitor.lock",
+    control: socket("ctl"),
+    vsock: socket("vsock"),
+    channel: (port) => socket(`ch${port}`),
   };
 }
 
