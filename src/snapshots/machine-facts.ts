@@ -24,7 +24,7 @@ export interface MachineFacts {
 }
 
 /** Changes when templates of an older version of this program must not be used. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 /**
  * All that a template is known by, in words. Pure.

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configure, hold, sync } from "../../agent/machine.ts";
@@ -255,11 +256,14 @@ async function rehearse(
   const backend = backendOf(record.spec.machine.backend);
   const why = await backend.forgetTranslations?.(filesOf(home, record.id), deadline);
   if (backend.forgetTranslations === undefined || why !== undefined) return session;
+  await sync(session, deadline.limits);
   await hold(session, deadline.limits);
   await session.close();
   const again = await AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), { deadline });
   const hasCard = record.spec.machine.network === "open";
-  await giveIdentity(again, record, { network: hasCard ? SOME_NETWORK : undefined, mounts: [] }, deadline);
+  // Another one than it has: what is the same, a guest does not write.
+  const another = { ...record, id: randomUUID(), spec: { ...record.spec, hostname: "rehearsal" } };
+  await giveIdentity(again, another, { network: hasCard ? SOME_NETWORK : undefined, mounts: [] }, deadline);
   await warmUp(again, record.spec.warm, deadline);
   // Who goes on from it has another address, and need not take the card down for that.
   if (hasCard) await configure(again, { network: { down: true } }, deadline.limits);
