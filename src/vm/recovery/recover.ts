@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { failpoint } from "../../host/failpoint.ts";
+import type { VmFiles } from "../../host/files/filenames.ts";
 import { isAlive, signalProcess } from "../../host/process/process-identity.ts";
 import { HAS_NO_MACHINE, STEADY } from "../../store/states.ts";
 import type { VmRecord } from "../../store/vms.ts";
@@ -115,12 +116,27 @@ export async function discard(home: Home, record: VmRecord): Promise<void> {
   beginToDiscard(home, record);
   const files = filesOf(home, record.id);
   freeDisk(files.upper);
+  if (record.vmm && !existsSync(files.mounts)) removeWhileDying(files);
   await endMachine(home, record);
   noteStep(home, record.id, "delete:files");
-  rmSync(files.runtimeDir, { recursive: true, force: true });
-  rmSync(files.dir, { recursive: true, force: true });
+  removeFiles(files);
   failpoint("before removed");
   home.store.vms.remove(record.id);
+}
+
+function removeFiles({ runtimeDir, dir }: VmFiles): void {
+  rmSync(runtimeDir, { recursive: true, force: true });
+  rmSync(dir, { recursive: true, force: true });
+}
+
+/** While a machine dies there is nothing else to do, and nobody will ask its monitor how it ended. A server of host directories is told by them to end. */
+function removeWhileDying(files: VmFiles): void {
+  if (process.platform !== "linux") return;
+  try {
+    removeFiles(files);
+  } catch {
+    // The monitor has just written something there: it goes when that has ended.
+  }
 }
 
 /** What is freed while others wait for this process, in bytes: it takes some ms at most. */
@@ -169,9 +185,7 @@ export function discardNow(home: Home, id: string): void {
     signalProcess(record.vmm.monitor, "SIGKILL");
     signalProcess(record.vmm, "SIGKILL");
   }
-  const files = filesOf(home, id);
-  rmSync(files.runtimeDir, { recursive: true, force: true });
-  rmSync(files.dir, { recursive: true, force: true });
+  removeFiles(filesOf(home, id));
   if (takeDownAtOnce(home, id)) vms.remove(id);
 }
 
