@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { AgentSession } from "../../agent/session/session.ts";
 import type { Backend, GuestMemory, LaunchedMachine, VmmExit } from "../../backends/backend.ts";
+import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { backendOf } from "../../backends/registry.ts";
 import type { OnProgress } from "../../config/progress.ts";
 import type { DoorNetwork, VmSpec } from "../../config/spec.ts";
@@ -374,7 +375,7 @@ async function reachAgent(
       timeoutMs: deadline.timeoutMs ?? 0,
       emulated: record.spec.machine.accelerator === "tcg",
     });
-  const { captureEndsSessions } = backendOf(record.spec.machine.backend).features;
+  const { captureEndsSessions } = BACKEND_FEATURES[record.spec.machine.backend];
   let waiting = true; // it ends some day; only while booting that is a failure
   const ended = launched.exited.then((exit) => {
     if (waiting) throw evidence(exit);

@@ -1,5 +1,5 @@
 import { AgentSession } from "../../agent/session/session.ts";
-import { backendOf } from "../../backends/registry.ts";
+import { BACKEND_FEATURES } from "../../backends/features.ts";
 import { HELLO_TIMEOUT_MS } from "../../config/defaults.ts";
 import { ERROR_CODES, type ErrorCode, SmolVMError } from "../../errors.ts";
 import { failpoint } from "../../host/failpoint.ts";
@@ -77,7 +77,7 @@ async function wake(home: Home, record: VmRecord, deadline: Deadline): Promise<S
       timeoutMs: Math.min(HELLO_TIMEOUT_MS, deadline.remainingMs),
       signal: deadline.signal,
     });
-    const { captureEndsSessions } = backendOf(record.spec.machine.backend).features;
+    const { captureEndsSessions } = BACKEND_FEATURES[record.spec.machine.backend];
     const { session } = await firstRequest(
       (isFirst) =>
         AgentSession.connect(endpointOf(home, record, lease?.port ?? 0), {

@@ -1,7 +1,7 @@
 import { chmodSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Captured } from "../../backends/backend.ts";
-import { backendOf } from "../../backends/registry.ts";
+import { BACKEND_FEATURES } from "../../backends/features.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
 import { hashOf } from "../../snapshots/manifest.ts";
@@ -89,7 +89,7 @@ export async function forkVm(
 /** Makes the files that children are started with before they hold anything. */
 function begin(home: Home, record: VmRecord, work: SavedFiles, count: number): Begun {
   const { spec } = record;
-  const { givesPages } = backendOf(spec.machine.backend).features;
+  const { givesPages } = BACKEND_FEATURES[spec.machine.backend];
   const base = givesPages ? mappedTemplate(home, record, GIVEN_MAX_BYTES / count) : undefined;
   // Mapped by all of them, whatever uid theirs is; the directory is ours alone.
   if (base === undefined) makeEmpty(work.memory, spec.machine.memSizeMib * 2 ** 20, 0o644);

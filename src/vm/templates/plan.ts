@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { backendOf } from "../../backends/registry.ts";
+import { BACKEND_FEATURES } from "../../backends/features.ts";
 import type { VmSpec } from "../../config/spec.ts";
 import { cachedJsonSync } from "../../host/files/cached-json.ts";
 import type { TemplateDirs } from "../../snapshots/layout.ts";
@@ -64,7 +64,7 @@ export function templateSpec(like: VmSpec): VmSpec {
 /** What only a boot can give a machine. */
 function unfit({ template = "off", machine, seedPath }: VmSpec): string | undefined {
   if (template === "off") return "templates are switched off";
-  if (!backendOf(machine.backend).features.templates) return `${machine.backend} has none yet`;
+  if (!BACKEND_FEATURES[machine.backend].templates) return `${machine.backend} has none yet`;
   if (machine.transport === "tcp") return "machines that are reached through a relay have none yet";
   if (machine.gdbPort !== undefined) return "gdb is asked for";
   if (seedPath === undefined) return "its disk is the user's own";
