@@ -1,5 +1,5 @@
 import { type Environment, readEnvironment } from "../host/environment.ts";
-import { processPaths } from "../host/files/paths.ts";
+import { processCacheDir } from "../host/files/paths.ts";
 
 /** What backends need to know of the host and user that they run for. */
 export interface BackendHost {
@@ -10,5 +10,5 @@ export interface BackendHost {
 
 /** The host as this process sees it. */
 export function processHost(): BackendHost {
-  return { cacheDir: processPaths().cacheDir, env: readEnvironment(process.env) };
+  return { cacheDir: processCacheDir(), env: readEnvironment(process.env) };
 }

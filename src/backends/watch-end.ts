@@ -20,6 +20,9 @@ export function rejectAtEnd(
   return ended;
 }
 
+/** Nobody reads it: without a reason, one is made that has a stack. */
+const OVER = "over";
+
 /**
  * Does `act`, unless one of `ends` rejects first: then it is given up, by the deadline that it gets, so that it does not go on for nobody.
  * @throws what rejects first
@@ -35,6 +38,6 @@ export async function unlessOver<T>(
     return await Promise.race([...ends, acting]);
   } finally {
     acting.catch(() => {}); // given up
-    over.abort();
+    over.abort(OVER);
   }
 }

@@ -1,5 +1,6 @@
 import { homedir, userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { pathIn } from "../../util/path-in.ts";
 import type { PlaceVariables } from "../place-variables.ts";
 
 /** The directories for data and for what can be made again: as paths.ts says. Pure. */
@@ -24,7 +25,7 @@ export function dataAndCache(
   }
   // The XDG specification: relative values are to be ignored.
   const xdg = (value: string | undefined, fallback: string): string =>
-    join(value !== undefined && isAbsolute(value) ? value : join(homedir, fallback), "smolvm");
+    join(value !== undefined && isAbsolute(value) ? value : pathIn(homedir, fallback), "smolvm");
   return { dataDir: xdg(env.xdgDataHome, ".local/share"), cacheDir: xdg(env.xdgCacheHome, ".cache") };
 }
 

@@ -83,6 +83,11 @@ export function processPaths(): Paths {
   return { ...paths, runtimeDir, ...(sharedDir === undefined ? {} : { sharedDir }) };
 }
 
+/** {@link processPaths}' directory for what can be made again alone: where the sockets are is not looked at. */
+export function processCacheDir(): string {
+  return dataAndCache(readPlaceVariables(process.env), process.platform, absoluteHome()).cacheDir;
+}
+
 /** Where root puts what is for all users: on Linux. Pure. */
 function sharedDirectory({ sharedDir }: PlaceVariables, platform: NodeJS.Platform): string | undefined {
   if (sharedDir !== undefined) return resolve(sharedDir);

@@ -1,5 +1,5 @@
-import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
+import { pathIn } from "../../util/path-in.ts";
 
 /** Every file of the store of our own QEMUs, named in this one place. */
 export interface OwnQemuLayout {
@@ -20,22 +20,22 @@ export interface OwnQemuLayout {
 
 /** Where QEMUs that were built here are kept. Pure. */
 export function ownQemuLayout({ cacheDir }: { readonly cacheDir: string }): OwnQemuLayout {
-  const root = join(cacheDir, "qemu");
-  const built = join(root, "built");
-  const sources = join(root, "source");
+  const root = pathIn(cacheDir, "qemu");
+  const built = pathIn(root, "built");
+  const sources = pathIn(root, "source");
   return {
     built,
-    build: (name) => join(built, name),
-    ref: (arch) => join(root, `${arch}.json`),
-    placed: join(root, "placed"),
+    build: (name) => pathIn(built, name),
+    ref: (arch) => pathIn(root, `${arch}.json`),
+    placed: pathIn(root, "placed"),
     sources,
-    source: (sha256) => join(sources, sha256),
-    work: join(root, "work"),
-    buildLock: join(root, "build.lock"),
+    source: (sha256) => pathIn(sources, sha256),
+    work: pathIn(root, "work"),
+    buildLock: pathIn(root, "build.lock"),
   };
 }
 
 /** The program in the directory of a QEMU of ours. Pure. */
 export function ownQemuProgram(dir: string, arch: Arch): string {
-  return join(dir, "bin", `qemu-system-${arch}`);
+  return pathIn(pathIn(dir, "bin"), `qemu-system-${arch}`);
 }

@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, resolve } from "node:path";
+import { pathIn } from "../../util/path-in.ts";
 
 /** Where a system's own programs are: not all of it is in an ordinary user's PATH on Debian. */
 export const SYSTEM_DIRECTORIES: readonly string[] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
@@ -21,7 +22,7 @@ export function findProgram(
   for (const directory of [...(searchPath ?? "").split(delimiter), ...extra]) {
     if (directory === "") continue; // an empty entry would mean the working directory
     for (const candidate of names) {
-      const path = join(directory, candidate);
+      const path = pathIn(directory, candidate); // the system takes it as it is
       if (isExecutable(path)) return resolve(path);
     }
   }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import type { Arch } from "../../config/spec.ts";
+import { pathIn } from "../../util/path-in.ts";
 
 /** Where images are kept. */
 export interface ImageDirs {
@@ -50,35 +50,37 @@ export interface ImageLayout {
 }
 
 export function imageLayout({ cacheDir }: ImageDirs): ImageLayout {
-  const root = join(cacheDir, "images");
-  const refs = join(root, "refs");
-  const agents = join(cacheDir, "agents");
-  const blobs = join(root, "blobs");
-  const buildCaches = join(root, "build-caches");
-  const buildSteps = join(root, "build");
-  const ownLayers = join(root, "layers");
+  const root = pathIn(cacheDir, "images");
+  const refs = pathIn(root, "refs");
+  const agents = pathIn(cacheDir, "agents");
+  const blobs = pathIn(root, "blobs");
+  const buildCaches = pathIn(root, "build-caches");
+  const buildSteps = pathIn(root, "build");
+  const ownLayers = pathIn(root, "layers");
+  const images = pathIn(root, "sha256");
+  const kernels = pathIn(cacheDir, "kernels");
   return {
     root,
     refs,
     blobs,
-    blob: (digest) => join(blobs, hexOf(digest)),
+    blob: (digest) => pathIn(blobs, hexOf(digest)),
     ownLayers,
     buildSteps,
     buildCaches,
-    buildCache: (key) => join(buildCaches, `${key}.tar`),
-    buildCacheNote: (key) => join(buildCaches, `${key}.json`),
-    buildStep: (key) => join(buildSteps, `${key}.json`),
-    ownLayer: (digest) => join(ownLayers, `${digest}.json`),
-    images: join(root, "sha256"),
-    image: (digest) => join(root, "sha256", digest),
-    ref: (name, arch) => join(refs, `${refFileName(name)}.${arch}.json`),
-    work: join(root, "work"),
-    buildLock: join(root, "build.lock"),
+    buildCache: (key) => pathIn(buildCaches, `${key}.tar`),
+    buildCacheNote: (key) => pathIn(buildCaches, `${key}.json`),
+    buildStep: (key) => pathIn(buildSteps, `${key}.json`),
+    ownLayer: (digest) => pathIn(ownLayers, `${digest}.json`),
+    images,
+    image: (digest) => pathIn(images, digest),
+    ref: (name, arch) => pathIn(refs, `${refFileName(name)}.${arch}.json`),
+    work: pathIn(root, "work"),
+    buildLock: pathIn(root, "build.lock"),
     agents,
-    agent: (arch) => join(agents, `agent-${arch}`),
-    initrds: join(cacheDir, "initrd"),
-    kernels: join(cacheDir, "kernels"),
-    extractedKernels: join(cacheDir, "kernels", "extracted"),
+    agent: (arch) => pathIn(agents, `agent-${arch}`),
+    initrds: pathIn(cacheDir, "initrd"),
+    kernels,
+    extractedKernels: pathIn(kernels, "extracted"),
   };
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Arch } from "../../config/spec.ts";
 import { SmolVMError } from "../../errors.ts";
+import { pathIn } from "../../util/path-in.ts";
 import type { RootfsFormat } from "../formats/rootfs-format.ts";
 import type { Image, ImageOrigin } from "./image.ts";
 
@@ -86,7 +87,7 @@ export function toImage(manifest: Manifest, digest: string, dir: string, shared 
     kernelVersion: manifest.kernel.version,
     modules: manifest.modules.map(({ name, file, depends }) => ({
       name,
-      path: join(dir, file),
+      path: pathIn(dir, file),
       sha256: sha256.get(file) ?? "",
       depends,
     })),

@@ -246,6 +246,10 @@ async function launch(
   noteStep(home, record.id, "start:launch");
   let lease: Lease | undefined;
   let own: OwnIdentity | undefined;
+  // When the machine's monitor has been started, and nothing is heard of it yet: what is needed for this is loaded first, and takes ms.
+  setImmediate(() => {
+    own = ownIdentity(record);
+  });
   const launched = await backend.launch(machine, files, {
     deadline,
     lifetime: record.spec.lifetime,
@@ -263,7 +267,6 @@ async function launch(
       failpoint("before vmm");
       home.store.vms.setVmm(record.id, vmm);
       lease = firstLease(home, record);
-      own = ownIdentity(record);
     },
   });
   if (launched.untranslated !== undefined)
