@@ -24,6 +24,7 @@ const RUN_PATH: readonly string[] = [
   "src/vm/lifecycle/start.ts",
   "src/vm/lifecycle/remove.ts",
   "src/vm/pool/take.ts",
+  "src/vm/lifecycle/own-options.ts",
   "src/backends/qemu/migration.ts",
 ].map((path) => join(ROOT, path));
 
