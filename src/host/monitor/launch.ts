@@ -6,6 +6,7 @@ import type { Deadline } from "../../util/deadline.ts";
 import { rmSync } from "../../util/files-go.ts";
 import { readEnvironment } from "../environment.ts";
 import { nativeProgram, packagedProgram } from "../package.ts";
+import { noteChild } from "../process/own-children.ts";
 import { identify, type ProcessIdentity, type VmmIdentity } from "../process/process-identity.ts";
 import { lastLines } from "../process/run.ts";
 import { refusalToEnter, type Scope } from "../systemd/scope.ts";
@@ -92,6 +93,8 @@ export async function launchProgram(request: LaunchRequest): Promise<LaunchedPro
     child.once("close", () => resolve());
     child.once("error", () => resolve());
   });
+  if (child.pid !== undefined)
+    noteChild(child.pid, new Promise<void>((resolve) => child.once("exit", () => resolve())));
   try {
     const started = readPid(child, request.argv);
     started.catch(() => {}); // it may fail before anybody waits for it

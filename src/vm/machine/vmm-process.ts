@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { VmFiles } from "../../host/files/filenames.ts";
+import { pauseOrEnd } from "../../host/process/own-children.ts";
 import {
   isAlive,
   type ProcessIdentity,
@@ -23,10 +24,10 @@ export async function waitForExit(vmm: VmmIdentity, timeoutMs: number): Promise<
 }
 
 async function gone(process: ProcessIdentity, until: number): Promise<boolean> {
-  // Node can wait for children only, and this may be anybody's process: look often at first, then less. A killed one takes 2 to 5 ms.
+  // This may be anybody's process: look often at first, then less. A killed one takes 2 to 5 ms.
   for (let pause = 1; isAlive(process); pause = Math.min(pause * 1.05, 25)) {
     if (monotonicMs() > until) return false;
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await pauseOrEnd(process.pid, pause);
   }
   return true;
 }
