@@ -1,5 +1,10 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import type { Arch } from "../../src/config/spec.ts";
+import { processPaths } from "../../src/host/files/paths.ts";
+import { hostArch } from "../../src/host/hardware/facts.ts";
+import { isOwnQemu } from "../../src/host/own-qemu/place.ts";
+import { builtQemu, installedQemu } from "../../src/host/own-qemu/which.ts";
 import { SmolVM } from "../../src/index.ts";
 import { builtCli } from "../built-cli.ts";
 import type { Setting } from "../setting.ts";
@@ -28,13 +33,20 @@ export async function wholeRun({ target, n = 30 }: Setting): Promise<Measurement
     open: () => whole("open"),
     floor: () => timed(() => run(process.execPath, ["-e", "0"])),
   });
-  const measured = (name: string, ours: readonly number[]): Measurement => {
+  const measured = (name: string, ours: readonly number[], most: number): Measurement => {
     const samples = { ours, floor };
-    const what = { row: "3b", name, unit: "ms", goal: "<= 5 x node -e 0" } as const;
-    return { samples, row: toRow(what, samples, ({ ratio }) => ratio <= 5) };
+    const what = { row: "3b", name, unit: "ms", goal: `<= ${most} x node -e 0` } as const;
+    return { samples, row: toRow(what, samples, ({ ratio }) => ratio <= most) };
   };
+  const most = runsOnOurs(target.arch ?? hostArch()) ? 3.5 : 5;
   return [
-    measured("smolvm run -- echo hi, from a template", off),
-    measured("smolvm run -- echo hi, with a network", open),
+    measured("smolvm run -- echo hi, from a template", off, most),
+    measured("smolvm run -- echo hi, with a network", open, 5),
   ];
+}
+
+/** Whether sandboxes run on a QEMU of ours, which keeps what it has translated. */
+function runsOnOurs(arch: Arch): boolean {
+  const named = process.env.SMOLVM_QEMU;
+  return named ? isOwnQemu(named) : (builtQemu(processPaths(), arch) ?? installedQemu(arch)) !== undefined;
 }

@@ -1,5 +1,14 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -33,6 +42,28 @@ describe.each(BACKENDS)("a sandbox on %s", (backend) => {
     }
     expect(await SmolVM.list()).toEqual([]);
     expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
+  });
+
+  test("takes its disk along and nothing else: not what has another name as well, nor what a link in its place leads to", async () => {
+    const [linked, replaced] = [join(home, "linked"), join(home, "replaced")];
+    const diskOf = ({ id }: SmolVM): string => join(home, "vms", id, "upper.img");
+    const vm = await SmolVM.create(small(backend));
+    await vm.run("echo kept > /root/kept && sync");
+    linkSync(diskOf(vm), linked);
+    const { blocks } = statSync(linked);
+    await vm.delete({ force: true });
+    expect(statSync(linked)).toMatchObject({ blocks, nlink: 1 });
+
+    const other = await SmolVM.create(small(backend));
+    await other.run("true");
+    rmSync(diskOf(other));
+    writeFileSync(replaced, "kept");
+    symlinkSync(replaced, diskOf(other));
+    await other.delete({ force: true });
+    expect(readFileSync(replaced, "utf8")).toBe("kept");
+    expect(leftovers(home)).toEqual({ processes: [], directories: [], sockets: [] });
+    rmSync(linked);
+    rmSync(replaced);
   });
 
   test("is made and started by its first run, once, however many run at the same time", async () => {
