@@ -41,12 +41,20 @@ export function findQemu(
 ): LocatedQemu | undefined {
   const name = qemuProgram(arch);
   if (env.qemu !== undefined) {
-    const isDirectory = statSync(env.qemu, { throwIfNoEntry: false })?.isDirectory() ?? false;
-    const named = findProgram(isDirectory ? join(env.qemu, name) : env.qemu, env.path);
+    const named = findProgram(isDirectory(env.qemu) ? join(env.qemu, name) : env.qemu, env.path);
     return found(named !== undefined && isOwnQemu(named) ? placedQemu({ cacheDir }, named) : named, "named");
   }
   const own = machine === undefined || ownServes(machine, env) ? ownQemu(arch, cacheDir) : undefined;
   return own ?? found(findProgram(name, env.path, USUAL_DIRECTORIES[process.platform]), "distribution");
+}
+
+/** One that this user may not look into is none. */
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function ownQemu(arch: Arch, cacheDir: string): LocatedQemu | undefined {
